@@ -1,0 +1,275 @@
+"""What all loaded plugins offer, who offers it, and what went wrong with the others."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from harness import discovery, hookspecs
+from harness.errors import HarnessError, PluginError, UsageError
+from harness.loading import Plugin, PluginProblem, Settings, attempt, off_stdout
+from harness.options import suggest
+from harness.shelves import HOOKS, NOUNS, Offer, Shelf, checked
+from harness.types import BackendOffer, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
+
+if TYPE_CHECKING:
+    import click
+
+__all__ = ["Catalog", "Offer", "Plugin", "PluginProblem", "Settings", "Shelf", "available", "load", "resolve"]
+
+
+def load(settings: Settings) -> Catalog:
+    """Import and register the plugins that the settings ask for.
+
+    Raises UsageError for settings that name no plugin, PluginError for a broken one under `strict`.
+    """
+    catalog = Catalog(settings)
+    wanted, catalog.switched_off = discovery.wanted(settings)
+    for candidate in wanted:
+        catalog.add(candidate)
+    catalog.refuse_problems()
+    return catalog
+
+
+class Catalog:
+    """Plugins and what they offer. A shelf is filled when it is first looked at, by asking one hook of each plugin.
+
+    problems: what went wrong so far. switched_off: installed plugins that the settings left out.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.plugins: list[Plugin] = []
+        self.problems: list[PluginProblem] = []
+        self.switched_off: list[Plugin] = []
+        self._by_key: dict[str, Plugin] = {}
+        self._offers: dict[tuple[str, str], list[Offer[Any]]] = {}
+        self._shelves: dict[str, Shelf[Any]] = {}
+        self._manager = pluggy.PluginManager("harness")
+        self._manager.add_hookspecs(hookspecs)
+
+    @classmethod
+    def of(cls, *plugins: object) -> Catalog:
+        """A catalogue of plugins that exist in this process already. Raises PluginError for one that is broken."""
+        catalog = cls(Settings(strict=True))
+        for plugin in plugins:
+            catalog.register(plugin, getattr(plugin, "__name__", type(plugin).__name__))
+        return catalog
+
+    # --- shelves ---
+
+    @property
+    def methods(self) -> Shelf[Method]:
+        return self.shelf("harness_methods")
+
+    @property
+    def datasets(self) -> Shelf[Dataset]:
+        return self.shelf("harness_datasets")
+
+    @property
+    def metrics(self) -> Shelf[Metric]:
+        return self.shelf("harness_metrics")
+
+    @property
+    def instruments(self) -> Shelf[Instrument]:
+        return self.shelf("harness_instruments")
+
+    @property
+    def suites(self) -> Shelf[Suite]:
+        return self.shelf("harness_suites")
+
+    @property
+    def executors(self) -> Shelf[ExecutorOffer]:
+        return self.shelf("harness_executors")
+
+    @property
+    def backends(self) -> Shelf[BackendOffer]:
+        return self.shelf("harness_backends")
+
+    def shelf(self, hook: str) -> Shelf[Any]:
+        """What all plugins answer to one of the hooks that list. Raises PluginError for a broken one under `strict`."""
+        if hook not in self._shelves:
+            offers = [offer for key, call in self._calls(hook) for offer in self._ask(hook, key, call)]
+            self.refuse_problems()
+            self._shelves[hook] = Shelf(NOUNS[hook], offers, self.hint)
+        return self._shelves[hook]
+
+    def _ask(self, hook: str, key: str, call: Callable[[], Any]) -> list[Offer[Any]]:
+        """One plugin's offers: all that it lists, or none where something is wrong with one of them."""
+        if (hook, key) not in self._offers:
+            plugin = self._by_key[key]
+            values = attempt(plugin, "listing", lambda: off_stdout(lambda: checked(hook, call())))
+            if isinstance(values, PluginProblem):
+                self.problems.append(values)
+                values = []
+            self._offers[hook, key] = [Offer(value, plugin) for value in values]
+        return self._offers[hook, key]
+
+    @property
+    def hint(self) -> str:
+        """What to add to the error for an unknown name while some plugin is broken."""
+        broken = len({(problem.plugin, problem.distribution) for problem in self.problems})
+        plugins = "1 plugin" if broken == 1 else f"{broken} plugins"
+        return f"; {plugins} could not be loaded: harness plugins --problems" if broken else ""
+
+    def implemented(self, plugin: Plugin) -> list[str]:
+        """The hooks that a plugin answers."""
+        callers = [caller for _, caller in sorted(vars(self._manager.hook).items())]
+        return [
+            caller.name
+            for caller in callers
+            if any(self._by_key[each.plugin_name] == plugin for each in caller.get_hookimpls())
+        ]
+
+    def fill(self) -> None:
+        """Ask every plugin for everything that it offers, so that `problems` is complete."""
+        for hook in HOOKS:
+            self.shelf(hook)
+
+    # --- plugins ---
+
+    def add(self, candidate: discovery.Candidate) -> Plugin | None:
+        """Import and register a plugin; None where that failed and became a problem."""
+        loaded = attempt(candidate.plugin, "import", lambda: off_stdout(candidate.load))
+        if isinstance(loaded, PluginProblem):
+            self.problems.append(loaded)
+            return None
+        return self._register(loaded, candidate.plugin)
+
+    def add_file(self, path: str | Path) -> list[str]:
+        """Load a .py file as a plugin and return the names of the methods that it offers, qualified where they clash.
+
+        The file becomes part of `settings`. Raises UsageError where it cannot be loaded or offers no method.
+        """
+        candidate = discovery.from_file(path)
+        plugin = self.add(candidate)
+        mine = [offer.value.name for offer in self.methods.offers() if offer.plugin == plugin]
+        for problem in self.problems:
+            if problem.concerns(candidate.plugin):
+                raise UsageError(f"methods in {path}: {problem.message}; harness plugins --problems -p {path}")
+        if not mine or plugin is None:
+            raise UsageError(f"methods in {path}: it offers none; mark a function harness_methods with @hookimpl")
+        if plugin.file not in self.settings.plugins:
+            self.settings = replace(self.settings, plugins=(*self.settings.plugins, plugin.file))
+        names = [offer.value.name for offer in self.methods.offers()]
+        return [f"{plugin.name}:{name}" if names.count(name) > 1 else name for name in mine]
+
+    def register(self, plugin: object, name: str) -> Plugin | None:
+        """Register an object or module with hook implementations; None where that failed and became a problem."""
+        registered = self._register(plugin, Plugin(name, module=getattr(plugin, "__name__", type(plugin).__module__)))
+        self.refuse_problems()
+        return registered
+
+    def _register(self, plugin: object, origin: Plugin) -> Plugin | None:
+        known = self._manager.get_name(plugin)
+        if known is not None:
+            return self._by_key[known]
+        key = str(origin) if str(origin) not in self._by_key else f"{origin} #{len(self._by_key)}"
+        self._by_key[key] = origin
+        problem = attempt(origin, "registration", partial(_register, self._manager, plugin, key))
+        if isinstance(problem, PluginProblem):
+            if self._manager.is_registered(plugin):
+                self._manager.unregister(plugin)
+            self.problems.append(problem)
+            return None
+        self.plugins.append(origin)
+        self._shelves.clear()
+        return origin
+
+    def refuse_problems(self) -> None:
+        """Under `strict`, raise PluginError that names every problem so far. A notification can fail no run."""
+        found = [problem for problem in self.problems if problem.stage != "notification"]
+        if self.settings.strict and found:
+            raise PluginError("; ".join(map(str, found)))
+
+    # --- notifications and commands ---
+
+    def notify(self, hook: str, arguments: Mapping[str, Any]) -> None:
+        """Tell every plugin that implements a life-cycle hook. One that fails is warned of once and changes nothing."""
+        for key, call in self._calls(hook, arguments):
+            plugin = self._by_key[key]
+            problem = attempt(plugin, "notification", call)
+            if isinstance(problem, PluginProblem):
+                warned = any(known.stage == "notification" and known.concerns(plugin) for known in self.problems)
+                self.problems.append(problem)
+                if not warned:
+                    print(f"harness: {problem}; the run goes on", file=sys.stderr)
+
+    def commands(self, cli: click.Group, reserved: Collection[str] = ()) -> None:
+        """Let plugins add commands to `cli`. One that fails, or takes a name that is taken or reserved, adds none."""
+        for key, call in self._calls("harness_commands", {"cli": cli}):
+            before = dict(cli.commands)
+            problem = attempt(self._by_key[key], "listing", partial(_add_commands, cli, call, reserved))
+            if isinstance(problem, PluginProblem):
+                cli.commands.clear()
+                cli.commands.update(before)
+                self.problems.append(problem)
+        self.refuse_problems()
+
+    def _calls(self, hook: str, arguments: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """Each plugin's answer to a hook, as a call to be made in isolation.
+
+        pluggy would stop at the first one that raises, and a generator raises only after its call has returned.
+        """
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            values = [(arguments or {})[name] for name in implementation.argnames]
+            yield implementation.plugin_name, partial(implementation.function, *values)
+
+
+def _register(manager: pluggy.PluginManager, plugin: object, key: str) -> None:
+    manager.register(plugin, key)
+    for caller in manager.get_hookcallers(plugin) or []:
+        mine = [each for each in caller.get_hookimpls() if each.plugin is plugin]
+        if not caller.has_spec() and not all(each.optionalhook for each in mine):
+            known = [name for name in vars(hookspecs) if name.startswith("harness_")]
+            raise PluginError(f"unknown hook {caller.name!r}{suggest(caller.name, known)}")
+        if any(each.wrapper or each.hookwrapper for each in mine):
+            raise PluginError(f"{caller.name} is a wrapper: plugins answer for themselves, drop wrapper=True")
+    if not manager.get_hookcallers(plugin):
+        raise PluginError("it implements no hook: is @hookimpl missing?")
+
+
+def _add_commands(cli: click.Group, call: Callable[[], Any], reserved: Collection[str]) -> None:
+    before = dict(cli.commands)
+    call()
+    for name, command in cli.commands.items():
+        if name in reserved or before.get(name, command) is not command:
+            raise PluginError(f"the command {name!r} is taken")
+
+
+def resolve(reference: str | Callable[..., Any], owner: str = "") -> Callable[..., Any]:
+    """The function that a "module:attribute" names; a callable is returned as it is.
+
+    Raises HarnessError that names the owner where the module cannot be imported or has no such callable.
+    """
+    if not isinstance(reference, str):
+        return reference
+    of = f"{owner}: " if owner else ""
+    module, _, attribute = reference.partition(":")
+    try:
+        value: Any = importlib.import_module(module)
+    except Exception as error:
+        raise HarnessError(f"{of}{reference!r} cannot be imported: {type(error).__name__}: {error}") from error
+    try:
+        for name in attribute.split("."):
+            value = getattr(value, name)
+    except AttributeError as error:
+        raise HarnessError(f"{of}{reference!r}: the module {module} has no attribute {attribute!r}") from error
+    if not callable(value):
+        raise HarnessError(f"{of}{reference!r} is not callable: {value!r}")
+    resolved: Callable[..., Any] = value
+    return resolved
+
+
+def available(offer: Offer[Any]) -> str | None:
+    """Why an offer cannot be used here, or None: a module that it requires is not installed. Nothing is imported."""
+    requires: tuple[str, ...] = getattr(offer.value, "requires", ())
+    missing = [module for module in requires if not discovery.importable(module.partition(".")[0])]
+    return f"needs {' and '.join(missing)}, not installed" if missing else None

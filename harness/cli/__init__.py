@@ -1,0 +1,111 @@
+"""The command line: `harness COMMAND`. It parses, calls the library and prints; what fails is said in a line or two."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from harness import __version__
+from harness.cli.group import Commands
+from harness.cli.session import Session, session_of, with_global_options
+from harness.errors import HarnessError
+
+__all__ = ["Session", "cli", "main"]
+
+REPORT_TO = "https://github.com/harness-bench/harness/issues"
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+COMPLETION = "_HARNESS_COMPLETE"
+
+EPILOG = """\b
+Examples:
+  harness run --methods saf,ottt
+  harness run --methods 'saf[variant=final,steps=[4,8]],ottt' --datasets digits --seeds 5
+  harness run --methods ./my_method.py --datasets digits
+  harness report --format markdown
+  harness list methods
+
+\b
+Exit codes: 0 all well, 1 some trials did not end well, 2 a mistake in what was asked for,
+3 a broken plugin under --strict-plugins, 130 interrupted (what had finished is kept).
+"""
+
+
+@with_global_options
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Compare ways to train or compress neural networks, fairly: accuracy, memory, time, operations."""
+    session_of(context)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code. Nothing escapes but what ends the interpreter itself."""
+    if sys.platform == "win32":
+        return _say("Windows is not supported: trials run in process groups that only Linux and macOS have; use WSL", 1)
+    if COMPLETION in os.environ:
+        cli.main(prog_name="harness")  # click answers the shell and exits
+    session = Session()
+    try:
+        result = _call(list(sys.argv[1:] if argv is None else argv), session)
+        session.warn()
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        return _drop_output()
+    except SystemExit as stop:
+        # rich turns a broken pipe into exit code 1, which would say that trials failed.
+        if isinstance(stop.__context__, BrokenPipeError):
+            return _drop_output()
+        raise
+    except (KeyboardInterrupt, click.Abort):
+        return _say("interrupted", INTERRUPTED)
+    except Exception as error:
+        return _fail(error, session)
+
+
+def _call(arguments: list[str], session: Session) -> object:
+    """What the command returns, or the code that click exits with. Not `cli.main`: it has exit codes of its own."""
+    try:
+        with cli.make_context("harness", arguments, obj=session) as context:
+            return cli.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+
+
+def _fail(error: Exception, session: Session) -> int:
+    """Say what went wrong, with the traceback under --debug."""
+    session.warn()
+    if session.debug:
+        sys.excepthook(type(error), error, error.__traceback__)
+    if isinstance(error, HarnessError):
+        return _say(str(error), error.exit_code)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        return _say(error.format_message() + _where_to_look(error), error.exit_code)
+    if isinstance(error, OSError) and error.filename is not None:
+        return _say(f"{error.filename}: {error.strerror}", 1)
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return _say(f"internal error, please report it at {REPORT_TO}: {what} (--debug shows the traceback)", 1)
+
+
+def _where_to_look(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"\nharness: {context.command_path} --help shows what it takes" if context else ""
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"harness: {message}", err=True)
+    return code
+
+
+def _drop_output() -> int:
+    """The reader of our output has gone: what is left is nobody's, and must not fail again when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE

@@ -1,0 +1,29 @@
+"""`harness env`: what a record would say of this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option("--device", default="auto", metavar="auto|cpu|cuda|cuda:N", help="The device to describe.")
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.pass_obj
+def env(session: Any, device: str, style: str) -> None:
+    """Print the machine, the versions and the device that records taken here would name."""
+    from harness import environment
+    from harness.catalog import resolve
+
+    facts = environment.machine()
+    for offer in session.catalog.backends.values():
+        resolved = resolve(offer.check)(device, "fp32", 1)
+        facts |= {"device": resolved} | resolve(offer.factory)().environment(resolved)
+    if style == "json":
+        click.echo(json.dumps(facts, indent=1, default=str))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        click.echo(f"{name:<{width}}  {value}")

@@ -1,0 +1,66 @@
+"""The group of commands: ours by name, imported when one is called, and those that plugins add."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from typing import NamedTuple
+
+import click
+
+from harness.cli.session import session_of, with_global_options
+from harness.errors import HarnessError
+from harness.loading import listed
+from harness.options import suggest
+
+
+class Own(NamedTuple):
+    """A command of ours: where it is, and the line that --help shows without importing it."""
+
+    reference: str
+    summary: str
+
+
+OWN = {
+    "run": Own("harness.cli.run:run", "Run methods on data sets, or go on with a run, and compare them."),
+    "report": Own("harness.cli.report:report", "Print the comparison from the records of a results folder."),
+    "show": Own("harness.cli.report:show", "Show everything that is known of one trial."),
+    "list": Own("harness.cli.listing:list_", "List methods, data sets, metrics and more, or describe one of them."),
+    "plugins": Own("harness.cli.listing:plugins", "List the plugins, and what is wrong with those that failed."),
+    "data": Own("harness.cli.data:data", "List, fetch and verify the files of data sets."),
+    "env": Own("harness.cli.env:env", "Show the environment that a record would state."),
+}
+
+
+class Commands(click.Group):
+    """A click group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*OWN, *session_of(ctx).commands(OWN)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in OWN:
+            module, _, attribute = OWN[cmd_name].reference.partition(":")
+            command: click.Command | None = getattr(importlib.import_module(module), attribute)
+        else:
+            command = session_of(ctx).commands(OWN).get(cmd_name)
+        return with_global_options(command) if command else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            known = self.list_commands(ctx)
+            close = suggest(name, known)
+            ctx.fail(f"unknown command {name!r}{f'{close} Known' if close else '; known'} commands: {listed(known)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        summaries = {name: own.summary for name, own in OWN.items()}
+        # Help is given even where a misspelt plugin keeps everything else from working.
+        with contextlib.suppress(HarnessError):
+            foreign = session_of(ctx).commands(OWN)
+            summaries |= {name: each.get_short_help_str(80) for name, each in foreign.items() if not each.hidden}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(summaries.items()))

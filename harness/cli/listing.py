@@ -1,0 +1,164 @@
+"""`harness list` and `harness plugins`: what there is, who provides it, and what is wrong with the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from harness import options
+from harness.catalog import Catalog, Offer, PluginProblem, available
+from harness.cli import views
+from harness.cli.group import OWN
+from harness.cli.session import Session
+from harness.errors import PluginError, UsageError
+from harness.loading import Plugin, listed
+
+SCHEMA = 1
+FORMAT = click.option(
+    "--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print it.", show_default=True
+)
+
+
+@click.command("list")
+@click.argument("what", required=False, metavar="[SHELF|NAME]")
+@FORMAT
+@click.pass_obj
+def list_(session: Session, what: str | None, style: str) -> None:
+    """List what can be run and measured.
+
+    Without an argument everything, a line each. A SHELF (methods, datasets, metrics, instruments, suites, executors,
+    backends) is one kind with all that is known of it, a NAME whatever has that name.
+    """
+    catalog = session.catalog
+    found = _found(catalog, what)
+    if style == "json":
+        shelves = {shelf: [_facts(shelf, offer) for offer in offers] for shelf, offers in found.items()}
+        click.echo(json.dumps({"schema": SCHEMA, **shelves}, indent=1, ensure_ascii=False))
+    elif what is None:
+        click.echo("\n\n".join(_brief(shelf, offers) for shelf, offers in found.items()))
+    else:
+        click.echo(
+            "\n\n".join(_full(shelf, offers, alone=what not in views.SHELVES) for shelf, offers in found.items())
+        )
+
+
+def _found(catalog: Catalog, what: str | None) -> dict[str, list[Offer[Any]]]:
+    """The offers to list, by shelf."""
+    if what is not None and what in views.SHELVES:
+        return {what: catalog.shelf(views.SHELVES[what].hook).offers()}
+    offers = {shelf: catalog.shelf(view.hook).offers() for shelf, view in views.SHELVES.items()}
+    return offers if what is None else _named(offers, what, catalog.hint)
+
+
+def _named(offers: Mapping[str, list[Offer[Any]]], what: str, hint: str) -> dict[str, list[Offer[Any]]]:
+    """The offers of that name. Raises UsageError where there is none."""
+    named = {shelf: [offer for offer in all_ if _is_called(offer, what)] for shelf, all_ in offers.items()}
+    if any(named.values()):
+        return {shelf: found for shelf, found in named.items() if found}
+    names = {offer.value.name for all_ in offers.values() for offer in all_}
+    close = options.suggest(what, [*views.SHELVES, *names])
+    known = f"{' S' if close else '; s'}helves: {', '.join(views.SHELVES)}"
+    raise UsageError(f"list: nothing is called {what!r}{close}{known}{hint}")
+
+
+def _is_called(offer: Offer[Any], what: str) -> bool:
+    """Whether an offer is meant by `name` or `provider:name`."""
+    provider, _, name = what.rpartition(":")
+    return offer.value.name == name and provider in ("", offer.plugin.provider, offer.plugin.name)
+
+
+def _brief(shelf: str, offers: Sequence[Offer[Any]]) -> str:
+    view = views.SHELVES[shelf]
+    rows = [[views.text(fact(offer)) for fact in view.brief.values()] for offer in offers]
+    return f"{shelf}\n{views.table(list(view.brief), rows)}"
+
+
+def _full(shelf: str, offers: Sequence[Offer[Any]], alone: bool) -> str:
+    """A table where a line holds all that there is to say, a paragraph for each offer elsewhere."""
+    view = views.SHELVES[shelf]
+    if not view.has_options and not alone:
+        return _brief(shelf, offers)
+    return "\n\n".join(_paragraph(shelf, offer) for offer in offers) or f"{shelf}\n  (none)"
+
+
+def _paragraph(shelf: str, offer: Offer[Any]) -> str:
+    view = views.SHELVES[shelf]
+    facts = {name: views.text(fact(offer)) for name, fact in view.full.items()}
+    facts |= {"available": available(offer) or "yes", "plugin": str(offer.plugin)}
+    width = max(map(len, facts))
+    lines = [f"  {name.ljust(width)}  {fact}" for name, fact in facts.items() if fact]
+    table = ["  parameters", options.table(offer.value.config)] if view.has_options else []
+    summary = getattr(offer.value, "summary", "")
+    head = f"{view.noun} {offer.value.name}" + (f": {summary}" if summary else "")
+    return "\n".join([head, *lines, *table])
+
+
+def _facts(shelf: str, offer: Offer[Any]) -> dict[str, Any]:
+    view = views.SHELVES[shelf]
+    facts = {"name": offer.value.name, "summary": getattr(offer.value, "summary", "")}
+    facts |= {name.replace(" ", "_"): views.plain(fact(offer)) for name, fact in view.full.items()}
+    facts |= {"unavailable": available(offer), "plugin": views.plain(offer.plugin)}
+    if view.has_options:
+        facts["options"] = [views.plain(option) for option in options.describe(offer.value.config)]
+    return facts
+
+
+@click.command("plugins")
+@click.option("--problems", is_flag=True, help="Show what is wrong with those that failed, with tracebacks.")
+@FORMAT
+@click.pass_obj
+def plugins(session: Session, problems: bool, style: str) -> None:
+    """List the plugins: where they come from, what they offer, which failed and which are switched off."""
+    catalog = session.tolerant_catalog()
+    catalog.fill()
+    catalog.commands(click.Group(), reserved=OWN)
+    if style == "json":
+        click.echo(json.dumps({"schema": SCHEMA, **_state(catalog)}, indent=1, ensure_ascii=False))
+    else:
+        click.echo(_problems(catalog.problems) if problems else _overview(catalog))
+    if session.strict and catalog.problems:
+        names = listed({problem.plugin for problem in catalog.problems})
+        raise PluginError(f"--strict-plugins: broken: {names}")
+
+
+def _state(catalog: Catalog) -> dict[str, Any]:
+    return {
+        "plugins": [views.plain(plugin) | {"hooks": catalog.implemented(plugin)} for plugin in catalog.plugins],
+        "switched_off": views.plain(catalog.switched_off),
+        "problems": views.plain(catalog.problems),
+    }
+
+
+def _overview(catalog: Catalog) -> str:
+    rows = [[plugin.name, _origin(plugin), _offered(catalog, plugin)] for plugin in catalog.plugins]
+    rows += [[plugin.name, _origin(plugin), "(switched off)"] for plugin in catalog.switched_off]
+    failed = [problem for problem in catalog.problems if problem.stage in ("import", "registration")]
+    rows += [[each.plugin, f"{each.distribution} {each.version}".strip(), "(failed)"] for each in failed]
+    lines = [views.table(["plugin", "from", "offers"], rows)]
+    if catalog.problems:
+        lines += ["", *map(str, catalog.problems), "harness plugins --problems shows the tracebacks"]
+    return "\n".join(lines)
+
+
+def _origin(plugin: Plugin) -> str:
+    return f"{plugin.distribution} {plugin.version}".strip() or plugin.file or plugin.module
+
+
+def _offered(catalog: Catalog, plugin: Plugin) -> str:
+    """What a plugin offers, by name, and which other hooks it answers."""
+    parts = []
+    for shelf, view in views.SHELVES.items():
+        names = [offer.value.name for offer in catalog.shelf(view.hook).offers() if offer.plugin == plugin]
+        if names:
+            parts.append(f"{shelf}: {', '.join(names)}")
+    listing = {view.hook for view in views.SHELVES.values()}
+    others = [hook for hook in catalog.implemented(plugin) if hook not in listing]
+    broken = ["(failed)" for problem in catalog.problems if problem.concerns(plugin)][:1]
+    return "; ".join([*parts, *others, *broken]) or "nothing"
+
+
+def _problems(problems: Sequence[PluginProblem]) -> str:
+    return "\n\n".join(f"{problem}\n{problem.traceback}".rstrip() for problem in problems) or "no problems"

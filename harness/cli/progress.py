@@ -1,0 +1,210 @@
+"""How a run tells what it does: bars with the time left on a terminal, one line per event elsewhere."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Protocol
+
+import click
+
+from harness.types import Progress, Record, Trial
+
+
+class View(Protocol):
+    """A listener with a beginning and an end."""
+
+    def __enter__(self) -> View: ...
+    def __exit__(self, *details: Any) -> None: ...
+    def started(self, trial: Trial) -> None: ...
+    def progressed(self, trial: Trial, progress: Progress) -> None: ...
+    def finished(self, trial: Trial, record: Record) -> None: ...
+
+
+def view(trials: Sequence[Trial], done: Sequence[Record], workers: int, terminal: bool) -> View:
+    """Bars where there is a terminal, lines where there is none."""
+    forecast = Forecast(trials, done, workers)
+    return Bars(forecast) if terminal else Lines(forecast)
+
+
+class Forecast:
+    """How long a run will still take, from what its trials took: the median of the same method and data set, of
+    anything else where there is none yet.
+    """
+
+    def __init__(self, trials: Sequence[Trial], done: Sequence[Record], workers: int) -> None:
+        self.total = len(trials)
+        self.ended = 0
+        self._workers = workers
+        self._left = {trial.key: trial for trial in trials}
+        self._fractions: dict[str, float] = {}
+        self._started: dict[str, float] = {}
+        self._durations: dict[str, list[float]] = {}
+        for record in done:
+            self._note(record.trial, sum(record.seconds.values()))
+
+    def started(self, trial: Trial) -> None:
+        self._started[trial.key] = time.monotonic()
+
+    def progressed(self, trial: Trial, progress: Progress) -> None:
+        self._fractions[trial.key] = progress.fraction if progress.phase == "train" else 0.0
+
+    def finished(self, trial: Trial) -> float:
+        """Seconds that the trial took."""
+        self.ended += 1
+        self._left.pop(trial.key, None)
+        self._fractions.pop(trial.key, None)
+        seconds = time.monotonic() - self._started.get(trial.key, time.monotonic())
+        self._note(trial, seconds)
+        return seconds
+
+    def left(self) -> float | None:
+        """Seconds left; None while nothing is known."""
+        shares = [self._duration(trial) for trial in self._left.values()]
+        known = [share for share in shares if share is not None]
+        if not known:
+            return None if self._left else 0.0
+        typical = statistics.median(known)
+        total = sum(
+            (typical if share is None else share) * (1 - self._fractions.get(key, 0.0))
+            for key, share in zip(self._left, shares, strict=True)
+        )
+        return total / self._workers
+
+    def _note(self, trial: Trial, seconds: float) -> None:
+        self._durations.setdefault(_kind(trial), []).append(seconds)
+
+    def _duration(self, trial: Trial) -> float | None:
+        """Seconds for one whole trial: by its own pace where it runs, else by those that ended."""
+        fraction = self._fractions.get(trial.key, 0.0)
+        if fraction > 0.02 and trial.key in self._started:
+            return (time.monotonic() - self._started[trial.key]) / fraction
+        ended = self._durations.get(_kind(trial))
+        return statistics.median(ended) if ended else None
+
+
+class Lines:
+    """One line per event, for logs."""
+
+    def __init__(self, forecast: Forecast) -> None:
+        self._forecast = forecast
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        return None
+
+    def started(self, trial: Trial) -> None:
+        self._forecast.started(trial)
+        click.echo(f"[{self._forecast.ended + 1}/{self._forecast.total}] {name(trial)}: started", err=True)
+
+    def progressed(self, trial: Trial, progress: Progress) -> None:
+        self._forecast.progressed(trial, progress)
+
+    def finished(self, trial: Trial, record: Record) -> None:
+        seconds = self._forecast.finished(trial)
+        place = f"[{self._forecast.ended}/{self._forecast.total}]"
+        click.echo(f"{place} {name(trial)}: {outcome(record)}, {duration(seconds)}{self._tail()}", err=True)
+
+    def _tail(self) -> str:
+        left = self._forecast.left()
+        return f", about {duration(left)} left" if left else ""
+
+
+class Bars:
+    """A bar for the run and one for each trial that runs."""
+
+    def __init__(self, forecast: Forecast) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        self._forecast = forecast
+        self._bars = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._run = self._bars.add_task("run", total=forecast.total, note="")
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Bars:
+        self._bars.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.__exit__(kind, error, trace)
+
+    def started(self, trial: Trial) -> None:
+        self._forecast.started(trial)
+        self._tasks[trial.key] = self._bars.add_task(name(trial), total=1.0, note="starting")
+
+    def progressed(self, trial: Trial, progress: Progress) -> None:
+        self._forecast.progressed(trial, progress)
+        self._bars.update(self._tasks[trial.key], completed=progress.fraction, note=_note(progress))
+        self._refresh()
+
+    def finished(self, trial: Trial, record: Record) -> None:
+        seconds = self._forecast.finished(trial)
+        if trial.key in self._tasks:
+            self._bars.remove_task(self._tasks.pop(trial.key))
+        colour = "green" if record.status == "ok" else "yellow" if record.status == "skipped" else "red"
+        self._bars.console.print(
+            f"[{colour}]{record.status:>8}[/] {escape(name(trial))}: {escape(outcome(record))}, {duration(seconds)}",
+            highlight=False,
+        )
+        self._refresh()
+
+    def _refresh(self) -> None:
+        left = self._forecast.left()
+        note = f"{self._forecast.ended}/{self._forecast.total} trials" + (f", {duration(left)} left" if left else "")
+        running = sum(self._bars.tasks[self._bars.task_ids.index(task)].completed for task in self._tasks.values())
+        self._bars.update(self._run, completed=self._forecast.ended + running, note=note)
+
+
+def name(trial: Trial) -> str:
+    """A trial in a few words."""
+    return f"{trial.method.label} on {trial.dataset.label}, seed {trial.seed}"
+
+
+def outcome(record: Record) -> str:
+    """How a trial ended, with its first score."""
+    if record.status != "ok":
+        return f"{record.status}: {record.reason}"
+    scores = [f"{metric} {value:.4g}" for metric, value in record.scores.items() if "@" not in metric]
+    return scores[0] if scores else "ok"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{seconds / 3600:.1f} h"
+
+
+def escape(text: str) -> str:
+    """Text in which rich sees no markup: labels hold square brackets."""
+    return text.replace("[", r"\[")
+
+
+def _kind(trial: Trial) -> str:
+    return f"{trial.method.label} {trial.dataset.label} {trial.budget}"
+
+
+def _note(progress: Progress) -> str:
+    if progress.point is None:
+        return progress.phase
+    scalars = [f"{key} {value:.3g}" for key, value in list(progress.point.scalars.items())[:1]]
+    scores = [f"{key}@valid {value:.4g}" for key, value in list(progress.point.valid.items())[:1]]
+    place = f"{progress.phase} {progress.fraction:.0%}, epoch {progress.point.epoch:.0f}"
+    return ", ".join([place, *scalars, *scores])

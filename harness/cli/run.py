@@ -1,0 +1,227 @@
+"""`harness run`: methods head to head."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness import files, runner, suite
+from harness.catalog import Catalog, resolve
+from harness.cli import progress
+from harness.cli.report import columns, print_summary
+from harness.cli.session import Session
+from harness.errors import HarnessError, UsageError
+from harness.lock import locked
+from harness.plan import plan
+from harness.store import Store
+from harness.types import Budget, Executor, RunContext, Trial, Unit
+
+EXAMPLES = """\b
+Examples:
+  harness run --methods saf,ottt
+  harness run --methods "saf[steps=[4,8]],ottt[forward=fused]" --datasets mnist --seeds 5 --epochs 3
+  harness run --methods ./mymethod.py,bptt --dry-run
+  harness run --suite comparison.toml --device cuda
+"""
+
+_UNITS = {"": 1, **{unit: 10**n for unit, n in zip("kmgt", (3, 6, 9, 12), strict=True)}}
+_UNITS |= {f"{unit}i": 2**n for unit, n in zip("kmgt", (10, 20, 30, 40), strict=True)}
+
+
+class Size(click.ParamType[int]):
+    """Bytes, such as 8GiB, 500MB or 1000000."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?|)b?", str(value).strip().lower())
+        if not match or float(match[1]) <= 0:
+            self.fail(f"{value!r}: expected a size such as 8GiB or 500MB", param, ctx)
+        return int(float(match[1]) * _UNITS[match[2]])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of `harness run`, as click hands them over."""
+
+    methods: str | None
+    datasets: str | None
+    suite_name: str | None
+    seeds: str | None
+    epochs: float | None
+    updates: int | None
+    seconds: float | None
+    batch_size: int | None
+    device: str | None
+    precision: str | None
+    threads: int | None
+    deterministic: bool | None
+    data_dir: Path | None
+    results: Path
+    workers: int
+    timeout: float | None
+    memory: int | None
+    executor_name: str
+    here: bool
+    metrics: str | None
+    target: float | None
+    dry_run: bool
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--methods", metavar="LIST", help="Methods with parameters; lists are sweeps; a .py file offers its own.")
+@click.option("--datasets", metavar="LIST", help="Data sets, likewise.  [default: one that needs no download]")
+@click.option("--suite", "suite_name", metavar="NAME|FILE", help="A named comparison; flags override its values.")
+@click.option("--seeds", metavar="N|[A,B]", help="How many seeds (3: 0, 1, 2) or which.  [default: 3]")
+@click.option("--epochs", type=click.FloatRange(min=0), help="Budget: passes over the training data.")
+@click.option("--updates", type=click.IntRange(min=0), help="Budget: mini-batches.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="Budget: seconds of training.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Rows in a mini-batch.  [default: the data set's]")
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to train.  [default: auto]")
+@click.option("--precision", metavar="fp32|tf32|bf16", help="Arithmetic of the large operations.  [default: fp32]")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of a trial.  [default: cores / workers]")
+@click.option("--deterministic", is_flag=True, default=None, help="Deterministic kernels only; slower on a GPU.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder with data sets.  [env: HARNESS_DATA_DIR]")
+@click.option(
+    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Where records go."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at once; spoils times."
+)
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Hard limit of a trial."
+)
+@click.option("--memory", type=Size(), help="Host memory of a trial.  [default: 80 % of what is free]")
+@click.option("--executor", "executor_name", default="local", show_default=True, help="Who runs the trials.")
+@click.option("--here", is_flag=True, help="Run in this process, for a debugger.")
+@click.option("--metrics", metavar="LIST", help="Columns of the table.")
+@click.option("--target", type=float, help="Report the training time until validation reaches this score.")
+@click.option("--dry-run", is_flag=True, help="Print the plan, run nothing.")
+@click.pass_obj
+def run(session: Session, /, **options: Any) -> int:  # click hands options over by name
+    """Run methods head to head: same data, same seeds, same budget, each trial in a process of its own.
+
+    Trials that have a record are not run again; what is interrupted goes on where it stopped.
+    """
+    asked = Asked(**options)
+    catalog = session.catalog
+    request = _request(catalog, asked)
+    shown = columns(catalog, asked.metrics)
+    name = "here" if asked.here else asked.executor_name
+    executor: Executor = resolve(catalog.executors.get(name).factory)()
+    trials = plan(catalog, request)
+    store = Store(asked.results)
+    if asked.dry_run:
+        _print_plan(trials, store, asked.workers)
+        return 0
+    store.prepare()
+    _execute(catalog, trials, store, executor, _context(catalog, request, asked))
+    return _report(catalog, trials, store, shown, request.target)
+
+
+def _request(catalog: Catalog, asked: Asked) -> suite.Request:
+    """What was asked for, over the values of the suite."""
+    amounts: list[tuple[Unit, float | None]] = [
+        ("epochs", asked.epochs),
+        ("updates", asked.updates),
+        ("seconds", asked.seconds),
+    ]
+    budgets = [Budget(unit, amount) for unit, amount in amounts if amount is not None]
+    if len(budgets) > 1:
+        raise UsageError(f"give one budget, not --{' and --'.join(budget.unit for budget in budgets)}")
+    request = suite.Request(
+        methods=asked.methods,
+        datasets=asked.datasets,
+        seeds=asked.seeds,
+        budget=budgets[0] if budgets else None,
+        batch_size=asked.batch_size,
+        device=asked.device,
+        precision=asked.precision,
+        threads=asked.threads,
+        deterministic=asked.deterministic,
+        target=asked.target,
+        data=asked.data_dir,
+        workers=asked.workers,
+    )
+    return request if asked.suite_name is None else request.over(suite.read(_suite_path(catalog, asked.suite_name)))
+
+
+def _suite_path(catalog: Catalog, name: str) -> Path:
+    is_file = name.endswith(".toml") or "/" in name
+    return Path(name) if is_file else catalog.suites.get(name).path
+
+
+def _context(catalog: Catalog, request: suite.Request, asked: Asked) -> RunContext:
+    """What trials need to know; the plan may have added files to the plugins."""
+    return RunContext(
+        results=asked.results,
+        data=files.folder(request.data),
+        plugins=catalog.settings.plugins,
+        disabled=catalog.settings.disabled,
+        preload=catalog.backends.values()[0].preload,
+        workers=asked.workers,
+        timeout=asked.timeout,
+        memory=asked.memory,
+    )
+
+
+def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: Executor, context: RunContext) -> None:
+    """Run what has no ok record yet. An interrupt says what is kept, and passes."""
+    with locked(store.folder):
+        split = runner.split(trials, store)
+        if split.done:
+            click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
+        if not split.todo:
+            return
+        view = progress.view(split.todo, split.done, context.workers, sys.stderr.isatty())
+        ended = 0
+        try:
+            with view, closing(runner.run(catalog, split.todo, store, executor, context, view)) as records:
+                for _ in records:
+                    ended += 1
+        except KeyboardInterrupt:
+            kept = f"{ended} of {len(split.todo)} trials ended and are kept in {store.folder}"
+            click.echo(f"interrupted: {kept}; the same command goes on", err=True)
+            raise
+
+
+def _report(
+    catalog: Catalog, trials: Sequence[Trial], store: Store, shown: list[str] | None, target: float | None
+) -> int:
+    """Print the table of these trials from the files; the exit code says whether all of them ended ok."""
+    order = {trial.key: place for place, trial in enumerate(trials)}
+    records = [record for record in store.records()[0] if record.trial.key in order]
+    records.sort(key=lambda record: order[record.trial.key])
+    print_summary(catalog, records, shown, target)
+    return 0 if sum(record.status == "ok" for record in records) == len(trials) else 1
+
+
+def _print_plan(trials: Sequence[Trial], store: Store, workers: int) -> None:
+    """The plan as lines, with an estimate from earlier records of the same methods."""
+    split = runner.split(trials, store)
+    todo = {trial.key for trial in split.todo}
+    for trial in trials:
+        state = f"skipped: {trial.skip}" if trial.skip else "to run" if trial.key in todo else "has a record"
+        budget = f"{trial.budget.amount:g} {trial.budget.unit}, batches of {trial.batch_size}"
+        click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
+    first = trials[0]
+    setting = f"{first.device}, {first.precision}, {first.threads} threads, {workers} at once"
+    click.echo(f"{len(trials)} trials, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
+
+
+def _estimate(todo: Sequence[Trial], store: Store, workers: int) -> str:
+    try:
+        earlier = [record for record in store.records()[0] if record.status == "ok"]
+    except HarnessError:
+        earlier = []
+    left = progress.Forecast([trial for trial in todo if not trial.skip], earlier, workers).left()
+    return "no earlier record to estimate from" if left is None else f"about {progress.duration(left)}"

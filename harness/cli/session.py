@@ -1,0 +1,139 @@
+"""What one call of the program was asked for, and the catalogue of plugins that its commands share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from copy import copy
+from typing import Any, TypeVar
+
+import click
+
+from harness.catalog import Catalog, PluginProblem, Settings, load
+
+Command = TypeVar("Command", bound=click.Command)
+
+
+class Session:
+    """The object of every command's context: `@click.pass_obj def run(session, ...)`.
+
+    debug: show tracebacks. The catalogue is loaded when it is first used, after all options have been read.
+    """
+
+    def __init__(self) -> None:
+        self.plugins: list[str] = []
+        self.disabled: list[str] = []
+        self.strict = False
+        self.debug = False
+        self._loaded: tuple[Settings, Catalog] | None = None
+        self._group: tuple[Catalog, click.Group] | None = None
+        self._warned = 0
+
+    @property
+    def settings(self) -> Settings:
+        """Which plugins to load."""
+        return Settings(tuple(dict.fromkeys(self.plugins)), tuple(dict.fromkeys(self.disabled)), self.strict)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The plugins of the settings. Raises PluginError under --strict-plugins for one that is broken."""
+        if self._loaded is None or self._loaded[0] != self.settings:
+            self._loaded, self._warned = (self.settings, load(self.settings)), 0
+            self.warn()
+        return self._loaded[1]
+
+    def commands(self, reserved: Collection[str]) -> Mapping[str, click.Command]:
+        """The commands that plugins add; none of them takes a reserved name."""
+        catalog = self.catalog
+        if self._group is None or self._group[0] is not catalog:
+            self._group = (catalog, click.Group())
+            catalog.commands(self._group[1], reserved)
+            self.warn()
+        return self._group[1].commands
+
+    def tolerant_catalog(self) -> Catalog:
+        """A catalogue that keeps its problems to itself, for a command that shows them."""
+        return load(dataclasses.replace(self.settings, strict=False))
+
+    def warn(self) -> None:
+        """Say on stderr, in one line, which plugins have failed since the last warning."""
+        problems = self._loaded[1].problems[self._warned :] if self._loaded else []
+        self._warned += len(problems)
+        # A notification that fails is warned of at once, by the catalogue.
+        shown = [problem for problem in problems if problem.stage != "notification"]
+        if shown:
+            click.echo(f"harness: {_summary(shown)}", err=True)
+
+
+def _summary(problems: list[PluginProblem]) -> str:
+    plugins = list(dict.fromkeys(problem.plugin for problem in problems))
+    if len(plugins) == 1:
+        return f"{problems[0]}; harness plugins --problems shows more"
+    return f"{len(plugins)} plugins failed ({', '.join(plugins)}): harness plugins --problems says why"
+
+
+def session_of(context: click.Context) -> Session:
+    """The session of this call, made where a command is called without `main`."""
+    return context.find_root().ensure_object(Session)
+
+
+def with_global_options(command: Command) -> Command:
+    """A copy of the command (and of its subcommands) that takes the global options too, unless it has such ones."""
+    copied = copy(command)
+    taken = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    copied.params = [*command.params, *(option for option in _options() if taken.isdisjoint(option.opts))]
+    if isinstance(copied, click.Group):
+        copied.commands = {name: with_global_options(each) for name, each in copied.commands.items()}
+    return copied
+
+
+def _options() -> list[click.Option]:
+    """The options that stand before or after any command; eager, so that --help knows of the commands of a plugin."""
+    plugin = "Load a plugin: a module, a .py file, or the name of an installed one; no:NAME switches one off."
+    strict = "End with exit code 3 when a plugin is broken."
+    return [
+        _option(["-p", "--plugin"], _extend("plugins"), plugin, metavar="NAME", multiple=True),
+        _option(["--disable-plugin"], _extend("disabled"), "Do not load this plugin.", metavar="NAME", multiple=True),
+        _option(["--strict-plugins"], _raise_flag("strict"), strict, is_flag=True),
+        _option(["--debug"], _raise_flag("debug"), "Show the traceback of an error.", is_flag=True),
+    ]
+
+
+_Callback = Callable[[click.Context, click.Parameter, Any], None]
+
+
+def _option(
+    names: list[str],
+    callback: _Callback,
+    meaning: str,
+    metavar: str | None = None,
+    multiple: bool = False,
+    is_flag: bool = False,
+) -> click.Option:
+    return click.Option(
+        names,
+        callback=callback,
+        help=meaning,
+        metavar=metavar,
+        multiple=multiple,
+        is_flag=is_flag,
+        is_eager=True,
+        expose_value=False,
+    )
+
+
+def _extend(attribute: str) -> _Callback:
+    def callback(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:
+        del parameter
+        getattr(session_of(context), attribute).extend(values)
+
+    return callback
+
+
+def _raise_flag(attribute: str) -> _Callback:
+    def callback(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        del parameter
+        if value:
+            setattr(session_of(context), attribute, True)
+
+    return callback

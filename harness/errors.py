@@ -1,0 +1,25 @@
+"""The errors that the harness raises on purpose, each with the exit code that it ends the program with."""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Something a user can mend. The message names the thing, what was expected, what came and what to do next."""
+
+    exit_code = 1
+
+
+class UsageError(HarnessError):
+    """A mistake in what was asked for: found in planning, before anything is trained."""
+
+    exit_code = 2
+
+
+class PluginError(HarnessError):
+    """A plugin could not be loaded and --strict-plugins was given."""
+
+    exit_code = 3
+
+
+class Unsupported(Exception):
+    """Raised by a learner or a data set for a problem that it cannot take: the trial is skipped with this reason."""

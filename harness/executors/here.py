@@ -1,0 +1,31 @@
+"""Runs trials in the process of the command, so that a debugger can step into them. No isolation, no limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.executors.order import Queue
+from harness.executors.worker import attempt
+from harness.types import Progress, Record, RunContext, Trial
+
+
+@dataclass(frozen=True)
+class HereExecutor:
+    """task: "module:function", called with (trial, context, report) and returning the record."""
+
+    task: str = "harness.executors.worker:run"
+
+    def run(
+        self, trials: Sequence[Trial], context: RunContext, progress: Callable[[Trial, Progress], None]
+    ) -> Iterator[Record]:
+        """One after the other. What a trial raises becomes its record; an interrupt ends the run."""
+        queue = Queue(trials)
+        while trial := queue.take():
+            record = queue.obstacle(trial) or self._attempt(trial, context, progress)
+            queue.ended(record)
+            yield record
+
+    def _attempt(self, trial: Trial, context: RunContext, progress: Callable[[Trial, Progress], None]) -> Record:
+        progress(trial, Progress("start", 0.0))
+        return attempt(self.task, trial, context, lambda news: progress(trial, news))

@@ -1,0 +1,126 @@
+"""What only Linux tells and offers: death signals, adoption of orphans, memory in use. Elsewhere: none of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def die_with_parent() -> bool:
+    """Have the system kill this process when the one that forked it ends. False where that cannot be had."""
+    return _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of every descendant whose own parent ends. False where that cannot be had."""
+    return _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> bool:
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    arguments = [ctypes.c_ulong(number) for number in (value, 0, 0, 0)]
+    return bool(ctypes.CDLL(None).prctl(ctypes.c_int(option), *arguments) == 0)
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of a process, zombies included."""
+    found: list[int] = []
+    for task in _listing(PROC / str(pid) / "task"):
+        found += map(int, _text(task / "children").split())
+    return found
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    found = [pid]
+    for member in found:
+        found += children(member)
+    return found
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process and its descendants: quick, but pages that they share count once for each."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    fields = (_text(PROC / str(member) / "statm").split() for member in family(pid))
+    return sum(int(field[1]) * page for field in fields if field)
+
+
+def held_bytes(pid: int) -> int:
+    """What they keep from others: shared pages divided among those who share them, and no page of a file, which the
+    system can drop. Exact, but it walks their page tables.
+    """
+    return sum(map(_held, family(pid)))
+
+
+def _held(pid: int) -> int:
+    sizes = _fields(PROC / str(pid) / "smaps_rollup")
+    return 1024 * (sizes.get("Pss_Anon:", sizes.get("Pss:", 0)) + sizes.get("Pss_Shmem:", 0))
+
+
+def available_bytes() -> int | None:
+    """Memory that can be had without swapping: of the machine, and within the limits set on this process's group."""
+    free = _fields(PROC / "meminfo").get("MemAvailable:")
+    return None if free is None else max(0, min([1024 * free, *_rooms()]))
+
+
+def oom_kills() -> int:
+    """How often the system's out-of-memory killer has struck since the machine started."""
+    return _fields(PROC / "vmstat").get("oom_kill", 0)
+
+
+def _rooms() -> Iterator[int]:
+    """What is left of every memory limit of a control group that holds this process, version 2 or 1."""
+    for line in _text(PROC / "self" / "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            yield from _room(CGROUPS, path, "memory.max", "memory.current")
+        elif "memory" in controllers.split(","):
+            yield from _room(CGROUPS / "memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes")
+
+
+def _room(root: Path, path: str, limit: str, usage: str) -> Iterator[int]:
+    group = root / path.lstrip("/")
+    for folder in (group, *group.parents):
+        most, used = _text(folder / limit).strip(), _text(folder / usage).strip()
+        if most.isdecimal() and used.isdecimal():
+            yield int(most) - int(used) + _droppable(folder / "memory.stat")
+        if folder == root:
+            return
+
+
+def _droppable(path: Path) -> int:
+    """Files in memory count as used by a group, but the system drops them when memory is wanted."""
+    sizes = _fields(path)
+    return sum(sizes.get(f"total_{name}", sizes.get(name, 0)) for name in ("inactive_file", "active_file"))
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """The first number after each name in a file of lines such as `Pss: 12 kB`."""
+    lines = (line.split() for line in _text(path).splitlines())
+    return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdecimal()}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # no such system, or the process has ended meanwhile
+        return ""
+
+
+def _listing(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []

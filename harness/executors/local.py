@@ -1,0 +1,151 @@
+"""Runs each trial in a fresh process of this machine: a crash, a hang or lack of memory costs one record, no more."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from harness.executors import linux
+from harness.executors.forkserver import ForkServer
+from harness.executors.log import Log
+from harness.executors.order import Queue
+from harness.executors.process import TrialProcess
+from harness.executors.worker import Job
+from harness.types import Progress, Record, RunContext, Trial
+
+PRELOAD = ("harness.store", "harness.trial")
+SECONDS_BETWEEN_WEIGHINGS = 0.2
+SHARE_OF_FREE_MEMORY = 0.8
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """task: "module:function", called in the trial's process with (trial, context, report) and returning the record."""
+
+    task: str = "harness.executors.worker:run"
+
+    def run(
+        self, trials: Sequence[Trial], context: RunContext, progress: Callable[[Trial, Progress], None]
+    ) -> Iterator[Record]:
+        """Up to `context.workers` at a time; closing the iterator, or an interrupt, ends those that run.
+
+        What a trial prints is in `logs/<key>.log` of the results folder. Raises HarnessError if no process can be
+        started at all.
+        """
+        queue = Queue(trials)
+        with _Pool(self.task, _absolute(context), progress) as pool:
+            while queue or pool.running:
+                for record in _records(queue, pool):
+                    queue.ended(record)
+                    yield record
+
+
+def _records(queue: Queue, pool: _Pool) -> Iterator[Record]:
+    """Fill the free slots, then wait until something ends."""
+    while pool.free and (trial := queue.take()):
+        if obstacle := queue.obstacle(trial):
+            yield obstacle
+        else:
+            pool.start(trial)
+    yield from pool.wait()
+
+
+def _absolute(context: RunContext) -> RunContext:
+    """A plugin may change its working directory."""
+    return replace(context, results=context.results.absolute(), data=context.data and context.data.absolute())
+
+
+class _Pool:
+    """The processes that run now, one in each slot, and the loop that waits for them."""
+
+    def __init__(self, task: str, context: RunContext, progress: Callable[[Trial, Progress], None]) -> None:
+        self.running: dict[int, TrialProcess] = {}
+        self._task = task
+        self._context = context
+        self._progress = progress
+        self._memory = context.memory or _fair_share(context.workers)
+        self._server = ForkServer((*context.preload, *PRELOAD))
+        self._weighing = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for process in self.running.values():
+            process.kill()
+        self._server.close()
+        for process in self.running.values():
+            process.close()
+        self._selector.close()
+
+    @property
+    def free(self) -> bool:
+        return len(self.running) < self._context.workers
+
+    def start(self, trial: Trial) -> None:
+        slot = min(set(range(self._context.workers)) - set(self.running))
+        self._progress(trial, Progress("start", 0.0))
+        job = Job(self._task, trial, self._context, _environment(trial, slot, self._context.workers))
+        log = Log(self._context.results / "logs" / f"{trial.key}.log")
+        process = TrialProcess(job, self._server.fork(), log, self._memory, self._progress)
+        self.running[slot] = process
+        child = process.child
+        self._selector.register(child.channel, selectors.EVENT_READ, process.hear)
+        self._selector.register(child.output, selectors.EVENT_READ, process.listen)
+        self._selector.register(child.fate, selectors.EVENT_READ, process.learn_fate)
+
+    def wait(self) -> Iterator[Record]:
+        """Sleep until something happens; yield the records of those that have ended by then."""
+        if not self.running:
+            return
+        for key, _ in self._selector.select(self._seconds_to_sleep()):
+            if not key.data():
+                self._selector.unregister(key.fileobj)
+        self._look_after()
+        for slot, process in list(self.running.items()):
+            if process.over:
+                del self.running[slot]
+                yield self._bury(process)
+
+    def _look_after(self) -> None:
+        """Limits of memory and time. What has arrived by now counts as in time."""
+        now = time.monotonic()
+        if self._memory is not None and now >= self._weighing:
+            self._weighing = now + SECONDS_BETWEEN_WEIGHINGS
+            for process in self.running.values():
+                process.watch()
+        for process in self.running.values():
+            if now >= process.alarm:
+                process.ring()
+
+    def _seconds_to_sleep(self) -> float | None:
+        alarms = [process.alarm for process in self.running.values()]
+        alarm = min(alarms if self._memory is None else [*alarms, self._weighing])
+        return None if alarm == float("inf") else max(0.0, alarm - time.monotonic())
+
+    def _bury(self, process: TrialProcess) -> Record:
+        for source in (process.child.channel, process.child.output, process.child.fate):
+            if source in self._selector.get_map():
+                self._selector.unregister(source)
+        record = process.record()
+        process.close()
+        return record
+
+
+def _fair_share(workers: int) -> int | None:
+    free = linux.available_bytes()
+    return None if free is None else int(SHARE_OF_FREE_MEMORY * free / workers)
+
+
+def _environment(trial: Trial, slot: int, workers: int) -> Mapping[str, str]:
+    """With several workers each has a GPU of its own."""
+    if workers == 1 or trial.device != "cuda":
+        return {}
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return {"CUDA_VISIBLE_DEVICES": visible[slot % len(visible)] if visible else str(slot)}

@@ -1,0 +1,52 @@
+"""Which trial is next: in the order given, but none before the trial that it starts from has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.executors.worker import ended
+from harness.types import Record, Status, Trial
+
+ENDED: dict[Status, str] = {
+    "failed": "failed",
+    "oom": "ran out of memory",
+    "timeout": "was stopped at its time limit",
+    "killed": "was killed",
+    "diverged": "diverged",
+    "skipped": "was skipped",
+}
+
+
+class Queue:
+    """Trials that wait for their turn, and how those before them have ended."""
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self._waiting = list(trials)
+        self._ahead = {trial.key for trial in trials}
+        self._bad: dict[str, Record] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self) -> Trial | None:
+        """The next trial that need not wait for another one."""
+        for index, trial in enumerate(self._waiting):
+            if trial.base is None or trial.base.key not in self._ahead - {trial.key}:
+                return self._waiting.pop(index)
+        return None
+
+    def obstacle(self, trial: Trial) -> Record | None:
+        """The record of a trial that need not be tried."""
+        if trial.skip:
+            return ended(trial, "skipped", trial.skip)
+        base = self._bad.get(trial.base.key) if trial.base else None
+        if base is None:
+            return None
+        why = f": {base.reason}" if base.reason else ""
+        return ended(trial, "skipped", f"starts from {base.trial.method.label}, which {ENDED[base.status]}{why}")
+
+    def ended(self, record: Record) -> None:
+        """Let those go on that wait for this trial."""
+        self._ahead.discard(record.trial.key)
+        if record.status != "ok":
+            self._bad[record.trial.key] = record

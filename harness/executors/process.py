@@ -1,0 +1,224 @@
+"""One trial's process as the run sees it: what it says, how long and how large it may grow, how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.executors import linux
+from harness.executors.forkserver import Child, read_number
+from harness.executors.log import Log
+from harness.executors.server import kill_group
+from harness.executors.worker import LENGTH, LONGEST_MESSAGE, Job, ended
+from harness.types import Point, Progress, Record, Status, Trial
+
+GRACE_SECONDS = 1.0
+PATIENCE_SECONDS = 10.0
+CHUNK = 2**18
+CHUNKS_LEFT = 16
+
+
+class TrialProcess:
+    """From the fork to the record. Nothing here blocks.
+
+    over: the record is due. alarm: when to call `ring`, on the monotonic clock. memory: the most bytes it may hold.
+    """
+
+    def __init__(
+        self, job: Job, child: Child, log: Log, memory: int | None, progress: Callable[[Trial, Progress], None]
+    ) -> None:
+        self.trial = job.trial
+        self.child = child
+        self.over = False
+        self.alarm = time.monotonic() + (job.context.timeout or float("inf"))
+        self.ring: Callable[[], None] = self._time_out
+        self._timeout = job.context.timeout
+        self._log = log
+        self._memory = memory
+        self._progress = progress
+        self._heard = bytearray()
+        self._curve: list[Point] = []
+        self._message: Mapping[str, Any] | None = None
+        self._verdict: tuple[Status, str] | None = None
+        self._exit: int | None = None
+        self._bytes = 0
+        self._struck = linux.oom_kills()
+        os.set_blocking(child.output, False)
+        _hand_over(job, child)
+
+    # --- what it says; each tells whether there can be more -----------------------------------------------------------
+
+    def hear(self) -> bool:
+        """Take in messages."""
+        try:
+            data = self.child.channel.recv(CHUNK)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self._lose()
+            return False
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._understand(bytes(self._heard + line))
+            self._heard.clear()
+        self._heard += rest
+        if len(self._heard) > LONGEST_MESSAGE:
+            self._heard.clear()
+            self._condemn("failed", f"sent a message of more than {LONGEST_MESSAGE} bytes")
+        return True
+
+    def _understand(self, line: bytes) -> None:
+        if self._message is not None or self._verdict:
+            return
+        try:
+            message = json.loads(line)
+            record = dict(message["record"]) if "record" in message else None
+            news = None if record else _news(*message["progress"])
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            self._condemn("failed", f"sent a message that cannot be read: {type(error).__name__}: {error}")
+            return
+        if news:
+            self._follow(news)
+        else:
+            self._message = record
+            self.alarm, self.ring = time.monotonic() + GRACE_SECONDS, self._kill
+
+    def _follow(self, news: Progress) -> None:
+        last = news.point
+        if last and (not self._curve or last.update > self._curve[-1].update):
+            self._curve.append(last)
+        self._progress(self.trial, news)
+
+    def listen(self) -> bool:
+        """Take in what it prints."""
+        try:
+            data = os.read(self.child.output, CHUNK)
+        except BlockingIOError:
+            return True
+        self._log.write(data)
+        return bool(data)
+
+    def learn_fate(self) -> bool:
+        """Take in how it ended. If the server died instead, its orphans end here."""
+        self._exit = read_number(self.child.fate)
+        if self._exit is None:
+            self.kill()
+        self.over = True
+        return False
+
+    # --- what ends it -------------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Weigh it, and end it before it takes the machine down. Exact weighing is slow, so only a heavy one is."""
+        self._bytes = linux.resident_bytes(self.child.pid) or self._bytes
+        if self._memory is None or self._bytes <= self._memory:
+            return
+        exact = linux.held_bytes(self.child.pid) or self._bytes
+        if exact > self._memory:
+            self._bytes = exact
+            self._condemn("oom", f"held {_gib(exact)} of memory, the limit is {_gib(self._memory)} (--memory)")
+
+    def kill(self) -> None:
+        """All of its process group."""
+        kill_group(self.child.pid)
+
+    def close(self) -> None:
+        """Give back what the run holds of it, its last output read."""
+        for _ in range(CHUNKS_LEFT):
+            self.listen()
+        self._log.close()
+        self.child.channel.close()
+        os.close(self.child.output)
+        os.close(self.child.fate)
+
+    def _time_out(self) -> None:
+        self._verdict = "timeout", f"stopped at its time limit of {self._timeout:g} s (--timeout)"
+        kill_group(self.child.pid, signal.SIGTERM)
+        self.alarm, self.ring = time.monotonic() + GRACE_SECONDS, self._kill
+
+    def _lose(self) -> None:
+        """The channel has ended: so has the process, as a rule. If not, nothing will come of it any more."""
+        if self._message is None and not self._verdict:
+            self.alarm = time.monotonic() + GRACE_SECONDS
+            self.ring = lambda: self._condemn("failed", "closed its connection to this run and went on")
+
+    def _condemn(self, status: Status, reason: str) -> None:
+        if self._message is None:
+            self._verdict = self._verdict or (status, reason)
+        self._kill()
+
+    def _kill(self) -> None:
+        self.kill()
+        self.alarm, self.ring = time.monotonic() + PATIENCE_SECONDS, self._give_up
+
+    def _give_up(self) -> None:
+        """Even SIGKILL waits for a driver that hangs; the run does not."""
+        self.alarm, self.over = float("inf"), True
+        self._log.write(f"\nprocess {self.child.pid} could not be killed\n".encode())
+
+    # --- how it ended -------------------------------------------------------------------------------------------------
+
+    def record(self) -> Record:
+        """Its own record if it sent one in time, else one that says what became of it."""
+        for _ in range(CHUNKS_LEFT):
+            self.hear()
+            self.listen()
+        if self._message is None or self._verdict:
+            return self._obituary(*(self._verdict or self._cause()))
+        from harness.store import from_json
+
+        try:
+            record = from_json(self._message)
+        except Exception as error:
+            return self._obituary("failed", f"its record cannot be read: {type(error).__name__}: {error}")
+        return dataclasses.replace(record, trial=self.trial, curve=record.curve or tuple(self._curve))
+
+    def _obituary(self, status: Status, reason: str) -> Record:
+        readings = {"bytes_at_death": self._bytes} if self._bytes else {}
+        words = self._log.last_words()
+        return ended(self.trial, status, reason, curve=self._curve, readings=readings, traceback=words)
+
+    def _cause(self) -> tuple[Status, str]:
+        if self._exit is None:
+            return "killed", "the process that trials are forked from died, and the trial with it"
+        if self._exit >= 0:
+            return "failed", f"exited with code {self._exit} before it returned a record"
+        name = _signal_name(-self._exit)
+        if -self._exit != signal.SIGKILL:
+            return "killed", f"killed by {name} ({signal.strsignal(-self._exit) or 'unknown'})"
+        if linux.oom_kills() > self._struck:
+            return "oom", f"killed by the system's out-of-memory killer; last seen with {_gib(self._bytes)}"
+        if self._memory and self._bytes > self._memory / 2:
+            return "killed", f"killed by {name}, last seen with {_gib(self._bytes)}: perhaps for want of memory"
+        return "killed", f"killed by {name}, not by this run"
+
+
+def _news(phase: str, fraction: float, point: Mapping[str, Any] | None) -> Progress:
+    return Progress(str(phase), float(fraction), Point(**point) if point else None)
+
+
+def _hand_over(job: Job, child: Child) -> None:
+    data = pickle.dumps(job)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended: its fate will tell
+        child.channel.sendall(LENGTH.pack(len(data)) + data)
+    child.channel.setblocking(False)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # the real-time signals between the first and the last have none
+        return f"signal {number}"
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

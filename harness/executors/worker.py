@@ -1,0 +1,193 @@
+"""What runs in a trial's own process, and what makes a record of whatever a trial ends with."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import json
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TextIO
+
+from harness.executors import linux
+from harness.types import Point, Progress, Record, RunContext, Status, Trial
+
+Report = Callable[[Progress], None]
+Task = Callable[[Trial, RunContext, Report], Record]
+
+LENGTH = struct.Struct("=Q")
+LONGEST_MESSAGE = 64 * 2**20
+SECONDS_BETWEEN_REPORTS = 0.1
+
+
+class Job(NamedTuple):
+    """What the run hands to a trial's process. task: "module:function", a Task."""
+
+    task: str
+    trial: Trial
+    context: RunContext
+    environment: Mapping[str, str]
+
+
+def run(trial: Trial, context: RunContext, report: Report) -> Record:
+    """The task of every real run: load the plugins that the run has loaded, and run the trial with them.
+
+    Trained arrays appear under their name only when they are complete and the trial went well.
+    """
+    from harness.catalog import Settings, load
+    from harness.store import Store
+    from harness.trial import run_trial
+
+    store = Store(context.results)
+    base = store.weights(trial.base.key) if trial.base else None
+    if trial.base and base and not base.exists():
+        return ended(trial, "failed", f"starts from {trial.base.method.label}, whose trained arrays are gone: {base}")
+    catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
+    weights = store.weights(trial.key)
+    part = weights.with_suffix(".part")
+    try:
+        record = run_trial(catalog, trial, context.data, base, report, part if trial.keep else None)
+        if part.exists() and record.status == "ok":
+            part.replace(weights)
+    finally:
+        part.unlink(missing_ok=True)
+    return record
+
+
+def attempt(task: str, trial: Trial, context: RunContext, report: Report) -> Record:
+    """The record of a trial, whatever its task does; only an interrupt passes, and what kills the process."""
+    try:
+        record = _resolve(task)(trial, context, report)
+    except KeyboardInterrupt:
+        raise
+    except MemoryError as error:
+        return ended(trial, "oom", f"MemoryError: {error}", traceback=traceback.format_exc())
+    except SystemExit as error:
+        return ended(trial, "failed", f"called sys.exit({error.code!r})", traceback=traceback.format_exc())
+    except BaseException as error:
+        said = str(error).strip().partition("\n")[0]
+        reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        return ended(trial, "failed", reason, traceback=traceback.format_exc())
+    if not isinstance(record, Record):
+        return ended(trial, "failed", f"{task} returned {type(record).__name__}, not a Record")
+    return record
+
+
+def ended(
+    trial: Trial,
+    status: Status,
+    reason: str,
+    *,
+    curve: Sequence[Point] = (),
+    readings: Mapping[str, Any] | None = None,
+    traceback: str = "",
+) -> Record:
+    """A record of a trial that could not write its own, ended now."""
+    from harness.environment import now
+
+    return Record(
+        trial, status, reason, curve=tuple(curve), readings=readings or {}, traceback=traceback, finished=now()
+    )
+
+
+def main(server: int, channel: socket.socket, output: int) -> None:
+    """Run the job that comes over the channel, in a session of its own that ends with the fork server or the run."""
+    os.setsid()
+    protected = linux.die_with_parent()
+    if os.getppid() != server:  # it died before we asked to die with it
+        return
+    _redirect(output)
+    job: Job = pickle.loads(_receive(channel))  # noqa: S301 - the run's own words, over a socket that only it holds
+    if not protected:
+        threading.Thread(target=_die_with_run, args=[channel], daemon=True).start()
+    os.environ.update(job.environment)
+    messenger = Messenger(channel, job.trial)
+    record = attempt(job.task, job.trial, job.context, messenger.progress)
+    with contextlib.suppress(Exception):  # the trial may have closed or replaced them
+        sys.stdout.flush()
+        sys.stderr.flush()
+    messenger.record(record)
+
+
+def _redirect(output: int) -> None:
+    """What the trial prints goes to the run, line by line, and so does where it was when it crashed or was stopped.
+
+    Ctrl-C is the run's to handle.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    sys.stdout, sys.stderr = _writer(1), _writer(2)
+    faulthandler.enable(2)
+    faulthandler.register(signal.SIGTERM, file=2, chain=True)  # where it was when its time was up
+
+
+def _writer(descriptor: int) -> TextIO:
+    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def _receive(channel: socket.socket) -> bytes:
+    with channel.makefile("rb") as stream:
+        (length,) = LENGTH.unpack(stream.read(LENGTH.size))
+        return stream.read(length)
+
+
+def _die_with_run(channel: socket.socket) -> None:
+    """Where the system kills no orphans. The run sends nothing after the job: the channel turns readable at its end."""
+    channel.recv(1)
+    os.killpg(0, signal.SIGKILL)
+
+
+class Messenger:
+    """Tells the run of progress and, at last, the record: one line of JSON each."""
+
+    def __init__(self, channel: socket.socket, trial: Trial) -> None:
+        os.set_inheritable(channel.fileno(), False)
+        self._channel = channel
+        self._trial = trial
+        self._owner = os.getpid()
+        self._point: Point | None = None
+        self._due = 0.0
+
+    def progress(self, progress: Progress) -> None:
+        """Every point of the curve is told; the rest is, at most ten times a second."""
+        now = time.monotonic()
+        if progress.point == self._point and now < self._due:
+            return
+        self._point, self._due = progress.point, now + SECONDS_BETWEEN_REPORTS
+        point = progress.point and progress.point._asdict()
+        self._send({"progress": [progress.phase, progress.fraction, point]})
+
+    def record(self, record: Record) -> None:
+        """The last word. What cannot be told in JSON, or is beyond all measure, becomes a failure that says so."""
+        from harness.store import to_json
+
+        try:
+            self._send({"record": to_json(record)})
+        except Exception as error:
+            reason = f"its record cannot be handed over: {type(error).__name__}: {error}"
+            self._send({"record": to_json(ended(self._trial, "failed", reason, traceback=traceback.format_exc()))})
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        if os.getpid() != self._owner:  # a plugin has forked and its child has come back here: that is not the trial
+            os._exit(1)
+        line = json.dumps(message, default=float).encode()
+        if len(line) > LONGEST_MESSAGE:
+            raise ValueError(f"{len(line)} bytes of JSON, more than {LONGEST_MESSAGE}")
+        self._channel.sendall(line + b"\n")
+
+
+def _resolve(task: str) -> Task:
+    module, _, attribute = task.partition(":")
+    found: Task = getattr(importlib.import_module(module), attribute)
+    return found

@@ -1,0 +1,156 @@
+"""The files of data sets: which of them are in the data folder, and whether they are the official ones.
+
+Nothing is ever fetched here (that is `harness data fetch`): a run only looks, and says what to do.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shlex
+import stat
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from harness.errors import HarnessError, UsageError
+from harness.types import File
+
+VARIABLE = "HARNESS_DATA_DIR"
+
+
+@dataclass(frozen=True)
+class FileProblem:
+    """One file that is not in the data folder as it should be. path: where it belongs. found: what is there."""
+
+    file: File
+    path: Path
+    kind: Literal["missing", "size", "checksum", "unreadable"]
+    found: str
+
+    def __str__(self) -> str:
+        """What was found, what was expected, and where the official file is."""
+        return f"{self.path}: {self.found}, expected {expected(self.file)}; official: {source(self.file)}"
+
+
+def folder(given: Path | None = None) -> Path:
+    """The data folder: what was given (--data-dir), else HARNESS_DATA_DIR, else the user's cache. It may not exist."""
+    named = given or os.environ.get(VARIABLE)
+    return Path(named).expanduser() if named else cache()
+
+
+def cache() -> Path:
+    """The harness's folder in the user's cache, the one that `pooch.os_cache("harness")` names."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "harness"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"
+
+
+def check(files: Sequence[File], folder: Path) -> list[FileProblem]:
+    """What is wrong with these files below the folder: missing, of another size, of another checksum.
+
+    A file is hashed once per process as long as its size and time of modification stay the same.
+    Raises HarnessError for a declaration that cannot be checked.
+    """
+    return [problem for file in files if (problem := differs(file, target(file, folder)))]
+
+
+def glance(files: Sequence[File], folder: Path) -> list[FileProblem]:
+    """Like `check`, but by the size alone: quick for files of any size."""
+    return [problem for file in files if (problem := _differs_in_size(file, target(file, folder)))]
+
+
+def require(dataset: str, files: Sequence[File], data: Path | None) -> None:
+    """Raise UsageError unless all files of the data set are in the data folder (by default `folder()`).
+
+    The message tells of the first one what was found and expected, its URL and where it belongs, how many others there
+    are, and what to do.
+    """
+    where = folder(data)
+    problems = check(files, where)
+    if problems:
+        more = f"; {len(problems) - 1} more of its files are missing or wrong" if problems[1:] else ""
+        raise UsageError(f"{dataset}: {problems[0]}{more}\n{remedy(dataset, where)}")
+
+
+def remedy(dataset: str, where: Path) -> str:
+    """What to do about files that are not in the data folder as they should be."""
+    absent = "" if where.is_dir() or where == cache() else f"there is no folder {where}; "
+    if where != folder():
+        return f"{absent}run: harness data fetch {dataset} --data-dir {shlex.quote(str(where))}; or put the files there"
+    elsewhere = "" if os.environ.get(VARIABLE) else f"; or say with --data-dir DIR or {VARIABLE} where you have them"
+    return f"{absent}run: harness data fetch {dataset}{elsewhere}"
+
+
+def source(file: File) -> str:
+    """Where the official file is to be had."""
+    url = file.urls[0] if file.urls else "no address is declared"
+    return f"{file.member} in {url}" if file.member else url
+
+
+def target(file: File, folder: Path) -> Path:
+    """Where a file belongs. Raises HarnessError for a declared path that would leave the folder."""
+    path = PurePosixPath(file.path)
+    if not path.parts or path.is_absolute() or ".." in path.parts:
+        raise HarnessError(f"data file {file.path!r}: its plugin must declare a path below the data folder")
+    return folder / path
+
+
+def differs(file: File, path: Path) -> FileProblem | None:
+    """How what lies at `path` differs from the declared file; None where it is the same.
+
+    Raises HarnessError for a file that is declared without a checksum.
+    """
+    algorithm, expected = _digest(file)
+    problem = _differs_in_size(file, path)
+    if problem is not None:
+        return problem
+    try:
+        now = path.stat()
+        found = _hashed(path, now.st_ino, now.st_size, now.st_mtime_ns, algorithm)
+    except OSError as error:
+        return FileProblem(file, path, "unreadable", f"cannot be read ({error.strerror})")
+    return None if found == expected else FileProblem(file, path, "checksum", f"{algorithm} is {found}")
+
+
+def _differs_in_size(file: File, path: Path) -> FileProblem | None:
+    try:
+        now = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return FileProblem(file, path, "missing", "missing")
+    except OSError as error:
+        return FileProblem(file, path, "unreadable", f"cannot be read ({error.strerror})")
+    if not stat.S_ISREG(now.st_mode):
+        return FileProblem(file, path, "unreadable", "is not a file")
+    if file.bytes is None or now.st_size == file.bytes:
+        return None
+    return FileProblem(
+        file, path, "size", f"{'truncated' if now.st_size < file.bytes else 'too long'}, {now.st_size} bytes"
+    )
+
+
+# The key holds everything that tells one version of a file from another, so an entry never goes stale.
+@functools.lru_cache(maxsize=4096)
+def _hashed(path: Path, inode: int, size: int, modified: int, algorithm: str) -> str:
+    del inode, size, modified
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+
+
+def _digest(file: File) -> tuple[str, str]:
+    """The strongest declared checksum, with its algorithm."""
+    if file.sha256:
+        return "sha256", file.sha256.lower()
+    if file.md5:
+        return "md5", file.md5.lower()
+    raise HarnessError(f"data file {file.path!r}: its plugin must declare a sha256 or md5")
+
+
+def expected(file: File) -> str:
+    """The declared size and checksum, as text."""
+    algorithm, digest = _digest(file)
+    size = "" if file.bytes is None else f"{file.bytes} bytes, "
+    return f"{size}{algorithm} {digest}"

@@ -1,0 +1,91 @@
+"""Every question that the core asks its plugins. A plugin answers any of them with a function marked `@hookimpl`.
+
+A plugin is a module or an object named by an entry point in the group `harness`:
+
+    [project.entry-points.harness]
+    mymethod = "harness_mymethod"
+
+The first six hooks are asked once, when a command first needs the shelf; they return descriptors and must import
+nothing heavy. The life-cycle hooks are notifications: what they return is ignored, what they raise is reported and
+changes no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from harness.types import BackendOffer, Dataset, ExecutorOffer, Instrument, Method, Metric, Record, Suite, Trial
+
+if TYPE_CHECKING:
+    import click
+
+hookspec = pluggy.HookspecMarker("harness")
+hookimpl = pluggy.HookimplMarker("harness")
+
+
+@hookspec
+def harness_methods() -> Iterable[Method]:  # type: ignore[empty-body]
+    """The methods that this plugin offers.
+
+    @hookimpl
+    def harness_methods():
+        yield Method("mymethod", "one line", factory="harness_mymethod.learner:build", kinds=("classification",))
+    """
+
+
+@hookspec
+def harness_datasets() -> Iterable[Dataset]:  # type: ignore[empty-body]
+    """The data sets that this plugin offers. Their files are declared, checked while planning, and read in `load`."""
+
+
+@hookspec
+def harness_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
+    """The metrics that this plugin offers: functions of an Outcome, or names for what its instruments read."""
+
+
+@hookspec
+def harness_instruments() -> Iterable[Instrument]:  # type: ignore[empty-body]
+    """The instruments that this plugin offers. Every reading that is to be shown needs a Metric of the same name."""
+
+
+@hookspec
+def harness_suites() -> Iterable[Suite]:  # type: ignore[empty-body]
+    """The named comparisons that this plugin offers, as TOML files."""
+
+
+@hookspec
+def harness_executors() -> Iterable[ExecutorOffer]:  # type: ignore[empty-body]
+    """The ways to run trials that this plugin offers, such as a queue of a cluster."""
+
+
+@hookspec
+def harness_backends() -> Iterable[BackendOffer]:  # type: ignore[empty-body]
+    """The tensor libraries that this plugin offers. Exactly one must be left when a run is planned."""
+
+
+@hookspec
+def harness_run_started(trials: Sequence[Trial]) -> None:
+    """Called once, before the first of the trials that will be run."""
+
+
+@hookspec
+def harness_trial_started(trial: Trial) -> None:
+    """Called in the process of the command, before the trial is handed to the executor."""
+
+
+@hookspec
+def harness_trial_finished(trial: Trial, record: Record) -> None:
+    """Called in the process of the command, after the record has been written."""
+
+
+@hookspec
+def harness_run_finished(records: Sequence[Record]) -> None:
+    """Called once, after the last trial or an interrupt, with the records of this run."""
+
+
+@hookspec
+def harness_commands(cli: click.Group) -> None:
+    """Add commands to the command line: `cli.add_command(my_click_command)`. Called before a command is looked up."""

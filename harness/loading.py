@@ -1,0 +1,135 @@
+"""What is said about plugins: which to load, where one comes from, what went wrong with it.
+
+A plugin that fails is a problem with a name, never the end of the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, TypeVar
+
+from harness.errors import HarnessError
+
+VARIABLE = "HARNESS_PLUGINS"
+
+Stage: TypeAlias = Literal["import", "registration", "listing", "notification"]
+T = TypeVar("T")
+_CAP = 20
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names with commas, cut where a list would hide the message; "none" for no name."""
+    names = sorted(names)
+    more = f" and {len(names) - _CAP} more" if len(names) > _CAP else ""
+    return (", ".join(names[:_CAP]) + more) or "none"
+
+
+def _only() -> tuple[str, ...] | None:
+    text = os.environ.get(VARIABLE)
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which plugins to load: what -p, --disable-plugin, --strict-plugins and HARNESS_PLUGINS (`only`) ask for.
+
+    Plain data, so that a trial's process loads the same plugins as the process that planned it.
+    """
+
+    plugins: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    strict: bool = False
+    only: tuple[str, ...] | None = field(default_factory=_only)
+
+    @property
+    def requested(self) -> tuple[str, ...]:
+        """What -p asks to load."""
+        return tuple(name for name in self.plugins if not name.startswith("no:"))
+
+    @property
+    def blocked(self) -> frozenset[str]:
+        """What --disable-plugin and -p no:NAME switch off."""
+        return frozenset(self.disabled) | {name[3:] for name in self.plugins if name.startswith("no:")}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where an offer comes from. distribution and version are empty for a module or file that was not installed."""
+
+    name: str
+    distribution: str = ""
+    version: str = ""
+    module: str = ""
+    file: str = ""
+
+    @property
+    def provider(self) -> str:
+        """What qualifies its offers, as in `provider:saf`."""
+        return self.distribution or self.name
+
+    def __str__(self) -> str:
+        origin = f"{self.distribution} {self.version}".strip() or self.file or self.module
+        return f"{self.name} ({origin})" if origin and origin != self.name else self.name
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What a user may call this plugin and no other of its distribution."""
+        return frozenset({self.name, f"{self.distribution}:{self.name}", self.module})
+
+    def answers_to(self, names: Collection[str]) -> bool:
+        """Whether one of the names means this plugin or its whole distribution."""
+        return not (self.names | {self.distribution}).isdisjoint(names)
+
+
+@dataclass(frozen=True)
+class PluginProblem:
+    """What went wrong with one plugin, and when."""
+
+    plugin: str
+    distribution: str
+    version: str
+    stage: Stage
+    message: str
+    traceback: str = ""
+
+    def concerns(self, plugin: Plugin) -> bool:
+        return (self.plugin, self.distribution) == (plugin.name, plugin.distribution)
+
+    def __str__(self) -> str:
+        origin = f" ({self.distribution} {self.version})" if self.distribution else ""
+        failed = {
+            "import": "could not be loaded",
+            "registration": "could not be registered",
+            "listing": "failed while listing what it offers",
+            "notification": "failed while being notified",
+        }
+        return f"plugin {self.plugin}{origin} {failed[self.stage]}: {self.message}"
+
+
+def attempt(plugin: Plugin, stage: Stage, action: Callable[[], T]) -> T | PluginProblem:
+    """What the plugin's code returns, or the problem it makes: even SystemExit is one, only Ctrl-C passes."""
+    try:
+        return action()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return _problem(plugin, stage, error)
+
+
+def off_stdout(action: Callable[[], T]) -> T:
+    """Run a plugin's code with what it prints sent to stderr: standard output belongs to the command's own result."""
+    with contextlib.redirect_stdout(sys.stderr):
+        return action()
+
+
+def _problem(plugin: Plugin, stage: Stage, error: BaseException) -> PluginProblem:
+    from traceback import format_exception  # it loads linecache and tokenize, which a healthy run does not need
+
+    kind = "" if isinstance(error, HarnessError) else f"{type(error).__name__}: "
+    message = " ".join(f"{kind}{error}".split())
+    text = "".join(format_exception(error))
+    return PluginProblem(plugin.name, plugin.distribution, plugin.version, stage, message, text)

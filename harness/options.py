@@ -1,0 +1,194 @@
+"""What can be set on a method or a data set: described from its frozen config dataclass, and checked against it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+
+from harness.conversion import SEQUENCES, UNIONS, convert, plain, show, type_text
+from harness.errors import HarnessError, UsageError
+
+HEADINGS: Final = ("name", "type", "default", "limits", "meaning")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What `option` attaches to a field: its meaning, inclusive limits (low, high), exclusive ones (above, below)."""
+
+    meaning: str = ""
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def allows(self, value: object) -> bool:
+        """Whether each number in `value` lies within the limits; what is no number has none."""
+        if isinstance(value, (tuple, list)):
+            return all(self.allows(item) for item in value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return True
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def limits(self) -> str:
+        signs = ((">=", self.low), (">", self.above), ("<=", self.high), ("<", self.below))
+        return ", ".join(f"{sign} {limit}" for sign, limit in signs if limit is not None)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One line of a table of options. `default` is JSON-able, and None where the option is required."""
+
+    name: str
+    type: str
+    default: Any
+    meaning: str
+    limits: str
+    required: bool = False
+
+
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field of a config dataclass: its default, its meaning and, in the unit of the field, its limits.
+
+    For example `steps: int = option(4, "time steps", low=1)`.
+    The limits hold for every number in a tuple; `low` and `high` are allowed values, `above` and `below` are not.
+    `dataclasses.MISSING` as the default makes the option required. Raises ValueError for a default out of range.
+    """
+    rule = Rule(meaning, low, high, above, below)
+    if not rule.allows(default):
+        raise ValueError(f"the default {default!r} of an option ({meaning}) is not {rule.limits()}")
+    return field(default=default, metadata={"harness": rule})
+
+
+def describe(config: type) -> tuple[Option, ...]:
+    """The options of a config dataclass, in its order. Raises HarnessError for anything else."""
+    return tuple(_option(item, kind) for item, kind in _fields(config))
+
+
+def table(config: type) -> str:
+    """The options as an aligned block of text, one a line below a heading; columns that are empty are left out."""
+    rows = [
+        (o.name, o.type, "required" if o.required else show(o.default), o.limits, o.meaning) for o in describe(config)
+    ]
+    if not rows:
+        return "  (no parameters)"
+    columns = [(head, *cells) for head, *cells in zip(HEADINGS, *rows, strict=True) if any(cells)]
+    padded = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
+    return "\n".join(("  " + "  ".join(line)).rstrip() for line in zip(*padded, strict=True))
+
+
+def build(config: type, given: Mapping[str, object], owner: str) -> Any:
+    """The config with the values that were `given`, checked and converted to the types of its fields.
+
+    An int becomes a float where a float is wanted, a list a tuple, yes, no, true and false a boolean.
+    Raises UsageError that names `owner`, the option, what was expected and what came, and ends with the table.
+    """
+    fields = _fields(config)
+    try:
+        _refuse_unknown(given, [item.name for item, _ in fields])
+        checked = {item.name: _checked(item, kind, given[item.name]) for item, kind in fields if item.name in given}
+        _refuse_missing(checked, [item for item, _ in fields])
+        return config(**checked)
+    except ValueError as error:
+        raise UsageError(f"{owner}: {error}\nparameters of {owner}:\n{table(config)}") from error
+
+
+def values(config: Any) -> dict[str, Any]:
+    """The resolved, JSON-able values of a config, in its order; tuples as lists."""
+    return {item.name: plain(getattr(config, item.name), kind) for item, kind in _fields(type(config))}
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The end of an error: `; did you mean 'steps'?` for the known word nearest to it, nothing where none is near."""
+    spelling = {name.lower(): name for name in known}
+    nearest = difflib.get_close_matches(word.lower(), spelling, n=1)
+    return f"; did you mean {spelling[nearest[0]]!r}?" if nearest else ""
+
+
+# --- fields -------------------------------------------------------------------------------------------------------
+
+
+def _fields(config: type) -> list[tuple[dataclasses.Field[Any], Any]]:
+    """The fields that can be set, each with its type."""
+    name = getattr(config, "__qualname__", config)
+    if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
+        raise HarnessError(f"the config {name} is not a dataclass: decorate it with @dataclass(frozen=True)")
+    try:
+        kinds = get_type_hints(config)
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
+        raise HarnessError(f"the type of a field of the config {name} cannot be resolved: {error}") from error
+    return [(item, kinds[item.name]) for item in dataclasses.fields(config) if item.init]
+
+
+def _rule(item: dataclasses.Field[Any]) -> Rule:
+    rule = item.metadata.get("harness")
+    return rule if isinstance(rule, Rule) else Rule()
+
+
+def _option(item: dataclasses.Field[Any], kind: Any) -> Option:
+    rule, required = _rule(item), _required(item)
+    default = item.default if item.default_factory is MISSING else item.default_factory()
+    shown = None if required else plain(default, kind)
+    return Option(item.name, type_text(kind), shown, rule.meaning, rule.limits(), required)
+
+
+def _required(item: dataclasses.Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _refuse_unknown(given: Mapping[str, object], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(f"there is no parameter {name!r}{suggest(name, known)}")
+
+
+def _refuse_missing(given: Mapping[str, object], items: Iterable[dataclasses.Field[Any]]) -> None:
+    missing = [item.name for item in items if _required(item) and item.name not in given]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} must be given: there is no default")
+
+
+def _checked(item: dataclasses.Field[Any], kind: Any, value: object) -> Any:
+    try:
+        converted = convert(value, kind)
+    except ValueError:
+        raise ValueError(f"{item.name} must be {type_text(kind)}, not {_came(value)}{_hint(value, kind)}") from None
+    if not _rule(item).allows(converted):
+        raise ValueError(f"{item.name} must be {_rule(item).limits()}, not {show(converted)}")
+    return converted
+
+
+def _came(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return "none" if value is None else repr(value)
+    return f"the {type(value).__name__} {show(value)}"
+
+
+def _hint(value: object, kind: Any) -> str:
+    """What to do about a value of the wrong type, where that can be told."""
+    alternatives = get_args(kind) if get_origin(kind) in UNIONS else (kind,)
+    words = [word for each in alternatives if get_origin(each) is Literal for word in get_args(each)]
+    if isinstance(value, str) and kind is not bool:
+        return suggest(value, [word for word in words if isinstance(word, str)])
+    if kind is bool:
+        return " (yes or no)"
+    if str in alternatives:
+        return " (in quotes it is a string)"
+    if any((get_origin(each) or each) in SEQUENCES for each in alternatives):
+        return " ([..] is a sweep over values, (..) is one value)"
+    return ""

@@ -1,0 +1,237 @@
+"""From what was asked to the list of trials. Every mistake surfaces here, before anything is loaded or trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from harness import files, selection, sources
+from harness.catalog import Catalog, Offer, available, resolve
+from harness.errors import UsageError
+from harness.suite import Request
+from harness.types import BackendOffer, Choice, Dataset, Method, Recipe, Trial
+
+DEFAULT_SEEDS = "3"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a plan share."""
+
+    device: str
+    precision: str
+    threads: int
+    deterministic: bool
+    backend: Offer[BackendOffer]
+
+
+@dataclass(frozen=True)
+class Picked(Generic[T]):
+    """A catalogue offer with the parameters chosen for it."""
+
+    offer: Offer[T]
+    choice: Choice
+
+
+def plan(catalog: Catalog, request: Request) -> list[Trial]:
+    """The trials of a request in the order in which they run: seeds outermost, a base before what starts from it.
+
+    Raises UsageError for anything that cannot be run; a method that cannot take a data set gives a trial with `skip`.
+    """
+    selected = _selected_methods(catalog, request.methods)
+    methods = {dataset.choice.label: (dataset, _methods(selected, dataset)) for dataset in _datasets(catalog, request)}
+    setting = _setting(catalog, request)
+    trials: dict[str, Trial] = {}
+    for seed in selection.seeds(request.seeds if request.seeds is not None else DEFAULT_SEEDS):
+        for dataset, picked in methods.values():
+            for method in picked:
+                _add(trials, _trial(catalog, request, setting, method, dataset, seed))
+    return list(trials.values())
+
+
+def _add(trials: dict[str, Trial], trial: Trial) -> None:
+    """Insert a trial after its base; a trial that is there already only learns to keep its weights."""
+    if trial.base is not None:
+        _add(trials, trial.base)
+    known = trials.get(trial.key)
+    trials[trial.key] = dataclasses.replace(trial, keep=trial.keep or (known is not None and known.keep))
+
+
+# --- selections ---------------------------------------------------------------------------------------------------
+
+
+def _selected_methods(catalog: Catalog, text: str | None) -> list[tuple[Offer[Method], selection.Selected]]:
+    """What --methods names, each with who offers it; a file stands for all the methods that it offers."""
+    if text is None:
+        raise UsageError(f"--methods: say which to run; known: {', '.join(catalog.methods.names())}")
+    named: list[selection.Selected] = []
+    for selected in selection.parse(text, "--methods"):
+        names = [selected.qualified] if selected.file is None else catalog.add_file(selected.file)
+        for provider, _, name in (name.rpartition(":") for name in names):
+            named.append(dataclasses.replace(selected, file=None, provider=provider or None, name=name))
+    return [(catalog.methods.offer(selected.qualified), selected) for selected in named]
+
+
+def _methods(
+    selected: list[tuple[Offer[Method], selection.Selected]], dataset: Picked[Dataset]
+) -> list[Picked[Method]]:
+    """Every combination of the sweeps, none twice, with the recipe's values for options that were left unset."""
+    recipe = dataset.offer.value.recipe
+    picked = [method for offer, each in selected for method in _expanded(offer, each, recipe)]
+    selection.distinct([method.choice for method in picked], "--methods")
+    return picked
+
+
+def _datasets(catalog: Catalog, request: Request) -> list[Picked[Dataset]]:
+    text = request.datasets
+    if text is None:
+        defaults = [offer.value.name for offer in catalog.datasets.offers() if offer.value.default]
+        if len(defaults) != 1:
+            raise UsageError(f"--datasets: say which; known: {', '.join(catalog.datasets.names())}")
+        text = defaults[0]
+    picked: list[Picked[Dataset]] = []
+    for selected in selection.parse(text, "--datasets"):
+        if selected.file is not None:
+            raise UsageError(f"--datasets {selected.file}: a file is loaded with -p {selected.file}, then named here")
+        offer = catalog.datasets.offer(selected.qualified)
+        _refuse_unavailable(offer)
+        files.require(offer.value.name, offer.value.files, files.folder(request.data))
+        picked += [Picked(offer, choice) for choice in _choices(offer, selected)]
+    selection.distinct([dataset.choice for dataset in picked], "--datasets")
+    return picked
+
+
+def _choices(offer: Offer[Any], selected: selection.Selected) -> list[Choice]:
+    choices = selection.expand(selected, offer.value.config, offer.value.name)
+    return [dataclasses.replace(choice, name=offer.value.name, provider=selected.provider) for choice in choices]
+
+
+def _refuse_unavailable(offer: Offer[Dataset]) -> None:
+    reason = available(offer)
+    if reason:
+        raise UsageError(f"{offer.value.name}: {reason}")
+
+
+def _expanded(offer: Offer[Method], selected: selection.Selected, recipe: Recipe) -> Iterator[Picked[Method]]:
+    """Every combination of a sweep, with the recipe's values for options that were left unset."""
+    for choice in _choices(offer, selected):
+        unset = {name for name, value in choice.options.items() if value is None and name not in choice.given}
+        filled = {name: recipe.options.get(name) if name in unset else value for name, value in choice.options.items()}
+        yield Picked(offer, dataclasses.replace(choice, options=filled))
+
+
+# --- trials -------------------------------------------------------------------------------------------------------
+
+
+def _setting(catalog: Catalog, request: Request) -> Setting:
+    backend = _backend(catalog)
+    precision = request.precision or "fp32"
+    check = resolve(backend.value.check)
+    device = check(request.device or "auto", precision, request.workers)
+    threads = request.threads or max(1, _cores() // request.workers)
+    return Setting(device, precision, threads, bool(request.deterministic), backend)
+
+
+def _backend(catalog: Catalog) -> Offer[BackendOffer]:
+    offers = catalog.backends.offers()
+    if len(offers) != 1:
+        names = ", ".join(offer.value.name for offer in offers) or "none"
+        raise UsageError(f"exactly one backend is needed, found {names}: disable one with --disable-plugin NAME")
+    reason = available(offers[0])
+    if reason:
+        raise UsageError(f"backend {offers[0].value.name}: {reason}")
+    return offers[0]
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _trial(
+    catalog: Catalog, request: Request, setting: Setting, method: Picked[Method], dataset: Picked[Dataset], seed: int
+) -> Trial:
+    base = _base(catalog, request, setting, method.offer.value, dataset, seed)
+    recipe = dataset.offer.value.recipe
+    trial = Trial(
+        method=method.choice,
+        dataset=dataset.choice,
+        seed=seed,
+        budget=request.budget or recipe.budget,
+        batch_size=request.batch_size or recipe.batch_size,
+        device=setting.device,
+        precision=setting.precision,
+        threads=setting.threads,
+        deterministic=setting.deterministic,
+        base=base,
+        skip=_unsuited(method.offer, dataset.offer.value, setting.precision),
+    )
+    return _keyed(trial, setting, method.offer, dataset.offer)
+
+
+def _base(
+    catalog: Catalog, request: Request, setting: Setting, method: Method, dataset: Picked[Dataset], seed: int
+) -> Trial | None:
+    """The trial whose weights a method starts from: the data set's recipe decides its budget, not the run's flags."""
+    if method.starts_from is None:
+        return None
+    (selected,) = selection.parse(method.starts_from, f"starts_from of {method.name}")
+    offer = catalog.methods.offer(selected.qualified)
+    (picked,) = _expanded(offer, selected, dataset.offer.value.recipe)
+    own = dataclasses.replace(request, budget=None, batch_size=None)
+    return dataclasses.replace(_trial(catalog, own, setting, picked, dataset, seed), keep=True)
+
+
+def _unsuited(offer: Offer[Method], dataset: Dataset, precision: str) -> str | None:
+    method = offer.value
+    if dataset.kind not in method.kinds:
+        return f"{method.name} takes {' and '.join(method.kinds)}, {dataset.name} is {dataset.kind}"
+    if precision not in method.precisions:
+        return f"{method.name} offers {', '.join(method.precisions)}, not {precision}"
+    return available(offer)
+
+
+def _keyed(trial: Trial, setting: Setting, method: Offer[Method], dataset: Offer[Dataset]) -> Trial:
+    """The trial with its key and the parts that were hashed, so that a user can be told why it ran again."""
+    backend = setting.backend
+    parts: dict[str, Any] = {
+        "core": sources.core(),
+        "backend": _source(backend, backend.value.factory),
+        "method": _chosen(trial.method) | _source(method, method.value.factory),
+        "dataset": _chosen(trial.dataset)
+        | _source(dataset, dataset.value.load)
+        | {"files": {file.path: file.sha256 or file.md5 for file in dataset.value.files}},
+        "seed": trial.seed,
+        "budget": dataclasses.asdict(trial.budget),
+        "batch_size": trial.batch_size,
+        "device": trial.device,
+        "precision": trial.precision,
+        "threads": trial.threads,
+        "deterministic": trial.deterministic,
+        "base": trial.base.key if trial.base else None,
+    }
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    return dataclasses.replace(trial, parts=parts, key=digest[:16])
+
+
+def _chosen(choice: Choice) -> dict[str, Any]:
+    return {"label": choice.label, "options": choice.options}
+
+
+def _source(offer: Offer[Any], reference: Any) -> dict[str, str]:
+    plugin = offer.plugin
+    versions = {"distribution": plugin.distribution, "version": plugin.version}
+    return versions | {"source": sources.fingerprint([reference])}
+
+
+def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The names of the key parts that differ between two trials: why one ran again."""
+    return [name for name in new if json.dumps(old.get(name), sort_keys=True) != json.dumps(new[name], sort_keys=True)]

@@ -1,0 +1,7 @@
+"""From records to tables: pure functions of records and metric descriptors; nothing here reads or writes a file."""
+
+from harness.report.record import render_record
+from harness.report.render import FORMATS, render
+from harness.report.rows import Cell, Row, Summary, Table, summarise
+
+__all__ = ["FORMATS", "Cell", "Row", "Summary", "Table", "render", "render_record", "summarise"]

@@ -1,0 +1,90 @@
+"""Tables for documents: Markdown for pages, LaTeX (booktabs) for papers. tabulate lays out and escapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tabulate import tabulate
+
+from harness.report import numbers
+from harness.report.rows import Cell, Summary, Table
+from harness.report.text import ARROWS, count, title
+
+# Marks that no name contains and that tabulate does not escape; they become LaTeX after it is done.
+BOLD, PLAIN = "\x02", "\x03"
+TO_LATEX = {BOLD: r"\textbf{", PLAIN: "}", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "µ": r"$\mu$"}
+
+
+def markdown(summary: Summary) -> str:
+    """A heading, a table, and what is to be said of it, for each data set and protocol."""
+    parts = []
+    for table in summary.tables:
+        heads = ["method", "n", *(_head(table, name, summary) for name in table.columns)]
+        rows = _rows(table, summary, _code, lambda shown: f"**{shown}**")
+        parts.append(f"### {_code(table.dataset)}\n\n{title(table)}\n")
+        parts.append(tabulate(rows, heads, "pipe", disable_numparse=True, colalign=_align(table)) + "\n")
+        parts += [f"- {line}" for line in _below(table)]
+        parts += [""] * bool(_below(table))
+    return "\n".join([*parts, *(f"- {note}" for note in summary.notes)]).rstrip() + "\n"
+
+
+def latex(summary: Summary) -> str:
+    r"""A booktabs tabular for each data set and protocol; the rest as comments. Needs \usepackage{booktabs}."""
+    parts = []
+    for table in summary.tables:
+        heads = ["method", "n", *(_head(table, name, summary) for name in table.columns)]
+        rows = _rows(table, summary, str, lambda shown: f"{BOLD}{shown}{PLAIN}")
+        tabular = tabulate(rows, heads, "latex_booktabs", disable_numparse=True, colalign=_align(table))
+        for mark, command in TO_LATEX.items():
+            tabular = tabular.replace(mark, command)
+        parts += [_comment(f"{table.dataset}: {title(table)}"), tabular, *map(_comment, _below(table)), ""]
+    return "\n".join([*parts, *map(_comment, summary.notes)]).rstrip() + "\n"
+
+
+def _rows(table: Table, summary: Summary, named: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
+    columns = {
+        name: numbers.scale([row.cells[name] for row in table.rows], summary.metrics[name]) for name in table.columns
+    }
+    return [
+        [named(row.method), count(row), *(_cell(row.cells[name], scale, bold) for name, scale in columns.items())]
+        for row in table.rows
+    ]
+
+
+def _cell(cell: Cell, scale: numbers.Scale, bold: Callable[[str], str]) -> str:
+    if cell.mean is None:
+        return "-"
+    shown = scale.number(cell.mean) + (f" ± {scale.number(cell.sd)}" if cell.sd else "")
+    few = f" (n={cell.n})" if cell.hole else ""
+    relative = f" ({numbers.ratio(cell.relative)})" if cell.relative else ""
+    return (bold(shown) if cell.best else shown) + few + relative
+
+
+def _head(table: Table, name: str, summary: Summary) -> str:
+    metric = summary.metrics[name]
+    unit = numbers.scale([row.cells[name] for row in table.rows], metric).unit
+    return f"{name}{f' [{unit}]' if unit else ''} {ARROWS[metric.better]}"
+
+
+def _below(table: Table) -> list[str]:
+    """Failed trials and missing values, each said once."""
+    holes: dict[str, list[str]] = {}
+    for row in table.rows:
+        for name in table.columns:
+            if row.cells[name].hole and row.n:
+                holes.setdefault(f"{row.method}: {row.cells[name].hole}", []).append(name)
+    missing = [f"{', '.join(names)} of {reason}" for reason, names in holes.items()]
+    return [*missing, *(line for row in table.rows for line in row.failures)]
+
+
+def _align(table: Table) -> list[str]:
+    return ["left", *["right"] * (1 + len(table.columns))]
+
+
+def _code(name: str) -> str:
+    """A name as Markdown code: its brackets, stars and underscores are then no markup; a bar still ends a cell."""
+    return "`" + name.replace("|", r"\|") + "`"
+
+
+def _comment(line: str) -> str:
+    return "% " + " ".join(line.split())

@@ -1,0 +1,89 @@
+"""How numbers read: one prefix and one number of decimals per column, so that digits line up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.report.rows import Cell, is_cost
+from harness.types import Metric
+
+PREFIXES = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
+SYMBOLS = {"seconds": "s", "bytes": "B", "joules": "J"}
+SMALLEST = {"s": -9, "J": -9}
+LARGEST = {"s": 0}
+FIGURES = 4
+MOST_FIGURES = 5
+MOST_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A column's values are shown divided by `divisor`, with `unit`; decimals None: significant figures."""
+
+    divisor: float
+    unit: str
+    decimals: int | None
+
+    def number(self, value: float) -> str:
+        """
+        >>> Scale(1e-3, "ms", 2).number(0.00251)
+        '2.51'
+        """
+        scaled = value / self.divisor
+        return f"{scaled:.{FIGURES}g}" if self.decimals is None else f"{scaled:.{self.decimals}f}"
+
+
+def scale(cells: Iterable[Cell], metric: Metric) -> Scale:
+    """The prefix by the middle of the column's values, decimals by their deviations."""
+    present = [cell for cell in cells if cell.mean is not None]
+    means = [abs(cell.mean) for cell in present if cell.mean]
+    unit = SYMBOLS.get(metric.unit, metric.unit)
+    exponent = _exponent(means, unit) if is_cost(metric) else 0
+    divisor = 10.0**exponent
+    deviations = [cell.sd / divisor for cell in present if cell.sd]
+    decimals = _decimals([mean / divisor for mean in means], deviations)
+    return Scale(divisor, _prefixed(PREFIXES[exponent], unit), decimals)
+
+
+def ratio(value: float) -> str:
+    """
+    >>> [ratio(value) for value in (1, 0.6149, 0.0123, 12.34, 1234.5)]
+    ['1.00x', '0.61x', '0.012x', '12.3x', '1234x']
+    """
+    if value < 0.1:
+        return f"{value:.2g}x"
+    return f"{value:.{max(0, 2 - int(math.log10(max(value, 1))))}f}x"
+
+
+def _exponent(magnitudes: Sequence[float], unit: str) -> int:
+    """The power of a thousand at the geometric mean. Counts below ten thousand stay as they are."""
+    if not magnitudes:
+        return 0
+    middle = math.fsum(math.log10(magnitude) for magnitude in magnitudes) / len(magnitudes)
+    if unit not in SYMBOLS.values() and 0 <= middle < 4:
+        return 0
+    exponent = 3 * math.floor((middle + 1e-9) / 3)
+    return max(SMALLEST.get(unit, 0), min(exponent, LARGEST.get(unit, max(PREFIXES))))
+
+
+def _decimals(means: Sequence[float], deviations: Sequence[float]) -> int | None:
+    """Two figures of the largest deviation, one of the smallest, within reason; four figures of the mean without."""
+    if not means or not (1e-4 <= max(means) < 1e6):
+        return None if means else 0
+    whole = _magnitude(max(means)) + 1
+    if deviations:
+        wanted = max(1 - _magnitude(max(deviations)), -_magnitude(min(deviations)))
+        return max(0, min(wanted, MOST_FIGURES - max(whole, 0)))
+    if all(float(mean).is_integer() for mean in means):
+        return 0
+    return max(0, min(FIGURES - whole, MOST_DECIMALS))
+
+
+def _magnitude(value: float) -> int:
+    return math.floor(math.log10(value))
+
+
+def _prefixed(prefix: str, unit: str) -> str:
+    return f"{prefix}{unit}" if unit in SYMBOLS.values() else f"{prefix} {unit}".strip()

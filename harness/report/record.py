@@ -1,0 +1,144 @@
+"""Everything that one record says, for reading."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from harness.report import numbers
+from harness.report.rows import Cell, is_cost
+from harness.report.values import as_number, base_name
+from harness.types import Metric, Point, Record, Trial
+
+BARS = "▁▂▃▄▅▆▇█"
+SECONDS = Metric("seconds", "", "s", "lower")
+COLOURS = {"ok": "green", "skipped": "yellow"}
+
+
+def render_record(record: Record, metrics: Sequence[Metric], width: int | None = None, colour: bool = False) -> str:
+    """Status, options, scores, readings, times, curve, facts, environment, provenance and traceback of one record."""
+    console = Console(
+        file=io.StringIO(), width=width or 100, force_terminal=colour, color_system="standard" if colour else None
+    )
+    described = {metric.name: metric for metric in metrics}
+    _head(console, record)
+    _section(console, "scores", _measured(record.scores, described))
+    _section(console, "readings", _measured(record.readings, described))
+    _section(console, "not measured", record.holes)
+    _section(console, "seconds by phase", {phase: _number(value, SECONDS) for phase, value in record.seconds.items()})
+    _curve(console, record.curve)
+    for name in ("facts", "environment", "provenance"):
+        _section(console, name, _flat(getattr(record, name)))
+    if record.traceback:
+        _title(console, "traceback")
+        console.print(Text(record.traceback.rstrip()), soft_wrap=True)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A bar per value, from the lowest to the highest; a blank for what is not a number.
+
+    >>> sparkline([0.0, 0.5, 1.0, float("nan")])
+    '▁▅█ '
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    step = (high - low) / (len(BARS) - 1) or 1.0
+    return "".join(BARS[math.floor((v - low) / step + 0.5)] if math.isfinite(v) else " " for v in values)
+
+
+def _head(console: Console, record: Record) -> None:
+    trial = record.trial
+    name = f"{trial.method.label} on {trial.dataset.label}, seed {trial.seed}"
+    console.print(
+        Text.assemble((name, "bold"), ": ", (record.status, COLOURS.get(record.status, "red"))), soft_wrap=True
+    )
+    _section(console, "", {"reason": record.reason, "key": trial.key, "finished": record.finished}, empty=False)
+    _section(console, "protocol", _protocol(trial))
+    _section(console, f"options of {trial.method.name}", trial.method.options)
+    _section(console, f"options of {trial.dataset.name}", trial.dataset.options)
+
+
+def _protocol(trial: Trial) -> dict[str, Any]:
+    base = trial.base and f"{trial.base.method.label}, {trial.base.budget.amount:g} {trial.base.budget.unit}"
+    return {
+        "budget": f"{trial.budget.amount:g} {trial.budget.unit}",
+        "batch size": trial.batch_size,
+        "device": trial.device,
+        "precision": trial.precision,
+        "threads": trial.threads,
+        "deterministic": trial.deterministic,
+    } | ({"starts from": f"{base} ({trial.base.key})"} if trial.base else {})
+
+
+def _title(console: Console, title: str) -> None:
+    if title:
+        console.print()
+        console.print(Text(title, style="bold cyan"))
+
+
+def _section(console: Console, title: str, entries: Mapping[str, Any], *, empty: bool = True) -> None:
+    """Names on the left, values folded on the right; nothing for no entries."""
+    shown = {name: value for name, value in entries.items() if empty or value}
+    if not shown:
+        return
+    _title(console, title)
+    grid = Grid.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in shown.items():
+        grid.add_row(Text(f"  {name}"), Text(str(value)))
+    console.print(grid)
+
+
+def _measured(values: Mapping[str, Any], described: Mapping[str, Metric]) -> dict[str, Any]:
+    """Values with their units, described metrics first and in their order, views after the plain score."""
+    order = {name: place for place, name in enumerate(described)}
+    known = sorted(order.keys() & map(base_name, values), key=order.__getitem__)
+    names = [name for metric in known for name in sorted(values, key=lambda n: "@" in n) if base_name(name) == metric]
+    shown: dict[str, Any] = {name: _number(values[name], described[base_name(name)]) for name in names}
+    rest = {name: value for name, value in values.items() if name not in shown}
+    return shown | {n: _number(value, SECONDS) if n.endswith("_seconds") else value for n, value in _flat(rest).items()}
+
+
+def _number(value: Any, metric: Metric) -> str:
+    number = as_number(value)
+    if number is None or not math.isfinite(number):
+        return str(value)
+    scale = numbers.scale([Cell(number, None, 1)], metric)
+    per = f"per {metric.per}" if metric.per and is_cost(metric) else ""
+    return " ".join(part for part in (scale.number(number), scale.unit, per) if part)
+
+
+def _curve(console: Console, curve: Sequence[Point]) -> None:
+    if not curve:
+        return
+    _title(console, "curve")
+    names = list(dict.fromkeys(name for point in curve for name in point.valid))
+    scalars = list(dict.fromkeys(name for point in curve for name in point.scalars))
+    grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for head in ("  update", "epoch", "seconds", *scalars, *(f"{name}@valid" for name in names)):
+        grid.add_column(Text(head), justify="right", no_wrap=True)
+    for point in curve:
+        numbers_shown = [*(point.scalars.get(name) for name in scalars), *(point.valid.get(name) for name in names)]
+        cells = ["-" if number is None else f"{number:.4g}" for number in numbers_shown]
+        grid.add_row(str(point.update), f"{point.epoch:.3g}", f"{point.seconds:.3g}", *cells)
+    console.print(grid)
+    lines = {f"{name}@valid": [point.valid.get(name, math.nan) for point in curve] for name in names}
+    lines |= {name: [point.scalars.get(name, math.nan) for point in curve] for name in scalars}
+    _section(console, "", {name: sparkline(values) for name, values in lines.items()})
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

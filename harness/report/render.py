@@ -1,0 +1,29 @@
+"""One door to all formats. What a format needs is imported when it is asked for."""
+
+from __future__ import annotations
+
+from harness.errors import UsageError
+from harness.options import suggest
+from harness.report.rows import Summary
+
+FORMATS = ("text", "markdown", "latex", "csv", "json")
+
+
+def render(summary: Summary, format: str = "text", width: int | None = None, colour: bool = False) -> str:  # noqa: A002
+    """The summary in one of FORMATS, ending in a newline; width in characters and colour are for text.
+
+    Raises UsageError for an unknown format.
+    """
+    if format == "text":
+        from harness.report.text import text
+
+        return text(summary, width, colour)
+    if format in ("markdown", "latex"):
+        from harness.report import markup
+
+        return markup.markdown(summary) if format == "markdown" else markup.latex(summary)
+    if format in ("csv", "json"):
+        from harness.report import data
+
+        return data.csv(summary) if format == "csv" else data.json(summary)
+    raise UsageError(f"unknown format {format!r}{suggest(format, FORMATS)} (formats: {', '.join(FORMATS)})")

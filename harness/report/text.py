@@ -1,0 +1,216 @@
+"""Tables for a terminal, or for a file without colours: the same layout, the best value bold or marked with *.
+
+Columns that do not fit side by side are broken into blocks, scores before costs, each with the methods again.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.table import Table as Grid
+from rich.text import Text
+
+from harness.report import numbers
+from harness.report.rows import Cell, Row, Summary, Table, is_cost
+from harness.types import Metric
+
+PLAIN_WIDTH = 100
+ARROWS = {"higher": "↑", "lower": "↓"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric as it stands in a block: two header lines, a text per row."""
+
+    head: Text
+    cells: tuple[Text, ...]
+    cost: bool
+
+
+@dataclass
+class Reasons:
+    """Why cells are empty, numbered in the order of their appearance."""
+
+    numbered: dict[str, int] = field(default_factory=dict)
+
+    def mark(self, reason: str) -> str:
+        return f"[{self.numbered.setdefault(reason, len(self.numbered) + 1)}]" if reason else ""
+
+    def lines(self) -> list[str]:
+        return [f"[{number}] {reason}" for reason, number in self.numbered.items()]
+
+
+def text(summary: Summary, width: int | None, colour: bool) -> str:
+    """The summary as lines of at most `width` characters, with ANSI colours if wanted."""
+    console = Console(
+        file=io.StringIO(),
+        width=width or PLAIN_WIDTH,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+    )
+    for table in summary.tables:
+        _print_table(console, table, summary)
+    if summary.tables:
+        _print_lines(console, [_legend(summary, colour)], "dim")
+    _print_lines(console, [f"note: {note}" for note in summary.notes], "yellow")
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def title(table: Table) -> str:
+    """`10 epochs, batch 128, cpu, fp32, 1 thread`."""
+    terms = table.protocol
+    threads = f"{terms['threads']} thread{'s' if terms['threads'] != 1 else ''}"
+    parts = [terms["budget"], f"batch {terms['batch_size']}", terms["device"], terms["precision"], threads]
+    return ", ".join([*map(str, parts), *(["deterministic"] if terms.get("deterministic") else [])])
+
+
+def count(row: Row) -> str:
+    """`3`, or `2/3` where trials failed."""
+    total = sum(row.statuses.values())
+    return str(row.n) if row.n == total else f"{row.n}/{total}"
+
+
+def _print_table(console: Console, table: Table, summary: Summary) -> None:
+    reasons = Reasons()
+    plain = console.color_system is None
+    columns = [_column(table, name, summary.metrics[name], reasons, plain) for name in table.columns]
+    console.print(Text.assemble((table.dataset, "bold"), "  ", (title(table), "dim")), soft_wrap=True)
+    methods = [_folded(row.method, max(16, console.width // 4)) for row in table.rows]
+    for number, block in enumerate(_blocks(console, methods, table.rows, columns)):
+        console.print()
+        console.print(_grid(methods, table.rows, block, counts=number == 0))
+    _print_lines(console, reasons.lines(), "dim")
+    _print_lines(console, [line for row in table.rows for line in row.failures], "red")
+    console.print()
+
+
+def _print_lines(console: Console, lines: Iterable[str], style: str) -> None:
+    for line in lines:
+        hanging = Grid.grid(padding=(0, 0))
+        hanging.add_column(width=2)
+        hanging.add_column(overflow="fold")
+        hanging.add_row("", Text(line, style=style))
+        console.print(hanging)
+
+
+# --- layout -------------------------------------------------------------------------------------------------------
+
+
+def _grid(methods: Sequence[str], rows: Sequence[Row], columns: Sequence[Column], *, counts: bool) -> Grid:
+    grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
+    grid.add_column(Text("method", style="bold"), no_wrap=True)
+    if counts:
+        grid.add_column(Text("n", style="bold"), justify="right", no_wrap=True)
+    for column in columns:
+        grid.add_column(column.head, justify="right", no_wrap=True)
+    for index, row in enumerate(rows):
+        cells: list[RenderableType] = [column.cells[index] for column in columns]
+        grid.add_row(Text(methods[index]), *([Text(count(row))] if counts else []), *cells)
+    return grid
+
+
+def _blocks(
+    console: Console, methods: Sequence[str], rows: Sequence[Row], columns: Sequence[Column]
+) -> list[Sequence[Column]]:
+    """All columns in one block if they fit; else scores and costs apart, each in the fewest blocks of even size."""
+
+    def fits(block: Sequence[Column]) -> bool:
+        grid = _grid(methods, rows, block, counts=block[:1] == columns[:1])
+        return Measurement.get(console, console.options.update(width=10_000), grid).maximum <= console.width
+
+    if not columns or fits(columns):
+        return [columns]
+    sections = [[column for column in columns if column.cost is cost] for cost in (False, True)]
+    return [block for section in sections if section for block in _even_blocks(section, fits)]
+
+
+def _even_blocks(columns: Sequence[Column], fits: Callable[[Sequence[Column]], bool]) -> list[Sequence[Column]]:
+    for parts in range(1, len(columns)):
+        size = -(-len(columns) // parts)
+        blocks = [columns[start : start + size] for start in range(0, len(columns), size)]
+        if all(map(fits, blocks)):
+            return blocks
+    return [[column] for column in columns]
+
+
+def _folded(label: str, width: int) -> str:
+    """A label broken after commas and brackets into lines of at most `width` characters where that is possible."""
+    lines = [""]
+    for piece in re.findall(r"[^,\[\]]*[,\[\]]*", label):
+        indent = "  " if len(lines) > 1 else ""
+        if len(indent + lines[-1] + piece) > width and lines[-1]:
+            lines.append("")
+        lines[-1] += piece
+    return "\n  ".join(lines)
+
+
+# --- cells --------------------------------------------------------------------------------------------------------
+
+
+def _column(table: Table, name: str, metric: Metric, reasons: Reasons, plain: bool) -> Column:
+    cells = [row.cells[name] for row in table.rows]
+    scale = numbers.scale(cells, metric)
+    parts = [
+        _padded([_mean(cell, scale) for cell in cells], right=True),
+        _padded([_deviation(cell, scale) for cell in cells], right=True),
+        _padded(["*" if cell.best and plain else "" for cell in cells]),
+        _padded([_relative(cell) for cell in cells], right=True),
+        _padded([_few(cell, row, reasons) for cell, row in zip(cells, table.rows, strict=True)]),
+    ]
+    head = Text.assemble((name, "bold"), f" {ARROWS[metric.better]}", (f"\n{scale.unit}" if scale.unit else "", "dim"))
+    shown = [_cell(cell, [part[index] for part in parts]) for index, cell in enumerate(cells)]
+    empty = [_empty(cell, row, reasons) for cell, row in zip(cells, table.rows, strict=True)]
+    texts = tuple(e if cell.mean is None else s for cell, s, e in zip(cells, shown, empty, strict=True))
+    return Column(head, texts, is_cost(metric))
+
+
+def _cell(cell: Cell, parts: Sequence[str]) -> Text:
+    mean, deviation, star, relative, few = parts
+    return Text.assemble((mean + deviation, "bold green" if cell.best else ""), star, (relative + few, "dim"))
+
+
+def _empty(cell: Cell, row: Row, reasons: Reasons) -> Text:
+    """A dash with the number of its reason; where no trial ended ok, the lines below say why."""
+    return Text(f"- {reasons.mark(cell.hole)}" if cell.mean is None and row.n else "-", style="dim")
+
+
+def _mean(cell: Cell, scale: numbers.Scale) -> str:
+    return "" if cell.mean is None else scale.number(cell.mean)
+
+
+def _deviation(cell: Cell, scale: numbers.Scale) -> str:
+    """Nothing where all seeds agree, as counts of operations do."""
+    return f" ± {scale.number(cell.sd)}" if cell.sd else ""
+
+
+def _relative(cell: Cell) -> str:
+    return f"  {numbers.ratio(cell.relative)}" if cell.relative else ""
+
+
+def _few(cell: Cell, row: Row, reasons: Reasons) -> str:
+    """`n=2 [1]` for a mean over fewer trials than the row has."""
+    return f" n={cell.n} {reasons.mark(cell.hole)}" if 0 < cell.n < row.n else ""
+
+
+def _padded(parts: Sequence[str], *, right: bool = False) -> list[str]:
+    width = max(map(len, parts))
+    return [part.rjust(width) if right else part.ljust(width) for part in parts]
+
+
+def _legend(summary: Summary, colour: bool) -> str:
+    cells = [(table, row.cells[name]) for table in summary.tables for row in table.rows for name in table.columns]
+    several = any(cell.n > 1 for _, cell in cells)
+    terms = ["mean ± standard deviation over n seeds" if several else "n: trials that ended ok"]
+    if any(cell.best for _, cell in cells):
+        terms.append("bold: best" if colour else "*: best")
+    if any(cell.relative for _, cell in cells):
+        first = dict.fromkeys(table.rows[0].method for table in summary.tables)
+        terms.append(f"x: relative to {next(iter(first)) if len(first) == 1 else 'the first method of each table'}")
+    return "; ".join(terms)

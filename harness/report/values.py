@@ -1,0 +1,104 @@
+"""What one record says of one metric: a number, or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.types import Metric, Record
+
+TO_TARGET = "seconds_to_target"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A validation score to reach: `metric` by name and direction."""
+
+    value: float
+    metric: Metric
+
+    def reached(self, score: float) -> bool:
+        return score >= self.value if self.metric.better == "higher" else score <= self.value
+
+
+@dataclass(frozen=True)
+class Value:
+    """A finite number, or None with the reason."""
+
+    number: float | None
+    reason: str = ""
+
+
+def base_name(name: str) -> str:
+    """`accuracy` of `accuracy@best`."""
+    return name.partition("@")[0]
+
+
+def value(record: Record, name: str, metric: Metric, target: Target | None) -> Value:
+    """One record's number for the metric called `name`, which may have a suffix such as @best."""
+    if name == TO_TARGET and target is not None:
+        return _time_to(record, target)
+    number = measured(record, name)
+    if number is None:
+        number = claimed(record, name)
+    if number is None:
+        return Value(None, record.holes.get(name) or record.holes.get(base_name(name)) or _absent(metric))
+    return Value(number) if math.isfinite(number) else Value(None, "not a finite number")
+
+
+def known(record: Record, name: str) -> bool:
+    """Whether the record holds a number of that name, or says why not."""
+    return measured(record, name) is not None or claimed(record, name) is not None or name in record.holes
+
+
+def measured(record: Record, name: str) -> float | None:
+    """A score, a reading of an instrument, or the seconds of a phase: prepare_seconds is that of `prepare`."""
+    phases = {f"{phase}_seconds": seconds for phase, seconds in record.seconds.items()}
+    sources: tuple[Mapping[str, object], ...] = (record.scores, record.readings, phases)
+    numbers = (as_number(source.get(name)) for source in sources)
+    return next((number for number in numbers if number is not None), None)
+
+
+def claimed(record: Record, name: str) -> float | None:
+    """What the method says of itself, where nothing was measured and no attempt to measure failed."""
+    return None if measured(record, name) is not None or name in record.holes else as_number(record.facts.get(name))
+
+
+def target_metric(records: Iterable[Record], metrics: Sequence[Metric]) -> Metric | None:
+    """The score that a target is compared with: the headline among those on the records' validation curves."""
+    seen = {name for record in records for point in record.curve for name in point.valid}
+    scores = [metric for metric in metrics if metric.name in seen]
+    return next((metric for metric in scores if metric.headline), scores[0] if scores else None)
+
+
+def as_number(found: object) -> float | None:
+    """A float of what a record holds; None for what is no number."""
+    if not isinstance(found, (int, float)) or isinstance(found, bool):
+        return None
+    try:
+        return float(found)
+    except OverflowError:  # an integer beyond the range of floats
+        return math.inf
+
+
+def _absent(metric: Metric) -> str:
+    if metric.name == TO_TARGET:
+        return "no target, or no validation score on the curve"
+    if metric.compute is None:
+        return "not measured"
+    return f"not scored, a metric for {' and '.join(metric.kinds)}" if metric.kinds else "not scored"
+
+
+def _time_to(record: Record, target: Target) -> Value:
+    name = target.metric.name
+    scored = [
+        (point.seconds, point.valid[name]) for point in record.curve if math.isfinite(point.valid.get(name, math.nan))
+    ]
+    reached = [seconds for seconds, score in scored if target.reached(score)]
+    if reached:
+        return Value(reached[0])
+    if not scored:
+        return Value(None, f"no validation {name} on the curve")
+    best = (max if target.metric.better == "higher" else min)(score for _, score in scored)
+    return Value(None, f"validation {name} {target.value:g} not reached, {best:.4g} at best")

@@ -1,0 +1,93 @@
+"""From a plan to records on disk: what has an ok record is not run again, what ends is written at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness import environment
+from harness.catalog import Catalog
+from harness.store import Store
+from harness.types import Executor, Progress, Record, RunContext, Trial
+
+
+class Listener(Protocol):
+    """Who is told how a run goes on."""
+
+    def started(self, trial: Trial) -> None: ...
+    def progressed(self, trial: Trial, progress: Progress) -> None: ...
+    def finished(self, trial: Trial, record: Record) -> None: ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """A plan against a results folder."""
+
+    done: tuple[Record, ...]
+    todo: tuple[Trial, ...]
+
+
+def split(trials: Sequence[Trial], store: Store) -> Split:
+    """Which trials have an ok record already. A base whose weights have gone runs again only if a trial needs them."""
+    found = {trial.key: store.find(trial.key) for trial in trials}
+    missing = {key for key, record in found.items() if record is None}
+    needed = {trial.base.key for trial in trials if trial.base and trial.key in missing}
+    again = missing | {key for key in needed if not store.weights(key).exists()}
+    done = tuple(record for key, record in found.items() if record is not None and key not in again)
+    return Split(done, tuple(trial for trial in trials if trial.key in again))
+
+
+def run(
+    catalog: Catalog,
+    trials: Sequence[Trial],
+    store: Store,
+    executor: Executor,
+    context: RunContext,
+    listener: Listener,
+) -> Generator[Record]:
+    """Run trials and yield each one's record after it has been written.
+
+    Closing the iterator, or an interrupt, stops the trial that runs; everything finished is on disk.
+    """
+    catalog.notify("harness_run_started", {"trials": trials})
+    records: list[Record] = []
+    try:
+        for record in _records(trials, executor, context, _Relay(catalog, listener)):
+            # Trials that run at once spoil each other's times: the report must know.
+            record = dataclasses.replace(record, environment={**record.environment, "workers": context.workers})
+            store.write(record)
+            records.append(record)
+            listener.finished(record.trial, record)
+            catalog.notify("harness_trial_finished", {"trial": record.trial, "record": record})
+            yield record
+    finally:
+        catalog.notify("harness_run_finished", {"records": records})
+
+
+def _records(
+    trials: Sequence[Trial], executor: Executor, context: RunContext, progress: Callable[[Trial, Progress], None]
+) -> Iterator[Record]:
+    for trial in trials:
+        if trial.skip:
+            yield Record(trial, "skipped", trial.skip, finished=environment.now())
+    runnable = [trial for trial in trials if not trial.skip]
+    if runnable:
+        yield from executor.run(runnable, context, progress)
+
+
+class _Relay:
+    """Turns the executor's progress into the listener's events: the first word of a trial says that it started."""
+
+    def __init__(self, catalog: Catalog, listener: Listener) -> None:
+        self._catalog = catalog
+        self._listener = listener
+        self._started: set[str] = set()
+
+    def __call__(self, trial: Trial, progress: Progress) -> None:
+        if trial.key not in self._started:
+            self._started.add(trial.key)
+            self._listener.started(trial)
+            self._catalog.notify("harness_trial_started", {"trial": trial})
+        self._listener.progressed(trial, progress)

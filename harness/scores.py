@@ -1,0 +1,124 @@
+"""Scores of a prediction, as functions of an Outcome. Always of the whole mixture, in float64.
+
+Shapes: S samples or components, N rows, C classes, L tokens. Every prediction has log_weights (S,), normalised.
+Definitions: calibration error, Guo et al. 2017, equation 3; CRPS of a Gaussian mixture, Grimit et al. 2006.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.types import Outcome
+
+Floats = NDArray[np.float64]
+
+CALIBRATION_BINS = 15
+
+
+# --- classification -----------------------------------------------------------------------------------------------
+
+
+def accuracy(outcome: Outcome) -> float:
+    """Share of rows whose most probable class is the target."""
+    return float(np.mean(_class_log_probs(outcome).argmax(axis=1) == outcome.targets))
+
+
+def nll(outcome: Outcome) -> float:
+    """Mean -log p(target), nats per row; infinite where a target has probability zero."""
+    log_probs = _class_log_probs(outcome)
+    return float(-np.mean(log_probs[np.arange(len(log_probs)), outcome.targets]))
+
+
+def brier(outcome: Outcome) -> float:
+    """Mean over rows of sum_c (p_c - [target = c])^2, in [0, 2]."""
+    errors = np.exp(_class_log_probs(outcome))  # (N, C)
+    errors[np.arange(len(errors)), outcome.targets] -= 1
+    return float(np.mean(np.sum(errors**2, axis=1)))
+
+
+def ece(outcome: Outcome) -> float:
+    """Sum over 15 equal-width bins (low, high] of the confidence: share of rows * |accuracy - mean confidence|."""
+    log_probs = _class_log_probs(outcome)
+    confidence = np.exp(log_probs.max(axis=1))
+    right = log_probs.argmax(axis=1) == outcome.targets
+    inner_edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
+    gaps = np.bincount(np.digitize(confidence, inner_edges, right=True), weights=right - confidence)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+# --- regression, on the original scale of the targets -------------------------------------------------------------
+
+
+def rmse(outcome: Outcome) -> float:
+    """Root mean squared error of the mixture's mean."""
+    means, _, weights = _gaussians(outcome)
+    return float(np.sqrt(np.mean((weights @ means - outcome.targets) ** 2)))
+
+
+def log_likelihood(outcome: Outcome) -> float:
+    """Mean log density of the full mixture at the targets, nats per row; no moment-matched Gaussian."""
+    means, variances, _ = _gaussians(outcome)
+    log_densities = -0.5 * (np.log(2 * math.pi * variances) + (outcome.targets - means) ** 2 / variances)  # (S, N)
+    return float(np.mean(_mixed(log_densities, outcome.prediction.log_weights)))
+
+
+def crps(outcome: Outcome) -> float:
+    """Mean E|X - y| - E|X - X'| / 2 of the mixture, in closed form: S^2 N Gaussian terms, S N at a time."""
+    means, variances, weights = _gaussians(outcome)
+    to_target = weights @ _mean_absolute(means - outcome.targets, variances)  # (N,)
+    spread = np.zeros_like(to_target)
+    for mean, variance, weight in zip(means, variances, weights, strict=True):
+        spread += weight * (weights @ _mean_absolute(means - mean, variances + variance))
+    return float(np.mean(to_target - spread / 2))
+
+
+# --- language -----------------------------------------------------------------------------------------------------
+
+
+def perplexity(outcome: Outcome) -> float:
+    """Exponential of the mean -log p(token)."""
+    return float(np.exp(_token_nll(outcome)))
+
+
+def bits_per_character(outcome: Outcome) -> float:
+    """Mean -log2 p(token)."""
+    return _token_nll(outcome) / math.log(2)
+
+
+# --- helpers ------------------------------------------------------------------------------------------------------
+
+
+def _mixed(log_probs: Floats, log_weights: Floats) -> Floats:
+    """Log of sum_s exp(log_weights_s + log_probs_s) over the leading axis, without overflow."""
+    weights = np.asarray(log_weights, np.float64).reshape(-1, *[1] * (np.ndim(log_probs) - 1))
+    mixed: Floats = np.logaddexp.reduce(np.asarray(log_probs, np.float64) + weights, axis=0)
+    return mixed
+
+
+def _class_log_probs(outcome: Outcome) -> Floats:
+    """Log p(class) of the mixture, (N, C)."""
+    return _mixed(outcome.prediction[0], outcome.prediction.log_weights)
+
+
+def _token_nll(outcome: Outcome) -> float:
+    return float(-np.mean(_mixed(outcome.prediction[0], outcome.prediction.log_weights)))
+
+
+def _gaussians(outcome: Outcome) -> tuple[Floats, Floats, Floats]:
+    """Means (S, N), variances (S, N), weights (S,)."""
+    means, variances, log_weights = (np.asarray(array, np.float64) for array in outcome.prediction)
+    return means, variances, np.exp(log_weights)
+
+
+def _mean_absolute(mean: Floats, variance: Floats) -> Floats:
+    """E|X| of a Gaussian X with this mean and variance."""
+    from scipy.special import ndtr  # slow to import, and only this score needs it
+
+    deviation = np.sqrt(variance)
+    z = mean / deviation
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    expected: Floats = 2 * deviation * density + mean * (2 * ndtr(z) - 1)
+    return expected

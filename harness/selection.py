@@ -1,0 +1,219 @@
+"""What `--methods`, `--datasets`, `--metrics` and `--seeds` select: `saf[steps=[4,8]],ottt(update=online)`.
+
+Brackets and parentheses around parameters mean the same. A list is a sweep: every combination is selected, and later
+lists vary fastest. `saf[(steps,rate)=[(4,0.1),(8,0.05)]]` sweeps over two parameters at once; a tuple is one value.
+`harness.grammar` has the grammar.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
+
+from harness import options
+from harness.errors import UsageError
+from harness.grammar import Reader, Sweep, Token, found, literal
+from harness.types import Choice
+
+MOST_CHOICES: Final = 10_000
+MOST_SEEDS: Final = 10_000
+LARGEST_SEED: Final = 2**63 - 1
+
+Item = TypeVar("Item")
+Coupled: TypeAlias = tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """One name as it was selected.
+
+    provider: the distribution of `distribution:name`. file: a plugin's file, selected instead of a catalogue's name;
+    `name` is then the same text. sweeps: names that vary together, and the rows of their values; a parameter that
+    does not vary has one row.
+    """
+
+    name: str
+    provider: str | None = None
+    file: str | None = None
+    sweeps: tuple[Coupled, ...] = ()
+
+    @property
+    def qualified(self) -> str:
+        """The name as it was written: `distribution:name`, or the name alone."""
+        return f"{self.provider}:{self.name}" if self.provider else self.name
+
+
+def parse(text: str, what: str) -> list[Selected]:
+    """What a selection names, in its order. `what` is the option that it was given to, such as "--methods".
+
+    Raises UsageError that shows the place of the mistake; nothing is looked up or checked against a config.
+    """
+    reader = Reader(text, what)
+    return _separated(reader, lambda: _selected(reader))
+
+
+def expand(selected: Selected, config: type, owner: str) -> list[Choice]:
+    """Every combination of the swept values, checked against a config dataclass; `owner` is whose config it is.
+
+    Raises UsageError for a parameter or value that the config refuses, and for a combination that comes twice.
+    """
+    combinations = math.prod(len(rows) for _, rows in selected.sweeps)
+    if combinations > MOST_CHOICES:
+        raise UsageError(
+            f"{owner}: the sweeps make {combinations} combinations; at most {MOST_CHOICES} can be selected"
+        )
+    names = [name for coupled, _ in selected.sweeps for name in coupled]
+    product = itertools.product(*(rows for _, rows in selected.sweeps))
+    given = (dict(zip(names, itertools.chain(*rows), strict=True)) for rows in product)
+    return distinct([_choice(selected.qualified, each, config, owner) for each in given], owner)
+
+
+def label(name: str, given: Mapping[str, Any]) -> str:
+    """The normal form: `saf[variant=final,steps=4]`, or the name alone.
+
+    `given` is in the order of the config. Booleans are True and False, no value is none, a tuple is (64,32), and a
+    string is bare unless it would read back as something else. Parsing and expanding a label gives the same label.
+    """
+    return f"{name}[{','.join(f'{key}={literal(value)}' for key, value in given.items())}]" if given else name
+
+
+def distinct(choices: Iterable[Choice], what: str) -> list[Choice]:
+    """The choices, none of them twice. Raises UsageError that names two of the same name with equal options."""
+    seen: dict[tuple[str, str], Choice] = {}
+    for choice in choices:
+        first = seen.setdefault((choice.name, repr(choice.options)), choice)
+        if first is not choice:
+            same = "" if first.label == choice.label else f"; it is the same as {first.label}"
+            raise UsageError(f"{what}: {choice.label} is selected twice{same}")
+    return list(seen.values())
+
+
+def words(text: str, what: str) -> list[str]:
+    """The names in a list such as `accuracy,nll`. Raises UsageError for an empty name and for one given twice."""
+    reader = Reader(text, what)
+    tokens = _separated(reader, lambda: _name(reader))
+    _refuse_repeated(reader, tokens)
+    return [token.text for token in tokens]
+
+
+def seeds(text: str, what: str = "--seeds") -> tuple[int, ...]:
+    """`3` is 0, 1, 2 and `[0,7]` these. Raises UsageError for anything but one number above 0 or a list of seeds."""
+    reader = Reader(text, what)
+    at = reader.next.at
+    if reader.next.kind == "end":
+        reader.fail("nothing is given; a number such as 3 or a list such as [0,7] was expected", at)
+    value = reader.value()
+    if reader.next.kind != "end":
+        reader.fail(f"expected the end, not {found(reader.next)}; a list of seeds is written [0,7]")
+    return _listed_seeds(reader, value, at) if isinstance(value, Sweep) else _first_seeds(reader, value, at)
+
+
+# --- seeds --------------------------------------------------------------------------------------------------------
+
+
+def _first_seeds(reader: Reader, count: object, at: int) -> tuple[int, ...]:
+    if type(count) is not int or not 1 <= count <= MOST_SEEDS:
+        expected = f"a number from 1 to {MOST_SEEDS} or a list such as [0,7]"
+        reader.fail(f"expected {expected}, not {literal(count)}", at)
+    return tuple(range(count))
+
+
+def _listed_seeds(reader: Reader, sweep: Sweep, at: int) -> tuple[int, ...]:
+    if not sweep.values:
+        reader.fail("the list of seeds is empty", at)
+    for index, (seed, place) in enumerate(zip(sweep.values, sweep.at, strict=True)):
+        if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
+            reader.fail(f"a seed must be an int from 0 to 2**63-1, not {literal(seed)}", place)
+        if seed in sweep.values[:index]:
+            reader.fail(f"the seed {seed} is given twice", place)
+    return sweep.values
+
+
+# --- parsing ------------------------------------------------------------------------------------------------------
+
+
+def _separated(reader: Reader, item: Callable[[], Item]) -> list[Item]:
+    """Items between commas up to the end of the text."""
+    if reader.next.kind == "end":
+        reader.fail("nothing is selected; at least one name was expected")
+    items = [item()]
+    while reader.skip(","):
+        items.append(item())
+    reader.take("end", "',' or the end")
+    return items
+
+
+def _name(reader: Reader) -> Token:
+    if reader.next.kind in (",", "end"):
+        reader.fail(f"an empty name: expected one before {found(reader.next)}")
+    return reader.take("word", "a name")
+
+
+def _selected(reader: Reader) -> Selected:
+    token = _name(reader)
+    opening = reader.skip("[", "(")
+    sweeps = _sweeps(reader, opening) if opening else ()
+    if "/" in token.text or token.text.endswith(".py"):
+        return Selected(token.text, None, token.text, sweeps)
+    provider, colon, name = token.text.rpartition(":")
+    if colon and (not provider or not name or ":" in provider):
+        reader.fail(f"{token.text!r} is no name; expected distribution:name", token.at)
+    return Selected(name, provider or None, None, sweeps)
+
+
+def _sweeps(reader: Reader, opening: Token) -> tuple[Coupled, ...]:
+    names: list[Token] = []
+    return tuple(reader.enclosed(opening, lambda: _parameter(reader, names), trailing=False))
+
+
+def _parameter(reader: Reader, names: list[Token]) -> Coupled:
+    """One parameter, or several that are swept together; adds to `names`, in which none may be twice."""
+    opening = reader.skip("(")
+    own = reader.enclosed(opening, lambda: _key(reader), trailing=True) if opening else [_key(reader)]
+    if not own:
+        reader.fail("expected the name of a parameter", opening and opening.at)
+    names.extend(own)
+    _refuse_repeated(reader, names)
+    reader.take("=", f"'=' after the parameter {own[-1].text!r}")
+    at = reader.next.at
+    value = reader.value()
+    if isinstance(value, Sweep) and not value.values:
+        reader.fail(f"the list for {own[0].text!r} is empty: there is nothing to sweep over", at)
+    return tuple(token.text for token in own), _rows(reader, own, value, at) if opening else _column(value)
+
+
+def _key(reader: Reader) -> Token:
+    return reader.take("word", "the name of a parameter")
+
+
+def _column(value: Any) -> tuple[tuple[Any, ...], ...]:
+    return tuple((each,) for each in value.values) if isinstance(value, Sweep) else ((value,),)
+
+
+def _rows(reader: Reader, own: list[Token], value: Any, at: int) -> tuple[tuple[Any, ...], ...]:
+    """The rows of a coupled sweep: as many values in each as there are names."""
+    named = ",".join(token.text for token in own)
+    if not isinstance(value, Sweep):
+        reader.fail(f"expected a list of tuples for ({named})", at)
+    for row, place in zip(value.values, value.at, strict=True):
+        if not isinstance(row, tuple) or len(row) != len(own):
+            reader.fail(f"expected {len(own)} values for ({named}), not {literal(row)}", place)
+    return value.values
+
+
+def _refuse_repeated(reader: Reader, tokens: list[Token]) -> None:
+    for index, token in enumerate(tokens):
+        if token.text in [earlier.text for earlier in tokens[:index]]:
+            reader.fail(f"{token.text!r} is given twice", token.at)
+
+
+# --- expanding ----------------------------------------------------------------------------------------------------
+
+
+def _choice(name: str, given: Mapping[str, Any], config: type, owner: str) -> Choice:
+    resolved = options.values(options.build(config, given, owner))
+    kept = {key: value for key, value in resolved.items() if key in given}
+    return Choice(name, kept, resolved, label(name, kept))

@@ -1,0 +1,181 @@
+"""What plugins offer of one kind, by name; and what an offer must look like to be put on a shelf."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from harness.errors import UsageError
+from harness.loading import Plugin, listed
+from harness.options import describe, suggest
+from harness.types import BackendOffer, DataOptions, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
+
+T = TypeVar("T")
+
+HOOKS: Mapping[str, type[Any]] = {
+    "harness_methods": Method,
+    "harness_datasets": Dataset,
+    "harness_metrics": Metric,
+    "harness_instruments": Instrument,
+    "harness_suites": Suite,
+    "harness_executors": ExecutorOffer,
+    "harness_backends": BackendOffer,
+}
+NOUNS: Mapping[str, str] = {
+    "harness_methods": "method",
+    "harness_datasets": "data set",
+    "harness_metrics": "metric",
+    "harness_instruments": "instrument",
+    "harness_suites": "suite",
+    "harness_executors": "executor",
+    "harness_backends": "backend",
+}
+
+
+@dataclass(frozen=True)
+class Offer(Generic[T]):
+    """One thing that a plugin offers."""
+
+    value: T
+    plugin: Plugin
+
+
+class Shelf(Generic[T]):
+    """The offers of one kind, in the order in which their plugins were loaded.
+
+    noun: what one of them is called. hint: added to the error for an unknown name.
+    """
+
+    def __init__(self, noun: str, offers: Sequence[Offer[T]], hint: str = "") -> None:
+        self.noun = noun
+        self._offers = tuple(offers)
+        self._hint = hint
+        self._by_name: dict[str, list[Offer[T]]] = {}
+        for offer in offers:
+            self._by_name.setdefault(_name(offer), []).append(offer)
+
+    def names(self) -> list[str]:
+        return list(self._by_name)
+
+    def offers(self) -> list[Offer[T]]:
+        return list(self._offers)
+
+    def values(self) -> list[T]:
+        return [offer.value for offer in self._offers]
+
+    def get(self, name: str, provider: str | None = None) -> T:
+        """The thing of that name; `provider:name`, or the argument, says whose where several plugins offer it.
+
+        Raises UsageError for a name that nobody offers, and for one that several do.
+        """
+        return self.offer(name, provider).value
+
+    def offer(self, name: str, provider: str | None = None) -> Offer[T]:
+        """Like `get`, together with the plugin that offers it."""
+        if provider is None and ":" in name:
+            provider, _, name = name.rpartition(":")
+        found = self._by_name.get(name)
+        if not found:
+            raise UsageError(self._unknown(name))
+        matching = [offer for offer in found if provider is None or _provided_by(offer, provider)]
+        if not matching:
+            providers = listed({offer.plugin.provider for offer in found})
+            raise UsageError(f"{self.noun} {name!r} is not offered by {provider!r} but by {providers}")
+        if len(matching) > 1:
+            raise UsageError(self._ambiguous(name, matching))
+        return matching[0]
+
+    def _unknown(self, name: str) -> str:
+        close = suggest(name, self._by_name)
+        known = f"{'Known' if close else '; known'} {self.noun}s: {listed(self._by_name)}"
+        return f"unknown {self.noun} {name!r}{close}{' ' if close else ''}{known}{self._hint}"
+
+    def _ambiguous(self, name: str, offers: Sequence[Offer[T]]) -> str:
+        owners = " and ".join(str(offer.plugin) for offer in offers)
+        choices = " or ".join(f"{provider}:{name}" for provider in _tell_apart(offers))
+        return f"{self.noun} {name!r} is offered by {owners}: write {choices}, or --disable-plugin one of them"
+
+
+def _name(offer: Offer[Any]) -> str:
+    name: str = offer.value.name
+    return name
+
+
+def _provided_by(offer: Offer[Any], provider: str) -> bool:
+    return provider in _providers(offer)
+
+
+def _providers(offer: Offer[Any]) -> tuple[str, ...]:
+    """What may stand before the colon in `provider:name`, the most telling first."""
+    plugin = offer.plugin
+    return (plugin.provider, plugin.name, plugin.module)
+
+
+def _tell_apart(offers: Sequence[Offer[Any]]) -> Sequence[str]:
+    """The first way of naming providers under which no two of these offers share one."""
+    ways = list(zip(*map(_providers, offers), strict=True))
+    return next((way for way in ways if len(set(way)) == len(offers)), ways[-1])
+
+
+# --- what an offer must look like ---------------------------------------------------------------------------------
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_CHOICES: Mapping[str, tuple[str, ...]] = {"better": ("higher", "lower"), "role": ("proposed", "baseline")}
+_TUPLES = ("kinds", "precisions", "requires", "preload", "files")
+_REFERENCES = ("factory", "load", "compute", "check")
+
+
+def checked(hook: str, answer: Any) -> list[Any]:
+    """A plugin's answer to the hook as a list of sound descriptors. Raises TypeError or ValueError, saying why."""
+    kind = HOOKS[hook]
+    if answer is None or isinstance(answer, (str, kind)) or not hasattr(answer, "__iter__"):
+        raise TypeError(f"{hook} must return or yield {kind.__name__} objects, got {answer!r}")
+    values: list[Any] = list(answer)
+    names: set[str] = set()
+    for value in values:
+        if not isinstance(value, kind):
+            raise TypeError(f"{hook} must return or yield {kind.__name__} objects, got {value!r}")
+        _check(hook, value)
+        if value.name in names:
+            raise ValueError(f"{hook} offers {value.name!r} twice")
+        names.add(value.name)
+    return values
+
+
+def _check(hook: str, value: Any) -> None:
+    if not isinstance(value.name, str) or not _NAME.fullmatch(value.name):
+        raise ValueError(f"{NOUNS[hook]} {value.name!r}: a name is letters, digits, '.', '_' and '-'")
+    owner = f"{NOUNS[hook]} {value.name!r}"
+    for name, given in vars(value).items():
+        _check_field(owner, name, given)
+    if isinstance(value, (Method, Dataset)):
+        _check_config(owner, value)
+
+
+def _check_field(owner: str, name: str, given: object) -> None:
+    if name in _TUPLES and not isinstance(given, tuple):
+        raise TypeError(f"{owner}: {name} must be a tuple, got {given!r}; a tuple of one is written (x,)")
+    if name in _CHOICES and given not in _CHOICES[name]:
+        raise ValueError(f"{owner}: {name} must be one of {', '.join(_CHOICES[name])}, got {given!r}")
+    if name in _REFERENCES and not _is_reference(given) and not (name == "compute" and given is None):
+        raise TypeError(f"{owner}: {name} must be a callable or 'module:attribute', got {given!r}")
+
+
+def _is_reference(given: str | Callable[..., Any] | object) -> bool:
+    return all(given.partition(":")[::2]) if isinstance(given, str) else callable(given)
+
+
+def _check_config(owner: str, value: Method | Dataset) -> None:
+    config: object = value.config
+    # Looked up on the class itself: an undecorated subclass inherits its base's fields and loses its own.
+    parameters = vars(config).get("__dataclass_params__") if isinstance(config, type) else None
+    if parameters is None or not parameters.frozen:
+        raise TypeError(f"{owner}: config must be a frozen dataclass, decorated itself, got {config!r}")
+    if isinstance(value, Dataset) and not issubclass(value.config, DataOptions):
+        raise TypeError(f"{owner}: config must be a subclass of DataOptions, got {config!r}")
+    if any(item.init is False for item in dataclasses.fields(value.config)):
+        raise TypeError(f"{owner}: every field of config must be an argument of it (no init=False)")
+    describe(value.config)  # raises for annotations that cannot be resolved

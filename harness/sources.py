@@ -1,0 +1,66 @@
+"""Fingerprints of the source code that decides a result, so that a changed helper module is never called cached."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# What a plugin uses of its family arrives through packages named harness_*; other libraries count by their version.
+_IMPORT = re.compile(r"^\s*(?:from|import)\s+(harness_\w+)", re.MULTILINE)
+_CORE = ("trial", "bench", "loop", "profiling", "scoring", "scores", "metrics", "subset", "seeds", "types")
+
+
+def fingerprint(references: Iterable[str | Callable[..., Any]]) -> str:
+    """A digest of the packages that hold the references ("module:attribute" or callables) and of the harness_*
+    packages that these import, at any depth.
+    """
+    waiting = {_package(reference) for reference in references}
+    digests: dict[str, str] = {}
+    while waiting:
+        package = waiting.pop()
+        digests[package], imported = _package_digest(package)
+        waiting |= imported - digests.keys()
+    return _digest(f"{name}={digest}" for name, digest in sorted(digests.items()))
+
+
+@cache
+def core() -> str:
+    """A digest of those files of the core that decide a result."""
+    folder = Path(__file__).parent
+    return _digest((folder / f"{name}.py").read_text(encoding="utf-8") for name in _CORE)
+
+
+def _package(reference: str | Callable[..., Any]) -> str:
+    module = reference.partition(":")[0] if isinstance(reference, str) else reference.__module__
+    return module.partition(".")[0]
+
+
+@cache
+def _package_digest(package: str) -> tuple[str, frozenset[str]]:
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in _files(package)]
+    imported = frozenset(name for text in texts for name in _IMPORT.findall(text))
+    return _digest(texts), imported
+
+
+def _files(package: str) -> list[Path]:
+    """The Python files of an importable package or module; none where it has no source, such as a test's own."""
+    module = sys.modules.get(package)
+    spec = getattr(module, "__spec__", None) or importlib.util.find_spec(package)
+    if spec is None:
+        return []
+    if spec.submodule_search_locations:
+        return sorted(path for root in spec.submodule_search_locations for path in Path(root).rglob("*.py"))
+    return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
+
+
+def _digest(texts: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode()).digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,115 @@
+"""One trial, from its description to its record: load, train, profile, score.
+
+The harness owns the loop, the order of the batches, the budget and the clock; no files but the trained arrays, no
+printing. Whatever a plugin raises becomes the status of the record.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness import environment, options
+from harness.bench import Bench, Diverged, Notes, one_line
+from harness.catalog import Catalog, resolve
+from harness.errors import Unsupported
+from harness.loop import train
+from harness.profiling import profile
+from harness.seeds import derive
+from harness.subset import subset
+from harness.types import Backend, Data, Learner, Progress, Record, Status, Trial
+
+
+def run_trial(
+    catalog: Catalog,
+    trial: Trial,
+    data_folder: Path | None = None,
+    base: Path | None = None,
+    report: Callable[[Progress], None] = lambda _: None,
+    weights: Path | None = None,
+) -> Record:
+    """Run one trial and return its record, whatever happens; only an interrupt passes.
+
+    base: the arrays of the trial that this one starts from. weights: where the trained arrays are kept, if anywhere.
+    """
+    notes = Notes()
+    status: Status = "ok"
+    reason = trace = ""
+    backend: Backend = resolve(catalog.backends.values()[0].factory)()
+    try:
+        _run(catalog, trial, backend, data_folder, base, report, weights, notes)
+    except Unsupported as error:
+        status, reason = "skipped", str(error)
+    except Diverged as error:
+        status, reason = "diverged", str(error)
+    except Exception as error:
+        status = "oom" if backend.out_of_memory(error) else "failed"
+        reason = one_line(error)
+        trace = traceback.format_exc()
+    return Record(
+        trial=trial,
+        status=status,
+        reason=reason,
+        traceback=trace,
+        provenance=environment.provenance(catalog, trial),
+        finished=environment.now(),
+        **vars(notes),
+    )
+
+
+def _run(
+    catalog: Catalog,
+    trial: Trial,
+    backend: Backend,
+    data_folder: Path | None,
+    base: Path | None,
+    report: Callable[[Progress], None],
+    weights: Path | None,
+    notes: Notes,
+) -> None:
+    backend.setup(trial)
+    notes.environment |= {**environment.machine(), **backend.environment(trial.device)}
+    with notes.phase("load"):
+        data = backend.place(_load(catalog, trial, data_folder), trial.device)
+    method = catalog.methods.get(trial.method.name, trial.method.provider)
+    config = options.build(method.config, trial.method.options, method.name)
+    bench = Bench(
+        catalog=catalog,
+        trial=trial,
+        backend=backend,
+        data=data,
+        build=lambda: resolve(method.factory)(config),
+        base=backend.arrays(backend.load(base), trial.device) if base else None,
+        notes=notes,
+        report=report,
+    )
+    splits = {"train": data.train, "valid": data.valid, "test": data.test}
+    notes.readings["rows"] = {name: len(split.inputs) for name, split in splits.items()}
+    learner, state = train(bench)
+    _keep(bench, learner, state, weights)
+    report(Progress("profile", 1.0))
+    with notes.phase("profile"):
+        profile(bench)
+
+
+def _load(catalog: Catalog, trial: Trial, folder: Path | None) -> Data:
+    """The data set of a trial, the same for every method: split and subset depend on seed and data set alone."""
+    dataset = catalog.datasets.get(trial.dataset.name, trial.dataset.provider)
+    config = options.build(dataset.config, trial.dataset.options, dataset.name)
+    seed = derive(trial.seed, dataset.name, "split")
+    data: Data = resolve(dataset.load)(config, seed, folder or Path())
+    return subset(data, config.train, config.valid, config.test, seed)
+
+
+def _keep(bench: Bench, learner: Learner[Any], state: Any, weights: Path | None) -> None:
+    if not hasattr(learner, "save"):
+        if bench.trial.keep:
+            raise TypeError(f"{bench.trial.method.name} has no save(state), and another method starts from it")
+        return
+    saved = learner.save(state)
+    bench.notes.readings["parameters"] = sum(math.prod(array.shape) for array in saved.values())
+    if weights is not None and bench.trial.keep:
+        bench.backend.save(saved, weights)

@@ -1,0 +1,41 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from harness import hookimpl
+from harness.catalog import Catalog
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+class Torch:
+    """The backend without its instruments: a tiny trial is over before they have looked around."""
+
+    @hookimpl
+    def harness_backends(self):
+        import harness_torch
+
+        yield from harness_torch.harness_backends()
+
+
+@pytest.fixture
+def catalog_of() -> Callable[..., Catalog]:
+    """A catalogue of the core's own plugins, the torch backend, and the tiny plugins that a test declares."""
+    import harness.executors
+    import harness.metrics
+
+    def build(*plugins: object) -> Catalog:
+        return Catalog.of(harness.metrics, harness.executors, Torch(), *plugins)
+
+    return build

@@ -1,0 +1,226 @@
+"""The files of data sets: what is there, what is wrong with it, and what a user is told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pooch
+import pytest
+
+from harness import Dataset, File, HarnessError, Method, UsageError, hookimpl
+from harness.files import check, folder, glance, require
+from harness.plan import plan
+from harness.suite import Request
+
+CONTENT = b"the official bytes"
+SHA256, MD5 = hashlib.sha256(CONTENT).hexdigest(), hashlib.md5(CONTENT).hexdigest()
+URLS = ("https://first.example/a.gz", "https://second.example/a.gz")
+FILE = File("set/a.gz", URLS, len(CONTENT), sha256=SHA256)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """No test sees the data or the cache of whoever runs it."""
+    monkeypatch.delenv("HARNESS_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "data" / "set").mkdir(parents=True)
+    return tmp_path / "data"
+
+
+def write(data: Path, content: bytes = CONTENT) -> Path:
+    path = data / "set" / "a.gz"
+    path.write_bytes(content)
+    return path
+
+
+# --- what is wrong ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        FILE,
+        File("set/a.gz", URLS, md5=MD5),
+        File("set/a.gz", URLS, sha256=SHA256.upper()),
+        # The stronger checksum decides.
+        File("set/a.gz", URLS, md5="0" * 32, sha256=SHA256),
+    ],
+)
+def test_the_official_file_has_no_problem(data, file):
+    write(data)
+    assert check([file], data) == glance([file], data) == []
+
+
+def test_a_missing_file(data):
+    (problem,) = check([FILE], data)
+    assert problem.kind == "missing"
+    assert glance([FILE], data) == [problem]
+    for word in (str(data / "set/a.gz"), "missing", f"{len(CONTENT)} bytes", SHA256, URLS[0]):
+        assert word in str(problem)
+
+
+@pytest.mark.parametrize(
+    "content, word", [(CONTENT[:-4], "truncated, 14 bytes"), (CONTENT + b"!", "too long, 19 bytes")]
+)
+def test_a_file_of_another_size(data, content, word):
+    path = write(data, content)
+    (problem,) = check([FILE], data)
+    assert problem.kind == "size"
+    assert glance([FILE], data) == [problem]
+    for said in (str(path), word, "expected 18 bytes", URLS[0]):
+        assert said in str(problem)
+
+
+@pytest.mark.parametrize("file", [FILE, File("set/a.gz", URLS, md5=MD5)])
+def test_a_tampered_file_of_the_right_size(data, file):
+    tampered = CONTENT.replace(b"o", b"0", 1)
+    path = write(data, tampered)
+    (problem,) = check([file], data)
+    assert problem.kind == "checksum"
+    found = hashlib.new("sha256" if file.sha256 else "md5", tampered).hexdigest()
+    for word in (str(path), found, file.sha256 or file.md5, URLS[0]):
+        assert word in str(problem)
+    # A glance looks at sizes only.
+    assert glance([file], data) == []
+
+
+def test_a_folder_in_the_place_of_a_file(data):
+    (data / "set" / "a.gz").mkdir()
+    assert [problem.kind for problem in check([FILE], data)] == ["unreadable"]
+
+
+def test_a_file_in_the_place_of_a_folder(data):
+    write(data)
+    assert [problem.kind for problem in check([File("set/a.gz/b", URLS, md5=MD5)], data)] == ["missing"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_that_may_not_be_read(data):
+    write(data).chmod(0)
+    assert [problem.kind for problem in check([FILE], data)] == ["unreadable"]
+
+
+def test_an_unchanged_file_is_hashed_once_and_a_changed_one_again(data, monkeypatch):
+    hashed = []
+    digest = hashlib.file_digest
+
+    def counting(stream, algorithm):
+        hashed.append(stream.name)
+        return digest(stream, algorithm)
+
+    monkeypatch.setattr(hashlib, "file_digest", counting)
+    path = write(data)
+    assert check([FILE], data) == check([FILE], data) == []
+    assert len(hashed) == 1
+    # Same size, same inode: only the time of modification tells.
+    path.write_bytes(CONTENT.replace(b"o", b"0", 1))
+    os.utime(path, ns=(1, 1))
+    assert [problem.kind for problem in check([FILE], data)] == ["checksum"]
+    assert len(hashed) == 2
+
+
+@pytest.mark.parametrize("path", ["../a.gz", "/etc/passwd", "set/../../a.gz", ""])
+def test_a_declared_path_outside_the_data_folder_is_refused(data, path):
+    with pytest.raises(HarnessError, match="below the data folder"):
+        check([File(path, URLS, md5=MD5)], data)
+
+
+def test_a_file_declared_without_a_checksum_is_refused(data):
+    write(data)
+    with pytest.raises(HarnessError, match=r"'set/a.gz'.*sha256 or md5"):
+        check([File("set/a.gz", URLS, 18)], data)
+
+
+# --- the data folder ----------------------------------------------------------------------------------------------
+
+
+def test_the_option_goes_before_the_variable_and_that_before_the_cache(tmp_path, monkeypatch):
+    assert folder() == tmp_path / "cache" / "harness"
+    monkeypatch.setenv("HARNESS_DATA_DIR", str(tmp_path / "variable"))
+    assert folder() == tmp_path / "variable"
+    assert folder(tmp_path / "option") == tmp_path / "option"
+    monkeypatch.setenv("HARNESS_DATA_DIR", "")
+    assert folder() == tmp_path / "cache" / "harness"
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_the_cache_is_the_one_that_pooch_names(variable, monkeypatch):
+    if not variable:
+        monkeypatch.delenv("XDG_CACHE_HOME")
+    assert folder() == pooch.os_cache("harness")
+
+
+def test_a_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_DATA_DIR", "~/data")
+    assert folder() == tmp_path / "home" / "data"
+
+
+# --- what a run says ----------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_required_of_a_data_set_without_files():
+    require("free", (), None)
+
+
+def test_missing_files_are_told_in_two_lines(data):
+    others = [File(f"set/{name}", URLS, md5=MD5) for name in "bc"]
+    with pytest.raises(UsageError) as caught:
+        require("letters", [FILE, *others], data)
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(f"letters: {data / 'set/a.gz'}: missing")
+    assert first.endswith("2 more of its files are missing or wrong")
+    assert second == f"run: harness data fetch letters --data-dir {data}; or put the files there"
+
+
+def test_without_a_folder_the_ways_to_name_one_are_told(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        require("letters", [FILE], None)
+    first, second = str(caught.value).splitlines()
+    assert str(tmp_path / "cache/harness/set/a.gz") in first
+    assert second.startswith("run: harness data fetch letters;")
+    assert "--data-dir DIR" in second
+    assert "HARNESS_DATA_DIR" in second
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=f"there is no folder {tmp_path}/nowhere"):
+        require("letters", [FILE], tmp_path / "nowhere")
+    monkeypatch.setenv("HARNESS_DATA_DIR", str(tmp_path / "typo"))
+    with pytest.raises(UsageError, match=f"there is no folder {tmp_path}/typo; run: harness data fetch letters$"):
+        require("letters", [FILE], None)
+
+
+def test_what_was_fetched_into_the_cache_is_found_without_an_option(tmp_path):
+    cached = tmp_path / "cache" / "harness"
+    (cached / "set").mkdir(parents=True)
+    write(cached)
+    require("letters", [FILE], None)
+
+
+class Plugin:
+    @hookimpl
+    def harness_methods(self):
+        yield Method("thing", "a method", factory=lambda config: None, kinds=("classification",))
+
+    @hookimpl
+    def harness_datasets(self):
+        yield Dataset("letters", "", "classification", load=lambda config, seed, folder: None, files=(FILE,))
+
+
+@pytest.mark.parametrize("content", [None, CONTENT[:3], CONTENT[::-1]])
+def test_planning_refuses_a_data_set_whose_files_are_not_right(catalog_of, data, content):
+    request = Request(methods="thing", datasets="letters", device="cpu", data=data)
+    catalog = catalog_of(Plugin())
+    if content is not None:
+        write(data, content)
+    with pytest.raises(UsageError, match=r"letters: .*a\.gz"):
+        plan(catalog, request)
+    write(data)
+    assert len(plan(catalog, request)) == 3

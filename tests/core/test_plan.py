@@ -1,0 +1,247 @@
+"""Planning is pure and finds every mistake before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import (
+    Batch,
+    Budget,
+    Data,
+    DataOptions,
+    Dataset,
+    File,
+    Method,
+    Problem,
+    Recipe,
+    UsageError,
+    hookimpl,
+    option,
+)
+from harness.plan import changed, plan
+from harness.suite import Request
+
+
+@dataclass(frozen=True)
+class Knobs:
+    rate: float = option(0.1, "learning rate", above=0)
+    steps: int | None = option(None, "time steps, the data set's recipe by default", low=1)
+
+
+@dataclass(frozen=True)
+class Dials(DataOptions):
+    noise: float = option(0.0, "standard deviation of the noise", low=0)
+
+
+def load(config, seed, folder):
+    split = Batch(np.zeros((4, 1), np.float32), np.zeros(4, int))
+    return Data(Problem("classification", (1,), 2, 4), split, split, split)
+
+
+def never(config):
+    raise AssertionError("planning must not build a learner")
+
+
+class Plugin:
+    @hookimpl
+    def harness_methods(self):
+        yield Method("fast", "a", factory=never, kinds=("classification",), config=Knobs)
+        yield Method("slow", "b", factory=never, kinds=("classification", "regression"))
+        yield Method("thin", "c", factory=never, kinds=("classification",), starts_from="fast[rate=0.5]")
+        yield Method("half", "d", factory=never, kinds=("classification",), precisions=("fp32", "tf32", "bf16"))
+        yield Method("gone", "e", factory=never, kinds=("classification",), requires=("no_such_module",))
+
+    @hookimpl
+    def harness_datasets(self):
+        recipe = Recipe(Budget("epochs", 3), 16, {"steps": 4, "unknown": 1})
+        yield Dataset("dots", "a", "classification", load, config=Dials, recipe=recipe, default=True)
+        yield Dataset("lines", "b", "regression", load)
+        yield Dataset(
+            "stored", "c", "classification", load, files=(File("stored/x.gz", ("https://x/x.gz",), sha256="0" * 64),)
+        )
+
+
+@pytest.fixture
+def planned(catalog_of):
+    catalog = catalog_of(Plugin())
+
+    def make(methods: str | None = "fast", **asked):
+        return plan(catalog, Request(methods=methods, device="cpu", **asked))
+
+    return make
+
+
+def test_seeds_are_outermost_so_that_methods_are_interleaved(planned):
+    trials = planned("fast,slow", seeds="2")
+    assert [(trial.seed, trial.method.label) for trial in trials] == [
+        (0, "fast"),
+        (0, "slow"),
+        (1, "fast"),
+        (1, "slow"),
+    ]
+
+
+def test_three_seeds_and_the_default_data_set_are_used_when_nothing_is_said(planned):
+    trials = planned("slow")
+    assert {trial.seed for trial in trials} == {0, 1, 2}
+    assert {trial.dataset.name for trial in trials} == {"dots"}
+
+
+def test_the_recipe_fills_what_is_left_unset_and_only_that(planned):
+    (default,) = planned("fast", seeds="1")
+    (given,) = planned("fast[steps=8]", seeds="1", batch_size=5, budget=Budget("updates", 7))
+    assert default.method.options == {"rate": 0.1, "steps": 4}
+    assert (default.batch_size, default.budget) == (16, Budget("epochs", 3))
+    assert given.method.options == {"rate": 0.1, "steps": 8}
+    assert (given.batch_size, given.budget) == (5, Budget("updates", 7))
+    assert default.method.label == "fast"
+
+
+def test_sweeps_of_methods_and_data_sets_multiply(planned):
+    trials = planned("fast[rate=[0.1,0.2]]", datasets="dots[noise=[0,1,2]]", seeds="[5]")
+    assert len({trial.key for trial in trials}) == len(trials) == 6
+
+
+def test_a_base_is_planned_once_before_what_starts_from_it_and_keeps_its_weights(planned):
+    trials = planned("thin,fast[rate=0.5]", seeds="1", budget=Budget("epochs", 9))
+    base, thin, asked = trials
+    assert (base.method.label, base.keep, base.budget.amount) == ("fast[rate=0.5]", True, 3)
+    assert thin.base == dataclasses.replace(base)
+    assert (asked.keep, asked.budget.amount) == (False, 9)
+
+
+def test_a_base_that_was_asked_for_too_is_one_trial(planned):
+    trials = planned("fast[rate=0.5],thin", seeds="1")
+    assert [(trial.method.name, trial.keep) for trial in trials] == [("fast", True), ("thin", False)]
+
+
+def test_what_does_not_fit_is_planned_as_skipped_with_its_reason(planned):
+    by_name = {trial.method.name: trial for trial in planned("fast,slow,gone", datasets="lines", seeds="1")}
+    assert by_name["fast"].skip == "fast takes classification, lines is regression"
+    assert by_name["slow"].skip is None
+    assert "no_such_module" in planned("gone", seeds="1")[0].skip
+
+
+def test_a_precision_that_a_method_does_not_offer_is_skipped(planned):
+    slow, half = planned("slow,half", seeds="1", precision="bf16")
+    assert slow.skip == "slow offers fp32, tf32, not bf16"
+    assert half.skip is None
+
+
+def test_planning_is_pure_and_keys_follow_content(planned):
+    first, again = planned("fast", seeds="1"), planned("fast", seeds="1")
+    assert first == again
+    (base,) = first
+    different = {
+        "seed": planned("fast", seeds="[1]"),
+        "method": planned("fast[rate=0.2]", seeds="1"),
+        "budget": planned("fast", seeds="1", budget=Budget("epochs", 4)),
+        "threads": planned("fast", seeds="1", threads=base.threads + 1),
+        "batch_size": planned("fast", seeds="1", batch_size=3),
+        "deterministic": planned("fast", seeds="1", deterministic=True),
+    }
+    for part, (other,) in different.items():
+        assert other.key != base.key, part
+        assert changed(base.parts, other.parts) == [part]
+
+
+def test_a_changed_helper_module_changes_the_key(catalog_of, tmp_path, monkeypatch):
+    (tmp_path / "harness_helper.py").write_text("VALUE = 1\n")
+    (tmp_path / "harness_tinymethod.py").write_text(
+        "from harness import Method, hookimpl\nimport harness_helper\n"
+        "@hookimpl\ndef harness_methods():\n"
+        "    yield Method('tiny', 'x', factory='harness_tinymethod:build', kinds=('classification',))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import harness_tinymethod
+
+    from harness import sources
+
+    def key() -> str:
+        sources._package_digest.cache_clear()
+        return plan(catalog_of(Plugin(), harness_tinymethod), Request(methods="tiny", seeds="1", device="cpu"))[0].key
+
+    before = key()
+    assert key() == before
+    (tmp_path / "harness_helper.py").write_text("VALUE = 2\n")
+    assert key() != before
+
+
+WRONG = {
+    "nothing asked": (dict(methods=None), "--methods"),
+    "empty": (dict(methods=""), "nothing is selected"),
+    "an empty name": (dict(methods="fast,"), "empty"),
+    "unknown method": (dict(methods="fats"), "fast"),
+    "unknown data set": (dict(datasets="dost"), "dots"),
+    "unknown parameter": (dict(methods="fast[raet=1]"), "rate"),
+    "wrong type": (dict(methods="fast[rate=high]"), "rate"),
+    "out of range": (dict(methods="fast[steps=0]"), "steps"),
+    "data option out of range": (dict(datasets="dots[train=0]"), "train"),
+    "no seeds": (dict(seeds="0"), "seeds"),
+    "twice": (dict(methods="fast,fast"), "twice"),
+    "twice by a sweep": (dict(methods="fast[rate=0.2],fast[rate=[0.2,0.3]]"), "twice"),
+    "data set twice": (dict(datasets="dots,dots"), "twice"),
+    "a missing device": (dict(device="cuda:99"), "cuda:99"),
+    "an unknown device": (dict(device="tpu"), "tpu"),
+    "missing data": (dict(datasets="stored"), "x.gz"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_mistake_is_one_clear_usage_error_that_names_it(catalog_of, what, tmp_path):
+    asked, named = WRONG[what]
+    request = Request(**{"methods": "fast", "device": "cpu", "data": tmp_path} | asked)
+    with pytest.raises(UsageError, match=named):
+        plan(catalog_of(Plugin()), request)
+
+
+def test_a_file_given_as_a_method_selects_what_it_offers(catalog_of, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from harness import Method, hookimpl\n"
+        "@hookimpl\ndef harness_methods():\n"
+        "    for name in ('one', 'two'):\n"
+        "        yield Method(name, 'x', factory=lambda config: None, kinds=('classification',))\n"
+    )
+    trials = plan(catalog_of(Plugin()), Request(methods=f"{file},slow", seeds="1", device="cpu"))
+    assert [trial.method.label for trial in trials] == ["one", "two", "slow"]
+
+
+# --- suites -------------------------------------------------------------------------------------------------------
+
+
+def test_flags_override_the_values_of_a_suite(tmp_path):
+    from harness import suite
+
+    file = tmp_path / "s.toml"
+    file.write_text('summary = "x"\nmethods = ["fast[steps=2]", "slow"]\nseeds = [0, 7]\nepochs = 5\nbatch_size = 8\n')
+    written = suite.read(file)
+    assert written == Request(methods="fast[steps=2],slow", seeds="[0, 7]", budget=Budget("epochs", 5), batch_size=8)
+    asked = Request(seeds="1", budget=Budget("updates", 3)).over(written)
+    assert (asked.methods, asked.seeds, asked.budget, asked.batch_size) == (
+        "fast[steps=2],slow", "1", Budget("updates", 3), 8,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("methods = ", "not TOML"),
+        ("method = 'fast'", "unknown key 'method'"),
+        ("seeds = 'three'", "seeds = 'three' is of the wrong type"),
+        ("epochs = true", "wrong type"),
+        ("epochs = 1\nupdates = 2", "one budget, not epochs and updates"),
+    ],
+)
+def test_a_suite_that_is_wrong_names_the_file_and_the_word(tmp_path: Path, text, said):
+    from harness import suite
+
+    file = tmp_path / "s.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=rf"s\.toml.*{said}"):
+        suite.read(file)

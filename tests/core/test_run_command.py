@@ -1,0 +1,264 @@
+"""`harness run` as a user meets it: resume, interrupts, crashes, mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY = Path(__file__).with_name("tiny.py")
+
+
+def environment(**more: str) -> dict[str, str]:
+    return os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "100"} | more
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def harness(results):
+    def call(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "harness", *arguments, "-p", str(TINY)]
+        if arguments[0] in ("run", "report", "show"):
+            command += ["--results", str(results)]
+        return subprocess.run(command, env=environment(**more), capture_output=True, text=True, timeout=120)
+
+    return call
+
+
+def records(results: Path) -> dict[str, dict]:
+    values = [json.loads(path.read_text()) for path in (results / "trials").glob("*.json")]
+    return {f"{value['trial']['method']['label']} {value['trial']['seed']}": value for value in values}
+
+
+def started(results: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    """A run in the background, in a process group of its own."""
+    command = [sys.executable, "-m", "harness", "run", *arguments, "-p", str(TINY), "--results", str(results)]
+    return subprocess.Popen(
+        command,
+        env=environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if text in line:
+            return lines
+    pytest.fail(f"{text!r} never came:\n{''.join(lines)}")
+
+
+# --- what it does -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_prints_a_table_and_writes_one_record_a_trial(harness, results):
+    done = harness("run", "--methods", "counts,counts[strength=5]", "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    assert "counts[strength=5.0]" in done.stdout
+    assert "accuracy" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    assert sorted(records(results)) == ["counts 0", "counts 1", "counts[strength=5.0] 0", "counts[strength=5.0] 1"]
+    assert "[4/4]" in done.stderr
+
+
+def test_the_same_command_runs_nothing_twice_and_more_seeds_only_the_new_ones(harness, results):
+    harness("run", "--methods", "counts", "--seeds", "2")
+    before = {path: path.stat().st_mtime_ns for path in (results / "trials").iterdir()}
+    again = harness("run", "--methods", "counts", "--seeds", "3")
+    assert again.returncode == 0
+    assert "2 of 3 trials have a record; 1 to run" in again.stderr
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    assert len(records(results)) == 3
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(harness, results):
+    done = harness("run", "--methods", "counts,fits,starts", "--seeds", "1", "--dry-run")
+    assert done.returncode == 0
+    assert "fits takes regression, coins is classification" in done.stdout
+    assert "3 trials" in done.stdout
+    assert "no earlier record to estimate from" in done.stdout
+    assert not results.exists()
+
+
+def test_a_dry_run_estimates_from_earlier_records(harness):
+    harness("run", "--methods", "counts", "--seeds", "1")
+    done = harness("run", "--methods", "counts", "--seeds", "3", "--dry-run")
+    assert "has a record" in done.stdout
+    assert "3 trials, 2 to run on cpu, fp32" in done.stdout
+    assert "about" in done.stdout
+
+
+def test_what_fails_or_does_not_fit_is_a_hole_with_its_reason_and_exit_code_1(harness, results):
+    done = harness("run", "--methods", "breaks,fits,counts", "--seeds", "1")
+    assert done.returncode == 1
+    found = records(results)
+    assert found["breaks 0"]["status"] == "failed"
+    assert found["breaks 0"]["reason"] == "ValueError: [red]broken[/red] on purpose"
+    assert "Breaks" not in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert found["fits 0"]["status"] == "skipped"
+    assert found["counts 0"]["status"] == "ok"
+    assert "[red]broken[/red] on purpose" in done.stdout
+    assert "fits takes regression" in done.stdout
+
+
+def test_failed_trials_run_again_and_finished_ones_do_not(harness):
+    harness("run", "--methods", "breaks,counts", "--seeds", "1")
+    again = harness("run", "--methods", "breaks,counts", "--seeds", "1")
+    assert "1 of 2 trials have a record; 1 to run" in again.stderr
+    assert again.returncode == 1
+
+
+def test_a_base_is_trained_once_and_its_weights_lie_beside_its_record(harness, results):
+    done = harness("run", "--methods", "starts", "--seeds", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(records(results)) == ["counts 0", "starts 0"]
+    assert len(list((results / "trials").glob("*.safetensors"))) == 1
+    (results / "trials" / next(iter((results / "trials").glob("*.safetensors"))).name).unlink()
+    assert "2 of 2" in harness("run", "--methods", "starts", "--seeds", "1").stderr
+    more = harness("run", "--methods", "starts,starts[strength=2]", "--seeds", "1")
+    assert more.returncode == 0, more.stdout + more.stderr
+    assert len(list((results / "trials").glob("*.safetensors"))) == 1
+
+
+def test_workers_run_trials_at_once_and_the_report_says_so(harness):
+    done = harness("run", "--methods", "counts", "--seeds", "4", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert "2 workers" in done.stdout or "2 trials at once" in done.stdout, done.stdout
+
+
+def test_here_runs_in_this_process(harness, results):
+    done = harness("run", "--methods", "counts", "--seeds", "1", "--here")
+    assert done.returncode == 0, done.stderr
+    assert records(results)["counts 0"]["status"] == "ok"
+
+
+def test_a_suite_is_run_and_flags_override_it(harness, results, tmp_path):
+    suite = tmp_path / "coins.toml"
+    suite.write_text('methods = "counts,counts[strength=2]"\nseeds = 2\nupdates = 4\n')
+    done = harness("run", "--suite", str(suite), "--seeds", "[7]")
+    assert done.returncode == 0, done.stderr
+    found = records(results)
+    assert sorted(found) == ["counts 7", "counts[strength=2.0] 7"]
+    assert found["counts 7"]["trial"]["budget"] == {"unit": "updates", "amount": 4}
+
+
+def test_a_file_is_a_method(harness, results):
+    done = harness("run", "--methods", f"{TINY.parent / 'tiny_extra.py'},counts", "--seeds", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(records(results)) == ["counts 0", "extra 0"]
+
+
+# --- crashes and interrupts ---------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(harness, results, tmp_path):
+    wait = tmp_path / "wait"
+    wait.touch()
+    run = started(results, "--methods", "counts,waits", "--seeds", "2", TINY_WAIT=str(wait))
+    read_until(run, "waits on coins, seed 0: started")
+    os.kill(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "interrupted: 1 of 4 trials" in said
+    assert sorted(records(results)) == ["counts 0"]
+    wait.unlink()
+    again = harness("run", "--methods", "counts,waits", "--seeds", "2")
+    assert again.returncode == 0, again.stderr
+    assert "1 of 4 trials have a record; 3 to run" in again.stderr
+
+
+def test_kill_9_of_the_whole_run_loses_nothing_finished_and_leaves_nobody_behind(harness, results, tmp_path):
+    wait = tmp_path / "wait"
+    wait.touch()
+    run = started(results, "--methods", "counts,waits", "--seeds", "2", TINY_WAIT=str(wait))
+    read_until(run, "waits on coins, seed 0: started")
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate(timeout=60)  # returns when the last process that holds its output has gone
+    wait.unlink()
+    again = harness("run", "--methods", "counts,waits", "--seeds", "2")
+    assert again.returncode == 0, again.stderr
+    assert "1 of 4 trials have a record; 3 to run" in again.stderr
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(harness, results, tmp_path):
+    wait = tmp_path / "wait"
+    wait.touch()
+    run = started(results, "--methods", "waits", "--seeds", "1", TINY_WAIT=str(wait))
+    read_until(run, "started")
+    second = harness("run", "--methods", "counts", "--seeds", "1")
+    os.kill(run.pid, signal.SIGINT)
+    run.communicate(timeout=60)
+    assert second.returncode in (1, 2)
+    assert f"process {run.pid}" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_trial_beyond_its_time_ends_as_timeout(harness, results, tmp_path):
+    wait = tmp_path / "wait"
+    wait.touch()
+    done = harness("run", "--methods", "waits,counts", "--seeds", "1", "--timeout", "3", TINY_WAIT=str(wait))
+    assert done.returncode == 1
+    found = records(results)
+    assert (found["waits 0"]["status"], found["counts 0"]["status"]) == ("timeout", "ok")
+    assert found["waits 0"]["curve"][-1]["update"] <= 2
+
+
+# --- mistakes -----------------------------------------------------------------------------------------------------
+
+MISTAKES = {
+    "no method": ([], "--methods"),
+    "unknown method": (["--methods", "count"], "counts"),
+    "unknown data set": (["--methods", "counts", "--datasets", "coin"], "coins"),
+    "unknown metric": (["--methods", "counts", "--metrics", "acuracy"], "accuracy"),
+    "unknown parameter": (["--methods", "counts[strenth=1]"], "strength"),
+    "wrong type": (["--methods", "counts[strength=high]"], "strength"),
+    "out of range": (["--methods", "counts[strength=0]"], "strength"),
+    "an empty name": (["--methods", "counts,"], "counts,"),
+    "no seeds": (["--methods", "counts", "--seeds", "0"], "--seeds"),
+    "negative budget": (["--methods", "counts", "--epochs", "-1"], "--epochs"),
+    "two budgets": (["--methods", "counts", "--epochs", "1", "--updates", "1"], "--epochs and --updates"),
+    "batch of none": (["--methods", "counts", "--batch-size", "0"], "--batch-size"),
+    "a missing device": (["--methods", "counts", "--device", "cuda"], "--device cuda"),
+    "unknown suite": (["--suite", "nosuch"], "nosuch"),
+    "missing suite file": (["--suite", "no/such.toml"], "no/such.toml"),
+    "unknown executor": (["--methods", "counts", "--executor", "lokal"], "local"),
+    "a wrong size": (["--methods", "counts", "--memory", "much"], "much"),
+    "unknown option": (["--methods", "counts", "--sedes", "1"], "--seeds"),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_is_a_line_that_names_the_word_and_exit_code_2(harness, results, what):
+    arguments, named = MISTAKES[what]
+    done = harness("run", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not results.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(results, harness):
+    results.parent.joinpath("results").write_text("in the way")
+    done = harness("run", "--methods", "counts", "--seeds", "1")
+    assert done.returncode == 1
+    assert "results" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(results, harness):
+    results.parent.joinpath("results").write_text("in the way")
+    assert "Traceback" in harness("run", "--methods", "counts", "--debug").stderr

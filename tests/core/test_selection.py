@@ -1,0 +1,414 @@
+"""The grammar of selections: what is selected, the normal form, and one clear error for every mistake."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from harness import selection
+from harness.errors import UsageError
+from harness.options import option
+from harness.selection import Selected
+
+
+@dataclass(frozen=True)
+class Config:
+    variant: Literal["every", "final", "none"] = option("every", "which steps")
+    steps: int | None = option(None, "time steps", low=1)
+    rate: float = option(0.1, "learning rate", above=0)
+    hidden: tuple[int, ...] = option((64, 32), "widths", low=1)
+    fused: bool = option(False, "one operation")
+    note: str | None = option("", "anything")
+    anything: Any = option(None, "whatever it is")  # noqa: RUF009 - ruff takes Any for a mutable type
+
+
+def labels(text: str) -> list[str]:
+    selected = selection.parse(text, "--methods")
+    return [choice.label for each in selected for choice in selection.expand(each, Config, each.name)]
+
+
+def only(text: str) -> Any:
+    """The one choice that the text selects."""
+    (selected,) = selection.parse(text, "--methods")
+    (choice,) = selection.expand(selected, Config, selected.name)
+    return choice
+
+
+def refused(text: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        labels(text)
+    return str(caught.value)
+
+
+# --- what is selected ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("saf", ["saf"]),
+        ("saf,ottt", ["saf", "ottt"]),
+        ("saf[]", ["saf"]),
+        ("saf()", ["saf"]),
+        ("gm-vi[steps=4]", ["gm-vi[steps=4]"]),
+        ("saf[variant=final,steps=4],ottt(fused=yes)", ["saf[variant=final,steps=4]", "ottt[fused=True]"]),
+        (" saf [ steps = 4 , variant = final ] , ottt ", ["saf[variant=final,steps=4]", "ottt"]),
+        ("saf[\n\tsteps=4]", ["saf[steps=4]"]),
+        ("saf[steps=[4,8]]", ["saf[steps=4]", "saf[steps=8]"]),
+        ("saf(steps=[4,8,])", ["saf[steps=4]", "saf[steps=8]"]),
+        ("saf[steps=[none,8]]", ["saf[steps=none]", "saf[steps=8]"]),
+        ("saf[hidden=(8,4)]", ["saf[hidden=(8,4)]"]),
+        ("saf[hidden=(8)]", ["saf[hidden=(8)]"]),
+        ("saf[hidden=(8,)]", ["saf[hidden=(8)]"]),
+        ("saf[hidden=()]", ["saf[hidden=()]"]),
+        ("saf[hidden=[(8,4),(2,)]]", ["saf[hidden=(8,4)]", "saf[hidden=(2)]"]),
+        ("saf[hidden=[[8,4],[2]]]", ["saf[hidden=(8,4)]", "saf[hidden=(2)]"]),
+        ("saf[(steps,rate)=[(4,0.1),(8,0.05)]]", ["saf[steps=4,rate=0.1]", "saf[steps=8,rate=0.05]"]),
+        ("saf[(steps,rate)=[[4,1],[8,2]]]", ["saf[steps=4,rate=1.0]", "saf[steps=8,rate=2.0]"]),
+        ("saf[(hidden,steps)=[((8,4),2)]]", ["saf[steps=2,hidden=(8,4)]"]),
+    ],
+)
+def test_labels_are_in_normal_form(text, expected):
+    assert labels(text) == expected
+
+
+def test_a_sweep_selects_every_combination_and_later_lists_vary_fastest():
+    assert labels("saf[variant=[every,final],steps=[4,8]]") == [
+        "saf[variant=every,steps=4]",
+        "saf[variant=every,steps=8]",
+        "saf[variant=final,steps=4]",
+        "saf[variant=final,steps=8]",
+    ]
+
+
+def test_a_coupled_sweep_varies_as_one_beside_the_others():
+    assert labels("saf[(steps,rate)=[(4,0.1),(8,0.2)],fused=[no,yes]]") == [
+        "saf[steps=4,rate=0.1,fused=False]",
+        "saf[steps=4,rate=0.1,fused=True]",
+        "saf[steps=8,rate=0.2,fused=False]",
+        "saf[steps=8,rate=0.2,fused=True]",
+    ]
+
+
+def test_a_choice_holds_what_was_given_and_what_it_resolves_to():
+    choice = only("saf[rate=1,steps=4,fused=yes]")
+    assert list(choice.given.items()) == [("steps", 4), ("rate", 1.0), ("fused", True)]
+    assert choice.options == {
+        "variant": "every",
+        "steps": 4,
+        "rate": 1.0,
+        "hidden": [64, 32],
+        "fused": True,
+        "note": "",
+        "anything": None,
+    }
+    assert choice.name == "saf"
+
+
+@pytest.mark.parametrize(
+    "word, value",
+    [
+        ("3", 3),
+        ("-3", -3),
+        ("+3", 3),
+        ("1_000", 1000),
+        ("0.5", 0.5),
+        (".5", 0.5),
+        ("2.", 2.0),
+        ("1e-3", 0.001),
+        ("-1.5E+2", -150.0),
+        ("True", True),
+        ("False", False),
+        ("none", None),
+        ("None", None),
+        ("yes", "yes"),
+        ("true", "true"),
+        ("nan", "nan"),
+        ("inf", "inf"),
+        ("final", "final"),
+        ("1.2.3", "1.2.3"),
+        ("3x", "3x"),
+        ("a-b_c.d/e:f", "a-b_c.d/e:f"),
+        ("'a, b'", "a, b"),
+        ('"3"', "3"),
+        (r"'it\'s\n'", "it's\n"),
+        ("''", ""),
+        ("(1, (a, none), [2.5])", [1, ["a", None], [2.5]]),
+    ],
+)
+def test_values_are_read_as_in_python_and_bare_words_are_strings(word, value):
+    found = only(f"saf[anything={word}]").options["anything"]
+    assert (type(found), found) == (type(value), value)
+
+
+def test_yes_and_no_are_booleans_only_where_the_field_is_one():
+    choice = only("saf[fused=true,note=true]")
+    assert (choice.options["fused"], choice.options["note"]) == (True, "true")
+
+
+def test_a_name_may_name_its_distribution():
+    assert selection.parse("harness-bench:saf[steps=4]", "--methods") == [
+        Selected("saf", "harness-bench", None, ((("steps",), ((4,),)),))
+    ]
+    choice = only("harness-bench:saf[steps=4]")
+    assert (choice.name, choice.label) == ("harness-bench:saf", "harness-bench:saf[steps=4]")
+
+
+@pytest.mark.parametrize("name", ["./file.py", "path/to/file.py", "file.py", "../up/file", "~/mine.py", "/a:b/file.py"])
+def test_a_file_is_told_from_a_name(name):
+    (selected,) = selection.parse(f"{name}[steps=[4,8]]", "--methods")
+    assert (selected.file, selected.provider) == (name, None)
+    assert selected.sweeps == ((("steps",), ((4,), (8,))),)
+
+
+def test_a_name_is_no_file():
+    assert [each.file for each in selection.parse("saf,gm-vi,x.y", "--methods")] == [None, None, None]
+
+
+# --- the normal form reads back -----------------------------------------------------------------------------------
+
+NASTY = ["", " ", "none", "None", "True", "yes", "16", "1e5", "-1", "nan", "a,b", "a]b", "(a)", "it's", '"', "\\", "\n"]
+NASTY += ["é", "ü/x", "a b", "=", "x=1", "\t", "'\"", "\x00", "1_0", "9" * 400, "#", "☃", "/", ":", "-", ".", "~", "@"]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_string_reads_back_from_its_label(text):
+    label = selection.label("saf", {"note": text})
+    assert only(label).options["note"] == text
+    assert only(label).label == label
+
+
+def test_random_choices_read_back_from_their_labels():
+    chance = random.Random(0)
+    for _ in range(300):
+        given = {
+            "variant": chance.choice(["every", "final", "none"]),
+            "steps": chance.choice([None, 1, 10**18]),
+            "rate": chance.choice([1e-300, 0.1, 1 / 3, 1e22, 123456789.125]),
+            "hidden": [chance.randrange(1, 99) for _ in range(chance.randrange(4))],
+            "fused": chance.choice([True, False]),
+            "note": chance.choice([*NASTY, None]),
+            "anything": chance.choice([[], [[1], "a b"], -0.5, "(", False, None]),
+        }
+        kept = {name: value for name, value in given.items() if chance.random() < 0.6}
+        choice = only(selection.label("saf", kept))
+        assert choice.given == kept
+        assert choice.label == selection.label("saf", kept)
+        again = only(choice.label)
+        assert (again.label, json.dumps(again.options)) == (choice.label, json.dumps(choice.options))
+
+
+# --- mistakes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, message, place",
+    [
+        ("saf,", "an empty name: expected one before the end", 4),
+        (",saf", "an empty name: expected one before ','", 0),
+        ("saf,,ottt", "an empty name", 4),
+        ("saf[steps=4", "'[' is never closed", 3),
+        ("saf(steps=4,", "expected the name of a parameter, not the end", 12),
+        ("saf[", "'[' is never closed", 3),
+        ("saf[hidden=(1,2", "'(' is never closed", 11),
+        ("saf[steps=4)", "expected ',' or ']', not ')'", 11),
+        ("saf[steps=4]x", "expected ',' or the end, not 'x'", 12),
+        ("saf[steps=4][steps=4]", "expected ',' or the end, not '['", 12),
+        ("saf ottt", "expected ',' or the end, not 'ottt'", 4),
+        ("saf]", "expected ',' or the end, not ']'", 3),
+        ("saf[steps=4,steps=5]", "'steps' is given twice", 12),
+        ("saf[steps=4,(rate,steps)=[(1,2)]]", "'steps' is given twice", 18),
+        ("saf[(steps,steps)=[(1,2)]]", "'steps' is given twice", 11),
+        ("saf[steps=[]]", "the list for 'steps' is empty", 10),
+        ("saf[steps]", "expected '=' after the parameter 'steps', not ']'", 9),
+        ("saf[steps=]", "expected a value, not ']'", 10),
+        ("saf[steps=,rate=1]", "expected a value, not ','", 10),
+        ("saf[=4]", "expected the name of a parameter, not '='", 4),
+        ("saf[steps=4,]", "expected the name of a parameter, not ']'", 12),
+        ("saf[()=[(1,)]]", "expected the name of a parameter", 4),
+        ("saf[(steps,rate)=[(4,0.1),(8,)]]", "expected 2 values for (steps,rate), not (8)", 26),
+        ("saf[(steps,rate)=[4]]", "expected 2 values for (steps,rate), not 4", 18),
+        ("saf[(steps,rate)=(4,0.1)]", "expected a list of tuples for (steps,rate)", 17),
+        ("saf[note='x]", '"\'" begins a string that never ends', 9),
+        (r"saf[note='\d']", "is not a string as in Python", 9),
+        ("saf[steps=4;5]", "';' means nothing here", 11),
+        ("'saf'", "expected a name", 0),
+        (":saf", "':saf' is no name; expected distribution:name", 0),
+        ("saf,a:b:c", "'a:b:c' is no name; expected distribution:name", 4),
+        ("saf[rate=1e999]", "the number 1e999 is too large", 9),
+        ("saf[steps=" + "9" * 5000 + "]", "is too large", 10),
+        ("saf[anything=" + "(" * 5000, "brackets are nested more than 16 deep", 13 + 17),
+    ],
+)
+def test_a_mistake_is_shown_in_its_place(text, message, place):
+    first, shown, caret = refused(text).splitlines()
+    assert first.startswith("--methods: ")
+    assert message in first
+    assert shown == f"  {text}"
+    assert caret == f"  {' ' * place}^"
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n"])
+def test_an_empty_selection_is_refused(text):
+    assert refused(text) == "--methods: nothing is selected; at least one name was expected"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("saf[stpes=4]", "saf: there is no parameter 'stpes'; did you mean 'steps'?"),
+        ("saf[steps=[4,0]]", "saf: steps must be >= 1, not 0"),
+        ("saf[steps=4.0]", "saf: steps must be int or none, not the float 4.0"),
+        ("saf[hidden=[8,4]]", "saf: hidden must be (int,...), not the int 8"),
+        ("saf[steps=[4,4]]", "saf: saf[steps=4] is selected twice"),
+        ("saf[rate=[1,1.0]]", "saf: saf[rate=1.0] is selected twice"),
+    ],
+)
+def test_what_the_config_refuses_is_refused(text, message):
+    assert refused(text).startswith(message)
+
+
+def test_a_sweep_too_large_to_plan_is_refused_at_once():
+    ten = ",".join(map(str, range(1, 11)))
+    text = f"saf[steps=[{ten}],rate=[{ten}],note=[{ten}],hidden=[{ten}],anything=[{ten}]]"
+    assert "the sweeps make 100000 combinations" in refused(text)
+
+
+def test_the_same_choice_cannot_be_selected_twice():
+    def choices(text: str) -> list[Any]:
+        found = [selection.expand(each, Config, each.name) for each in selection.parse(text, "--methods")]
+        return selection.distinct([choice for each in found for choice in each], "--methods")
+
+    assert [choice.label for choice in choices("saf,ottt,saf[steps=4]")] == ["saf", "ottt", "saf[steps=4]"]
+    with pytest.raises(UsageError, match=r"^--methods: saf is selected twice$"):
+        choices("saf,ottt,saf")
+    with pytest.raises(UsageError, match=r"saf\[variant=every\] is selected twice; it is the same as saf$"):
+        choices("saf,saf[variant=every]")
+
+
+# --- plain lists and seeds ----------------------------------------------------------------------------------------
+
+
+def test_words():
+    assert selection.words("accuracy, nll,accuracy@best", "--metrics") == ["accuracy", "nll", "accuracy@best"]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "nothing is selected"),
+        ("accuracy,", "an empty name"),
+        ("accuracy nll", "expected ',' or the end, not 'nll'"),
+        ("accuracy,accuracy", "'accuracy' is given twice"),
+        ("accuracy[4]", "expected ',' or the end, not '['"),
+    ],
+)
+def test_words_refuses(text, message):
+    with pytest.raises(UsageError, match=r"^--metrics: ") as caught:
+        selection.words(text, "--metrics")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text, expected", [("3", (0, 1, 2)), ("1", (0,)), ("[0,7]", (0, 7)), (" [ 5 ] ", (5,))])
+def test_seeds(text, expected):
+    assert selection.seeds(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("0", "not 0"),
+        ("-2", "not -2"),
+        ("3.0", "not 3.0"),
+        ("True", "not True"),
+        ("many", "not many"),
+        ("1000000000000", "expected a number from 1 to 10000"),
+        ("(0,7)", "or a list such as [0,7], not (0,7)"),
+        ("0,7", "a list of seeds is written [0,7]"),
+        ("", "nothing is given"),
+        ("[]", "the list of seeds is empty"),
+        ("[0,7", "'[' is never closed"),
+        ("[0,-1]", "not -1"),
+        ("[0.5]", "not 0.5"),
+        ("[a]", "not a"),
+        ("[True]", "not True"),
+        ("[[1]]", "not (1)"),
+        ("[1,2,1]", "the seed 1 is given twice"),
+        (f"[{2**63}]", "a seed must be an int from 0 to 2**63-1"),
+        ("3;", "';' means nothing here"),
+    ],
+)
+def test_seeds_refuses(text, message):
+    with pytest.raises(UsageError, match=r"^--seeds: ") as caught:
+        selection.seeds(text)
+    assert message in str(caught.value)
+
+
+# --- anything at all ----------------------------------------------------------------------------------------------
+
+CORPUS = (
+    "saf[variant=final,steps=[4,8]],ottt(fused=yes)",
+    "harness-bench:saf[(steps,rate)=[(4,0.1),(8,0.05)]],./file.py",
+    "saf[note='a, \\'b\\'',hidden=(64,32)],gm-vi[rate=1e-3]",
+    'saf[anything=[(1,(2,x)),[none,"y"]],fused=[no,True]]',
+    "a,b,c",
+    "[0,7]",
+)
+
+
+def mutated(text: str, chance: random.Random) -> str:
+    """The text with up to four characters dropped, doubled, swapped or replaced."""
+    letters = list(text)
+    for _ in range(chance.randrange(1, 5)):
+        at = chance.randrange(len(letters) - 1)
+        match chance.randrange(4):
+            case 0:
+                del letters[at]
+            case 1:
+                letters.insert(at, letters[at])
+            case 2:
+                letters[at], letters[at + 1] = letters[at + 1], letters[at]
+            case _:
+                letters[at] = chance.choice("[](),='\"\\ :./-+e0x\n☃\x00\ud800")
+    return "".join(letters)
+
+
+def outcome(text: str) -> str:
+    """Whether the text is refused, as it must be if it is not valid, or selects choices that read back."""
+    try:
+        found = labels(text)
+    except UsageError:
+        return "refused"
+    assert [label for each in found for label in labels(each)] == found
+    return "selected"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_text_is_either_refused_or_selects_what_reads_back(seed):
+    chance = random.Random(seed)
+    outcomes = [outcome(mutated(chance.choice(CORPUS), chance)) for _ in range(400)]
+    assert min(outcomes.count("refused"), outcomes.count("selected")) > 20
+
+
+@pytest.mark.parametrize("read", [lambda text: selection.words(text, "--metrics"), selection.seeds])
+def test_any_text_is_either_words_or_seeds_or_refused(read):
+    chance = random.Random(7)
+    for _ in range(400):
+        try:
+            found = read(mutated(chance.choice(CORPUS), chance))
+        except UsageError:
+            continue
+        assert len(set(found)) == len(found) > 0
+
+
+def test_selecting_imports_no_numerical_library():
+    heavy = "{'torch', 'numpy', 'pandas', 'scipy', 'sklearn'}"
+    code = f"import sys, harness.selection; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

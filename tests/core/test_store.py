@@ -1,0 +1,161 @@
+"""Records on disk: whole or not at all, and never in each other's way."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import math
+import os
+
+import pytest
+
+from harness import Budget, HarnessError, Point, Record, Trial
+from harness.store import SCHEMA, Store, to_json
+from harness.types import Choice
+
+
+def trial(label: str = "a[steps=4]", seed: int = 0, key: str = "k0", **changes) -> Trial:
+    method = Choice("a", {"steps": 4}, {"steps": 4, "sizes": [1, 2]}, label)
+    dataset = Choice("d", {}, {"train": None}, "d")
+    made = Trial(method, dataset, seed, Budget("epochs", 1.5), 32, "cpu", "fp32", 2, key=key, parts={"core": "x"})
+    return dataclasses.replace(made, **changes)
+
+
+def record(of: Trial | None = None, **changes) -> Record:
+    point = Point(10, 0.5, 1.25, {"loss": 0.1}, {"accuracy": 0.9})
+    made = Record(
+        trial=of or trial(),
+        status="ok",
+        scores={"accuracy": 0.5, "nll": math.inf},
+        readings={"update_seconds": 1e-3, "uncovered": [{"operator": "aten::x", "count": 2}]},
+        facts={"neurons": 5},
+        curve=(point,),
+        seconds={"train": 1.0},
+        holes={"energy": "no GPU"},
+        provenance={"method": {"version": "1"}},
+        environment={"cpu": "x"},
+        finished="2026-01-01T00:00:00.000+00:00",
+    )
+    return dataclasses.replace(made, **changes)
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    made = Store(tmp_path)
+    made.prepare()
+    return made
+
+
+def test_a_record_comes_back_as_it_was(store):
+    base = trial("wide", key="k1", keep=True)
+    written = record(trial(base=base), scores={"accuracy": 0.5})
+    store.write(written)
+    (found,), problems = store.records()
+    assert found == written
+    assert problems == []
+    assert store.find("k0") == written
+
+
+def test_the_file_is_strict_json_with_a_schema_number(store):
+    store.write(record())
+    value = json.loads(store.path("k0").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (value["schema"], value["key"], value["scores"]["nll"]) == (SCHEMA, "k0", None)
+    assert math.isnan(store.find("k0").scores["nll"])
+
+
+def test_only_ok_records_count_as_done(store):
+    store.write(record(status="timeout", reason="after 2 s"))
+    assert store.find("k0") is None
+    assert [found.status for found in store.records()[0]] == ["timeout"]
+
+
+def test_the_newest_record_of_a_trial_counts_when_only_the_code_changed(store):
+    store.write(record(trial(key="old"), finished="2026-01-01T00:00:00"))
+    store.write(record(trial(key="new", parts={"core": "y"}), finished="2026-01-02T00:00:00"))
+    store.write(record(trial(key="other", seed=1), finished="2026-01-01T12:00:00"))
+    records, _ = store.records()
+    assert [found.trial.key for found in records] == ["other", "new"]
+
+
+BROKEN = {
+    "truncated": (lambda text: text[: len(text) // 2], "not JSON or cut short"),
+    "empty": (lambda text: "", "not JSON or cut short"),
+    "not utf-8": (lambda text: b"\xff\xfe" + text.encode(), "not JSON or cut short"),
+    "a list": (lambda text: "[1, 2]", "no schema number"),
+    "newer": (lambda text: text.replace('"schema": 1', '"schema": 99'), "schema 99, this version reads 1"),
+    "a field is gone": (lambda text: text.replace('"status"', '"state"'), "damaged"),
+    "another status": (lambda text: text.replace('"status": "ok"', '"status": "fine"'), "fine"),
+    "a wrong type": (lambda text: text.replace('"curve": [', '"curve": ["x",'), "damaged"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_file_that_cannot_be_read_is_named_and_set_aside_and_the_rest_is_there(store, how):
+    breaks, said = BROKEN[how]
+    store.write(record())
+    store.write(record(trial(seed=1, key="k1")))
+    broken = breaks(store.path("k0").read_text())
+    store.path("k0").write_bytes(broken if isinstance(broken, bytes) else broken.encode())
+    records, problems = store.records()
+    assert [found.trial.key for found in records] == ["k1"]
+    assert len(problems) == 1
+    assert "k0.json" in problems[0]
+    assert said in problems[0]
+    assert store.find("k0") is None
+
+
+def test_a_broken_file_is_kept_when_its_trial_is_written_again(store):
+    store.path("k0").write_text('{"schema": 99}')
+    store.write(record())
+    assert store.find("k0") is not None
+    assert store.path("k0").with_suffix(".unreadable").read_text() == '{"schema": 99}'
+
+
+def test_other_files_are_no_records(store):
+    store.write(record())
+    (store.folder / "notes.json").write_text("{}")
+    (store.trials / "k0.safetensors").write_bytes(b"x")
+    (store.trials / "README").write_text("hello")
+    records, problems = store.records()
+    assert (len(records), problems) == (1, [])
+
+
+def test_a_full_disk_in_the_middle_of_a_write_loses_nothing(store, monkeypatch):
+    store.write(record(scores={"accuracy": 0.25}))
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(HarnessError, match=r"k0\.json: could not be written \(No space left on device\)"):
+        store.write(record(scores={"accuracy": 0.75}))
+    assert store.find("k0").scores == {"accuracy": 0.25}
+    assert [path.name for path in store.trials.iterdir()] == ["k0.json"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(HarnessError, match="not writable"):
+        Store(tmp_path / "results").prepare()
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "results").write_text("x")
+    with pytest.raises(HarnessError, match=r"results.*--results DIR"):
+        Store(tmp_path / "results").prepare()
+
+
+def test_a_folder_without_records_says_so(tmp_path):
+    with pytest.raises(HarnessError, match="no records there"):
+        Store(tmp_path / "nothing").records()
+
+
+def test_numbers_of_numerical_libraries_become_plain(store):
+    class Scalar:
+        def tolist(self):
+            return 3
+
+    value = to_json(record(readings={"macs": Scalar(), "pair": (1, 2)}))
+    assert value["readings"] == {"macs": 3, "pair": [1, 2]}

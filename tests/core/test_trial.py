@@ -1,0 +1,408 @@
+"""One trial from description to record: the loop, the budget, the clock, the scores, the profiled pass."""
+
+from __future__ import annotations
+
+import math
+import random
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+from harness import (
+    Batch,
+    Budget,
+    ClassLogProbs,
+    Data,
+    Dataset,
+    Instrument,
+    Method,
+    Metric,
+    Problem,
+    Recipe,
+    Unsupported,
+    derive,
+    hookimpl,
+)
+from harness.plan import plan
+from harness.suite import Request
+from harness.trial import run_trial
+
+ROWS = {"train": 60, "valid": 20, "test": 30}
+
+
+def load_pair(config, seed, folder):
+    """Two classes told apart by the sign of the only feature; every row has a value of its own."""
+    rng = np.random.default_rng(seed)
+    count = sum(ROWS.values())
+    inputs = (np.linspace(0.1, 1.0, count) * np.where(np.arange(count) % 2, 1, -1)).astype(np.float32)
+    targets = (inputs > 0).astype(np.int64)
+    order = rng.permutation(count)
+    cuts = np.split(order, [60, 80])
+    return Data(Problem("classification", (1,), 2, 60), *(Batch(inputs[cut][:, None], targets[cut]) for cut in cuts))
+
+
+class Slope:
+    """Logistic regression through the origin; remembers the rows that it was shown."""
+
+    def __init__(self, config):
+        self.inits = []
+
+    def init(self, problem, training, base):
+        self.training = training
+        return {"slope": torch.zeros(()), "seen": []}
+
+    def update(self, state, batch):
+        state["seen"].append(batch.inputs[:, 0].clone())
+        sign = batch.targets * 2.0 - 1
+        margin = sign * batch.inputs[:, 0] * state["slope"]
+        gradient = -(sign * batch.inputs[:, 0] * torch.sigmoid(-margin)).mean()
+        loss = torch.nn.functional.softplus(-margin).mean()
+        return state | {"slope": state["slope"] - gradient}, {"loss": loss}
+
+    def predict(self, state, inputs):
+        logits = torch.stack([torch.zeros(len(inputs)), inputs[:, 0] * state["slope"]], -1)
+        return ClassLogProbs(logits.log_softmax(-1)[None], torch.zeros(1))
+
+    def save(self, state):
+        return {"slope": state["slope"]}
+
+    def describe(self, state):
+        return {"seen": [row for rows in state["seen"] for row in rows.tolist()], "training": vars(self.training)}
+
+
+def plugin_of(learner, *extras, **descriptor):
+    class Plugin:
+        @hookimpl
+        def harness_methods(self):
+            yield Method("tiny", "x", factory=learner, kinds=("classification",), **descriptor)
+
+        @hookimpl
+        def harness_datasets(self):
+            recipe = Recipe(Budget("epochs", 2), 10)
+            yield Dataset("pair", "x", "classification", load_pair, recipe=recipe, default=True)
+
+        @hookimpl
+        def harness_instruments(self):
+            yield from (extra for extra in extras if isinstance(extra, Instrument))
+
+        @hookimpl
+        def harness_metrics(self):
+            yield from (extra for extra in extras if isinstance(extra, Metric))
+
+    return Plugin()
+
+
+@pytest.fixture
+def run(catalog_of):
+    def go(learner, *extras, seed=0, descriptor=None, **asked):
+        catalog = catalog_of(plugin_of(learner, *extras, **(descriptor or {})))
+        (trial,) = plan(catalog, Request(methods="tiny", seeds=f"[{seed}]", device="cpu", **asked))
+        return run_trial(catalog, trial)
+
+    return go
+
+
+# --- the loop -----------------------------------------------------------------------------------------------------
+
+
+def test_an_epoch_shows_every_training_row_once_and_no_other(run):
+    record = run(Slope, budget=Budget("epochs", 1))
+    assert record.status == "ok", record.traceback
+    assert len(record.facts["seen"]) == len(set(record.facts["seen"])) == ROWS["train"]
+    assert record.curve[-1].update == 6
+    assert record.curve[-1].epoch == 1.0
+    assert record.readings["rows"] == ROWS
+
+
+@pytest.mark.parametrize(("budget", "updates"), [(("epochs", 2.5), 15), (("updates", 7), 7), (("epochs", 0), 0)])
+def test_the_budget_is_met_exactly(run, budget, updates):
+    record = run(Slope, budget=Budget(*budget))
+    assert record.status == "ok", record.traceback
+    assert record.curve[-1].update == updates
+    assert record.facts["training"]["updates"] == updates
+
+
+def test_a_budget_of_seconds_stops_soon_after_and_tells_the_learner_nothing_of_updates(run):
+    record = run(Slope, budget=Budget("seconds", 0.2))
+    assert record.status == "ok", record.traceback
+    assert record.facts["training"]["updates"] is None
+    assert record.curve[-1].update == len(record.facts["seen"]) / 10
+    assert record.curve[-1].update > 10
+
+
+def test_methods_share_split_order_and_initial_seed(run):
+    class Other(Slope):
+        def update(self, state, batch):
+            state["seen"].append(batch.inputs[:, 0].clone())
+            torch.rand(100)
+            random.random()
+            return state, {}
+
+    one, other = run(Slope), run(Other)
+    assert one.facts["seen"] == other.facts["seen"]
+    assert one.facts["training"] == other.facts["training"]
+    assert one.facts["training"]["seed"] == derive(0, "pair", "init")
+    assert run(Slope, seed=1).facts["seen"] != one.facts["seen"]
+
+
+def test_the_same_trial_gives_the_same_record(run):
+    first, again = run(Slope), run(Slope)
+    assert first.scores == again.scores
+    assert [point.valid for point in first.curve] == [point.valid for point in again.curve]
+
+
+def test_subsets_are_used_and_noted(run):
+    record = run(Slope, datasets="pair[train=20,test=10]", budget=Budget("epochs", 1))
+    assert record.readings["rows"] == {"train": 20, "valid": 20, "test": 10}
+    assert len(record.facts["seen"]) == 20
+
+
+# --- scores and curve ---------------------------------------------------------------------------------------------
+
+
+def test_final_best_and_validation_scores_are_told_apart(run):
+    class Forgets(Slope):
+        """Right until update 6, wrong ever after."""
+
+        def predict(self, state, inputs):
+            good = len(state["seen"]) <= 6
+            return super().predict({"slope": torch.tensor(5.0 if good else -5.0)}, inputs)
+
+    record = run(Forgets, budget=Budget("epochs", 4))
+    assert record.scores["accuracy"] == 0.0
+    assert record.scores["accuracy@best"] == 1.0
+    assert record.scores["accuracy@valid"] == 0.0
+    # The latest of equally good points.
+    assert record.readings["best_update"] == max(point.update for point in record.curve if point.update <= 6)
+
+
+def test_further_views_are_scored_beside(run):
+    class Viewed(Slope):
+        def __init__(self, config):
+            super().__init__(config)
+            self.views = {"reversed": lambda state, inputs: self.predict(state, -inputs)}
+
+    record = run(Viewed, budget=Budget("epochs", 5))
+    assert record.scores["accuracy"] == 1.0
+    assert record.scores["accuracy@reversed"] == 0.0
+
+
+def test_the_curve_holds_means_of_the_learners_scalars(run):
+    class Counting(Slope):
+        def update(self, state, batch):
+            state["seen"].append(batch.inputs[:, 0])
+            return state, {"number": torch.tensor(float(len(state["seen"])))}
+
+    record = run(Counting, budget=Budget("updates", 10))
+    assert [(point.update, dict(point.scalars)) for point in record.curve] == [
+        (0, {}), (2, {"number": 1.5}), (4, {"number": 3.5}), (6, {"number": 5.5}),
+        (8, {"number": 7.5}), (10, {"number": 9.5}),
+    ]  # fmt: skip
+    assert sorted(point.seconds for point in record.curve) == [point.seconds for point in record.curve]
+
+
+def test_evaluation_is_not_counted_as_training(run, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+
+    class Slow(Slope):
+        def update(self, state, batch):
+            now[0] += 1.0
+            return super().update(state, batch)
+
+        def predict(self, state, inputs):
+            now[0] += 100.0
+            return super().predict(state, inputs)
+
+    record = run(Slow, budget=Budget("updates", 8))
+    assert record.readings["train_seconds"] == 8.0
+    assert record.readings["update_seconds"] == 1.0
+    assert record.curve[-1].seconds == 8.0
+    assert record.seconds["evaluate"] >= 100.0
+
+
+def test_warm_up_updates_are_told_apart(run, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+
+    class Compiles(Slope):
+        def update(self, state, batch):
+            now[0] += 50.0 if not state["seen"] else 1.0
+            return super().update(state, batch)
+
+    record = run(Compiles, budget=Budget("updates", 20))
+    assert record.readings["update_seconds"] == 1.0
+    assert record.readings["warmup_seconds"] == 54.0
+    assert record.readings["train_seconds"] == 69.0
+
+
+def test_prepare_and_finish_see_training_and_validation_rows_only(run):
+    shown = []
+
+    class Calibrated(Slope):
+        def prepare(self, state, fit):
+            shown.append([len(fit.train.inputs), len(fit.valid.inputs)])
+            return state
+
+        finish = prepare
+
+    record = run(Calibrated)
+    assert record.status == "ok", record.traceback
+    assert shown[0] == [60, 20]
+    assert {"prepare", "finish"} <= record.seconds.keys()
+
+
+# --- how a trial ends ---------------------------------------------------------------------------------------------
+
+
+class Raises(Slope):
+    def update(self, state, batch):
+        raise ZeroDivisionError("one over none")
+
+
+class Refuses(Slope):
+    def init(self, problem, training, base):
+        raise Unsupported("rows of one feature are too narrow")
+
+
+class RunsOut(Slope):
+    def update(self, state, batch):
+        return torch.empty(2**60), {}
+
+
+class BecomesNan(Slope):
+    def update(self, state, batch):
+        state, _ = super().update(state, batch)
+        return state, {"loss": torch.tensor(math.nan if len(state["seen"]) == 3 else 1.0)}
+
+
+class PredictsNan(Slope):
+    def predict(self, state, inputs):
+        prediction = super().predict(state, inputs)
+        return prediction._replace(log_probs=prediction.log_probs * math.nan)
+
+
+class WrongRows(Slope):
+    def predict(self, state, inputs):
+        return super().predict(state, inputs[1:])
+
+
+class WrongType(Slope):
+    def predict(self, state, inputs):
+        return inputs
+
+
+class WrongWeights(Slope):
+    def predict(self, state, inputs):
+        return super().predict(state, inputs)._replace(log_weights=torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("learner", "status", "reason"),
+    [
+        (Raises, "failed", "ZeroDivisionError: one over none"),
+        (Refuses, "skipped", "rows of one feature are too narrow"),
+        (RunsOut, "oom", "memory"),
+        (BecomesNan, "diverged", "loss is nan at update 4"),
+        (PredictsNan, "diverged", "is nan at update 0"),
+        (WrongRows, "failed", "20 rows"),
+        (WrongType, "failed", ""),
+        (WrongWeights, "failed", "log_weights"),
+    ],
+)
+def test_whatever_a_method_does_becomes_a_status_with_its_reason(run, learner, status, reason):
+    record = run(learner, budget=Budget("updates", 20))
+    assert record.status == status, record.traceback
+    assert reason in record.reason
+    assert bool(record.traceback) == (status in ("failed", "oom"))
+
+
+def test_an_interrupt_passes(run):
+    class Interrupted(Slope):
+        def update(self, state, batch):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted)
+
+
+# --- the profiled pass --------------------------------------------------------------------------------------------
+
+
+class Counter:
+    """An instrument that takes part in nothing: what it was asked, in order."""
+
+    def __init__(self):
+        self.events = []
+
+    @contextmanager
+    def session(self):
+        self.events.append("born")
+        torch.rand(7)
+        yield
+        self.events.append("dead")
+
+    @contextmanager
+    def measure(self, stage, examples):
+        self.events.append(f"{stage} {examples}")
+        yield
+
+    def readings(self):
+        return {"events": list(self.events), "count": len(self.events)}
+
+
+COUNTER = Instrument("counter", "counts", Counter)
+
+
+def test_an_instrument_gets_a_fresh_state_a_steady_update_and_a_prediction(run):
+    record = run(Slope, COUNTER)
+    assert record.readings["events"] == ["born", "update 10", "predict 10", "dead"]
+
+
+def test_scores_are_bitwise_equal_with_and_without_instruments(run):
+    class Noisy(Slope):
+        """Draws from the global generator, as a careless method does."""
+
+        def update(self, state, batch):
+            state, scalars = super().update(state, batch)
+            return state | {"slope": state["slope"] + 0.01 * torch.randn(())}, scalars
+
+    torch.manual_seed(3)
+    with_instrument = run(Noisy, COUNTER)
+    torch.manual_seed(3)
+    without = run(Noisy)
+    assert with_instrument.scores == without.scores
+
+
+def test_a_profile_that_fails_is_a_hole_and_not_a_failed_trial(run):
+    class Broken(Counter):
+        def readings(self):
+            raise RuntimeError("no such counter")
+
+    record = run(Slope, Instrument("broken", "x", Broken), COUNTER)
+    assert record.status == "ok"
+    assert record.holes["broken"] == "RuntimeError: no such counter"
+    assert record.readings["count"] == 4
+
+
+def test_parameters_are_counted_and_costs_read(run):
+    record = run(Slope)
+    assert record.readings["parameters"] == 1
+    assert {"update_seconds", "train_seconds", "epoch_seconds"} <= record.readings.keys()
+
+
+def test_a_metric_of_a_plugin_is_scored_like_ours(run):
+    def confident(outcome):
+        return float(np.exp(outcome.prediction.log_probs).max(-1).mean())
+
+    metric = Metric("confidence", "x", "1", "higher", ("classification",), confident)
+    record = run(Slope, metric)
+    assert 0.5 <= record.scores["confidence"] <= 1.0
+
+
+def test_the_record_says_where_it_was_taken(run):
+    record = run(Slope)
+    assert {"torch", "cpu", "threads", "python", "load", "harness"} <= record.environment.keys()
+    assert record.provenance["method"]["plugin"] == "Plugin"
