@@ -1,8 +1,11 @@
-"""The profiled pass of a trial: after the timed one, isolated from its random state, eager."""
+"""Instruments: those that only look on accompany the timed pass; the others get the profiled pass, after the timed one,
+isolated from its random state, eager. What fails here is a hole, never a failed trial.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from harness.bench import Bench, one_line
@@ -11,16 +14,39 @@ from harness.seeds import derive
 from harness.types import Fit, Gauge, Instrument
 
 
+@contextmanager
+def watched(bench: Bench) -> Iterator[None]:
+    """The instruments that disturb nothing, from the birth of the trained state to its death."""
+    gauges: dict[str, Gauge] = {}
+    with ExitStack() as sessions:
+        for instrument in _instruments(bench, intrusive=False):
+            with _hole(bench, instrument):
+                gauge: Gauge = resolve(instrument.factory)()
+                sessions.enter_context(gauge.session())
+                gauges[instrument.name] = gauge
+        yield
+    for instrument in _instruments(bench, intrusive=False):
+        with _hole(bench, instrument):
+            bench.notes.readings |= gauges[instrument.name].readings()
+
+
 def profile(bench: Bench) -> None:
-    """One fresh state per intrusive instrument; what fails here is a hole, never a failed trial."""
-    for instrument in bench.catalog.instruments.values():
-        if not instrument.intrusive:
-            continue
-        try:
-            with bench.backend.isolated(derive(bench.trial.seed, "profile")):
-                bench.notes.readings |= _measured(bench, instrument)
-        except Exception as error:
-            bench.notes.holes[instrument.name] = one_line(error)
+    """One fresh state for each of the instruments that disturb what they measure."""
+    for instrument in _instruments(bench, intrusive=True):
+        with _hole(bench, instrument), bench.backend.isolated(derive(bench.trial.seed, "profile")):
+            bench.notes.readings |= _measured(bench, instrument)
+
+
+def _instruments(bench: Bench, intrusive: bool) -> list[Instrument]:
+    return [each for each in bench.catalog.instruments.values() if each.intrusive == intrusive]
+
+
+@contextmanager
+def _hole(bench: Bench, instrument: Instrument) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        bench.notes.holes.setdefault(instrument.name, one_line(error))
 
 
 def _measured(bench: Bench, instrument: Instrument) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from harness.bench import Bench, Diverged, Notes, one_line
 from harness.catalog import Catalog, resolve
 from harness.errors import Unsupported
 from harness.loop import train
-from harness.profiling import profile
+from harness.profiling import profile, watched
 from harness.seeds import derive
 from harness.subset import subset
 from harness.types import Backend, Data, Learner, Progress, Record, Status, Trial
@@ -88,7 +88,8 @@ def _run(
     )
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
     notes.readings["rows"] = {name: len(split.inputs) for name, split in splits.items()}
-    learner, state = train(bench)
+    with watched(bench):
+        learner, state = train(bench)
     _keep(bench, learner, state, weights)
     report(Progress("profile", 1.0))
     with notes.phase("profile"):

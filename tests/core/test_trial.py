@@ -387,6 +387,18 @@ def test_a_profile_that_fails_is_a_hole_and_not_a_failed_trial(run):
     assert record.readings["count"] == 4
 
 
+def test_an_instrument_that_only_looks_on_accompanies_the_timed_pass(run):
+    record = run(Slope, Instrument("onlooker", "x", Counter, intrusive=False))
+    assert record.readings["events"] == ["born", "dead"]
+
+    class Blind(Counter):
+        def session(self):
+            raise OSError("nothing to see")
+
+    record = run(Slope, Instrument("blind", "x", Blind, intrusive=False))
+    assert (record.status, record.holes["blind"]) == ("ok", "OSError: nothing to see")
+
+
 def test_parameters_are_counted_and_costs_read(run):
     record = run(Slope)
     assert record.readings["parameters"] == 1

@@ -1,0 +1,56 @@
+"""Backpropagation through time with surrogate gradients (Neftci et al., IEEE Signal Processing Magazine 2019).
+
+    delta[t] = phi(u[t] - V_th) dL/ds[t] + leak delta[t+1],    dW = sum_t delta[t] (P s_below[t])'
+
+With detach_reset=no, the reset's own derivative, -V_th leak delta[t+1], is added to dL/ds[t].
+The recursion itself is `harness_spiking.lif`: layer by layer, all steps of a layer in one linear operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from harness import Batch, ClassLogProbs, Problem, Training
+from harness_bptt import BPTTOptions
+from harness_spiking import lif
+from harness_spiking import training as shared
+from harness_spiking.training import Loss, State
+from harness_spiking.weights import effective
+
+
+class BPTT:
+    """The exact gradient of the mean loss over time, at a memory that grows with the number of steps."""
+
+    def __init__(self, options: BPTTOptions) -> None:
+        self.options = options
+
+    def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
+        del base
+        return shared.begin(problem, training, self.options)
+
+    def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
+        state.advance_schedule()
+        state.optimiser.zero_grad()
+        network = state.network
+        frames = network.frames(batch.inputs)
+        logits = lif.run(network, effective(network), frames, self.options.detach_reset)  # (T, B, classes)
+        targets = batch.targets.repeat(network.steps)
+        value = Loss(targets, network, self.options.loss_lambda)(logits.flatten(0, 1))
+        value.backward()
+        state.optimiser.step()
+        return state, {"loss": value.detach()}
+
+    def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
+        return shared.predict(state.network, inputs, shared.uniform(state.network))
+
+    def describe(self, state: State) -> Mapping[str, object]:
+        return shared.describe(state)
+
+    def save(self, state: State) -> Mapping[str, Tensor]:
+        return shared.save(state)
+
+
+def build(options: BPTTOptions) -> BPTT:
+    return BPTT(options)

@@ -1,0 +1,39 @@
+"""OTTT: online training of spiking networks through time (Xiao et al., NeurIPS 2022, arXiv 2210.04195)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from harness import Method, hookimpl, option
+from harness_spiking.config import SpikingOptions
+
+
+@dataclass(frozen=True)
+class OTTTOptions(SpikingOptions):
+    """OTTT_A in its published form by default.
+
+    forward: "official" runs two linear operations per layer and step, one on spikes for the value and one on traces for
+    the gradient; "fused" runs the first and keeps the trace for the second's gradient, which is the same.
+    """
+
+    update: Literal["accumulated", "online"] = option(
+        "accumulated", "one optimiser step per batch (OTTT_A), or per time step (OTTT_O)"
+    )
+    forward: Literal["official", "fused"] = option(
+        "official", "linear operations per layer and step: two as published, or one"
+    )
+
+
+@hookimpl
+def harness_methods() -> Iterator[Method]:
+    yield Method(
+        "ottt",
+        "online training through time: gradients local in time, from presynaptic traces",
+        factory="harness_ottt.learner:build",
+        kinds=("classification",),
+        config=OTTTOptions,
+        paper="Xiao et al., Online Training Through Time for Spiking Neural Networks, NeurIPS 2022",
+        role="baseline",
+    )

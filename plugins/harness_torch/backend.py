@@ -1,0 +1,126 @@
+"""The torch backend inside a trial's process."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from harness import Batch, Clock, Data, Meter, Prediction, Trial
+from harness_torch.batches import batches
+from harness_torch.clocks import EventClock, HostClock, SumMeter
+
+
+class TorchBackend:
+    """See `harness.types.Backend`: device, precision, batches, clocks."""
+
+    def setup(self, trial: Trial) -> None:
+        """Set the process up for one trial: threads, precision, determinism."""
+        if trial.device == "cpu":
+            # glibc learns from the largest block that was freed how much to keep: without this lesson every update gives
+            # its activations back to the system and faults the pages in again.
+            torch.empty(2**25 - 2**16, dtype=torch.uint8)
+        if torch.get_num_threads() != trial.threads:
+            torch.set_num_threads(trial.threads)
+        torch.set_float32_matmul_precision("high" if trial.precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = trial.precision == "tf32"
+        # Shapes are fixed, so autotuning pays; it is not deterministic.
+        torch.backends.cudnn.benchmark = not trial.deterministic
+        if trial.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(trial.deterministic)
+
+    def place(self, data: Data, device: str) -> Data:
+        """The data set with every array as a tensor on the device, copied once."""
+        return dataclasses.replace(
+            data,
+            train=_placed(data.train, device),
+            valid=_placed(data.valid, device),
+            test=_placed(data.test, device),
+            shifted={name: _placed(split, device) for name, split in data.shifted.items()},
+        )
+
+    def arrays(self, named: Mapping[str, Any], device: str) -> dict[str, Tensor]:
+        return {name: torch.as_tensor(array).to(device) for name, array in named.items()}
+
+    def batches(self, data: Data, batch_size: int, seed: int) -> Iterator[Batch]:
+        return batches(data, batch_size, seed)
+
+    def clock(self, device: str) -> Clock:
+        return HostClock() if device == "cpu" else EventClock(torch.device(device))
+
+    def meter(self) -> Meter:
+        return SumMeter()
+
+    def numpy(self, prediction: Prediction) -> Prediction:
+        """The same prediction in float64 numpy arrays."""
+        return type(prediction)(*(field.detach().double().cpu().numpy() for field in prediction))
+
+    @contextmanager
+    def isolated(self, seed: int) -> Iterator[None]:
+        """Seed every global generator, and give back their state afterwards."""
+        python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - plugins may use it
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            torch.manual_seed(seed)
+            try:
+                yield
+            finally:
+                random.setstate(python)
+                np.random.set_state(legacy)  # noqa: NPY002
+
+    def save(self, named: Mapping[str, Tensor], path: Path) -> None:
+        """Write named arrays as safetensors, whole or not at all."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        arrays = {name: torch.as_tensor(array).detach().cpu().contiguous().clone() for name, array in named.items()}
+        try:
+            safetensors.torch.save_file(arrays, temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def load(self, path: Path) -> dict[str, Tensor]:
+        return safetensors.torch.load_file(path)
+
+    def environment(self, device: str) -> dict[str, Any]:
+        """Versions and settings that a time depends on."""
+        known: dict[str, Any] = {
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "threads": torch.get_num_threads(),
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+        }
+        return known if device == "cpu" else known | _gpu(torch.device(device))
+
+    def out_of_memory(self, error: BaseException) -> bool:
+        """Whether an error says that the device's or the host's memory is exhausted."""
+        return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+            isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+        )
+
+
+def _placed(split: Batch, device: str) -> Batch:
+    return Batch(torch.as_tensor(split.inputs).to(device), torch.as_tensor(split.targets).to(device), split.first)
+
+
+def _gpu(device: torch.device) -> dict[str, Any]:
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "gpu": properties.name,
+        "gpu_memory_bytes": properties.total_memory,
+        "gpu_capability": f"{properties.major}.{properties.minor}",
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+    }

@@ -1,0 +1,98 @@
+"""One dispatched operator: its name without the spelling of its variants, its arguments by name, its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_iter
+
+
+class Work(NamedTuple):
+    """Arithmetic of an operator: multiply-accumulates, and operations on single elements."""
+
+    macs: int = 0
+    elementwise: int = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """name: as in the schema; key: the name that the in-place, out= and foreach variants share with the plain one."""
+
+    name: str
+    key: str
+    arguments: Mapping[str, Any]
+    result: Any
+    func: Any
+
+    def __getitem__(self, argument: str) -> Any:
+        return self.arguments[argument]
+
+    def get(self, argument: str) -> Any:
+        """An argument that not every variant has."""
+        return self.arguments.get(argument)
+
+
+def bind(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Call:
+    """The call with its arguments named as in the schema, defaults filled in."""
+    schema = getattr(func, "_schema", None)
+    if schema is None:  # a higher-order operator
+        positional = {str(index): value for index, value in enumerate(args)}
+        return Call(str(func), str(func), {**positional, **kwargs}, result, func)
+    arguments = {each.name: each.default_value for each in schema.arguments}
+    arguments |= {each.name: value for each, value in zip(schema.arguments, args, strict=False)}
+    return Call(schema.name, key(schema.name), {**arguments, **kwargs}, result, func)
+
+
+def key(name: str) -> str:
+    """`aten::_foreach_add_` and `aten::add_` are `add`; operators of other libraries keep their library's name."""
+    library, _, bare = name.partition("::")
+    if library != "aten":
+        return name
+    bare = bare.removeprefix("_foreach_")
+    if bare.startswith("__"):
+        return bare.strip("_").removeprefix("i")
+    return bare.removesuffix("_")
+
+
+def is_view(func: Any) -> bool:
+    """Whether the schema says that the result shares memory with an argument that is not written."""
+    returns = func._schema.returns if hasattr(func, "_schema") else ()
+    return any(each.alias_info is not None and not each.alias_info.is_write for each in returns)
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in nested lists and tuples."""
+    return (leaf for leaf in tree_iter(value) if isinstance(leaf, Tensor))
+
+
+def stored(tensor: Tensor) -> int:
+    """Elements that are stored: all of a dense tensor, those given of a sparse one."""
+    if tensor.layout == torch.strided:
+        return tensor.numel()
+    if tensor.layout == torch.sparse_coo:
+        return tensor._values().numel()
+    return tensor.values().numel() if is_sparse(tensor) else tensor.numel()
+
+
+def is_sparse(tensor: Tensor) -> bool:
+    return tensor.layout in (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+
+
+def elements(value: Any) -> int:
+    """Stored elements of a tensor, or of all tensors in a list."""
+    return sum(stored(tensor) for tensor in tensors(value))
+
+
+def largest(call: Call) -> int:
+    """Elements of the largest argument or result; a list of tensors, as of a foreach operator, is one argument."""
+    arguments = (elements(value) for value in call.arguments.values())
+    return max([*arguments, *(stored(tensor) for tensor in tensors(call.result))], default=0)
+
+
+def produced(call: Call) -> int:
+    """Elements of the result; an in-place foreach operator returns nothing, and changed its first argument."""
+    return elements(call.result) or elements(next(iter(call.arguments.values()), None))

@@ -1,0 +1,71 @@
+"""Clocks and meters that do not make the host wait for the device until they are read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class HostClock:
+    """Laps by the monotonic clock: on a CPU an update is over when it returns."""
+
+    def __init__(self) -> None:
+        self._laps: list[float] = []
+        self._started = 0.0
+
+    def start(self) -> None:
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        self._laps.append(time.perf_counter() - self._started)
+
+    def seconds(self) -> list[float]:
+        return self._laps
+
+
+class EventClock:
+    """Laps by pairs of CUDA events on the current stream, converted only when they are read."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._laps: list[float] = []
+        self._pending: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+
+    def start(self) -> None:
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        self._pending.append((begin, end))
+        begin.record(torch.cuda.current_stream(self._device))
+
+    def stop(self) -> None:
+        self._pending[-1][1].record(torch.cuda.current_stream(self._device))
+
+    def seconds(self) -> list[float]:
+        torch.cuda.synchronize(self._device)
+        self._laps += [begin.elapsed_time(end) / 1e3 for begin, end in self._pending]
+        self._pending.clear()
+        return self._laps
+
+
+class SumMeter:
+    """Means of named scalars, summed where they live; a nan stays a nan until it is read."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, scalars: Mapping[str, Tensor | float]) -> None:
+        self._count += 1
+        for name, value in scalars.items():
+            if name in self._sums:
+                self._sums[name] += value
+            else:
+                self._sums[name] = torch.as_tensor(value, dtype=torch.float32).detach().clone()
+
+    def read(self) -> dict[str, float]:
+        means = {name: total.item() / self._count for name, total in self._sums.items()}
+        self._sums.clear()
+        self._count = 0
+        return means

@@ -1,0 +1,67 @@
+"""What the instruments of this package are called and what they read, without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness import Instrument, Metric
+
+
+def instruments() -> Iterator[Instrument]:
+    """All instruments, by name."""
+    yield Instrument(
+        "activation-memory",
+        "peak of the live tensors that an update holds and makes, seen operator by operator",
+        factory="harness_torch.memory:ActivationMemory",
+    )
+    yield Instrument(
+        "saved-memory",
+        "peak of the live tensors that autograd keeps for the backward pass",
+        factory="harness_torch.saved:SavedMemory",
+    )
+    yield Instrument(
+        "operations",
+        "MACs and element-wise operations by phase, with a list of operators that have no formula",
+        factory="harness_torch.operations:Operations",
+    )
+    yield Instrument(
+        "tensor-peak",
+        "peak of what the allocator has given out: weights, gradients, activations, operators' own temporaries",
+        factory="harness_torch.peaks:TensorPeak",
+    )
+    yield Instrument(
+        "process-peak",
+        "most memory that the trial's process had resident",
+        factory="harness_torch.peaks:ProcessPeak",
+        intrusive=False,
+    )
+
+
+def metrics() -> Iterator[Metric]:
+    """A metric for each number that an instrument reads and a table may show."""
+    for name, summary in MEMORY.items():
+        yield Metric(name, summary, unit="B", better="lower", per="update")
+    for name, summary in COUNTS.items():
+        yield Metric(name, summary, unit="", better="lower", per="update")
+    yield Metric("process_peak_bytes", "most resident memory of the process", unit="B", better="lower", per="trial")
+    yield Metric("inference_macs", "multiply-accumulates of a prediction", unit="", better="lower", per="example")
+
+
+MEMORY = {
+    "activation_bytes": "peak of live tensors less parameters, gradients, optimiser state and data",
+    "held_before_bytes": "of activation_bytes, what is carried into an update",
+    "held_after_bytes": "of activation_bytes, what is left after an update",
+    "saved_bytes": "peak of live tensors saved for the backward pass, less parameters and data",
+    "tensor_peak_bytes": "peak of all allocated tensor memory less the data, operators' own temporaries included",
+}
+
+COUNTS = {
+    "forward_macs": "multiply-accumulates of the forward pass, executed without gradients included",
+    "backward_macs": "multiply-accumulates of the backward pass",
+    "optimizer_macs": "multiply-accumulates of the optimiser's step",
+    "total_macs": "multiply-accumulates of the whole update",
+    "elementwise_ops": "arithmetic operations on single elements in the whole update; reductions one per input",
+    "bytes_moved": "bytes that the operators of an update read and write",
+    "launches": "operators of an update that compute or copy something",
+    "host_syncs": "operators of an update for which the host waits for the device",
+}

@@ -1,0 +1,165 @@
+"""Operations of an update and of a prediction, counted operator by operator as torch dispatches them.
+
+Everything that runs is counted, whether it records a gradient or not. What has no formula is not passed over in
+silence: `uncovered` lists it, with its share of the bytes moved by all operators. Kernels that are launched without
+torch's dispatcher (a bare Triton kernel, another library) are not seen at all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.backends.mha
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from harness_torch import phases
+from harness_torch.calls import Call, Work, bind
+from harness_torch.formulas import costs_nothing, work
+from harness_torch.phases import PHASES, Phase
+from harness_torch.synchronisations import synchronises
+from harness_torch.traffic import moved
+
+
+@dataclass
+class Count:
+    """Calls of one operator in one phase, and what they did in total. covered: a formula knows it."""
+
+    calls: int = 0
+    macs: int = 0
+    elementwise: int = 0
+    bytes: int = 0
+    launches: int = 0
+    syncs: int = 0
+    covered: bool = True
+
+
+class Tally:
+    """Counts by phase and operator."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[Phase, str], Count] = defaultdict(Count)
+
+    def add(self, phase: Phase, call: Call) -> None:
+        done = work(call)
+        count = self.counts[phase, call.name]
+        count.calls += 1
+        count.covered = done is not None
+        macs, elementwise = done or Work()
+        count.macs += macs
+        count.elementwise += elementwise
+        count.bytes += moved(call)
+        count.launches += not costs_nothing(call)
+        count.syncs += synchronises(call)
+
+    def total(
+        self, field: Literal["macs", "elementwise", "bytes", "launches", "syncs"], phase: Phase | None = None
+    ) -> int:
+        return sum(getattr(count, field) for (where, _), count in self.counts.items() if phase in (None, where))
+
+    def uncovered(self) -> dict[str, dict[str, float]]:
+        """Operators without a formula: calls, bytes moved, share of the bytes moved by all operators."""
+        found: dict[str, dict[str, float]] = {}
+        everything = max(1, self.total("bytes"))
+        for (_, name), count in self.counts.items():
+            if not count.covered:
+                row = found.setdefault(name, {"count": 0, "bytes": 0, "share": 0.0})
+                row["count"] += count.calls
+                row["bytes"] += count.bytes
+                row["share"] = row["bytes"] / everything
+        return found
+
+
+class Counter(TorchDispatchMode):
+    """Puts every operator that is dispatched inside into a tally, by phase."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        del types
+        kwargs = kwargs or {}
+        if _is_composite(func):
+            # In inference mode operators made of others arrive whole; this is how torch itself takes them apart.
+            with self:
+                return func._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
+        result = func(*args, **kwargs)
+        self._tally.add(phases.current(), bind(func, args, kwargs, result))
+        return result
+
+
+@contextmanager
+def _plain_layers() -> Iterator[None]:
+    """Keep nn.TransformerEncoderLayer from its fused inference path, a single operator that would hide its products."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def _is_composite(func: Any) -> bool:
+    """Whether torch implements an operator by calling others. Decompositions written in Python are left alone."""
+    kernels = torch._C._dispatch_has_kernel_for_dispatch_key
+    return isinstance(func, torch._ops.OpOverload) and kernels(func.name(), "CompositeImplicitAutograd")
+
+
+class Operations:
+    """Operations of one steady update by phase, and MACs of one prediction per example.
+
+    Readings besides the totals: `uncovered` by operator, `host_sync_operators`, element-wise operations by phase.
+    """
+
+    def __init__(self) -> None:
+        self._readings: dict[str, Any] = {}
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Nothing to prepare: only what is measured is counted."""
+        yield
+
+    @contextmanager
+    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
+        """Count what runs inside."""
+        tally = Tally()
+        with _plain_layers(), phases.optimizer_steps(), Counter(tally):
+            yield
+        self._readings |= _update(tally) if stage == "update" else _prediction(tally, examples)
+
+    def readings(self) -> Mapping[str, Any]:
+        """Counts per update, inference per example; `uncovered` by operator."""
+        return dict(self._readings)
+
+
+def _update(tally: Tally) -> dict[str, Any]:
+    uncovered = tally.uncovered()
+    return {
+        **{f"{phase}_macs": tally.total("macs", phase) for phase in PHASES},
+        "total_macs": tally.total("macs"),
+        "elementwise_ops": tally.total("elementwise"),
+        **{f"{phase}_elementwise_ops": tally.total("elementwise", phase) for phase in PHASES},
+        "bytes_moved": tally.total("bytes"),
+        "launches": tally.total("launches"),
+        "host_syncs": tally.total("syncs"),
+        "host_sync_operators": {name: count.syncs for (_, name), count in tally.counts.items() if count.syncs},
+        "uncovered": uncovered,
+        "uncovered_share": sum(row["share"] for row in uncovered.values()),
+    }
+
+
+def _prediction(tally: Tally, examples: int) -> dict[str, Any]:
+    return {
+        "inference_macs": tally.total("macs") / examples,
+        "inference_elementwise_ops": tally.total("elementwise") / examples,
+        "inference_uncovered": tally.uncovered(),
+    }

@@ -1,0 +1,166 @@
+"""Peaks as the allocator sees them: what a device must have, operators' own temporaries and weights included.
+
+On CUDA the allocator keeps count itself. On a CPU it does not: there the profiler's memory events are summed up, which
+has the same meaning. The data, placed before the session, are in neither.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch._C._profiler import _EventType
+from torch.profiler import ProfilerActivity, profile, record_function
+
+WINDOW = "harness: measured update"
+
+
+class TensorPeak:
+    """tensor_peak_bytes of one steady update; on CUDA also tensor_reserved_bytes, fragmentation included."""
+
+    def __init__(self) -> None:
+        self._readings: dict[str, int] = {}
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """From the birth of the state on, so that its weights are in the sum."""
+        # A CUDA trial has put its data on the device by now.
+        self._on_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
+        with self._cuda_session() if self._on_cuda else self._cpu_session():
+            yield
+
+    @contextmanager
+    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
+        """Span one update; a prediction is let pass."""
+        del examples
+        if stage != "update":
+            yield
+        elif self._on_cuda:
+            torch.cuda.reset_peak_memory_stats()
+            yield
+            self._readings = {
+                "tensor_peak_bytes": torch.cuda.max_memory_allocated() - self._before,
+                "tensor_reserved_bytes": torch.cuda.max_memory_reserved(),
+            }
+        else:
+            with record_function(WINDOW):
+                yield
+
+    def readings(self) -> Mapping[str, Any]:
+        """Bytes."""
+        return dict(self._readings)
+
+    @contextmanager
+    def _cuda_session(self) -> Iterator[None]:
+        gc.collect()
+        torch._C._cuda_clearCublasWorkspaces()
+        torch.cuda.empty_cache()
+        self._before = torch.cuda.memory_allocated()
+        yield
+
+    @contextmanager
+    def _cpu_session(self) -> Iterator[None]:
+        profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+        with _quiet():
+            profiler.start()
+        try:
+            yield
+        finally:
+            with _quiet():
+                profiler.stop()
+        assert profiler.profiler is not None
+        assert profiler.profiler.kineto_results is not None
+        peak = _peak(profiler.profiler.kineto_results.experimental_event_tree())
+        self._readings = {} if peak is None else {"tensor_peak_bytes": peak}
+
+
+def _peak(roots: list[Any]) -> int | None:
+    """The most that was allocated at once between begin and end of the window; what is older than the trace is left
+    out, its release too. None if there was no window.
+    """
+    events = sorted(_flat(roots), key=lambda event: event.start_time_ns)
+    window = next((event for event in events if event.name == WINDOW), None)
+    if window is None:
+        return None
+    sizes: dict[int, int] = {}
+    total = peak = 0
+    for event in events:
+        if event.tag == _EventType.Allocation and event.start_time_ns <= window.end_time_ns:
+            fields = event.extra_fields
+            total += _change(sizes, fields.ptr, fields.alloc_size)
+            peak = max(peak, total) if event.start_time_ns >= window.start_time_ns else total
+    return peak
+
+
+def _change(sizes: dict[int, int], address: int, size: int) -> int:
+    """The change in bytes by one allocation (size > 0) or release, kept in `sizes` by address."""
+    if size > 0:
+        sizes[address] = size
+        return size
+    return -sizes.pop(address, 0)
+
+
+def _flat(roots: list[Any]) -> Iterator[Any]:
+    waiting = list(roots)
+    while waiting:
+        event = waiting.pop()
+        yield event
+        waiting += event.children
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The profiler's library announces start and stop on the standard error stream, whatever its log level."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class ProcessPeak:
+    """The most memory that the trial's process had resident, from its start to the end of training.
+
+    The interpreter and the libraries are part of it; on CUDA it counts the host's side alone.
+    """
+
+    def __init__(self) -> None:
+        self._peak: int | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        yield
+        self._peak = process_peak_bytes()
+
+    @contextmanager
+    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
+        del stage, examples
+        yield
+
+    def readings(self) -> Mapping[str, Any]:
+        if self._peak is None:
+            raise RuntimeError("this system does not tell a process's peak")
+        return {"process_peak_bytes": self._peak}
+
+
+def process_peak_bytes(status: Path = Path("/proc/self/status")) -> int | None:
+    """The most memory that this process had resident at any time: VmHWM. None where the system does not tell.
+
+    Not getrusage's ru_maxrss, which a process inherits from the one that it was started by.
+    """
+    try:
+        lines = status.read_text().splitlines()
+    except OSError:
+        return None
+    sizes = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return next((int(size) * 1024 for size in sizes), None)

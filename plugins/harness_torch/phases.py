@@ -1,0 +1,91 @@
+"""Which part of an update is running: forward, backward or the optimiser's step, told apart without the method's help.
+
+Backward is recognised by autograd's graph task, the optimiser by the step hooks of torch.optim; everything else is
+forward. A hand-written backward or step, invisible to both, marks itself: `with harness_torch.phase("backward"): ...`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+Phase: TypeAlias = Literal["forward", "backward", "optimizer"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+NO_GRAPH_TASK = -1
+
+
+class _Mark(NamedTuple):
+    """A phase that was declared, and the graph task that was running at that moment."""
+
+    name: Phase
+    graph_task: int
+
+
+_mark: ContextVar[_Mark | None] = ContextVar("harness_torch.phase", default=None)
+
+
+@contextmanager
+def phase(name: Phase) -> Iterator[None]:
+    """Declare that the code inside is part of this phase, whatever it looks like from outside.
+
+    For a method with a hand-written backward or optimiser step; it costs two assignments when nothing is measured.
+    Raises ValueError for a name other than forward, backward, optimizer.
+    """
+    token = _enter(name)
+    try:
+        yield
+    finally:
+        _mark.reset(token)
+
+
+def current() -> Phase:
+    """The phase of the operator that is being dispatched.
+
+    The innermost cause wins: a backward that starts inside a marked region is backward, and a mark set inside a
+    backward (a recomputed forward, say) holds there.
+    """
+    graph_task = torch._C._current_graph_task_id()
+    mark = _mark.get()
+    if mark is not None and graph_task in (NO_GRAPH_TASK, mark.graph_task):
+        return mark.name
+    return "forward" if graph_task == NO_GRAPH_TASK else "backward"
+
+
+@contextmanager
+def optimizer_steps() -> Iterator[None]:
+    """While inside, what runs in the `step` of any torch.optim optimiser is in the phase "optimizer".
+
+    Its closure, if it has one, belongs to the step, except for the backward in it.
+    """
+    running: list[Token[_Mark | None]] = []
+
+    def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        del optimizer, args, kwargs
+        running.append(_enter("optimizer"))
+
+    def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        del optimizer, args, kwargs
+        _mark.reset(running.pop())
+
+    handles = register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        # A step that raised has left its mark behind.
+        for token in reversed(running):
+            _mark.reset(token)
+
+
+def _enter(name: Phase) -> Token[_Mark | None]:
+    if name not in PHASES:
+        raise ValueError(f"unknown phase {name!r}: expected one of {', '.join(PHASES)}")
+    return _mark.set(_Mark(name, torch._C._current_graph_task_id()))

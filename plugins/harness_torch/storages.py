@@ -1,0 +1,158 @@
+"""Storages behind tensors: which exist, who owns them, when they come and go.
+
+A storage is what a device really allocates; views, aliases and in-place results share one. Storages are told apart by
+the address of their implementation, which is unique while they live; a weak reference says when they die, be it that
+only the autograd engine held them.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+COMPRESSED_ROWS = (torch.sparse_csr, torch.sparse_bsr)
+COMPRESSED_COLUMNS = (torch.sparse_csc, torch.sparse_bsc)
+
+
+def storages(tensor: Tensor) -> Iterator[torch.UntypedStorage]:
+    """The storages that a tensor keeps alive: one if it is dense, indices and values if it is sparse.
+
+    None for tensors without memory of their own to look at (meta tensors, opaque layouts).
+    """
+    for part in _dense_parts(tensor):
+        try:
+            storage = part.untyped_storage()
+        except (NotImplementedError, RuntimeError):
+            continue
+        if storage.device.type != "meta":
+            yield storage
+
+
+def _dense_parts(tensor: Tensor) -> tuple[Tensor, ...]:
+    if tensor.layout == torch.sparse_coo:
+        return tensor._indices(), tensor._values()
+    if tensor.layout in COMPRESSED_ROWS:
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    if tensor.layout in COMPRESSED_COLUMNS:
+        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+    if hasattr(tensor, "__tensor_flatten__"):
+        return tuple(getattr(tensor, name) for name in tensor.__tensor_flatten__()[0])
+    return (tensor,)
+
+
+def live_tensors() -> list[Tensor]:
+    """Every tensor that Python can reach. Tensors that only the autograd engine holds are not among them."""
+    # The type is looked up, not asked: isinstance would wake lazy proxies, and takes three times as long.
+    kinds = set(_kinds(Tensor))
+    return [thing for thing in gc.get_objects() if type(thing) in kinds]
+
+
+def _kinds(kind: type) -> Iterator[type]:
+    yield kind
+    narrower: type
+    for narrower in type.__subclasses__(kind):
+        yield from _kinds(narrower)
+
+
+def is_parameter(tensor: Tensor) -> bool:
+    """A leaf that requires grad, or an nn.Parameter that is frozen."""
+    return tensor.is_leaf and (tensor.requires_grad or isinstance(tensor, nn.Parameter))
+
+
+@contextmanager
+def steady_garbage() -> Iterator[None]:
+    """Collect now and not while inside, so that what lies in reference cycles is the same in every repeat."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@dataclass
+class Entry:
+    """A storage that is alive. serial: in order of sight, never used again. foreign: older than the ledger."""
+
+    serial: int
+    bytes: int
+    foreign: bool
+    reference: weakref.ref[torch.UntypedStorage]
+
+
+class Ledger:
+    """Storages by first sight and death, with a log of every change in bytes.
+
+    What lives when the ledger is opened is foreign: the data, another trial's arrays. It is recognised, not counted.
+    """
+
+    def __init__(self, foreign: Iterable[Tensor] = ()) -> None:
+        self._live: dict[int, Entry] = {}
+        self._seen = 0
+        self._log: list[tuple[int, int]] = []
+        self._at_start = 0
+        for tensor in foreign:
+            self.see(tensor, foreign=True)
+
+    def see(self, tensor: Tensor, foreign: bool = False) -> list[int]:
+        """Enter the storages of a tensor, notice those that were resized, and return their serial numbers."""
+        return [self._see(storage, foreign).serial for storage in storages(tensor)]
+
+    def is_foreign(self, storage: torch.UntypedStorage) -> bool:
+        """Whether this storage is older than the ledger."""
+        entry = self._live.get(storage._cdata)
+        return entry is not None and entry.foreign
+
+    def start(self) -> None:
+        """Begin a window with what is alive now."""
+        self._log = [(entry.serial, entry.bytes) for entry in self._live.values() if not entry.foreign]
+        self._at_start = len(self._log)
+
+    def window(self, without: set[int]) -> tuple[int, int, int]:
+        """Bytes at the start of the window, at its peak and now, leaving out the serial numbers given."""
+        total = before = peak = sum(change for serial, change in self._log[: self._at_start] if serial not in without)
+        for serial, change in self._log[self._at_start :]:
+            total += change if serial not in without else 0
+            peak = max(peak, total)
+        return before, peak, total
+
+    def _see(self, storage: torch.UntypedStorage, foreign: bool) -> Entry:
+        entry = self._live.get(storage._cdata)
+        if entry is None:
+            return self._enter(storage, foreign)
+        if entry.bytes != storage.nbytes():
+            self._changed(entry, storage.nbytes() - entry.bytes)
+        return entry
+
+    def _enter(self, storage: torch.UntypedStorage, foreign: bool) -> Entry:
+        key = storage._cdata
+        entry = Entry(self._seen, 0, foreign, weakref.ref(storage, self._funeral(key)))
+        self._seen += 1
+        self._live[key] = entry
+        self._changed(entry, storage.nbytes())
+        return entry
+
+    def _funeral(self, key: int) -> Callable[[object], None]:
+        # The ledger is held weakly, so that it dies with its session and takes its references along.
+        ledger = weakref.ref(self)
+
+        def bury(_: object) -> None:
+            owner = ledger()
+            if owner is not None:
+                entry = owner._live.pop(key)
+                owner._changed(entry, -entry.bytes)
+
+        return bury
+
+    def _changed(self, entry: Entry, change: int) -> None:
+        entry.bytes += change
+        if not entry.foreign:
+            self._log.append((entry.serial, change))

@@ -1,0 +1,43 @@
+"""Operators that make the host wait for the device. On a CPU they cost nothing, yet show what a GPU would suffer.
+
+What reads a tensor's memory without an operator (`tolist` and `numpy` of a tensor on the CPU) is not seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness_torch.calls import Call, tensors
+
+# The size or the value of what they return depends on the elements, so that the host has to look at them.
+WAITING_TAGS = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape})
+
+# torch does not tag them: they raise if the device says so.
+CHECKS = frozenset({"_linalg_check_errors", "_assert_scalar"})
+
+MASKED = frozenset({"index", "index_put", "_index_put_impl", "_unsafe_index", "_unsafe_index_put"})
+COPIES = frozenset({"_to_copy", "copy", "_copy_from"})
+
+
+def synchronises(call: Call) -> bool:
+    """Whether the host cannot go on before the device has finished this operator."""
+    if call.key in MASKED:
+        return any(index.dtype in (torch.bool, torch.uint8) for index in tensors(call["indices"]))
+    if call.key in COPIES:
+        return _leaves_device(call)
+    if call.key == "repeat_interleave":
+        return call.get("output_size") is None
+    return call.key in CHECKS or not WAITING_TAGS.isdisjoint(getattr(call.func, "tags", ()))
+
+
+def _leaves_device(call: Call) -> bool:
+    """A blocking copy from a device to the host."""
+    target, source = call.result, call.get("src") if call.key == "copy" else call.get("self")
+    return _is_host(target) and not _is_host(source) and not call.get("non_blocking")
+
+
+def _is_host(value: Any) -> bool:
+    return not isinstance(value, Tensor) or value.device.type == "cpu"

@@ -1,0 +1,214 @@
+"""Independent references for the spiking family: plain autograd, nothing in place, no custom function, no shortcut.
+
+Every formula is written in the papers' own terms (LIF with potentials in units of the threshold's scale, output scale
+2.74 after each layer, standardisation from its definition), so that only the mathematics is shared with our code.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+
+from harness import Batch, Problem, Training
+
+ALPHA = 4.0
+TINY = 1e-30  # a learning rate that moves no float64 parameter: the weights are frozen, yet steps are taken
+
+NETWORKS = {
+    "mlp": ("24-20-16-12-FC", (10,)),
+    "conv": ("6C3-8C3-AP2-7C3-AP2-FC", (2, 9, 8)),  # 9 rows: pooling leaves a border out
+    "gap": ("6C3-AP3-8C3-GAP-FC", (2, 9, 9)),
+}
+
+
+def problem(network, steps=None, classes=5):
+    shape = NETWORKS[network][1]
+    return Problem(
+        "classification", shape if steps is None else (steps, *shape), classes, 64, time_axis=steps is not None
+    )
+
+
+def batch(network, steps=None, rows=6, classes=5, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(100 + seed)
+    shape = NETWORKS[network][1]
+    inputs = torch.randn(rows, *(shape if steps is None else (steps, *shape)), generator=generator, dtype=dtype)
+    return Batch(1.5 * inputs, torch.randint(0, classes, (rows,), generator=generator))
+
+
+def start(learner, the_problem, seed=0, precision="fp64", updates=None):
+    """A fresh state whose biases and gains are no longer trivial."""
+    state = learner.init(the_problem, Training(seed, "cpu", precision, 6, updates), None)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, tensor in state.network.parameters.items():
+            if name.endswith(("bias", "gain")):
+                tensor += 0.3 * torch.randn(tensor.shape, generator=generator)
+        state.network.parameters["readout.weight"] *= 30
+    return state
+
+
+def step_gradients(learner, state, the_batch):
+    """The gradients that each optimiser step of one update is taken with."""
+    seen = []
+
+    def record(optimiser, args, kwargs):
+        seen.append({name: tensor.grad.clone() for name, tensor in state.network.parameters.items()})
+
+    handle = state.optimiser.register_step_pre_hook(record)
+    learner.update(state, the_batch)
+    handle.remove()
+    return seen
+
+
+def worst(found, expected):
+    """Largest difference of any tensor, relative to the largest entry of the expected one."""
+    assert found.keys() == expected.keys()
+    return max(((found[k] - expected[k]).abs().max() / expected[k].abs().max()).item() for k in expected)
+
+
+def parameters_of(state):
+    return {name: tensor.detach().clone().requires_grad_() for name, tensor in state.network.parameters.items()}
+
+
+def spike(z):
+    """H(z) with the derivative of sigmoid(ALPHA z)."""
+    soft = torch.sigmoid(ALPHA * z)
+    return (z >= 0).to(z) + (soft - soft.detach())
+
+
+def gradient_of(value, graph):
+    return value.detach() + (graph - graph.detach())
+
+
+def standardised(weight, gain):
+    """Channel by channel, from the definition."""
+    rows = []
+    for row, g in zip(weight, gain, strict=True):
+        entries = row.flatten()
+        spread = torch.sqrt(entries.var(unbiased=True) * entries.numel() + 1e-4)
+        rows.append(g * (row - entries.mean()) / spread)
+    return torch.stack(rows)
+
+
+@dataclass
+class Naive:
+    """One network: `text` in the papers' notation, our parameters by name."""
+
+    text: str
+    parameters: dict
+    leak: float = 0.5
+    threshold: float = 1.0
+    theory: bool = False
+    beta: float = 0.05
+    rates: list = field(default_factory=list)
+
+    @property
+    def depth(self):
+        return sum(name.endswith("gain") for name in self.parameters)
+
+    def affine(self, layer, x, bias_factor=1.0, bias=True):
+        """W x + factor b of one layer, the readout being layer `depth`."""
+        if layer == self.depth:
+            weight, b = self.parameters["readout.weight"], self.parameters["readout.bias"]
+        else:
+            weight = standardised(self.parameters[f"layers.{layer}.weight"], self.parameters[f"layers.{layer}.gain"])
+            b = self.parameters[f"layers.{layer}.bias"]
+        out = F.conv2d(x, weight, padding=1) if weight.dim() == 4 else x.flatten(1) @ weight.T
+        b = bias_factor * b if bias else 0 * b
+        return out + (b[:, None, None] if weight.dim() == 4 else b)
+
+    def after(self, layer, s):
+        """P: output scale and pooling after a spiking layer."""
+        words, seen = self.text.split("-")[:-1], -1
+        for word in words:
+            if "AP" not in word:
+                seen += 1
+            elif seen == layer:
+                s = F.avg_pool2d(s, s.shape[-2:] if word == "GAP" else int(word[2:]))
+        return 2.74 * s
+
+    def loss(self, logits, targets):
+        one_hot = F.one_hot(targets, logits.shape[-1]).to(logits)
+        return (1 - self.beta) * F.cross_entropy(logits, targets) + self.beta * ((logits - one_hot) ** 2).mean()
+
+    def lif(self, xs, detach_reset=True):
+        """Spikes [t][layer] and readouts [t], with the graph of the whole sequence."""
+        v, spikes, outputs = [0.0] * self.depth, [], []
+        for x in xs:
+            h, now = x, []
+            for layer in range(self.depth):
+                u = self.leak * v[layer] + self.affine(layer, h)
+                s = spike(u - self.threshold)
+                v[layer] = u - self.threshold * (s.detach() if detach_reset else s)
+                now.append(s)
+                h = self.after(layer, s)
+            spikes.append(now)
+            outputs.append(self.affine(self.depth, h))
+        self.rates = [torch.stack([now[layer] for now in spikes]).mean().item() for layer in range(self.depth)]
+        return spikes, outputs
+
+    def bptt_gradients(self, xs, targets, detach_reset=True):
+        _, outputs = self.lif(xs, detach_reset)
+        return self.gradients(sum(self.loss(o, targets) for o in outputs) / len(xs))
+
+    def gradients(self, loss):
+        return dict(zip(self.parameters, torch.autograd.grad(loss, list(self.parameters.values())), strict=True))
+
+    def ottt_losses(self, xs, targets):
+        """The loss of each step, on a graph of that step alone. A generator: parameters may change on the way."""
+        v, a = [0.0] * self.depth, [0.0] * self.depth
+        trace_x, of_one = 0.0, 0.0
+        for x in xs:
+            of_one, trace_x = 1 + self.leak * of_one, x + self.leak * trace_x
+            factor = of_one if self.theory else 1.0
+            h, seen = x, trace_x if self.theory else x
+            for layer in range(self.depth):
+                current = gradient_of(self.affine(layer, h), self.affine(layer, seen, factor))
+                u = self.leak * v[layer] + current
+                s = spike(u - self.threshold)
+                v[layer] = (u - self.threshold * s).detach()
+                trace = self.leak * a[layer] + s
+                a[layer] = trace.detach()
+                h, seen = self.after(layer, s), self.after(layer, trace)
+            out = self.affine(self.depth, h)
+            out = out if self.theory else gradient_of(out, self.affine(self.depth, seen))
+            yield self.loss(out, targets) / len(xs)
+
+    def saf_losses(self, xs, targets):
+        """Likewise for SAF-E, in the accumulated variables. The last item's readout is kept in `accumulated`."""
+        a, before = [0.0] * self.depth, 0.0
+        trace_x, of_one, first, s_before = 0.0, 0.0, 0.0, 0.0
+        for x in xs:
+            of_one, trace_x = 1 + self.leak * of_one, x + self.leak * trace_x
+            h = trace_x
+            for layer in range(self.depth):
+                if layer == 0 and not self.theory:
+                    potential = self.leak * first + self.affine(0, x)
+                    first = potential.detach()
+                else:
+                    potential = self.accumulated_affine(layer, h, of_one)
+                z = potential - self.threshold * (self.leak * a[layer] + 1)
+                trace = self.leak * a[layer] + spike(z)
+                a[layer] = trace.detach()
+                h = self.after(layer, trace)
+            total_out = self.accumulated_affine(self.depth, h, of_one)
+            if self.theory:
+                out = self.affine(self.depth, h - self.leak * s_before)
+                s_before = h.detach()
+            else:
+                out = total_out - self.leak * before
+                before = total_out.detach()
+            self.final = total_out / of_one
+            yield self.loss(out, targets) / len(xs)
+
+    def accumulated_affine(self, layer, h, of_one):
+        full = self.affine(layer, h, of_one)
+        return full if self.theory else gradient_of(full, self.affine(layer, h, 1.0))
+
+
+def naive(network, state, **settings):
+    return Naive(NETWORKS[network][0], parameters_of(state), **settings)
+
+
+def frames(the_batch, steps, varying):
+    return list(the_batch.inputs.unbind(1)) if varying else [the_batch.inputs] * steps

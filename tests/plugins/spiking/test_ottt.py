@@ -1,0 +1,103 @@
+import pytest
+import spiking_reference as reference
+import torch
+from spiking_reference import NETWORKS, TINY, batch, frames, naive, problem, start, step_gradients, worst
+
+from harness_bptt import BPTTOptions
+from harness_bptt.learner import build as build_bptt
+from harness_ottt import OTTTOptions
+from harness_ottt.learner import build
+
+BOTH = [(convention, form) for convention in ("official", "theory") for form in ("official", "fused")]
+
+
+def prepared(network, steps=6, varying=False, **options):
+    settings = {"learning_rate": TINY, "steps": steps, "architecture": NETWORKS[network][0]} | options
+    learner = build(OTTTOptions(**settings))
+    return learner, start(learner, problem(network, steps if varying else None))
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize(("convention", "form"), BOTH)
+@pytest.mark.parametrize("network", ["mlp", "conv", "gap"])
+def test_gradients_of_every_step_are_the_published_ones(network, convention, form, varying):
+    learner, state = prepared(network, 6, varying, convention=convention, forward=form, update="online")
+    rows = batch(network, 6 if varying else None)
+    net = naive(network, state, theory=convention == "theory")
+    losses = net.ottt_losses(frames(rows, 6, varying), rows.targets)
+    for mine, loss in zip(step_gradients(learner, state, rows), losses, strict=True):
+        assert worst(mine, net.gradients(loss)) < 1e-12
+
+
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize("update", ["accumulated", "online"])
+def test_fused_form_is_the_official_one(convention, update):
+    found = []
+    for form in ("official", "fused"):
+        settings = {"convention": convention, "update": update, "learning_rate": 0.01, "forward": form}
+        learner, state = prepared("conv", 6, **settings)
+        loss = learner.update(state, batch("conv"))[1]["loss"]
+        found.append({**reference.parameters_of(state), "loss": loss})
+    assert worst(found[1], found[0]) < 1e-12
+
+
+@pytest.mark.parametrize(("convention", "form"), BOTH)
+def test_online_update_takes_an_optimiser_step_at_every_time_step(convention, form):
+    learner, state = prepared("conv", 6, update="online", learning_rate=0.01, convention=convention, forward=form)
+    rows = batch("conv")
+    net = naive("conv", state, theory=convention == "theory")
+    optimiser = torch.optim.SGD(net.parameters.values(), lr=0.01, momentum=0.9)
+    for loss in net.ottt_losses([rows.inputs] * 6, rows.targets):
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    learner.update(state, rows)
+    assert worst(dict(state.network.parameters), net.parameters) < 1e-12
+
+
+def relative_to_bptt(network, text=None, steps=6, leak=0.5, convention="theory", detach_reset=True):
+    """Relative difference of each gradient of OTTT to that of BPTT, by parameter."""
+    shared = {"steps": steps, "leak": leak, "architecture": text or NETWORKS[network][0], "learning_rate": TINY}
+    gradients = []
+    for learner in (
+        build(OTTTOptions(**shared, convention=convention)),
+        build_bptt(BPTTOptions(**shared, detach_reset=detach_reset)),
+    ):
+        state = start(learner, problem(network))
+        gradients.append(step_gradients(learner, state, batch(network))[0])
+    online, exact = gradients
+    return {name: worst({name: online[name]}, {name: exact[name]}) for name in exact}
+
+
+@pytest.mark.parametrize("leak", [0.5, 0.9])
+@pytest.mark.parametrize(("network", "last"), [("mlp", 3), ("conv", 2)])
+def test_last_spiking_layer_and_readout_agree_with_bptt_and_earlier_layers_do_not(network, last, leak):
+    differences = relative_to_bptt(network, leak=leak)
+    for name, difference in differences.items():
+        if name.startswith(("readout", f"layers.{last}")):
+            assert difference < 1e-12, name
+        else:
+            assert difference > 1e-2, name
+
+
+@pytest.mark.parametrize("steps", [6, 20])
+def test_a_network_of_one_spiking_layer_agrees_with_bptt(steps):
+    assert max(relative_to_bptt("mlp", "16-FC", steps).values()) < 1e-12
+
+
+def test_with_the_gradient_through_the_reset_one_layer_differs_from_bptt():
+    differences = relative_to_bptt("mlp", "16-FC", detach_reset=False)
+    assert differences["readout.weight"] < 1e-12
+    assert differences["layers.0.weight"] > 1e-2
+
+
+@pytest.mark.parametrize("case", [{"steps": 1}, {"leak": 0.0}])
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_without_memory_ottt_is_bptt(network, case):
+    assert max(relative_to_bptt(network, **case).values()) < 1e-12
+
+
+def test_official_readout_differs_from_bptt():
+    differences = relative_to_bptt("mlp", convention="official")
+    assert differences["readout.weight"] > 1e-2
+    assert differences["readout.bias"] < 1e-12

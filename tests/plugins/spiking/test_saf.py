@@ -1,0 +1,163 @@
+import pytest
+import spiking_reference as reference
+import torch
+from spiking_reference import NETWORKS, TINY, batch, frames, naive, problem, start, step_gradients, worst
+
+from harness import Training, Unsupported, UsageError
+from harness_saf import SAFOptions
+from harness_saf.learner import build
+from harness_spiking.lif import run
+from harness_spiking.weights import effective
+
+CASES = [
+    (network, steps, leak, varying)
+    for network in ("mlp", "conv")
+    for steps in (6, 20)
+    for leak in (0.5, 0.9)
+    for varying in (False, True)
+]
+
+
+def prepared(network, steps=6, varying=False, precision="fp64", **options):
+    learner = build(
+        SAFOptions(**{"learning_rate": TINY, "steps": steps, "architecture": NETWORKS[network][0]} | options)
+    )
+    return learner, start(learner, problem(network, steps if varying else None), precision=precision)
+
+
+def accumulated_spikes(learner, state, inputs):
+    """The spikes of SAF's forward pass, [t][layer], read off its traces."""
+    forward = learner._forward(state.network, inputs)
+    weights, leak, spikes = forward.weights(), state.network.neuron.leak, []
+    for _ in range(state.network.steps):
+        before = [trace.clone() for trace in forward.traces]
+        forward.step(weights)
+        spikes.append([now - leak * then for now, then in zip(forward.traces, before, strict=True)])
+    return spikes
+
+
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize(("network", "steps", "leak", "varying"), CASES)
+def test_spikes_are_those_of_the_lif_network(network, steps, leak, varying, convention):
+    learner, state = prepared(network, steps, varying, leak=leak, convention=convention)
+    rows = batch(network, steps if varying else None)
+    net = naive(network, state, leak=leak)
+    expected, _ = net.lif(frames(rows, steps, varying))
+    found = accumulated_spikes(learner, state, rows.inputs)
+    for now, then in zip(found, expected, strict=True):
+        assert sum((a.round() != b).sum().item() for a, b in zip(now, then, strict=True)) == 0
+    assert all(0.02 < rate < 0.9 for rate in net.rates)
+
+
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize(
+    ("network", "steps", "leak", "varying", "threshold"),
+    [(*case, 1.0) for case in CASES] + [("conv", 6, 0.5, False, 0.6), ("conv", 6, 0.5, True, 1.4)],
+)
+def test_gradients_are_those_of_ottt_at_every_step(network, steps, leak, varying, threshold, convention):
+    settings = {"leak": leak, "threshold": threshold}
+    learner, state = prepared(network, steps, varying, convention=convention, update="online", **settings)
+    rows = batch(network, steps if varying else None)
+    net = naive(network, state, theory=convention == "theory", **settings)
+    found = step_gradients(learner, state, rows)
+    assert len(found) == steps
+    for mine, loss in zip(found, net.ottt_losses(frames(rows, steps, varying), rows.targets), strict=True):
+        assert worst(mine, net.gradients(loss)) < 1e-12
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize("network", ["mlp", "conv", "gap"])
+def test_accumulated_gradients_are_the_sum_over_steps(network, convention, varying):
+    learner, state = prepared(network, 6, varying, convention=convention)
+    rows = batch(network, 6 if varying else None)
+    net = naive(network, state, theory=convention == "theory")
+    losses = list(net.saf_losses(frames(rows, 6, varying), rows.targets))
+    (found,) = step_gradients(learner, state, rows)
+    assert worst(found, net.gradients(sum(losses))) < 1e-12
+    assert learner.update(state, rows)[1]["loss"].item() == pytest.approx(sum(losses).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_final_variant_differentiates_the_last_step_alone(network, convention, varying):
+    learner, state = prepared(network, 6, varying, convention=convention, variant="final")
+    rows = batch(network, 6 if varying else None)
+    net = naive(network, state, theory=convention == "theory")
+    list(net.saf_losses(frames(rows, 6, varying), rows.targets))
+    (found,) = step_gradients(learner, state, rows)
+    assert worst(found, net.gradients(net.loss(net.final, rows.targets))) < 1e-12
+
+
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize("varying", [False, True])
+def test_online_update_takes_an_optimiser_step_at_every_time_step(convention, varying):
+    options = {"update": "online", "learning_rate": 0.01, "weight_decay": 0.1, "convention": convention}
+    learner, state = prepared("conv", 6, varying, **options)
+    rows = batch("conv", 6 if varying else None)
+    net = naive("conv", state, theory=convention == "theory")
+    optimiser = torch.optim.SGD(net.parameters.values(), lr=0.01, momentum=0.9, weight_decay=0.1)
+    for loss in net.saf_losses(frames(rows, 6, varying), rows.targets):
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    before = reference.parameters_of(state)
+    learner.update(state, rows)
+    assert worst(dict(state.network.parameters), net.parameters) < 1e-12
+    assert all((before[name] != tensor).any() for name, tensor in net.parameters.items())
+
+
+@pytest.mark.parametrize("variant", ["every", "final"])
+@pytest.mark.parametrize("varying", [False, True])
+def test_deployed_lif_network_predicts_as_the_training_forward_does(variant, varying):
+    learner, state = prepared("conv", 6, varying, variant=variant)
+    inputs = batch("conv", 6 if varying else None, rows=40).inputs
+    deployed = learner.predict(state, inputs).log_probs
+    seen = learner.views["training-forward"](state, inputs).log_probs
+    torch.testing.assert_close(deployed, seen, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["every", "final"])
+def test_prediction_averages_the_readout_over_time(variant):
+    learner, state = prepared("mlp", 6, variant=variant)
+    inputs = batch("mlp").inputs
+    _, outputs = naive("mlp", state).lif([inputs] * 6)
+    over_time = torch.tensor([0.5 ** (5 - t) if variant == "final" else 1.0 for t in range(6)], dtype=torch.float64)
+    expected = torch.einsum("t,tbc->bc", over_time / over_time.sum(), torch.stack(outputs)).log_softmax(-1)
+    found = learner.predict(state, inputs)
+    torch.testing.assert_close(found.log_probs, expected[None].detach(), rtol=0, atol=1e-12)
+    assert found.log_weights.exp().sum() == 1
+
+
+def test_single_precision_stays_within_its_tolerances():
+    double, exact = prepared("conv", 6)
+    single, state = prepared("conv", 6, precision="fp32")
+    rows = batch("conv", rows=64)
+    spikes = zip(
+        accumulated_spikes(single, state, rows.inputs), accumulated_spikes(double, exact, rows.inputs), strict=True
+    )
+    differing = [
+        (a.round() != b.round()).double().mean().item() for now, then in spikes for a, b in zip(now, then, strict=True)
+    ]
+    assert sum(differing) / len(differing) < 1e-3
+    (found,), (expected,) = step_gradients(single, state, rows), step_gradients(double, exact, rows)
+    assert worst(found, expected) < 1e-4
+
+
+def test_final_variant_has_no_online_update():
+    with pytest.raises(UsageError, match="variant=final"):
+        SAFOptions(variant="final", update="online")
+
+
+def test_deployed_network_is_the_lif_network_step_by_step():
+    _, state = prepared("conv", 6)
+    rows = batch("conv")
+    outputs = run(state.network, effective(state.network), state.network.frames(rows.inputs))
+    _, expected = naive("conv", state).lif([rows.inputs] * 6)
+    torch.testing.assert_close(outputs, torch.stack(expected), rtol=0, atol=1e-12)
+
+
+def test_bf16_is_refused_because_of_the_threshold():
+    with pytest.raises(Unsupported, match="fp32"):
+        build(SAFOptions()).init(problem("conv"), Training(0, "cpu", "bf16", 6, None), None)

@@ -1,0 +1,200 @@
+"""The torch backend: order of the batches, clocks, meters, isolation, devices."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from harness import Batch, Budget, ClassLogProbs, Data, Problem, RegressionMixture, Trial, UsageError
+from harness.types import Choice
+from harness_torch.backend import TorchBackend
+from harness_torch.clocks import EventClock, SumMeter
+from harness_torch.devices import check
+
+BACKEND = TorchBackend()
+
+
+def shuffled(rows: int, augment=None) -> Data:
+    split = Batch(np.arange(rows, dtype=np.float32)[:, None], np.arange(rows))
+    return BACKEND.place(Data(Problem("classification", (1,), rows, rows), split, split, split, augment=augment), "cpu")
+
+
+def take(data: Data, count: int, size: int, seed: int = 0) -> list[Batch]:
+    stream = BACKEND.batches(data, size, seed)
+    return [next(stream) for _ in range(count)]
+
+
+def test_batches_are_full_and_every_row_comes_once_an_epoch():
+    batches = take(shuffled(10), 5, 4)  # two epochs of 10 rows in 5 batches of 4
+    rows = torch.cat([batch.targets for batch in batches])
+    assert [len(batch.targets) for batch in batches] == [4] * 5
+    assert sorted(rows[:10].tolist()) == sorted(rows[10:].tolist()) == list(range(10))
+    assert torch.equal(torch.cat([batch.inputs[:, 0] for batch in batches]).long(), rows)
+
+
+def test_the_order_depends_on_the_seed_alone():
+    first, again, other = (torch.cat([b.targets for b in take(shuffled(50), 5, 10, seed)]) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_order_ignores_the_global_generators():
+    torch.manual_seed(1)
+    first = take(shuffled(50), 1, 10)[0].targets
+    torch.manual_seed(2)
+    assert torch.equal(first, take(shuffled(50), 1, 10)[0].targets)
+
+
+def test_a_batch_larger_than_the_data_is_the_data():
+    (batch,) = take(shuffled(6), 1, 100)
+    assert sorted(batch.targets.tolist()) == list(range(6))
+
+
+def test_augmentation_sees_training_batches_and_a_generator_of_its_own():
+    noisy = shuffled(20, augment=lambda inputs, generator: inputs + torch.rand(inputs.shape, generator=generator))
+    first, again = take(noisy, 1, 20)[0], take(noisy, 1, 20)[0]
+    plain = take(shuffled(20), 1, 20)[0]
+    assert torch.equal(first.inputs, again.inputs)
+    assert not torch.equal(first.inputs, plain.inputs)
+    assert torch.equal(first.targets, plain.targets)
+
+
+def test_windows_fold_a_stream_into_rows_and_announce_a_new_one():
+    tokens = torch.arange(41)
+    split = Batch(tokens[None], tokens[None, 1:])
+    data = Data(Problem("language", (), 41, 40, order="contiguous", window=7), split, split, split)
+    batches = take(data, 3, 2)  # 40 targets in 2 streams of 20: windows [0, 7) and [7, 14), the last 6 are dropped
+    assert batches[0].inputs.tolist() == [list(range(7)), list(range(20, 27))]
+    assert batches[1].inputs.tolist() == [list(range(7, 14)), list(range(27, 34))]
+    assert torch.equal(batches[1].targets, batches[1].inputs + 1)
+    assert [batch.first for batch in batches] == [True, False, True]
+
+
+def test_the_meter_means_since_the_last_read_and_nan_sticks():
+    meter = SumMeter()
+    for value in (1.0, 2.0, 6.0):
+        meter.add({"loss": torch.tensor(value), "rate": 0.5})
+    assert meter.read() == {"loss": 3.0, "rate": 0.5}
+    for value in (float("nan"), 1.0):
+        meter.add({"loss": torch.tensor(value)})
+    assert np.isnan(meter.read()["loss"])
+    assert meter.read() == {}
+
+
+def test_the_meter_leaves_the_learners_scalars_alone():
+    meter, loss = SumMeter(), torch.tensor(1.0)
+    meter.add({"loss": loss})
+    meter.add({"loss": loss})
+    assert loss.item() == 1.0
+
+
+def test_the_host_clock_keeps_a_lap_for_each_update():
+    clock = BACKEND.clock("cpu")
+    for _ in range(3):
+        clock.start()
+        clock.stop()
+    assert len(clock.seconds()) == 3
+    assert all(lap >= 0 for lap in clock.seconds())
+
+
+def test_isolation_seeds_and_gives_back_every_global_generator():
+    def draws():
+        return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+    expected = draws()
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+    with BACKEND.isolated(7):
+        first = draws()
+    assert draws() == expected
+    with BACKEND.isolated(7):
+        assert draws() == first
+
+
+def test_predictions_become_float64_arrays_of_the_same_kind():
+    prediction = BACKEND.numpy(ClassLogProbs(torch.zeros(1, 2, 3, requires_grad=True), torch.zeros(1)))
+    assert isinstance(prediction, ClassLogProbs)
+    assert prediction.log_probs.dtype == np.float64
+
+
+def test_rescaling_a_mixture_scales_means_and_variances():
+    mixture = RegressionMixture(np.array([[1.0]]), np.array([[4.0]]), np.zeros(1)).rescaled(10.0, 3.0)
+    assert mixture.means.tolist() == [[13.0]]
+    assert mixture.variances.tolist() == [[36.0]]
+
+
+def test_arrays_survive_safetensors(tmp_path):
+    named = {"weight": torch.arange(6.0).view(2, 3).t(), "steps": torch.tensor(3)}
+    BACKEND.save(named, tmp_path / "w.safetensors")
+    loaded = BACKEND.load(tmp_path / "w.safetensors")
+    assert all(torch.equal(loaded[name], named[name]) for name in named)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_memory_errors_are_told_from_others():
+    with pytest.raises(RuntimeError) as huge:
+        torch.empty(2**60)
+    assert BACKEND.out_of_memory(huge.value)
+    assert BACKEND.out_of_memory(MemoryError())
+    assert not BACKEND.out_of_memory(RuntimeError("shapes do not match"))
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "said"),
+    [
+        ("gpu", "fp32", "--device gpu"),
+        ("cuda:x", "fp32", "--device cuda:x"),
+        ("cpu", "fp8", "--precision fp8"),
+        ("cpu", "tf32", "--precision tf32"),
+    ],
+)
+def test_a_device_or_precision_that_is_not_there_is_refused(device, precision, said):
+    with pytest.raises(UsageError, match=said):
+        check(device, precision, 1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_without_a_device_says_what_to_do():
+    with pytest.raises(UsageError, match="--device cpu"):
+        check("cuda", "fp32", 1)
+    assert check("auto", "fp32", 4) == "cpu"
+
+
+def test_setup_sets_threads_precision_and_determinism():
+    choice = Choice("x", {}, {}, "x")
+    trial = Trial(choice, choice, 0, Budget("epochs", 1), 1, "cpu", "fp32", threads=1, deterministic=True)
+    before = torch.get_num_threads()
+    try:
+        BACKEND.setup(trial)
+        known = BACKEND.environment("cpu")
+        assert (known["threads"], known["deterministic"]) == (1, True)
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(before)
+
+
+@pytest.mark.gpu
+def test_the_event_clock_measures_the_device_and_not_the_launch():
+    clock = EventClock(torch.device("cuda"))
+    matrix = torch.rand(4096, 4096, device="cuda")
+    for _ in range(2):
+        clock.start()
+        for _ in range(20):
+            matrix = matrix @ matrix
+        clock.stop()
+    # 20 products of 4096^3 take milliseconds on any GPU; launching them takes well under one.
+    assert min(clock.seconds()) > 1e-3
+
+
+@pytest.mark.gpu
+def test_the_order_is_the_same_on_every_device():
+    data = shuffled(100)
+    moved = BACKEND.place(data, "cuda")
+    assert torch.equal(take(data, 1, 10)[0].targets, take(moved, 1, 10)[0].targets.cpu())

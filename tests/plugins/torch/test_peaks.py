@@ -1,0 +1,106 @@
+"""Peaks as the allocator and the system see them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from harness_torch.memory import ActivationMemory
+from harness_torch.peaks import TensorPeak, process_peak_bytes
+
+MIB = 2**20
+
+
+def measure(gauge, build) -> dict:
+    with gauge.session():
+        update = build()
+        update()
+        with gauge.measure("update", 1):
+            update()
+        with gauge.measure("predict", 1):
+            torch.ones(100 * MIB // 4)
+    return dict(gauge.readings())
+
+
+def test_weights_and_temporaries_count_and_data_do_not() -> None:
+    data = torch.ones(MIB)
+
+    def build():
+        weights = torch.ones(3 * MIB // 4)
+
+        def update() -> None:
+            first = data[: 2 * MIB // 4] * 2
+            second = weights[: MIB // 4] + 1
+            del first
+            _ = second * 2
+
+        return update
+
+    # Weights 3, first 2, second 1; numbers such as 2 and 1 become tensors of a few bytes.
+    assert measure(TensorPeak(), build)["tensor_peak_bytes"] == pytest.approx(6 * MIB, abs=64)
+
+
+def test_release_of_what_is_older_than_the_session_is_no_gain() -> None:
+    old = [torch.ones(10 * MIB // 4)]
+
+    def build():
+        def update() -> None:
+            old.clear()
+            torch.ones(2 * MIB // 4)
+
+        return update
+
+    assert measure(TensorPeak(), build)["tensor_peak_bytes"] == pytest.approx(2 * MIB, abs=64)
+
+
+def test_an_operators_own_temporaries_are_seen_here_only() -> None:
+    x = torch.randn(200, 200)
+
+    def build():
+        return lambda: x.logsumexp(1)
+
+    # One number per row is the result; inside, all exponentials are written down.
+    assert measure(ActivationMemory(), build)["activation_bytes"] == 200 * 4
+    assert measure(TensorPeak(), build)["tensor_peak_bytes"] >= 200 * 200 * 4
+
+
+def test_the_tensor_peak_is_the_activations_and_what_belongs_to_the_weights() -> None:
+    x = torch.randn(64, 256)
+
+    def build():
+        net = nn.Sequential(nn.Linear(256, 256), nn.Tanh(), nn.Linear(256, 256))
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+        def update() -> None:
+            optimizer.zero_grad(set_to_none=False)
+            net(x).square().mean().backward()
+            optimizer.step()
+
+        return update
+
+    weights = 4 * 2 * (256 * 256 + 256)
+    peak = measure(TensorPeak(), build)["tensor_peak_bytes"]
+    activations = measure(ActivationMemory(), build)["activation_bytes"]
+    # Weights, gradients, momentum; the new gradient of one layer exists beside the old one for a moment.
+    assert 3 * weights < peak <= 3 * weights + activations + weights // 2 + 4096
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_the_process_peak_is_that_of_the_process_itself() -> None:
+    script = (
+        "from harness_torch.peaks import process_peak_bytes as peak\n"
+        "before = peak(); block = bytearray(200 * 2**20); del block; print(peak() - before)"
+    )
+    grown = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    assert 190 * MIB < grown < 220 * MIB
+
+
+def test_a_system_that_does_not_tell_gives_no_process_peak(tmp_path: Path) -> None:
+    assert process_peak_bytes(tmp_path / "absent") is None
+    (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t  1234 kB\nVmRSS:\t  99 kB\n")
+    assert process_peak_bytes(tmp_path / "status") == 1234 * 1024
