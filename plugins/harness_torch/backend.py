@@ -26,8 +26,8 @@ class TorchBackend:
     def setup(self, trial: Trial) -> None:
         """Set the process up for one trial: threads, precision, determinism."""
         if trial.device == "cpu":
-            # glibc learns from the largest block that was freed how much to keep: without this lesson every update gives
-            # its activations back to the system and faults the pages in again.
+            # glibc learns from the largest block that was freed how much to keep: without this lesson every update
+            # gives its activations back to the system and faults the pages in again.
             torch.empty(2**25 - 2**16, dtype=torch.uint8)
         if torch.get_num_threads() != trial.threads:
             torch.set_num_threads(trial.threads)

@@ -46,6 +46,10 @@ def _windows(data: Data, batch_size: int) -> Iterator[Batch]:
     inputs = data.train.inputs[0, : length * batch_size].view(batch_size, length)  # (B, length)
     targets = data.train.targets[0, : length * batch_size].view(batch_size, length)
     window = data.problem.window
+    if window > length:
+        raise ValueError(
+            f"{data.train.targets.shape[1]} steps in {batch_size} streams are shorter than a window of {window}"
+        )
     while True:
         for start in range(0, length - window + 1, window):
             cut = slice(start, start + window)

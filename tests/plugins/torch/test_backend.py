@@ -73,6 +73,14 @@ def test_windows_fold_a_stream_into_rows_and_announce_a_new_one():
     assert [batch.first for batch in batches] == [True, False, True]
 
 
+def test_a_stream_that_is_shorter_than_a_window_is_refused():
+    tokens = torch.arange(41)
+    split = Batch(tokens[None], tokens[None, 1:])
+    data = Data(Problem("language", (), 41, 40, order="contiguous", window=7), split, split, split)
+    with pytest.raises(ValueError, match="40 steps in 8 streams are shorter than a window of 7"):
+        take(data, 1, 8)
+
+
 def test_the_meter_means_since_the_last_read_and_nan_sticks():
     meter = SumMeter()
     for value in (1.0, 2.0, 6.0):

@@ -1,0 +1,27 @@
+"""Cutting rows into splits by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import derive, stratified_rows
+
+Rows = NDArray[np.int64]
+
+
+def stratified_split(targets: NDArray[np.int64], sizes: Mapping[str, int], seed: int) -> tuple[Rows, dict[str, Rows]]:
+    """The rows that are left, and those of each named split, disjoint and in ascending order.
+
+    targets: class of each row (N,). Splits are drawn one after the other; of the rows that the ones before it left,
+    each takes every class's share, to within a row.
+    """
+    left = np.arange(len(targets))
+    splits: dict[str, Rows] = {}
+    for name, size in sizes.items():
+        drawn = stratified_rows(targets[left], size, derive(seed, name))
+        splits[name] = left[drawn]
+        left = np.delete(left, drawn)
+    return left, splits
