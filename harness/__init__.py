@@ -3,7 +3,9 @@
 These names are what a plugin may import; everything else is private to the core.
 """
 
-from harness.errors import HarnessError, PluginError, Unsupported, UsageError
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import Broken, HarnessError, PluginError, Unsupported, UsageError
 from harness.hookspecs import hookimpl
 from harness.options import option
 from harness.seeds import derive
@@ -13,6 +15,7 @@ from harness.types import (
     BackendOffer,
     Batch,
     Budget,
+    Check,
     ClassLogProbs,
     Clock,
     Data,
@@ -45,11 +48,16 @@ from harness.types import (
 )
 from harness.version import __version__
 
+if TYPE_CHECKING:
+    from harness.rehearsal import Rehearsal, rehearse
+
 __all__ = [
     "Backend",
     "BackendOffer",
     "Batch",
+    "Broken",
     "Budget",
+    "Check",
     "ClassLogProbs",
     "Clock",
     "Data",
@@ -76,6 +84,7 @@ __all__ = [
     "Recipe",
     "Record",
     "RegressionMixture",
+    "Rehearsal",
     "RunContext",
     "Suite",
     "TokenLogProbs",
@@ -87,5 +96,15 @@ __all__ = [
     "derive",
     "hookimpl",
     "option",
+    "rehearse",
     "stratified_rows",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`rehearse` runs parts of a trial: what it imports is of no use to a plugin that is only listed."""
+    if name in ("Rehearsal", "rehearse"):
+        from harness import rehearsal
+
+        return getattr(rehearsal, name)
+    raise AttributeError(f"module 'harness' has no attribute {name!r}")

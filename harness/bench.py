@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.catalog import Catalog
+from harness.errors import HarnessError
 from harness.seeds import derive
 from harness.types import Array, Backend, Data, Learner, Point, Progress, Training, Trial
 
@@ -47,9 +48,14 @@ class Bench:
     backend: Backend
     data: Data
     build: Callable[[], Learner[Any]]
-    base: Mapping[str, Array] | None
+    weights: Mapping[str, Array] | None
     notes: Notes
     report: Callable[[Progress], None]
+
+    @property
+    def base(self) -> Mapping[str, Array] | None:
+        """The arrays that the trial starts from, new ones each time: a learner may train them in place."""
+        return None if self.weights is None else self.backend.arrays(self.weights, self.trial.device)
 
     def training(self, eager: bool = False) -> Training:
         """How the learner is to train: the same for every method."""
@@ -76,6 +82,8 @@ class Bench:
 
 
 def one_line(error: BaseException) -> str:
-    """An error in a line: its type and the first line of what it says."""
+    """An error in a line: its type, unless the message stands for itself, and the first line of what it says."""
     first, _, _ = str(error).strip().partition("\n")
+    if isinstance(error, HarnessError):
+        return first
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -17,7 +17,7 @@ from harness.errors import HarnessError, PluginError, UsageError
 from harness.loading import Plugin, PluginProblem, Settings, attempt, off_stdout
 from harness.options import suggest
 from harness.shelves import HOOKS, NOUNS, Offer, Shelf, checked
-from harness.types import BackendOffer, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
+from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
 
 if TYPE_CHECKING:
     import click
@@ -84,6 +84,10 @@ class Catalog:
     @property
     def suites(self) -> Shelf[Suite]:
         return self.shelf("harness_suites")
+
+    @property
+    def checks(self) -> Shelf[Check]:
+        return self.shelf("harness_checks")
 
     @property
     def executors(self) -> Shelf[ExecutorOffer]:

@@ -35,7 +35,7 @@ def fetch(wanted: Sequence[File], folder: Path, report: Report) -> list[Path]:
     with _writing(folder):
         for group in _by_download(missing):
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=_made(folder)) as scratch:
-                found = _from_any(group, Path(scratch), report)
+                found = _from_any(group, Path(scratch), folder, report)
                 placed += [_place(path, files.target(file, folder)) for file, path in found.items()]
     return placed
 
@@ -48,7 +48,7 @@ def _by_download(wanted: Sequence[File]) -> list[list[File]]:
     return list(groups.values())
 
 
-def _from_any(group: Sequence[File], scratch: Path, report: Report) -> Mapping[File, Path]:
+def _from_any(group: Sequence[File], scratch: Path, folder: Path, report: Report) -> Mapping[File, Path]:
     """The files of one download, from the first URL that has all of them right."""
     urls = group[0].urls
     reasons = [] if urls else ["no address is declared"]
@@ -58,7 +58,8 @@ def _from_any(group: Sequence[File], scratch: Path, report: Report) -> Mapping[F
         except Exception as error:  # whatever is wrong with one address, the next may do
             reasons.append(f"{url}: {_short(error)}")
     names = ", ".join(file.path for file in group)
-    raise HarnessError("\n  ".join([f"{names}: could not be fetched", *reasons]))
+    remedy = f"get it another way and put it at {', '.join(str(files.target(file, folder)) for file in group)}"
+    raise HarnessError("\n  ".join([f"{names}: could not be fetched", *reasons, remedy]))
 
 
 def _from(url: str, group: Sequence[File], scratch: Path, report: Report) -> Mapping[File, Path]:

@@ -21,5 +21,9 @@ class PluginError(HarnessError):
     exit_code = 3
 
 
+class Broken(Exception):
+    """Raised by a check: the method, data set or metric does not keep its promise, for this reason."""
+
+
 class Unsupported(Exception):
     """Raised by a learner or a data set for a problem that it cannot take: the trial is skipped with this reason."""

@@ -5,9 +5,8 @@ A plugin is a module or an object named by an entry point in the group `harness`
     [project.entry-points.harness]
     mymethod = "harness_mymethod"
 
-The first six hooks are asked once, when a command first needs the shelf; they return descriptors and must import
-nothing heavy. The life-cycle hooks are notifications: what they return is ignored, what they raise is reported and
-changes no result.
+The hooks that return descriptors are asked once, when a command first needs the shelf; they must import nothing heavy.
+The life-cycle hooks are notifications: what they return is ignored, what they raise is reported and changes no result.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from harness.types import BackendOffer, Dataset, ExecutorOffer, Instrument, Method, Metric, Record, Suite, Trial
+from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Instrument, Method, Metric, Record, Suite, Trial
 
 if TYPE_CHECKING:
     import click
@@ -59,6 +58,11 @@ def harness_suites() -> Iterable[Suite]:  # type: ignore[empty-body]
 @hookspec
 def harness_executors() -> Iterable[ExecutorOffer]:  # type: ignore[empty-body]
     """The ways to run trials that this plugin offers, such as a queue of a cluster."""
+
+
+@hookspec
+def harness_checks() -> Iterable[Check]:  # type: ignore[empty-body]
+    """The promises that this plugin tests of every method, data set or metric, see `harness check`."""
 
 
 @hookspec

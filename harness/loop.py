@@ -11,13 +11,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 from harness import scoring
 from harness.bench import Bench, Diverged, Notes
 from harness.seeds import derive
-from harness.types import Array, Fit, Learner, Point, Progress
+from harness.types import Array, Fit, Learner, Point, Prediction, Progress
 
+PREDICTIONS: tuple[type[Prediction], ...] = get_args(Prediction)
 WARMUP_UPDATES = 5
 MOST_POINTS = 20
 FEWEST_POINTS = 5
@@ -58,8 +59,8 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
         _evaluate(bench, learner, state, Point(done, done / per_epoch, math.fsum(clock.seconds()), scalars, {}))
         bench.report(Progress("train", stops.fraction(done), bench.notes.curve[-1]))
 
-    done, tell = 0, time.perf_counter() + SECONDS_BETWEEN_REPORTS
-    while not stops.spent(done):
+    done, stale, tell = 0, False, time.perf_counter() + SECONDS_BETWEEN_REPORTS
+    while not (stale or stops.spent(done)):
         batch = next(batches)
         clock.start()
         state, scalars = learner.update(state, batch)
@@ -67,13 +68,17 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
         meter.add(scalars)
         done += 1
         if stops.due(done):
+            clock.seconds()  # what the device still has to do is training and counts; then time stands still
             with stops.pause():
                 look(done)
+            stale = _out_of_patience(bench)
         elif (now := time.perf_counter()) >= tell:
             bench.report(Progress("train", stops.fraction(done)))
             tell = now + SECONDS_BETWEEN_REPORTS
     if done and bench.notes.curve[-1].update < done:
         look(done)
+    if bench.trial.patience is not None:
+        bench.notes.readings |= {"stopped_early": not stops.spent(done), "stopped_update": done}
     _time_readings(bench.notes, list(clock.seconds()), per_epoch)
     return state
 
@@ -100,7 +105,8 @@ class _Stops:
             return done in self._due_updates
         if self._elapsed() < self._due_seconds:
             return False
-        self._due_seconds += self._seconds / self._points
+        # One update may have taken longer than is between two points.
+        self._due_seconds = max(self._due_seconds + self._seconds / self._points, self._elapsed())
         return True
 
     def fraction(self, done: int) -> float:
@@ -115,6 +121,14 @@ class _Stops:
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._started
+
+
+def _out_of_patience(bench: Bench) -> bool:
+    """Whether validation has not improved for as many points as the trial has patience; a tie is no improvement."""
+    scores = _headline_scores(bench)
+    if bench.trial.patience is None or not scores:
+        return False
+    return len(scores) - 1 - scores.index(max(scores)) >= bench.trial.patience
 
 
 def _finite(scalars: Mapping[str, float], update: int) -> Mapping[str, float]:
@@ -149,16 +163,21 @@ def _evaluate(bench: Bench, learner: Learner[Any], state: Any, point: Point) -> 
         for name, value in valid.items():
             if math.isnan(value):
                 raise Diverged(f"validation {name} is nan at update {point.update}")
-        headline = scoring.headline(bench.catalog, bench.data.problem.kind)
         if bench.base is not None and point.update == 0:
             notes.scores |= _named(_test_scores(bench, learner.predict, state), "start")
-        if headline is None or headline.name not in valid:
-            return
-        sign = 1 if headline.better == "higher" else -1
-        best = max(sign * earlier.valid[headline.name] for earlier in notes.curve)
-        if sign * valid[headline.name] >= best:
+        scores = _headline_scores(bench)
+        if scores and scores[-1] == max(scores):
             notes.scores |= _named(_test_scores(bench, learner.predict, state), "best")
             notes.readings["best_update"] = point.update
+
+
+def _headline_scores(bench: Bench) -> list[float]:
+    """What decides on the validation curve so far, point by point, greater being better; empty if nothing does."""
+    headline = scoring.headline(bench.catalog, bench.data.problem.kind)
+    if headline is None or headline.name not in bench.notes.curve[-1].valid:
+        return []
+    sign = 1 if headline.better == "higher" else -1
+    return [sign * point.valid.get(headline.name, -sign * math.inf) for point in bench.notes.curve]
 
 
 def _final_scores(bench: Bench, learner: Learner[Any], state: Any) -> None:
@@ -176,7 +195,14 @@ def _test_scores(bench: Bench, predict: Callable[[Any, Array], Any], state: Any)
 
 
 def _predictor(bench: Bench, predict: Callable[[Any, Array], Any], state: Any) -> scoring.Predict:
-    return lambda inputs: bench.backend.numpy(predict(state, inputs))
+    return lambda inputs: bench.backend.numpy(_a_prediction(predict(state, inputs)))
+
+
+def _a_prediction(value: Any) -> Prediction:
+    if not isinstance(value, PREDICTIONS):
+        expected = ", ".join(kind.__name__ for kind in PREDICTIONS)
+        raise TypeError(f"predict returned {type(value).__name__}, expected one of {expected}")
+    return value
 
 
 def _named(scores: Mapping[str, float], view: str) -> dict[str, float]:

@@ -6,11 +6,11 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from harness import files, selection, sources
+from harness import files, references, selection, sources
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.errors import UsageError
 from harness.suite import Request
@@ -46,7 +46,9 @@ def plan(catalog: Catalog, request: Request) -> list[Trial]:
     Raises UsageError for anything that cannot be run; a method that cannot take a data set gives a trial with `skip`.
     """
     selected = _selected_methods(catalog, request.methods)
-    methods = {dataset.choice.label: (dataset, _methods(selected, dataset)) for dataset in _datasets(catalog, request)}
+    datasets = _datasets(catalog, request)
+    _check_patience(catalog, request.patience, datasets)
+    methods = {dataset.choice.label: (dataset, _methods(selected, dataset)) for dataset in datasets}
     setting = _setting(catalog, request)
     trials: dict[str, Trial] = {}
     for seed in selection.seeds(request.seeds if request.seeds is not None else DEFAULT_SEEDS):
@@ -58,8 +60,8 @@ def plan(catalog: Catalog, request: Request) -> list[Trial]:
 
 def _add(trials: dict[str, Trial], trial: Trial) -> None:
     """Insert a trial after its base; a trial that is there already only learns to keep its weights."""
-    if trial.base is not None:
-        _add(trials, trial.base)
+    if trial.base is not None and not trial.skip:
+        _add(trials, dataclasses.replace(trials.get(trial.base.key, trial.base), keep=True))
     known = trials.get(trial.key)
     trials[trial.key] = dataclasses.replace(trial, keep=trial.keep or (known is not None and known.keep))
 
@@ -71,11 +73,7 @@ def _selected_methods(catalog: Catalog, text: str | None) -> list[tuple[Offer[Me
     """What --methods names, each with who offers it; a file stands for all the methods that it offers."""
     if text is None:
         raise UsageError(f"--methods: say which to run; known: {', '.join(catalog.methods.names())}")
-    named: list[selection.Selected] = []
-    for selected in selection.parse(text, "--methods"):
-        names = [selected.qualified] if selected.file is None else catalog.add_file(selected.file)
-        for provider, _, name in (name.rpartition(":") for name in names):
-            named.append(dataclasses.replace(selected, file=None, provider=provider or None, name=name))
+    named = references.selected_methods(catalog, text, "--methods")
     return [(catalog.methods.offer(selected.qualified), selected) for selected in named]
 
 
@@ -127,6 +125,21 @@ def _expanded(offer: Offer[Method], selected: selection.Selected, recipe: Recipe
         yield Picked(offer, dataclasses.replace(choice, options=filled))
 
 
+def _check_patience(catalog: Catalog, patience: int | None, datasets: Iterable[Picked[Dataset]]) -> None:
+    """Early stopping needs a score that says what is better."""
+    if patience is None:
+        return
+    if patience < 1:
+        raise UsageError(f"--patience {patience}: expected at least 1 validation point without improvement")
+    deciding = {kind for metric in catalog.metrics.values() if metric.headline for kind in metric.kinds}
+    for dataset in (picked.offer.value for picked in datasets):
+        if dataset.kind not in deciding:
+            raise UsageError(
+                f"--patience: no installed metric decides which point is the best for {dataset.name}, "
+                f"whose kind is {dataset.kind}"
+            )
+
+
 # --- trials -------------------------------------------------------------------------------------------------------
 
 
@@ -171,8 +184,9 @@ def _trial(
         precision=setting.precision,
         threads=setting.threads,
         deterministic=setting.deterministic,
+        patience=request.patience,
         base=base,
-        skip=_unsuited(method.offer, dataset.offer.value, setting.precision),
+        skip=_unsuited(method.offer, dataset.offer.value, setting.precision) or _without_base(base),
     )
     return _keyed(trial, setting, method.offer, dataset.offer)
 
@@ -186,7 +200,7 @@ def _base(
     (selected,) = selection.parse(method.starts_from, f"starts_from of {method.name}")
     offer = catalog.methods.offer(selected.qualified)
     (picked,) = _expanded(offer, selected, dataset.offer.value.recipe)
-    own = dataclasses.replace(request, budget=None, batch_size=None)
+    own = dataclasses.replace(request, budget=None, batch_size=None, patience=None)
     return dataclasses.replace(_trial(catalog, own, setting, picked, dataset, seed), keep=True)
 
 
@@ -197,6 +211,10 @@ def _unsuited(offer: Offer[Method], dataset: Dataset, precision: str) -> str | N
     if precision not in method.precisions:
         return f"{method.name} offers {', '.join(method.precisions)}, not {precision}"
     return available(offer)
+
+
+def _without_base(base: Trial | None) -> str | None:
+    return f"starts from {base.method.label}, which is skipped: {base.skip}" if base and base.skip else None
 
 
 def _keyed(trial: Trial, setting: Setting, method: Offer[Method], dataset: Offer[Dataset]) -> Trial:
@@ -216,9 +234,10 @@ def _keyed(trial: Trial, setting: Setting, method: Offer[Method], dataset: Offer
         "precision": trial.precision,
         "threads": trial.threads,
         "deterministic": trial.deterministic,
+        "patience": trial.patience,
         "base": trial.base.key if trial.base else None,
     }
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    digest = hashlib.sha256(_canonical(parts).encode()).hexdigest()
     return dataclasses.replace(trial, parts=parts, key=digest[:16])
 
 
@@ -234,4 +253,8 @@ def _source(offer: Offer[Any], reference: Any) -> dict[str, str]:
 
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The names of the key parts that differ between two trials: why one ran again."""
-    return [name for name in new if json.dumps(old.get(name), sort_keys=True) != json.dumps(new[name], sort_keys=True)]
+    return [name for name in new if _canonical(old.get(name)) != _canonical(new[name])]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

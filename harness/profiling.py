@@ -4,12 +4,13 @@ isolated from its random state, eager. What fails here is a hole, never a failed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from harness.bench import Bench, one_line
 from harness.catalog import resolve
+from harness.errors import Unsupported
 from harness.seeds import derive
 from harness.types import Fit, Gauge, Instrument
 
@@ -22,7 +23,9 @@ def watched(bench: Bench) -> Iterator[None]:
         for instrument in _instruments(bench, intrusive=False):
             with _hole(bench, instrument):
                 gauge: Gauge = resolve(instrument.factory)()
-                sessions.enter_context(gauge.session())
+                session = gauge.session()
+                session.__enter__()
+                sessions.push(_leaving(bench, instrument, session))
                 gauges[instrument.name] = gauge
         yield
     for instrument in _instruments(bench, intrusive=False):
@@ -41,10 +44,23 @@ def _instruments(bench: Bench, intrusive: bool) -> list[Instrument]:
     return [each for each in bench.catalog.instruments.values() if each.intrusive == intrusive]
 
 
+def _leaving(bench: Bench, instrument: Instrument, session: AbstractContextManager[None]) -> Callable[..., None]:
+    """What ends a session: an instrument that fails at the end of the timed pass leaves a hole and spoils nothing."""
+
+    def leave(*raised: Any) -> None:
+        with _hole(bench, instrument):
+            session.__exit__(*raised)
+
+    return leave
+
+
 @contextmanager
 def _hole(bench: Bench, instrument: Instrument) -> Iterator[None]:
+    """Whatever is raised inside is the reason for which something is not measured."""
     try:
         yield
+    except Unsupported as error:
+        bench.notes.holes.setdefault(instrument.name, str(error))
     except Exception as error:
         bench.notes.holes.setdefault(instrument.name, one_line(error))
 

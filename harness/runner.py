@@ -32,9 +32,10 @@ class Split:
 def split(trials: Sequence[Trial], store: Store) -> Split:
     """Which trials have an ok record already. A base whose weights have gone runs again only if a trial needs them."""
     found = {trial.key: store.find(trial.key) for trial in trials}
-    missing = {key for key, record in found.items() if record is None}
-    needed = {trial.base.key for trial in trials if trial.base and trial.key in missing}
-    again = missing | {key for key in needed if not store.weights(key).exists()}
+    again = {key for key, record in found.items() if record is None}
+    for trial in reversed(trials):  # a base stands before what starts from it, and may have a base itself
+        if trial.base and trial.key in again and not store.weights(trial.base.key).exists():
+            again.add(trial.base.key)
     done = tuple(record for key, record in found.items() if record is not None and key not in again)
     return Split(done, tuple(trial for trial in trials if trial.key in again))
 

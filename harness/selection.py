@@ -7,6 +7,7 @@ lists vary fastest. `saf[(steps,rate)=[(4,0.1),(8,0.05)]]` sweeps over two param
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -60,15 +61,25 @@ def expand(selected: Selected, config: type, owner: str) -> list[Choice]:
 
     Raises UsageError for a parameter or value that the config refuses, and for a combination that comes twice.
     """
-    combinations = math.prod(len(rows) for _, rows in selected.sweeps)
-    if combinations > MOST_CHOICES:
+    given = combinations(selected)
+    choices = distinct([_choice(selected.qualified, each, config, owner) for each in given], owner)
+    group = _group(selected, choices)
+    return [dataclasses.replace(choice, group=group) for choice in choices]
+
+
+def combinations(selected: Selected) -> list[dict[str, Any]]:
+    """The parameters of every combination of the swept values, in the order in which they are selected.
+
+    Raises UsageError for more than MOST_CHOICES.
+    """
+    count = math.prod(len(rows) for _, rows in selected.sweeps)
+    if count > MOST_CHOICES:
         raise UsageError(
-            f"{owner}: the sweeps make {combinations} combinations; at most {MOST_CHOICES} can be selected"
+            f"{selected.name}: the sweeps make {count} combinations; at most {MOST_CHOICES} can be selected"
         )
     names = [name for coupled, _ in selected.sweeps for name in coupled]
     product = itertools.product(*(rows for _, rows in selected.sweeps))
-    given = (dict(zip(names, itertools.chain(*rows), strict=True)) for rows in product)
-    return distinct([_choice(selected.qualified, each, config, owner) for each in given], owner)
+    return [dict(zip(names, itertools.chain(*rows), strict=True)) for rows in product]
 
 
 def label(name: str, given: Mapping[str, Any]) -> str:
@@ -82,9 +93,9 @@ def label(name: str, given: Mapping[str, Any]) -> str:
 
 def distinct(choices: Iterable[Choice], what: str) -> list[Choice]:
     """The choices, none of them twice. Raises UsageError that names two of the same name with equal options."""
-    seen: dict[tuple[str, str], Choice] = {}
+    seen: dict[tuple[str, str, str], Choice] = {}
     for choice in choices:
-        first = seen.setdefault((choice.name, repr(choice.options)), choice)
+        first = seen.setdefault((choice.provider or "", choice.name, repr(choice.options)), choice)
         if first is not choice:
             same = "" if first.label == choice.label else f"; it is the same as {first.label}"
             raise UsageError(f"{what}: {choice.label} is selected twice{same}")
@@ -217,3 +228,25 @@ def _choice(name: str, given: Mapping[str, Any], config: type, owner: str) -> Ch
     resolved = options.values(options.build(config, given, owner))
     kept = {key: value for key, value in resolved.items() if key in given}
     return Choice(name, kept, resolved, label(name, kept))
+
+
+def _group(selected: Selected, choices: list[Choice]) -> str:
+    """The normal form of all the choices of one item together: `saf[variant=final,rate=[0.1,0.3]]`."""
+    if len(choices) == 1:
+        return choices[0].label
+    order = list(choices[0].given)
+    sweeps = sorted(selected.sweeps, key=lambda sweep: min(map(order.index, sweep[0])))
+    return f"{selected.qualified}[{','.join(_swept(names, choices) for names, _ in sweeps)}]"
+
+
+def _swept(names: tuple[str, ...], choices: list[Choice]) -> str:
+    """`rate=[0.1,0.3]`, `(steps,rate)=[(4,0.1),(8,0.05)]`, or `rate=0.1` where there is one value."""
+    rows = list(dict.fromkeys(tuple(literal(choice.given[name]) for name in names) for choice in choices))
+    if len(names) > 1:
+        return f"({_listed(names)})=[{_listed(f'({_listed(row)})' for row in rows)}]"
+    values = [row[0] for row in rows]
+    return f"{names[0]}={values[0] if len(values) == 1 else f'[{_listed(values)}]'}"
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ",".join(values)

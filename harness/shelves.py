@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from harness.errors import UsageError
 from harness.loading import Plugin, listed
 from harness.options import describe, suggest
-from harness.types import BackendOffer, DataOptions, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
+from harness.types import BackendOffer, Check, DataOptions, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
 
 T = TypeVar("T")
 
@@ -21,6 +21,7 @@ HOOKS: Mapping[str, type[Any]] = {
     "harness_metrics": Metric,
     "harness_instruments": Instrument,
     "harness_suites": Suite,
+    "harness_checks": Check,
     "harness_executors": ExecutorOffer,
     "harness_backends": BackendOffer,
 }
@@ -30,6 +31,7 @@ NOUNS: Mapping[str, str] = {
     "harness_metrics": "metric",
     "harness_instruments": "instrument",
     "harness_suites": "suite",
+    "harness_checks": "check",
     "harness_executors": "executor",
     "harness_backends": "backend",
 }
@@ -123,9 +125,13 @@ def _tell_apart(offers: Sequence[Offer[Any]]) -> Sequence[str]:
 # --- what an offer must look like ---------------------------------------------------------------------------------
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
-_CHOICES: Mapping[str, tuple[str, ...]] = {"better": ("higher", "lower"), "role": ("proposed", "baseline")}
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "better": ("higher", "lower"),
+    "role": ("proposed", "baseline"),
+    "of": ("method", "dataset", "metric"),
+}
 _TUPLES = ("kinds", "precisions", "requires", "preload", "files")
-_REFERENCES = ("factory", "load", "compute", "check")
+_REFERENCES = ("factory", "load", "compute", "check", "function")
 
 
 def checked(hook: str, answer: Any) -> list[Any]:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import HarnessError
-from harness.types import STATUSES, Budget, Choice, Point, Record, Trial
+from harness.types import STATUSES, UNITS, Budget, Choice, Point, Record, Trial
 
 SCHEMA = 1
+LONGEST_REASON = 200
 
 T = TypeVar("T")
 
@@ -54,11 +55,15 @@ class Store:
 
     def find(self, key: str) -> Record | None:
         """The record of a trial that ended ok; a file that cannot be read is no record."""
+        record = self.last(key)
+        return record if record is not None and record.status == "ok" else None
+
+    def last(self, key: str) -> Record | None:
+        """The record of a trial, however it ended; a file that cannot be read is no record."""
         try:
-            record = read(self.path(key))
+            return read(self.path(key))
         except (Unreadable, FileNotFoundError):
             return None
-        return record if record.status == "ok" else None
 
     def write(self, record: Record) -> None:
         """Write a record atomically. What stood at its place and could not be read is kept as `<key>.unreadable`.
@@ -100,17 +105,21 @@ def newest(records: Iterable[Record]) -> list[Record]:
 def identity(trial: Trial) -> tuple[Any, ...]:
     """What a user sees as one trial: everything but versions and source code."""
     base = identity(trial.base) if trial.base else None
-    setting = (trial.device, trial.precision, trial.threads, trial.deterministic)
+    setting = (trial.device, trial.precision, trial.threads, trial.deterministic, trial.patience)
     return (trial.method.label, trial.dataset.label, trial.seed, trial.budget, trial.batch_size, *setting, base)
 
 
 def read(path: Path) -> Record:
     """One record. Raises Unreadable, naming the file and what to do; FileNotFoundError where there is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        # An escape may stand for a lone surrogate, which could not be printed.
+        value = _plain(json.loads(text)) if "\\ud" in text.lower() else json.loads(text)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise Unreadable(f"record {path}: cannot be read ({error.strerror}); set aside") from error
+    except (ValueError, RecursionError) as error:
         raise Unreadable(f"record {path}: not JSON or cut short ({error}); set aside, run its trial again") from error
     if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
         raise Unreadable(f"record {path}: no record of this program (no schema number); set aside")
@@ -119,7 +128,7 @@ def read(path: Path) -> Record:
     try:
         return from_json(value)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        what = f"{type(error).__name__}: {error}"
+        what = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
         raise Unreadable(f"record {path}: damaged ({what}); set aside, run its trial again") from error
 
 
@@ -165,7 +174,7 @@ def trial_from_json(value: Mapping[str, Any]) -> Trial:
         method=_choice(value["method"]),
         dataset=_choice(value["dataset"]),
         seed=_as(int, value, "seed"),
-        budget=Budget(value["budget"]["unit"], _amount(value["budget"]["amount"])),
+        budget=_budget(value["budget"]),
         batch_size=_as(int, value, "batch_size"),
         device=_as(str, value, "device"),
         precision=_as(str, value, "precision"),
@@ -176,13 +185,15 @@ def trial_from_json(value: Mapping[str, Any]) -> Trial:
         parts=_as(dict, value, "parts"),
         skip=_as(str, value, "skip") if value["skip"] is not None else None,
         keep=_as(bool, value, "keep"),
+        patience=_as(int, value, "patience") if value.get("patience") is not None else None,
     )
 
 
 def _choice(value: Mapping[str, Any]) -> Choice:
     provider = _as(str, value, "provider") if value["provider"] is not None else None
     given, options = _as(dict, value, "given"), _as(dict, value, "options")
-    return Choice(_as(str, value, "name"), given, options, _as(str, value, "label"), provider)
+    group = _as(str, value, "group") if "group" in value else ""  # records of older versions have none
+    return Choice(_as(str, value, "name"), given, options, _as(str, value, "label"), provider, group)
 
 
 def _as(kind: type[T], value: Mapping[str, Any], name: str) -> T:
@@ -193,6 +204,12 @@ def _as(kind: type[T], value: Mapping[str, Any], name: str) -> T:
     if isinstance(found, str):
         found.encode()  # a lone surrogate could not be printed
     return found
+
+
+def _budget(value: Mapping[str, Any]) -> Budget:
+    if value["unit"] not in UNITS:
+        raise ValueError(f"the budget's unit {value['unit']!r} is none of {', '.join(UNITS)}")
+    return Budget(value["unit"], _amount(value["amount"]))
 
 
 def _amount(value: object) -> float:
@@ -216,16 +233,21 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples to lists, scalars of numerical libraries to Python's, nan and inf to null."""
+    """Tuples to lists, scalars of numerical libraries to Python's, nan and inf to null, texts to encodable ones."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_text(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item) for item in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if isinstance(value, (str, int, bool, type(None))) else str(value)
+    return value if isinstance(value, (int, bool, type(None))) else _text(str(value))
+
+
+def _text(value: str) -> str:
+    """A lone surrogate, as in the name of a file that is not UTF-8, has no encoding: it is spelt out."""
+    return value.encode(errors="backslashreplace").decode()
 
 
 def _set_aside(path: Path) -> None:

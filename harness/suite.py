@@ -1,4 +1,26 @@
-"""Suites: a comparison in a TOML file, whose values a run's flags override."""
+"""Suites: a comparison in a TOML file, whose values a run's flags override.
+
+    summary = "The new method against the old one"
+    methods = ["old", "new[width=[8,16]]"]
+    datasets = "toy"
+    seeds = 3
+    epochs = 10
+
+    [[published]]
+    method = "old"
+    dataset = "toy"
+    metric = "accuracy"
+    value = 0.97
+    source = "Someone et al. 2020, Table 1"
+
+    [[claims]]
+    text = "the new one needs half the multiply-accumulates"
+    left = "new[width=8].forward_macs"
+    over = "old.forward_macs"
+    at_most = 0.5
+
+`harness.entries` has the tables, `harness.references` checks what they refer to.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +31,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import entries
+from harness.entries import NUMBER, Claim, Published
 from harness.errors import UsageError
 from harness.types import UNITS, Budget
 
@@ -27,6 +51,8 @@ class Request:
     threads: int | None = None
     deterministic: bool | None = None
     target: float | None = None
+    patience: int | None = None
+    select: str | None = None
     data: Path | None = None
     workers: int = 1
 
@@ -36,8 +62,19 @@ class Request:
         return dataclasses.replace(suite, **said)
 
 
-def read(path: Path) -> Request:
-    """A suite's file as a request. Raises UsageError naming the file and the word that was wrong."""
+@dataclass(frozen=True)
+class Comparison:
+    """All that a suite's file says: what to run, what others published, what is claimed."""
+
+    path: Path
+    request: Request
+    summary: str = ""
+    published: tuple[Published, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+
+def read(path: Path) -> Comparison:
+    """A suite's file. Raises UsageError naming the file, the entry and the word that was wrong."""
     try:
         with path.open("rb") as file:
             values = tomllib.load(file)
@@ -45,45 +82,57 @@ def read(path: Path) -> Request:
         raise UsageError(f"suite {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"suite {path}: not TOML: {error}") from error
-    values.pop("summary", None)
-    return _request(path, values)
+    where = f"suite {path}"
+    entries.check(where, values, KINDS)
+    summary = values.pop("summary", "")
+    published = entries.published(where, values.pop("published", []))
+    claims = entries.claims(where, values.pop("claims", []))
+    return Comparison(path, _request(where, values), summary, published, claims)
 
 
-def summary(path: Path) -> str:
-    """The one-line summary in a suite's file; empty where there is none."""
-    with path.open("rb") as file:
-        return str(tomllib.load(file).get("summary", ""))
+# --- reading ------------------------------------------------------------------------------------------------------
 
-
-_TYPES: dict[str, type | tuple[type, ...]] = {
+KINDS: entries.Kinds = {
+    "summary": str,
     "methods": (str, list),
     "datasets": (str, list),
     "seeds": (int, list),
-    "epochs": (int, float),
+    "epochs": NUMBER,
     "updates": int,
-    "seconds": (int, float),
+    "seconds": NUMBER,
     "batch_size": int,
     "device": str,
     "precision": str,
     "threads": int,
     "deterministic": bool,
-    "target": (int, float),
+    "target": NUMBER,
+    "patience": int,
+    "select": str,
+    "published": list,
+    "claims": list,
 }
+LOWEST: Mapping[str, int] = {"epochs": 0, "updates": 0, "seconds": 0, "batch_size": 1, "threads": 1, "patience": 1}
 
 
-def _request(path: Path, values: Mapping[str, Any]) -> Request:
-    for name, value in values.items():
-        if name not in _TYPES:
-            raise UsageError(f"suite {path}: unknown key {name!r}; known are summary, {', '.join(_TYPES)}")
-        if not isinstance(value, _TYPES[name]) or (isinstance(value, bool) and _TYPES[name] is not bool):
-            raise UsageError(f"suite {path}: {name} = {value!r} is of the wrong type")
+def _request(where: str, values: Mapping[str, Any]) -> Request:
+    for name, lowest in LOWEST.items():
+        if name in values and values[name] < lowest:
+            raise UsageError(f"{where}: {name} = {values[name]!r}; expected at least {lowest}")
     budgets = [Budget(unit, values[unit]) for unit in UNITS if unit in values]
     if len(budgets) > 1:
-        raise UsageError(f"suite {path}: give one budget, not {' and '.join(budget.unit for budget in budgets)}")
+        raise UsageError(f"{where}: give one budget, not {' and '.join(budget.unit for budget in budgets)}")
     plain = {name: value for name, value in values.items() if name not in UNITS}
     for name in ("methods", "datasets"):
         if isinstance(plain.get(name), list):
-            plain[name] = ",".join(map(str, plain[name]))
+            plain[name] = _joined(where, name, plain[name])
     if "seeds" in plain:
         plain["seeds"] = str(plain["seeds"])
     return Request(**plain, budget=budgets[0] if budgets else None)
+
+
+def _joined(where: str, name: str, words: list[Any]) -> str:
+    """A list as the selection that would be written on a command line."""
+    for word in words:
+        if not isinstance(word, str):
+            raise UsageError(f"{where}: {name} has {word!r}, of the wrong type; expected texts")
+    return ",".join(words)

@@ -70,30 +70,46 @@ def _run(
     weights: Path | None,
     notes: Notes,
 ) -> None:
+    bench = set_up(catalog, trial, backend, data_folder, base, report, notes)
+    data = bench.data
+    splits = {"train": data.train, "valid": data.valid, "test": data.test}
+    notes.readings["rows"] = {name: len(split.inputs) for name, split in splits.items()}
+    # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
+    with backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench):
+        learner, state = train(bench)
+    _keep(bench, learner, state, weights)
+    del learner, state  # their memory is not the profiled pass's
+    report(Progress("profile", 1.0))
+    with notes.phase("profile"):
+        profile(bench)
+
+
+def set_up(
+    catalog: Catalog,
+    trial: Trial,
+    backend: Backend,
+    data_folder: Path | None,
+    base: Path | None,
+    report: Callable[[Progress], None],
+    notes: Notes,
+) -> Bench:
+    """This process made ready for a trial, with the data on its device: all that the loop works with."""
     backend.setup(trial)
     notes.environment |= {**environment.machine(), **backend.environment(trial.device)}
     with notes.phase("load"):
         data = backend.place(_load(catalog, trial, data_folder), trial.device)
     method = catalog.methods.get(trial.method.name, trial.method.provider)
     config = options.build(method.config, trial.method.options, method.name)
-    bench = Bench(
+    return Bench(
         catalog=catalog,
         trial=trial,
         backend=backend,
         data=data,
         build=lambda: resolve(method.factory)(config),
-        base=backend.arrays(backend.load(base), trial.device) if base else None,
+        weights=backend.load(base) if base else None,
         notes=notes,
         report=report,
     )
-    splits = {"train": data.train, "valid": data.valid, "test": data.test}
-    notes.readings["rows"] = {name: len(split.inputs) for name, split in splits.items()}
-    with watched(bench):
-        learner, state = train(bench)
-    _keep(bench, learner, state, weights)
-    report(Progress("profile", 1.0))
-    with notes.phase("profile"):
-        profile(bench)
 
 
 def _load(catalog: Catalog, trial: Trial, folder: Path | None) -> Data:

@@ -301,7 +301,11 @@ class Gauge(Protocol):
         ...
 
     def readings(self) -> Mapping[str, Any]:
-        """Numbers by metric name; other values (a coverage list) under further names."""
+        """Numbers by metric name; other values (a coverage list) under further names.
+
+        A text under a name that ends with _warning stands below every table with this trial. Raises Unsupported, with
+        the reason, for what it cannot measure here.
+        """
         ...
 
 
@@ -347,7 +351,10 @@ class Backend(Protocol):
 
     def setup(self, trial: Trial) -> None: ...
     def place(self, data: Data, device: str) -> Data: ...
-    def arrays(self, named: Mapping[str, Array], device: str) -> Mapping[str, Array]: ...
+    def arrays(self, named: Mapping[str, Array], device: str) -> Mapping[str, Array]:
+        """Copies on the device."""
+        ...
+
     def batches(self, data: Data, batch_size: int, seed: int) -> Iterator[Batch]: ...
     def clock(self, device: str) -> Clock: ...
     def meter(self) -> Meter: ...
@@ -357,6 +364,20 @@ class Backend(Protocol):
     def load(self, path: Path) -> Mapping[str, Array]: ...
     def environment(self, device: str) -> Mapping[str, Any]: ...
     def out_of_memory(self, error: BaseException) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Check:
+    """A promise that every method, data set or metric (`of`) has to keep, and how it is tested; see `harness.testing`.
+
+    function: "module:attribute" or a callable that gets a `harness.testing.Subject` (or DatasetSubject, MetricSubject),
+    raises Broken with the reason where the promise is broken, and Unsupported where it does not apply.
+    """
+
+    name: str
+    summary: str
+    of: Literal["method", "dataset", "metric"]
+    function: str | Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -379,7 +400,8 @@ class BackendOffer:
 class Choice:
     """A method or data set with its parameters: those `given` by the user, all `options` resolved, the normal form.
 
-    provider: who offers it, where two do.
+    provider: who offers it, where two do. group: the normal form of the whole item that it was selected by, such as
+    `saf[rate=[0.1,0.3]]`: what one method was given to choose from.
     """
 
     name: str
@@ -387,11 +409,15 @@ class Choice:
     options: Mapping[str, Any]
     label: str
     provider: str | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Everything that decides one result; hashes to its key. `base` is the trial whose weights this one starts from."""
+    """Everything that decides one result; hashes to its key. `base` is the trial whose weights this one starts from.
+
+    patience: validation points without improvement after which training stops; None: the budget alone decides.
+    """
 
     method: Choice
     dataset: Choice
@@ -407,6 +433,7 @@ class Trial:
     parts: Mapping[str, Any] = field(default_factory=dict)
     skip: str | None = None
     keep: bool = False
+    patience: int | None = None
 
 
 class Point(NamedTuple):

@@ -70,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _call(arguments: list[str], session: Session) -> object:
     """What the command returns, or the code that click exits with. Not `cli.main`: it has exit codes of its own."""
+    if any("\0" in word for word in arguments):  # the system lets none pass, a program that calls `main` may
+        raise click.UsageError("a word holds a null byte, which no name and no path can")
     try:
         with cli.make_context("harness", arguments, obj=session) as context:
             return cli.invoke(context)
@@ -89,8 +91,8 @@ def _fail(error: Exception, session: Session) -> int:
         return error.exit_code
     if isinstance(error, click.ClickException):
         return _say(error.format_message() + _where_to_look(error), error.exit_code)
-    if isinstance(error, OSError) and error.filename is not None:
-        return _say(f"{error.filename}: {error.strerror}", 1)
+    if isinstance(error, OSError) and error.strerror:
+        return _say(f"{error.filename or 'output'}: {error.strerror}", 1)
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return _say(f"internal error, please report it at {REPORT_TO}: {what} (--debug shows the traceback)", 1)
 

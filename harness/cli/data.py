@@ -40,7 +40,8 @@ def data() -> None:
 @click.pass_obj
 def list_(session: Session, data_dir: Path) -> None:
     """List the data sets, and which of their files are in the data folder."""
-    _show([_row(offer.value, data_dir) for offer in session.catalog.datasets.offers()])
+    rows = [_row(offer.value, data_dir) for offer in session.catalog.datasets.offers()]
+    click.echo(views.table(COLUMNS, rows, views.terminal_width()))
     click.echo(f"data folder: {data_dir}")
 
 
@@ -70,20 +71,6 @@ def _size(dataset: Dataset) -> str:
             return f"{size:.3g} {unit}" if size else ""
         size /= 1000
     return f"{size:.3g} GB"
-
-
-def _show(rows: Sequence[Sequence[str]]) -> None:
-    if not sys.stdout.isatty():
-        click.echo(views.table(COLUMNS, rows))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*COLUMNS)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
 
 
 @data.command("fetch")

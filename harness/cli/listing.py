@@ -73,23 +73,24 @@ def _is_called(offer: Offer[Any], what: str) -> bool:
 def _brief(shelf: str, offers: Sequence[Offer[Any]]) -> str:
     view = views.SHELVES[shelf]
     rows = [[views.text(fact(offer)) for fact in view.brief.values()] for offer in offers]
-    return f"{shelf}\n{views.table(list(view.brief), rows)}"
+    return f"{shelf}\n{views.table(list(view.brief), rows, views.terminal_width())}"
 
 
 def _full(shelf: str, offers: Sequence[Offer[Any]], alone: bool) -> str:
     """A table where a line holds all that there is to say, a paragraph for each offer elsewhere."""
     view = views.SHELVES[shelf]
-    if not view.has_options and not alone:
+    if not (view.has_options or view.detail or alone):
         return _brief(shelf, offers)
-    return "\n\n".join(_paragraph(shelf, offer) for offer in offers) or f"{shelf}\n  (none)"
+    return "\n\n".join(_paragraph(shelf, offer, alone) for offer in offers) or f"{shelf}\n  (none)"
 
 
-def _paragraph(shelf: str, offer: Offer[Any]) -> str:
+def _paragraph(shelf: str, offer: Offer[Any], alone: bool) -> str:
     view = views.SHELVES[shelf]
     facts = {name: views.text(fact(offer)) for name, fact in view.full.items()}
     facts |= {"available": available(offer) or "yes", "plugin": str(offer.plugin)}
+    facts |= {name: views.text(fact(offer)) for name, fact in view.detail.items()} if alone else {}
     width = max(map(len, facts))
-    lines = [f"  {name.ljust(width)}  {fact}" for name, fact in facts.items() if fact]
+    lines = [f"  {name.ljust(width)}  {fact}".replace("  \n", "\n") for name, fact in facts.items() if fact]
     table = ["  parameters", options.table(offer.value.config)] if view.has_options else []
     summary = getattr(offer.value, "summary", "")
     head = f"{view.noun} {offer.value.name}" + (f": {summary}" if summary else "")
@@ -99,7 +100,7 @@ def _paragraph(shelf: str, offer: Offer[Any]) -> str:
 def _facts(shelf: str, offer: Offer[Any]) -> dict[str, Any]:
     view = views.SHELVES[shelf]
     facts = {"name": offer.value.name, "summary": getattr(offer.value, "summary", "")}
-    facts |= {name.replace(" ", "_"): views.plain(fact(offer)) for name, fact in view.full.items()}
+    facts |= {name.replace(" ", "_"): views.plain(fact(offer)) for name, fact in {**view.full, **view.detail}.items()}
     facts |= {"unavailable": available(offer), "plugin": views.plain(offer.plugin)}
     if view.has_options:
         facts["options"] = [views.plain(option) for option in options.describe(offer.value.config)]
@@ -137,7 +138,7 @@ def _overview(catalog: Catalog) -> str:
     rows += [[plugin.name, _origin(plugin), "(switched off)"] for plugin in catalog.switched_off]
     failed = [problem for problem in catalog.problems if problem.stage in ("import", "registration")]
     rows += [[each.plugin, f"{each.distribution} {each.version}".strip(), "(failed)"] for each in failed]
-    lines = [views.table(["plugin", "from", "offers"], rows)]
+    lines = [views.table(["plugin", "from", "offers"], rows, views.terminal_width())]
     if catalog.problems:
         lines += ["", *map(str, catalog.problems), "harness plugins --problems shows the tracebacks"]
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,20 @@ import click
 from harness.catalog import Catalog
 from harness.errors import UsageError
 from harness.options import suggest
-from harness.types import Choice, Record
+from harness.types import Choice, Metric, Record
 
 if TYPE_CHECKING:
     from harness.cli.session import Session
     from harness.selection import Selected
+    from harness.suite import Comparison
 
 EXAMPLES = """\b
 Examples:
   harness report
   harness report --methods saf,ottt --metrics accuracy,accuracy@best,train_seconds
   harness report --target 0.95
+  harness report --select nll@valid
+  harness report --suite comparison.toml --format markdown
   harness report --format latex --output table.tex
 """
 
@@ -46,33 +50,61 @@ RESULTS = click.option(
 )
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What to print of records. columns: None for the usual ones. select: whose validation score chooses one
+    configuration of each sweep. items: further sweeps, as `report.selecting.choose` takes them. suite: whose published
+    values and claims stand beside what was measured.
+    """
+
+    columns: Sequence[str] | None
+    target: float | None = None
+    select: Metric | None = None
+    items: tuple[str, ...] = ()
+    suite: Comparison | None = None
+
+
 @click.command(epilog=EXAMPLES)
 @RESULTS
+@click.option("--suite", "suite_name", metavar="NAME|FILE", help="Only its trials, with its claims; flags override.")
 @click.option("--methods", metavar="LIST", help="Only these, written as for `harness run`.")
 @click.option("--datasets", metavar="LIST", help="Only these, likewise.")
 @click.option("--metrics", metavar="LIST", help="Columns; a suffix names a view: accuracy@best, accuracy@valid.")
 @click.option("--target", type=float, help="Report the training time until validation reaches this score.")
+@click.option("--select", metavar="METRIC@valid", help="Of each sweep, only the choice that validation finds best.")
 @click.option("--format", "format_", metavar="text|markdown|latex|csv|json", default="text", help="[default: text]")
 @click.option("--output", metavar="FILE|-", default="-", help="Where to write it.  [default: standard output]")
 @click.pass_obj
 def report(
     session: Session,
     results: Path,
+    suite_name: str | None,
     methods: str | None,
     datasets: str | None,
     metrics: str | None,
     target: float | None,
+    select: str | None,
     format_: str,
     output: str,
 ) -> None:
     """Print the comparison from the records of a results folder: mean and deviation over seeds, costs, failures."""
     check_format(format_)
     names = columns(session.catalog, metrics)
+    suite = _suite(session.catalog, suite_name)
     records = _read(results)
+    if suite is not None:
+        records = _of_suite(session.catalog, suite, records, methods, datasets)
     records = _only(records, methods, "--methods")
     records = _only(records, datasets, "--datasets")
-    _check_views(names, records)
-    print_summary(session.catalog, records, names, target, format_, output)
+    if suite is not None:
+        target = suite.request.target if target is None else target
+        select = select or suite.request.select
+    _check_views(names, records, "--metrics")
+    chooser = criterion(session.catalog, select)
+    _check_views([select] if select else [], [record for record in records if record.status == "ok"], "--select")
+    methods = methods or (suite.request.methods if suite else None)
+    asked = Shown(names, target, chooser, (methods,) if methods else (), suite)
+    print_summary(session.catalog, records, asked, format_, output)
 
 
 @click.command(epilog=SHOW_EXAMPLES)
@@ -99,19 +131,27 @@ def show(session: Session, trial: str, results: Path, format_: str) -> None:
 def print_summary(
     catalog: Catalog,
     records: Sequence[Record],
-    names: Sequence[str] | None,
-    target: float | None,
+    shown: Shown,
     format_: str = "text",
     output: str = "-",
 ) -> None:
     """Summarise records in the order of their methods and print them, or write them to a file.
 
-    names: columns, as `columns` checks them; None for the usual ones. Raises UsageError for a file that cannot be
-    written.
+    Raises UsageError for a file that cannot be written.
     """
-    from harness.report import render, summarise
+    from harness.report import render, summarise, with_suite
 
-    summary = summarise(records, catalog.metrics.values(), columns=names, target=target)
+    metrics = catalog.metrics.values()
+    summary = summarise(
+        records,
+        metrics,
+        columns=shown.columns,
+        target=shown.target,
+        select=shown.select,
+        items=shown.items,
+    )
+    if shown.suite is not None:
+        summary = with_suite(summary, records, metrics, shown.suite, shown.target)
     if output == "-":
         click.echo(render(summary, format_, _width(), _colour()), nl=False, color=True)
         return
@@ -121,6 +161,15 @@ def print_summary(
         raise UsageError(
             f"--output {output}: not written ({error.strerror}); name a file in a folder that exists"
         ) from error
+
+
+def criterion(catalog: Catalog, text: str | None) -> Metric | None:
+    """The metric of --select nll@valid. Raises UsageError for one that has no validation score."""
+    if text is None:
+        return None
+    from harness.report.selecting import criterion
+
+    return criterion(text, catalog.metrics.values())
 
 
 def columns(catalog: Catalog, text: str | None) -> list[str] | None:
@@ -182,15 +231,41 @@ def _only(records: Sequence[Record], text: str | None, option: str) -> list[Reco
     return list(kept.values())
 
 
+def _suite(catalog: Catalog, name: str | None) -> Comparison | None:
+    if name is None:
+        return None
+    from harness import references
+
+    return references.find(catalog, name)
+
+
+def _of_suite(
+    catalog: Catalog, suite: Comparison, records: Sequence[Record], methods: str | None, datasets: str | None
+) -> list[Record]:
+    """The records of the suite's methods and data sets, unless the command names its own."""
+    from harness import references
+
+    said = replace(suite.request, methods=None if methods else suite.request.methods)
+    kept = references.selected(catalog, replace(said, datasets=None if datasets else said.datasets), records)
+    if not kept:
+        raise UsageError(f"suite {suite.path}: none of the records is of its methods; `harness run --suite` makes some")
+    return kept
+
+
 def _choice(record: Record, option: str) -> Choice:
     return record.trial.method if option == "--methods" else record.trial.dataset
 
 
 def _selects(selected: Selected, choice: Choice) -> bool:
     """By name, and by the options that were resolved: `saf[steps=4]` selects `saf` if its default is 4."""
-    return selected.name == choice.name and all(
-        any(all(_same(choice.options.get(n), v) for n, v in zip(names, row, strict=True)) for row in rows)
-        for names, rows in selected.sweeps
+    provided = selected.provider is None or choice.provider in (None, selected.provider)
+    return (
+        provided
+        and selected.name == choice.name
+        and all(
+            any(all(_same(choice.options.get(n), v) for n, v in zip(names, row, strict=True)) for row in rows)
+            for names, rows in selected.sweeps
+        )
     )
 
 
@@ -203,15 +278,13 @@ def _same(recorded: Any, wanted: Any) -> bool:
     return bool(recorded == wanted)
 
 
-def _check_views(names: Iterable[str] | None, records: Sequence[Record]) -> None:
+def _check_views(names: Iterable[str] | None, records: Sequence[Record], option: str) -> None:
     """A suffix that no record has is a slip of the pen, not a hole."""
     known = {name for record in records for name in record.scores if "@" in name}
     for name in names or ():
         if "@" in name and name not in known:
             listed = ", ".join(sorted(known)) or "none"
-            raise UsageError(
-                f"--metrics {name}: no record has such a score{suggest(name, known)}; views here: {listed}"
-            )
+            raise UsageError(f"{option} {name}: no record has such a score{suggest(name, known)}; views here: {listed}")
 
 
 def _find(records: Sequence[Record], text: str) -> Record:

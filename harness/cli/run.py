@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,16 +11,19 @@ from typing import Any
 
 import click
 
-from harness import files, runner, suite
+from harness import files, references, runner, suite
 from harness.catalog import Catalog, resolve
 from harness.cli import progress
-from harness.cli.report import columns, print_summary
+from harness.cli.amounts import Amount, Count, Size
+from harness.cli.report import Shown, columns, criterion, print_summary
 from harness.cli.session import Session
 from harness.errors import HarnessError, UsageError
 from harness.lock import locked
 from harness.plan import plan
 from harness.store import Store
-from harness.types import Budget, Executor, RunContext, Trial, Unit
+from harness.types import Budget, Executor, Metric, RunContext, Trial, Unit
+
+RESULTS = "results"
 
 EXAMPLES = """\b
 Examples:
@@ -30,23 +32,6 @@ Examples:
   harness run --methods ./mymethod.py,bptt --dry-run
   harness run --suite comparison.toml --device cuda
 """
-
-_UNITS = {"": 1, **{unit: 10**n for unit, n in zip("kmgt", (3, 6, 9, 12), strict=True)}}
-_UNITS |= {f"{unit}i": 2**n for unit, n in zip("kmgt", (10, 20, 30, 40), strict=True)}
-
-
-class Size(click.ParamType[int]):
-    """Bytes, such as 8GiB, 500MB or 1000000."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?|)b?", str(value).strip().lower())
-        if not match or float(match[1]) <= 0:
-            self.fail(f"{value!r}: expected a size such as 8GiB or 500MB", param, ctx)
-        return int(float(match[1]) * _UNITS[match[2]])
 
 
 @dataclass(frozen=True)
@@ -74,6 +59,8 @@ class Asked:
     here: bool
     metrics: str | None
     target: float | None
+    patience: int | None
+    select: str | None
     dry_run: bool
 
 
@@ -82,29 +69,33 @@ class Asked:
 @click.option("--datasets", metavar="LIST", help="Data sets, likewise.  [default: one that needs no download]")
 @click.option("--suite", "suite_name", metavar="NAME|FILE", help="A named comparison; flags override its values.")
 @click.option("--seeds", metavar="N|[A,B]", help="How many seeds (3: 0, 1, 2) or which.  [default: 3]")
-@click.option("--epochs", type=click.FloatRange(min=0), help="Budget: passes over the training data.")
-@click.option("--updates", type=click.IntRange(min=0), help="Budget: mini-batches.")
-@click.option("--seconds", type=click.FloatRange(min=0), help="Budget: seconds of training.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Rows in a mini-batch.  [default: the data set's]")
+@click.option("--epochs", type=Amount(min=0), metavar="N", help="Budget: passes over the training data.")
+@click.option("--updates", type=Count(min=0), metavar="N", help="Budget: mini-batches.")
+@click.option("--seconds", type=Amount(min=0), metavar="N", help="Budget: seconds of training.")
+@click.option("--batch-size", type=Count(min=1), metavar="N", help="Rows in a mini-batch.  [default: the data set's]")
+@click.option("--patience", type=Count(min=1), metavar="N", help="Stop after N validation points without improvement.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to train.  [default: auto]")
 @click.option("--precision", metavar="fp32|tf32|bf16", help="Arithmetic of the large operations.  [default: fp32]")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of a trial.  [default: cores / workers]")
+@click.option("--threads", type=Count(min=1), metavar="N", help="Threads of a trial.  [default: cores / workers]")
 @click.option("--deterministic", is_flag=True, default=None, help="Deterministic kernels only; slower on a GPU.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder with data sets.  [env: HARNESS_DATA_DIR]")
 @click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Where records go."
+    "--results", type=click.Path(path_type=Path), default=Path(RESULTS), show_default=True, help="Where records go."
 )
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at once; spoils times."
+    "--workers", type=Count(min=1), metavar="N", default=1, show_default=True, help="Trials at once; spoils times."
 )
+@click.option("--timeout", type=Amount(min=0, min_open=True), metavar="SECONDS", help="Hard limit of a trial.")
+@click.option("--memory", type=Size(), metavar="SIZE", help="Host memory of a trial.  [default: 80 % of what is free]")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Hard limit of a trial."
+    "--executor", "executor_name", metavar="NAME", default="local", show_default=True, help="Who runs the trials."
 )
-@click.option("--memory", type=Size(), help="Host memory of a trial.  [default: 80 % of what is free]")
-@click.option("--executor", "executor_name", default="local", show_default=True, help="Who runs the trials.")
 @click.option("--here", is_flag=True, help="Run in this process, for a debugger.")
 @click.option("--metrics", metavar="LIST", help="Columns of the table.")
-@click.option("--target", type=float, help="Report the training time until validation reaches this score.")
+@click.option(
+    "--target", type=Amount(), metavar="SCORE", help="Report the training time until validation reaches this score."
+)
+@click.option("--select", metavar="METRIC@valid", help="Of each sweep, report the choice that validation finds best.")
 @click.option("--dry-run", is_flag=True, help="Print the plan, run nothing.")
 @click.pass_obj
 def run(session: Session, /, **options: Any) -> int:  # click hands options over by name
@@ -114,21 +105,24 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     """
     asked = Asked(**options)
     catalog = session.catalog
-    request = _request(catalog, asked)
-    shown = columns(catalog, asked.metrics)
+    comparison = references.find(catalog, asked.suite_name) if asked.suite_name is not None else None
+    request = _request(asked, comparison)
+    names = columns(catalog, asked.metrics)
     name = "here" if asked.here else asked.executor_name
     executor: Executor = resolve(catalog.executors.get(name).factory)()
     trials = plan(catalog, request)
+    chooser = _chooser(catalog, request.select, trials)
+    shown = Shown(names, request.target, chooser, _items(trials), comparison)
     store = Store(asked.results)
     if asked.dry_run:
         _print_plan(trials, store, asked.workers)
         return 0
     store.prepare()
-    _execute(catalog, trials, store, executor, _context(catalog, request, asked))
-    return _report(catalog, trials, store, shown, request.target)
+    _execute(catalog, trials, store, executor, _context(catalog, request, asked, trials))
+    return _report(catalog, trials, store, shown)
 
 
-def _request(catalog: Catalog, asked: Asked) -> suite.Request:
+def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request:
     """What was asked for, over the values of the suite."""
     amounts: list[tuple[Unit, float | None]] = [
         ("epochs", asked.epochs),
@@ -149,29 +143,33 @@ def _request(catalog: Catalog, asked: Asked) -> suite.Request:
         threads=asked.threads,
         deterministic=asked.deterministic,
         target=asked.target,
+        patience=asked.patience,
+        select=asked.select,
         data=asked.data_dir,
         workers=asked.workers,
     )
-    return request if asked.suite_name is None else request.over(suite.read(_suite_path(catalog, asked.suite_name)))
+    return request if comparison is None else request.over(comparison.request)
 
 
-def _suite_path(catalog: Catalog, name: str) -> Path:
-    is_file = name.endswith(".toml") or "/" in name
-    return Path(name) if is_file else catalog.suites.get(name).path
-
-
-def _context(catalog: Catalog, request: suite.Request, asked: Asked) -> RunContext:
+def _context(catalog: Catalog, request: suite.Request, asked: Asked, trials: Sequence[Trial]) -> RunContext:
     """What trials need to know; the plan may have added files to the plugins."""
     return RunContext(
         results=asked.results,
         data=files.folder(request.data),
         plugins=catalog.settings.plugins,
         disabled=catalog.settings.disabled,
-        preload=catalog.backends.values()[0].preload,
+        preload=_preload(catalog, trials),
         workers=asked.workers,
         timeout=asked.timeout,
         memory=asked.memory,
     )
+
+
+def _preload(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]:
+    """What every trial imports anyway: the backend's modules, and the libraries that its data set is read with."""
+    datasets = [catalog.datasets.get(trial.dataset.name, trial.dataset.provider) for trial in trials]
+    needed = (module for dataset in datasets for module in dataset.requires)
+    return tuple(dict.fromkeys((*catalog.backends.values()[0].preload, *needed)))
 
 
 def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: Executor, context: RunContext) -> None:
@@ -194,14 +192,29 @@ def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: 
             raise
 
 
-def _report(
-    catalog: Catalog, trials: Sequence[Trial], store: Store, shown: list[str] | None, target: float | None
-) -> int:
+def _chooser(catalog: Catalog, text: str | None, trials: Sequence[Trial]) -> Metric | None:
+    """The metric of --select. Raises UsageError for one that some data set's validation will not be scored by."""
+    metric = criterion(catalog, text)
+    for name, provider in dict.fromkeys((trial.dataset.name, trial.dataset.provider) for trial in trials):
+        kind = catalog.datasets.get(name, provider).kind
+        if metric is not None and kind not in metric.kinds:
+            takes = " and ".join(metric.kinds)
+            raise UsageError(f"--select {text}: {metric.name} is a metric for {takes}, and {name} is {kind}")
+    return metric
+
+
+def _items(trials: Sequence[Trial]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(trial.method.group for trial in trials))
+
+
+def _report(catalog: Catalog, trials: Sequence[Trial], store: Store, shown: Shown) -> int:
     """Print the table of these trials from the files; the exit code says whether all of them ended ok."""
-    order = {trial.key: place for place, trial in enumerate(trials)}
-    records = [record for record in store.records()[0] if record.trial.key in order]
-    records.sort(key=lambda record: order[record.trial.key])
-    print_summary(catalog, records, shown, target)
+    records = [record for trial in trials if (record := store.last(trial.key))]
+    print_summary(catalog, records, shown)
+    broken = [record for record in records if record.traceback]
+    if broken:
+        results = "" if store.folder == Path(RESULTS) else f" --results {store.folder}"
+        click.echo(f"harness show {broken[0].trial.key}{results} shows where the first of these failed", err=True)
     return 0 if sum(record.status == "ok" for record in records) == len(trials) else 1
 
 
@@ -214,8 +227,13 @@ def _print_plan(trials: Sequence[Trial], store: Store, workers: int) -> None:
         budget = f"{trial.budget.amount:g} {trial.budget.unit}, batches of {trial.batch_size}"
         click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
     first = trials[0]
-    setting = f"{first.device}, {first.precision}, {first.threads} threads, {workers} at once"
-    click.echo(f"{len(trials)} trials, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
+    threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
+    setting = f"{first.device}, {first.precision}, {threads}, {workers} at once"
+    click.echo(f"{_trials(len(trials))}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
+
+
+def _trials(count: int) -> str:
+    return "1 trial" if count == 1 else f"{count} trials"
 
 
 def _estimate(todo: Sequence[Trial], store: Store, workers: int) -> str:

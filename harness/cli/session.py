@@ -124,7 +124,8 @@ def _option(
 
 def _extend(attribute: str) -> _Callback:
     def callback(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:
-        del parameter
+        if None in values:  # click's word for an option that another one follows
+            raise click.BadParameter("a name is missing", context, parameter)
         getattr(session_of(context), attribute).extend(values)
 
     return callback

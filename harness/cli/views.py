@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from harness import suite
 from harness.catalog import Offer, available
 from harness.conversion import show
+from harness.errors import UsageError
 from harness.shelves import NOUNS
-from harness.types import Recipe
+from harness.suite import Comparison
+from harness.types import Budget, Recipe
 
 Fact = Callable[[Offer[Any]], Any]
+
+NARROWEST = 24
+
+
+class Lines(tuple[str, ...]):
+    """A fact that is too long for one line of a paragraph."""
 
 
 @dataclass(frozen=True)
 class View:
-    """brief: the columns of a table. full: what a paragraph tells besides name, summary, availability and plugin."""
+    """brief: the columns of a table. full: what a paragraph tells besides name, summary, availability and plugin.
+
+    detail: what it tells besides that where one offer is listed alone.
+    """
 
     hook: str
     brief: Mapping[str, Fact]
     full: Mapping[str, Fact]
     has_options: bool = False
+    detail: Mapping[str, Fact] = field(default_factory=dict)
 
     @property
     def noun(self) -> str:
@@ -38,6 +54,46 @@ def _view(hook: str, brief: Sequence[str], full: Sequence[str], has_options: boo
     columns["unavailable"] = available
     columns["summary"] = lambda offer: getattr(offer.value, "summary", "")
     return View(hook, columns, {name: value[name] for name in full}, has_options)
+
+
+def _comparison(offer: Offer[Any]) -> Comparison | UsageError:
+    """What a suite's file says, or what is wrong with it: one bad file must not hide the others."""
+    try:
+        return suite.read(offer.value.path)
+    except UsageError as error:
+        return error
+
+
+def _said(name: str) -> Fact:
+    """A value of the suite's request."""
+
+    def fact(offer: Offer[Any]) -> Any:
+        read = _comparison(offer)
+        found = getattr(read.request, name) if isinstance(read, Comparison) else None
+        return f"{found.amount:g} {found.unit}" if isinstance(found, Budget) else found
+
+    return fact
+
+
+def _problem(offer: Offer[Any]) -> str | None:
+    read = _comparison(offer)
+    return str(read) if isinstance(read, UsageError) else None
+
+
+def _claims(offer: Offer[Any]) -> Lines:
+    """Each claim in words, then as it is judged."""
+    read = _comparison(offer)
+    claims = read.claims if isinstance(read, Comparison) else ()
+    return Lines(f"{claim.text} ({claim.expression}: {claim.bounds})" for claim in claims)
+
+
+def _published(offer: Offer[Any]) -> Lines:
+    read = _comparison(offer)
+    values = read.published if isinstance(read, Comparison) else ()
+    return Lines(f"{each.method} on {each.dataset}: {each.metric} {each.value:g} ({each.note})" for each in values)
+
+
+_SUITE: Mapping[str, Fact] = {name: _said(name) for name in ("methods", "datasets", "seeds", "budget")}
 
 
 SHELVES: Mapping[str, View] = {
@@ -57,7 +113,18 @@ SHELVES: Mapping[str, View] = {
         "harness_metrics", ("unit", "per", "better", "kinds"), ("unit", "per", "better", "kinds", "headline")
     ),
     "instruments": _view("harness_instruments", ("intrusive",), ("intrusive",)),
-    "suites": _view("harness_suites", (), ("path",)),
+    "suites": View(
+        "harness_suites",
+        {
+            "name": attrgetter("value.name"),
+            "from": attrgetter("plugin.provider"),
+            "problem": _problem,
+            "summary": attrgetter("value.summary"),
+        },
+        {**_SUITE, "path": attrgetter("value.path"), "problem": _problem},
+        detail={"published": _published, "claims": _claims},
+    ),
+    "checks": _view("harness_checks", ("of",), ("of",)),
     "executors": _view("harness_executors", (), ()),
     "backends": _view("harness_backends", (), ("preload", "requires")),
 }
@@ -73,6 +140,8 @@ def text(value: object) -> str:
         return ", ".join(
             [f"{value.budget.amount:g} {value.budget.unit}", f"batch size {value.batch_size}", *_pairs(value)]
         )
+    if isinstance(value, Lines):
+        return "".join(f"\n    {line}" for line in value)
     if isinstance(value, (tuple, list)):
         return ", ".join(str(getattr(item, "path", item)) for item in value)
     return str(value)
@@ -93,11 +162,34 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns below a heading; a column in which no row says anything is left out."""
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Aligned columns below a heading; a column in which no row says anything is left out.
+
+    width: where lines are broken; the words of the last column then stand below each other, or, where too little
+    room is left for them, on lines of their own.
+    """
     if not rows:
         return "  (none)"
     columns = [column for column in zip(heading, *rows, strict=True) if any(column[1:])]
     widths = [max(map(len, column)) for column in columns]
-    lines = (zip(line, widths, strict=True) for line in zip(*columns, strict=True))
-    return "\n".join(f"  {'  '.join(cell.ljust(width) for cell, width in line)}".rstrip() for line in lines)
+    lines = [
+        f"  {'  '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))}".rstrip()
+        for line in zip(*columns, strict=True)
+    ]
+    before = sum(width + 2 for width in widths[:-1]) + 2
+    return "\n".join(lines if width is None else [_broken(line, before, width) for line in lines])
+
+
+def _broken(line: str, before: int, width: int) -> str:
+    """A line of a table whose last cell, which begins after `before` characters, is broken into words."""
+    if len(line) <= width:
+        return line
+    alone = width - before < NARROWEST
+    indent = " " * (6 if alone else before)
+    words = textwrap.wrap(line[before:], width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return "\n".join([line[:before].rstrip(), *words] if alone else [line[:before] + words[0][before:], *words[1:]])
+
+
+def terminal_width() -> int | None:
+    """Where a terminal breaks lines; None where there is none, and lines are never broken."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

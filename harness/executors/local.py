@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import selectors
 import time
@@ -21,6 +22,7 @@ from harness.types import Progress, Record, RunContext, Trial
 PRELOAD = ("harness.store", "harness.trial")
 SECONDS_BETWEEN_WEIGHINGS = 0.2
 SHARE_OF_FREE_MEMORY = 0.8
+LONGEST_SLEEP = 3600.0  # seconds; the system refuses to wait for a time limit of ages
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class _Pool:
         return len(self.running) < self._context.workers
 
     def start(self, trial: Trial) -> None:
-        slot = min(set(range(self._context.workers)) - set(self.running))
+        slot = next(number for number in itertools.count() if number not in self.running)
         self._progress(trial, Progress("start", 0.0))
         job = Job(self._task, trial, self._context, _environment(trial, slot, self._context.workers))
         log = Log(self._context.results / "logs" / f"{trial.key}.log")
@@ -127,7 +129,7 @@ class _Pool:
     def _seconds_to_sleep(self) -> float | None:
         alarms = [process.alarm for process in self.running.values()]
         alarm = min(alarms if self._memory is None else [*alarms, self._weighing])
-        return None if alarm == float("inf") else max(0.0, alarm - time.monotonic())
+        return None if alarm == float("inf") else min(LONGEST_SLEEP, max(0.0, alarm - time.monotonic()))
 
     def _bury(self, process: TrialProcess) -> Record:
         for source in (process.child.channel, process.child.output, process.child.fate):

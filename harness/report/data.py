@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json as json_library
+from dataclasses import asdict
 from typing import Any
 
+from harness.entries import Published
+from harness.report.comparison import Beside, Judged
 from harness.report.rows import Cell, Row, Summary, Table
 from harness.types import Metric
 
 SCHEMA = 1
 CSV_COLUMNS = ("method", "dataset", "metric", "mean", "sd", "n", "unit", "better")
-PROTOCOL_COLUMNS = ("budget", "batch_size", "device", "precision", "threads")
+PUBLISHED_COLUMNS = ("published", "published_sd", "published_n", "source")
+PROTOCOL_COLUMNS = ("budget", "batch_size", "device", "precision", "threads", "deterministic", "patience")
 
 
 def csv(summary: Summary) -> str:
@@ -23,15 +27,63 @@ def csv(summary: Summary) -> str:
         for row in table.rows
         for name, estimate in _estimates(table, row, summary).items()
     ]
-    frame = pandas.DataFrame(lines, columns=[*CSV_COLUMNS, *PROTOCOL_COLUMNS])
+    columns = [*CSV_COLUMNS, *PROTOCOL_COLUMNS, *(["at_least"] if any("at_least" in line for line in lines) else [])]
+    if summary.published:
+        columns += PUBLISHED_COLUMNS
+        entries = dict.fromkeys(each.published for each in summary.published)
+        lines += [_published_line(entry, summary.metrics[entry.metric]) for entry in entries]
+    frame = pandas.DataFrame(lines, columns=columns, dtype=object)  # else counts beside empty cells become floats
     return frame.to_csv(index=False, lineterminator="\n")
 
 
 def json(summary: Summary) -> str:
-    """{"schema": 1, "rows": [...], "claims": [], "notes": [...]}; strict: what is not a number is null."""
+    """{"schema": 1, "rows": [...], "claims": [...], "notes": [...]}, and a suite's "published" values.
+
+    Strict: what is not a number is null.
+    """
     rows = [_json_row(table, row, summary) for table in summary.tables for row in table.rows]
-    report = {"schema": SCHEMA, "rows": rows, "claims": [], "notes": list(summary.notes)}
+    report = {"schema": SCHEMA, "rows": rows, "claims": list(map(_claim, summary.claims)), "notes": list(summary.notes)}
+    if summary.published:
+        report["published"] = [_published(each, summary) for each in summary.published]
     return json_library.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _published_line(entry: Published, metric: Metric) -> dict[str, Any]:
+    """A line of its own, whose columns are not those of measured values."""
+    named = {"method": entry.method, "dataset": entry.dataset, "metric": entry.metric}
+    described = {"unit": metric.unit, "better": metric.better}
+    return named | described | dict(zip(PUBLISHED_COLUMNS, (entry.value, entry.sd, entry.n, entry.note), strict=True))
+
+
+def _published(each: Beside, summary: Summary) -> dict[str, Any]:
+    entry = asdict(each.published)
+    measured = None if each.measured is None else each.measured._asdict()
+    protocol = None if each.protocol is None else dict(each.protocol)
+    return {**entry, "unit": summary.metrics[entry["metric"]].unit, "measured": measured, "protocol": protocol}
+
+
+def _claim(each: Judged) -> dict[str, Any]:
+    """A claim's words, verdict and mean first, then its terms, what was found, and where."""
+    found, claim = each.judgement, each.judgement.claim
+    quantities = {name: side and str(side) for name, side in (("over", claim.over), ("minus", claim.minus))}
+    return {
+        "text": claim.text,
+        "verdict": found.verdict,
+        "measured": found.measured,
+        "low": found.low,
+        "high": found.high,
+        "n": found.n,
+        "left": str(claim.left),
+        **quantities,
+        "at_least": claim.at_least,
+        "at_most": claim.at_most,
+        "reason": found.reason,
+        "notes": list(found.notes),
+        "dataset": each.dataset,
+        "protocol": None if each.protocol is None else dict(each.protocol),
+        "published": claim.published,
+        "source": claim.source,
+    }
 
 
 def _json_row(table: Table, row: Row, summary: Summary) -> dict[str, Any]:
@@ -45,6 +97,9 @@ def _json_row(table: Table, row: Row, summary: Summary) -> dict[str, Any]:
         "protocol": dict(table.protocol),
         "holes": {name: row.cells[name].hole for name in table.names if row.cells[name].hole},
         "failures": list(row.failures),
+        "lower_bounds": {name: row.cells[name].lower_bound for name in table.names if row.cells[name].lower_bound},
+        "tried": row.tried,
+        "selected_by": row.selected_by,
     }
 
 
@@ -53,4 +108,5 @@ def _estimates(table: Table, row: Row, summary: Summary) -> dict[str, dict[str, 
 
 
 def _estimate(cell: Cell, metric: Metric) -> dict[str, Any]:
-    return {"mean": cell.mean, "sd": cell.sd, "n": cell.n, "unit": metric.unit, "better": metric.better}
+    found = {"mean": cell.mean, "sd": cell.sd, "n": cell.n, "unit": metric.unit, "better": metric.better}
+    return found | ({"at_least": True} if cell.lower_bound else {})

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from tabulate import tabulate
 
-from harness.report import numbers
+from harness.report import beside, numbers
 from harness.report.rows import Cell, Summary, Table
 from harness.report.text import ARROWS, count, title
 
 # Marks that no name contains and that tabulate does not escape; they become LaTeX after it is done.
 BOLD, PLAIN = "\x02", "\x03"
-TO_LATEX = {BOLD: r"\textbf{", PLAIN: "}", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "µ": r"$\mu$"}
+TO_LATEX = {
+    BOLD: r"\textbf{",
+    PLAIN: "}",
+    "±": r"$\pm$",
+    "≥": r"$\geq$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "µ": r"$\mu$",
+}
+
+BESIDE: dict[str, Any] = {"disable_numparse": True, "colalign": ["left"] * 3 + ["right"] * 2}
 
 
 def markdown(summary: Summary) -> str:
@@ -25,7 +37,8 @@ def markdown(summary: Summary) -> str:
         parts.append(tabulate(rows, heads, "pipe", disable_numparse=True, colalign=_align(table)) + "\n")
         parts += [f"- {line}" for line in _below(table)]
         parts += [""] * bool(_below(table))
-    return "\n".join([*parts, *(f"- {note}" for note in summary.notes)]).rstrip() + "\n"
+    parts += [f"- {note}" for note in summary.notes]
+    return _joined([*parts, *_markdown_suite(summary)])
 
 
 def latex(summary: Summary) -> str:
@@ -35,10 +48,46 @@ def latex(summary: Summary) -> str:
         heads = ["method", "n", *(_head(table, name, summary) for name in table.columns)]
         rows = _rows(table, summary, str, lambda shown: f"{BOLD}{shown}{PLAIN}")
         tabular = tabulate(rows, heads, "latex_booktabs", disable_numparse=True, colalign=_align(table))
-        for mark, command in TO_LATEX.items():
-            tabular = tabular.replace(mark, command)
-        parts += [_comment(f"{table.dataset}: {title(table)}"), tabular, *map(_comment, _below(table)), ""]
-    return "\n".join([*parts, *map(_comment, summary.notes)]).rstrip() + "\n"
+        parts += [_comment(f"{table.dataset}: {title(table)}"), _commands(tabular), *map(_comment, _below(table)), ""]
+    parts += map(_comment, summary.notes)
+    return _joined([*parts, *_latex_suite(summary)])
+
+
+def _markdown_suite(summary: Summary) -> Iterator[str]:
+    """Published values beside what was measured, claims with their verdicts, and the sources of both."""
+    sources = beside.Notes()
+    rows = beside.published_rows(summary, sources)
+    if rows:
+        rows = [[_code(method), _code(dataset), *rest] for method, dataset, *rest in rows]
+        yield f"\n### Measured beside published\n\n{tabulate(rows, beside.HEADS, 'pipe', **BESIDE)}"
+    lines = list(beside.claim_lines(summary, sources))
+    if lines:
+        yield "\n### Claims\n"
+    yield from (f"- **{verdict}**: {words}  \n  {_code(found)}" for verdict, words, found in lines)
+    yield from ["", *(f"- {line}" for line in sources.lines())]
+
+
+def _latex_suite(summary: Summary) -> Iterator[str]:
+    """The same, claims and sources as comments."""
+    sources = beside.Notes()
+    rows = beside.published_rows(summary, sources)
+    if rows:
+        yield "\n% measured beside published"
+        yield _commands(tabulate(rows, beside.HEADS, "latex_booktabs", **BESIDE))
+    for verdict, words, found in beside.claim_lines(summary, sources):
+        yield _comment(f"claim {verdict}: {words}; {found}")
+    yield from map(_comment, sources.lines())
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Lines, never two empty ones in a row."""
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
+
+
+def _commands(tabular: str) -> str:
+    for mark, command in TO_LATEX.items():
+        tabular = tabular.replace(mark, command)
+    return tabular
 
 
 def _rows(table: Table, summary: Summary, named: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
@@ -54,7 +103,8 @@ def _rows(table: Table, summary: Summary, named: Callable[[str], str], bold: Cal
 def _cell(cell: Cell, scale: numbers.Scale, bold: Callable[[str], str]) -> str:
     if cell.mean is None:
         return "-"
-    shown = scale.number(cell.mean) + (f" ± {scale.number(cell.sd)}" if cell.sd else "")
+    least = "≥ " if cell.lower_bound else ""
+    shown = least + scale.number(cell.mean) + (f" ± {scale.number(cell.sd)}" if cell.sd else "")
     few = f" (n={cell.n})" if cell.hole else ""
     relative = f" ({numbers.ratio(cell.relative)})" if cell.relative else ""
     return (bold(shown) if cell.best else shown) + few + relative
@@ -67,14 +117,17 @@ def _head(table: Table, name: str, summary: Summary) -> str:
 
 
 def _below(table: Table) -> list[str]:
-    """Failed trials and missing values, each said once."""
+    """What was chosen, missing values and failed trials, each said once."""
     holes: dict[str, list[str]] = {}
     for row in table.rows:
         for name in table.columns:
+            if row.cells[name].lower_bound:
+                holes.setdefault(f"{row.method}: at least; {row.cells[name].lower_bound}", []).append(name)
             if row.cells[name].hole and row.n:
                 holes.setdefault(f"{row.method}: {row.cells[name].hole}", []).append(name)
     missing = [f"{', '.join(names)} of {reason}" for reason, names in holes.items()]
-    return [*missing, *(line for row in table.rows for line in row.failures)]
+    choices = [row.choice for row in table.rows if row.choice]
+    return [*choices, *missing, *(line for row in table.rows for line in row.failures)]
 
 
 def _align(table: Table) -> list[str]:

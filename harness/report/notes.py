@@ -36,9 +36,20 @@ def _ending(record: Record) -> str:
 def collect(records: Sequence[Record], described: Mapping[str, Metric]) -> tuple[str, ...]:
     """All notes on records that ended ok, most serious first."""
     good = [record for record in records if record.status == "ok"]
-    every = (_workers(good), _environments(good), _options(good), _seeds(good))
+    every = (_warnings(good), _workers(good), _environments(good), _options(good), _seeds(good))
     described_only = (_claims(good, described), _unknown(good, described), _holes(good, described))
     return tuple(note for notes in (*every, *described_only) for note in notes)
+
+
+def _warnings(records: Iterable[Record]) -> Iterator[str]:
+    """What instruments warn of, in readings whose name ends with _warning."""
+    warned: dict[str, list[str]] = {}
+    for record in records:
+        for name, text in record.readings.items():
+            if name.endswith("_warning") and isinstance(text, str):
+                warned.setdefault(text, []).append(f"{record.trial.method.label} seed {record.trial.seed}")
+    for text, trials in warned.items():
+        yield f"{text} ({', '.join(dict.fromkeys(trials))})"
 
 
 def _workers(records: Iterable[Record]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.report import numbers
 from harness.report.rows import Cell, is_cost
-from harness.report.values import as_number, base_name
+from harness.report.values import as_number, base_name, lower_bound
 from harness.types import Metric, Point, Record, Trial
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -30,7 +30,7 @@ def render_record(record: Record, metrics: Sequence[Metric], width: int | None =
     described = {metric.name: metric for metric in metrics}
     _head(console, record)
     _section(console, "scores", _measured(record.scores, described))
-    _section(console, "readings", _measured(record.readings, described))
+    _section(console, "readings", _bounded(record, _measured(record.readings, described)))
     _section(console, "not measured", record.holes)
     _section(console, "seconds by phase", {phase: _number(value, SECONDS) for phase, value in record.seconds.items()})
     _curve(console, record.curve)
@@ -76,6 +76,7 @@ def _protocol(trial: Trial) -> dict[str, Any]:
         "precision": trial.precision,
         "threads": trial.threads,
         "deterministic": trial.deterministic,
+        **({"patience": trial.patience} if trial.patience is not None else {}),
     } | ({"starts from": f"{base} ({trial.base.key})"} if trial.base else {})
 
 
@@ -107,6 +108,12 @@ def _measured(values: Mapping[str, Any], described: Mapping[str, Metric]) -> dic
     shown: dict[str, Any] = {name: _number(values[name], described[base_name(name)]) for name in names}
     rest = {name: value for name, value in values.items() if name not in shown}
     return shown | {n: _number(value, SECONDS) if n.endswith("_seconds") else value for n, value in _flat(rest).items()}
+
+
+def _bounded(record: Record, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Totals of operations that may be too low are "at least" what was counted."""
+    reasons = {name: lower_bound(record, name) for name in shown}
+    return {name: f"≥ {text} (at least: {reasons[name]})" if reasons[name] else text for name, text in shown.items()}
 
 
 def _number(value: Any, metric: Metric) -> str:

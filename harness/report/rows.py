@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.report import notes
-from harness.report.values import TO_TARGET, Target, Value, base_name, known, target_metric, value
+from harness.report.comparison import Beside, Judged
+from harness.report.selecting import Chosen, Selection, choose
+from harness.report.values import TO_TARGET, Target, Value, base_name, known, lower_bound, target_metric, value
 from harness.statistics import estimate
 from harness.types import Metric, Record
 
@@ -22,7 +24,10 @@ DEFAULT_COSTS = ("update_seconds", "activation_bytes", "forward_macs", "total_ma
 
 @dataclass(frozen=True)
 class Cell:
-    """One metric over the seeds of one row. hole: why values are missing. relative: to the table's first row."""
+    """One metric over the seeds of one row. hole: why values are missing. relative: to the table's first row.
+
+    lower_bound: why the truth may be more than the mean; empty where it is exact.
+    """
 
     mean: float | None
     sd: float | None
@@ -30,11 +35,15 @@ class Cell:
     hole: str = ""
     relative: float | None = None
     best: bool = False
+    lower_bound: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one data set. n: trials that ended ok. failures: a line for each that did not."""
+    """One method on one data set. n: trials that ended ok. failures: a line for each that did not.
+
+    tried, selected_by: of how many configurations this one was chosen, by which validation score.
+    """
 
     method: str
     n: int
@@ -42,6 +51,13 @@ class Row:
     statuses: Mapping[str, int]
     cells: Mapping[str, Cell]
     failures: tuple[str, ...] = ()
+    tried: int | None = None
+    selected_by: str | None = None
+
+    @property
+    def choice(self) -> str:
+        """`saf[rate=0.1]: chosen of 3 by nll@valid`; empty where nothing was chosen."""
+        return f"{self.method}: chosen of {self.tried} by {self.selected_by}" if self.selected_by else ""
 
 
 @dataclass(frozen=True)
@@ -60,11 +76,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Summary:
-    """All tables, the metrics of their cells by name (`accuracy@best` too), and notes on what to beware of."""
+    """All tables, the metrics of their cells by name (`accuracy@best` too), and notes on what to beware of.
+
+    published, claims: what a suite says beside the tables.
+    """
 
     tables: tuple[Table, ...]
     metrics: Mapping[str, Metric]
     notes: tuple[str, ...] = ()
+    published: tuple[Beside, ...] = ()
+    claims: tuple[Judged, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,20 +103,25 @@ def summarise(
     *,
     columns: Sequence[str] | None = None,
     target: float | None = None,
+    select: Metric | None = None,
+    items: Sequence[str] = (),
 ) -> Summary:
     """Group records into tables, in the order in which methods and data sets first appear.
 
     metrics: descriptors, in the order in which to show them. columns: names to show, with a suffix such as @best where
     wanted; by default all scores and the usual costs. target: validation score whose training time is
-    `seconds_to_target`. Raises KeyError for a column that no metric describes.
+    `seconds_to_target`. select: the metric whose validation score chooses one configuration of each sweep; items:
+    further sweeps (see `selecting.choose`). Raises KeyError for a column that no metric describes.
     """
     described = {metric.name: metric for metric in metrics}
     names = _names(records, metrics) if columns is None else list(columns)
     if target is not None and TO_TARGET not in names:
         names.append(TO_TARGET)
     asked = Asked({name: described[base_name(name)] for name in names}, columns is not None, target)
-    groups = _grouped(records).values()
-    warnings = dict.fromkeys(note for group in groups for note in notes.collect(group, described))
+    groups = [choose(group, select, items) for group in _grouped(records).values()]
+    warnings = dict.fromkeys(
+        note for group in groups for note in (*group.notes, *notes.collect(group.records, described))
+    )
     return Summary(tuple(_table(group, metrics, asked) for group in groups), asked.shown, tuple(warnings))
 
 
@@ -114,6 +140,7 @@ def protocol(record: Record) -> dict[str, Any]:
         "precision": trial.precision,
         "threads": trial.threads,
     }
+    terms |= {"patience": trial.patience} if trial.patience is not None else {}
     return terms | ({"deterministic": True} if trial.deterministic else {})
 
 
@@ -136,13 +163,15 @@ def _names(records: Iterable[Record], metrics: Iterable[Metric]) -> list[str]:
     return names
 
 
-def _table(records: Sequence[Record], metrics: Sequence[Metric], asked: Asked) -> Table:
+def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Table:
+    records = selection.records
     compared = target_metric(records, metrics)
     target = Target(asked.target, compared) if asked.target is not None and compared else None
     by_method: dict[str, list[Record]] = {}
     for record in records:
         by_method.setdefault(record.trial.method.label, []).append(record)
-    rows = _compared([_row(method, group, asked.shown, target) for method, group in by_method.items()], asked.shown)
+    rows = [_row(method, group, asked.shown, target) for method, group in by_method.items()]
+    rows = _compared([_labelled(row, selection.chosen.get(row.method)) for row in rows], asked.shown)
     names = [name for name in asked.shown if _wanted(records, name, asked)]
     columns = tuple(names) if asked.chosen else _usual(names, asked)
     return Table(records[0].trial.dataset.label, protocol(records[0]), tuple(rows), tuple(names), columns)
@@ -164,12 +193,19 @@ def _row(method: str, records: Sequence[Record], shown: Mapping[str, Metric], ta
     used = [by_seed[seed] for seed in sorted(by_seed)]
     good = [record for record in used if record.status == "ok"]
     cells = {
-        name: _cell([(record.trial.seed, value(record, name, metric, target)) for record in good])
+        name: replace(
+            _cell([(record.trial.seed, value(record, name, metric, target)) for record in good]),
+            lower_bound=next(filter(None, (lower_bound(record, name) for record in good)), ""),
+        )
         for name, metric in shown.items()
     }
     statuses: Counter[str] = Counter(record.status for record in used)
     seeds = tuple(record.trial.seed for record in good)
     return Row(method, len(good), seeds, dict(statuses), cells, notes.failures(method, used))
+
+
+def _labelled(row: Row, chosen: Chosen | None) -> Row:
+    return row if chosen is None else replace(row, tried=chosen.tried, selected_by=chosen.by)
 
 
 def _cell(values: Sequence[tuple[int, Value]]) -> Cell:
@@ -191,11 +227,12 @@ def _compared(rows: Sequence[Row], shown: Mapping[str, Metric]) -> list[Row]:
     marked: list[dict[str, Cell]] = [{} for _ in rows]
     for name, metric in shown.items():
         column = [row.cells[name] for row in rows]
-        first = column[0].mean if is_cost(metric) and len(rows) > 1 else None
+        first = column[0].mean if is_cost(metric) and len(rows) > 1 and not column[0].lower_bound else None
         best = _best(column, metric)
         for cells, cell in zip(marked, column, strict=True):
-            is_best = best is not None and cell.mean == best and not cell.hole
-            cells[name] = replace(cell, relative=_ratio(cell.mean, first), best=is_best)
+            is_best = best is not None and cell.mean == best and not (cell.hole or cell.lower_bound)
+            relative = None if cell.lower_bound else _ratio(cell.mean, first)
+            cells[name] = replace(cell, relative=relative, best=is_best)
     return [replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
@@ -16,11 +16,13 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.report import numbers
+from harness.report import beside, numbers
+from harness.report.beside import Notes
 from harness.report.rows import Cell, Row, Summary, Table, is_cost
 from harness.types import Metric
 
 PLAIN_WIDTH = 100
+VERDICTS = {"holds": "green", "fails": "red", "open": "yellow", "not measured": "dim"}
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
@@ -31,19 +33,6 @@ class Column:
     head: Text
     cells: tuple[Text, ...]
     cost: bool
-
-
-@dataclass
-class Reasons:
-    """Why cells are empty, numbered in the order of their appearance."""
-
-    numbered: dict[str, int] = field(default_factory=dict)
-
-    def mark(self, reason: str) -> str:
-        return f"[{self.numbered.setdefault(reason, len(self.numbered) + 1)}]" if reason else ""
-
-    def lines(self) -> list[str]:
-        return [f"[{number}] {reason}" for reason, number in self.numbered.items()]
 
 
 def text(summary: Summary, width: int | None, colour: bool) -> str:
@@ -59,6 +48,7 @@ def text(summary: Summary, width: int | None, colour: bool) -> str:
     if summary.tables:
         _print_lines(console, [_legend(summary, colour)], "dim")
     _print_lines(console, [f"note: {note}" for note in summary.notes], "yellow")
+    _print_suite(console, summary)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
@@ -68,6 +58,7 @@ def title(table: Table) -> str:
     terms = table.protocol
     threads = f"{terms['threads']} thread{'s' if terms['threads'] != 1 else ''}"
     parts = [terms["budget"], f"batch {terms['batch_size']}", terms["device"], terms["precision"], threads]
+    parts += [f"patience {terms['patience']}"] if "patience" in terms else []
     return ", ".join([*map(str, parts), *(["deterministic"] if terms.get("deterministic") else [])])
 
 
@@ -78,7 +69,7 @@ def count(row: Row) -> str:
 
 
 def _print_table(console: Console, table: Table, summary: Summary) -> None:
-    reasons = Reasons()
+    reasons = Notes()
     plain = console.color_system is None
     columns = [_column(table, name, summary.metrics[name], reasons, plain) for name in table.columns]
     console.print(Text.assemble((table.dataset, "bold"), "  ", (title(table), "dim")), soft_wrap=True)
@@ -87,8 +78,33 @@ def _print_table(console: Console, table: Table, summary: Summary) -> None:
         console.print()
         console.print(_grid(methods, table.rows, block, counts=number == 0))
     _print_lines(console, reasons.lines(), "dim")
+    _print_lines(console, [row.choice for row in table.rows if row.choice], "dim")
     _print_lines(console, [line for row in table.rows for line in row.failures], "red")
     console.print()
+
+
+def _print_suite(console: Console, summary: Summary) -> None:
+    """Published values beside what was measured, then the claims, then the sources of both."""
+    sources = Notes()
+    rows = beside.published_rows(summary, sources)
+    if rows:
+        grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        for head in beside.HEADS:
+            grid.add_column(Text(head), justify="right" if head in ("measured", "published") else "left")
+        for row in rows:
+            grid.add_row(*map(Text, row))
+        console.print(Text("\nmeasured beside published", style="bold"))
+        console.print(grid)
+    if summary.claims:
+        console.print(Text("\nclaims", style="bold"))
+    for verdict, words, found in beside.claim_lines(summary, sources):
+        hanging = Grid.grid(padding=(0, 2, 0, 0))
+        hanging.add_column(width=max(map(len, VERDICTS)))
+        hanging.add_column(overflow="fold")
+        hanging.add_row(Text(verdict, style=VERDICTS[verdict]), Text(words))
+        hanging.add_row("", Text(found, style="dim"))
+        console.print(hanging)
+    _print_lines(console, sources.lines(), "dim")
 
 
 def _print_lines(console: Console, lines: Iterable[str], style: str) -> None:
@@ -154,7 +170,7 @@ def _folded(label: str, width: int) -> str:
 # --- cells --------------------------------------------------------------------------------------------------------
 
 
-def _column(table: Table, name: str, metric: Metric, reasons: Reasons, plain: bool) -> Column:
+def _column(table: Table, name: str, metric: Metric, reasons: Notes, plain: bool) -> Column:
     cells = [row.cells[name] for row in table.rows]
     scale = numbers.scale(cells, metric)
     parts = [
@@ -176,13 +192,13 @@ def _cell(cell: Cell, parts: Sequence[str]) -> Text:
     return Text.assemble((mean + deviation, "bold green" if cell.best else ""), star, (relative + few, "dim"))
 
 
-def _empty(cell: Cell, row: Row, reasons: Reasons) -> Text:
+def _empty(cell: Cell, row: Row, reasons: Notes) -> Text:
     """A dash with the number of its reason; where no trial ended ok, the lines below say why."""
     return Text(f"- {reasons.mark(cell.hole)}" if cell.mean is None and row.n else "-", style="dim")
 
 
 def _mean(cell: Cell, scale: numbers.Scale) -> str:
-    return "" if cell.mean is None else scale.number(cell.mean)
+    return "" if cell.mean is None else f"{'≥ ' if cell.lower_bound else ''}{scale.number(cell.mean)}"
 
 
 def _deviation(cell: Cell, scale: numbers.Scale) -> str:
@@ -194,9 +210,10 @@ def _relative(cell: Cell) -> str:
     return f"  {numbers.ratio(cell.relative)}" if cell.relative else ""
 
 
-def _few(cell: Cell, row: Row, reasons: Reasons) -> str:
-    """`n=2 [1]` for a mean over fewer trials than the row has."""
-    return f" n={cell.n} {reasons.mark(cell.hole)}" if 0 < cell.n < row.n else ""
+def _few(cell: Cell, row: Row, reasons: Notes) -> str:
+    """`n=2 [1]` for a mean over fewer trials than the row has, `[2]` for one that the truth may exceed."""
+    few = f" n={cell.n} {reasons.mark(cell.hole)}" if 0 < cell.n < row.n else ""
+    return few + (f" {reasons.mark(f'at least: {cell.lower_bound}')}" if cell.lower_bound and cell.n else "")
 
 
 def _padded(parts: Sequence[str], *, right: bool = False) -> list[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from harness.types import Metric, Record
 
 TO_TARGET = "seconds_to_target"
+OPERATIONS = ("_macs", "_ops")  # how the names of totals of operations end
+MOST_UNCOVERED = 0.01
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,33 @@ def measured(record: Record, name: str) -> float | None:
 def claimed(record: Record, name: str) -> float | None:
     """What the method says of itself, where nothing was measured and no attempt to measure failed."""
     return None if measured(record, name) is not None or name in record.holes else as_number(record.facts.get(name))
+
+
+def lower_bound(record: Record, name: str) -> str:
+    """Why a total of operations is "at least" what was counted: too many were operators without a formula.
+
+    Empty where at most 1 % of the bytes moved were theirs, and for what is no total of operations.
+    """
+    if not name.endswith(OPERATIONS) or measured(record, name) is None:
+        return ""
+    family = f"{name.partition('_')[0]}_"  # forward_macs and total_macs share the list of the update
+    prefix = family if f"{family}uncovered" in record.readings else ""
+    operators = record.readings.get(f"{prefix}uncovered")
+    shares = _shares(operators)
+    total = as_number(record.readings.get(f"{prefix}uncovered_share"))
+    share = sum(shares.values()) if total is None else total
+    if not share > MOST_UNCOVERED:
+        return ""
+    names = ", ".join(sorted(shares, key=lambda each: (-shares[each], each))) or "unnamed"
+    return f"operators without a formula move {100 * share:.2g} % of the bytes: {names}"
+
+
+def _shares(operators: object) -> dict[str, float]:
+    """Share of the bytes moved by operator, of what the instrument lists."""
+    rows = operators if isinstance(operators, Mapping) else {}
+    return {
+        str(name): as_number(row.get("share")) or 0.0 if isinstance(row, Mapping) else 0.0 for name, row in rows.items()
+    }
 
 
 def target_metric(records: Iterable[Record], metrics: Sequence[Metric]) -> Metric | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from harness import Method, UsageError, hookimpl, option
+from harness import Method, Suite, UsageError, hookimpl, option
 from harness_spiking.config import SpikingOptions
 
 
@@ -36,3 +38,9 @@ def harness_methods() -> Iterator[Method]:
         paper="Saiin et al., Spike Accumulation Forwarding for Effective Training of Spiking Neural Networks, "
         "TMLR 2024",
     )
+
+
+@hookimpl
+def harness_suites() -> Iterator[Suite]:
+    for path in sorted(Path(__file__).with_name("suites").glob("*.toml"), key=lambda path: path.stem):
+        yield Suite(path.stem, tomllib.loads(path.read_text(encoding="utf-8"))["summary"], path)

@@ -24,6 +24,7 @@ from harness_spiking.network import Network, Neuron
 from harness_spiking.operations import Window, affine, linear, pool, spike_backward_
 from harness_spiking.training import Loss, State
 from harness_spiking.weights import Affine, Weights
+from harness_torch import time_steps
 
 
 class SAF:
@@ -156,7 +157,7 @@ class Forward:
     def final_logits(self, weights: Weights) -> Tensor:
         """All steps, the last one with gradient: the readout of weighted firing rates, (W P a[T] + L_T b) / L_T."""
         with torch.no_grad():
-            for _ in range(self.network.steps - 1):
+            for _ in time_steps(self.network.steps - 1):
                 self.step(weights)
         hidden, (weight, bias) = self.step(weights), weights.readout
         return linear(hidden, weight, self._of_bias(bias)) / self.of_one

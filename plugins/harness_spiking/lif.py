@@ -16,6 +16,7 @@ from torch import Tensor
 from harness_spiking.network import Network, Neuron
 from harness_spiking.operations import Window, empty, linear, unpool
 from harness_spiking.weights import Affine, effective
+from harness_torch import spikes, time_steps
 
 CHUNK_ELEMENTS = 2**22  # of one population over all steps: 16 MiB in single precision
 
@@ -32,11 +33,11 @@ class _Scan(torch.autograd.Function):
     ) -> Tensor:
         z = empty((steps * len(current), *current.shape[1:]), current) if still else current
         currents = [current] * steps if still else current.unflatten(0, (steps, -1)).unbind()
-        spikes = _scan(currents, z.unflatten(0, (steps, -1)), neuron, window, keep=ctx.needs_input_grad[0])
+        pooled = _scan(currents, z.unflatten(0, (steps, -1)), neuron, window, keep=ctx.needs_input_grad[0])
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(z)
         ctx.neuron, ctx.steps, ctx.still, ctx.window, ctx.detach_reset = neuron, steps, still, window, detach_reset
-        return spikes
+        return pooled
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -51,7 +52,7 @@ def _scan(currents: Sequence[Tensor], z: Tensor, neuron: Neuron, window: Window,
     leak, threshold, surrogate = neuron
     pooled = _pooled_like(z, window)
     fired = pooled[0] if window is None else torch.empty_like(z[0])
-    for t, current in enumerate(currents):
+    for t, current in zip(time_steps(len(currents)), currents, strict=True):
         if t == 0:
             torch.sub(current, leak * threshold, out=z[0])
         else:
@@ -61,9 +62,12 @@ def _scan(currents: Sequence[Tensor], z: Tensor, neuron: Neuron, window: Window,
         fired = pooled[t] if window is None else fired
         torch.ge(z[t], 0, out=fired)
         if window is not None:
+            spikes(fired)
             torch.ops.aten.avg_pool2d.out(fired, window, out=pooled[t])
     if keep:
         surrogate.save_(z[-1])
+    if window is None:
+        spikes(pooled)
     return pooled.flatten(0, 1)
 
 

@@ -17,6 +17,7 @@ from harness_spiking.config import SpikingOptions
 from harness_spiking.lif import simulate
 from harness_spiking.network import Network
 from harness_spiking.weights import Weights
+from harness_torch import time_steps
 
 
 @dataclass
@@ -30,8 +31,8 @@ class State:
     updates: int = 0
 
     def advance_schedule(self) -> None:
-        """Cosine from the initial learning rate to zero, one step per mini-batch; constant without a planned total."""
-        cosine = 1.0 if self.planned is None else (1 + math.cos(math.pi * min(self.updates / self.planned, 1.0))) / 2
+        """Cosine from the initial learning rate to zero, one step per mini-batch; constant where none is planned."""
+        cosine = 1.0 if not self.planned else (1 + math.cos(math.pi * min(self.updates / self.planned, 1.0))) / 2
         self.optimiser.param_groups[0]["lr"] = self.learning_rate * cosine
         self.updates += 1
 
@@ -80,17 +81,27 @@ def learn_every_step(state: State, forward: Forward, loss: Loss, online: bool) -
     online: T optimiser steps, each with weights standardised anew; otherwise one, on the summed gradients. Nothing that
     is held grows with T.
     """
-    steps, losses = state.network.steps, []
+    total = loss.one_hot.new_zeros(())
+    weights = None if online else forward.weights()
+    for _ in time_steps(state.network.steps):
+        total += _online_step(state, forward, loss) if weights is None else _learn_step(state, forward, loss, weights)
+    if weights is not None:
+        descend(state, weights)
+    return total
+
+
+def _online_step(state: State, forward: Forward, loss: Loss) -> Tensor:
+    """A step with weights of its own, let go at its end."""
     weights = forward.weights()
-    for t in range(steps):
-        value = loss(forward.logits(weights)) / steps
-        value.backward()
-        losses.append(value.detach())
-        if online and t + 1 < steps:
-            descend(state, weights)
-            weights = forward.weights()
+    value = _learn_step(state, forward, loss, weights)
     descend(state, weights)
-    return torch.stack(losses).sum()
+    return value
+
+
+def _learn_step(state: State, forward: Forward, loss: Loss, weights: Weights) -> Tensor:
+    value = loss(forward.logits(weights)) / state.network.steps
+    value.backward()
+    return value.detach()
 
 
 def descend(state: State, weights: Weights) -> None:

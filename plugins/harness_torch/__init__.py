@@ -6,24 +6,31 @@ Importing this package imports no torch: the descriptors name their factories as
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from harness import BackendOffer, Instrument, Metric, hookimpl
-from harness_torch import offers
+from harness import BackendOffer, Check, Instrument, Metric, hookimpl
+from harness_torch import checks, offers
 
 if TYPE_CHECKING:
+    import click
+
+    from harness_torch.marks import spikes, time_steps
     from harness_torch.phases import phase
 
-__all__ = ["phase"]
+__all__ = ["phase", "spikes", "time_steps"]
+
+MARKS = {"phase": "harness_torch.phases", "spikes": "harness_torch.marks", "time_steps": "harness_torch.marks"}
 
 
 def __getattr__(name: str) -> Any:
-    """`harness_torch.phase` marks a backward pass or a step that is written by hand; torch is imported with it."""
-    if name == "phase":
-        from harness_torch.phases import phase
+    """What a method may say of itself: a hand-written backward or step, its time steps, its spikes.
 
-        return phase
-    raise AttributeError(name)
+    torch is imported with the first of them.
+    """
+    if name in MARKS:
+        return getattr(import_module(MARKS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @hookimpl
@@ -46,3 +53,15 @@ def harness_instruments() -> Iterable[Instrument]:
 @hookimpl
 def harness_metrics() -> Iterable[Metric]:
     yield from offers.metrics()
+
+
+@hookimpl
+def harness_checks() -> Iterable[Check]:
+    yield from checks.checks()
+
+
+@hookimpl
+def harness_commands(cli: click.Group) -> None:
+    from harness_torch.profile_command import profile
+
+    cli.add_command(profile)

@@ -19,6 +19,13 @@ from harness import Batch, Clock, Data, Meter, Prediction, Trial
 from harness_torch.batches import batches
 from harness_torch.clocks import EventClock, HostClock, SumMeter
 
+# How allocators other than torch's own for CUDA put it: for the host, of CUDA itself, of cuBLAS.
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
 
 class TorchBackend:
     """See `harness.types.Backend`: device, precision, batches, clocks."""
@@ -29,6 +36,8 @@ class TorchBackend:
             # glibc learns from the largest block that was freed how much to keep: without this lesson every update
             # gives its activations back to the system and faults the pages in again.
             torch.empty(2**25 - 2**16, dtype=torch.uint8)
+        elif (index := torch.device(trial.device).index) is not None:
+            torch.cuda.set_device(index)  # for what a learner makes on "cuda", and for kernels that are not torch's
         if torch.get_num_threads() != trial.threads:
             torch.set_num_threads(trial.threads)
         torch.set_float32_matmul_precision("high" if trial.precision == "tf32" else "highest")
@@ -50,7 +59,7 @@ class TorchBackend:
         )
 
     def arrays(self, named: Mapping[str, Any], device: str) -> dict[str, Tensor]:
-        return {name: torch.as_tensor(array).to(device) for name, array in named.items()}
+        return {name: torch.as_tensor(array).to(device, copy=True) for name, array in named.items()}
 
     def batches(self, data: Data, batch_size: int, seed: int) -> Iterator[Batch]:
         return batches(data, batch_size, seed)
@@ -63,13 +72,15 @@ class TorchBackend:
 
     def numpy(self, prediction: Prediction) -> Prediction:
         """The same prediction in float64 numpy arrays."""
-        return type(prediction)(*(field.detach().double().cpu().numpy() for field in prediction))
+        return type(prediction)(*(field.detach().cpu().double().numpy() for field in prediction))
 
     @contextmanager
     def isolated(self, seed: int) -> Iterator[None]:
         """Seed every global generator, and give back their state afterwards."""
         python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - plugins may use it
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
+        # Asking for the state of a GPU would wake it, in a trial on the CPU too.
+        gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+        with torch.random.fork_rng(gpus):
             random.seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             torch.manual_seed(seed)
@@ -106,7 +117,7 @@ class TorchBackend:
     def out_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that the device's or the host's memory is exhausted."""
         return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-            isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+            isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
         )
 
 

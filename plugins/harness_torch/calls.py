@@ -64,6 +64,16 @@ def is_view(func: Any) -> bool:
     return any(each.alias_info is not None and not each.alias_info.is_write for each in returns)
 
 
+def written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
+    """The arguments into which the schema says that the operator writes."""
+    schema = getattr(func, "_schema", None)
+    arguments = () if schema is None else schema.arguments
+    named = {each.name: value for each, value in zip(arguments, args, strict=False)} | dict(kwargs)
+    for each in arguments:
+        if each.alias_info is not None and each.alias_info.is_write:
+            yield from tensors(named.get(each.name))
+
+
 def tensors(value: Any) -> Iterator[Tensor]:
     """The tensors in nested lists and tuples."""
     return (leaf for leaf in tree_iter(value) if isinstance(leaf, Tensor))

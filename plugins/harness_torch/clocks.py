@@ -60,7 +60,8 @@ class SumMeter:
         self._count += 1
         for name, value in scalars.items():
             if name in self._sums:
-                self._sums[name] += value
+                # Detached: a sum with a history would hold the graph of every update until it is read.
+                self._sums[name] += value.detach() if isinstance(value, Tensor) else value
             else:
                 self._sums[name] = torch.as_tensor(value, dtype=torch.float32).detach().clone()
 

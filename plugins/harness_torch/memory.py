@@ -1,4 +1,4 @@
-"""What an update holds and makes: the peak of its live tensors, seen operator by operator.
+"""What an update holds, makes and carries: its live tensors, seen operator by operator.
 
 Not counted are parameters, their gradients, the optimiser's state and the data; counted is everything else that the
 method carries (traces, membrane potentials, buffers) or makes on the way. All of it is exact and repeatable, on a CPU
@@ -19,11 +19,16 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from harness_torch.carried import Carried
+from harness_torch.marks import watching
 from harness_torch.storages import Ledger, is_parameter, live_tensors, steady_garbage
 
 
 class ActivationMemory:
-    """activation_bytes, held_before_bytes, held_after_bytes of one steady update.
+    """activation_bytes, held_before_bytes, held_after_bytes and state_bytes of one steady update.
+
+    state_bytes is the most that lives at the end of a time step, as marked by `harness_torch.time_steps`, or of the
+    update; without marks, of the update alone. An unrolled graph that lives then is carried, and counts.
 
     Parameters are found without the method's help: leaves that require grad and live from one update to the next, and
     what torch.optim optimisers step. Their gradients are what autograd hands to them, accumulated or not. The state
@@ -54,10 +59,17 @@ class ActivationMemory:
         with steady_garbage(), ExitStack() as hooks:
             self._own_parameters(hooks)
             self._ledger.start()
-            yield
+            carried = Carried(self._ledger)
+            with watching(carried), carried:
+                yield
             self._own_parameters(hooks)
             before, peak, after = self._ledger.window(without=self._owned)
-        self._readings = {"activation_bytes": peak, "held_before_bytes": before, "held_after_bytes": after}
+        self._readings = {
+            "activation_bytes": peak,
+            "held_before_bytes": before,
+            "held_after_bytes": after,
+            "state_bytes": max(after, carried.most(without=self._owned)),
+        }
 
     def readings(self) -> Mapping[str, Any]:
         """Bytes."""

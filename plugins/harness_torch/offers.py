@@ -24,6 +24,12 @@ def instruments() -> Iterator[Instrument]:
         "MACs and element-wise operations by phase, with a list of operators that have no formula",
         factory="harness_torch.operations:Operations",
     )
+    # Named as the metric, so that the reason for which it is missing stands in its cell.
+    yield Instrument(
+        "synaptic_ops",
+        "pairs of nonzero weight and nonzero input in a prediction, and how often its neurons fire",
+        factory="harness_torch.synaptic:SynapticOperations",
+    )
     yield Instrument(
         "tensor-peak",
         "peak of what the allocator has given out: weights, gradients, activations, operators' own temporaries",
@@ -35,6 +41,18 @@ def instruments() -> Iterator[Instrument]:
         factory="harness_torch.peaks:ProcessPeak",
         intrusive=False,
     )
+    yield Instrument(
+        "energy_joules",
+        "energy that the GPU drew for the timed pass, its idle power subtracted (NVML)",
+        factory="harness_torch.gpu:Energy",
+        intrusive=False,
+    )
+    yield Instrument(
+        "gpu-trouble",
+        "other processes on the GPU, and throttling, before and after the timed pass (NVML)",
+        factory="harness_torch.gpu:GpuTrouble",
+        intrusive=False,
+    )
 
 
 def metrics() -> Iterator[Metric]:
@@ -43,16 +61,29 @@ def metrics() -> Iterator[Metric]:
         yield Metric(name, summary, unit="B", better="lower", per="update")
     for name, summary in COUNTS.items():
         yield Metric(name, summary, unit="", better="lower", per="update")
+    for name, summary in SYNAPTIC.items():
+        yield Metric(name, summary, unit="", better="lower", per="example")
+    yield Metric("firing_rate", "spikes per neuron and time step of a prediction", unit="", better="lower", per="step")
     yield Metric("process_peak_bytes", "most resident memory of the process", unit="B", better="lower", per="trial")
-    yield Metric("inference_macs", "multiply-accumulates of a prediction", unit="", better="lower", per="example")
+    yield Metric("energy_joules", "energy of the GPU above idle, evaluation included", "J", "lower", per="trial")
+    yield Metric("gpu_foreign_processes", "other processes on the GPU", unit="", better="lower", per="trial")
 
 
 MEMORY = {
     "activation_bytes": "peak of live tensors less parameters, gradients, optimiser state and data",
     "held_before_bytes": "of activation_bytes, what is carried into an update",
     "held_after_bytes": "of activation_bytes, what is left after an update",
+    "state_bytes": "what is carried from one marked time step, or one update, to the next besides weights",
     "saved_bytes": "peak of live tensors saved for the backward pass, less parameters and data",
     "tensor_peak_bytes": "peak of all allocated tensor memory less the data, operators' own temporaries included",
+}
+
+SYNAPTIC = {
+    "inference_macs": "multiply-accumulates of a prediction",
+    "synaptic_ops": "pairs of nonzero weight and nonzero input in a prediction, accumulates and MACs",
+    "synaptic_acs": "of synaptic_ops, those that only accumulate: the input is a spike",
+    "synaptic_macs": "of synaptic_ops, those that multiply: the input is real-valued",
+    "synaptic_dense_ops": "synaptic_ops if no weight and no input were zero",
 }
 
 COUNTS = {

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.backends.mha
@@ -74,12 +74,20 @@ class Tally:
         return found
 
 
+class Sink(Protocol):
+    """What a `Counter` hands every operator to."""
+
+    def add(self, phase: Phase, call: Call) -> None:
+        """An operator has run in this phase."""
+        ...
+
+
 class Counter(TorchDispatchMode):
-    """Puts every operator that is dispatched inside into a tally, by phase."""
+    """Hands every operator that is dispatched inside to a tally, with its phase."""
 
     supports_higher_order_operators = True
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Sink) -> None:
         super().__init__()
         self._tally = tally
 
@@ -98,7 +106,7 @@ class Counter(TorchDispatchMode):
 
 
 @contextmanager
-def _plain_layers() -> Iterator[None]:
+def plain_layers() -> Iterator[None]:
     """Keep nn.TransformerEncoderLayer from its fused inference path, a single operator that would hide its products."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -132,7 +140,7 @@ class Operations:
     def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
         """Count what runs inside."""
         tally = Tally()
-        with _plain_layers(), phases.optimizer_steps(), Counter(tally):
+        with plain_layers(), phases.optimizer_steps(), Counter(tally):
             yield
         self._readings |= _update(tally) if stage == "update" else _prediction(tally, examples)
 
@@ -158,8 +166,10 @@ def _update(tally: Tally) -> dict[str, Any]:
 
 
 def _prediction(tally: Tally, examples: int) -> dict[str, Any]:
+    uncovered = tally.uncovered()
     return {
         "inference_macs": tally.total("macs") / examples,
         "inference_elementwise_ops": tally.total("elementwise") / examples,
-        "inference_uncovered": tally.uncovered(),
+        "inference_uncovered": uncovered,
+        "inference_uncovered_share": sum(row["share"] for row in uncovered.values()),
     }

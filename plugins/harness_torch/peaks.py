@@ -18,6 +18,8 @@ import torch
 from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from harness_torch.gpu import current_device
+
 WINDOW = "harness: measured update"
 
 
@@ -30,9 +32,9 @@ class TensorPeak:
     @contextmanager
     def session(self) -> Iterator[None]:
         """From the birth of the state on, so that its weights are in the sum."""
-        # A CUDA trial has put its data on the device by now.
-        self._on_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
-        with self._cuda_session() if self._on_cuda else self._cpu_session():
+        # A CUDA trial has put its data on its device by now, which need not be the first.
+        self._device = current_device()
+        with self._cpu_session() if self._device is None else self._cuda_session(self._device):
             yield
 
     @contextmanager
@@ -41,12 +43,12 @@ class TensorPeak:
         del examples
         if stage != "update":
             yield
-        elif self._on_cuda:
-            torch.cuda.reset_peak_memory_stats()
+        elif self._device is not None:
+            torch.cuda.reset_peak_memory_stats(self._device)
             yield
             self._readings = {
-                "tensor_peak_bytes": torch.cuda.max_memory_allocated() - self._before,
-                "tensor_reserved_bytes": torch.cuda.max_memory_reserved(),
+                "tensor_peak_bytes": torch.cuda.max_memory_allocated(self._device) - self._before,
+                "tensor_reserved_bytes": torch.cuda.max_memory_reserved(self._device),
             }
         else:
             with record_function(WINDOW):
@@ -57,11 +59,11 @@ class TensorPeak:
         return dict(self._readings)
 
     @contextmanager
-    def _cuda_session(self) -> Iterator[None]:
+    def _cuda_session(self, device: torch.device) -> Iterator[None]:
         gc.collect()
         torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
-        self._before = torch.cuda.memory_allocated()
+        self._before = torch.cuda.memory_allocated(device)
         yield
 
     @contextmanager

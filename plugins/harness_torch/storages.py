@@ -62,7 +62,10 @@ def _kinds(kind: type) -> Iterator[type]:
 
 def is_parameter(tensor: Tensor) -> bool:
     """A leaf that requires grad, or an nn.Parameter that is frozen."""
-    return tensor.is_leaf and (tensor.requires_grad or isinstance(tensor, nn.Parameter))
+    try:
+        return tensor.is_leaf and (tensor.requires_grad or isinstance(tensor, nn.Parameter))
+    except RuntimeError:  # a view within a custom function, whose base was changed: autograd refuses to say
+        return False
 
 
 @contextmanager
@@ -110,6 +113,15 @@ class Ledger:
         """Whether this storage is older than the ledger."""
         entry = self._live.get(storage._cdata)
         return entry is not None and entry.foreign
+
+    @property
+    def seen(self) -> int:
+        """How many storages were ever entered: the serial number of the next one."""
+        return self._seen
+
+    def alive(self) -> dict[int, int]:
+        """Bytes by serial number of what is alive now and not foreign."""
+        return {entry.serial: entry.bytes for entry in self._live.values() if not entry.foreign}
 
     def start(self) -> None:
         """Begin a window with what is alive now."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from harness_torch.calls import Call, is_sparse, stored, tensors
+from harness_torch.calls import Call, is_sparse, stored, tensors, written
 from harness_torch.formulas import costs_nothing
 
 # They read no more of a table than they return.
@@ -24,14 +24,14 @@ def moved(call: Call) -> int:
     """Bytes read and written; none for views, allocation and metadata."""
     if costs_nothing(call):
         return 0
-    written = _written(call)
+    results = _written(call)
     read = [
         tensor
         for name, value in call.arguments.items()
         if name != "out" and not (call.key in OVERWRITES and name == "self")
         for tensor in tensors(value)
     ]
-    wrote = sum(map(occupied, written))
+    wrote = sum(map(occupied, results))
     if call.key in LOOKUPS:
         return 2 * wrote + sum(occupied(tensor) for tensor in read if not tensor.is_floating_point())
     return wrote + sum(map(occupied, read))
@@ -39,11 +39,7 @@ def moved(call: Call) -> int:
 
 def _written(call: Call) -> list[Tensor]:
     """Results, and arguments that the schema says are written; each once."""
-    schema = getattr(call.func, "_schema", None)
-    changed = [
-        each.name for each in (schema.arguments if schema else ()) if each.alias_info and each.alias_info.is_write
-    ]
-    found = [*tensors(call.result), *(tensor for name in changed for tensor in tensors(call.get(name)))]
+    found = [*tensors(call.result), *written(call.func, (), call.arguments)]
     return list({id(tensor): tensor for tensor in found}.values())
 
 

@@ -92,7 +92,8 @@ TINY = """
         @click.argument("how")
         def fail(how):
             raise {"bug": KeyError("lost"), "user": HarnessError("mend this"), "disk": OSError(28, "No space", "/full"),
-                   "stop": KeyboardInterrupt(), "exit": SystemExit(7), "pipe": BrokenPipeError()}[how]
+                   "output": OSError(28, "No space"), "stop": KeyboardInterrupt(), "exit": SystemExit(7),
+                   "pipe": BrokenPipeError()}[how]
 
         @cli.command("draw")
         def draw():

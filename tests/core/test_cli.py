@@ -23,7 +23,7 @@ HEAVY = ("torch", "pandas", "scipy", "sklearn", "numpy", "rich")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lst"], "unknown command 'lst'; did you mean 'list'? Known commands: code, data, draw"),
+        (["lst"], "unknown command 'lst'; did you mean 'list'? Known commands: check, code, data"),
         (["list", "--fromat", "json"], "--format"),
         (["list", "--format", "xml"], "'xml' is not one of 'text', 'json'"),
         (["list", "methds"], "nothing is called 'methds'; did you mean 'methods'? Shelves: methods, datasets"),
@@ -47,6 +47,7 @@ def test_a_mistake_in_the_call_is_exit_2_and_names_the_word(plugin, capsys, argu
     [
         ("user", 1, "harness: mend this\n"),
         ("disk", 1, "harness: /full: No space\n"),
+        ("output", 1, "harness: output: No space\n"),
         ("stop", 130, "harness: interrupted\n"),
         ("bug", 1, "harness: internal error, please report it at https://"),
     ],

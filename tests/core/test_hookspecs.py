@@ -10,6 +10,7 @@ import pytest
 
 from harness import (
     BackendOffer,
+    Check,
     Dataset,
     ExecutorOffer,
     Instrument,
@@ -34,6 +35,7 @@ OFFERED = {
     "harness_metrics": Metric("x", "s", unit="s", better="lower"),
     "harness_instruments": Instrument("x", "s", factory=nothing),
     "harness_suites": Suite("x", "s", Path("x.toml")),
+    "harness_checks": Check("x", "s", of="method", function=nothing),
     "harness_executors": ExecutorOffer("x", "s", factory=nothing),
     "harness_backends": BackendOffer("x", factory=nothing, check=nothing),
 }

@@ -127,6 +127,43 @@ def test_what_does_not_fit_is_planned_as_skipped_with_its_reason(planned):
     assert "no_such_module" in planned("gone", seeds="1")[0].skip
 
 
+class Needy:
+    """Methods that start from one that cannot run, and one that cannot run itself."""
+
+    @hookimpl
+    def harness_methods(self):
+        yield Method("after-gone", "a", factory=never, kinds=("classification",), starts_from="gone")
+        yield Method("lost", "b", factory=never, kinds=("classification",), starts_from="fast", requires=("no_module",))
+
+
+class Twin:
+    """Another plugin's method of a name that is taken."""
+
+    @hookimpl
+    def harness_methods(self):
+        yield Method("slow", "x", factory=never, kinds=("classification",))
+
+
+def test_what_starts_from_a_skipped_trial_is_skipped_with_its_reason(catalog_of):
+    trials = plan(catalog_of(Plugin(), Needy()), Request(methods="after-gone", seeds="1", device="cpu"))
+    (trial,) = (trial for trial in trials if trial.method.name == "after-gone")
+    assert trial.skip == f"starts from gone, which is skipped: {trial.base.skip}"
+    assert "no_such_module" in trial.base.skip
+
+
+def test_no_base_is_trained_for_what_is_skipped(catalog_of):
+    trials = plan(catalog_of(Plugin(), Needy()), Request(methods="lost", seeds="1", device="cpu"))
+    assert [trial.method.name for trial in trials] == ["lost"]
+
+
+def test_methods_of_one_name_from_two_plugins_are_run_side_by_side(catalog_of):
+    catalog = catalog_of(Plugin(), Twin())
+    one, other = plan(catalog, Request(methods="Plugin:slow,Twin:slow", seeds="1", device="cpu"))
+    assert (one.method.label, other.method.label) == ("Plugin:slow", "Twin:slow")
+    assert (one.method.provider, other.method.provider) == ("Plugin", "Twin")
+    assert one.key != other.key
+
+
 def test_a_precision_that_a_method_does_not_offer_is_skipped(planned):
     slow, half = planned("slow,half", seeds="1", precision="bf16")
     assert slow.skip == "slow offers fp32, tf32, not bf16"
@@ -220,7 +257,7 @@ def test_flags_override_the_values_of_a_suite(tmp_path):
 
     file = tmp_path / "s.toml"
     file.write_text('summary = "x"\nmethods = ["fast[steps=2]", "slow"]\nseeds = [0, 7]\nepochs = 5\nbatch_size = 8\n')
-    written = suite.read(file)
+    written = suite.read(file).request
     assert written == Request(methods="fast[steps=2],slow", seeds="[0, 7]", budget=Budget("epochs", 5), batch_size=8)
     asked = Request(seeds="1", budget=Budget("updates", 3)).over(written)
     assert (asked.methods, asked.seeds, asked.budget, asked.batch_size) == (

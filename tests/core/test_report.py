@@ -239,6 +239,13 @@ def test_scores_of_an_absent_plugin_are_told():
     )
 
 
+def test_a_note_repeats_what_an_instrument_warns_of():
+    warned = record(readings={"gpu_warning": "the GPU was shared", "gpu_foreign_processes": 1})
+    assert notes(warned, record("ottt", readings={"gpu_warning": "the GPU was shared"}), record("bptt")) == (
+        "the GPU was shared (saf seed 0, ottt seed 0)",
+    )
+
+
 # --- numbers ------------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,34 @@ def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
 # --- what it does -------------------------------------------------------------------------------------------------
 
 
+READ = """
+    import numpy as np
+    from harness import *
+
+    def load(config, seed, folder):
+        import reader
+        rows = Batch(np.zeros((30, 2)), np.arange(30) % 3)
+        return Data(Problem("classification", (2,), 3, 30), rows, rows, rows)
+
+    @hookimpl
+    def harness_datasets():
+        yield Dataset("read", "needs a library", "classification", load, recipe=Recipe(Budget("updates", 2), 10),
+                      requires=("reader",))
+    """
+
+
+def test_the_library_that_a_data_set_requires_is_imported_once_for_all_trials(harness, results, tmp_path):
+    imported, plugin = tmp_path / "imported", tmp_path / "reads.py"
+    (tmp_path / "reader.py").write_text(f"with open({str(imported)!r}, 'a') as file:\n    file.write('again ')\n")
+    plugin.write_text(textwrap.dedent(READ))
+    done = harness(
+        "run", "--methods", "counts", "--datasets", "read", "--seeds", "2", "-p", str(plugin), PYTHONPATH=str(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    assert {record["status"] for record in records(results).values()} == {"ok"}
+    assert imported.read_text() == "again "
+
+
 def test_a_run_prints_a_table_and_writes_one_record_a_trial(harness, results):
     done = harness("run", "--methods", "counts,counts[strength=5]", "--seeds", "2")
     assert done.returncode == 0, done.stderr
@@ -113,6 +142,31 @@ def test_what_fails_or_does_not_fit_is_a_hole_with_its_reason_and_exit_code_1(ha
     assert found["counts 0"]["status"] == "ok"
     assert "[red]broken[/red] on purpose" in done.stdout
     assert "fits takes regression" in done.stdout
+    assert f"harness show {found['breaks 0']['key']} --results {results} shows where" in done.stderr
+
+
+SILENT = """
+from harness import Method, hookimpl
+
+class Silent:
+    def init(self, problem, training, base):
+        return {}
+
+    def predict(self, state, inputs):
+        return None
+
+@hookimpl
+def harness_methods():
+    yield Method("silent", "predicts nothing", lambda config: Silent(), ("classification",))
+"""
+
+
+def test_a_prediction_that_is_none_is_named(harness, results, tmp_path):
+    path = tmp_path / "silent.py"
+    path.write_text(SILENT)
+    done = harness("run", "--methods", str(path), "--seeds", "1")
+    assert done.returncode == 1
+    assert records(results)["silent 0"]["reason"].startswith("TypeError: predict returned NoneType, expected one of ")
 
 
 def test_failed_trials_run_again_and_finished_ones_do_not(harness):
@@ -230,6 +284,9 @@ MISTAKES = {
     "an empty name": (["--methods", "counts,"], "counts,"),
     "no seeds": (["--methods", "counts", "--seeds", "0"], "--seeds"),
     "negative budget": (["--methods", "counts", "--epochs", "-1"], "--epochs"),
+    "an endless budget": (["--methods", "counts", "--epochs", "inf"], "--epochs"),
+    "no number": (["--methods", "counts", "--timeout", "nan"], "--timeout"),
+    "a fraction of an update": (["--methods", "counts", "--updates", "1.5"], "whole number"),
     "two budgets": (["--methods", "counts", "--epochs", "1", "--updates", "1"], "--epochs and --updates"),
     "batch of none": (["--methods", "counts", "--batch-size", "0"], "--batch-size"),
     "a missing device": (["--methods", "counts", "--device", "cuda"], "--device cuda"),

@@ -112,6 +112,12 @@ def test_a_broken_file_is_kept_when_its_trial_is_written_again(store):
     assert store.path("k0").with_suffix(".unreadable").read_text() == '{"schema": 99}'
 
 
+def test_a_folder_with_the_name_of_a_record_is_named(store):
+    store.path("k0").mkdir()
+    assert store.records() == ([], [f"record {store.path('k0')}: cannot be read (Is a directory); set aside"])
+    assert store.find("k0") is None
+
+
 def test_other_files_are_no_records(store):
     store.write(record())
     (store.folder / "notes.json").write_text("{}")
@@ -150,6 +156,33 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
 def test_a_folder_without_records_says_so(tmp_path):
     with pytest.raises(HarnessError, match="no records there"):
         Store(tmp_path / "nothing").records()
+
+
+def test_a_text_without_encoding_is_spelt_out_and_costs_no_record(store):
+    said = b"caf\xe9".decode(errors="surrogateescape")
+    store.write(record(reason=said, holes={said: said}))
+    (found,), problems = store.records()
+    assert (found.reason, found.holes, problems) == ("caf\\udce9", {"caf\\udce9": "caf\\udce9"}, [])
+
+
+def test_an_escape_without_encoding_in_a_file_is_spelt_out(store):
+    value = to_json(record()) | {"reason": "\ud800"}
+    store.path("k0").write_text(json.dumps(value))
+    ((found,), _) = store.records()
+    assert found.reason == "\\ud800"
+
+
+def test_trials_of_another_patience_are_other_trials(store):
+    for key, patience in (("k0", None), ("k1", 3)):
+        store.write(record(trial(key=key, patience=patience)))
+    assert len(store.records()[0]) == 2
+
+
+def test_the_last_record_of_a_key_is_found_however_it_ended(store):
+    assert store.last("k0") is None
+    store.write(record(status="failed", reason="x"))
+    assert store.last("k0").reason == "x"
+    assert store.find("k0") is None
 
 
 def test_numbers_of_numerical_libraries_become_plain(store):

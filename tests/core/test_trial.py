@@ -147,6 +147,20 @@ def test_methods_share_split_order_and_initial_seed(run):
     assert run(Slope, seed=1).facts["seen"] != one.facts["seen"]
 
 
+def test_a_learner_that_draws_globally_depends_on_the_seed_and_leaves_no_trace(run):
+    class Draws(Slope):
+        def init(self, problem, training, base):
+            return super().init(problem, training, base) | {
+                "slope": torch.rand(()) + random.random() + np.random.rand()  # noqa: NPY002
+            }
+
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    first, again, other = (run(Draws, seed=seed, budget=Budget("updates", 0)).scores["nll"] for seed in (0, 0, 1))
+    assert first == again != other
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_the_same_trial_gives_the_same_record(run):
     first, again = run(Slope), run(Slope)
     assert first.scores == again.scores
@@ -397,6 +411,26 @@ def test_an_instrument_that_only_looks_on_accompanies_the_timed_pass(run):
 
     record = run(Slope, Instrument("blind", "x", Blind, intrusive=False))
     assert (record.status, record.holes["blind"]) == ("ok", "OSError: nothing to see")
+
+    class Fading(Counter):
+        @contextmanager
+        def session(self):
+            yield
+            raise OSError("lost it")
+
+    record = run(Slope, Instrument("fading", "x", Fading, intrusive=False))
+    assert (record.status, record.holes["fading"]) == ("ok", "OSError: lost it")
+    assert record.scores
+
+
+def test_an_instrument_that_does_not_apply_says_so_in_its_own_words(run):
+    class Absent(Counter):
+        def session(self):
+            raise Unsupported("no such device")
+
+    for intrusive in (True, False):
+        record = run(Slope, Instrument("absent", "x", Absent, intrusive=intrusive))
+        assert (record.status, record.holes) == ("ok", {"absent": "no such device"})
 
 
 def test_parameters_are_counted_and_costs_read(run):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 
 import numpy as np
 import pytest
@@ -99,6 +101,37 @@ def test_the_meter_leaves_the_learners_scalars_alone():
     assert loss.item() == 1.0
 
 
+def test_the_meter_holds_no_graph_of_an_update():
+    class Held:
+        pass
+
+    class Keep(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, held):
+            ctx.held = held
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient, None
+
+    meter, graphs = SumMeter(), []
+    for _ in range(3):
+        held = Held()
+        graphs.append(weakref.ref(held))
+        meter.add({"loss": Keep.apply(torch.ones((), requires_grad=True), held)})
+        del held
+    gc.collect()
+    assert [graph() for graph in graphs] == [None] * 3
+    assert meter.read() == {"loss": 2.0}
+
+
+def test_arrays_are_copies_on_every_device():
+    named = {"weight": torch.ones(2)}
+    BACKEND.arrays(named, "cpu")["weight"].zero_()
+    assert named["weight"].tolist() == [1, 1]
+
+
 def test_the_host_clock_keeps_a_lap_for_each_update():
     clock = BACKEND.clock("cpu")
     for _ in range(3):
@@ -151,6 +184,8 @@ def test_memory_errors_are_told_from_others():
         torch.empty(2**60)
     assert BACKEND.out_of_memory(huge.value)
     assert BACKEND.out_of_memory(MemoryError())
+    assert BACKEND.out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"))
+    assert BACKEND.out_of_memory(RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"))
     assert not BACKEND.out_of_memory(RuntimeError("shapes do not match"))
 
 

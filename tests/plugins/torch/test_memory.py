@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import optimizer as torch_optimizer
 
 from harness import Gauge
+from harness_torch import time_steps
 from harness_torch.memory import ActivationMemory
 from harness_torch.operations import Operations
 from harness_torch.saved import SavedMemory
@@ -65,6 +66,7 @@ def test_chain_of_linear_layers() -> None:
         "activation_bytes": FLOAT * (3 * B * H + 2),
         "held_before_bytes": 0,
         "held_after_bytes": 0,
+        "state_bytes": 0,
     }
 
 
@@ -108,6 +110,7 @@ def test_lists_of_results_count_each() -> None:
         "activation_bytes": FLOAT * (30 + 30 + 30),  # the old list, x and y, the new list
         "held_before_bytes": FLOAT * 30,
         "held_after_bytes": FLOAT * 30,
+        "state_bytes": FLOAT * 30,
     }
 
 
@@ -154,6 +157,7 @@ def test_state_counts_however_it_was_made_and_data_do_not() -> None:
         "activation_bytes": held + FLOAT * 3,
         "held_before_bytes": held,
         "held_after_bytes": held,
+        "state_bytes": held,
     }
 
 
@@ -288,7 +292,7 @@ def recurrence(steps: int, online: bool) -> Callable[[], Update]:
 
         def update() -> None:
             u, total = torch.zeros(B, H), torch.zeros(())
-            for _ in range(steps):
+            for _ in time_steps(steps):
                 u = torch.tanh(u + x @ w)
                 total = total + u.sum()
                 if online:
@@ -313,6 +317,74 @@ def test_activations_online_are_flat_and_unrolled_grow_with_the_steps() -> None:
     unrolled = [activation(recurrence(steps, online=False))["activation_bytes"] for steps in (4, 16)]
     assert online[0] == online[1]
     assert unrolled[1] - unrolled[0] == 12 * FLOAT * B * H
+
+
+# --- what is carried ----------------------------------------------------------------------------------------------
+
+
+def state(build: Callable[[], Update]) -> int:
+    return activation(build)["state_bytes"]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 16])
+def test_carried_online_is_one_tensor_and_unrolled_is_the_graph(steps: int) -> None:
+    assert state(recurrence(steps, online=True)) == FLOAT * (B * H + 1)  # u and the sum
+    # tanh keeps its result, and u is the last of them; the sum is one number.
+    assert state(recurrence(steps, online=False)) == FLOAT * (B * H * steps + 1)
+
+
+def test_carried_is_what_steps_write_and_not_what_they_read() -> None:
+    data = torch.ones(B, H)
+
+    def build() -> Update:
+        w, moments = parameter(H, H), torch.zeros(9)
+
+        def update() -> None:
+            frames, targets = data * 2, torch.ones(B)  # made once, read at every step
+            trace, reset = torch.zeros(B, H), torch.zeros(5)
+            for _ in time_steps(3):
+                torch.add(frames @ w.detach(), trace, alpha=0.5, out=trace)
+                reset.zero_()
+                _ = targets + 1
+                del _
+
+        update.moments = moments  # type: ignore[attr-defined]
+        return update
+
+    assert state(build) == FLOAT * (B * H + 5 + 9)
+
+
+def test_carried_leaves_gradients_out_also_those_of_stand_ins_for_weights() -> None:
+    data = torch.ones(B, H)
+
+    def build() -> Update:
+        w = parameter(H, H)
+
+        def update() -> None:
+            stand_in = (w * 2).detach().requires_grad_()
+            for _ in time_steps(3):
+                (data @ stand_in).sum().backward()
+            w.grad = 2 * stand_in.grad
+
+        return update
+
+    assert state(build) == 0
+
+
+def test_carried_from_one_update_to_the_next_needs_no_mark() -> None:
+    def build() -> Update:
+        carried = [torch.zeros(B, H)]
+
+        def update() -> None:
+            carried[0] = carried[0] * 0.5 + 1
+
+        return update
+
+    assert state(build) == FLOAT * B * H
+
+
+def test_time_steps_are_a_range_when_nobody_measures() -> None:
+    assert time_steps(4) == range(4)
 
 
 def test_in_place_operators_that_save_their_result_go_on_working() -> None:

@@ -87,6 +87,42 @@ def test_products_of_vectors_matrices_and_batches() -> None:
     assert macs(lambda: nn.Bilinear(4, 5, 6, bias=False)(torch.ones(B, 4), torch.ones(B, 5))) == B * 4 * 5 * 6
 
 
+@pytest.mark.parametrize("run", [torch.bmm, lambda a, b: torch.einsum("nij,njk->nik", a, b)], ids=["bmm", "einsum"])
+def test_batched_products_go_backward_into_both_factors(run: Callable[[Tensor, Tensor], Tensor]) -> None:
+    a, b = torch.randn(3, 4, 5, requires_grad=True), torch.randn(3, 5, 6, requires_grad=True)
+    readings = update(lambda: run(a, b).sum().backward())
+    assert (readings["forward_macs"], readings["backward_macs"]) == (3 * 4 * 5 * 6, 2 * 3 * 4 * 5 * 6)
+    assert readings["uncovered"] == {}
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+def test_a_sparse_product_goes_backward_into_the_dense_factor(layout: torch.layout) -> None:
+    sparse, dense = torch.eye(4, 5).to_sparse(layout=layout), torch.ones(5, 6, requires_grad=True)
+    readings = update(lambda: torch.sparse.mm(sparse, dense).sum().backward())
+    assert (readings["forward_macs"], readings["backward_macs"]) == (4 * 6, 4 * 6)
+    assert readings["uncovered"] == {}
+
+
+def test_products_in_an_optimisers_step_are_its_own() -> None:
+    class Preconditioned(torch.optim.Optimizer):
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            for weight in self.param_groups[0]["params"]:
+                weight -= weight.grad @ weight.grad.T @ weight.grad
+
+    weight = nn.Parameter(torch.randn(3, 7))
+    optimizer = Preconditioned([weight], {})
+
+    def train() -> None:
+        (torch.ones(B, 3) @ weight).sum().backward()
+        optimizer.step()
+
+    readings = update(train)
+    assert readings["forward_macs"] == readings["backward_macs"] == B * 3 * 7
+    assert readings["optimizer_macs"] == 3 * 7 * 3 + 3 * 3 * 7
+    assert readings["optimizer_elementwise_ops"] == 3 * 7
+
+
 def test_an_accumulator_is_added_unless_beta_is_zero() -> None:
     a, b, c = torch.ones(4, 5), torch.ones(5, 6), torch.ones(4, 6)
     assert update(lambda: torch.addmm(c, a, b))["elementwise_ops"] == 4 * 6
@@ -113,6 +149,7 @@ CONVOLUTIONS = [
     {"in_channels": 4, "out_channels": 6, "kernel_size": (3, 2), "stride": (1, 2), "dilation": 2, "padding": (2, 1)},
     {"in_channels": 4, "out_channels": 8, "kernel_size": 3, "groups": 2, "padding": 1},
     {"in_channels": 4, "out_channels": 4, "kernel_size": 5, "groups": 4, "padding": 2, "stride": 3},
+    {"in_channels": 4, "out_channels": 6, "kernel_size": 3, "groups": 2, "dilation": (1, 2), "stride": 2},
 ]
 
 

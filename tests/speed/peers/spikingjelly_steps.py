@@ -1,22 +1,20 @@
 """Training steps of our spiking methods beside those of SpikingJelly 2.0, in one process, as paired ratios.
 
-    pip install --no-deps spikingjelly==2.0.0 loguru
-    python tests/speed/peers/spikingjelly_steps.py --network digits --rounds 15
+    .venv/bin/pip install --no-deps spikingjelly==2.0.0 loguru
+    .venv/bin/python -m tests.speed.peers.spikingjelly_steps --network digits --threads 1
 
 Both sides run whole training steps on the same static batch: forward, backward, one SGD step. SpikingJelly gets plain
 convolutions with our standardised weights folded in, so it is spared the standardisation that our steps include. Before
 anything is timed, its gradients are sent through that folding and compared with ours. Rounds are interleaved, in
-reverse order every second time; a cell is the median over rounds of the ratio of process CPU times (one thread) or
-wall times (more).
+reverse order every second time; times are CPU times of the process with one thread and wall times with more.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import sys
 import time
 from collections.abc import Callable
-from operator import truediv
 
 import torch
 import torch.nn.functional as F
@@ -32,11 +30,21 @@ from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spiking.network import Network
 from harness_spiking.weights import effective
+from tests.speed.paired import Row, interleaved, ratio, show
 
 STEPS, LOSS_LAMBDA, LEARNING_RATE = 6, 0.05, 1e-4
 NETWORKS = {
     "digits": ("32C3-64C3-AP2-128C3-128C3-AP2-FC", (1, 8, 8), 32),
     "vgg": ("32C3-64C3-AP2-128C3-128C3-AP2-256C3-256C3-AP2-FC", (3, 32, 32), 8),
+}
+BARS = {
+    ("saf", "sj ottt"): 0.75,
+    ("saf[variant=final]", "sj ottt"): 0.40,
+    ("bptt", "sj bptt"): 1.0,
+    ("ottt", "sj ottt"): None,
+    ("ottt[forward=fused]", "sj ottt"): None,
+    ("saf", "ottt"): None,
+    ("saf", "ottt[forward=fused]"): None,
 }
 Step = Callable[[], None]
 Gradients = dict[str, Tensor]
@@ -161,19 +169,18 @@ def check(name: str) -> None:
         assert worst < 1e-3, (ours, peer, worst)
 
 
-def rounds(runs: dict[str, Ours | Peer], count: int, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Seconds of each step in each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for index in range(count + 2):
-        for name in list(runs) if index % 2 else reversed(list(runs)):
-            start = clock()
-            runs[name]()
-            if index >= 2:  # the first two warm up caches and the allocator
-                seconds[name].append(clock() - start)
-    return seconds
+def timed(step: Step, clock: Callable[[], float]) -> Callable[[], float]:
+    """The step as something that returns its own seconds."""
+
+    def run() -> float:
+        start = clock()
+        step()
+        return clock() - start
+
+    return run
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", choices=NETWORKS, default="digits")
     parser.add_argument("--threads", type=int, default=1)
@@ -182,12 +189,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     check(arguments.network)
     clock = time.process_time if arguments.threads == 1 else time.perf_counter
-    seconds = rounds(contestants(arguments.network), arguments.rounds, clock)
-    print(f"{'':22}{'ms':>8}{'/ sj ottt':>11}{'/ sj bptt':>11}")
-    for name, mine in seconds.items():
-        ratios = (statistics.median(map(truediv, mine, seconds[peer])) for peer in ("sj ottt", "sj bptt"))
-        print(f"{name:22}{1e3 * statistics.median(mine):8.1f}" + "".join(f"{ratio:11.3f}" for ratio in ratios))
+    runs = {name: timed(step, clock) for name, step in contestants(arguments.network).items()}
+    seconds = interleaved(runs, arguments.rounds)
+    print(f"\none training step, {arguments.network} network, T={STEPS}, threads: {arguments.threads}")
+    return show(Row(f"{ours} / {peer}", ratio(seconds[ours], seconds[peer]), bar) for (ours, peer), bar in BARS.items())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

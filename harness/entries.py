@@ -1,0 +1,186 @@
+"""The tables of a suite's file: `[[published]]` values of others, and `[[claims]]` as comparisons of two quantities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import UsageError
+from harness.options import suggest
+
+Kinds = Mapping[str, type | tuple[type, ...]]
+
+NUMBER = (int, float)
+LARGEST = 1e300
+METRIC = re.compile(r"[A-Za-z]\w*(@[\w-]+)?")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A metric of a method, written `mymethod[steps=4].forward_macs`."""
+
+    method: str
+    metric: str
+
+    def __str__(self) -> str:
+        return f"{self.method}.{self.metric}"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a source reports for a method, in its own setting; never mixed with what was measured here."""
+
+    method: str
+    dataset: str
+    metric: str
+    value: float
+    source: str
+    sd: float | None = None
+    n: int | None = None
+    setting: str = ""
+
+    @property
+    def note(self) -> str:
+        """Where the value is from and how it was obtained."""
+        return "; ".join(part for part in (self.source, self.setting) if part)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement about `left`, about the ratio left / over, or about the difference left - minus.
+
+    text: the claim in words. at_least, at_most: within these bounds it holds. dataset: where; anywhere if None.
+    published: what `source` reports for the same comparison, in the source's own setting.
+    """
+
+    text: str
+    left: Quantity
+    over: Quantity | None = None
+    minus: Quantity | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    dataset: str | None = None
+    published: float | None = None
+    source: str = ""
+
+    @property
+    def right(self) -> Quantity | None:
+        return self.over or self.minus
+
+    @property
+    def expression(self) -> str:
+        """`first.forward_macs / second.forward_macs`."""
+        if self.right is None:
+            return str(self.left)
+        return f"{self.left} {'/' if self.over else '-'} {self.right}"
+
+    @property
+    def bounds(self) -> str:
+        """`1.9 to 2`, `exactly 1`, `at least 0.9`, `at most 1`."""
+        if self.at_least is not None and self.at_least == self.at_most:
+            return f"exactly {self.at_least:g}"
+        if self.at_least is not None and self.at_most is not None:
+            return f"{self.at_least:g} to {self.at_most:g}"
+        return f"at most {self.at_most:g}" if self.at_least is None else f"at least {self.at_least:g}"
+
+
+PUBLISHED: Kinds = {
+    "method": str,
+    "dataset": str,
+    "metric": str,
+    "value": NUMBER,
+    "source": str,
+    "sd": NUMBER,
+    "n": int,
+    "setting": str,
+}
+CLAIM: Kinds = {
+    "text": str,
+    "left": str,
+    "over": str,
+    "minus": str,
+    "at_least": NUMBER,
+    "at_most": NUMBER,
+    "dataset": str,
+    "published": NUMBER,
+    "source": str,
+}
+
+
+def published(where: str, tables: object) -> tuple[Published, ...]:
+    """The `[[published]]` tables. Raises UsageError that names the file, the entry and the word."""
+    return tuple(_published(entry, values) for entry, values in _entries(where, "published", tables))
+
+
+def claims(where: str, tables: object) -> tuple[Claim, ...]:
+    """The `[[claims]]` tables. Raises UsageError that names the file, the entry and the word."""
+    return tuple(_claim(entry, values) for entry, values in _entries(where, "claims", tables))
+
+
+def check(where: str, values: Mapping[str, Any], kinds: Kinds, required: Sequence[str] = ()) -> None:
+    """Raises UsageError for a key that is unknown or missing, and for a value of the wrong type."""
+    for name, value in values.items():
+        if name not in kinds:
+            raise UsageError(f"{where}: unknown key {name!r}{suggest(name, kinds)}; known are {', '.join(kinds)}")
+        if not _fits(value, kinds[name]):
+            raise UsageError(f"{where}: {name} = {value!r} is of the wrong type; expected {_expected(kinds[name])}")
+    for name in required:
+        if name not in values or values[name] == "":
+            raise UsageError(f"{where}: {name} is missing")
+
+
+def _fits(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Python takes a bool for an int; NaN, an infinity or what no float can hold is nothing that anyone can mean."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, kind) and (not isinstance(value, NUMBER) or -LARGEST < value < LARGEST)
+
+
+def _expected(kind: type | tuple[type, ...]) -> str:
+    if kind == NUMBER:
+        return "a number"
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    names = {str: "a text", list: "a list", int: "a whole number", bool: "true or false"}
+    return " or ".join(names[each] for each in kinds)
+
+
+def _entries(where: str, key: str, tables: object) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each table with the words that name it in an error."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"{where}: {key} = {tables!r} is of the wrong type; write tables under [[{key}]]")
+    for number, table in enumerate(tables, 1):
+        yield f"{where}: {key} entry {number}", table
+
+
+def _published(where: str, values: Mapping[str, Any]) -> Published:
+    check(where, values, PUBLISHED, ("method", "dataset", "metric", "value", "source"))
+    if "sd" in values and values["sd"] < 0:
+        raise UsageError(f"{where}: sd = {values['sd']:g}; a standard deviation is at least 0")
+    if "n" in values and values["n"] < 1:
+        raise UsageError(f"{where}: n = {values['n']}; a value is of at least 1 run")
+    return Published(**values)
+
+
+def _claim(where: str, values: Mapping[str, Any]) -> Claim:
+    check(where, values, CLAIM, ("text", "left"))
+    if "over" in values and "minus" in values:
+        raise UsageError(f"{where}: both over and minus; a claim is about a ratio or about a difference")
+    low, high = values.get("at_least"), values.get("at_most")
+    if low is None and high is None:
+        raise UsageError(f"{where}: neither at_least nor at_most; say within which bounds the claim holds")
+    if low is not None and high is not None and low > high:
+        raise UsageError(f"{where}: at_least = {low:g} lies above at_most = {high:g}")
+    if "published" in values and not values.get("source"):
+        raise UsageError(f"{where}: published = {values['published']:g} needs its source")
+    sides = {name: _quantity(where, name, values[name]) for name in ("left", "over", "minus") if name in values}
+    return Claim(**{**values, **sides})
+
+
+def _quantity(where: str, name: str, text: str) -> Quantity:
+    """The last dot parts method and metric: an option's value, such as leak=0.5, may hold others."""
+    method, _, metric = text.rpartition(".")
+    if not method.strip() or not METRIC.fullmatch(metric):
+        raise UsageError(f"{where}: {name} = {text!r}; expected METHOD.METRIC, such as mymethod[steps=4].accuracy")
+    return Quantity(method.strip(), metric)

@@ -1,0 +1,139 @@
+"""What the entries of a suite refer to: methods, data sets and metrics, checked against the catalogue."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness import selection
+from harness.catalog import Catalog, Shelf
+from harness.entries import Claim, Published, Quantity
+from harness.errors import UsageError
+from harness.options import suggest
+from harness.suite import Comparison, Request, read
+from harness.types import Choice, Record
+
+T = TypeVar("T", Published, Claim)
+
+
+def find(catalog: Catalog, name: str) -> Comparison:
+    """The suite of that name, or in that file, with what it refers to checked against the catalogue.
+
+    Methods are then named as the trials of the suite are. Raises UsageError for a metric that nobody offers, and for a
+    method or data set that is not among the suite's.
+    """
+    is_file = name.endswith(".toml") or "/" in name
+    comparison = read(Path(name) if is_file else catalog.suites.get(name).path)
+    return _checked(catalog, comparison)
+
+
+def methods(catalog: Catalog, request: Request) -> list[Choice]:
+    """The methods that a request names, in its order."""
+    named = selected_methods(catalog, request.methods, "methods") if request.methods else ()
+    return [choice for selected in named for choice in _choices(catalog.methods, selected)]
+
+
+def selected(catalog: Catalog, request: Request, records: Sequence[Record]) -> list[Record]:
+    """The records of a request's methods, in its order, on its data sets; all where it does not say which."""
+    order = [choice.label for choice in methods(catalog, request)]
+    places = [choice.label for choice in datasets(catalog, request)]
+    kept = [record for record in records if not places or record.trial.dataset.label in places]
+    if not order:
+        return kept
+    kept = [record for record in kept if record.trial.method.label in order]
+    return sorted(kept, key=lambda record: order.index(record.trial.method.label))
+
+
+def selected_methods(catalog: Catalog, text: str, what: str) -> list[selection.Selected]:
+    """What a selection of methods names, a file replaced by the methods that it offers. `what` is who gave it."""
+    named: list[selection.Selected] = []
+    for selected in selection.parse(text, what):
+        names = [selected.qualified] if selected.file is None else catalog.add_file(selected.file)
+        for provider, _, name in (name.rpartition(":") for name in names):
+            named.append(dataclasses.replace(selected, file=None, provider=provider or None, name=name))
+    return named
+
+
+def datasets(catalog: Catalog, request: Request) -> list[Choice]:
+    """The data sets that a request names."""
+    named = selection.parse(request.datasets, "datasets") if request.datasets else ()
+    return [choice for selected in named for choice in _choices(catalog.datasets, selected)]
+
+
+def _checked(catalog: Catalog, comparison: Comparison) -> Comparison:
+    where = f"suite {comparison.path}"
+    with _within(where):
+        chosen = methods(catalog, comparison.request)
+        places = [choice.label for choice in datasets(catalog, comparison.request)]
+    names = _Names(catalog, chosen, places)
+    published = _each(f"{where}: published", comparison.published, names.published)
+    claims = _each(f"{where}: claims", comparison.claims, names.claim)
+    return dataclasses.replace(comparison, published=published, claims=claims)
+
+
+def _each(where: str, values: Sequence[T], check: Callable[[T], T]) -> tuple[T, ...]:
+    checked: list[T] = []
+    for number, value in enumerate(values, 1):
+        with _within(f"{where} entry {number}"):
+            checked.append(check(value))
+    return tuple(checked)
+
+
+@contextmanager
+def _within(where: str) -> Iterator[None]:
+    """Say where in which file a mistake was made."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What the entries of one suite may refer to."""
+
+    catalog: Catalog
+    chosen: Sequence[Choice]
+    places: Sequence[str]
+
+    def published(self, value: Published) -> Published:
+        """Its data set may be one that the suite does not run: then there is nothing measured beside it."""
+        self.catalog.metrics.get(value.metric.partition("@")[0])
+        return dataclasses.replace(value, method=self._method(value.method))
+
+    def claim(self, claim: Claim) -> Claim:
+        if claim.dataset is not None and self.places and claim.dataset not in self.places:
+            raise UsageError(f"dataset = {claim.dataset!r} is not among the suite's: {', '.join(self.places)}")
+        over, minus = (side and self._quantity(side) for side in (claim.over, claim.minus))
+        return dataclasses.replace(claim, left=self._quantity(claim.left), over=over, minus=minus)
+
+    def _quantity(self, quantity: Quantity) -> Quantity:
+        self.catalog.metrics.get(quantity.metric.partition("@")[0])
+        return Quantity(self._method(quantity.method), quantity.metric)
+
+    def _method(self, text: str) -> str:
+        """The label of the suite's method with the same options, however those are written."""
+        found = [choice for selected in selection.parse(text, "method") for choice in self._alike(selected)]
+        if len(found) == 1:
+            return found[0].label
+        known = list(dict.fromkeys(choice.label for choice in self.chosen))
+        several = f"names {len(found)} of the suite's methods, expected one" if found else "is not among the suite's"
+        close = suggest(text, [*known, *(choice.name for choice in self.chosen)])
+        raise UsageError(f"method {text!r} {several}{close} (methods: {', '.join(known) or 'none'})")
+
+    def _alike(self, selected: selection.Selected) -> list[Choice]:
+        own = [choice for choice in self.chosen if choice.name == selected.name]
+        if not own:
+            return []
+        wanted = _choices(self.catalog.methods, dataclasses.replace(selected, provider=own[0].provider))
+        return [choice for each in wanted for choice in own if choice.options == each.options]
+
+
+def _choices(shelf: Shelf[Any], selected: selection.Selected) -> list[Choice]:
+    offer = shelf.offer(selected.qualified)
+    found = selection.expand(selected, offer.value.config, offer.value.name)
+    return [dataclasses.replace(choice, name=offer.value.name, provider=selected.provider) for choice in found]

@@ -1,0 +1,104 @@
+"""One trial without its loop and its record, for a command that looks at single updates."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import files, selection
+from harness.bench import Bench, Notes
+from harness.catalog import Catalog, resolve
+from harness.errors import Unsupported, UsageError
+from harness.plan import plan
+from harness.seeds import derive
+from harness.suite import Request
+from harness.trial import set_up
+from harness.types import Backend, Batch, Data, Fit, Learner, Trial
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A learner that stands ready for its first update, with the batches that the trial would give it, without end."""
+
+    trial: Trial
+    data: Data
+    learner: Learner[Any]
+    state: Any
+    batches: Iterator[Batch]
+
+
+def rehearse(
+    catalog: Catalog,
+    method: str,
+    dataset: str | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    data: Path | None = None,
+) -> Rehearsal:
+    """Plan one trial as `harness run` would, and bring its learner to where training begins, in this process.
+
+    method, dataset: selections of one each; what is None is decided as in a run. data: the folder with data sets. A
+    method that starts from another is given that one's untrained arrays: shapes and costs are those of trained ones.
+    Raises UsageError for anything that cannot be run, and for a selection of several.
+    """
+    request = Request(
+        methods=method,
+        datasets=dataset,
+        seeds=f"[{seed}]",
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        threads=threads,
+        data=data,
+    )
+    trial = _only(plan(catalog, request), method)
+    try:
+        return _ready(catalog, trial, files.folder(data))
+    except Unsupported as error:
+        raise UsageError(f"{trial.method.label} on {trial.dataset.label}: {error}") from error
+
+
+def _only(trials: list[Trial], method: str) -> Trial:
+    bases = {trial.base.key for trial in trials if trial.base}
+    wanted = [trial for trial in trials if trial.key not in bases]
+    if len(wanted) != 1 or len(selection.parse(method, "--methods")) != 1:
+        named = ", ".join(f"{trial.method.label} on {trial.dataset.label}" for trial in trials)
+        raise UsageError(f"one method and one data set are expected, without sweeps; selected: {named}")
+    if wanted[0].skip:
+        raise UsageError(f"{wanted[0].method.label}: {wanted[0].skip}")
+    return wanted[0]
+
+
+def _ready(catalog: Catalog, trial: Trial, folder: Path | None) -> Rehearsal:
+    backend: Backend = resolve(catalog.backends.values()[0].factory)()
+    with tempfile.TemporaryDirectory() as temporary:
+        base = _untrained(catalog, trial.base, backend, folder, Path(temporary)) if trial.base else None
+        bench = set_up(catalog, trial, backend, folder, base, lambda _: None, Notes())
+    learner, state = _started(bench)
+    order = derive(trial.seed, trial.dataset.name, "order")
+    return Rehearsal(trial, bench.data, learner, state, backend.batches(bench.data, trial.batch_size, order))
+
+
+def _untrained(catalog: Catalog, trial: Trial, backend: Backend, folder: Path | None, temporary: Path) -> Path:
+    bench = set_up(catalog, trial, backend, folder, None, lambda _: None, Notes())
+    learner, state = _started(bench)
+    if not hasattr(learner, "save"):
+        raise UsageError(f"{trial.method.name} has no save(state), and another method starts from it")
+    path = temporary / "base.safetensors"
+    backend.save(learner.save(state), path)
+    return path
+
+
+def _started(bench: Bench) -> tuple[Learner[Any], Any]:
+    learner = bench.build()
+    state = learner.init(bench.data.problem, bench.training(), bench.base)
+    if hasattr(learner, "prepare"):
+        state = learner.prepare(state, Fit(bench.data.train, bench.data.valid))
+    return learner, state

@@ -1,0 +1,73 @@
+"""Published values and claims as words: the same in every format, with sources numbered as notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from harness.report import numbers
+from harness.report.comparison import Beside, Judged
+from harness.report.rows import Cell, Summary
+from harness.types import Metric
+
+HEADS = ("method", "data set", "metric", "measured", "published")
+
+
+@dataclass
+class Notes:
+    """Reasons and sources, numbered in the order of their appearance."""
+
+    numbered: dict[str, int] = field(default_factory=dict)
+
+    def mark(self, note: str) -> str:
+        return f"[{self.numbered.setdefault(note, len(self.numbered) + 1)}]" if note else ""
+
+    def lines(self) -> list[str]:
+        return [f"[{number}] {note}" for note, number in self.numbered.items()]
+
+
+def published_rows(summary: Summary, sources: Notes) -> list[list[str]]:
+    """A row under HEADS for each published value; measured is `-` where this data set or method was not run."""
+    return [_row(each, summary.metrics[each.published.metric], sources) for each in summary.published]
+
+
+def claim_lines(summary: Summary, sources: Notes) -> Iterator[tuple[str, str, str]]:
+    """Verdict, claim in words, and what was found, for each claim; where it was found if there are several places."""
+    several = len({str((each.dataset, each.protocol)) for each in summary.claims if each.dataset}) > 1
+    for each in summary.claims:
+        claim = each.judgement.claim
+        place = f" [on {_place(each)}]" if several and each.dataset else ""
+        yield each.judgement.verdict, f"{claim.text}{place}", f"{each.finding}{_source(each, sources)}"
+
+
+def _row(each: Beside, metric: Metric, sources: Notes) -> list[str]:
+    entry = each.published
+    cells = [Cell(entry.value, entry.sd, entry.n or 1)]
+    if each.measured is not None:
+        cells.insert(0, Cell(*each.measured))
+    scale = numbers.scale(cells, metric)
+    shown = [_number(cell, scale) for cell in cells]
+    few = f" (n={entry.n})" if entry.n is not None else ""
+    measured = shown[0] if each.measured is not None else "-"
+    published = f"{shown[-1]}{few} {sources.mark(entry.note)}"
+    return [entry.method, entry.dataset, entry.metric, measured, published]
+
+
+def _number(cell: Cell, scale: numbers.Scale) -> str:
+    if cell.mean is None:
+        return "-"
+    deviation = f" ± {scale.number(cell.sd)}" if cell.sd else ""
+    return f"{scale.number(cell.mean)}{deviation} {scale.unit}".rstrip()
+
+
+def _source(each: Judged, sources: Notes) -> str:
+    claim = each.judgement.claim
+    if not claim.source:
+        return ""
+    value = f"; published {claim.published:g}" if claim.published is not None else ""
+    return f"{value} {sources.mark(claim.source)}"
+
+
+def _place(each: Judged) -> str:
+    terms = each.protocol or {}
+    return ", ".join(map(str, (each.dataset, *(terms[name] for name in ("budget", "device") if name in terms))))

@@ -1,0 +1,207 @@
+"""Of each sweep, the configuration that validation finds best; test scores have no say in it.
+
+One configuration is chosen for all seeds together, by the mean of its final validation score: a choice per seed would
+be one more thing that the others were not given. What one item of --methods stood for is one sweep, and sweeps
+that share a configuration are one: what was tried was tried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from harness import selection
+from harness.errors import UsageError
+from harness.grammar import literal
+from harness.options import suggest
+from harness.report import notes
+from harness.types import Choice, Metric, Record
+
+VIEW = "valid"
+
+# name, provider, and what was given, as literals
+Configuration: TypeAlias = tuple[str, str | None, frozenset[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How a row came to stand for its sweep: by which score, of how many configurations."""
+
+    tried: int
+    by: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The records that are left. chosen: by method label."""
+
+    records: Sequence[Record]
+    chosen: Mapping[str, Chosen] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """Configurations of one method: all that it was given, and the records of those that have some."""
+
+    given: tuple[Configuration, ...]
+    records: Mapping[Configuration, Sequence[Record]]
+
+    @property
+    def label(self) -> str:
+        """The item that it came from, or the method's name where several items met."""
+        choices = [record.trial.method for records in self.records.values() for record in records]
+        whole = [text for choice in choices for text in (choice.group, choice.label) if self._is(text)]
+        return whole[0] if whole else choices[0].name
+
+    def _is(self, text: str) -> bool:
+        return [set(given) for given in _items(text)] == [set(self.given)]
+
+
+def criterion(text: str, metrics: Sequence[Metric]) -> Metric:
+    """The metric whose final validation score decides: `nll` of `nll@valid`.
+
+    Raises UsageError for an unknown metric, for one without a validation score, and for a score of the test split.
+    """
+    name, _, view = text.partition("@")
+    scores = {metric.name: metric for metric in metrics if metric.compute is not None}
+    if name not in {metric.name for metric in metrics}:
+        raise UsageError(f"--select {text}: unknown metric{suggest(name, scores)}; known: {_valid(scores)}")
+    if name not in scores:
+        raise UsageError(f"--select {text}: {name} is a cost, which has no validation score; known: {_valid(scores)}")
+    if view != VIEW:
+        raise UsageError(f"--select {text}: only validation may choose, or the test score means nothing: {name}@{VIEW}")
+    return scores[name]
+
+
+def choose(records: Sequence[Record], metric: Metric | None, items: Iterable[str] = ()) -> Selection:
+    """The records of the configurations chosen from each sweep, and of sweeps from which nothing can be chosen.
+
+    records: of one data set under one protocol. metric: whose validation score decides; None keeps everything.
+    items: selections, such as `saf[rate=[0.1,0.3]]`, that make a sweep of what may have been run one by one.
+    """
+    if metric is None:
+        return Selection(records)
+    kept: list[Configuration] = []
+    chosen: dict[str, Chosen] = {}
+    said: list[str] = []
+    sweeps = _sweeps(records, items)
+    for sweep in sweeps:
+        best = _best(sweep, metric)
+        kept += sweep.records if best is None else [best]
+        said += _said(sweep, best, metric)
+        if best is not None:
+            chosen[sweep.records[best][0].trial.method.label] = Chosen(len(sweep.given), _name(metric))
+    left = [record for record in records if _configuration(record.trial.method) in kept]
+    return Selection(left, chosen, (*_unequal(sweeps), *said))
+
+
+# --- sweeps -------------------------------------------------------------------------------------------------------
+
+
+def _sweeps(records: Iterable[Record], items: Iterable[str]) -> list[_Sweep]:
+    """The sweeps of which there is a record, in the order of their first one."""
+    held: dict[Configuration, list[Record]] = {}
+    groups: dict[str, None] = {}
+    for record in records:
+        held.setdefault(_configuration(record.trial.method), []).append(record)
+        groups[record.trial.method.group] = None
+    sets: list[tuple[Configuration, ...]] = [(configuration,) for configuration in held]
+    sets += [given for text in (*groups, *items) for given in _items(text)]
+    merged = [given for given in _merged(sets) if not held.keys().isdisjoint(given)]
+    return [_Sweep(given, {each: held[each] for each in held if each in given}) for given in merged]
+
+
+def _merged(sets: Iterable[tuple[Configuration, ...]]) -> list[tuple[Configuration, ...]]:
+    """Sets that share a configuration, joined at the place of the first of them."""
+    merged: list[tuple[Configuration, ...]] = []
+    for own in sets:
+        shared = [other for other in merged if not set(own).isdisjoint(other)]
+        joined = tuple(dict.fromkeys(each for part in (*shared, own) for each in part))
+        place = merged.index(shared[0]) if shared else len(merged)
+        merged = [other for other in merged if other not in shared]
+        merged.insert(place, joined)
+    return merged
+
+
+def _configuration(choice: Choice) -> Configuration:
+    return _named(choice.name, choice.provider, choice.given)
+
+
+def _items(text: str) -> list[tuple[Configuration, ...]]:
+    """All that each item of a selection stands for; nothing for a text that is none, as a damaged record may hold."""
+    try:
+        return [_configurations(selected) for selected in selection.parse(text, "--methods")]
+    except UsageError:
+        return []
+
+
+def _configurations(selected: selection.Selected) -> tuple[Configuration, ...]:
+    return tuple(_named(selected.name, selected.provider, given) for given in selection.combinations(selected))
+
+
+def _named(name: str, provider: str | None, given: Mapping[str, object]) -> Configuration:
+    return name, provider, frozenset((key, _text(value)) for key, value in given.items())
+
+
+def _text(value: object) -> str:
+    """A value as it is compared: 1000 was written for a parameter that is 1000.0 in the record."""
+    if isinstance(value, (tuple, list)):
+        return f"({','.join(map(_text, value))})"
+    return repr(float(value)) if type(value) is int and abs(value) < 2**53 else literal(value)
+
+
+# --- choosing -----------------------------------------------------------------------------------------------------
+
+
+def _best(sweep: _Sweep, metric: Metric) -> Configuration | None:
+    """The configuration with the best mean; one that has the score for fewer seeds than another is passed over."""
+    scores = {each: _scores(records, metric) for each, records in sweep.records.items()}
+    most = max(map(len, scores.values()))
+    if most == 0:
+        return None
+    sign = 1 if metric.better == "higher" else -1
+    means = {each: sign * math.fsum(own.values()) / most for each, own in scores.items() if len(own) == most}
+    return max(means, key=means.__getitem__)
+
+
+def _scores(records: Iterable[Record], metric: Metric) -> dict[int, float]:
+    """By seed, where it is finite; the last record of a seed counts."""
+    last = {record.trial.seed: record for record in records}
+    scores = {
+        seed: record.scores.get(_name(metric), math.nan) for seed, record in last.items() if record.status == "ok"
+    }
+    return {seed: score for seed, score in scores.items() if math.isfinite(score)}
+
+
+def _said(sweep: _Sweep, best: Configuration | None, metric: Metric) -> Iterator[str]:
+    """Which configurations were not in the running, and why."""
+    if best is None:
+        yield f"{sweep.label}: none is chosen, no trial ended with {_name(metric)}"
+        return
+    absent = len(sweep.given) - len(sweep.records)
+    if absent:
+        yield f"{sweep.label}: no record here of {absent} of its {len(sweep.given)} configurations"
+    most = len(_scores(sweep.records[best], metric))
+    for records in sweep.records.values():
+        if len(_scores(records, metric)) < most:
+            label = records[0].trial.method.label
+            why = "; ".join(notes.failures(label, records)) or f"{label}: no {_name(metric)}"
+            yield f"passed over, with {_name(metric)} for fewer seeds than others: {why}"
+
+
+def _unequal(sweeps: Sequence[_Sweep]) -> Iterator[str]:
+    """The best of many looks better than the best of few, whatever the method."""
+    if len({len(sweep.given) for sweep in sweeps}) > 1:
+        listed = ", ".join(f"{sweep.label} {len(sweep.given)}" for sweep in sweeps)
+        yield f"methods were given unequal numbers of configurations to choose from: {listed}"
+
+
+def _name(metric: Metric) -> str:
+    return f"{metric.name}@{VIEW}"
+
+
+def _valid(names: Iterable[str]) -> str:
+    return ", ".join(f"{name}@{VIEW}" for name in names)

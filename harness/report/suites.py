@@ -1,0 +1,48 @@
+"""A summary with what its suite says beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness.report.comparison import Place, beside, judged
+from harness.report.rows import Summary, protocol
+from harness.report.values import Target, base_name, target_metric
+from harness.suite import Comparison
+from harness.types import Metric, Record
+
+
+def with_suite(
+    summary: Summary,
+    records: Sequence[Record],
+    metrics: Sequence[Metric],
+    suite: Comparison,
+    target: float | None = None,
+) -> Summary:
+    """The summary of these records with the suite's published values and the verdicts on its claims.
+
+    Raises KeyError for a metric of the suite that no descriptor describes.
+    """
+    described = {metric.name: metric for metric in metrics}
+    places = _places(records, metrics, target)
+    named = [each.metric for each in suite.published]
+    return replace(
+        summary,
+        metrics={**summary.metrics, **{name: described[base_name(name)] for name in named}},
+        published=beside(suite.published, places, described),
+        claims=judged(suite.claims, places, described),
+    )
+
+
+def _places(records: Sequence[Record], metrics: Sequence[Metric], target: float | None) -> list[Place]:
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.trial.dataset.label, *protocol(record).items()), []).append(record)
+    return [_place(group, metrics, target) for group in groups.values()]
+
+
+def _place(records: Sequence[Record], metrics: Sequence[Metric], target: float | None) -> Place:
+    compared = target_metric(records, metrics)
+    wanted = Target(target, compared) if target is not None and compared else None
+    return Place(records[0].trial.dataset.label, protocol(records[0]), records, wanted)

@@ -1,0 +1,139 @@
+"""Checks of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import Unsupported
+from harness.testing.configs import described
+from harness.testing.subjects import Arrays, DatasetSubject, broken, require_same
+from harness.types import Batch, Data, Problem
+
+SPLITS = ("train", "valid", "test")
+ROWS = 20
+CHANCE = 0.01  # share of rows that may be in two splits because the source repeats itself
+
+
+def data_options_described(subject: DatasetSubject) -> None:
+    """Of the data set's config."""
+    described(subject.dataset.config, subject.dataset.name)
+
+
+def data_deterministic(subject: DatasetSubject) -> None:
+    """Loaded twice, under other global seeds."""
+    with subject.backend.isolated(1):
+        first = subject.load()
+    with subject.backend.isolated(2):
+        second = subject.load()
+    require_same("two loads with the same seed", _arrays(first), _arrays(second), exact=True)
+    if first.problem != second.problem:
+        broken(f"two loads with the same seed: the problems {first.problem} and {second.problem}")
+
+
+def _arrays(data: Data) -> Arrays:
+    return {
+        f"{name} {field}": np.asarray(getattr(split, field))
+        for name, split in _splits(data)
+        for field in ("inputs", "targets")
+    }
+
+
+def _splits(data: Data) -> Iterator[tuple[str, Batch]]:
+    yield from ((name, getattr(data, name)) for name in SPLITS)
+    yield from ((f"shifted {name!r}", split) for name, split in data.shifted.items())
+
+
+def data_as_stated(subject: DatasetSubject) -> None:
+    """The problem is all that a learner builds its network from."""
+    data = subject.load()
+    problem = data.problem
+    if problem.kind != subject.dataset.kind:
+        broken(f"its kind is {subject.dataset.kind}, its problem's {problem.kind}")
+    for name, split in _splits(data):
+        _check_arrays(name, np.asarray(split.inputs), np.asarray(split.targets), problem)
+    size = data.train.targets.shape[1] if problem.order == "contiguous" else len(data.train.inputs)
+    if problem.train_size != size:
+        broken(f"problem.train_size is {problem.train_size}; the training split has {size}")
+    if problem.time_axis and not problem.input_shape:
+        broken("problem.time_axis is set, but input_shape has no axis")
+
+
+def _check_arrays(name: str, inputs: NDArray[np.generic], targets: NDArray[np.generic], problem: Problem) -> None:
+    if not len(inputs):
+        broken(f"{name} holds no rows")
+    if len(inputs) != len(targets):
+        broken(f"{name} has {len(inputs)} inputs and {len(targets)} targets")
+    if problem.kind == "language":
+        return _check_tokens(name, inputs, targets, problem)
+    if inputs.shape[1:] != problem.input_shape:
+        broken(f"{name}: rows have shape {inputs.shape[1:]}; problem.input_shape is {problem.input_shape}")
+    if inputs.dtype != np.float32:
+        broken(f"{name}: inputs are {inputs.dtype}; expected float32")
+    if not np.isfinite(inputs).all():
+        broken(f"{name}: inputs are not finite")
+    if problem.kind == "classification":
+        _check_integers(f"{name}: targets", targets, problem.output_size)
+    if problem.kind == "regression":
+        _check_standardised(name, targets)
+    return None
+
+
+def _check_tokens(name: str, inputs: NDArray[np.generic], targets: NDArray[np.generic], problem: Problem) -> None:
+    _check_integers(f"{name}: inputs", inputs, problem.output_size)
+    _check_integers(f"{name}: targets", targets, problem.output_size)
+    if not np.array_equal(inputs[:, 1:], targets):
+        broken(f"{name}: targets (rows, L - 1) must be inputs[:, 1:]")
+
+
+def _check_integers(what: str, values: NDArray[np.generic], size: int) -> None:
+    if values.dtype != np.int64:
+        broken(f"{what} are {values.dtype}; expected int64")
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= size:
+        broken(f"{what} go from {low} to {high}; problem.output_size is {size}")
+
+
+def _check_standardised(name: str, targets: NDArray[np.generic]) -> None:
+    values = targets.astype(np.float64)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        broken(f"{name}: targets must be finite, of shape (rows,); they have shape {values.shape}")
+    if name == "train" and (abs(values.mean()) > 0.1 or not 0.8 < values.std() < 1.25):
+        broken(
+            f"targets have mean {values.mean():.3g} and deviation {values.std():.3g} in train; expected 0 and 1, "
+            "with target_mean and target_scale to return to the original scale"
+        )
+
+
+def splits_apart(subject: DatasetSubject) -> None:
+    """Rows of one split in another, beyond what the training split itself repeats."""
+    data = subject.load()
+    if data.problem.order == "contiguous":
+        raise Unsupported("a contiguous stream has no rows to compare")
+    rows = {name: _rows(getattr(data, name)) for name in SPLITS}
+    repeated = 1 - len(set(rows["train"])) / len(rows["train"])
+    for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
+        known = set(rows[one])
+        share = sum(row in known for row in rows[other]) / len(rows[other])
+        if share > CHANCE + 2 * repeated:
+            broken(f"{share:.1%} of the rows of {other} are in {one} too")
+
+
+def _rows(split: Batch) -> list[bytes]:
+    inputs = np.ascontiguousarray(split.inputs)
+    return [row.tobytes() for row in inputs]
+
+
+def sizes_honoured(subject: DatasetSubject) -> None:
+    """As `digits[train=20]` asks for."""
+    for name in SPLITS:
+        data = subject.load(**{name: ROWS})
+        split = getattr(data, name)
+        single = data.problem.order == "contiguous" and len(split.inputs) == 1
+        found = split.targets.shape[1] if single else len(split.inputs)
+        if found != ROWS:
+            broken(f"{name}={ROWS} gives {found} rows")
+        if name == "train" and data.problem.train_size != ROWS:
+            broken(f"train={ROWS} gives problem.train_size {data.problem.train_size}")

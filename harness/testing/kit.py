@@ -1,0 +1,192 @@
+"""From a name to the checks that apply to it, and from a check to its result."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from harness import files, options, selection
+from harness.bench import one_line
+from harness.catalog import Catalog, Offer, available, resolve
+from harness.errors import Broken, Unsupported, UsageError
+from harness.testing.subjects import DatasetSubject, MetricSubject, Subject
+from harness.types import Backend, Check, Dataset, Method, Metric
+
+Status: TypeAlias = Literal["ok", "broken", "not applicable"]
+Of: TypeAlias = Literal["method", "dataset", "metric"]
+Make: TypeAlias = Callable[[], Any]
+
+SEVERITY: Sequence[Status] = ("broken", "ok", "not applicable")
+
+
+class Result(NamedTuple):
+    """What became of one check; the reason of anything but "ok", and where it was if something else was raised."""
+
+    status: Status
+    reason: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One check of one thing. makes: makes its subjects, one for each kind of problem that it declares."""
+
+    of: Of
+    label: str
+    check: Check
+    makes: tuple[tuple[str, Make], ...]
+    backend: Backend
+
+    def run(self) -> Result:
+        """The worst result over all kinds: broken by one, else ok if it applies to any."""
+        results = [(kind, self._on(make)) for kind, make in self.makes]
+        kind, worst = min(results, key=lambda item: SEVERITY.index(item[1].status))
+        several = len(results) > 1 and worst.reason
+        return worst._replace(reason=f"{kind}: {worst.reason}") if several else worst
+
+    def _on(self, make: Make) -> Result:
+        """A fresh subject, so that no check sees what another left behind; isolated, so that nor does the caller."""
+        try:
+            with self.backend.isolated(0):
+                resolve(self.check.function, f"check {self.check.name}")(make())
+        except Unsupported as error:
+            return Result("not applicable", str(error))
+        except Broken as error:
+            return Result("broken", str(error))
+        except (Exception, SystemExit) as error:
+            return Result("broken", f"raised {one_line(error)}", traceback.format_exc())
+        return Result("ok")
+
+
+def cases(catalog: Catalog, text: str, device: str = "cpu", data: Path | None = None) -> list[Case]:
+    """The checks of a method, data set or metric, selected as in `saf[variant=final]`. data: folder with data sets.
+
+    Raises UsageError for a name that nothing has, for parameters that it refuses, and for a method that is not
+    available here.
+    """
+    found: list[Case] = []
+    for selected in selection.parse(text, "check"):
+        found += _cases(catalog, selected, device, data)
+    return found
+
+
+def cases_of_plugin(catalog: Catalog, name: str, device: str = "cpu") -> list[Case]:
+    """The checks of all that a plugin, a module, a file or a whole distribution offers. Raises UsageError."""
+    shelves = (catalog.methods, catalog.datasets, catalog.metrics)
+    offers = [offer for shelf in shelves for offer in shelf.offers() if _is_from(offer, name)]
+    if not offers:
+        known = ", ".join(sorted({plugin.provider for plugin in catalog.plugins}))
+        raise UsageError(f"{name!r} offers no method, data set or metric; plugins come from: {known}{catalog.hint}")
+    selected = [selection.Selected(offer.value.name, offer.plugin.module or offer.plugin.name) for offer in offers]
+    return [case for each in dict.fromkeys(selected) for case in _cases(catalog, each, device, None)]
+
+
+def _is_from(offer: Offer[Any], name: str) -> bool:
+    file = offer.plugin.file
+    return offer.plugin.answers_to([name]) or (bool(file) and Path(file) == Path(name).expanduser().resolve())
+
+
+def _cases(catalog: Catalog, selected: selection.Selected, device: str, data: Path | None) -> Iterator[Case]:
+    known = [shelf for shelf in (catalog.methods, catalog.datasets, catalog.metrics) if selected.name in shelf.names()]
+    if not known:
+        names = [name for shelf in (catalog.methods, catalog.datasets, catalog.metrics) for name in shelf.names()]
+        close = options.suggest(selected.name, names)
+        raise UsageError(f"check: no method, data set or metric {selected.name!r}{close}{catalog.hint}")
+    backend = _backend(catalog)
+    for shelf in known:
+        offer: Offer[Any] = shelf.offer(selected.qualified)
+        if reason := available(offer):
+            raise UsageError(f"check: {shelf.noun} {selected.name}: {reason}")
+        if isinstance(offer.value, Method):
+            yield from _of_method(catalog, offer, selected, backend, device)
+        elif isinstance(offer.value, Dataset):
+            yield from _of_dataset(catalog, offer, selected, backend, data)
+        else:
+            yield from _of_metric(catalog, offer, backend)
+
+
+def _backend(catalog: Catalog) -> Backend:
+    offers = catalog.backends.values()
+    if len(offers) != 1:
+        names = ", ".join(offer.name for offer in offers) or "none"
+        raise UsageError(f"check: exactly one backend is needed, found {names}: switch one off with --disable-plugin")
+    backend: Backend = resolve(offers[0].factory, f"backend {offers[0].name}")()
+    return backend
+
+
+# --- subjects ---------------------------------------------------------------------------------------------------------
+
+
+def _given(selected: selection.Selected, config: type, owner: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Label and options of each combination that is selected. A plain name is not built: a check tries its defaults."""
+    if not selected.sweeps:
+        yield owner, {}
+        return
+    for choice in selection.expand(selected, config, owner):
+        yield choice.label, choice.given
+
+
+def _of_method(
+    catalog: Catalog, offer: Offer[Method], selected: selection.Selected, backend: Backend, device: str
+) -> Iterator[Case]:
+    method = offer.value
+    for label, given in _given(selected, method.config, method.name):
+        make = partial(_method_subject, catalog, method, given, backend, device)
+        makes = tuple((kind, partial(make, kind)) for kind in method.kinds)
+        yield from _checked(catalog, "method", label, makes, backend)
+
+
+def _method_subject(
+    catalog: Catalog, method: Method, given: Mapping[str, Any], backend: Backend, device: str, kind: str
+) -> Subject:
+    base = None
+    if method.starts_from is not None:
+        (selected,) = selection.parse(method.starts_from, f"starts_from of {method.name}")
+        start = catalog.methods.get(selected.qualified)
+        ((_, start_given),) = _given(selected, start.config, start.name)
+        base = _method_subject(catalog, start, start_given, backend, device, kind)
+    return Subject(method, given, kind, backend, device, base)
+
+
+def _of_dataset(
+    catalog: Catalog, offer: Offer[Dataset], selected: selection.Selected, backend: Backend, data: Path | None
+) -> Iterator[Case]:
+    dataset = offer.value
+    for label, given in _given(selected, dataset.config, dataset.name):
+        makes = (("", partial(_dataset_subject, dataset, given, backend, data)),)
+        yield from _checked(catalog, "dataset", label, makes, backend)
+
+
+def _dataset_subject(dataset: Dataset, given: Mapping[str, Any], backend: Backend, data: Path | None) -> DatasetSubject:
+    folder = files.folder(data)
+    if missing := files.glance(dataset.files, folder):
+        raise Unsupported(f"{len(missing)} of its files not in place; {files.remedy(dataset.name, folder)}")
+    return DatasetSubject(dataset, given, folder, backend)
+
+
+def _of_metric(catalog: Catalog, offer: Offer[Metric], backend: Backend) -> Iterator[Case]:
+    metric = offer.value
+    makes = tuple((kind, partial(_metric_subject, metric, kind)) for kind in metric.kinds or ("",))
+    yield from _checked(catalog, "metric", metric.name, makes, backend)
+
+
+def _metric_subject(metric: Metric, kind: str) -> MetricSubject:
+    if metric.compute is None:
+        raise Unsupported("it names a reading and computes nothing")
+    return MetricSubject(metric, kind)
+
+
+def _checked(
+    catalog: Catalog, of: Of, label: str, makes: Iterable[tuple[str, Make]], backend: Backend
+) -> Iterator[Case]:
+    checks = [check for check in catalog.checks.values() if check.of == of]
+    if not checks:
+        raise UsageError(
+            f"check: nothing tests a {of}; is the plugin 'checks' switched off? -p harness.checks loads it"
+        )
+    for check in checks:
+        yield Case(of, label, check, tuple(makes), backend)

@@ -1,0 +1,170 @@
+"""Checks of what a learner predicts, and of what predicting leaves alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import Unsupported
+from harness.testing.subjects import Arrays, Run, Subject, broken, close, require_same
+from harness.types import Array, ClassLogProbs, Data, Prediction, RegressionMixture, TokenLogProbs
+
+NORMALISED = 1e-3  # what the probabilities of a row may be away from one
+ALONE = 1e-3  # between a row among others and on its own: kernels choose their order of summation by the shape
+TYPES: Mapping[str, type] = {
+    "classification": ClassLogProbs,
+    "regression": RegressionMixture,
+    "language": TokenLogProbs,
+}
+
+
+# --- form -------------------------------------------------------------------------------------------------------------
+
+
+def prediction_well_formed(subject: Subject) -> None:
+    """Of all views, untrained and trained, for several rows and for one."""
+    run = subject.start()
+    for _ in range(2):
+        for view in run.predictors:
+            for inputs in (run.data.valid.inputs, run.data.valid.inputs[:1]):
+                _check_form(view, run.predict(inputs, view), inputs, subject)
+        run.updates(2)
+
+
+def _check_form(view: str, prediction: Prediction, inputs: Array, subject: Subject) -> None:
+    expected = TYPES.get(subject.kind)
+    if expected is not None and type(prediction) is not expected:
+        broken(f"{view} returned {type(prediction).__name__} for {subject.kind}; expected {expected.__name__}")
+    shape = _shape(inputs, subject)
+    samples = len(prediction.log_weights) if np.ndim(prediction.log_weights) == 1 else None
+    for name, field in zip(type(prediction)._fields, prediction, strict=True):
+        wanted = (samples, *shape) if name != "log_weights" else (samples,)
+        if np.shape(field) != wanted:
+            rows = f"({', '.join(['S', *map(str, shape)])})" if name != "log_weights" else "(S,)"
+            broken(f"{view}: {name} for {len(inputs)} rows has shape {np.shape(field)}; expected {rows}")
+        if np.isnan(field).any() or (name != "log_weights" and not np.isfinite(field).all()):
+            broken(f"{view}: {name} is not finite")
+    _check_probabilities(view, prediction)
+
+
+def _shape(inputs: Array, subject: Subject) -> tuple[int, ...]:
+    """Of a prediction, without its samples."""
+    if subject.kind == "classification":
+        return len(inputs), subject.data.problem.output_size
+    if subject.kind == "language":
+        return len(inputs), inputs.shape[1] - 1
+    return (len(inputs),)
+
+
+def _check_probabilities(view: str, prediction: Prediction) -> None:
+    total = float(np.exp(prediction.log_weights).sum())
+    if abs(total - 1) > NORMALISED:
+        broken(f"{view}: the samples' weights, exp(log_weights), sum to {total:.4g}; expected 1")
+    if isinstance(prediction, ClassLogProbs):
+        sums = np.exp(prediction.log_probs).sum(axis=-1)
+        worst = float(sums.flat[np.abs(sums - 1).argmax()])
+        if abs(worst - 1) > NORMALISED:
+            broken(f"{view}: a row's probabilities, exp(log_probs), sum to {worst:.4g}; expected 1 (log_softmax?)")
+    elif isinstance(prediction, RegressionMixture):
+        if (lowest := float(np.min(prediction.variances))) <= 0:
+            broken(f"{view}: a variance is {lowest:.4g}; expected one above 0")
+    elif (highest := float(np.max(prediction.log_probs))) > NORMALISED:
+        broken(f"{view}: a token's log probability is {highest:.4g}; expected none above 0")
+
+
+# --- what it depends on -----------------------------------------------------------------------------------------------
+
+
+def prediction_repeatable(subject: Subject) -> None:
+    """The same rows before and after others."""
+    run = subject.start()
+    run.updates(2)
+    for view in run.predictors:
+        first = _fields(run, run.data.valid.inputs, view)
+        run.predict(run.data.test.inputs, view)
+        again = _fields(run, run.data.valid.inputs, view)
+        require_same(f"{view} of the same rows before and after other rows", first, again, subject.exact)
+
+
+def prediction_by_rows(subject: Subject) -> None:
+    """All rows at once, in parts, and the last one alone."""
+    run = subject.start()
+    run.updates(2)
+    if run.data.problem.order == "contiguous":
+        raise Unsupported("a contiguous stream is given whole")
+    inputs = run.data.valid.inputs
+    for view in run.predictors:
+        whole = _densities(run.predict(inputs, view))
+        cuts = [0, len(inputs) // 2, len(inputs) - 1, len(inputs)]
+        parts = [_densities(run.predict(inputs[start:stop], view)) for start, stop in itertools.pairwise(cuts)]
+        joined = np.concatenate(parts, axis=-1)
+        if whole.shape != joined.shape or not close(whole, joined, ALONE):
+            away = f"by up to {np.abs(whole - joined).max():.3g}" if whole.shape == joined.shape else "in shape"
+            broken(f"{view}: a row predicted among {len(inputs)} rows differs from the same row among fewer, {away}")
+
+
+def _densities(prediction: Prediction) -> NDArray[np.float64]:
+    """Numbers of order one, rows last: probabilities, or means and standard deviations."""
+    if isinstance(prediction, RegressionMixture):
+        return np.stack([prediction.means, np.sqrt(prediction.variances)])
+    return np.moveaxis(np.exp(prediction.log_probs), 1, -1)
+
+
+def _fields(run: Run, inputs: Array, view: str) -> Arrays:
+    prediction = run.predict(inputs, view)
+    return {name: np.array(field) for name, field in zip(type(prediction)._fields, prediction, strict=True)}
+
+
+# --- what it leaves alone ---------------------------------------------------------------------------------------------
+
+
+def training_undisturbed(subject: Subject) -> None:
+    """Training with predictions in between, against training without."""
+    quiet, watched = subject.start(), subject.start()
+    for _ in range(2):
+        quiet.updates(2)
+        watched.updates(2)
+        before = _saved(watched)
+        for view in watched.predictors:
+            watched.predict(watched.data.valid.inputs, view)
+        require_same("what is saved before and after a prediction", before, _saved(watched), exact=True)
+    require_same("training with and without predictions on the way", quiet.seen(), watched.seen(), subject.exact)
+
+
+def _saved(run: Run) -> Arrays:
+    if not hasattr(run.learner, "save"):
+        return {}
+    return {f"saved array {name!r}": run.subject.numpy(array) for name, array in run.saved().items()}
+
+
+def test_rows_unused(subject: Subject) -> None:
+    """The harness predicts test rows during training, too: trained twice, with those and with poisoned ones."""
+    true = _seen_with_test_rows(subject, subject.data)
+    for name, poison in _poisons(subject).items():
+        require_same(
+            f"training with the test rows and with {name}", true, _seen_with_test_rows(subject, poison), subject.exact
+        )
+
+
+def _poisons(subject: Subject) -> Mapping[str, Data]:
+    data = subject.data
+    inputs = subject.numpy(data.test.inputs)
+    turned = data.test._replace(inputs=data.train.inputs[: len(inputs)], targets=data.train.targets[: len(inputs)])
+    others = {"others": dataclasses.replace(data, test=turned)}
+    if subject.kind == "language":
+        return others
+    return others | {"nan": dataclasses.replace(data, test=data.test._replace(inputs=data.test.inputs * np.nan))}
+
+
+def _seen_with_test_rows(subject: Subject, data: Data) -> Arrays:
+    run = Run(subject, data)
+    for _ in range(2):
+        run.updates(2)
+        for view in run.predictors:
+            run.predict(data.test.inputs, view)
+    run.finish()
+    return run.seen()

@@ -1,0 +1,236 @@
+"""What a check gets to work with: a method, a data set or a metric, and the means to try it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import options
+from harness.catalog import resolve
+from harness.errors import Broken, Unsupported
+from harness.seeds import derive
+from harness.subset import subset
+from harness.testing import tiny
+from harness.types import (
+    Array,
+    Backend,
+    Batch,
+    ClassLogProbs,
+    Data,
+    Dataset,
+    Fit,
+    Learner,
+    Method,
+    Metric,
+    Prediction,
+    Training,
+)
+
+SEED = derive(0, "contract", "init")
+ORDER = derive(0, "contract", "order")
+PLANNED = 8
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A method under test, with the options that were given, on tiny data of one kind.
+
+    base: the method that it starts from, on data of the same kind.
+    """
+
+    method: Method
+    given: Mapping[str, Any]
+    kind: str
+    backend: Backend
+    device: str = "cpu"
+    base: Subject | None = None
+
+    @property
+    def precision(self) -> str:
+        return self.method.precisions[0]
+
+    @property
+    def exact(self) -> bool:
+        """Whether equal means equal in every bit: kernels of other devices may add in another order."""
+        return self.device == "cpu"
+
+    def build(self) -> Learner[Any]:
+        """A fresh learner."""
+        config = options.build(self.method.config, self.given, self.method.name)
+        learner: Learner[Any] = resolve(self.method.factory, f"method {self.method.name}")(config)
+        return learner
+
+    def training(self, seed: int = SEED, updates: int | None = PLANNED, eager: bool = False) -> Training:
+        return Training(seed, self.device, self.precision, tiny.BATCH, updates, eager)
+
+    @cached_property
+    def data(self) -> Data:
+        """On the device. Raises Unsupported where the learner takes no tiny data of this kind."""
+        reason = f"there is no tiny data of kind {self.kind!r}"
+        for make in tiny.data(self.kind):
+            data = self.placed(make())
+            try:
+                self.build().init(data.problem, self.training(), self.arrays(data))
+            except Unsupported as error:
+                reason = str(error)
+            else:
+                return data
+        raise Unsupported(reason)
+
+    def placed(self, data: Data) -> Data:
+        return self.backend.place(data, self.device)
+
+    def arrays(self, data: Data) -> Mapping[str, Array] | None:
+        """What the method starts from: its base after two updates on this data, as read back from a file."""
+        if self.base is None:
+            return None
+        run = Run(self.base, data)
+        run.updates(2)
+        return self.backend.arrays(self.through_file(run.saved()), self.device)
+
+    def through_file(self, named: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Named arrays, written and read back."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "arrays"
+            self.backend.save(named, path)
+            return self.backend.load(path)
+
+    def batches(self, seed: int = ORDER, data: Data | None = None) -> Iterator[Batch]:
+        return self.backend.batches(data or self.data, tiny.BATCH, seed)
+
+    def start(self, training: Training | None = None, learner: Learner[Any] | None = None) -> Run:
+        """A training from its first state on."""
+        return Run(self, self.data, training, learner)
+
+    def numpy(self, array: Array) -> NDArray[np.float64]:
+        """A copy of any array in numpy."""
+        # A backend turns predictions into numpy; to it, this is one.
+        return np.array(self.backend.numpy(ClassLogProbs(array, array))[0])
+
+
+class Run:
+    """A learner in training, step by step as the harness would. `scalars` keeps those of every update."""
+
+    def __init__(
+        self, subject: Subject, data: Data, training: Training | None = None, learner: Learner[Any] | None = None
+    ) -> None:
+        self.subject, self.data = subject, data
+        self.learner = learner or subject.build()
+        self.scalars: list[Mapping[str, float]] = []
+        self._batches = subject.batches(data=data)
+        self.state = self.learner.init(data.problem, training or subject.training(), subject.arrays(data))
+        if hasattr(self.learner, "prepare"):
+            self.state = self.learner.prepare(self.state, Fit(data.train, data.valid))
+
+    def update(self, batch: Batch) -> None:
+        meter = self.subject.backend.meter()
+        self.state, scalars = self.learner.update(self.state, batch)
+        meter.add(scalars)
+        self.scalars.append(meter.read())
+
+    def updates(self, count: int) -> None:
+        """As many updates, on batches that come in the same order in every run."""
+        for _ in range(count):
+            self.update(next(self._batches))
+
+    def finish(self) -> None:
+        if hasattr(self.learner, "finish"):
+            self.state = self.learner.finish(self.state, Fit(self.data.train, self.data.valid))
+
+    @property
+    def predictors(self) -> Mapping[str, Callable[[Any, Array], Prediction]]:
+        """`predict` and every further view."""
+        return {"predict": self.learner.predict, **getattr(self.learner, "views", {})}
+
+    def predict(self, inputs: Array, view: str = "predict") -> Prediction:
+        """In numpy."""
+        return self.subject.backend.numpy(self.predictors[view](self.state, inputs))
+
+    def saved(self) -> Mapping[str, Array]:
+        """Raises Unsupported for a learner without `save`, which is optional."""
+        if not hasattr(self.learner, "save"):
+            raise Unsupported("it has no save(state), which is optional")
+        named: Mapping[str, Array] = self.learner.save(self.state)
+        return named
+
+    def seen(self) -> Arrays:
+        """All that can be seen of the training so far: scalars of updates, saved arrays, validation predictions."""
+        seen = {f"scalar {name!r} of update {i}": np.array(value) for i, name, value in self._scalars()}
+        if hasattr(self.learner, "save"):
+            seen |= {f"saved array {name!r}": self.subject.numpy(array) for name, array in self.saved().items()}
+        for view in self.predictors:
+            prediction = self.predict(self.data.valid.inputs, view)
+            fields = zip(type(prediction)._fields, prediction, strict=True)
+            seen |= {f"{name} of {view}": np.array(array) for name, array in fields}
+        return seen
+
+    def _scalars(self) -> Iterator[tuple[int, str, float]]:
+        for index, scalars in enumerate(self.scalars, 1):
+            for name, value in scalars.items():
+                yield index, name, value
+
+
+def differing(one: Arrays, other: Arrays, exact: bool) -> str | None:
+    """The first thing in which two runs differ, or None."""
+    if missing := set(one) ^ set(other):
+        return f"{min(missing)}, which only one of them has"
+    for name, array in one.items():
+        if array.shape != other[name].shape:
+            return f"{name}, of shape {array.shape} and {other[name].shape}"
+        if not close(array, other[name], 0.0 if exact else 1e-4):
+            return f"{name}, by up to {np.nanmax(np.abs(array - other[name])):.3g}"
+    return None
+
+
+def close(one: NDArray[Any], other: NDArray[Any], tolerance: float) -> bool:
+    return bool(np.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True))
+
+
+def require_same(what: str, one: Arrays, other: Arrays, exact: bool) -> None:
+    """Raises Broken with `what` happened and the first difference."""
+    if difference := differing(one, other, exact):
+        broken(f"{what}: they differ in the {difference}")
+
+
+def broken(reason: str) -> NoReturn:
+    raise Broken(reason)
+
+
+@dataclass(frozen=True)
+class DatasetSubject:
+    """A data set under test with the options that it was selected with; `folder` holds its files."""
+
+    dataset: Dataset
+    given: Mapping[str, Any]
+    folder: Path
+    backend: Backend
+
+    def load(self, seed: int = 0, **rows: int) -> Data:
+        """As a trial would; rows: `train`, `valid` and `test` rows to use."""
+        config = options.build(self.dataset.config, {**self.given, **rows}, self.dataset.name)
+        derived = derive(seed, self.dataset.name, "split")
+        data: Data = resolve(self.dataset.load, f"data set {self.dataset.name}")(config, derived, self.folder)
+        return subset(data, config.train, config.valid, config.test, derived)
+
+
+@dataclass(frozen=True)
+class MetricSubject:
+    """A metric under test, on outcomes of one kind."""
+
+    metric: Metric
+    kind: str
+
+    def compute(self, outcome: Any) -> float | None:
+        """None where the metric does not apply to the outcome."""
+        assert self.metric.compute is not None
+        value = resolve(self.metric.compute, f"metric {self.metric.name}")(outcome)
+        return None if value is None else float(value)

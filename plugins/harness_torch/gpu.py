@@ -1,0 +1,170 @@
+"""What NVIDIA's management library (NVML) says of the GPU that a trial runs on: energy, other processes, throttling.
+
+These instruments accompany the timed pass: NVML is asked before it and after it, never in between.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+
+from harness import Unsupported
+
+IDLE_SECONDS = 1.0  # NVML's energy counter moves every 20 to 100 ms
+
+# Reasons for which a GPU runs slower than it could (nvml.h, nvmlClocksEventReasons); idling and what its owner has set
+# are not among them.
+THROTTLES: Mapping[int, str] = {
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x20: "thermal slowdown by the driver",
+    0x40: "thermal slowdown by the hardware",
+    0x80: "power brake",
+}
+
+
+class Gpu:
+    """One GPU, through the functions of the module `pynvml`. Raises what they raise."""
+
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        self._nvml, self._handle = nvml, handle
+
+    def joules(self) -> float:
+        """Energy drawn since the driver was loaded. Volta and later."""
+        return self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000
+
+    def foreign_processes(self) -> int:
+        """Processes that compute on this GPU besides this one.
+
+        In a container NVML gives the numbers that processes have outside of it, if any: then one of them is this
+        process, which has its data on the GPU.
+        """
+        running = {process.pid for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)}
+        return max(0, len(running) - 1)
+
+    def throttles(self) -> list[str]:
+        """Why the GPU runs slower than it could at this moment; empty if it does not."""
+        reasons = self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle)
+        return [name for bit, name in THROTTLES.items() if reasons & bit]
+
+
+def current_device() -> torch.device | None:
+    """The GPU that this process has tensors on, the one with most; None without any."""
+    if not (torch.cuda.is_available() and torch.cuda.is_initialized()):
+        return None
+    used = {index: torch.cuda.memory_allocated(index) for index in range(torch.cuda.device_count())}
+    return torch.device("cuda", max(used, key=used.__getitem__))
+
+
+def synchronize() -> None:
+    """Wait for the GPU that this process has tensors on."""
+    device = current_device()
+    if device is not None:
+        torch.cuda.synchronize(device)
+
+
+def find_gpu() -> Gpu | None:
+    """The GPU that this process has its data on; None without one. Raises Unsupported where pynvml is missing."""
+    device = current_device()
+    if device is None:
+        return None
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        raise Unsupported("needs nvidia-ml-py: pip install 'harness-bench[gpu]'") from None
+    nvml.nvmlInit()
+    # By its unique number: NVML does not know of CUDA_VISIBLE_DEVICES.
+    unique = str(torch.cuda.get_device_properties(device).uuid)
+    return Gpu(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{unique.removeprefix('GPU-')}"))
+
+
+class Energy:
+    """energy_joules of the timed pass: what the GPU drew from the birth of the trained state to its death, evaluation
+    included, less what it draws idle in that time.
+
+    The idle power is that of a second before the pass, the data already on the GPU (gpu_idle_watts), so that clocks
+    which stay up because of a process are not charged to its method. The host's energy is not measured.
+    """
+
+    def __init__(
+        self, find: Callable[[], Gpu | None] = find_gpu, now: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep, synchronize: Callable[[], None] = synchronize,
+    ) -> None:  # fmt: skip
+        self._find, self._now, self._sleep, self._synchronize = find, now, sleep, synchronize
+        self._readings: dict[str, float] = {}
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Spans the timed pass. Raises Unsupported without an NVIDIA GPU."""
+        gpu = self._find()
+        if gpu is None:
+            raise Unsupported("no NVIDIA GPU")
+        self._synchronize()
+        idle_joules, idle_seconds = self._spent(gpu, lambda: self._sleep(IDLE_SECONDS))
+        before, began = gpu.joules(), self._now()
+        yield
+        self._synchronize()
+        joules, seconds = gpu.joules() - before, self._now() - began
+        watts = idle_joules / idle_seconds
+        self._readings = {"energy_joules": max(0.0, joules - watts * seconds), "gpu_idle_watts": watts}
+
+    def _spent(self, gpu: Gpu, run: Callable[[], None]) -> tuple[float, float]:
+        """Joules and seconds of a call."""
+        joules, began = gpu.joules(), self._now()
+        run()
+        return gpu.joules() - joules, self._now() - began
+
+    @contextmanager
+    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
+        del stage, examples
+        yield
+
+    def readings(self) -> Mapping[str, Any]:
+        """Joules, and watts."""
+        return dict(self._readings)
+
+
+class GpuTrouble:
+    """gpu_foreign_processes and gpu_throttled, before or after the timed pass, and a warning that names them.
+
+    Without a GPU there is nothing to read.
+    """
+
+    def __init__(self, find: Callable[[], Gpu | None] = find_gpu) -> None:
+        self._find = find
+        self._readings: dict[str, Any] = {}
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Spans the timed pass."""
+        gpu = self._find()
+        if gpu is None:
+            yield
+            return
+        foreign, throttles = gpu.foreign_processes(), gpu.throttles()
+        yield
+        foreign = max(foreign, gpu.foreign_processes())
+        throttles = list(dict.fromkeys([*throttles, *gpu.throttles()]))
+        self._readings = {"gpu_foreign_processes": foreign, "gpu_throttled": throttles}
+        if foreign or throttles:
+            self._readings["gpu_warning"] = _warning(foreign, throttles)
+
+    @contextmanager
+    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
+        del stage, examples
+        yield
+
+    def readings(self) -> Mapping[str, Any]:
+        """A number, the reasons, and a text if either is not empty."""
+        return dict(self._readings)
+
+
+def _warning(foreign: int, throttles: list[str]) -> str:
+    shared = [f"shared with {foreign} other process{'es' if foreign > 1 else ''}"] if foreign else []
+    slowed = [f"throttled ({', '.join(throttles)})"] if throttles else []
+    return f"times and energy are unreliable: the GPU was {' and '.join(shared + slowed)}"

@@ -1,0 +1,79 @@
+"""Marks by which a method tells the instruments what cannot be seen from outside. They cost a look-up when nothing is
+measured.
+
+`for t in time_steps(T)`: the loop over time. What lives at the end of a step is carried into the next.
+`spikes(s)`: a population of neurons fired s. A method that declares nothing is taken at its arithmetic: every unit is
+real-valued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+from torch import Tensor
+
+
+class StepWatcher(Protocol):
+    """Hears of the loops over time in an update."""
+
+    def begin(self) -> None:
+        """A loop over time begins."""
+        ...
+
+    def end_of_step(self) -> None:
+        """The body of the loop has run once."""
+        ...
+
+
+_steps: ContextVar[StepWatcher | None] = ContextVar("harness_torch.time_steps", default=None)
+_spikes: ContextVar[Callable[[Tensor], None] | None] = ContextVar("harness_torch.spikes", default=None)
+
+
+def time_steps(count: int) -> Iterable[int]:
+    """`range(count)` for a loop over time steps, at the end of each of which `state_bytes` is looked at.
+
+    Names of the loop's body that are still bound then count as carried: let them go, in a function of their own.
+    """
+    watcher = _steps.get()
+    return range(count) if watcher is None else _watched(count, watcher)
+
+
+def _watched(count: int, watcher: StepWatcher) -> Iterator[int]:
+    watcher.begin()
+    for step in range(count):
+        yield step
+        watcher.end_of_step()
+
+
+def spikes(fired: Tensor) -> None:
+    """Declare that these are spikes, one element per neuron and time step, zero where a neuron was silent.
+
+    They count in `firing_rate`; a product with them, or with a view or a copy of them, accumulates without multiplying.
+    Spikes that were averaged (pooled) are graded values, and no longer spikes.
+    """
+    listener = _spikes.get()
+    if listener is not None:
+        listener(fired)
+
+
+@contextmanager
+def watching(watcher: StepWatcher) -> Iterator[None]:
+    """While inside, this watcher hears of every loop over time."""
+    token = _steps.set(watcher)
+    try:
+        yield
+    finally:
+        _steps.reset(token)
+
+
+@contextmanager
+def listening(listener: Callable[[Tensor], None]) -> Iterator[None]:
+    """While inside, this listener is given everything that is declared to be spikes."""
+    token = _spikes.set(listener)
+    try:
+        yield
+    finally:
+        _spikes.reset(token)

@@ -1,0 +1,133 @@
+"""Synaptic operations of a prediction, and how often its neurons fire.
+
+What is counted are the products that really run, with the zeros that they really see (see `pairs`): a current that is
+computed once for all time steps counts once. A product with declared spikes (`harness_torch.spikes`) accumulates; every
+other multiplies and accumulates, whatever its values happen to be. NeuroBench decides this by looking at the values,
+which takes an all-zero or one-hot input of an ordinary network for spikes.
+
+Three counters agree: with nothing zero, `synaptic_dense_ops` is the number of MACs that follows from the architecture,
+and `inference_macs` that number with the zeros that convolutions pad with, which are multiplied but are no inputs.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from harness import Unsupported
+from harness_torch.calls import Call, tensors, written
+from harness_torch.formulas import COPIES, work
+from harness_torch.marks import listening
+from harness_torch.operations import Counter, Tally, plain_layers
+from harness_torch.pairs import pairs
+from harness_torch.phases import Phase
+from harness_torch.storages import storages
+
+
+class SynapticOperations:
+    """synaptic_ops, synaptic_acs, synaptic_macs, synaptic_dense_ops per example; firing_rate where spikes are declared.
+
+    Counted online, operator by operator; no input is kept. `synaptic_uncovered` lists operators of which nobody knows
+    whether there are products in them. Raises Unsupported in `readings` for a product inside an
+    operator that cannot be looked into (a recurrent kernel, fused attention), rather than leave it out.
+    """
+
+    def __init__(self) -> None:
+        self._readings: dict[str, Any] = {}
+        self._hidden: tuple[str, ...] = ()
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Nothing to prepare: only what is measured is counted."""
+        yield
+
+    @contextmanager
+    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
+        """Count what runs in a prediction; an update is let pass."""
+        if stage != "predict":
+            yield
+            return
+        synapses = _Synapses()
+        with plain_layers(), listening(synapses.fired), Counter(synapses):
+            yield
+        self._hidden = tuple(synapses.hidden)
+        self._readings = synapses.readings(examples)
+
+    def readings(self) -> Mapping[str, Any]:
+        """Per example; the firing rate per neuron and time step."""
+        if self._hidden:
+            names = ", ".join(self._hidden)
+            raise Unsupported(f"{names}: a product inside one operator, whose zeros cannot be seen")
+        return dict(self._readings)
+
+
+class _Synapses:
+    """Counts of one prediction, and which storages hold spikes."""
+
+    def __init__(self) -> None:
+        self.hidden: dict[str, None] = {}
+        self._tally = Tally()
+        self._accumulates = self._multiplies = self._dense = 0
+        self._spikes = self._chances = 0
+        self._declared: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+
+    def fired(self, spikes: Tensor) -> None:
+        """A population has declared its spikes."""
+        self._spikes += int(spikes.count_nonzero())
+        self._chances += spikes.numel()
+        self._declare(spikes)
+
+    def add(self, phase: Phase, call: Call) -> None:
+        """An operator has run: count it if it is a product, and follow spikes through views and copies."""
+        self._tally.add(phase, call)
+        found = pairs(call)
+        if found is not None:
+            accumulates = any(map(self._is_spikes, found.factors))
+            self._accumulates += found.effective if accumulates else 0
+            self._multiplies += 0 if accumulates else found.effective
+            self._dense += found.dense
+        elif (done := work(call)) is not None and done.macs:
+            self.hidden[call.name] = None
+        self._follow(call)
+
+    def readings(self, examples: int) -> dict[str, Any]:
+        uncovered = self._tally.uncovered()
+        counted = {
+            "synaptic_ops": (self._accumulates + self._multiplies) / examples,
+            "synaptic_acs": self._accumulates / examples,
+            "synaptic_macs": self._multiplies / examples,
+            "synaptic_dense_ops": self._dense / examples,
+            "synaptic_uncovered": uncovered,
+            "synaptic_uncovered_share": sum(row["share"] for row in uncovered.values()),
+        }
+        return counted | ({"firing_rate": self._spikes / self._chances} if self._chances else {})
+
+    def _follow(self, call: Call) -> None:
+        if call.key in COPIES and self._moves_spikes(call):
+            for result in tensors(call.result):
+                self._declare(result)
+            return
+        for tensor in written(call.func, (), call.arguments):
+            for storage in storages(tensor):
+                self._declared.pop(storage._cdata, None)
+
+    def _moves_spikes(self, call: Call) -> bool:
+        """Whether all numbers that the result is made of are spikes; what it overwrites does not matter."""
+        overwritten = {id(tensor) for tensor in written(call.func, (), call.arguments)}
+        sources = [each for each in tensors(list(call.arguments.values())) if id(each) not in overwritten]
+        numbers = [each for each in sources if each.is_floating_point()]
+        return bool(numbers) and all(map(self._is_spikes, numbers))
+
+    def _declare(self, spikes: Tensor) -> None:
+        for storage in storages(spikes):
+            self._declared[storage._cdata] = weakref.ref(storage)
+
+    def _is_spikes(self, tensor: Tensor) -> bool:
+        # An address is used again; the reference says whether it is still the same storage.
+        known = (self._declared.get(storage._cdata) for storage in storages(tensor))
+        return any(reference is not None and reference() is not None for reference in known)

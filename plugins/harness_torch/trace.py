@@ -1,0 +1,163 @@
+"""One steady update under torch's profiler: a trace, and what each operator costs.
+
+Phases come from what torch itself writes into the trace: the engine's node around each backward function, the range
+around the `step` of a torch.optim optimiser; everything else is forward. A backward or step written by hand is shown
+as forward here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import torch
+from tabulate import tabulate
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity
+
+from harness import Rehearsal
+
+WARMUP_UPDATES = 5
+ENGINE = "autograd::engine::evaluate_function: "
+OPTIMIZER = "Optimizer.step#"
+STEP = "ProfilerStep"
+BETWEEN = "between operators (Python)"
+MEMORY = "[memory]"
+ALLOCATING = ("aten::empty", "aten::new_empty", "aten::resize_")
+
+Phase: TypeAlias = Literal["forward", "backward", "optimizer", ""]
+
+
+@dataclass
+class Cost:
+    """What all calls of one operator in one phase cost by themselves, without the operators that they call.
+
+    bytes: all that it allocates, whenever that is freed, through the operators that only allocate too.
+    """
+
+    phase: Phase
+    operator: str
+    calls: int = 0
+    cpu_seconds: float = 0.0
+    device_seconds: float = 0.0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One update: `seconds` on the host's clock, `warmup` updates before it, costs with the greatest first.
+
+    On a GPU time is that of its kernels, on a CPU that of the host.
+    """
+
+    costs: tuple[Cost, ...]
+    seconds: float
+    warmup: int
+    on_gpu: bool
+
+    def time(self, cost: Cost) -> float:
+        """Seconds on the device where the trial computes."""
+        return cost.device_seconds if self.on_gpu else cost.cpu_seconds
+
+
+def profile(rehearsal: Rehearsal, path: Path) -> Profile:
+    """Run a few updates, profile one, and write its trace to `path` in Chrome's format."""
+    device = torch.device(rehearsal.trial.device)
+    state = rehearsal.state
+    for _ in range(WARMUP_UPDATES):
+        state, _ = rehearsal.learner.update(state, next(rehearsal.batches))
+    # The profiler's own first steps are slow as well: one more update goes by before it records.
+    schedule = torch.profiler.schedule(wait=0, warmup=1, active=1, repeat=1)
+    with torch.profiler.profile(activities=_activities(device), schedule=schedule, profile_memory=True) as profiler:
+        for _ in range(2):
+            batch = next(rehearsal.batches)
+            state, _ = rehearsal.learner.update(state, batch)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            profiler.step()
+    profiler.export_chrome_trace(str(path))
+    return _measured([event for event in profiler.events() or () if event.device_type.name == "CPU"], device)
+
+
+def table(found: Profile, rows: int) -> str:
+    """The costliest operators as text, what the others cost together, and the sums by phase."""
+    shown, others = found.costs[:rows], found.costs[rows:]
+    lines = [_line(found, cost.phase, cost.operator, [cost]) for cost in shown]
+    lines += [_line(found, "", f"{len(others)} other operators", others)] if others else []
+    for phase in ("forward", "backward", "optimizer"):
+        lines.append(_line(found, phase, "all", [cost for cost in found.costs if cost.phase == phase]))
+    heads = ["phase", "operator", "calls", "self time [ms]", "share", "allocated [KiB]"]
+    aligned = ("left", "left", *["right"] * 4)
+    return tabulate(lines, heads, "simple", disable_numparse=True, colalign=aligned) + "\n"
+
+
+def _activities(device: torch.device) -> list[ProfilerActivity]:
+    return [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+
+
+def _measured(events: list[FunctionEvent], device: torch.device) -> Profile:
+    on_gpu = device.type == "cuda"
+    costs = sorted(_costs(events), key=lambda cost: cost.device_seconds if on_gpu else cost.cpu_seconds, reverse=True)
+    seconds = sum(event.cpu_time_total for event in events if event.name.startswith(STEP)) / 1e6
+    return Profile(tuple(costs), seconds, WARMUP_UPDATES + 1, on_gpu)
+
+
+def _costs(events: Iterable[FunctionEvent]) -> Iterable[Cost]:
+    summed: dict[tuple[Phase, str], Cost] = {}
+
+    def cost(event: FunctionEvent) -> Cost:
+        key = _phase(event), _operator(event)
+        return summed.setdefault(key, Cost(*key))
+
+    for event in events:
+        if event.name == MEMORY:  # what is freed between operators
+            continue
+        own = cost(event)
+        own.calls += not event.name.startswith(ENGINE)
+        own.cpu_seconds += event.self_cpu_time_total / 1e6
+        own.device_seconds += event.self_device_time_total / 1e6
+        allocated = event.self_cpu_memory_usage + event.self_device_memory_usage
+        cost(_allocator(event)).bytes += max(0, allocated)
+    return summed.values()
+
+
+def _allocator(event: FunctionEvent) -> FunctionEvent:
+    """The operator on whose behalf another one allocates."""
+    around = event
+    while around.name.startswith(ALLOCATING) and around.cpu_parent is not None:
+        around = around.cpu_parent
+    return around
+
+
+def _phase(event: FunctionEvent) -> Phase:
+    """By the nearest range around an operator that says so; what is no operator has none."""
+    if event.name.startswith(STEP):
+        return ""
+    for name in _names(event):
+        if name.startswith(ENGINE):
+            return "backward"
+        if name.startswith(OPTIMIZER):
+            return "optimizer"
+    return "forward"
+
+
+def _names(event: FunctionEvent) -> Iterator[str]:
+    around: FunctionEvent | None = event
+    while around is not None:
+        yield around.name
+        around = around.cpu_parent
+
+
+def _operator(event: FunctionEvent) -> str:
+    """The engine's node is counted with the backward function in it; the range of the whole update is Python's time."""
+    return BETWEEN if event.name.startswith(STEP) else event.name.removeprefix(ENGINE)
+
+
+def _line(found: Profile, phase: str, operator: str, costs: tuple[Cost, ...] | list[Cost]) -> list[str]:
+    whole = sum(map(found.time, found.costs))
+    own = sum(map(found.time, costs))
+    share = f"{own / whole:.1%}" if whole else "-"
+    calls = sum(cost.calls for cost in costs)
+    return [phase, operator, str(calls), f"{own * 1e3:.3f}", share, f"{sum(cost.bytes for cost in costs) / 1024:,.0f}"]

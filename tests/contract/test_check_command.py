@@ -1,0 +1,120 @@
+"""`harness check`: a line for each promise, an exit code for all of them."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+
+SOURCE = """
+    import torch
+    from harness import *
+
+    class Uniform:
+        def __init__(self, config):
+            pass
+
+        def init(self, problem, training, base):
+            return problem.output_size
+
+        def update(self, state, batch):
+            return state, {}
+
+        def predict(self, state, inputs):
+            return ClassLogProbs(torch.zeros(1, len(inputs), state).log_softmax(-1), torch.zeros(1))
+
+    class Careless(Uniform):
+        def predict(self, state, inputs):
+            return ClassLogProbs(torch.zeros(1, len(inputs), state), torch.zeros(1))
+
+    @hookimpl
+    def harness_methods():
+        yield Method("uniform", "learns nothing", Uniform, ("classification",))
+        yield Method("careless", "is no distribution", Careless, ("classification",))
+    """
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(textwrap.dedent(SOURCE))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def few_plugins(monkeypatch):
+    monkeypatch.setenv("HARNESS_PLUGINS", "torch,metrics")
+
+
+def check(*arguments):
+    return main(["check", *arguments, "-p", "harness.checks"])
+
+
+def test_a_sound_method_is_exit_0_with_a_line_for_each_check(plugin, capsys):
+    assert check("uniform", "-p", plugin) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head == "method uniform"
+    assert len(lines) == 20
+    assert all("ok" in line or "not applicable: " in line for line in lines)
+    assert [line.split() for line in lines if line.split()[0] == "deterministic"] == [["deterministic", "ok"]]
+
+
+def test_a_broken_promise_is_exit_1_and_its_line_has_the_reason(plugin, capsys):
+    assert check("uniform", "careless", "-p", plugin) == 1
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if "broken" in line]
+    assert line.split(maxsplit=1) == [
+        "prediction-well-formed",
+        "broken: predict: a row's probabilities, exp(log_probs), sum to 3; expected 1 (log_softmax?)",
+    ]
+    assert "\n\nmethod careless\n" in out
+
+
+def test_debug_shows_where_a_check_was_interrupted(plugin, capsys):
+    path = Path(plugin)
+    path.write_text(path.read_text().replace("return state, {}", "raise KeyError('lost')"))
+    assert check("uniform", "-p", plugin) == 1
+    assert capsys.readouterr().err == ""
+    assert check("uniform", "-p", plugin, "--debug") == 1
+    out, err = capsys.readouterr()
+    assert "kinds-taken             broken: raised KeyError: 'lost'" in out
+    assert "in update" in err
+
+
+def test_json_says_the_same_to_a_program(plugin, capsys):
+    assert check("careless", "accuracy", "--format", "json", "-p", plugin) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["schema"] == 1
+    (broken,) = [row for row in said["results"] if row["status"] == "broken"]
+    assert (broken["of"], broken["name"], broken["check"]) == ("method", "careless", "prediction-well-formed")
+    assert {row["status"] for row in said["results"] if row["of"] == "metric"} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["unform"], "no method, data set or metric 'unform'; did you mean 'uniform'?"),
+        (["uniform[steps=3]"], "there is no parameter 'steps'"),
+        (["uniform", "--device", "gpu"], "--device gpu"),
+        ([], "Missing argument 'NAME...'"),
+    ],
+)
+def test_a_mistake_in_the_call_is_exit_2(plugin, capsys, arguments, message):
+    assert check(*arguments, "-p", plugin) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_checks_are_listed(capsys):
+    assert main(["list", "checks", "-p", "harness.checks"]) == 0
+    out = capsys.readouterr().out
+    for name in ("deterministic", "no-leak", "splits-apart", "metric-direction"):
+        assert name in out
+
+
+def test_the_plugin_of_the_readme_keeps_the_contract(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "data" / "harness_centroid")
+    assert check("centroid", "-p", "harness_centroid") == 0, capsys.readouterr().out

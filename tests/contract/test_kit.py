@@ -1,0 +1,230 @@
+"""The kit finds what it is there to find: for each check, something sound that passes and something that breaks it."""
+
+from __future__ import annotations
+
+import random
+
+import mutants
+import pytest
+import torch
+from mutants import DATASETS, METHODS, METRICS, Bigrams, Line, Sound
+
+import harness.checks
+from harness import Check, Dataset, Method, Metric, NoOptions, UsageError, hookimpl
+from harness.catalog import Catalog, Settings, load
+from harness.testing import Result, cases, cases_of_plugin
+
+
+class Backend:
+    """The torch backend and its checks."""
+
+    @hookimpl
+    def harness_backends(self):
+        import harness_torch
+
+        yield from harness_torch.harness_backends()
+
+    @hookimpl
+    def harness_checks(self):
+        import harness_torch
+
+        yield from harness_torch.harness_checks()
+
+
+def offering(**offers):
+    """A plugin with some hooks."""
+    hooks = {
+        f"harness_{shelf}": staticmethod(hookimpl(lambda values=values: values)) for shelf, values in offers.items()
+    }
+    return type("Plugin", (), hooks)()
+
+
+def catalog(*plugins):
+    return Catalog.of(harness.checks, Backend(), *plugins)
+
+
+def method(learner, kinds=("classification",), config=NoOptions, name="subject", **facts):
+    return offering(methods=[Method(name, "a method", factory=learner, kinds=kinds, config=config, **facts)])
+
+
+def outcomes(plugin, name="subject", only=None):
+    found = cases(catalog(plugin), name)
+    return {case.check.name: case.run() for case in found if only in (None, case.check.name)}
+
+
+def named(rows):
+    return [
+        f"{check}-{getattr(thing, '__name__', type(thing).__name__)}-{number}"
+        for number, (check, thing, *_) in enumerate(rows)
+    ]
+
+
+# --- methods ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("learner", "kind"), [(Sound, "classification"), (Line, "regression"), (Bigrams, "language")])
+def test_a_sound_learner_of_each_kind_passes(learner, kind):
+    found = outcomes(method(learner, (kind,)))
+    assert {name: result for name, result in found.items() if result.status == "broken"} == {}
+    if learner is Sound:
+        assert {result.status for result in found.values()} == {"ok"}
+
+
+@pytest.mark.parametrize(("check", "learner", "reason", "config"), METHODS, ids=named(METHODS))
+def test_a_method_that_breaks_a_promise_is_caught(check, learner, reason, config):
+    (result,) = outcomes(method(learner, config=config), only=check).values()
+    assert result.status == "broken", result
+    assert reason in result.reason
+
+
+def test_a_stream_that_starts_anew_must_drop_what_was_carried():
+    (result,) = outcomes(method(mutants.CarriesAcrossStreams, ("language",)), only="batches-apart").values()
+    assert "something of the batch before is carried over" in result.reason
+
+
+def test_the_kind_that_is_broken_is_named():
+    found = outcomes(method(Sound, ("classification", "regression")), only="kinds-taken")
+    assert found["kinds-taken"] == Result(
+        "broken", "regression: it declares the kind 'regression', but refuses all data of it: not regression"
+    )
+
+
+def test_a_kind_that_the_kit_has_no_data_of_is_not_applicable():
+    found = outcomes(method(Sound, ("speech",)), only="kinds-taken")
+    assert found["kinds-taken"] == Result("not applicable", "there is no tiny data of kind 'speech'")
+
+
+def test_what_is_optional_may_be_left_out():
+    found = outcomes(method(Line, ("regression",)))
+    for check in ("arrays-kept", "arrays-safe"):
+        assert found[check] == Result("not applicable", "it has no save(state), which is optional")
+    assert found["seed-decides"] == Result("not applicable", "it draws no random numbers from torch")
+
+
+def test_noise_for_each_row_is_no_state_that_is_carried():
+    class Noisy(Sound):
+        def loss(self, state, batch):
+            noise = state.setdefault("noise", torch.Generator().manual_seed(0))
+            return super().loss(
+                state, batch._replace(inputs=batch.inputs + torch.randn(batch.inputs.shape, generator=noise))
+            )
+
+    (result,) = outcomes(method(Noisy), only="batches-apart").values()
+    assert result.status == "not applicable"
+    assert "already depends on the order of the rows" in result.reason
+
+
+def test_a_method_starts_from_the_arrays_of_its_base():
+    class Starts(Sound):
+        def init(self, problem, training, base):
+            assert set(base) == {"weight"}
+            return super().init(problem, training, None) | {"weight": base["weight"].clone().requires_grad_()}
+
+    plugin = offering(
+        methods=[
+            Method("base", "a base", factory=Sound, kinds=("classification",)),
+            Method("starts", "starts", factory=Starts, kinds=("classification",), starts_from="base"),
+        ]
+    )
+    found = outcomes(plugin, "starts")
+    assert found.pop("seed-decides") == Result("not applicable", "it starts from the weights of another method")
+    assert {result.status for result in found.values()} == {"ok"}
+
+
+def test_the_caller_s_generators_and_the_data_of_other_checks_are_left_alone():
+    torch.manual_seed(3)
+    before = torch.get_rng_state(), random.getstate()
+    outcomes(method(mutants.SeedsGlobally), only="deterministic")
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == random.getstate()
+    outcomes(method(mutants.ChangesSettings), only="global-state-untouched")
+    assert torch.is_grad_enabled()
+
+
+def test_every_check_of_ours_is_broken_by_something_here():
+    tested = {check for check, *_ in (*METHODS, *DATASETS, *METRICS)}
+    assert set(catalog().checks.names()) == tested
+
+
+def test_a_plugin_adds_a_promise_of_its_own():
+    def polite(subject):
+        assert subject.method.summary == "please", "it does not say please"
+
+    plugin = offering(
+        checks=[Check("polite", "says please", "method", polite)],
+        methods=[Method("subject", "a method", factory=Sound, kinds=("classification",))],
+    )
+    result = outcomes(plugin, only="polite")["polite"]
+    assert result[:2] == ("broken", "raised AssertionError: it does not say please")
+    assert "in polite" in result.traceback
+
+
+# --- data sets and metrics --------------------------------------------------------------------------------------------
+
+
+def dataset(load, config=mutants.DataOptions):
+    return offering(datasets=[Dataset("subject", "a data set", "classification", load, config=config)])
+
+
+def test_a_sound_data_set_passes():
+    assert {result.status for result in outcomes(dataset(mutants.sound_data)).values()} == {"ok"}
+
+
+@pytest.mark.parametrize(("check", "load", "reason", "config"), DATASETS, ids=named(DATASETS))
+def test_a_data_set_that_breaks_a_promise_is_caught(check, load, reason, config):
+    (result,) = outcomes(dataset(load, config), only=check).values()
+    assert result.status == "broken", result
+    assert reason in result.reason
+
+
+def test_a_data_set_without_its_files_cannot_be_checked(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_DATA_DIR", str(tmp_path))
+    file = mutants.FILE
+    plugin = offering(datasets=[Dataset("subject", "s", "classification", mutants.sound_data, files=(file,))])
+    for result in outcomes(plugin).values():
+        assert result.status == "not applicable"
+        assert "harness data fetch subject" in result.reason
+
+
+@pytest.mark.parametrize(("check", "compute", "better", "reason"), METRICS, ids=named(METRICS))
+def test_a_metric_that_breaks_a_promise_is_caught(check, compute, better, reason):
+    metric = Metric("subject", "a metric", "", better, kinds=("classification",), compute=compute)
+    (result,) = outcomes(offering(metrics=[metric]), only=check).values()
+    assert result.status == "broken", result
+    assert reason in result.reason
+
+
+def test_a_reading_has_nothing_to_check():
+    results = outcomes(offering(metrics=[Metric("subject", "a reading", "B", "lower")])).values()
+    assert set(results) == {Result("not applicable", "it names a reading and computes nothing")}
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_selection_is_checked_with_its_parameters():
+    @mutants.dataclass(frozen=True)
+    class Config:
+        rate: float = mutants.option(0.1, "the learning rate")
+
+    found = cases(catalog(method(Sound, config=Config)), "subject[rate=[0.1,0.2]]")
+    assert list(dict.fromkeys(case.label for case in found)) == ["subject[rate=0.1]", "subject[rate=0.2]"]
+
+
+def test_an_unknown_name_is_a_usage_error():
+    with pytest.raises(UsageError, match="no method, data set or metric 'subjct'; did you mean 'subject'"):
+        cases(catalog(method(Sound)), "subjct")
+
+
+def test_a_method_that_needs_what_is_not_installed_is_a_usage_error():
+    with pytest.raises(UsageError, match="needs absent_module, not installed"):
+        cases(catalog(method(Sound, requires=("absent_module",))), "subject")
+
+
+def test_the_checks_of_a_plugin_are_those_of_all_that_it_offers():
+    loaded = load(Settings(plugins=("harness.checks",)))
+    found = cases_of_plugin(loaded, "harness_saf")
+    assert {(case.of, case.label) for case in found} == {("method", "saf")}
+    assert {case.of for case in cases_of_plugin(loaded, "harness_data")} == {"dataset"}
+    with pytest.raises(UsageError, match="'nothing' offers no method"):
+        cases_of_plugin(loaded, "nothing")

@@ -1,0 +1,134 @@
+"""What a run tells of itself: plain lines for logs, bars for terminals, and a sensible time left."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import pytest
+from example_records import record
+
+from harness.cli import progress
+from harness.cli.progress import Bars, Forecast, Lines
+from harness.types import Point, Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that moves only when it is told to."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+
+    def forward(seconds: float) -> None:
+        now[0] += seconds
+
+    return forward
+
+
+def trials(*labels: str, seeds: int = 1):
+    made = [record(label, seed=seed).trial for seed, label in itertools.product(range(seeds), labels)]
+    return [dataclasses.replace(trial, key=f"k{number}") for number, trial in enumerate(made)]
+
+
+def ended(trial, status="ok", **more):
+    return dataclasses.replace(record(), trial=trial, status=status, **more)
+
+
+def test_nothing_is_known_before_the_first_update(clock):
+    assert Forecast(trials("a", "b"), [], 1).left() is None
+
+
+def test_a_running_trial_is_judged_by_its_own_pace_and_the_others_by_it(clock):
+    first, second = trials("a", "b")
+    forecast = Forecast([first, second], [], 1)
+    forecast.started(first)
+    clock(10)
+    forecast.progressed(first, Progress("train", 0.25))
+    assert forecast.left() == pytest.approx(30 + 40)
+
+
+def test_what_follows_training_does_not_look_like_a_new_beginning(clock):
+    (only,) = trials("a")
+    forecast = Forecast([only], [], 1)
+    forecast.started(only)
+    clock(10)
+    forecast.progressed(only, Progress("train", 1.0))
+    clock(1)
+    forecast.progressed(only, Progress("profile", 1.0))
+    assert forecast.left() == pytest.approx(0.0)
+
+
+def test_a_trial_of_a_new_kind_is_judged_by_all_that_ended(clock):
+    slow, quick, new = trials("slow", "quick", "new")
+    forecast = Forecast([slow, quick, new], [], 1)
+    for trial, seconds in ((slow, 70), (quick, 30)):
+        forecast.started(trial)
+        clock(seconds)
+        forecast.finished(trial)
+    assert forecast.left() == pytest.approx(50)
+
+
+def test_workers_share_what_is_left(clock):
+    first, *rest = trials("a", seeds=5)
+    forecast = Forecast([first, *rest], [], 2)
+    forecast.started(first)
+    clock(10)
+    forecast.finished(first)
+    assert forecast.left() == pytest.approx(20)
+
+
+def test_a_skipped_trial_took_no_time_and_says_nothing_of_the_others(clock, capsys):
+    skipped, other = trials("a", "b")
+    lines = Lines(Forecast([skipped, other], [], 1))
+    lines.finished(skipped, ended(skipped, "skipped", reason="a takes regression"))
+    assert capsys.readouterr().err == "[1/2] a on digits, seed 0: skipped: a takes regression\n"
+
+
+def test_lines_say_what_starts_what_ends_and_what_is_left(clock, capsys):
+    first, second = trials("a[steps=4]", "b")
+    lines = Lines(Forecast([first, second], [], 1))
+    lines.started(first)
+    clock(90)
+    lines.finished(first, ended(first, scores={"accuracy": 0.975}))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "[1/2] a[steps=4] on digits, seed 0: started",
+        "[1/2] a[steps=4] on digits, seed 0: accuracy 0.975, 90 s, about 90 s left",
+    ]
+
+
+@pytest.fixture
+def terminal(monkeypatch, capsys):
+    """What a terminal of 80 columns shows."""
+    for name, value in {"COLUMNS": "80", "LINES": "25", "TERM": "xterm", "FORCE_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    return lambda: capsys.readouterr().err
+
+
+def test_brackets_in_labels_and_reasons_are_no_markup(terminal):
+    first, second = trials("a[steps=4]", "b[bold]")
+    with Bars(Forecast([first, second], [], 1)) as bars:
+        bars.started(first)
+        bars.progressed(first, Progress("train", 0.5, Point(5, 0.5, 1.0, {"loss": 2.04}, {"accuracy": 0.75})))
+        bars.progressed(first, Progress("train", 0.6))
+        bars._bars.refresh()
+        bars.finished(first, ended(first, "failed", reason="[red]no[/red] such [thing]"))
+        bars.finished(second, ended(second))
+    text = terminal()
+    assert text.count("a[steps=4] on digits, seed 0") >= 2  # on the bar, and in the line that stays
+    assert "60%, loss 2.04, valid 0.75" in text
+    assert "[red]no[/red] such [thing]" in text
+    assert "b[bold]" in text
+
+
+def test_a_long_label_keeps_its_beginning_and_its_seed(terminal):
+    (only,) = trials("a[" + ",".join(f"parameter{n}={n}" for n in range(9)) + "]")
+    with Bars(Forecast([only], [], 1)) as bars:
+        bars.started(only)
+        bars.progressed(only, Progress("train", 0.5, Point(5, 0.5, 1.0, {"loss": 2.04}, {"accuracy": 0.75})))
+        bars._bars.refresh()
+        frame = terminal()
+    assert "a[parameter0" in frame
+    assert "seed 0" in frame
+    assert "50%, loss 2.04, valid 0.75" in frame

@@ -1,0 +1,341 @@
+"""Sweeps: what one item of --methods stands for, and the one configuration of it that validation chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from example_records import METRICS, record
+
+from harness import Record, UsageError, option, selection
+from harness.cli import main
+from harness.report import FORMATS, render, summarise
+from harness.report.selecting import criterion
+from harness.store import Store, from_json, to_json
+from harness.types import Choice
+
+TINY = Path(__file__).with_name("tiny.py")
+NLL = next(metric for metric in METRICS if metric.name == "nll")
+ACCURACY = next(metric for metric in METRICS if metric.name == "accuracy")
+SWEEP = "saf[rate=[0.1,0.3,1.0]]"
+
+
+def configured(label: str, seed: int = 0, group: str = "", **others) -> Record:
+    """A record of one configuration, selected by the item `group`."""
+    (selected,) = selection.parse(label, "")
+    (given,) = selection.combinations(selected)
+    choice = Choice(selected.name, given, given, label, selected.provider, group or label)
+    made = record(label, seed, key=f"{label}-{seed}-{others.get('dataset', 'digits')}", **others)
+    return dataclasses.replace(made, trial=dataclasses.replace(made.trial, method=choice))
+
+
+def scored(label: str, valid, test=0.0, group: str = "", seed: int = 0, **others) -> Record:
+    return configured(label, seed, group, scores={"nll@valid": valid, "nll": test}, **others)
+
+
+def swept(*valid: float, test=(0.9, 0.8, 0.7), seed: int = 0, **others) -> list[Record]:
+    """One trial of each configuration of the sweep."""
+    pairs = zip((0.1, 0.3, 1.0), valid, test, strict=False)
+    return [scored(f"saf[rate={rate}]", v, t, SWEEP, seed, **others) for rate, v, t in pairs]
+
+
+def chosen(records, metric=NLL, **asked):
+    (table,) = summarise(records, METRICS, select=metric, **asked).tables
+    return [(row.method, row.tried, row.selected_by) for row in table.rows]
+
+
+def said(records, metric=NLL, **asked):
+    return "\n".join(summarise(records, METRICS, select=metric, **asked).notes)
+
+
+# --- groups -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Config:
+    steps: int = 4
+    rate: float = option(0.1, "learning rate")
+    variant: str = "every"
+    sizes: tuple[int, ...] = (64,)
+    slow: bool = False
+
+
+@pytest.mark.parametrize(
+    ("item", "group"),
+    [
+        ("saf", "saf"),
+        ("saf(slow=yes)", "saf[slow=True]"),
+        ("saf[rate=[1,.03],steps=8]", "saf[steps=8,rate=[1.0,0.03]]"),
+        ("saf[rate=[.1,0.2], (variant,steps)=[(final,4),(every,8)]]", None),
+        ("saf[sizes=[(1,2),(3,)],variant='4']", "saf[variant='4',sizes=[(1,2),(3)]]"),
+        ("there:saf[rate=[1,2]]", "there:saf[rate=[1.0,2.0]]"),
+    ],
+)
+def test_all_choices_of_an_item_carry_its_normal_form_which_selects_them_again(item, group):
+    (selected,) = selection.parse(item, "--methods")
+    choices = selection.expand(selected, Config, "saf")
+    (found,) = {choice.group for choice in choices}
+    (again,) = selection.parse(found, "--methods")
+    repeated = selection.expand(again, Config, "saf")
+    assert {choice.label for choice in repeated} == {choice.label for choice in choices}
+    assert {choice.group for choice in repeated} == {found}
+    assert found == (group or "saf[(variant,steps)=[(final,4),(every,8)],rate=[0.1,0.2]]")
+
+
+def test_a_record_keeps_its_group_and_one_of_before_groups_reads():
+    (made, *_) = swept(0.5)
+    value = to_json(made)
+    assert from_json(value).trial.method.group == SWEEP
+    del value["trial"]["method"]["group"]
+    assert from_json(value).trial.method.group == ""
+
+
+# --- choosing -----------------------------------------------------------------------------------------------------
+
+
+def test_the_best_validation_score_chooses_even_where_its_test_score_is_worst():
+    records = swept(0.5, 0.4, 0.6, test=(0.1, 0.9, 0.2))
+    assert chosen(records) == [("saf[rate=0.3]", 3, "nll@valid")]
+    (table,) = summarise(records, METRICS, select=NLL).tables
+    assert table.rows[0].cells["nll"].mean == 0.9
+
+
+def test_the_direction_is_the_metrics():
+    scores = {0.1: 0.7, 0.3: 0.9, 1.0: 0.8}
+    records = [
+        configured(f"saf[rate={rate}]", group=SWEEP, scores={"accuracy@valid": score}) for rate, score in scores.items()
+    ]
+    assert chosen(records, ACCURACY) == [("saf[rate=0.3]", 3, "accuracy@valid")]
+
+
+def test_one_configuration_is_chosen_for_all_seeds_by_the_mean():
+    """0.1 is best for seed 0 and 1.0 for seed 1; 0.3 is best for neither, and on the mean."""
+    records = [*swept(0.1, 0.3, 0.9, seed=0), *swept(0.9, 0.3, 0.1, seed=1)]
+    (table,) = summarise(records, METRICS, select=NLL).tables
+    (row,) = table.rows
+    assert (row.method, row.seeds, row.tried) == ("saf[rate=0.3]", (0, 1), 3)
+
+
+def test_each_data_set_and_each_protocol_chooses_for_itself():
+    digits, mnist = swept(0.1, 0.2, 0.3), swept(0.3, 0.1, 0.2, dataset="mnist")
+    slower = swept(0.3, 0.2, 0.1, threads=2)
+    tables = summarise([*digits, *mnist, *slower], METRICS, select=NLL).tables
+    assert [[row.method for row in table.rows] for table in tables] == [
+        ["saf[rate=0.1]"],
+        ["saf[rate=1.0]"],
+        ["saf[rate=0.3]"],
+    ]
+
+
+def test_items_side_by_side_are_no_sweep():
+    records = [scored("saf[rate=0.1]", 0.2), scored("saf[rate=0.3]", 0.1)]
+    assert chosen(records) == [("saf[rate=0.1]", 1, "nll@valid"), ("saf[rate=0.3]", 1, "nll@valid")]
+
+
+def test_without_a_criterion_every_configuration_is_a_row():
+    assert chosen(swept(0.3, 0.2, 0.1), None) == [(f"saf[rate={rate}]", None, None) for rate in (0.1, 0.3, 1.0)]
+
+
+def test_an_item_makes_a_sweep_of_what_was_run_one_by_one():
+    records = [scored("saf[rate=0.1]", 0.2), scored("saf[rate=0.3]", 0.1), scored("ottt", 0.5)]
+    assert chosen(records, items=["ottt,saf[rate=[.1,.3]]"]) == [
+        ("saf[rate=0.3]", 2, "nll@valid"),
+        ("ottt", 1, "nll@valid"),
+    ]
+
+
+def test_sweeps_that_share_a_configuration_are_one():
+    first, second = "saf[rate=[0.1,0.3]]", "saf[rate=[0.3,1.0]]"
+    records = [
+        scored("saf[rate=0.1]", 0.2, group=first),
+        scored("saf[rate=0.3]", 0.3, group=first),
+        scored("saf[rate=1.0]", 0.4, group=second),
+    ]
+    assert chosen(records) == [("saf[rate=0.1]", 3, "nll@valid")]
+
+
+def test_a_record_of_before_groups_joins_the_sweep_that_holds_it():
+    old = scored("saf[rate=0.1]", 0.1)
+    old = dataclasses.replace(
+        old, trial=dataclasses.replace(old.trial, method=dataclasses.replace(old.trial.method, group=""))
+    )
+    assert chosen([old, *swept(0.9, 0.5, 0.6)[1:]]) == [("saf[rate=0.1]", 3, "nll@valid")]
+
+
+def test_a_group_that_is_no_selection_stands_for_its_own_record():
+    records = [scored("saf[rate=0.1]", 0.2, group="saf[rate=["), scored("saf[rate=0.3]", 0.1, group="saf[a=[1,2]]")]
+    assert [row[1] for row in chosen(records)] == [1, 1]
+
+
+def test_coupled_sweeps_and_tuples_from_a_file_find_their_members():
+    group = "saf[(steps,sizes)=[(4,(1,2)),(8,(3))]]"
+    records = [scored("saf[steps=4,sizes=(1,2)]", 0.2, group=group), scored("saf[steps=8,sizes=(3)]", 0.1, group=group)]
+    read = [from_json(json.loads(json.dumps(to_json(each)))) for each in records]
+    assert chosen(read) == [("saf[steps=8,sizes=(3)]", 2, "nll@valid")]
+
+
+# --- what was not in the running ----------------------------------------------------------------------------------
+
+
+def test_a_configuration_that_failed_for_a_seed_is_passed_over_and_counted():
+    records = [*swept(0.1, 0.4, 0.5, seed=0), *swept(0.1, 0.4, 0.5, seed=1)]
+    lost = dataclasses.replace(records[3], status="diverged", reason="loss is nan at update 7", scores={})
+    records[3] = lost
+    assert chosen(records) == [("saf[rate=0.3]", 3, "nll@valid")]
+    assert "saf[rate=0.1] seed 1: diverged: loss is nan at update 7" in said(records)
+
+
+def test_a_configuration_without_a_record_is_counted_and_said():
+    records = swept(0.2, 0.1)
+    assert chosen(records) == [("saf[rate=0.3]", 3, "nll@valid")]
+    assert f"{SWEEP}: no record here of 1 of its 3 configurations" in said(records)
+
+
+def test_scores_that_are_no_numbers_choose_nothing():
+    records = swept(float("nan"), 0.4, float("inf"))
+    assert chosen(records) == [("saf[rate=0.3]", 3, "nll@valid")]
+    assert "saf[rate=0.1]: no nll@valid" in said(records)
+
+
+def test_where_nothing_can_be_chosen_every_row_stays_with_its_failure():
+    records = [dataclasses.replace(each, status="oom", scores={}) for each in swept(0.1, 0.2, 0.3)]
+    assert chosen(records) == [(f"saf[rate={rate}]", None, None) for rate in (0.1, 0.3, 1.0)]
+    assert f"{SWEEP}: none is chosen, no trial ended with nll@valid" in said(records)
+
+
+def test_unequal_numbers_of_configurations_are_warned_of():
+    assert f"unequal numbers of configurations to choose from: {SWEEP} 3, ottt 1" in said(
+        [*swept(0.1, 0.2, 0.3), scored("ottt", 0.1)]
+    )
+    two = "ottt[rate=[1,2]]"
+    fair = [scored(f"ottt[rate={rate}]", 0.1, group=two) for rate in (1, 2)]
+    assert "unequal" not in said([*fair, scored("bptt[a=1]", 0.1, group="bptt[a=[1,2]]")])
+
+
+@pytest.mark.parametrize("format_", [name for name in FORMATS if name not in ("csv", "json")])
+def test_every_readable_format_says_what_was_chosen(format_):
+    shown = render(summarise(swept(0.3, 0.1, 0.2), METRICS, select=NLL), format_)
+    assert "saf[rate=0.3]: chosen of 3 by nll@valid" in shown
+    assert "saf[rate=0.1]" not in shown
+
+
+# --- mistakes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nl@valid", ["unknown metric", "did you mean 'nll'"]),
+        ("total_macs@valid", ["a cost", "nll@valid"]),
+        ("nll", ["only validation may choose", "nll@valid"]),
+        ("nll@best", ["only validation may choose", "nll@valid"]),
+        ("", ["unknown metric"]),
+    ],
+)
+def test_a_criterion_that_cannot_decide_is_refused(text, words):
+    with pytest.raises(UsageError) as raised:
+        criterion(text, METRICS)
+    assert str(raised.value).startswith(f"--select {text}: ")
+    assert all(word in str(raised.value) for word in words)
+
+
+# --- the command line ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def harness(tmp_path, monkeypatch, capsys):
+    """Call the program on the tiny plugin, trials in this process: exit code, standard output, standard error."""
+    monkeypatch.setenv("HARNESS_PLUGINS", "metrics,executors")
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main([*arguments, "-p", str(TINY)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return call
+
+
+def means(name: str) -> dict[str, float]:
+    """By label, over the seeds on disk."""
+    records, problems = Store(Path("results")).records()
+    assert not problems
+    labels = {each.trial.method.label for each in records}
+    return {
+        label: statistics.fmean(each.scores[name] for each in records if each.trial.method.label == label)
+        for label in labels
+    }
+
+
+def test_a_run_reports_the_chosen_one_and_the_report_agrees(harness):
+    methods = "counts[strength=[0.1,10,1000]],counts"
+    code, out, err = harness("run", "--here", "--methods", methods, "--seeds", "2", "--select", "nll@valid")
+    assert code == 0, err
+    valid = means("nll@valid")
+    best = min((label for label in valid if label != "counts"), key=valid.__getitem__)
+    assert f"{best}: chosen of 3 by nll@valid" in out
+    assert "unequal numbers" in out
+    code, out, _ = harness("report", "--select", "nll@valid", "--format", "json")
+    rows = json.loads(out)["rows"]
+    assert code == 0
+    assert [(row["method"], row["tried"], row["selected_by"]) for row in rows] == [
+        (best, 3, "nll@valid"),
+        ("counts", 1, "nll@valid"),
+    ]
+    assert rows[0]["metrics"]["nll"]["mean"] == pytest.approx(means("nll")[best])
+
+
+def test_the_report_makes_a_sweep_of_what_it_was_asked_for(harness):
+    harness("run", "--here", "--methods", "counts[strength=0.1],counts[strength=1000]", "--seeds", "1")
+    asked = ("report", "--select", "nll@valid", "--format", "json")
+    assert [row["tried"] for row in json.loads(harness(*asked)[1])["rows"]] == [1, 1]
+    (row,) = json.loads(harness(*asked, "--methods", "counts[strength=[.1,1000]]")[1])["rows"]
+    assert row["tried"] == 2
+    valid = means("nll@valid")
+    assert row["method"] == min(valid, key=valid.__getitem__)
+
+
+def test_a_suite_may_say_what_chooses(harness, tmp_path):
+    suite = tmp_path / "s.toml"
+    suite.write_text('methods = "counts[strength=[0.1,1000]]"\nseeds = 1\nselect = "accuracy@valid"\n')
+    code, out, err = harness("run", "--here", "--suite", str(suite))
+    assert code == 0, err
+    assert "chosen of 2 by accuracy@valid" in out
+
+
+@pytest.mark.parametrize("text", ["nlll@valid", "length@valid", "nll", "rmse@valid"])
+def test_a_run_refuses_a_criterion_before_it_trains(harness, text):
+    code, out, err = harness("run", "--here", "--methods", "counts", "--select", text)
+    assert (code, out) == (2, "")
+    assert f"--select {text}" in err
+    assert not Path("results").exists()
+
+
+def test_a_report_refuses_a_criterion_that_no_record_has(harness):
+    harness("run", "--here", "--methods", "counts", "--seeds", "1")
+    code, out, err = harness("report", "--select", "brier@valid")
+    assert code == 0, err
+    (path,) = Path("results/trials").glob("*.json")
+    value = json.loads(path.read_text())
+    del value["scores"]["brier@valid"]
+    path.write_text(json.dumps(value))
+    code, out, err = harness("report", "--select", "brier@valid")
+    assert (code, out) == (2, "")
+    assert "--select brier@valid: no record has such a score" in err
+
+
+# --- time to target -----------------------------------------------------------------------------------------------
+
+
+def test_time_to_target_knows_nothing_of_test_scores():
+    high = {"accuracy": 0.99, "accuracy@best": 0.99}
+    slow = record(valid=[0.1, 0.5, 0.9], scores=high)
+    (table,) = summarise([slow], METRICS, target=0.95).tables
+    assert table.rows[0].cells["seconds_to_target"].mean is None
+    (table,) = summarise([dataclasses.replace(slow, scores={"accuracy": 0.1})], METRICS, target=0.9).tables
+    assert table.rows[0].cells["seconds_to_target"].mean == 2.0

@@ -1,0 +1,148 @@
+"""Synaptic operations and firing rates of the deployed LIF network, against the naive one and against its shape."""
+
+from math import prod
+
+import pytest
+import torch
+import torch.nn.functional as F
+from spiking_reference import NETWORKS, batch, problem, start
+
+from harness import Batch, Problem, Training
+from harness_bptt import BPTTOptions
+from harness_bptt.learner import build as build_bptt
+from harness_ottt import OTTTOptions
+from harness_ottt.learner import build as build_ottt
+from harness_saf import SAFOptions
+from harness_saf.learner import build as build_saf
+from harness_spiking.architectures import DIGITS_NET
+from harness_spiking.weights import effective
+from harness_torch.operations import Operations
+from harness_torch.synaptic import SynapticOperations
+
+METHODS = {
+    "saf": lambda **options: build_saf(SAFOptions(**options)),
+    "ottt": lambda **options: build_ottt(OTTTOptions(**options)),
+    "bptt": lambda **options: build_bptt(BPTTOptions(**options)),
+}
+
+
+def measured(gauge, learner, state, inputs):
+    with gauge.session(), gauge.measure("predict", len(inputs)):
+        learner.predict(state, inputs)
+    return dict(gauge.readings())
+
+
+def naive_counts(state, inputs):
+    """(ACs, MACs, spikes, neuron steps) of the plain LIF equations, layer by layer, masks multiplied out."""
+    network, (*layers, readout) = state.network, effective(state.network)
+    leak, threshold, _ = network.neuron
+    potentials, fired = [0.0] * len(layers), [0.0] * len(layers)
+    acs, macs, spikes, chances = 0, network.steps * len(readout[0]) * len(inputs), 0, 0
+    frames = inputs.transpose(0, 1) if network.time_axis else [inputs] * network.steps
+    for t, h in enumerate(frames):
+        kind = "real"
+        for index, ((weight, bias), window) in enumerate(zip(layers, network.windows, strict=True)):
+            pairs = _pairs(h, weight)
+            if index == 0 and not network.time_axis and t > 0:
+                pairs = 0  # the same current as before
+            acs, macs = acs + pairs * (kind == "spike"), macs + pairs * (kind == "real")
+            current = _linear(h, weight, bias)
+            potentials[index] = leak * (potentials[index] - threshold * fired[index]) + current
+            fired[index] = (potentials[index] >= threshold).to(h.dtype)
+            spikes, chances = spikes + int(fired[index].sum()), chances + fired[index].numel()
+            h, kind = fired[index], "spike"
+            if window is not None:
+                h, kind = F.avg_pool2d(h, window), "real"
+        pairs = _pairs(h, readout[0])
+        acs, macs = acs + pairs * (kind == "spike"), macs + pairs * (kind == "real")
+    return acs, macs, spikes, chances
+
+
+def _linear(h, weight, bias=None):
+    if weight.dim() == 2:
+        return F.linear(h.flatten(1), weight, bias)
+    return F.conv2d(h, weight, bias, padding=weight.shape[-1] // 2)
+
+
+def _pairs(h, weight):
+    return round(_linear((h != 0).double(), (weight != 0).double()).sum().item())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_counts_are_those_of_the_plain_equations(network, varying):
+    steps = 4 if varying else None
+    learner = METHODS["saf"](steps=4, architecture=NETWORKS[network][0], threshold=0.8)
+    state = start(learner, problem(network, steps))
+    rows = batch(network, steps)
+    readings = measured(SynapticOperations(), learner, state, rows.inputs)
+    acs, macs, spikes, chances = naive_counts(state, rows.inputs)
+    count = len(rows.inputs)
+    assert (readings["synaptic_acs"], readings["synaptic_macs"]) == (acs / count, macs / count)
+    assert readings["synaptic_ops"] == pytest.approx((acs + macs) / count)
+    assert readings["firing_rate"] == spikes / chances
+    assert 0.02 < readings["firing_rate"] < 0.9
+    assert 0 < acs + macs < readings["synaptic_dense_ops"] * count
+    assert (acs > 0) == (network != "gap")  # where every layer is pooled, no connection sees plain spikes
+
+
+def test_every_method_is_counted_alike():
+    """The same weights give the same network, whoever trained it."""
+    readings = []
+    for build in METHODS.values():
+        learner = build(steps=3, architecture=NETWORKS["conv"][0], threshold=0.8)
+        readings.append(measured(SynapticOperations(), learner, start(learner, problem("conv")), batch("conv").inputs))
+    assert readings[0] == readings[1] == readings[2]
+
+
+def test_a_dark_image_costs_no_synaptic_operation_of_the_first_layer():
+    learner = METHODS["bptt"](steps=2, architecture="4-FC", threshold=100.0)
+    state = learner.init(Problem("classification", (3,), 2, 10), Training(0, "cpu", "fp32", 1, None), None)
+    readings = measured(SynapticOperations(), learner, state, torch.zeros(5, 3))
+    assert readings["firing_rate"] == readings["synaptic_acs"] == 0
+    assert readings["synaptic_macs"] <= 2 * 2  # what averages the readout over time, where it is not zero
+
+
+STEPS, CLASSES = 3, 10
+
+
+def _digits():
+    learner = METHODS["saf"](steps=STEPS, architecture=DIGITS_NET)
+    state = learner.init(Problem("classification", (1, 8, 8), CLASSES, 100), Training(0, "cpu", "fp32", 7, None), None)
+    return learner, state, Batch(torch.rand(7, 1, 8, 8) + 0.1, torch.zeros(7, dtype=torch.int64))
+
+
+def _analytic(state, padded):
+    """MACs per example from the architecture alone; the first layer sees the still image once."""
+    architecture = state.network.architecture
+    total = CLASSES * STEPS + STEPS * prod(architecture.readout)  # the average over time; the readout
+    for index, layer in enumerate(architecture.layers):
+        outputs, inputs, kernel, _ = layer.weight
+        _, height, width = layer.map
+        places = kernel**2 * height * width
+        if not padded:  # a 3x3 kernel sees two of its three rows at each border
+            places = (kernel * height - 2) * (kernel * width - 2)
+        total += (STEPS if index else 1) * outputs * inputs * places
+    return total
+
+
+def test_three_counters_agree_on_the_digits_network():
+    """The shape of the network, the operators that are dispatched, and masks that are all ones."""
+    learner, state, rows = _digits()
+    dispatched = measured(Operations(), learner, state, rows.inputs)["inference_macs"]
+    dense = measured(SynapticOperations(), learner, state, rows.inputs)["synaptic_dense_ops"]
+    assert dispatched == _analytic(state, padded=True)
+    assert dense == _analytic(state, padded=False)
+
+
+def test_masks_agree_with_the_operators_once_the_padding_is_given_as_input():
+    _, state, _ = _digits()
+    for weight, _ in effective(state.network)[:-1]:
+        image = torch.ones(2, weight.shape[1], 10, 10)
+        counts = []
+        for gauge, name in ((Operations(), "inference_macs"), (SynapticOperations(), "synaptic_ops")):
+            with gauge.session(), gauge.measure("predict", 2), torch.no_grad():
+                F.conv2d(image, torch.ones_like(weight))
+            counts.append(gauge.readings()[name])
+        assert counts[0] == counts[1] == prod(weight.shape) * 64

@@ -1,0 +1,37 @@
+"""What the instruments are called, and where a reader of a report finds what they could not read."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+import torch
+
+from harness import Budget, Instrument, Record, Trial, Unsupported
+from harness.metrics import harness_metrics
+from harness.report import render, summarise
+from harness.types import Choice
+from harness_torch import offers
+
+INSTRUMENTS = {instrument.name: instrument for instrument in offers.instruments()}
+
+
+@pytest.mark.parametrize("instrument", INSTRUMENTS.values(), ids=INSTRUMENTS)
+def test_every_instrument_can_be_built(instrument: Instrument) -> None:
+    module, _, attribute = str(instrument.factory).partition(":")
+    gauge = getattr(import_module(module), attribute)()
+    assert all(hasattr(gauge, name) for name in ("session", "measure", "readings"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_report_says_why_there_is_no_energy() -> None:
+    module, _, attribute = str(INSTRUMENTS["energy_joules"].factory).partition(":")
+    with pytest.raises(Unsupported) as reason, getattr(import_module(module), attribute)().session():
+        pass
+    choices = Choice("saf", {}, {}, "saf"), Choice("digits", {}, {}, "digits")
+    trial = Trial(*choices, 0, Budget("epochs", 1), 1, "cpu", "fp32", threads=1)
+    record = Record(trial, "ok", holes={"energy_joules": str(reason.value)})
+    metrics = [*harness_metrics(), *offers.metrics()]
+    shown = summarise([record], metrics, columns=["energy_joules"])
+    assert "no NVIDIA GPU" in render(shown, "text")
+    assert "no NVIDIA GPU" not in render(summarise([record], metrics), "text")  # no word of it where nobody asks

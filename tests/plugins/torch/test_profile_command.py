@@ -1,0 +1,223 @@
+"""`harness profile`: the trace, the table, and what they say of an update whose costs are known."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from harness import UsageError, rehearse
+from harness.catalog import Settings, load
+from harness.cli import main
+from harness_torch import trace
+from harness_torch.profile_command import QUIET
+
+PLUGIN = """
+    import torch
+    from dataclasses import dataclass
+    from harness import *
+    import numpy as np
+
+    @dataclass(frozen=True)
+    class Config:
+        optimizer: bool = True
+        path: str = "plain"
+
+    class Linear:
+        "One linear layer of 8 inputs and 3 classes, cross entropy, SGD."
+
+        def __init__(self, config):
+            self.config = config
+
+        def init(self, problem, training, base):
+            if problem.input_shape != (8,):
+                raise Unsupported("eight numbers are needed")
+            weight = torch.zeros(3, 8) if base is None else base["weight"].clone()
+            self.updates, self.seed = 0, training.seed
+            weight.requires_grad_()
+            return weight, torch.optim.SGD([weight], 0.1)
+
+        def update(self, state, batch):
+            self.updates += 1
+            weight, optimizer = state
+            loss = torch.nn.functional.cross_entropy(batch.inputs @ weight.T, batch.targets)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            return state, {"loss": loss.detach()}
+
+        def save(self, state):
+            return {"weight": state[0].detach()}
+
+    class Wide(Linear):
+        def update(self, state, batch):
+            torch.zeros(1024, 256)  # a mebibyte
+            return super().update(state, batch)
+
+    def load(config, seed, folder):
+        rng = np.random.default_rng(seed)
+        split = Batch(rng.normal(size=(40, 8)).astype(np.float32), rng.integers(0, 3, 40))
+        return Data(Problem("classification", (8,), 3, 40), split, split, split)
+
+    def load_other(config, seed, folder):
+        split = Batch(np.zeros((4, 2), np.float32), np.zeros(4, np.int64))
+        return Data(Problem("classification", (2,), 3, 4), split, split, split)
+
+    @hookimpl
+    def harness_methods():
+        yield Method("linear", "x", Linear, ("classification",), config=Config)
+        yield Method("wide", "x", Wide, ("classification",), config=Config)
+        yield Method("after", "x", Linear, ("classification",), config=Config, starts_from="linear")
+        yield Method("other", "x", Linear, ("regression",))
+
+    @hookimpl
+    def harness_datasets():
+        recipe = Recipe(Budget("updates", 5), 10)
+        yield Dataset("eight", "x", "classification", load, recipe=recipe, default=True)
+        yield Dataset("two", "x", "classification", load_other, recipe=recipe)
+    """
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch) -> str:
+    monkeypatch.setenv("HARNESS_PLUGINS", "torch,metrics,executors")
+    for name, level in QUIET.items():  # else the command would leave them behind
+        monkeypatch.setenv(name, level)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "plugin.py"
+    path.write_text(dedent(PLUGIN))
+    return str(path)
+
+
+@pytest.fixture
+def harness(plugin, capfd):
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main(["profile", *arguments, "-p", plugin, "--device", "cpu"])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def profiled(plugin, tmp_path):
+    """The costs of one update by phase and operator, and the trace as it was written."""
+
+    def go(method: str) -> tuple[trace.Profile, dict[tuple[str, str], trace.Cost], list[dict]]:
+        catalog = load(Settings(plugins=(plugin,)))
+        found = trace.profile(rehearse(catalog, method, device="cpu", threads=1), tmp_path / "trace.json")
+        events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+        return found, {(cost.phase, cost.operator): cost for cost in found.costs}, events
+
+    return go
+
+
+def test_calls_are_those_of_one_update_in_their_phases(profiled):
+    found, costs, _ = profiled("linear")
+    assert costs["forward", "aten::matmul"].calls == 1
+    assert costs["forward", "aten::cross_entropy_loss"].calls == 1
+    assert costs["backward", "MmBackward0"].calls == 1
+    assert costs["backward", "aten::mm"].calls == 1
+    assert costs["optimizer", "Optimizer.step#SGD.step"].calls == 1
+    assert ("forward", "aten::mm") in costs
+    assert found.warmup == trace.WARMUP_UPDATES + 1
+
+
+def test_self_times_add_up_to_the_update(profiled):
+    found, costs, _ = profiled("linear")
+    assert sum(cost.cpu_seconds for cost in costs.values()) == pytest.approx(found.seconds, rel=0.02)
+    assert [found.time(cost) for cost in found.costs] == sorted(map(found.time, found.costs), reverse=True)
+
+
+def test_what_an_operator_allocates_is_its_own_even_through_another(profiled):
+    _, costs, _ = profiled("wide")
+    assert costs["forward", "aten::zeros"].bytes == 1024 * 256 * 4
+    assert costs["forward", "aten::empty"].bytes == 0
+    assert costs["backward", "aten::mm"].bytes == 3 * 8 * 4
+
+
+def test_the_trace_holds_one_update_in_chromes_format(profiled):
+    _, _, events = profiled("linear")
+    names = [event.get("name", "") for event in events if event.get("ph") == "X"]
+    assert sum(name.startswith("ProfilerStep") for name in names) == 1
+    assert names.count("aten::cross_entropy_loss") == 1
+    assert names.count("Optimizer.step#SGD.step") == 1
+
+
+def test_the_command_writes_the_trace_and_prints_a_table(harness):
+    code, out, err = harness(
+        "linear[path='a/b:c']", "--seed", "3", "--batch-size", "4", "--rows", "4", "--threads", "1"
+    )
+    assert code == 0, err
+    (path,) = Path("profile").iterdir()
+    assert path.name == "linear[path=a_b_c]-eight.json"
+    assert json.loads(path.read_text())["traceEvents"]
+    assert str(path) in out
+    assert "on eight: seed 3, batch 4, cpu, fp32, 1 thread" in out
+    for word in ("phase", "operator", "calls", "self time [ms]", "share", "allocated [KiB]", "other operators"):
+        assert word in out
+    table = out.splitlines()[3:-2]
+    assert len(table) == 2 + 4 + 1 + 3  # heads, operators, the others, phases
+
+
+def test_the_output_goes_where_it_is_told(harness, tmp_path):
+    code, out, _ = harness("linear", "--output", "deep/er/trace.json", "--datasets", "eight[train=20]")
+    assert code == 0
+    assert "on eight[train=20]" in out
+    assert json.loads((tmp_path / "deep/er/trace.json").read_text())["traceEvents"]
+
+
+def test_a_method_that_starts_from_another_is_profiled_from_untrained_arrays(harness):
+    code, out, err = harness("after")
+    assert code == 0, err
+    assert "linear, which it starts from, is untrained" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["linear[optimizer=[yes,no]]"], ["one method", "linear[optimizer=True] on eight", "linear[optimizer=False]"]),
+        (["linear,wide"], ["one method", "linear on eight", "wide on eight"]),
+        (["linear,after"], ["one method"]),
+        (["linear", "--datasets", "eight,two"], ["one data set"]),
+        (["linaer"], ["linaer", "did you mean 'linear'"]),
+        (["other"], ["other takes regression"]),
+        (["linear", "--datasets", "two"], ["linear on two: eight numbers are needed"]),
+        (["linear", "--precision", "fp4"], ["--precision fp4"]),
+        (["linear", "--output", "plugin.py/x.json"], ["--output plugin.py/x.json"]),
+    ],
+)
+def test_a_mistake_is_said_in_a_line_and_leaves_no_trace(harness, arguments, words):
+    code, out, err = harness(*arguments)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) <= 2
+    assert all(word in err for word in words)
+    assert not Path("profile").exists()
+
+
+def test_weights_and_order_are_those_of_the_seed(plugin):
+    catalog = load(Settings(plugins=(plugin,)))
+    first, second = (rehearse(catalog, "linear", seed=seed, device="cpu") for seed in (0, 1))
+    assert first.learner.seed != second.learner.seed
+    assert not next(first.batches).inputs.equal(next(second.batches).inputs)
+    with pytest.raises(UsageError):
+        rehearse(catalog, "linear", seed=-1)
+
+
+def test_the_profiler_says_nothing_of_its_own(plugin):
+    command = [sys.executable, "-m", "harness", "profile", "linear", "-p", plugin, "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("linear on eight")
+
+
+def test_the_command_is_listed_without_torch():
+    listing = "import sys; from harness.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "profile" in done.stdout
