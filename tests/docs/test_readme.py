@@ -1,0 +1,154 @@
+"""The documents say what is so: their commands run, their files are the files, their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CENTROID = ROOT / "tests" / "data" / "harness_centroid"
+
+SH_BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PRINTED_FILES = dict(re.findall(r"^`([^`\n]+)`\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+
+PROMISED_OPTIONS = """
+--methods --datasets --seeds --epochs --updates --seconds --batch-size --device --precision --threads --deterministic
+--data-dir --results --workers --timeout --memory --suite --metrics --target --select --dry-run --here --debug -p
+"""
+
+
+def commands() -> list[str]:
+    """Every call of the program in the sh blocks, without what stands before and after it on its line."""
+    parts = [part.strip() for block in SH_BLOCKS for line in block.splitlines() for part in line.split("&&")]
+    return [shlex.join(words[1:]) for words in map(shlex.split, parts) if words and Path(words[0]).name == "harness"]
+
+
+def foreign(line: str) -> list[str]:
+    """Loads the plugin that the README installs."""
+    return ["-p", "harness_centroid"] if "centroid" in line else []
+
+
+# --- the plugin ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(p for p in CENTROID.rglob("*") if p.suffix in (".py", ".toml")), ids=str)
+def test_the_plugin_that_is_printed_is_the_one_that_is_tested(path):
+    name = path.relative_to(CENTROID).as_posix()
+    assert PRINTED_FILES[name] == path.read_text(encoding="utf-8")
+
+
+# --- commands -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with the records of one tiny run and a plugin in a file, as a reader of the README would have them."""
+    folder = tmp_path_factory.mktemp("desk")
+    call = [sys.executable, "-m", "harness", "run", "--methods", "saf,ottt", "--seeds", "1"]
+    call += ["--updates", "1", "--batch-size", "2", "--threads", "1"]
+    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    shutil.copy(CENTROID / "harness_centroid" / "__init__.py", folder / "my_method.py")
+    return folder
+
+
+@pytest.fixture
+def harness(desk, monkeypatch, capsys):
+    monkeypatch.chdir(desk)
+    monkeypatch.syspath_prepend(CENTROID)
+    monkeypatch.delenv("HARNESS_DATA_DIR", raising=False)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = cli.main(arguments)
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+def test_the_readme_shows_commands_of_every_sort():
+    assert {line.split()[0] for line in commands()} >= {"run", "report", "show", "list", "env", "data", "plugins"}
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if line.startswith("run ")])
+def test_every_run_is_planned(harness, line):
+    code, out, err = harness(*shlex.split(line), *foreign(line), "--dry-run")
+    if "mnist" in line and code:  # its files may not be here; that is found, and answered with what fetches them
+        assert (code, out) == (2, "")
+        assert "run: harness data fetch mnist --data-dir data" in err
+        return
+    assert code == 0, err
+    assert re.search(r"^\d+ trials?, \d+ to run on ", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if line.split()[0] not in ("run", "data")])
+def test_every_other_command_works_on_a_results_folder(harness, desk, line):
+    code, out, err = harness(*shlex.split(line), *foreign(line))
+    assert code == 0, err
+    output = re.search(r"--output (\S+)", line)
+    assert (desk / output[1]).read_text() if output else out
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if line.startswith("data ")])
+def test_every_data_command_is_understood(harness, tmp_path, line):
+    words = shlex.split(line)
+    checked = ["verify" if word == "fetch" else word for word in words]  # no test uses a network
+    code, out, err = harness(*checked, "--data-dir", str(tmp_path))
+    assert code == (1 if words[1:] == ["verify", "mnist"] or "fetch" in words else 0), err
+    assert "mnist" in out
+    assert harness(*words, "--help")[0] == 0
+
+
+def test_the_first_command_is_the_one_whose_output_is_shown():
+    (shown,) = re.findall(r"<!-- output: harness (.*?) -->\n```text\n", README)
+    assert commands()[0] == shown
+
+
+# --- names that others rely on ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", PROMISED_OPTIONS.split())
+def test_every_promised_option_is_there(harness, option):
+    code, out, _ = harness("run", "--help")
+    assert code == 0
+    assert re.search(rf"^\s+(-\w, )?{option}\b", out, re.MULTILINE)
+
+
+def test_the_method_table_names_every_method_of_ours(harness):
+    for name in re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE):
+        assert harness("list", name)[0] == 0
+
+
+# --- links and paths ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_to_files_lead_to_files(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#]+)\)", text)
+    assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
+
+
+def test_no_file_names_a_path_of_the_machine_it_was_written_on():
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    here = Path(__file__).resolve()
+    forbidden = re.compile(rb"(?<![\w.])/(work|tmp|root|home)/")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    contents = {path: path.read_bytes() for path in files if path.is_file() and path.resolve() != here}
+    assert len(contents) > 50
+    assert [str(path.relative_to(ROOT)) for path, content in contents.items() if forbidden.search(content)] == []
