@@ -74,7 +74,24 @@ def _selected_methods(catalog: Catalog, text: str | None) -> list[tuple[Offer[Me
     if text is None:
         raise UsageError(f"--methods: say which to run; known: {', '.join(catalog.methods.names())}")
     named = references.selected_methods(catalog, text, "--methods")
-    return [(catalog.methods.offer(selected.qualified), selected) for selected in named]
+    offers = [(catalog.methods.offer(selected.qualified), selected) for selected in named]
+    for offer, _ in offers:
+        _check_bases(catalog, offer)
+    return offers
+
+
+def _check_bases(catalog: Catalog, offer: Offer[Method]) -> None:
+    """Every base must be one method with one value for each option, and no method may start from itself."""
+    chain = [offer.value.name]
+    while (text := offer.value.starts_from) is not None:
+        owner = f"{offer.value.name} ({offer.plugin}) starts from {text!r}"
+        selected = selection.parse(text, f"starts_from of {offer.value.name}")
+        offer = catalog.methods.offer(selected[0].qualified)
+        if len(selected) > 1 or len(selection.expand(selected[0], offer.value.config, offer.value.name)) > 1:
+            raise UsageError(f"{owner}: one method with one value for each option was expected")
+        if offer.value.name in chain:
+            raise UsageError(f"{owner}: that goes in a circle, {' -> '.join([*chain, offer.value.name])}")
+        chain.append(offer.value.name)
 
 
 def _methods(

@@ -6,21 +6,17 @@ reason to lose the others. Trained arrays lie beside it as `<key>.safetensors` w
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from harness.errors import HarnessError
-from harness.types import STATUSES, UNITS, Budget, Choice, Point, Record, Trial
+from harness.records import SCHEMA, from_json, plain, to_json
+from harness.types import Record, Trial
 
-SCHEMA = 1
 LONGEST_REASON = 200
-
-T = TypeVar("T")
 
 
 class Unreadable(HarnessError):
@@ -114,7 +110,7 @@ def read(path: Path) -> Record:
     try:
         text = path.read_text(encoding="utf-8")
         # An escape may stand for a lone surrogate, which could not be printed.
-        value = _plain(json.loads(text)) if "\\ud" in text.lower() else json.loads(text)
+        value = plain(json.loads(text)) if "\\ud" in text.lower() else json.loads(text)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -130,124 +126,6 @@ def read(path: Path) -> Record:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
         raise Unreadable(f"record {path}: damaged ({what}); set aside, run its trial again") from error
-
-
-def to_json(record: Record) -> dict[str, Any]:
-    """A record as plain JSON values; numbers that JSON lacks (nan, inf) become null."""
-    value = dataclasses.asdict(record)
-    value["curve"] = [point._asdict() for point in record.curve]
-    plain: dict[str, Any] = {"schema": SCHEMA, "key": record.trial.key, **_plain(value)}
-    return plain
-
-
-def from_json(value: Mapping[str, Any]) -> Record:
-    """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for anything else."""
-    if value["status"] not in STATUSES:
-        raise ValueError(f"status {value['status']!r} is none of {', '.join(STATUSES)}")
-    return Record(
-        trial=trial_from_json(value["trial"]),
-        status=value["status"],
-        reason=str(value["reason"]),
-        scores=_numbers(value["scores"]),
-        readings=dict(value["readings"]),
-        facts=dict(value["facts"]),
-        curve=tuple(_point(point) for point in value["curve"]),
-        seconds=_numbers(value["seconds"]),
-        holes={str(name): str(reason) for name, reason in value["holes"].items()},
-        provenance=dict(value["provenance"]),
-        environment=dict(value["environment"]),
-        traceback=str(value["traceback"]),
-        finished=str(value["finished"]),
-    )
-
-
-def trial_to_json(trial: Trial) -> dict[str, Any]:
-    """A trial as plain JSON values, its base within."""
-    plain: dict[str, Any] = _plain(dataclasses.asdict(trial))
-    return plain
-
-
-def trial_from_json(value: Mapping[str, Any]) -> Trial:
-    """The inverse of `trial_to_json`."""
-    base = value["base"]
-    return Trial(
-        method=_choice(value["method"]),
-        dataset=_choice(value["dataset"]),
-        seed=_as(int, value, "seed"),
-        budget=_budget(value["budget"]),
-        batch_size=_as(int, value, "batch_size"),
-        device=_as(str, value, "device"),
-        precision=_as(str, value, "precision"),
-        threads=_as(int, value, "threads"),
-        deterministic=_as(bool, value, "deterministic"),
-        base=trial_from_json(base) if base else None,
-        key=_as(str, value, "key"),
-        parts=_as(dict, value, "parts"),
-        skip=_as(str, value, "skip") if value["skip"] is not None else None,
-        keep=_as(bool, value, "keep"),
-        patience=_as(int, value, "patience") if value.get("patience") is not None else None,
-    )
-
-
-def _choice(value: Mapping[str, Any]) -> Choice:
-    provider = _as(str, value, "provider") if value["provider"] is not None else None
-    given, options = _as(dict, value, "given"), _as(dict, value, "options")
-    group = _as(str, value, "group") if "group" in value else ""  # records of older versions have none
-    return Choice(_as(str, value, "name"), given, options, _as(str, value, "label"), provider, group)
-
-
-def _as(kind: type[T], value: Mapping[str, Any], name: str) -> T:
-    """A field that must be of a type. Raises TypeError that names it."""
-    found = value[name]
-    if type(found) is not kind:
-        raise TypeError(f"{name} must be {kind.__name__}, not {found!r}")
-    if isinstance(found, str):
-        found.encode()  # a lone surrogate could not be printed
-    return found
-
-
-def _budget(value: Mapping[str, Any]) -> Budget:
-    if value["unit"] not in UNITS:
-        raise ValueError(f"the budget's unit {value['unit']!r} is none of {', '.join(UNITS)}")
-    return Budget(value["unit"], _amount(value["amount"]))
-
-
-def _amount(value: object) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
-        raise TypeError(f"the budget's amount must be a number, not {value!r}")
-    return value  # type: ignore[return-value]
-
-
-def _point(value: Mapping[str, Any]) -> Point:
-    return Point(
-        int(value["update"]),
-        float(value["epoch"]),
-        float(value["seconds"]),
-        _numbers(value["scalars"]),
-        _numbers(value["valid"]),
-    )
-
-
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {str(name): math.nan if number is None else float(number) for name, number in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    """Tuples to lists, scalars of numerical libraries to Python's, nan and inf to null, texts to encodable ones."""
-    if isinstance(value, Mapping):
-        return {_text(str(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, (int, bool, type(None))) else _text(str(value))
-
-
-def _text(value: str) -> str:
-    """A lone surrogate, as in the name of a file that is not UTF-8, has no encoding: it is spelt out."""
-    return value.encode(errors="backslashreplace").decode()
 
 
 def _set_aside(path: Path) -> None:

@@ -170,7 +170,7 @@ class Messenger:
 
     def record(self, record: Record) -> None:
         """The last word. What cannot be told in JSON, or is beyond all measure, becomes a failure that says so."""
-        from harness.store import to_json
+        from harness.records import to_json
 
         try:
             self._send({"record": to_json(record)})

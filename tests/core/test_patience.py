@@ -26,8 +26,8 @@ from harness import (
 )
 from harness.cli import main
 from harness.plan import changed, plan
+from harness.records import from_json, to_json
 from harness.report import render, render_record, summarise
-from harness.store import from_json, to_json
 from harness.suite import Request
 from harness.trial import run_trial
 

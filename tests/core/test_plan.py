@@ -115,6 +115,26 @@ def test_a_base_is_planned_once_before_what_starts_from_it_and_keeps_its_weights
     assert (asked.keep, asked.budget.amount) == (False, 9)
 
 
+@pytest.mark.parametrize(
+    ("bases", "said"),
+    [
+        ({"one": "two", "two": "one"}, "in a circle, one -> two -> one"),
+        ({"one": "fast[rate=[0.1,0.2]]"}, "one value for each option"),
+        ({"one": "fast,slow"}, "one method"),
+        ({"one": "fsat"}, "fast"),
+    ],
+)
+def test_a_base_that_is_none_is_refused_by_name(catalog_of, bases, said):
+    class Wrong:
+        @hookimpl
+        def harness_methods(self):
+            for name, base in bases.items():
+                yield Method(name, "x", factory=never, kinds=("classification",), starts_from=base)
+
+    with pytest.raises(UsageError, match=said):
+        plan(catalog_of(Plugin(), Wrong()), Request(methods="one", seeds="1", device="cpu"))
+
+
 def test_a_base_that_was_asked_for_too_is_one_trial(planned):
     trials = planned("fast[rate=0.5],thin", seeds="1")
     assert [(trial.method.name, trial.keep) for trial in trials] == [("fast", True), ("thin", False)]

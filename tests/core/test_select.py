@@ -13,9 +13,10 @@ from example_records import METRICS, record
 
 from harness import Record, UsageError, option, selection
 from harness.cli import main
+from harness.records import from_json, to_json
 from harness.report import FORMATS, render, summarise
 from harness.report.selecting import criterion
-from harness.store import Store, from_json, to_json
+from harness.store import Store
 from harness.types import Choice
 
 TINY = Path(__file__).with_name("tiny.py")

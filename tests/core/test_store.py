@@ -11,7 +11,8 @@ import os
 import pytest
 
 from harness import Budget, HarnessError, Point, Record, Trial
-from harness.store import SCHEMA, Store, to_json
+from harness.records import SCHEMA, to_json
+from harness.store import Store
 from harness.types import Choice
 
 
