@@ -10,10 +10,15 @@ from harness_spiking.config import SpikingOptions
 
 
 @dataclass(frozen=True)
-class BPTTOptions(SpikingOptions):
-    """The exact surrogate gradient, to which `convention` makes no difference."""
+class OwnOptions:
+    """What only BPTT has. A dataclass takes the fields of its last base first, so it stands before the shared ones."""
 
     detach_reset: bool = option(True, "whether the reset is a constant to the gradient")
+
+
+@dataclass(frozen=True)
+class BPTTOptions(SpikingOptions, OwnOptions):
+    """The exact surrogate gradient, to which `convention` makes no difference."""
 
 
 @hookimpl

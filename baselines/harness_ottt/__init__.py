@@ -11,8 +11,8 @@ from harness_spiking.config import SpikingOptions
 
 
 @dataclass(frozen=True)
-class OTTTOptions(SpikingOptions):
-    """OTTT_A in its published form by default.
+class OwnOptions:
+    """What only OTTT has. A dataclass takes the fields of its last base first, so these stand before the shared ones.
 
     forward: "official" runs two linear operations per layer and step, one on spikes for the value and one on traces for
     the gradient; "fused" runs the first and keeps the trace for the second's gradient, which is the same.
@@ -24,6 +24,11 @@ class OTTTOptions(SpikingOptions):
     forward: Literal["official", "fused"] = option(
         "official", "linear operations per layer and step: two as published, or one"
     )
+
+
+@dataclass(frozen=True)
+class OTTTOptions(SpikingOptions, OwnOptions):
+    """OTTT_A in its published form by default."""
 
 
 @hookimpl

@@ -13,13 +13,18 @@ from harness_spiking.config import SpikingOptions
 
 
 @dataclass(frozen=True)
-class SAFOptions(SpikingOptions):
-    """SAF-E by default, with one optimiser step per mini-batch."""
+class OwnOptions:
+    """What only SAF has. A dataclass takes the fields of its last base first, so these stand before the shared ones."""
 
     variant: Literal["every", "final"] = option("every", "loss at every step (SAF-E), or at the final one only (SAF-F)")
     update: Literal["accumulated", "online"] = option(
         "accumulated", "optimiser steps: one per mini-batch, or one per step"
     )
+
+
+@dataclass(frozen=True)
+class SAFOptions(SpikingOptions, OwnOptions):
+    """SAF-E by default, with one optimiser step per mini-batch."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
