@@ -193,6 +193,10 @@ class Budget:
     unit: Unit
     amount: float
 
+    def __str__(self) -> str:
+        """As a person says it: 8 epochs, 1 epoch."""
+        return f"{self.amount:g} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -130,4 +130,4 @@ def _title(record: Record) -> str:
 
 def _setting(record: Record) -> str:
     trial = record.trial
-    return f"{trial.budget.amount:g} {trial.budget.unit}, {trial.device}, {trial.precision}, {record.status}"
+    return f"{trial.budget}, {trial.device}, {trial.precision}, {record.status}"

@@ -224,7 +224,7 @@ def _print_plan(trials: Sequence[Trial], store: Store, workers: int) -> None:
     todo = {trial.key for trial in split.todo}
     for trial in trials:
         state = f"skipped: {trial.skip}" if trial.skip else "to run" if trial.key in todo else "has a record"
-        budget = f"{trial.budget.amount:g} {trial.budget.unit}, batches of {trial.batch_size}"
+        budget = f"{trial.budget}, batches of {trial.batch_size}"
         click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
     first = trials[0]
     threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"

@@ -70,7 +70,7 @@ def _said(name: str) -> Fact:
     def fact(offer: Offer[Any]) -> Any:
         read = _comparison(offer)
         found = getattr(read.request, name) if isinstance(read, Comparison) else None
-        return f"{found.amount:g} {found.unit}" if isinstance(found, Budget) else found
+        return str(found) if isinstance(found, Budget) else found
 
     return fact
 
@@ -137,9 +137,7 @@ def text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Recipe):
-        return ", ".join(
-            [f"{value.budget.amount:g} {value.budget.unit}", f"batch size {value.batch_size}", *_pairs(value)]
-        )
+        return ", ".join([str(value.budget), f"batch size {value.batch_size}", *_pairs(value)])
     if isinstance(value, Lines):
         return "".join(f"\n    {line}" for line in value)
     if isinstance(value, (tuple, list)):

@@ -68,9 +68,9 @@ def _head(console: Console, record: Record) -> None:
 
 
 def _protocol(trial: Trial) -> dict[str, Any]:
-    base = trial.base and f"{trial.base.method.label}, {trial.base.budget.amount:g} {trial.base.budget.unit}"
+    base = trial.base and f"{trial.base.method.label}, {trial.base.budget}"
     return {
-        "budget": f"{trial.budget.amount:g} {trial.budget.unit}",
+        "budget": str(trial.budget),
         "batch size": trial.batch_size,
         "device": trial.device,
         "precision": trial.precision,

@@ -134,7 +134,7 @@ def protocol(record: Record) -> dict[str, Any]:
     """What must agree before numbers may be averaged or compared. GPUs of one machine count as one device."""
     trial = record.trial
     terms: dict[str, Any] = {
-        "budget": f"{trial.budget.amount:g} {trial.budget.unit}",
+        "budget": str(trial.budget),
         "batch_size": trial.batch_size,
         "device": trial.device.partition(":")[0],
         "precision": trial.precision,

@@ -387,9 +387,9 @@ def test_protocols_are_judged_apart_and_never_mixed():
     both = json.loads(reported([*long, *short], HALF))["claims"]
     assert [(each["verdict"], each["protocol"]["budget"]) for each in both] == [
         ("holds", "10 epochs"),
-        ("holds", "1 epochs"),
+        ("holds", "1 epoch"),
     ]
-    assert "half [on toy, 1 epochs, cpu]" in reported([*long, *short], HALF, style="text")
+    assert "half [on toy, 1 epoch, cpu]" in reported([*long, *short], HALF, style="text")
 
 
 def test_a_claim_about_another_data_set_is_not_measured_here():
