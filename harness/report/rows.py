@@ -183,9 +183,14 @@ def _wanted(records: Iterable[Record], name: str, asked: Asked) -> bool:
 
 
 def _usual(names: Sequence[str], asked: Asked) -> tuple[str, ...]:
-    scores = [name for name in names if not is_cost(asked.shown[name]) and "@" not in name]
+    """The final scores, the one that validation goes by with its best beside it, and the usual costs."""
+    scores = [name for name in names if not is_cost(asked.shown[name]) and ("@" not in name or _at_best(name, asked))]
     costs = [name for name in DEFAULT_COSTS if name in names]
     return (*scores, *costs, *([TO_TARGET] if asked.target is not None else []))
+
+
+def _at_best(name: str, asked: Asked) -> bool:
+    return asked.shown[name].headline and name == f"{base_name(name)}@best"
 
 
 def _row(method: str, records: Sequence[Record], shown: Mapping[str, Metric], target: Target | None) -> Row:

@@ -295,8 +295,10 @@ def test_the_terminal_table_keeps_to_its_width(width):
     assert "\x1b" not in shown
     assert "…" not in shown
     for name in ("accuracy", "nll", "brier", "ece", "update_seconds", "activation_bytes", "forward_macs", "total_macs"):
-        assert len(re.findall(rf"\b{name}\b", shown)) == 1
-    assert "accuracy@best" not in shown
+        assert len(re.findall(rf"\b{name}\b(?!@)", shown)) == 1
+    # The final score first, the one at the best point of the validation curve beside it, and no other view.
+    assert shown.index("accuracy ") < shown.index("accuracy@best") < shown.index("brier")
+    assert "accuracy@valid" not in shown
 
 
 def test_the_terminal_table_says_what_matters():

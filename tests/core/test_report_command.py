@@ -128,7 +128,8 @@ def test_a_target_adds_its_column(harness, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["text", "markdown", "latex", "csv", "json"])
-def test_a_file_gets_what_standard_output_would(harness, results, tmp_path, name):
+def test_a_file_gets_what_standard_output_would(harness, results, tmp_path, name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")  # as wide as a table in a file
     _, out, _ = harness("report", "--results", results, "--format", name)
     file = tmp_path / "table"
     code, nothing, _ = harness("report", "--results", results, "--format", name, "--output", file)
