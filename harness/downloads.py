@@ -9,12 +9,13 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from harness import files
 from harness.errors import HarnessError
-from harness.types import File
+from harness.files import Entry
+from harness.types import File, Folder
 
 BLOCK = 1 << 20
 LONGEST_REASON = 200
@@ -23,11 +24,11 @@ LONGEST_REASON = 200
 Report = Callable[[str, int, int], None]
 
 
-def fetch(wanted: Sequence[File], folder: Path, report: Report) -> list[Path]:
+def fetch(wanted: Sequence[Entry], folder: Path, report: Report) -> list[Path]:
     """Fetch those files that are missing or not the official ones, and return their paths.
 
     The URLs of a file are tried in turn. A file appears in the folder only when it is whole and its checksum is right,
-    and replaces what was there. An archive is fetched once for all of its members.
+    and replaces what was there. An archive is fetched once for all of its members; that of a folder is unpacked there.
     Raises HarnessError where no URL gave the right file, or the folder cannot be written.
     """
     missing = [problem.file for problem in files.check(wanted, folder)]
@@ -36,19 +37,19 @@ def fetch(wanted: Sequence[File], folder: Path, report: Report) -> list[Path]:
         for group in _by_download(missing):
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=_made(folder)) as scratch:
                 found = _from_any(group, Path(scratch), folder, report)
-                placed += [_place(path, files.target(file, folder)) for file, path in found.items()]
+                placed += [_put(path, files.target(file, folder)) for file, path in found.items()]
     return placed
 
 
-def _by_download(wanted: Sequence[File]) -> list[list[File]]:
+def _by_download(wanted: Sequence[Entry]) -> list[list[Entry]]:
     """Members of one archive together, every other file alone."""
-    groups: dict[object, list[File]] = {}
+    groups: dict[object, list[Entry]] = {}
     for file in wanted:
-        groups.setdefault(file.urls if file.member else file.path, []).append(file)
+        groups.setdefault(file.urls if isinstance(file, File) and file.member else file.path, []).append(file)
     return list(groups.values())
 
 
-def _from_any(group: Sequence[File], scratch: Path, folder: Path, report: Report) -> Mapping[File, Path]:
+def _from_any(group: Sequence[Entry], scratch: Path, folder: Path, report: Report) -> Mapping[Entry, Path]:
     """The files of one download, from the first URL that has all of them right."""
     urls = group[0].urls
     reasons = [] if urls else ["no address is declared"]
@@ -62,10 +63,14 @@ def _from_any(group: Sequence[File], scratch: Path, folder: Path, report: Report
     raise HarnessError("\n  ".join([f"{names}: could not be fetched", *reasons, remedy]))
 
 
-def _from(url: str, group: Sequence[File], scratch: Path, report: Report) -> Mapping[File, Path]:
+def _from(url: str, group: Sequence[Entry], scratch: Path, report: Report) -> Mapping[Entry, Path]:
     """The files of one download, checked, in the scratch folder. Raises where one is not the declared one."""
     downloaded = _download(url, scratch, report)
-    found = _unpacked(group, downloaded, scratch) if group[0].member else {group[0]: downloaded}
+    found: dict[Entry, Path] = {group[0]: downloaded}
+    if isinstance(group[0], Folder):
+        found = {group[0]: _unpacked_folder(group[0], downloaded, _made(scratch / "folder"))}
+    elif group[0].member:
+        found = dict(_unpacked([file for file in group if isinstance(file, File)], downloaded, scratch).items())
     for file, path in found.items():
         problem = files.differs(file, path)
         if problem is not None:
@@ -138,6 +143,48 @@ def _members(archive: Path, wanted: Mapping[str, File]) -> Iterator[tuple[str, I
                 yield posixpath.normpath(info.name), stream
 
 
+def _unpacked_folder(entry: Folder, archive: Path, into: Path) -> Path:
+    """The files of an archive that a folder is made of. Raises HarnessError for another archive than the declared one.
+
+    A file goes by as many of its last names as the pattern has: what the archive's own top folder is called is nothing
+    to rely on.
+    """
+    whole = File(entry.path, entry.urls, entry.bytes, entry.md5, entry.sha256)
+    problem = files.differs(whole, archive)
+    if problem is not None:
+        raise HarnessError(f"the archive: {problem.found}, expected {files.expected(whole)}")
+    depth = len(PurePosixPath(entry.pattern).parts)
+    for name, stream in _every_member(archive, into):
+        last = PurePosixPath(*PurePosixPath(name).parts[-depth:])
+        with stream:
+            # Some systems pack files of their own beside each, whose names begin with a dot.
+            if last.match(entry.pattern) and not any(part.startswith(".") for part in last.parts):
+                with (_made((into / last).parent) / last.name).open("wb") as copy:
+                    shutil.copyfileobj(stream, copy, BLOCK)
+    return into
+
+
+def _every_member(archive: Path, scratch: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """All files in a tar or zip archive, and in the zip files that it holds."""
+    for name, stream in _all(archive):
+        if not name.endswith(".zip"):
+            yield name, stream
+            continue
+        with stream, tempfile.NamedTemporaryFile(dir=scratch, prefix=".inner-") as inner:
+            shutil.copyfileobj(stream, inner, BLOCK)
+            inner.flush()
+            yield from _all(Path(inner.name))
+
+
+def _all(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            yield from ((info.filename, zipped.open(info)) for info in zipped.infolist() if not info.is_dir())
+        return
+    with tarfile.open(archive) as tar:
+        yield from ((info.name, stream) for info in tar if (stream := tar.extractfile(info)) is not None)
+
+
 # --- the folder ---------------------------------------------------------------------------------------------------
 
 
@@ -154,6 +201,16 @@ def _writing(folder: Path) -> Iterator[None]:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _put(found: Path, target: Path) -> Path:
+    """A file, or all files of a folder one by one, in the place of those that were there."""
+    if not found.is_dir():
+        return _place(found, target)
+    for path in sorted(found.rglob("*")):
+        if path.is_file():
+            _place(path, target / path.relative_to(found))
+    return target
 
 
 def _place(path: Path, target: Path) -> Path:

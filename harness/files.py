@@ -11,29 +11,52 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from harness import options
 from harness.errors import HarnessError, UsageError
-from harness.types import File
+from harness.types import Dataset, File, Folder
 
 VARIABLE = "HARNESS_DATA_DIR"
+
+Entry: TypeAlias = File | Folder
 
 
 @dataclass(frozen=True)
 class FileProblem:
-    """One file that is not in the data folder as it should be. path: where it belongs. found: what is there."""
+    """One file or folder that is not in the data folder as it should be.
 
-    file: File
+    path: where it belongs. found: what is there.
+    """
+
+    file: Entry
     path: Path
-    kind: Literal["missing", "size", "checksum", "unreadable"]
+    kind: Literal["missing", "incomplete", "size", "checksum", "unreadable"]
     found: str
 
     def __str__(self) -> str:
         """What was found, what was expected, and where the official file is."""
         return f"{self.path}: {self.found}, expected {expected(self.file)}; official: {source(self.file)}"
+
+
+def declared(dataset: Dataset, given: Mapping[str, object] | None = None) -> tuple[Entry, ...]:
+    """The files that a data set needs with these options. Raises UsageError for options that it refuses."""
+    if not callable(dataset.files):
+        return dataset.files
+    return dataset.files(options.build(dataset.config, given or {}, dataset.name))
+
+
+def identity(files: Sequence[Entry], folder: Path) -> dict[str, str | None]:
+    """What tells these files from others of the same names: their checksums, of a partial folder what is in it."""
+    return {each.path: _listing(each, folder) if _partial(each) else each.sha256 or each.md5 for each in files}
+
+
+def members(entry: Folder, folder: Path) -> list[Path]:
+    """The files of a folder, in the order of their names."""
+    return sorted(target(entry, folder).glob(entry.pattern))
 
 
 def folder(given: Path | None = None) -> Path:
@@ -49,21 +72,21 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"
 
 
-def check(files: Sequence[File], folder: Path) -> list[FileProblem]:
+def check(files: Sequence[Entry], folder: Path) -> list[FileProblem]:
     """What is wrong with these files below the folder: missing, of another size, of another checksum.
 
-    A file is hashed once per process as long as its size and time of modification stay the same.
-    Raises HarnessError for a declaration that cannot be checked.
+    A file is hashed once per process as long as its size and time of modification stay the same; of a folder the files
+    are counted. Raises HarnessError for a declaration that cannot be checked.
     """
     return [problem for file in files if (problem := differs(file, target(file, folder)))]
 
 
-def glance(files: Sequence[File], folder: Path) -> list[FileProblem]:
+def glance(files: Sequence[Entry], folder: Path) -> list[FileProblem]:
     """Like `check`, but by the size alone: quick for files of any size."""
-    return [problem for file in files if (problem := _differs_in_size(file, target(file, folder)))]
+    return [problem for file in files if (problem := _differs_at_a_glance(file, target(file, folder)))]
 
 
-def require(dataset: str, files: Sequence[File], data: Path | None) -> None:
+def require(dataset: str, files: Sequence[Entry], data: Path | None) -> None:
     """Raise UsageError unless all files of the data set are in the data folder (by default `folder()`).
 
     The message tells of the first one what was found and expected, its URL and where it belongs, how many others there
@@ -73,7 +96,8 @@ def require(dataset: str, files: Sequence[File], data: Path | None) -> None:
     problems = check(files, where)
     if problems:
         more = f"; {len(problems) - 1} more of its files are missing or wrong" if problems[1:] else ""
-        raise UsageError(f"{dataset}: {problems[0]}{more}\n{remedy(dataset, where)}")
+        hints = "".join(f"\n{hint}" for hint in dict.fromkeys(_hint(problem.file) for problem in problems) if hint)
+        raise UsageError(f"{dataset}: {problems[0]}{more}\n{remedy(dataset, where)}{hints}")
 
 
 def remedy(dataset: str, where: Path) -> str:
@@ -85,13 +109,15 @@ def remedy(dataset: str, where: Path) -> str:
     return f"{absent}run: harness data fetch {dataset}{elsewhere}"
 
 
-def source(file: File) -> str:
+def source(file: Entry) -> str:
     """Where the official file is to be had."""
     url = file.urls[0] if file.urls else "no address is declared"
+    if isinstance(file, Folder):
+        return f"unpacked from {url} ({' '.join(digest(file))})"
     return f"{file.member} in {url}" if file.member else url
 
 
-def target(file: File, folder: Path) -> Path:
+def target(file: Entry, folder: Path) -> Path:
     """Where a file belongs. Raises HarnessError for a declared path that would leave the folder."""
     path = PurePosixPath(file.path)
     if not path.parts or path.is_absolute() or ".." in path.parts:
@@ -99,21 +125,34 @@ def target(file: File, folder: Path) -> Path:
     return folder / path
 
 
-def differs(file: File, path: Path) -> FileProblem | None:
-    """How what lies at `path` differs from the declared file; None where it is the same.
+def differs(file: Entry, path: Path) -> FileProblem | None:
+    """How what lies at `path` differs from the declared file or folder; None where it is the same.
 
-    Raises HarnessError for a file that is declared without a checksum.
+    Raises HarnessError for one that is declared without a checksum.
     """
-    algorithm, expected = _digest(file)
-    problem = _differs_in_size(file, path)
-    if problem is not None:
+    algorithm, wanted = digest(file)
+    problem = _differs_at_a_glance(file, path)
+    if problem is not None or isinstance(file, Folder):
         return problem
     try:
         now = path.stat()
         found = _hashed(path, now.st_ino, now.st_size, now.st_mtime_ns, algorithm)
     except OSError as error:
         return FileProblem(file, path, "unreadable", f"cannot be read ({error.strerror})")
-    return None if found == expected else FileProblem(file, path, "checksum", f"{algorithm} is {found}")
+    return None if found == wanted else FileProblem(file, path, "checksum", f"{algorithm} is {found}")
+
+
+def _differs_at_a_glance(file: Entry, path: Path) -> FileProblem | None:
+    return _differs_in_number(file, path) if isinstance(file, Folder) else _differs_in_size(file, path)
+
+
+def _differs_in_number(folder: Folder, path: Path) -> FileProblem | None:
+    count = sum(1 for _ in path.glob(folder.pattern))
+    if count == folder.count or (folder.partial and 0 < count < folder.count):
+        return None
+    if not count:
+        return FileProblem(folder, path, "missing", f"no files {folder.pattern}" if path.is_dir() else "missing")
+    return FileProblem(folder, path, "incomplete", f"{count} files {folder.pattern}")
 
 
 def _differs_in_size(file: File, path: Path) -> FileProblem | None:
@@ -132,6 +171,21 @@ def _differs_in_size(file: File, path: Path) -> FileProblem | None:
     )
 
 
+def _partial(entry: Entry) -> bool:
+    return isinstance(entry, Folder) and entry.partial
+
+
+def _hint(entry: Entry) -> str:
+    return entry.hint if isinstance(entry, Folder) else ""
+
+
+def _listing(entry: Entry, folder: Path) -> str:
+    """A digest of the names and sizes of the files in a folder."""
+    assert isinstance(entry, Folder)
+    lines = (f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in members(entry, folder))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 # The key holds everything that tells one version of a file from another, so an entry never goes stale.
 @functools.lru_cache(maxsize=4096)
 def _hashed(path: Path, inode: int, size: int, modified: int, algorithm: str) -> str:
@@ -140,8 +194,8 @@ def _hashed(path: Path, inode: int, size: int, modified: int, algorithm: str) ->
         return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
-def _digest(file: File) -> tuple[str, str]:
-    """The strongest declared checksum, with its algorithm."""
+def digest(file: Entry) -> tuple[str, str]:
+    """The strongest declared checksum, after its algorithm; of a folder that of its archive."""
     if file.sha256:
         return "sha256", file.sha256.lower()
     if file.md5:
@@ -149,8 +203,10 @@ def _digest(file: File) -> tuple[str, str]:
     raise HarnessError(f"data file {file.path!r}: its plugin must declare a sha256 or md5")
 
 
-def expected(file: File) -> str:
-    """The declared size and checksum, as text."""
-    algorithm, digest = _digest(file)
+def expected(file: Entry) -> str:
+    """What a file or folder should be, as text: size and checksum, or number of files."""
+    if isinstance(file, Folder):
+        return f"{'1 to ' if file.partial else ''}{file.count} files {file.pattern}"
+    algorithm, wanted = digest(file)
     size = "" if file.bytes is None else f"{file.bytes} bytes, "
-    return f"{size}{algorithm} {digest}"
+    return f"{size}{algorithm} {wanted}"

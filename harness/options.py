@@ -16,13 +16,17 @@ HEADINGS: Final = ("name", "type", "default", "limits", "meaning")
 
 @dataclass(frozen=True)
 class Rule:
-    """What `option` attaches to a field: its meaning, inclusive limits (low, high), exclusive ones (above, below)."""
+    """What `option` attaches to a field: its meaning, inclusive limits (low, high), exclusive ones (above, below).
+
+    whole: in a selection a list of plain values is one value of this option, not a sweep.
+    """
 
     meaning: str = ""
     low: float | None = None
     high: float | None = None
     above: float | None = None
     below: float | None = None
+    whole: bool = False
 
     def allows(self, value: object) -> bool:
         """Whether each number in `value` lies within the limits; what is no number has none."""
@@ -62,14 +66,17 @@ def option(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    whole: bool = False,
 ) -> Any:
     """A field of a config dataclass: its default, its meaning and, in the unit of the field, its limits.
 
     For example `steps: int = option(4, "time steps", low=1)`.
     The limits hold for every number in a tuple; `low` and `high` are allowed values, `above` and `below` are not.
+    `whole`: for a tuple that people write as a list; `parts=[1,2]` then selects both together, and a sweep is a list of
+    tuples.
     `dataclasses.MISSING` as the default makes the option required. Raises ValueError for a default out of range.
     """
-    rule = Rule(meaning, low, high, above, below)
+    rule = Rule(meaning, low, high, above, below, whole)
     if not rule.allows(default):
         raise ValueError(f"the default {default!r} of an option ({meaning}) is not {rule.limits()}")
     return field(default=default, metadata={"harness": rule})
@@ -78,6 +85,11 @@ def option(
 def describe(config: type) -> tuple[Option, ...]:
     """The options of a config dataclass, in its order. Raises HarnessError for anything else."""
     return tuple(_option(item, kind) for item, kind in _fields(config))
+
+
+def taken_whole(config: type) -> frozenset[str]:
+    """The options for which a list is one value, not a sweep."""
+    return frozenset(item.name for item, _ in _fields(config) if _rule(item).whole)
 
 
 def table(config: type) -> str:

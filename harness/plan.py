@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from harness import files, references, selection, sources
@@ -34,10 +35,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Picked(Generic[T]):
-    """A catalogue offer with the parameters chosen for it."""
+    """A catalogue offer with the parameters chosen for it; files: what identifies the files of a data set."""
 
     offer: Offer[T]
     choice: Choice
+    files: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plan(catalog: Catalog, request: Request) -> list[Trial]:
@@ -117,10 +119,16 @@ def _datasets(catalog: Catalog, request: Request) -> list[Picked[Dataset]]:
             raise UsageError(f"--datasets {selected.file}: a file is loaded with -p {selected.file}, then named here")
         offer = catalog.datasets.offer(selected.qualified)
         _refuse_unavailable(offer)
-        files.require(offer.value.name, offer.value.files, files.folder(request.data))
-        picked += [Picked(offer, choice) for choice in _choices(offer, selected)]
+        picked += [_with_files(offer, choice, files.folder(request.data)) for choice in _choices(offer, selected)]
     selection.distinct([dataset.choice for dataset in picked], "--datasets")
     return picked
+
+
+def _with_files(offer: Offer[Dataset], choice: Choice, folder: Path) -> Picked[Dataset]:
+    """The data set as it was chosen. Raises UsageError unless the files that it needs then are in the folder."""
+    needed = files.declared(offer.value, choice.options)
+    files.require(offer.value.name, needed, folder)
+    return Picked(offer, choice, files.identity(needed, folder))
 
 
 def _choices(offer: Offer[Any], selected: selection.Selected) -> list[Choice]:
@@ -205,7 +213,7 @@ def _trial(
         base=base,
         skip=_unsuited(method.offer, dataset.offer.value, setting.precision) or _without_base(base),
     )
-    return _keyed(trial, setting, method.offer, dataset.offer)
+    return _keyed(trial, setting, method.offer, dataset)
 
 
 def _base(
@@ -234,7 +242,7 @@ def _without_base(base: Trial | None) -> str | None:
     return f"starts from {base.method.label}, which is skipped: {base.skip}" if base and base.skip else None
 
 
-def _keyed(trial: Trial, setting: Setting, method: Offer[Method], dataset: Offer[Dataset]) -> Trial:
+def _keyed(trial: Trial, setting: Setting, method: Offer[Method], dataset: Picked[Dataset]) -> Trial:
     """The trial with its key and the parts that were hashed, so that a user can be told why it ran again."""
     backend = setting.backend
     parts: dict[str, Any] = {
@@ -242,8 +250,8 @@ def _keyed(trial: Trial, setting: Setting, method: Offer[Method], dataset: Offer
         "backend": _source(backend, backend.value.factory),
         "method": _chosen(trial.method) | _source(method, method.value.factory),
         "dataset": _chosen(trial.dataset)
-        | _source(dataset, dataset.value.load)
-        | {"files": {file.path: file.sha256 or file.md5 for file in dataset.value.files}},
+        | _source(dataset.offer, dataset.offer.value.load)
+        | {"files": dataset.files},
         "seed": trial.seed,
         "budget": dataclasses.asdict(trial.budget),
         "batch_size": trial.batch_size,

@@ -61,6 +61,7 @@ def expand(selected: Selected, config: type, owner: str) -> list[Choice]:
 
     Raises UsageError for a parameter or value that the config refuses, and for a combination that comes twice.
     """
+    selected = _with_whole_lists(selected, options.taken_whole(config))
     given = combinations(selected)
     choices = distinct([_choice(selected.qualified, each, config, owner) for each in given], owner)
     group = _group(selected, choices)
@@ -222,6 +223,24 @@ def _refuse_repeated(reader: Reader, tokens: list[Token]) -> None:
 
 
 # --- expanding ----------------------------------------------------------------------------------------------------
+
+
+def _with_whole_lists(selected: Selected, whole: frozenset[str]) -> Selected:
+    """The selection in which `parts=[1,2]`, and `parts=1`, are one value of such an option: a tuple."""
+    sweeps = tuple(
+        (names, (_together(rows),)) if len(names) == 1 and names[0] in whole and _plain(rows) else (names, rows)
+        for names, rows in selected.sweeps
+    )
+    return dataclasses.replace(selected, sweeps=sweeps)
+
+
+def _plain(rows: tuple[tuple[Any, ...], ...]) -> bool:
+    return not any(isinstance(value, (tuple, list)) for row in rows for value in row)
+
+
+def _together(rows: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+    """A row of one value, which is all the values of the column."""
+    return (tuple(value for row in rows for value in row),)
 
 
 def _choice(name: str, given: Mapping[str, Any], config: type, owner: str) -> Choice:

@@ -162,7 +162,7 @@ def _check(hook: str, value: Any) -> None:
 
 
 def _check_field(owner: str, name: str, given: object) -> None:
-    if name in _TUPLES and not isinstance(given, tuple):
+    if name in _TUPLES and not isinstance(given, tuple) and not (name == "files" and callable(given)):
         raise TypeError(f"{owner}: {name} must be a tuple, got {given!r}; a tuple of one is written (x,)")
     if name in _CHOICES and given not in _CHOICES[name]:
         raise ValueError(f"{owner}: {name} must be one of {', '.join(_CHOICES[name])}, got {given!r}")

@@ -73,6 +73,7 @@ def _run(
     bench = set_up(catalog, trial, backend, data_folder, base, report, notes)
     data = bench.data
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
+    notes.readings |= data.readings
     notes.readings["rows"] = {name: len(split.inputs) for name, split in splits.items()}
     # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
     with backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench):

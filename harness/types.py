@@ -78,8 +78,12 @@ class Problem:
 class Data:
     """One data set as loaded for one seed: numpy arrays from `Dataset.load`, tensors once placed on a device.
 
-    shifted: further test splits by name (out of distribution, corrupted). augment(inputs, generator) -> inputs runs
-    on the device for training batches only.
+    shifted: further test splits by name (out of distribution, corrupted).
+    transform(inputs) -> inputs runs on the device when the data are placed there, on some rows of a split at a time:
+    bytes travel, and become the float32 that a learner sees. augment(inputs, generator) -> inputs runs on the device
+    for training batches only, after it; it gives inputs of the same shape and never waits for the host.
+    readings: what the record shall say of these data; a text under a name that ends with _warning stands below every
+    table.
     Language: train.inputs (1, L), or valid and test (rows, L), with targets (rows, L - 1) = inputs[:, 1:].
     """
 
@@ -89,6 +93,8 @@ class Data:
     test: Batch
     shifted: Mapping[str, Batch] = field(default_factory=dict)
     augment: Callable[[Array, Any], Array] | None = None
+    transform: Callable[[Array], Array] | None = None
+    readings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -246,10 +252,31 @@ class File:
 
 
 @dataclass(frozen=True)
+class Folder:
+    """A folder of many files, such as one for each example, that come in an archive and are read unpacked.
+
+    path: below the data folder. pattern: what the files are called below it, as in `*/*.bin`; `count` of them are
+    complete. urls, bytes, md5, sha256: of the archive (tar or zip, which may hold further zip files), as for a File.
+    partial: some of the files are enough. hint: what else a user can do about an incomplete folder.
+    """
+
+    path: str
+    urls: tuple[str, ...]
+    pattern: str
+    count: int
+    bytes: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    partial: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A data set. load: "module:attribute" or a callable (config, seed, folder) -> Data with numpy arrays.
 
-    files: checked while planning, below the data folder. default: used when a run names no data set.
+    files: checked while planning, below the data folder; a callable gets the config and returns those that it needs.
+    default: used when a run names no data set.
     """
 
     name: str
@@ -260,7 +287,7 @@ class Dataset:
     recipe: Recipe = Recipe()
     licence: str = ""
     citation: str = ""
-    files: tuple[File, ...] = ()
+    files: tuple[File | Folder, ...] | Callable[[Any], tuple[File | Folder, ...]] = ()
     requires: tuple[str, ...] = ()
     default: bool = False
 
@@ -457,7 +484,8 @@ class Record:
     """What is known of one trial after it ended. Scores are measured, facts are claimed by the method.
 
     scores: "accuracy" (test, final), "accuracy@best" (test, at the best validation point), "accuracy@valid" (final
-    validation), "accuracy@VIEW" (test, further predictions). readings: instruments. seconds: by phase.
+    validation), "accuracy@valid-best" (validation, at its best point), "accuracy@VIEW" (test, further predictions).
+    The best point is the first with the best headline score. readings: instruments. seconds: by phase.
     """
 
     trial: Trial

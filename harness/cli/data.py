@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
-from harness import files
+from harness import files, selection
 from harness.cli import views
 from harness.cli.session import Session
-from harness.types import Dataset
+from harness.files import Entry
+from harness.types import Dataset, Folder
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,8 +28,11 @@ DATA_DIR = click.option(
     callback=lambda *values: files.folder(values[-1]),
     help="Folder with data sets.  [env: HARNESS_DATA_DIR; default: a folder in your cache]",
 )
+Needed: TypeAlias = tuple[str, Sequence[Entry]]
+
+NONE = "needs no files"
 COLUMNS = ("name", "kind", "files", "size", "licence", "summary")
-WORDS = {"missing": "missing", "size": "of wrong size", "unreadable": "unreadable"}
+WORDS = {"missing": "missing", "incomplete": "incomplete", "size": "of wrong size", "unreadable": "unreadable"}
 
 
 @click.group("data")
@@ -46,26 +51,27 @@ def list_(session: Session, data_dir: Path) -> None:
 
 
 def _row(dataset: Dataset, folder: Path) -> list[str]:
-    return [dataset.name, dataset.kind, _state(dataset, folder), _size(dataset), dataset.licence, dataset.summary]
+    needed = files.declared(dataset)
+    return [dataset.name, dataset.kind, _state(needed, folder), _size(needed), dataset.licence, dataset.summary]
 
 
-def _state(dataset: Dataset, folder: Path) -> str:
+def _state(needed: Sequence[Entry], folder: Path) -> str:
     """Which files are there, by name and size; their checksums are for `verify`."""
-    count = len(dataset.files)
+    count = len(needed)
     if not count:
         return "none needed"
-    kinds = [problem.kind for problem in files.glance(dataset.files, folder)]
+    kinds = [problem.kind for problem in files.glance(needed, folder)]
     wrong = [f"{kinds.count(kind)} of {count} {word}" for kind, word in WORDS.items() if kind in kinds]
     return ", ".join(wrong) or f"{count} present"
 
 
-def _size(dataset: Dataset) -> str:
+def _size(needed: Sequence[Entry]) -> str:
     """Of all files together, as declared.
 
-    >>> _size(Dataset("a", "b", "c", print, files=(files.File("d", (), bytes=11_594_722),)))
+    >>> _size([files.File("d", (), bytes=11_594_722)])
     '11.6 MB'
     """
-    size = float(sum(file.bytes or 0 for file in dataset.files))
+    size = float(sum(file.bytes or 0 for file in needed))
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.3g} {unit}" if size else ""
@@ -78,16 +84,17 @@ def _size(dataset: Dataset) -> str:
 @DATA_DIR
 @click.pass_obj
 def fetch(session: Session, names: Sequence[str], data_dir: Path) -> None:
-    """Fetch the official files of data sets: those that are missing or damaged. Nothing else is touched."""
+    """Fetch the official files of data sets: those that are missing or damaged. Nothing else is touched.
+
+    A name may have options, as in "cifar10[batches=[1,2]]", where these decide which files are needed.
+    """
     from harness import downloads
 
-    for dataset in [session.catalog.datasets.get(name) for name in names]:
+    for name, needed in _named(session, names):
         with _progress() as report:
-            placed = downloads.fetch(dataset.files, data_dir, report)
-        count = len(dataset.files)
-        click.echo(
-            f"{dataset.name}: {_files(count)} in {data_dir}, {len(placed)} fetched now" if count else _none(dataset)
-        )
+            placed = downloads.fetch(needed, data_dir, report)
+        done = f"{_counted(needed)} in {data_dir}, {len(placed)} fetched now"
+        click.echo(f"{name}: {done if needed else NONE}")
 
 
 @data.command("verify")
@@ -97,41 +104,51 @@ def fetch(session: Session, names: Sequence[str], data_dir: Path) -> None:
 def verify(session: Session, names: Sequence[str], data_dir: Path) -> None:
     """Compare files with their official checksums: those of the named data sets, or of all that are there in part.
 
+    A name may have options, as in "cifar10[batches=[1,2]]", where these decide which files are needed.
     Ends with exit code 1 if a file is missing or differs.
     """
-    shelf = session.catalog.datasets
-    datasets = [shelf.get(name) for name in names] or [each for each in shelf.values() if _begun(each, data_dir)]
-    if not datasets:
+    everything = [(dataset.name, files.declared(dataset)) for dataset in session.catalog.datasets.values()]
+    chosen = _named(session, names) or [each for each in everything if _begun(each[1], data_dir)]
+    if not chosen:
         click.echo(f"no data set has files in {data_dir}")
-    sound = [_verified(dataset, data_dir) for dataset in datasets]
+    sound = [_verified(name, needed, data_dir) for name, needed in chosen]
     if not all(sound):
         click.get_current_context().exit(1)
 
 
-def _begun(dataset: Dataset, folder: Path) -> bool:
-    missing = [problem for problem in files.glance(dataset.files, folder) if problem.kind == "missing"]
-    return len(missing) < len(dataset.files)
+def _named(session: Session, names: Sequence[str]) -> list[Needed]:
+    """The files of each selected data set, with the options that it was selected with."""
+    needed: list[Needed] = []
+    for selected in (each for name in names for each in selection.parse(name, "NAME")):
+        dataset = session.catalog.datasets.offer(selected.qualified).value
+        choices = selection.expand(selected, dataset.config, dataset.name)
+        needed += [(choice.label, files.declared(dataset, choice.options)) for choice in choices]
+    return needed
 
 
-def _verified(dataset: Dataset, folder: Path) -> bool:
+def _begun(needed: Sequence[Entry], folder: Path) -> bool:
+    missing = [problem for problem in files.glance(needed, folder) if problem.kind == "missing"]
+    return len(missing) < len(needed)
+
+
+def _verified(name: str, needed: Sequence[Entry], folder: Path) -> bool:
     """Print what is wrong with the files of a data set; whether nothing is."""
-    problems = files.check(dataset.files, folder)
+    problems = files.check(needed, folder)
     for problem in problems:
-        click.echo(f"{dataset.name}: {problem}")
+        click.echo(f"{name}: {problem}")
     if problems:
-        click.echo(f"{dataset.name}: {files.remedy(dataset.name, folder)}")
+        click.echo(f"{name}: {files.remedy(shlex.quote(name), folder)}")
     else:
-        count = len(dataset.files)
-        click.echo(f"{dataset.name}: {_files(count)} in {folder}, as published" if count else _none(dataset))
+        # What was unpacked long ago can be counted; the checksum was that of its archive.
+        state = "complete" if any(isinstance(each, Folder) for each in needed) else "as published"
+        click.echo(f"{name}: {f'{_counted(needed)} in {folder}, {state}' if needed else NONE}")
     return not problems
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
-
-
-def _none(dataset: Dataset) -> str:
-    return f"{dataset.name}: needs no files"
+def _counted(needed: Sequence[Entry]) -> str:
+    """`4 files`, `2 folders`."""
+    noun = "folder" if any(isinstance(each, Folder) for each in needed) else "file"
+    return f"{len(needed)} {noun}{'' if len(needed) == 1 else 's'}"
 
 
 @contextmanager

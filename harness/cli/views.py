@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from harness import suite
+from harness import files, suite
 from harness.catalog import Offer, available
 from harness.conversion import show
 from harness.errors import UsageError
@@ -48,12 +48,18 @@ class View:
 
 
 def _view(hook: str, brief: Sequence[str], full: Sequence[str], has_options: bool = False) -> View:
-    value = {name: attrgetter(f"value.{name}") for name in ("name", *brief, *full)}
+    value: dict[str, Fact] = {name: attrgetter(f"value.{name}") for name in ("name", *brief, *full)}
+    value["files"] = _files
     columns: dict[str, Fact] = {name: value[name] for name in ("name", *brief)}
     columns["from"] = attrgetter("plugin.provider")
     columns["unavailable"] = available
     columns["summary"] = lambda offer: getattr(offer.value, "summary", "")
     return View(hook, columns, {name: value[name] for name in full}, has_options)
+
+
+def _files(offer: Offer[Any]) -> Any:
+    """Of a data set, as it is by default."""
+    return files.declared(offer.value)
 
 
 def _comparison(offer: Offer[Any]) -> Comparison | UsageError:

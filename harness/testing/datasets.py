@@ -52,7 +52,7 @@ def data_as_stated(subject: DatasetSubject) -> None:
     problem = data.problem
     if problem.kind != subject.dataset.kind:
         broken(f"its kind is {subject.dataset.kind}, its problem's {problem.kind}")
-    for name, split in _splits(data):
+    for name, split in _splits(subject.backend.place(data, "cpu")):
         _check_arrays(name, np.asarray(split.inputs), np.asarray(split.targets), problem)
     size = data.train.targets.shape[1] if problem.order == "contiguous" else len(data.train.inputs)
     if problem.train_size != size:

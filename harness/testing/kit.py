@@ -163,7 +163,7 @@ def _of_dataset(
 
 def _dataset_subject(dataset: Dataset, given: Mapping[str, Any], backend: Backend, data: Path | None) -> DatasetSubject:
     folder = files.folder(data)
-    if missing := files.glance(dataset.files, folder):
+    if missing := files.glance(files.declared(dataset, given), folder):
         raise Unsupported(f"{len(missing)} of its files not in place; {files.remedy(dataset.name, folder)}")
     return DatasetSubject(dataset, given, folder, backend)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ OUT_OF_MEMORY = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+PIECE_BYTES = 2**25
 
 
 class TorchBackend:
@@ -49,13 +50,19 @@ class TorchBackend:
         torch.use_deterministic_algorithms(trial.deterministic)
 
     def place(self, data: Data, device: str) -> Data:
-        """The data set with every array as a tensor on the device, copied once."""
+        """The data set with every array as a tensor on the device, copied once and transformed there."""
+
+        def placed(split: Batch) -> Batch:
+            inputs = _transformed(split.inputs, device, data.transform) if data.transform else split.inputs
+            return Batch(torch.as_tensor(inputs).to(device), torch.as_tensor(split.targets).to(device), split.first)
+
         return dataclasses.replace(
             data,
-            train=_placed(data.train, device),
-            valid=_placed(data.valid, device),
-            test=_placed(data.test, device),
-            shifted={name: _placed(split, device) for name, split in data.shifted.items()},
+            train=placed(data.train),
+            valid=placed(data.valid),
+            test=placed(data.test),
+            shifted={name: placed(split) for name, split in data.shifted.items()},
+            transform=None,
         )
 
     def arrays(self, named: Mapping[str, Any], device: str) -> dict[str, Tensor]:
@@ -121,8 +128,16 @@ class TorchBackend:
         )
 
 
-def _placed(split: Batch, device: str) -> Batch:
-    return Batch(torch.as_tensor(split.inputs).to(device), torch.as_tensor(split.targets).to(device), split.first)
+def _transformed(inputs: Any, device: str, transform: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a transform makes of all rows, in pieces: of what is copied, only one is on the device at a time."""
+    rows = max(1, PIECE_BYTES // max(1, inputs[:1].nbytes))
+    pieces = torch.as_tensor(inputs).split(rows)
+    first = transform(pieces[0].to(device))
+    whole = torch.empty(len(inputs), *first.shape[1:], dtype=first.dtype, device=device)
+    whole[: len(first)] = first
+    for number, piece in enumerate(pieces[1:], 1):
+        whole[number * rows : number * rows + len(piece)] = transform(piece.to(device))
+    return whole
 
 
 def _gpu(device: torch.device) -> dict[str, Any]:

@@ -412,3 +412,35 @@ def test_selecting_imports_no_numerical_library():
     code = f"import sys, harness.selection; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- options that take a list whole -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Whole:
+    parts: tuple[int, ...] = option((1, 2, 3), "what to use", low=1, whole=True)
+    rate: float = option(0.1, "how fast")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("m[parts=[1,2]]", ["m[parts=(1,2)]"]),
+        ("m[parts=(1,2)]", ["m[parts=(1,2)]"]),
+        ("m[parts=[[1,2]]]", ["m[parts=(1,2)]"]),
+        ("m[parts=[3]]", ["m[parts=(3)]"]),
+        ("m[parts=3]", ["m[parts=(3)]"]),
+        ("m[parts=(3)]", ["m[parts=(3)]"]),
+        ("m[parts=[(1,2),(3)]]", ["m[parts=(1,2)]", "m[parts=(3)]"]),
+        ("m[parts=[1,2],rate=[1,2]]", ["m[parts=(1,2),rate=1.0]", "m[parts=(1,2),rate=2.0]"]),
+        ("m[(parts,rate)=[((1,2),1),((3),2)]]", ["m[parts=(1,2),rate=1.0]", "m[parts=(3),rate=2.0]"]),
+    ],
+)
+def test_a_list_for_an_option_that_takes_it_whole_is_one_value(text, expected):
+    choices = selection.expand(*selection.parse(text, "--datasets"), Whole, "m")
+    assert [choice.label for choice in choices] == expected
+    for choice in choices:
+        (again,) = selection.expand(*selection.parse(choice.label, "--datasets"), Whole, "m")
+        assert again.options == choice.options
+    assert {choice.group for choice in choices} != {""}

@@ -1,0 +1,273 @@
+"""Data sets of many files in a folder, and files that depend on options: planned, listed, fetched, verified."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from harness import DataOptions, Dataset, File, Folder, HarnessError, Method, UsageError, hookimpl, option
+from harness import files as datafiles
+from harness.cli import main
+from harness.downloads import fetch
+from harness.plan import plan
+from harness.suite import Request
+
+FILES = {"0/a.bin": b"a", "0/b.bin": b"bb", "1/c.bin": b"ccc"}
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    """No test sees the data or the cache of whoever runs it."""
+    monkeypatch.delenv("HARNESS_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+def zipped(content: Mapping[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def tarred(content: Mapping[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, data in content.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def entry(archive: bytes = b"", url: str = "http://nowhere.example/archive", **changes) -> Folder:
+    """A folder with the checksum of that archive, unless told otherwise."""
+    known = {"md5": hashlib.md5(archive, usedforsecurity=False).hexdigest()} | changes
+    return Folder("set/Train", (url,), "*/*.bin", 3, **known)
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch) -> Iterator[Callable[..., Folder]]:
+    """served(archive) -> the folder whose archive a server on the loopback device has."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "site").mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path / "site"))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+
+    def serve(archive: bytes, **changes: str) -> Folder:
+        (tmp_path / "site/archive").write_bytes(archive)
+        return entry(archive, f"http://127.0.0.1:{server.server_port}/archive", **changes)
+
+    yield serve
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *values):
+        pass
+
+
+def unpacked(folder: Path, names: Mapping[str, bytes] = FILES) -> None:
+    for name, data in names.items():
+        path = folder / "set/Train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def quiet(url: str, done: int, total: int) -> None:
+    pass
+
+
+# --- what is there ------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_complete_with_all_its_files_and_no_more(tmp_path):
+    whole = entry()
+    (problem,) = datafiles.check([whole], tmp_path)
+    assert (problem.kind, problem.found) == ("missing", "missing")
+    (tmp_path / "set/Train").mkdir(parents=True)
+    assert datafiles.glance([whole], tmp_path)[0].found == "no files */*.bin"
+    unpacked(tmp_path, {"0/a.bin": b"a", "0/readme.txt": b"not one of them"})
+    (problem,) = datafiles.check([whole], tmp_path)
+    assert str(problem) == (
+        f"{tmp_path}/set/Train: 1 files */*.bin, expected 3 files */*.bin; "
+        f"official: unpacked from {whole.urls[0]} (md5 {whole.md5})"
+    )
+    unpacked(tmp_path)
+    assert datafiles.check([whole], tmp_path) == datafiles.glance([whole], tmp_path) == []
+    assert [path.name for path in datafiles.members(whole, tmp_path)] == ["a.bin", "b.bin", "c.bin"]
+    unpacked(tmp_path, {"2/d.bin": b""})
+    assert datafiles.check([whole], tmp_path)[0].kind == "incomplete"
+
+
+def test_a_part_of_a_folder_is_enough_where_that_is_declared_and_is_known_by_what_is_in_it(tmp_path):
+    part = entry(partial=True)
+    assert datafiles.check([part], tmp_path)[0].kind == "missing"
+    unpacked(tmp_path, {"0/a.bin": b"a"})
+    assert datafiles.check([part], tmp_path) == []
+    first = datafiles.identity([part], tmp_path)
+    unpacked(tmp_path, {"0/b.bin": b"bb"})
+    second = datafiles.identity([part], tmp_path)
+    assert first.keys() == second.keys() == {"set/Train"}
+    assert first != second
+    whole = entry()
+    assert datafiles.identity([whole], tmp_path) == {"set/Train": whole.md5}
+
+
+# --- fetching -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+@pytest.mark.parametrize("top", ["", "Train/", "some/where/Train/"])
+def test_an_archive_is_unpacked_into_its_folder_whatever_its_own_top_is_called(tmp_path, served, pack, top):
+    content = {f"{top}{name}": data for name, data in FILES.items()}
+    noise = {"__MACOSX/0/._a.bin": b"x", f"{top}readme.txt": b"y", "../0/readme.md": b"z"}
+    whole = served(pack({**content, **noise}))
+    data = tmp_path / "data"
+    assert fetch([whole], data, quiet) == [data / "set/Train"]
+    found = {path.relative_to(data / "set/Train").as_posix(): path.read_bytes() for path in data.rglob("*.bin")}
+    assert found == FILES
+    assert not [path for path in data.rglob("*") if path.is_file() and path.suffix != ".bin"]
+    assert fetch([whole], data, quiet) == []
+
+
+def test_zip_files_inside_the_archive_are_unpacked_too(tmp_path, served):
+    inner = {f"{label}.zip": zipped({name: data for name, data in FILES.items() if name[0] == label}) for label in "01"}
+    fetch([served(zipped(inner))], tmp_path / "data", quiet)
+    assert len(list((tmp_path / "data/set/Train").glob("*/*.bin"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "message"),
+    [
+        (FILES, {"md5": "0" * 32}, "the archive: md5 is"),
+        ({"0/a.bin": b"a"}, {}, r"1 files \*/\*.bin, expected 3"),
+        ({"a.bin": b"a"}, {}, r"no files \*/\*.bin, expected 3"),
+    ],
+)
+def test_what_is_not_the_declared_archive_is_named_and_leaves_nothing(tmp_path, served, content, changes, message):
+    with pytest.raises(HarnessError, match=message):
+        fetch([served(zipped(content), **changes)], tmp_path / "data", quiet)
+    assert not list((tmp_path / "data").rglob("*.bin"))
+
+
+# --- files that depend on options ---------------------------------------------------------------------------------
+
+
+PARTS = tuple(File(f"set/{n}", (), sha256=hashlib.sha256(bytes([n])).hexdigest()) for n in (1, 2, 3))
+
+
+@dataclass(frozen=True)
+class Parts(DataOptions):
+    parts: tuple[int, ...] = option((1, 2, 3), "which files", low=1, high=3, whole=True)
+
+
+def parts(config: Parts) -> tuple[File, ...]:
+    return tuple(PARTS[n - 1] for n in config.parts)
+
+
+def never(*values):
+    raise AssertionError("planning must build no learner and load no data")
+
+
+class Plugin:
+    @hookimpl
+    def harness_methods(self):
+        yield Method("fit", "one", never, ("classification",))
+
+    @hookimpl
+    def harness_datasets(self):
+        yield Dataset(
+            "set",
+            "a set",
+            "classification",
+            never,
+            Parts,
+            files=lambda config: tuple(PARTS[n - 1] for n in config.parts),
+        )
+
+
+def test_a_run_needs_the_files_that_its_options_ask_for(catalog_of, tmp_path):
+    (tmp_path / "set").mkdir()
+    for n in (1, 2):
+        (tmp_path / f"set/{n}").write_bytes(bytes([n]))
+
+    def planned(dataset: str):
+        return plan(catalog_of(Plugin()), Request(methods="fit", datasets=dataset, seeds="1", data=tmp_path))
+
+    (both,), (first,) = planned("set[parts=[1,2]]"), planned("set[parts=1]")
+    assert both.dataset.label == "set[parts=(1,2)]"
+    assert both.parts["dataset"]["files"] == {f"set/{n}": PARTS[n - 1].sha256 for n in (1, 2)}
+    assert first.parts["dataset"]["files"] == {"set/1": PARTS[0].sha256}
+    assert first.key != both.key
+    for all_of_them in ("set", "set[parts=[1,2,3]]"):
+        with pytest.raises(UsageError, match=f"set: {tmp_path}/set/3: missing.*\n.*harness data fetch set"):
+            planned(all_of_them)
+    # A mistake in the options comes first: which files are needed follows from them.
+    with pytest.raises(UsageError, match=r"parts must be >= 1, <= 3, not \(3,4\)"):
+        planned("set[parts=[3,4]]")
+    with pytest.raises(UsageError, match=r"parts must be \(int,...\)"):
+        planned("set[parts=all]")
+
+
+STRANGE = """
+import hashlib
+from dataclasses import dataclass
+from harness import DataOptions, Dataset, File, Folder, hookimpl, option
+
+def load(config, seed, folder):
+    raise AssertionError("the data command must not load data")
+
+@dataclass(frozen=True)
+class Options(DataOptions):
+    parts: tuple[int, ...] = option((1, 2, 3), "which files", low=1, high=3, whole=True)
+
+def files(config):
+    return tuple(File(f"set/{n}", (), 1, sha256=hashlib.sha256(bytes([n])).hexdigest()) for n in config.parts)
+
+@hookimpl
+def harness_datasets():
+    yield Dataset("set", "a set", "classification", load, Options, files=files)
+    yield Dataset("many", "a folder", "classification", load, files=(FOLDER,))
+"""
+
+
+def test_the_data_command_counts_folders_and_takes_options(tmp_path, served, capsys, monkeypatch):
+    whole = served(zipped(FILES))
+    (tmp_path / "strange.py").write_text(STRANGE.replace("FOLDER", repr(whole)))
+    data = tmp_path / "data"
+    (data / "set").mkdir(parents=True)
+    (data / "set/1").write_bytes(b"\x01")
+    unpacked(data, {"0/a.bin": b"a"})
+
+    def harness(*arguments: str) -> tuple[int, str]:
+        code = main(["-p", str(tmp_path / "strange.py"), "data", *arguments, "--data-dir", str(data)])
+        return code, capsys.readouterr().out
+
+    listed = {line.split()[0]: line for line in harness("list")[1].splitlines() if line.split()}
+    assert "2 of 3 missing" in listed["set"]
+    assert "1 of 1 incomplete" in listed["many"]
+    assert harness("verify", "set[parts=[1]]") == (0, f"set[parts=(1)]: 1 file in {data}, as published\n")
+    assert harness("verify", "set[parts=[1,2]]")[0] == 1
+    code, out = harness("verify", "many")
+    assert code == 1
+    assert "1 files */*.bin, expected 3" in out
+    assert harness("fetch", "many") == (0, f"many: 1 folder in {data}, 1 fetched now\n")
+    assert harness("verify", "many") == (0, f"many: 1 folder in {data}, complete\n")
+    assert main(["-p", str(tmp_path / "strange.py"), "list", "set"]) == 0
+    assert "set/1, set/2, set/3" in capsys.readouterr().out
