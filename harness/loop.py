@@ -63,8 +63,9 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
     while not (stale or stops.spent(done)):
         batch = next(batches)
         clock.start()
-        state, scalars = learner.update(state, batch)
+        returned = learner.update(state, batch)
         clock.stop()
+        state, scalars = returned if done else _a_step(returned)
         meter.add(scalars)
         done += 1
         if stops.due(done):
@@ -128,7 +129,14 @@ def _out_of_patience(bench: Bench) -> bool:
     scores = _headline_scores(bench)
     if bench.trial.patience is None or not scores:
         return False
-    return len(scores) - 1 - scores.index(max(scores)) >= bench.trial.patience
+    return len(scores) - 1 - _best(scores) >= bench.trial.patience
+
+
+def _a_step(returned: Any) -> tuple[Any, Mapping[str, Any]]:
+    """What the first update returned, if it is what an update returns; the others are like it."""
+    if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Mapping):
+        return returned
+    raise TypeError(f"update returned {type(returned).__name__}, expected (state, {{name: scalar}})")
 
 
 def _finite(scalars: Mapping[str, float], update: int) -> Mapping[str, float]:
@@ -155,7 +163,7 @@ def _time_readings(notes: Notes, laps: list[float], per_epoch: float) -> None:
 
 
 def _evaluate(bench: Bench, learner: Learner[Any], state: Any, point: Point) -> None:
-    """Score the validation split, append the point, and keep the test scores of the best one."""
+    """Score the validation split, append the point, and keep the scores of both splits at the best one."""
     notes = bench.notes
     with notes.phase("evaluate"):
         valid = scoring.score(bench.catalog, bench.data, bench.data.valid, _predictor(bench, learner.predict, state))
@@ -166,7 +174,8 @@ def _evaluate(bench: Bench, learner: Learner[Any], state: Any, point: Point) -> 
         if bench.base is not None and point.update == 0:
             notes.scores |= _named(_test_scores(bench, learner.predict, state), "start")
         scores = _headline_scores(bench)
-        if scores and scores[-1] == max(scores):
+        if scores and _best(scores) == len(scores) - 1:
+            notes.scores |= _named(valid, "valid-best")
             notes.scores |= _named(_test_scores(bench, learner.predict, state), "best")
             notes.readings["best_update"] = point.update
 
@@ -178,6 +187,11 @@ def _headline_scores(bench: Bench) -> list[float]:
         return []
     sign = 1 if headline.better == "higher" else -1
     return [sign * point.valid.get(headline.name, -sign * math.inf) for point in bench.notes.curve]
+
+
+def _best(scores: list[float]) -> int:
+    """Which point is the best: of several that tie, the first, since the later ones are no improvement."""
+    return scores.index(max(scores))
 
 
 def _final_scores(bench: Bench, learner: Learner[Any], state: Any) -> None:

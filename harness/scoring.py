@@ -9,12 +9,31 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.catalog import Catalog, resolve
-from harness.types import Array, Batch, Data, Metric, Outcome, Prediction
+from harness.types import (
+    Array,
+    Batch,
+    ClassLogProbs,
+    Data,
+    Metric,
+    Outcome,
+    Prediction,
+    Problem,
+    RegressionMixture,
+    TokenLogProbs,
+)
 
 Predict: TypeAlias = Callable[[Array], Prediction]
 
 # Rows predicted at once: bounds the memory of an evaluation, and has no influence on its result.
 CHUNK = 512
+
+# What is predicted for a problem of each kind; a plugin may name further kinds.
+TYPES: Mapping[str, type[Prediction]] = {
+    "classification": ClassLogProbs,
+    "regression": RegressionMixture,
+    "language": TokenLogProbs,
+}
+NORMALISED = 1e-3  # what probabilities may be away from one
 
 
 def score(
@@ -45,6 +64,57 @@ def headline(catalog: Catalog, kind: str) -> Metric | None:
     return next((metric for metric in applying(catalog, kind) if metric.headline), None)
 
 
+def flaw(prediction: Prediction, inputs: Array, problem: Problem) -> str:
+    """Why this is no prediction of these rows, for words after the name of what predicted; empty if it is one.
+
+    Scores of what is no density would flatter: logits that nobody normalised have the best likelihood of all. Numbers
+    that are nan are let pass: they show in the scores.
+    """
+    expected = TYPES.get(problem.kind, type(prediction))
+    if type(prediction) is not expected:
+        return f"returned {type(prediction).__name__} for {problem.kind}; expected {expected.__name__}"
+    return _misshapen(prediction, inputs, problem) or _improbable(prediction)
+
+
+def _misshapen(prediction: Prediction, inputs: Array, problem: Problem) -> str:
+    rows = _shape(inputs, problem)
+    if np.ndim(prediction.log_weights) != 1:
+        return f"log_weights has shape {np.shape(prediction.log_weights)}; expected (S,)"
+    wanted = (len(prediction.log_weights), *rows)
+    for name, field in zip(prediction._fields[:-1], prediction[:-1], strict=True):
+        shape = np.shape(field) if problem.kind in TYPES else np.shape(field)[: len(wanted)]
+        if shape != wanted:
+            expected = ", ".join(["S", *map(str, rows), *(["..."] if problem.kind not in TYPES else [])])
+            return f"{name} for {len(inputs)} rows has shape {np.shape(field)}; expected ({expected})"
+    return ""
+
+
+def _shape(inputs: Array, problem: Problem) -> tuple[int, ...]:
+    """Of a prediction, without its samples; of a kind that a plugin names only the rows are known."""
+    if problem.kind == "classification":
+        return len(inputs), problem.output_size
+    if problem.kind == "language":
+        return len(inputs), inputs.shape[1] - 1
+    return (len(inputs),)
+
+
+def _improbable(prediction: Prediction) -> str:
+    total = math.fsum(np.exp(prediction.log_weights))
+    if not abs(total - 1) < NORMALISED:
+        return f"the samples' weights, exp(log_weights), sum to {total:.4g}; expected 1"
+    if isinstance(prediction, ClassLogProbs):
+        sums = np.exp(prediction.log_probs).sum(axis=-1)
+        worst = float(sums.flat[np.abs(sums - 1).argmax()]) if sums.size else 1.0
+        if abs(worst - 1) > NORMALISED:
+            return f"a row's probabilities, exp(log_probs), sum to {worst:.4g}; expected 1 (log_softmax?)"
+    elif isinstance(prediction, RegressionMixture):
+        if (lowest := float(np.min(prediction.variances, initial=math.inf))) <= 0:
+            return f"a variance is {lowest:.4g}; expected one above 0"
+    elif (highest := float(np.max(prediction.log_probs, initial=-math.inf))) > NORMALISED:
+        return f"a token's log probability is {highest:.4g}; expected none above 0"
+    return ""
+
+
 def _computed(metric: Metric, outcome: Outcome) -> float | None:
     assert metric.compute is not None
     value = resolve(metric.compute)(outcome)
@@ -55,7 +125,8 @@ def _scored(data: Data, split: Batch, predict: Predict) -> tuple[Prediction, Arr
     """Prediction and targets on the original scale."""
     problem = data.problem
     prediction = _predicted(split.inputs, predict, whole=problem.order == "contiguous")
-    _check(prediction, len(split.inputs))
+    if found := flaw(prediction, split.inputs, problem):
+        raise ValueError(f"predict: {found}")
     targets = np.asarray(split.targets.cpu() if hasattr(split.targets, "cpu") else split.targets)
     if problem.target_scale != 1.0 or problem.target_mean != 0.0:
         targets = problem.target_mean + problem.target_scale * targets.astype(np.float64)
@@ -70,16 +141,3 @@ def _predicted(inputs: Array, predict: Predict, whole: bool) -> Prediction:
     *fields, log_weights = zip(*parts, strict=True)
     joined: Prediction = type(parts[0])._make([*(np.concatenate(field, axis=1) for field in fields), log_weights[0]])
     return joined
-
-
-def _check(prediction: Prediction, rows: int) -> None:
-    """Raises ValueError for a prediction that cannot be scored: shape, row count, weights that do not sum to one."""
-    values, log_weights = prediction[0], prediction.log_weights
-    name = type(prediction).__name__
-    if values.ndim < 2 or values.shape[1] != rows:
-        raise ValueError(f"predict returned {name} of shape {values.shape} for {rows} rows; expected (S, {rows}, ...)")
-    if log_weights.shape != (len(values),):
-        raise ValueError(f"predict returned {len(values)} samples with log_weights of shape {log_weights.shape}")
-    total = math.fsum(np.exp(log_weights))
-    if not abs(total - 1) < 1e-3:
-        raise ValueError(f"predict returned log_weights that sum to {total:.4g} after exp; expected 1")

@@ -10,16 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import Unsupported
+from harness.scoring import flaw
 from harness.testing.subjects import Arrays, Run, Subject, broken, close, require_same
-from harness.types import Array, ClassLogProbs, Data, Prediction, RegressionMixture, TokenLogProbs
+from harness.types import Array, Data, Prediction, RegressionMixture
 
-NORMALISED = 1e-3  # what the probabilities of a row may be away from one
 ALONE = 1e-3  # between a row among others and on its own: kernels choose their order of summation by the shape
-TYPES: Mapping[str, type] = {
-    "classification": ClassLogProbs,
-    "regression": RegressionMixture,
-    "language": TokenLogProbs,
-}
 
 
 # --- form -------------------------------------------------------------------------------------------------------------
@@ -36,44 +31,12 @@ def prediction_well_formed(subject: Subject) -> None:
 
 
 def _check_form(view: str, prediction: Prediction, inputs: Array, subject: Subject) -> None:
-    expected = TYPES.get(subject.kind)
-    if expected is not None and type(prediction) is not expected:
-        broken(f"{view} returned {type(prediction).__name__} for {subject.kind}; expected {expected.__name__}")
-    shape = _shape(inputs, subject)
-    samples = len(prediction.log_weights) if np.ndim(prediction.log_weights) == 1 else None
+    """The form without which no score is taken, and finite numbers besides."""
+    if found := flaw(prediction, inputs, subject.data.problem):
+        broken(f"{view}: {found}")
     for name, field in zip(type(prediction)._fields, prediction, strict=True):
-        wanted = (samples, *shape) if name != "log_weights" else (samples,)
-        if np.shape(field) != wanted:
-            rows = f"({', '.join(['S', *map(str, shape)])})" if name != "log_weights" else "(S,)"
-            broken(f"{view}: {name} for {len(inputs)} rows has shape {np.shape(field)}; expected {rows}")
         if np.isnan(field).any() or (name != "log_weights" and not np.isfinite(field).all()):
             broken(f"{view}: {name} is not finite")
-    _check_probabilities(view, prediction)
-
-
-def _shape(inputs: Array, subject: Subject) -> tuple[int, ...]:
-    """Of a prediction, without its samples."""
-    if subject.kind == "classification":
-        return len(inputs), subject.data.problem.output_size
-    if subject.kind == "language":
-        return len(inputs), inputs.shape[1] - 1
-    return (len(inputs),)
-
-
-def _check_probabilities(view: str, prediction: Prediction) -> None:
-    total = float(np.exp(prediction.log_weights).sum())
-    if abs(total - 1) > NORMALISED:
-        broken(f"{view}: the samples' weights, exp(log_weights), sum to {total:.4g}; expected 1")
-    if isinstance(prediction, ClassLogProbs):
-        sums = np.exp(prediction.log_probs).sum(axis=-1)
-        worst = float(sums.flat[np.abs(sums - 1).argmax()])
-        if abs(worst - 1) > NORMALISED:
-            broken(f"{view}: a row's probabilities, exp(log_probs), sum to {worst:.4g}; expected 1 (log_softmax?)")
-    elif isinstance(prediction, RegressionMixture):
-        if (lowest := float(np.min(prediction.variances))) <= 0:
-            broken(f"{view}: a variance is {lowest:.4g}; expected one above 0")
-    elif (highest := float(np.max(prediction.log_probs))) > NORMALISED:
-        broken(f"{view}: a token's log probability is {highest:.4g}; expected none above 0")
 
 
 # --- what it depends on -----------------------------------------------------------------------------------------------

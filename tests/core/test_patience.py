@@ -139,8 +139,24 @@ def test_training_stops_after_as_many_points_without_improvement_and_a_tie_is_no
 def test_the_final_score_is_that_of_the_stop_and_the_best_is_beside_it(run):
     done = run(patience=2)
     assert done.scores["accuracy"] == done.scores["accuracy@valid"] == pytest.approx(0.65)
-    assert done.scores["accuracy@best"] == pytest.approx(0.7)
-    assert done.readings["best_update"] == 6
+    assert done.scores["accuracy@best"] == done.scores["accuracy@valid-best"] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("patience", [2, None])
+def test_of_points_that_tie_the_first_is_the_best_as_patience_sees_it(run, patience):
+    """Updates 4 and 6 are equally right, and the learner is surer of itself at 6."""
+
+    class Surer(Scripted):
+        script = RISING_TO_FOUR | {10: 0.2}
+
+        def predict(self, state, inputs):
+            return super().predict(state, inputs * (2.0 if state == 6 else 1.0))
+
+    done = run(Surer, patience=patience)
+    fourth, sixth = (next(point for point in done.curve if point.update == update) for update in (4, 6))
+    assert done.readings["best_update"] == 4
+    assert fourth.valid["accuracy"] == sixth.valid["accuracy"]
+    assert done.scores["nll@valid-best"] == fourth.valid["nll"] != sixth.valid["nll"]
 
 
 def test_the_learner_is_told_of_all_planned_updates(run):

@@ -21,6 +21,7 @@ from harness import (
     Metric,
     Problem,
     Recipe,
+    RegressionMixture,
     Unsupported,
     derive,
     hookimpl,
@@ -188,8 +189,9 @@ def test_final_best_and_validation_scores_are_told_apart(run):
     assert record.scores["accuracy"] == 0.0
     assert record.scores["accuracy@best"] == 1.0
     assert record.scores["accuracy@valid"] == 0.0
-    # The latest of equally good points.
-    assert record.readings["best_update"] == max(point.update for point in record.curve if point.update <= 6)
+    assert record.scores["accuracy@valid-best"] == 1.0
+    # The first of equally good points.
+    assert record.readings["best_update"] == 0
 
 
 def test_further_views_are_scored_beside(run):
@@ -313,6 +315,32 @@ class WrongWeights(Slope):
         return super().predict(state, inputs)._replace(log_weights=torch.ones(1))
 
 
+class WrongKind(Slope):
+    def predict(self, state, inputs):
+        return RegressionMixture(inputs.T, inputs.T**2, torch.zeros(1))
+
+
+class TooFewClasses(Slope):
+    def predict(self, state, inputs):
+        prediction = super().predict(state, inputs)
+        return prediction._replace(log_probs=torch.zeros_like(prediction.log_probs[..., :1]))
+
+
+class PredictsLogits(Slope):
+    def predict(self, state, inputs):
+        return super().predict(state, inputs)._replace(log_probs=torch.zeros(1, len(inputs), 2))
+
+
+class ReturnsTheState(Slope):
+    def update(self, state, batch):
+        return {"slope": state["slope"], "seen": []}
+
+
+class ReturnsALoss(Slope):
+    def update(self, state, batch):
+        return state, torch.zeros(())
+
+
 @pytest.mark.parametrize(
     ("learner", "status", "reason"),
     [
@@ -323,7 +351,12 @@ class WrongWeights(Slope):
         (PredictsNan, "diverged", "is nan at update 0"),
         (WrongRows, "failed", "20 rows"),
         (WrongType, "failed", ""),
-        (WrongWeights, "failed", "log_weights"),
+        (WrongWeights, "failed", "predict: the samples' weights, exp(log_weights), sum to 2.718; expected 1"),
+        (WrongKind, "failed", "predict: returned RegressionMixture for classification; expected ClassLogProbs"),
+        (TooFewClasses, "failed", "predict: log_probs for 20 rows has shape (1, 20, 1); expected (S, 20, 2)"),
+        (PredictsLogits, "failed", "a row's probabilities, exp(log_probs), sum to 2; expected 1 (log_softmax?)"),
+        (ReturnsTheState, "failed", "TypeError: update returned dict, expected (state, {name: scalar})"),
+        (ReturnsALoss, "failed", "TypeError: update returned tuple, expected (state, {name: scalar})"),
     ],
 )
 def test_whatever_a_method_does_becomes_a_status_with_its_reason(run, learner, status, reason):
