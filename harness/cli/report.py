@@ -16,10 +16,11 @@ from harness.catalog import Catalog
 from harness.cli.picking import check_views, find, of_suite, only, read_records, suite_of
 from harness.errors import UsageError
 from harness.options import suggest
-from harness.types import Metric, Record
+from harness.types import Record
 
 if TYPE_CHECKING:
     from harness.cli.session import Session
+    from harness.report.selecting import Criterion
     from harness.suite import Comparison
 
 EXAMPLES = """\b
@@ -39,6 +40,7 @@ Examples:
   harness show "saf[steps=4]/digits/0" --format json
 """
 
+SELECT = "Of each sweep, report the choice that validation finds best: at the end, or at its best point."
 PLAIN_WIDTH = 100
 
 RESULTS = click.option(
@@ -52,14 +54,14 @@ RESULTS = click.option(
 
 @dataclass(frozen=True)
 class Shown:
-    """What to print of records. columns: None for the usual ones. select: whose validation score chooses one
+    """What to print of records. columns: None for the usual ones. select: the validation score that chooses one
     configuration of each sweep. items: further sweeps, as `report.selecting.choose` takes them. suite: whose published
     values and claims stand beside what was measured.
     """
 
     columns: Sequence[str] | None
     target: float | None = None
-    select: Metric | None = None
+    select: Criterion | None = None
     items: tuple[str, ...] = ()
     suite: Comparison | None = None
 
@@ -71,7 +73,7 @@ class Shown:
 @click.option("--datasets", metavar="LIST", help="Only these, likewise.")
 @click.option("--metrics", metavar="LIST", help="Columns; a suffix names a view: accuracy@best, accuracy@valid.")
 @click.option("--target", type=float, help="Report the training time until validation reaches this score.")
-@click.option("--select", metavar="METRIC@valid", help="Of each sweep, only the choice that validation finds best.")
+@click.option("--select", metavar="METRIC@valid[-best]", help=SELECT)
 @click.option("--format", "format_", metavar="text|markdown|latex|csv|json", default="text", help="[default: text]")
 @click.option("--output", metavar="FILE|-", default="-", help="Where to write it.  [default: standard output]")
 @click.pass_obj
@@ -163,8 +165,8 @@ def print_summary(
         ) from error
 
 
-def criterion(catalog: Catalog, text: str | None) -> Metric | None:
-    """The metric of --select nll@valid. Raises UsageError for one that has no validation score."""
+def criterion(catalog: Catalog, text: str | None) -> Criterion | None:
+    """The score of --select nll@valid. Raises UsageError for one that has no validation score."""
     if text is None:
         return None
     from harness.report.selecting import criterion

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,13 +15,16 @@ from harness import files, references, runner, suite
 from harness.catalog import Catalog, resolve
 from harness.cli import progress
 from harness.cli.amounts import Amount, Count, Size
-from harness.cli.report import Shown, columns, criterion, print_summary
+from harness.cli.report import SELECT, Shown, columns, criterion, print_summary
 from harness.cli.session import Session
 from harness.errors import HarnessError, UsageError
 from harness.lock import locked
 from harness.plan import plan
 from harness.store import Store
-from harness.types import Budget, Executor, Metric, RunContext, Trial, Unit
+from harness.types import Budget, Executor, RunContext, Trial, Unit
+
+if TYPE_CHECKING:
+    from harness.report.selecting import Criterion
 
 RESULTS = "results"
 
@@ -95,7 +98,7 @@ class Asked:
 @click.option(
     "--target", type=Amount(), metavar="SCORE", help="Report the training time until validation reaches this score."
 )
-@click.option("--select", metavar="METRIC@valid", help="Of each sweep, report the choice that validation finds best.")
+@click.option("--select", metavar="METRIC@valid[-best]", help=SELECT)
 @click.option("--dry-run", is_flag=True, help="Print the plan, run nothing.")
 @click.pass_obj
 def run(session: Session, /, **options: Any) -> int:  # click hands options over by name
@@ -192,15 +195,15 @@ def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: 
             raise
 
 
-def _chooser(catalog: Catalog, text: str | None, trials: Sequence[Trial]) -> Metric | None:
-    """The metric of --select. Raises UsageError for one that some data set's validation will not be scored by."""
-    metric = criterion(catalog, text)
+def _chooser(catalog: Catalog, text: str | None, trials: Sequence[Trial]) -> Criterion | None:
+    """The score of --select. Raises UsageError for one that some data set's validation will not be scored by."""
+    chooser = criterion(catalog, text)
     for name, provider in dict.fromkeys((trial.dataset.name, trial.dataset.provider) for trial in trials):
         kind = catalog.datasets.get(name, provider).kind
-        if metric is not None and kind not in metric.kinds:
-            takes = " and ".join(metric.kinds)
-            raise UsageError(f"--select {text}: {metric.name} is a metric for {takes}, and {name} is {kind}")
-    return metric
+        if chooser is not None and kind not in chooser.metric.kinds:
+            takes = " and ".join(chooser.metric.kinds)
+            raise UsageError(f"--select {text}: {chooser.metric.name} is a metric for {takes}, and {name} is {kind}")
+    return chooser
 
 
 def _items(trials: Sequence[Trial]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.report import notes
 from harness.report.comparison import Beside, Judged
-from harness.report.selecting import Chosen, Selection, choose
+from harness.report.selecting import Chosen, Criterion, Selection, choose
 from harness.report.values import TO_TARGET, Target, Value, base_name, known, lower_bound, target_metric, value
 from harness.statistics import estimate
 from harness.types import Metric, Record
@@ -103,14 +103,14 @@ def summarise(
     *,
     columns: Sequence[str] | None = None,
     target: float | None = None,
-    select: Metric | None = None,
+    select: Criterion | None = None,
     items: Sequence[str] = (),
 ) -> Summary:
     """Group records into tables, in the order in which methods and data sets first appear.
 
     metrics: descriptors, in the order in which to show them. columns: names to show, with a suffix such as @best where
     wanted; by default all scores and the usual costs. target: validation score whose training time is
-    `seconds_to_target`. select: the metric whose validation score chooses one configuration of each sweep; items:
+    `seconds_to_target`. select: the validation score that chooses one configuration of each sweep; items:
     further sweeps (see `selecting.choose`). Raises KeyError for a column that no metric describes.
     """
     described = {metric.name: metric for metric in metrics}

@@ -1,7 +1,7 @@
 """Of each sweep, the configuration that validation finds best; test scores have no say in it.
 
-One configuration is chosen for all seeds together, by the mean of its final validation score: a choice per seed would
-be one more thing that the others were not given. What one item of --methods stood for is one sweep, and sweeps
+One configuration is chosen for all seeds together, by the mean of its validation score, final or at its best point: a
+choice per seed would be one more thing that the others were not given. What one item of --methods stood for is one sweep, and sweeps
 that share a configuration are one: what was tried was tried.
 """
 
@@ -19,10 +19,23 @@ from harness.options import suggest
 from harness.report import notes
 from harness.types import Choice, Metric, Record
 
-VIEW = "valid"
+VIEWS = ("valid", "valid-best")
 
 # name, provider, and what was given, as literals
 Configuration: TypeAlias = tuple[str, str | None, frozenset[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The score that decides: `view` is "valid", at the end of training, or "valid-best", at the best point."""
+
+    metric: Metric
+    view: str
+
+    @property
+    def name(self) -> str:
+        """As a record calls it: `nll@valid`."""
+        return f"{self.metric.name}@{self.view}"
 
 
 @dataclass(frozen=True)
@@ -60,8 +73,8 @@ class _Sweep:
         return [set(given) for given in _items(text)] == [set(self.given)]
 
 
-def criterion(text: str, metrics: Sequence[Metric]) -> Metric:
-    """The metric whose final validation score decides: `nll` of `nll@valid`.
+def criterion(text: str, metrics: Sequence[Metric]) -> Criterion:
+    """The validation score that decides: `nll@valid` or `nll@valid-best`.
 
     Raises UsageError for an unknown metric, for one without a validation score, and for a score of the test split.
     """
@@ -71,29 +84,30 @@ def criterion(text: str, metrics: Sequence[Metric]) -> Metric:
         raise UsageError(f"--select {text}: unknown metric{suggest(name, scores)}; known: {_valid(scores)}")
     if name not in scores:
         raise UsageError(f"--select {text}: {name} is a cost, which has no validation score; known: {_valid(scores)}")
-    if view != VIEW:
-        raise UsageError(f"--select {text}: only validation may choose, or the test score means nothing: {name}@{VIEW}")
-    return scores[name]
+    if view not in VIEWS:
+        views = " or ".join(f"{name}@{each}" for each in VIEWS)
+        raise UsageError(f"--select {text}: only validation may choose, or the test score means nothing: {views}")
+    return Criterion(scores[name], view)
 
 
-def choose(records: Sequence[Record], metric: Metric | None, items: Iterable[str] = ()) -> Selection:
+def choose(records: Sequence[Record], by: Criterion | None, items: Iterable[str] = ()) -> Selection:
     """The records of the configurations chosen from each sweep, and of sweeps from which nothing can be chosen.
 
-    records: of one data set under one protocol. metric: whose validation score decides; None keeps everything.
+    records: of one data set under one protocol. by: the score that decides; None keeps everything.
     items: selections, such as `saf[rate=[0.1,0.3]]`, that make a sweep of what may have been run one by one.
     """
-    if metric is None:
+    if by is None:
         return Selection(records)
     kept: list[Configuration] = []
     chosen: dict[str, Chosen] = {}
     said: list[str] = []
     sweeps = _sweeps(records, items)
     for sweep in sweeps:
-        best = _best(sweep, metric)
+        best = _best(sweep, by)
         kept += sweep.records if best is None else [best]
-        said += _said(sweep, best, metric)
+        said += _said(sweep, best, by)
         if best is not None:
-            chosen[sweep.records[best][0].trial.method.label] = Chosen(len(sweep.given), _name(metric))
+            chosen[sweep.records[best][0].trial.method.label] = Chosen(len(sweep.given), by.name)
     left = [record for record in records if _configuration(record.trial.method) in kept]
     return Selection(left, chosen, (*_unequal(sweeps), *said))
 
@@ -156,40 +170,38 @@ def _text(value: object) -> str:
 # --- choosing -----------------------------------------------------------------------------------------------------
 
 
-def _best(sweep: _Sweep, metric: Metric) -> Configuration | None:
+def _best(sweep: _Sweep, by: Criterion) -> Configuration | None:
     """The configuration with the best mean; one that has the score for fewer seeds than another is passed over."""
-    scores = {each: _scores(records, metric) for each, records in sweep.records.items()}
+    scores = {each: _scores(records, by) for each, records in sweep.records.items()}
     most = max(map(len, scores.values()))
     if most == 0:
         return None
-    sign = 1 if metric.better == "higher" else -1
+    sign = 1 if by.metric.better == "higher" else -1
     means = {each: sign * math.fsum(own.values()) / most for each, own in scores.items() if len(own) == most}
     return max(means, key=means.__getitem__)
 
 
-def _scores(records: Iterable[Record], metric: Metric) -> dict[int, float]:
+def _scores(records: Iterable[Record], by: Criterion) -> dict[int, float]:
     """By seed, where it is finite; the last record of a seed counts."""
     last = {record.trial.seed: record for record in records}
-    scores = {
-        seed: record.scores.get(_name(metric), math.nan) for seed, record in last.items() if record.status == "ok"
-    }
+    scores = {seed: record.scores.get(by.name, math.nan) for seed, record in last.items() if record.status == "ok"}
     return {seed: score for seed, score in scores.items() if math.isfinite(score)}
 
 
-def _said(sweep: _Sweep, best: Configuration | None, metric: Metric) -> Iterator[str]:
+def _said(sweep: _Sweep, best: Configuration | None, by: Criterion) -> Iterator[str]:
     """Which configurations were not in the running, and why."""
     if best is None:
-        yield f"{sweep.label}: none is chosen, no trial ended with {_name(metric)}"
+        yield f"{sweep.label}: none is chosen, no trial ended with {by.name}"
         return
     absent = len(sweep.given) - len(sweep.records)
     if absent:
         yield f"{sweep.label}: no record here of {absent} of its {len(sweep.given)} configurations"
-    most = len(_scores(sweep.records[best], metric))
+    most = len(_scores(sweep.records[best], by))
     for records in sweep.records.values():
-        if len(_scores(records, metric)) < most:
+        if len(_scores(records, by)) < most:
             label = records[0].trial.method.label
-            why = "; ".join(notes.failures(label, records)) or f"{label}: no {_name(metric)}"
-            yield f"passed over, with {_name(metric)} for fewer seeds than others: {why}"
+            why = "; ".join(notes.failures(label, records)) or f"{label}: no {by.name}"
+            yield f"passed over, with {by.name} for fewer seeds than others: {why}"
 
 
 def _unequal(sweeps: Sequence[_Sweep]) -> Iterator[str]:
@@ -199,9 +211,5 @@ def _unequal(sweeps: Sequence[_Sweep]) -> Iterator[str]:
         yield f"methods were given unequal numbers of configurations to choose from: {listed}"
 
 
-def _name(metric: Metric) -> str:
-    return f"{metric.name}@{VIEW}"
-
-
 def _valid(names: Iterable[str]) -> str:
-    return ", ".join(f"{name}@{VIEW}" for name in names)
+    return ", ".join(f"{name}@{VIEWS[0]}" for name in names)

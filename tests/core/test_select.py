@@ -20,8 +20,8 @@ from harness.store import Store
 from harness.types import Choice
 
 TINY = Path(__file__).with_name("tiny.py")
-NLL = next(metric for metric in METRICS if metric.name == "nll")
-ACCURACY = next(metric for metric in METRICS if metric.name == "accuracy")
+NLL = criterion("nll@valid", METRICS)
+ACCURACY = criterion("accuracy@valid", METRICS)
 SWEEP = "saf[rate=[0.1,0.3,1.0]]"
 
 
@@ -103,6 +103,20 @@ def test_the_best_validation_score_chooses_even_where_its_test_score_is_worst():
     assert chosen(records) == [("saf[rate=0.3]", 3, "nll@valid")]
     (table,) = summarise(records, METRICS, select=NLL).tables
     assert table.rows[0].cells["nll"].mean == 0.9
+
+
+def test_the_score_at_the_best_point_chooses_if_asked_to():
+    """The final scores, on validation and on test, speak for the other one."""
+    final = {"nll@valid": (0.5, 0.3), "nll": (0.6, 0.2), "nll@best": (0.6, 0.2)}
+    records = [
+        configured(f"saf[rate={rate}]", 0, "saf[rate=[0.1,0.3]]", scores={"nll@valid-best": best} | finals)
+        for rate, best, finals in (
+            (0.1, 0.25, {name: pair[0] for name, pair in final.items()}),
+            (0.3, 0.28, {name: pair[1] for name, pair in final.items()}),
+        )
+    ]
+    assert chosen(records, criterion("nll@valid-best", METRICS)) == [("saf[rate=0.1]", 2, "nll@valid-best")]
+    assert chosen(records) == [("saf[rate=0.3]", 2, "nll@valid")]
 
 
 def test_the_direction_is_the_metrics():
@@ -233,7 +247,8 @@ def test_every_readable_format_says_what_was_chosen(format_):
         ("nl@valid", ["unknown metric", "did you mean 'nll'"]),
         ("total_macs@valid", ["a cost", "nll@valid"]),
         ("nll", ["only validation may choose", "nll@valid"]),
-        ("nll@best", ["only validation may choose", "nll@valid"]),
+        ("nll@best", ["only validation may choose", "nll@valid or nll@valid-best"]),
+        ("nll@training-forward", ["only validation may choose"]),
         ("", ["unknown metric"]),
     ],
 )
@@ -289,6 +304,12 @@ def test_a_run_reports_the_chosen_one_and_the_report_agrees(harness):
         ("counts", 1, "nll@valid"),
     ]
     assert rows[0]["metrics"]["nll"]["mean"] == pytest.approx(means("nll")[best])
+    code, out, _ = harness("report", "--select", "nll@valid-best", "--format", "json")
+    assert code == 0
+    row = json.loads(out)["rows"][0]
+    at_best = means("nll@valid-best")
+    assert (row["tried"], row["selected_by"]) == (3, "nll@valid-best")
+    assert at_best[row["method"]] == pytest.approx(min(at_best[label] for label in valid if label != "counts"))
 
 
 def test_the_report_makes_a_sweep_of_what_it_was_asked_for(harness):
