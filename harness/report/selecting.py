@@ -1,8 +1,8 @@
 """Of each sweep, the configuration that validation finds best; test scores have no say in it.
 
 One configuration is chosen for all seeds together, by the mean of its validation score, final or at its best point: a
-choice per seed would be one more thing that the others were not given. What one item of --methods stood for is one sweep, and sweeps
-that share a configuration are one: what was tried was tried.
+choice per seed would be one more thing that the others were not given. What one item of --methods stood for is one
+sweep, and sweeps that share a configuration are one: what was tried was tried.
 """
 
 from __future__ import annotations
