@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class Bench:
-    """All that one trial works with."""
+    """All that one trial works with. pauses: what lets the instruments that look on know that no training goes on."""
 
     catalog: Catalog
     trial: Trial
@@ -51,6 +51,15 @@ class Bench:
     weights: Mapping[str, Array] | None
     notes: Notes
     report: Callable[[Progress], None]
+    pauses: list[Callable[[], AbstractContextManager[None]]] = field(default_factory=list)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """What happens inside is no training: it has a time of its own, and instruments may look away."""
+        with self.notes.phase("evaluate"), ExitStack() as paused:
+            for pause in self.pauses:
+                paused.enter_context(pause())
+            yield
 
     @property
     def base(self) -> Mapping[str, Array] | None:

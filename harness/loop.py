@@ -39,7 +39,7 @@ def train(bench: Bench) -> tuple[Learner[Any], Any]:
         with notes.phase("finish"):
             state = learner.finish(state, Fit(data.train, data.valid))
         _evaluate(bench, learner, state, notes.curve[-1])
-    with notes.phase("evaluate"):
+    with bench.evaluating():
         _final_scores(bench, learner, state)
     notes.facts |= learner.describe(state) if hasattr(learner, "describe") else {}
     return learner, state
@@ -165,7 +165,7 @@ def _time_readings(notes: Notes, laps: list[float], per_epoch: float) -> None:
 def _evaluate(bench: Bench, learner: Learner[Any], state: Any, point: Point) -> None:
     """Score the validation split, append the point, and keep the scores of both splits at the best one."""
     notes = bench.notes
-    with notes.phase("evaluate"):
+    with bench.evaluating():
         valid = scoring.score(bench.catalog, bench.data, bench.data.valid, _predictor(bench, learner.predict, state))
         notes.curve.append(point._replace(valid=valid))
         for name, value in valid.items():

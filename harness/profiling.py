@@ -18,19 +18,20 @@ from harness.types import Fit, Gauge, Instrument
 @contextmanager
 def watched(bench: Bench) -> Iterator[None]:
     """The instruments that disturb nothing, from the birth of the trained state to its death."""
-    gauges: dict[str, Gauge] = {}
+    gauges: list[tuple[Instrument, Gauge]] = []
     with ExitStack() as sessions:
         for instrument in _instruments(bench, intrusive=False):
             with _hole(bench, instrument):
                 gauge: Gauge = resolve(instrument.factory)()
-                session = gauge.session()
-                session.__enter__()
-                sessions.push(_leaving(bench, instrument, session))
-                gauges[instrument.name] = gauge
+                _enter(bench, instrument, gauge.session(), sessions)
+                gauges.append((instrument, gauge))
+                if hasattr(gauge, "pause"):
+                    bench.pauses.append(_pausing(bench, instrument, gauge.pause))
         yield
-    for instrument in _instruments(bench, intrusive=False):
-        with _hole(bench, instrument):
-            bench.notes.readings |= gauges[instrument.name].readings()
+    for instrument, gauge in gauges:
+        if instrument.name not in bench.notes.holes:
+            with _hole(bench, instrument):
+                bench.notes.readings |= gauge.readings()
 
 
 def profile(bench: Bench) -> None:
@@ -44,14 +45,28 @@ def _instruments(bench: Bench, intrusive: bool) -> list[Instrument]:
     return [each for each in bench.catalog.instruments.values() if each.intrusive == intrusive]
 
 
-def _leaving(bench: Bench, instrument: Instrument, session: AbstractContextManager[None]) -> Callable[..., None]:
-    """What ends a session: an instrument that fails at the end of the timed pass leaves a hole and spoils nothing."""
+def _enter(bench: Bench, instrument: Instrument, span: AbstractContextManager[None], stack: ExitStack) -> None:
+    """Enter a span now and leave it with the stack: an instrument that fails there leaves a hole and spoils nothing."""
 
     def leave(*raised: Any) -> None:
         with _hole(bench, instrument):
-            session.__exit__(*raised)
+            span.__exit__(*raised)
 
-    return leave
+    span.__enter__()
+    stack.push(leave)
+
+
+def _pausing(
+    bench: Bench, instrument: Instrument, pause: Callable[[], AbstractContextManager[None]]
+) -> Callable[[], AbstractContextManager[None]]:
+    @contextmanager
+    def paused() -> Iterator[None]:
+        with ExitStack() as stack:
+            with _hole(bench, instrument):
+                _enter(bench, instrument, pause(), stack)
+            yield
+
+    return paused
 
 
 @contextmanager

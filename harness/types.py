@@ -321,7 +321,10 @@ class Metric:
 
 
 class Gauge(Protocol):
-    """What an instrument's factory returns. `session` spans the life of one fresh state; `measure` one stage in it."""
+    """What an instrument's factory returns. `session` spans the life of one fresh state; `measure` one stage in it.
+
+    Optional, for one that is not intrusive: `pause()`, a context that spans each evaluation within the session.
+    """
 
     def session(self) -> AbstractContextManager[None]:
         """Spans birth to death of one fresh state."""

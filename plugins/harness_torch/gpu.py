@@ -1,11 +1,15 @@
 """What NVIDIA's management library (NVML) says of the GPU that a trial runs on: energy, other processes, throttling.
 
-These instruments accompany the timed pass: NVML is asked before it and after it, never in between.
+These instruments accompany the timed pass. Energy and other processes are asked for before it and after it; throttling,
+which comes with the heat of the work and goes with it, also in between: from a thread that nobody waits for, so seldom
+that the host does not notice.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +20,8 @@ import torch
 from harness import Unsupported
 
 IDLE_SECONDS = 1.0  # NVML's energy counter moves every 20 to 100 ms
+SECONDS_BETWEEN_LOOKS = 1.0  # a look is one call of the driver
+PATIENCE_SECONDS = 5.0
 
 # Reasons for which a GPU runs slower than it could (nvml.h, nvmlClocksEventReasons); idling and what its owner has set
 # are not among them.
@@ -130,13 +136,17 @@ class Energy:
 
 
 class GpuTrouble:
-    """gpu_foreign_processes and gpu_throttled, before or after the timed pass, and a warning that names them.
+    """gpu_foreign_processes before or after the timed pass, gpu_throttled at any look before, during or after it, and a
+    warning that names them.
 
-    Without a GPU there is nothing to read.
+    gpu_looks: how often it was looked for throttling. Without a GPU there is nothing to read.
     """
 
-    def __init__(self, find: Callable[[], Gpu | None] = find_gpu) -> None:
+    def __init__(
+        self, find: Callable[[], Gpu | None] = find_gpu, wait: Callable[[threading.Event], bool] | None = None
+    ) -> None:
         self._find = find
+        self._wait = wait or (lambda over: over.wait(SECONDS_BETWEEN_LOOKS))
         self._readings: dict[str, Any] = {}
 
     @contextmanager
@@ -146,11 +156,12 @@ class GpuTrouble:
         if gpu is None:
             yield
             return
-        foreign, throttles = gpu.foreign_processes(), gpu.throttles()
-        yield
+        foreign = gpu.foreign_processes()
+        with _Watch(gpu, self._wait) as watch:
+            yield
         foreign = max(foreign, gpu.foreign_processes())
-        throttles = list(dict.fromkeys([*throttles, *gpu.throttles()]))
-        self._readings = {"gpu_foreign_processes": foreign, "gpu_throttled": throttles}
+        throttles = list(watch.seen)
+        self._readings = {"gpu_foreign_processes": foreign, "gpu_throttled": throttles, "gpu_looks": watch.looks}
         if foreign or throttles:
             self._readings["gpu_warning"] = _warning(foreign, throttles)
 
@@ -160,8 +171,42 @@ class GpuTrouble:
         yield
 
     def readings(self) -> Mapping[str, Any]:
-        """A number, the reasons, and a text if either is not empty."""
+        """Numbers, the reasons, and a text if there is something to warn of."""
         return dict(self._readings)
+
+
+class _Watch:
+    """Looks for throttling when it begins, whenever `wait(over)` returns False, and when it ends.
+
+    seen: the reasons in the order in which they showed up. wait: returns whether the pass is over.
+    """
+
+    def __init__(self, gpu: Gpu, wait: Callable[[threading.Event], bool]) -> None:
+        self.seen: dict[str, None] = {}
+        self.looks = 0
+        self._gpu, self._wait = gpu, wait
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="gpu-trouble", daemon=True)
+
+    def __enter__(self) -> _Watch:
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._over.set()
+        self._thread.join(PATIENCE_SECONDS)  # a driver that hangs does not hang the trial
+        if raised[0] is None:
+            self._look()
+
+    def _watch(self) -> None:
+        with contextlib.suppress(Exception):  # a driver that stops answering here is asked once more at the end
+            while not self._wait(self._over):
+                self._look()
+
+    def _look(self) -> None:
+        self.seen |= dict.fromkeys(self._gpu.throttles())
+        self.looks += 1
 
 
 def _warning(foreign: int, throttles: list[str]) -> str:

@@ -35,6 +35,13 @@ def instruments() -> Iterator[Instrument]:
         "peak of what the allocator has given out: weights, gradients, activations, operators' own temporaries",
         factory="harness_torch.peaks:TensorPeak",
     )
+    # Named as the metric, likewise.
+    yield Instrument(
+        "train_peak_bytes",
+        "peak of what the GPU's allocator has given out to the step as it is trained, fused and captured included",
+        factory="harness_torch.peaks:TrainPeak",
+        intrusive=False,
+    )
     yield Instrument(
         "process-peak",
         "most memory that the trial's process had resident",
@@ -49,7 +56,7 @@ def instruments() -> Iterator[Instrument]:
     )
     yield Instrument(
         "gpu-trouble",
-        "other processes on the GPU, and throttling, before and after the timed pass (NVML)",
+        "other processes on the GPU before and after the timed pass, and throttling during it, too (NVML)",
         factory="harness_torch.gpu:GpuTrouble",
         intrusive=False,
     )
@@ -64,6 +71,7 @@ def metrics() -> Iterator[Metric]:
     for name, summary in SYNAPTIC.items():
         yield Metric(name, summary, unit="", better="lower", per="example")
     yield Metric("firing_rate", "spikes per neuron and time step of a prediction", unit="", better="lower", per="step")
+    yield Metric("train_peak_bytes", "peak of the GPU's memory in training less the data", "B", "lower", per="trial")
     yield Metric("process_peak_bytes", "most resident memory of the process", unit="B", better="lower", per="trial")
     yield Metric("energy_joules", "energy of the GPU above idle, evaluation included", "J", "lower", per="trial")
     yield Metric("gpu_foreign_processes", "other processes on the GPU", unit="", better="lower", per="trial")

@@ -1,7 +1,8 @@
 """Peaks as the allocator sees them: what a device must have, operators' own temporaries and weights included.
 
-On CUDA the allocator keeps count itself. On a CPU it does not: there the profiler's memory events are summed up, which
-has the same meaning. The data, placed before the session, are in neither.
+On CUDA the allocator keeps count itself, so that the step as it is trained (fused, captured) can be read as well as the
+eager one. On a CPU it does not: there the profiler's memory events are summed up, which has the same meaning. The data,
+placed before the session, are in none of them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ import torch
 from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from harness import Unsupported
 from harness_torch.gpu import current_device
 
 WINDOW = "harness: measured update"
@@ -80,6 +82,51 @@ class TensorPeak:
         assert profiler.profiler.kineto_results is not None
         peak = _peak(profiler.profiler.kineto_results.experimental_event_tree())
         self._readings = {} if peak is None else {"tensor_peak_bytes": peak}
+
+
+class TrainPeak:
+    """train_peak_bytes: the most that was allocated on the GPU at any time of the timed pass, evaluation left out, less
+    the data. train_reserved_bytes: what the allocator held for it then, fragmentation and pools of graphs included.
+
+    What a captured graph needs is allocated while it is captured, which is in the timed pass too.
+    memory: the module with the allocator's numbers.
+    """
+
+    def __init__(self, device: Callable[[], Any] = current_device, memory: Any = torch.cuda) -> None:
+        self._find, self._memory = device, memory
+        self._peak = self._reserved = self._before = 0
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Spans the timed pass. Raises Unsupported without a GPU."""
+        self._device = self._find()
+        if self._device is None:
+            raise Unsupported("no NVIDIA GPU, whose allocator keeps count")
+        self._before = self._memory.memory_allocated(self._device)
+        self._memory.reset_peak_memory_stats(self._device)
+        yield
+        self._look()
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """What an evaluation allocates is not counted."""
+        self._look()
+        yield
+        self._memory.reset_peak_memory_stats(self._device)
+
+    def _look(self) -> None:
+        """No synchronisation: the allocator lives on the host."""
+        self._peak = max(self._peak, self._memory.max_memory_allocated(self._device))
+        self._reserved = max(self._reserved, self._memory.max_memory_reserved(self._device))
+
+    @contextmanager
+    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
+        del stage, examples
+        yield
+
+    def readings(self) -> Mapping[str, Any]:
+        """Bytes."""
+        return {"train_peak_bytes": self._peak - self._before, "train_reserved_bytes": self._reserved}
 
 
 def _peak(roots: list[Any]) -> int | None:

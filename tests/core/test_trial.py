@@ -456,6 +456,27 @@ def test_an_instrument_that_only_looks_on_accompanies_the_timed_pass(run):
     assert record.scores
 
 
+def test_an_instrument_that_only_looks_on_may_look_away_from_evaluation(run):
+    class Looks(Counter):
+        @contextmanager
+        def pause(self):
+            self.events.append("away")
+            yield
+            self.events.append("back")
+
+    record = run(Slope, Instrument("onlooker", "x", Looks, intrusive=False), budget=Budget("updates", 5))
+    evaluations = len(record.curve) + 1  # each point, then the final scores
+    assert record.readings["events"] == ["born", *["away", "back"] * evaluations, "dead"]
+
+    class Stumbles(Counter):
+        def pause(self):
+            raise OSError("blinded")
+
+    record = run(Slope, Instrument("onlooker", "x", Stumbles, intrusive=False))
+    assert (record.status, record.holes["onlooker"]) == ("ok", "OSError: blinded")
+    assert "events" not in record.readings
+
+
 def test_an_instrument_that_does_not_apply_says_so_in_its_own_words(run):
     class Absent(Counter):
         def session(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,15 +71,19 @@ def test_without_a_gpu_energy_is_a_hole_and_trouble_reads_nothing() -> None:
 
 
 def trouble(nvml: FakeNvml, pids: list[int], reasons: int) -> dict[str, Any]:
-    """Readings, where processes and reasons are these at the end."""
-    gauge = GpuTrouble(lambda: Gpu(nvml, "handle"))
+    """Readings, where processes and reasons are these at the end; nobody looks in between."""
+    gauge = GpuTrouble(lambda: Gpu(nvml, "handle"), wait=lambda over: True)
     with gauge.session():
         nvml.pids, nvml.reasons = pids, reasons
     return dict(gauge.readings())
 
 
 def test_a_gpu_of_ones_own_is_no_trouble() -> None:
-    assert trouble(FakeNvml(), [1], 0x2) == {"gpu_foreign_processes": 0, "gpu_throttled": []}
+    assert trouble(FakeNvml(), [1], 0x2) == {
+        "gpu_foreign_processes": 0,
+        "gpu_throttled": [],
+        "gpu_looks": 2,
+    }
     assert trouble(FakeNvml(), [], 0)["gpu_foreign_processes"] == 0  # a container that hides even its own
     assert trouble(FakeNvml(), [1, 1], 0)["gpu_foreign_processes"] == 0  # two contexts of one process
 
@@ -93,6 +98,53 @@ def test_other_processes_and_throttling_are_noted_before_and_after() -> None:
         "times and energy are unreliable: the GPU was shared with 2 other processes and throttled "
         "(power cap, thermal slowdown by the hardware)"
     )
+
+
+def test_throttling_that_comes_and_goes_within_the_pass_is_noted() -> None:
+    nvml, seen = FakeNvml(), threading.Event()
+
+    def wait(over: threading.Event) -> bool:
+        """Throttled at the first look within the pass; all is well again when the second one is due."""
+        if nvml.reasons == 0x04:
+            nvml.reasons = 0x1
+            seen.set()
+            return True
+        nvml.reasons = 0x04
+        return False
+
+    gauge = GpuTrouble(lambda: Gpu(nvml, "handle"), wait)
+    with gauge.session():
+        assert seen.wait(10)
+    assert gauge.readings()["gpu_throttled"] == ["power cap"]
+    assert gauge.readings()["gpu_looks"] == 3
+    assert "throttled (power cap)" in gauge.readings()["gpu_warning"]
+
+
+def test_a_driver_that_fails_in_between_is_asked_again_at_the_end() -> None:
+    class Fails(FakeNvml):
+        asked, failed = 0, threading.Event()
+
+        def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: Any) -> int:  # noqa: N802
+            self.asked += 1
+            if self.asked == 2:
+                self.failed.set()
+                raise OSError("no answer")
+            return 0x04
+
+    nvml = Fails()
+    gauge = GpuTrouble(lambda: Gpu(nvml, "handle"), wait=lambda over: False)
+    with gauge.session():
+        assert nvml.failed.wait(10)
+    assert gauge.readings()["gpu_throttled"] == ["power cap"]
+    assert (nvml.asked, gauge.readings()["gpu_looks"]) == (3, 2)
+
+
+def test_a_pass_that_raises_leaves_no_watch_behind() -> None:
+    gauge = GpuTrouble(lambda: Gpu(FakeNvml(), "handle"))
+    with pytest.raises(ZeroDivisionError), gauge.session():
+        raise ZeroDivisionError
+    assert gauge.readings() == {}
+    assert not [thread for thread in threading.enumerate() if thread.name == "gpu-trouble"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from harness import Unsupported
 from harness_torch.memory import ActivationMemory
-from harness_torch.peaks import TensorPeak, process_peak_bytes
+from harness_torch.peaks import TensorPeak, TrainPeak, process_peak_bytes
 
 MIB = 2**20
 
@@ -104,3 +105,75 @@ def test_a_system_that_does_not_tell_gives_no_process_peak(tmp_path: Path) -> No
     assert process_peak_bytes(tmp_path / "absent") is None
     (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t  1234 kB\nVmRSS:\t  99 kB\n")
     assert process_peak_bytes(tmp_path / "status") == 1234 * 1024
+
+
+# --- the step as it is trained --------------------------------------------------------------------------------------
+
+
+class FakeAllocator:
+    """Bytes that are allocated, and their peaks since the last reset; of what is freed half stays reserved."""
+
+    def __init__(self) -> None:
+        self.now = self.peak = self.reserved = 0
+
+    def use(self, size: int) -> None:
+        """Allocated and freed again."""
+        self.peak = max(self.peak, self.now + size)
+        self.reserved = max(self.reserved, self.now + size // 2)
+
+    def memory_allocated(self, device: str) -> int:
+        assert device == "cuda:1"
+        return self.now
+
+    def max_memory_allocated(self, device: str) -> int:
+        return self.peak
+
+    def max_memory_reserved(self, device: str) -> int:
+        return self.reserved
+
+    def reset_peak_memory_stats(self, device: str) -> None:
+        assert device == "cuda:1"
+        self.peak = self.reserved = self.now
+
+
+def train_peak(*uses: int, kept: int = 0) -> dict:
+    """Readings of a pass that uses so much, one after the other; what is negative is used by an evaluation."""
+    allocator = FakeAllocator()
+    allocator.now = 1000
+    allocator.use(10**9)  # while the data were placed
+    gauge = TrainPeak(lambda: "cuda:1", allocator)
+    with gauge.session():
+        allocator.now += kept
+        for size in uses:
+            if size < 0:
+                with gauge.pause():
+                    allocator.use(-size)
+            else:
+                allocator.use(size)
+    return dict(gauge.readings())
+
+
+def test_the_peak_of_training_is_the_highest_outside_of_evaluation() -> None:
+    assert train_peak(70, -900, 40)["train_peak_bytes"] == 70  # a graph is captured once, and then replayed
+    assert train_peak(40, -900, 70)["train_peak_bytes"] == 70
+    assert train_peak(40, 70, 10, kept=5) == {"train_peak_bytes": 75, "train_reserved_bytes": 1000 + 5 + 35}
+
+
+def test_without_a_gpu_the_peak_of_training_is_a_hole() -> None:
+    with pytest.raises(Unsupported, match="no NVIDIA GPU"), TrainPeak(lambda: None).session():
+        pass
+
+
+@pytest.mark.gpu
+def test_the_peak_of_training_on_a_gpu_is_what_was_alive_outside_of_evaluation() -> None:
+    data = torch.ones(MIB, device="cuda")
+    gauge = TrainPeak()
+    with gauge.session():
+        for _ in range(2):
+            step = data[: 3 * MIB // 4] * 2  # 3 MiB
+            del step
+            with gauge.pause():
+                scored = torch.ones(50 * MIB, device="cuda")
+                del scored
+    assert gauge.readings()["train_peak_bytes"] == 3 * MIB
+    assert gauge.readings()["train_reserved_bytes"] >= 4 * MIB
