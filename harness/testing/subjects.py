@@ -69,8 +69,10 @@ class Subject:
         learner: Learner[Any] = resolve(self.method.factory, f"method {self.method.name}")(config)
         return learner
 
-    def training(self, seed: int = SEED, updates: int | None = PLANNED, eager: bool = False) -> Training:
-        return Training(seed, self.device, self.precision, tiny.BATCH, updates, eager)
+    def training(
+        self, seed: int = SEED, updates: int | None = PLANNED, eager: bool = False, precision: str | None = None
+    ) -> Training:
+        return Training(seed, self.device, precision or self.precision, tiny.BATCH, updates, eager)
 
     @cached_property
     def data(self) -> Data:

@@ -17,7 +17,7 @@ PROMISES = {
     "seed-decides": "another seed gives another training, for one that draws at random",
     "global-state-untouched": "no global generator and no setting of the process is changed",
     "no-leak": "as many live tensors after 8 updates as after 3",
-    "device-and-precision": "what it returns lies on the device, what it saves is as wide as the precision",
+    "device-and-precision": "what it returns lies on the device, what it saves and multiplies is as wide as asked",
     "no-synchronisation": "no update makes the host wait for the device",
     "arrays-safe": "saved arrays are contiguous tensors that share no memory",
 }

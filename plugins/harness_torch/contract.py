@@ -15,11 +15,16 @@ from torch import Tensor
 
 from harness import Broken, Unsupported
 from harness.testing import Run, Subject
+from harness_torch.calls import Call, tensors
+from harness_torch.formulas import work
 from harness_torch.operations import Counter, Tally
+from harness_torch.phases import Phase
 from harness_torch.storages import live_tensors, steady_garbage, storages
 
 UNLIKELY_SEED = 271_828_182_845
-WIDTHS = {"fp32": torch.float32, "tf32": torch.float32}
+# What may be saved: weights that are trained in bf16 are kept in fp32 as a rule.
+WIDTHS = {"fp32": (torch.float32,), "tf32": (torch.float32,), "bf16": (torch.float32, torch.bfloat16)}
+NARROW = frozenset({torch.bfloat16, torch.float16})
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -154,8 +159,17 @@ class _Draws(torch.utils._python_dispatch.TorchDispatchMode):
 
 
 def device_and_precision(subject: Subject) -> None:
-    """What is predicted, saved and returned lies on the device; what is saved is as wide as the precision says."""
-    run = subject.start()
+    """Under every precision that the method offers: what is predicted, saved and returned lies on the device, what is
+    saved is as wide as the precision says, and products are taken in it.
+    """
+    for precision in subject.method.precisions:
+        if precision != "tf32" or subject.device != "cpu":
+            _check_places_and_widths(subject, precision)
+            _check_products(subject, precision)
+
+
+def _check_places_and_widths(subject: Subject, precision: str) -> None:
+    run = subject.start(subject.training(precision=precision))
     batch = next(subject.batches())
     run.state, scalars = run.learner.update(run.state, batch)
     found = {f"scalar {name!r}": value for name, value in scalars.items()}
@@ -167,10 +181,39 @@ def device_and_precision(subject: Subject) -> None:
         # A single number moves to the device without a wait.
         if isinstance(value, Tensor) and value.numel() > 1 and value.device.type != torch.device(subject.device).type:
             raise Broken(f"the {name} is on {value.device}; training.device is {subject.device}")
-    width = WIDTHS.get(subject.precision)
+    widths = WIDTHS.get(precision)
     for name, array in kept.items():
-        if width is not None and isinstance(array, Tensor) and array.is_floating_point() and array.dtype != width:
-            raise Broken(f"the saved array {name!r} is {array.dtype}; training.precision is {subject.precision}")
+        if widths and isinstance(array, Tensor) and array.is_floating_point() and array.dtype not in widths:
+            raise Broken(f"the saved array {name!r} is {array.dtype}; training.precision is {precision}")
+
+
+def _check_products(subject: Subject, precision: str) -> None:
+    """bf16 is for products of some update or prediction; the others have none in half the width."""
+    run = subject.start(subject.training(eager=True, precision=precision))
+    batch = next(subject.batches())
+    factors = _Factors()
+    with Counter(factors):
+        run.state, _ = run.learner.update(run.state, batch)
+        run.learner.predict(run.state, run.data.valid.inputs)
+    narrow = sorted(map(str, factors.types & NARROW))
+    if precision == "bf16" and factors.types and torch.bfloat16 not in factors.types:
+        taken = ", ".join(sorted(map(str, factors.types)))
+        raise Broken(f"no product is taken in torch.bfloat16 but in {taken}; training.precision is bf16")
+    if precision in WIDTHS and precision != "bf16" and narrow:
+        raise Broken(f"products are taken in {', '.join(narrow)}; training.precision is {precision}")
+
+
+class _Factors:
+    """The types of what is multiplied in matrix products and convolutions."""
+
+    def __init__(self) -> None:
+        self.types: set[torch.dtype] = set()
+
+    def add(self, phase: Phase, call: Call) -> None:
+        del phase
+        done = work(call)
+        if done is not None and done.macs:
+            self.types |= {each.dtype for each in tensors(list(call.arguments.values())) if each.is_floating_point()}
 
 
 def no_synchronisation(subject: Subject) -> None:

@@ -316,6 +316,11 @@ class WiderThanAsked(Sound):
         return {"weight": state["weight"].detach().double()}
 
 
+class NarrowerThanAsked(Sound):
+    def logits(self, state, inputs):
+        return (inputs.flatten(1).bfloat16() @ state["weight"].detach().bfloat16()).float()
+
+
 class OnAnotherDevice(Sound):
     def save(self, state):
         return {"weight": state["weight"].detach().to("meta")}
@@ -388,6 +393,12 @@ METHODS = [
     ("global-state-untouched", ChangesSettings, "predict changed torch's gradient mode", NoOptions),
     ("no-leak", KeepsLosses, "something is kept that should be freed", NoOptions),
     ("device-and-precision", WiderThanAsked, "is torch.float64", NoOptions),
+    (
+        "device-and-precision",
+        NarrowerThanAsked,
+        "products are taken in torch.bfloat16; training.precision is fp32",
+        NoOptions,
+    ),
     ("device-and-precision", OnAnotherDevice, "is on meta", NoOptions),
     ("no-synchronisation", WaitsForTheDevice, "1x aten::_local_scalar_dense", NoOptions),
     ("arrays-safe", SavesTransposed, "is not contiguous", NoOptions),

@@ -77,6 +77,41 @@ def test_a_method_that_breaks_a_promise_is_caught(check, learner, reason, config
     assert reason in result.reason
 
 
+class Bf16(Sound):
+    """Products in bf16 where it is asked for, weights in fp32."""
+
+    def init(self, problem, training, base):
+        self.dtype = torch.bfloat16 if training.precision == "bf16" else torch.float32
+        return super().init(problem, training, base)
+
+    def loss(self, state, batch):
+        logits = batch.inputs.flatten(1).to(self.dtype) @ state["weight"].to(self.dtype)
+        return torch.nn.functional.cross_entropy(logits.float(), batch.targets)
+
+    def logits(self, state, inputs):
+        return (inputs.flatten(1).to(self.dtype) @ state["weight"].detach().to(self.dtype)).float()
+
+
+class KeepsHalves(Bf16):
+    def save(self, state):
+        return {"weight": state["weight"].detach().half()}
+
+
+@pytest.mark.parametrize(
+    ("learner", "reason"),
+    [
+        (Bf16, ""),
+        (Sound, "no product is taken in torch.bfloat16 but in torch.float32; training.precision is bf16"),
+        (KeepsHalves, "the saved array 'weight' is torch.float16"),
+    ],
+)
+def test_every_precision_that_is_offered_is_honoured(learner, reason):
+    offered = method(learner, precisions=("fp32", "tf32", "bf16"))
+    (result,) = outcomes(offered, only="device-and-precision").values()
+    assert (result.status, result.reason) == ("broken" if reason else "ok", result.reason)
+    assert reason in result.reason
+
+
 def test_a_stream_that_starts_anew_must_drop_what_was_carried():
     (result,) = outcomes(method(mutants.CarriesAcrossStreams, ("language",)), only="batches-apart").values()
     assert "something of the batch before is carried over" in result.reason

@@ -251,6 +251,29 @@ def test_saved_by_a_chain_of_linear_layers() -> None:
     assert saved(build) == FLOAT * (B * H + B * 3)
 
 
+def test_half_the_width_is_half_the_memory() -> None:
+    """fp32 weights, and an update in bf16: the weights in bf16 are made in it, and no parameters."""
+    x = torch.ones(B, H)
+
+    def build(dtype: torch.dtype) -> Callable[[], Update]:
+        def made() -> Update:
+            w, v = parameter(H, H), parameter(H, 3)
+
+            def update() -> None:
+                (torch.relu(x.to(dtype) @ w.to(dtype)) @ v.to(dtype)).square().sum().backward()
+
+            return update
+
+        return made
+
+    cast = H * H + H * 3 + B * H  # both weights, and the data
+    assert saved(build(torch.float32)) == FLOAT * (B * H + B * 3)
+    # The second weight is saved for the gradient of relu's result, the data for that of the first weight.
+    assert saved(build(torch.bfloat16)) == FLOAT // 2 * (B * H + B * 3 + H * 3 + B * H)
+    fewest = FLOAT // 2 * (3 * B * H + 2)
+    assert fewest < activation(build(torch.bfloat16))["activation_bytes"] < fewest + FLOAT * cast
+
+
 def test_saved_by_a_convolutional_network() -> None:
     x = torch.ones(2, 1, 8, 8)
 

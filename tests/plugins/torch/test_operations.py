@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -524,6 +525,32 @@ def test_bytes_and_launches() -> None:
     assert (readings["bytes_moved"], readings["launches"]) == (4 * (20 + 5), 1)
     readings = update(lambda: a.index_select(0, torch.tensor([2, 3])))
     assert readings["bytes_moved"] == 2 * 10 * 4 + 2 * 8
+
+
+def test_half_the_width_is_half_the_bytes_and_the_same_work() -> None:
+    """Of each layer in bf16 as in fp32; autocast besides only copies, to the other width and back."""
+    layers = (nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3), nn.LayerNorm(3))
+    net, x = nn.Sequential(*layers), torch.randn(B, 2, 6, 6)
+    counted = ("total_macs", "forward_macs", "backward_macs", "elementwise_ops", "launches", "uncovered")
+
+    def readings(dtype: torch.dtype) -> dict[str, Any]:
+        own, image = copy.deepcopy(net).to(dtype), x.to(dtype)
+        return update(lambda: own(image).sum().backward())
+
+    wide, narrow = readings(torch.float32), readings(torch.bfloat16)
+    assert {name: narrow[name] for name in counted} == {name: wide[name] for name in counted}
+    assert wide["uncovered"] == {}
+    assert narrow["bytes_moved"] == wide["bytes_moved"] / 2
+
+    def cast() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = net(x).sum()
+        loss.backward()
+
+    mixed = update(cast)
+    assert [mixed[name] for name in counted[:3]] == [wide[name] for name in counted[:3]]
+    assert mixed["uncovered"] == {}
+    assert mixed["launches"] > wide["launches"]
 
 
 def test_operators_for_which_the_host_waits() -> None:

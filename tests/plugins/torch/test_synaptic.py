@@ -50,6 +50,13 @@ def test_linear_counts_pairs_of_nonzeros() -> None:
     }
 
 
+def test_bf16_is_counted_as_exactly() -> None:
+    """More nonzeros in a row than bf16 can count (256), and spikes that are still spikes in another width."""
+    weight = torch.ones(1001, 7)
+    readings = predict(lambda: fired([1] * 1001, [1] * 1001, [1] * 1001).bfloat16() @ weight.bfloat16())
+    assert readings["synaptic_acs"] == readings["synaptic_dense_ops"] == 3 * 1001 * 7
+
+
 def test_a_convolution_skips_padding_zero_weights_and_zero_inputs() -> None:
     conv = nn.Conv2d(1, 1, 3, padding=1, stride=2, bias=False)
     conv.weight.data = torch.tensor([[[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]]])
