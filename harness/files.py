@@ -151,8 +151,8 @@ def _differs_in_number(folder: Folder, path: Path) -> FileProblem | None:
     if count == folder.count or (folder.partial and 0 < count < folder.count):
         return None
     if not count:
-        return FileProblem(folder, path, "missing", f"no files {folder.pattern}" if path.is_dir() else "missing")
-    return FileProblem(folder, path, "incomplete", f"{count} files {folder.pattern}")
+        return FileProblem(folder, path, "missing", "no files" if path.is_dir() else "missing")
+    return FileProblem(folder, path, "incomplete", f"{count} files")
 
 
 def _differs_in_size(file: File, path: Path) -> FileProblem | None:

@@ -249,9 +249,7 @@ def _keyed(trial: Trial, setting: Setting, method: Offer[Method], dataset: Picke
         "core": sources.core(),
         "backend": _source(backend, backend.value.factory),
         "method": _chosen(trial.method) | _source(method, method.value.factory),
-        "dataset": _chosen(trial.dataset)
-        | _source(dataset.offer, dataset.offer.value.load)
-        | {"files": dataset.files},
+        "dataset": _chosen(trial.dataset) | _source(dataset.offer, dataset.offer.value.load) | {"files": dataset.files},
         "seed": trial.seed,
         "budget": dataclasses.asdict(trial.budget),
         "batch_size": trial.batch_size,

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 
-from harness import Budget, Dataset, Recipe, hookimpl
+from harness import Budget, Dataset, Folder, Recipe, hookimpl
 from harness_data import registry
+from harness_data.options import Cifar10DvsOptions, Cifar10Options, CifarOptions, EventOptions, GestureOptions
+
+MNIST = Recipe(Budget("epochs", 3), batch_size=128, options={"steps": 4})
+# The protocols of the published OTTT code; the frames of a recording are an option of the data set.
+CIFAR = Recipe(Budget("epochs", 300), batch_size=128, options={"steps": 6, "loss_lambda": 0.05})
+CIFAR10_DVS = Recipe(Budget("epochs", 300), batch_size=128, options={"loss_lambda": 0.001, "dropout": 0.1})
+DVS_GESTURE = Recipe(
+    Budget("epochs", 300), batch_size=16, options={"loss_lambda": 0.001, "optimiser": "adam", "learning_rate": 0.001}
+)
+NMNIST = Recipe(Budget("epochs", 5), batch_size=128, options={"loss_lambda": 0.05})
+
+KRIZHEVSKY = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009"
+NO_LICENCE = "none stated, for research"
 
 
 @hookimpl
@@ -26,9 +40,90 @@ def harness_datasets() -> Iterator[Dataset]:
         "70,000 handwritten digits of 28x28 pixels",
         kind="classification",
         load="harness_data.mnist:load",
-        recipe=Recipe(Budget("epochs", 3), batch_size=128, options={"steps": 4}),
+        recipe=MNIST,
         licence="CC BY-SA 3.0",
         citation="LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, "
         "Proceedings of the IEEE 86(11), 1998",
         files=registry.MNIST,
     )
+    yield Dataset(
+        "fashion-mnist",
+        "70,000 pictures of clothes of 28x28 pixels",
+        kind="classification",
+        load="harness_data.mnist:load_fashion",
+        recipe=MNIST,
+        licence="MIT",
+        citation="Xiao, Rasul and Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017",
+        files=registry.FASHION_MNIST,
+    )
+    yield from _cifar()
+    yield from _events()
+
+
+def _cifar() -> Iterator[Dataset]:
+    yield Dataset(
+        "cifar10",
+        "60,000 photographs of 32x32 pixels, 10 classes",
+        kind="classification",
+        load="harness_data.cifar:load10",
+        config=Cifar10Options,
+        recipe=CIFAR,
+        licence=NO_LICENCE,
+        citation=KRIZHEVSKY,
+        files=lambda config: registry.cifar10(config.batches),
+    )
+    yield Dataset(
+        "cifar100",
+        "60,000 photographs of 32x32 pixels, 100 classes",
+        kind="classification",
+        load="harness_data.cifar:load100",
+        config=CifarOptions,
+        recipe=CIFAR,
+        licence=NO_LICENCE,
+        citation=KRIZHEVSKY,
+        files=registry.CIFAR100,
+    )
+
+
+def _events() -> Iterator[Dataset]:
+    yield Dataset(
+        "nmnist",
+        "70,000 recordings of MNIST digits by an event camera, 34x34 pixels",
+        kind="classification",
+        load="harness_data.nmnist:load",
+        config=EventOptions,
+        recipe=NMNIST,
+        licence="CC BY-SA 4.0",
+        citation="Orchard, Jayawant, Cohen and Thakor, Converting static image datasets to spiking neuromorphic "
+        "datasets using saccades, Frontiers in Neuroscience 9:437, 2015",
+        files=_complete_or_not(registry.NMNIST),
+    )
+    yield Dataset(
+        "cifar10-dvs",
+        "10,000 recordings of CIFAR-10 photographs by an event camera, resized to 48x48 pixels (extra: events)",
+        kind="classification",
+        load="harness_data.dvs:load_cifar10",
+        config=Cifar10DvsOptions,
+        recipe=CIFAR10_DVS,
+        licence="CC BY 4.0",
+        citation="Li, Liu, Ji, Li and Shi, CIFAR10-DVS: an event-stream dataset for object classification, "
+        "Frontiers in Neuroscience 11:309, 2017",
+        files=_complete_or_not(registry.CIFAR10_DVS),
+        requires=("tonic", "aedat"),
+    )
+    yield Dataset(
+        "dvs-gesture",
+        "1,341 recordings of 11 hand gestures by an event camera, 128x128 pixels",
+        kind="classification",
+        load="harness_data.dvs:load_gesture",
+        config=GestureOptions,
+        recipe=DVS_GESTURE,
+        licence="CC BY 4.0",
+        citation="Amir et al., A low power, fully event-based gesture recognition system, CVPR 2017",
+        files=_complete_or_not(registry.DVS_GESTURE),
+    )
+
+
+def _complete_or_not(folders: tuple[Folder, ...]) -> Callable[[EventOptions], tuple[Folder, ...]]:
+    """The folders of a data set, which need not be complete where the options say so."""
+    return lambda config: tuple(dataclasses.replace(folder, partial=config.partial) for folder in folders)

@@ -1,4 +1,4 @@
-"""MNIST in its official files, `mnist/*.gz` below the data folder.
+"""MNIST and Fashion-MNIST in their official files, `mnist/*.gz` and `fashion-mnist/*.gz` below the data folder.
 
 The 10,000 test rows are the official ones. Of the 60,000 others, 5,000 stratified by seed are for validation. Pixels
 are divided by 255 and standardised with the customary mean and standard deviation of all training images.
@@ -17,7 +17,8 @@ from harness_data.images import classification, grey, standardise
 from harness_data.splits import stratified_split
 
 BRIGHTEST = 255.0
-MEAN, STD = 0.1307, 0.3081
+MNIST = 0.1307, 0.3081
+FASHION = 0.2860, 0.3530
 CLASSES = 10
 VALID = 5000
 
@@ -25,17 +26,29 @@ VALID = 5000
 def load(config: DataOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 1, 28, 28) float32, targets (N,) int64. Raises HarnessError naming a bad file."""
     del config
-    images, labels = _read(folder / "mnist", "train")
+    return _data(folder / "mnist", seed, *MNIST)
+
+
+def load_fashion(config: DataOptions, seed: int, folder: Path) -> Data:
+    """Inputs (N, 1, 28, 28) float32, targets (N,) int64. Raises HarnessError naming a bad file."""
+    del config
+    return _data(folder / "fashion-mnist", seed, *FASHION)
+
+
+def _data(folder: Path, seed: int, mean: float, std: float) -> Data:
+    images, labels = _read(folder, "train")
     if len(labels) <= VALID:
-        raise HarnessError(
-            f"{folder / 'mnist'}: {len(labels)} training rows, expected more than the {VALID} for validation"
-        )
+        raise HarnessError(f"{folder}: {len(labels)} training rows, expected more than the {VALID} for validation")
     train, held_out = stratified_split(labels, {"valid": VALID}, seed)
     valid = held_out["valid"]
+
+    def batch(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Batch:
+        return Batch(standardise(grey(images, BRIGHTEST), mean, std), labels)
+
     return classification(
-        _batch(images[train], labels[train]),
-        _batch(images[valid], labels[valid]),
-        _batch(*_read(folder / "mnist", "t10k")),
+        batch(images[train], labels[train]),
+        batch(images[valid], labels[valid]),
+        batch(*_read(folder, "t10k")),
         CLASSES,
     )
 
@@ -50,7 +63,3 @@ def _read(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64
     if labels.size and labels.max() >= CLASSES:
         raise HarnessError(f"{path}: a label of {labels.max()}, expected 0 to {CLASSES - 1}")
     return images, labels
-
-
-def _batch(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Batch:
-    return Batch(standardise(grey(images, BRIGHTEST), MEAN, STD), labels)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness import File
+from collections.abc import Sequence
+
+from harness import File, Folder
 
 _MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -39,5 +41,106 @@ MNIST = (
         4542,
         "ec29112dd5afa0611ce80d1b7f02629c",
         "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+)
+
+
+_FASHION_MIRRORS = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+)
+
+
+def _fashion(name: str, size: int, md5: str) -> File:
+    return File(f"fashion-mnist/{name}", tuple(mirror + name for mirror in _FASHION_MIRRORS), size, md5)
+
+
+FASHION_MNIST = (
+    _fashion("train-images-idx3-ubyte.gz", 26421880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+    _fashion("train-labels-idx1-ubyte.gz", 29515, "25c81989df183df01b3e8a0aad5dffbe"),
+    _fashion("t10k-images-idx3-ubyte.gz", 4422102, "bef4ecab320f06d8554ea6380940ec79"),
+    _fashion("t10k-labels-idx1-ubyte.gz", 5148, "bb300cfdad3c16e7a12a480ee83cd310"),
+)
+
+
+def _cifar(number: int, name: str, size: int | None, md5: str) -> File:
+    folder = f"cifar-{number}-batches-py" if number == 10 else f"cifar-{number}-python"
+    url = f"https://www.cs.toronto.edu/~kriz/cifar-{number}-python.tar.gz"
+    return File(f"{folder}/{name}", (url,), size, md5, member=f"{folder}/{name}")
+
+
+_CIFAR10_BATCHES = (
+    _cifar(10, "data_batch_1", 31035704, "c99cafc152244af753f735de768cd75f"),
+    _cifar(10, "data_batch_2", 31035320, "d4bba439e000b95fd0a9bffe97cbabec"),
+    _cifar(10, "data_batch_3", 31035999, "54ebc095f3ab1f0389bbae665268c751"),
+    _cifar(10, "data_batch_4", 31035696, "634d18415352ddfa80567beed471001a"),
+    _cifar(10, "data_batch_5", 31035623, "482c414d41f54cd18b22e5b47cb7c3cb"),
+)
+_CIFAR10_OTHERS = (
+    _cifar(10, "test_batch", 31035526, "40351d587109b95175f43aff81a1287e"),
+    _cifar(10, "batches.meta", 158, "5ff9c542aee3614f3951f8cda6e48888"),
+)
+
+
+def cifar10(batches: Sequence[int]) -> tuple[File, ...]:
+    """The files of CIFAR-10 with these training batches, from 1 to 5."""
+    return (*(_CIFAR10_BATCHES[number - 1] for number in sorted(batches)), *_CIFAR10_OTHERS)
+
+
+CIFAR100 = (
+    _cifar(100, "train", 155249918, "16019d7e3df5f24257cddd939b257f8d"),
+    _cifar(100, "test", 31049707, "f0ef6b0ae62326f3e7ffdfab6717acfc"),
+    _cifar(100, "meta", None, "7973b15100ade9c7d40fb424638fde48"),
+)
+
+# --- events -------------------------------------------------------------------------------------------------------
+
+PARTIAL = "or take an incomplete folder as it is: partial=yes, an option of the data set"
+_NMNIST_SITE = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
+
+NMNIST = (
+    Folder(
+        "nmnist/Train",
+        (f"{_NMNIST_SITE}39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded",),
+        "*/*.bin",
+        count=60000,
+        md5="20959b8e626244a1b502305a9e6e2031",
+        hint=PARTIAL,
+    ),
+    Folder(
+        "nmnist/Test",
+        (f"{_NMNIST_SITE}05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded",),
+        "*/*.bin",
+        count=10000,
+        md5="69ca8762b2fe404d9b9bad1103e97832",
+        hint=PARTIAL,
+    ),
+)
+CIFAR10_DVS = (
+    Folder(
+        "CIFAR10DVS",
+        ("https://figshare.com/ndownloader/files/38023437",),
+        "*/*.aedat4",
+        count=10000,
+        md5="ce3a4a0682dc0943703bd8f749a7701c",
+        hint=PARTIAL,
+    ),
+)
+DVS_GESTURE = (
+    Folder(
+        "DVSGesture/ibmGestureTrain",
+        ("https://figshare.com/ndownloader/files/38022171",),
+        "*/*.npy",
+        count=1077,
+        md5="3a8f0d4120a166bac7591f77409cb105",
+        hint=PARTIAL,
+    ),
+    Folder(
+        "DVSGesture/ibmGestureTest",
+        ("https://figshare.com/ndownloader/files/38020584",),
+        "*/*.npy",
+        count=264,
+        md5="56070e45dadaa85fff82e0fbfbc06de5",
+        hint=PARTIAL,
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import derive, stratified_rows
+from harness import HarnessError, derive, stratified_rows
 
 Rows = NDArray[np.int64]
 
@@ -25,3 +25,12 @@ def stratified_split(targets: NDArray[np.int64], sizes: Mapping[str, int], seed:
         splits[name] = left[drawn]
         left = np.delete(left, drawn)
     return left, splits
+
+
+def tenth(targets: NDArray[np.int64], seed: int) -> tuple[Rows, Rows]:
+    """Training rows, and a tenth for validation, stratified by seed. Raises HarnessError for fewer than 10 rows."""
+    size = len(targets) // 10
+    if not size:
+        raise HarnessError(f"{len(targets)} training rows, expected at least 10: a tenth is for validation")
+    rows, held_out = stratified_split(targets, {"valid": size}, seed)
+    return rows, held_out["valid"]

@@ -101,11 +101,11 @@ def test_a_folder_is_complete_with_all_its_files_and_no_more(tmp_path):
     (problem,) = datafiles.check([whole], tmp_path)
     assert (problem.kind, problem.found) == ("missing", "missing")
     (tmp_path / "set/Train").mkdir(parents=True)
-    assert datafiles.glance([whole], tmp_path)[0].found == "no files */*.bin"
+    assert datafiles.glance([whole], tmp_path)[0].found == "no files"
     unpacked(tmp_path, {"0/a.bin": b"a", "0/readme.txt": b"not one of them"})
     (problem,) = datafiles.check([whole], tmp_path)
     assert str(problem) == (
-        f"{tmp_path}/set/Train: 1 files */*.bin, expected 3 files */*.bin; "
+        f"{tmp_path}/set/Train: 1 files, expected 3 files */*.bin; "
         f"official: unpacked from {whole.urls[0]} (md5 {whole.md5})"
     )
     unpacked(tmp_path)
@@ -156,8 +156,8 @@ def test_zip_files_inside_the_archive_are_unpacked_too(tmp_path, served):
     ("content", "changes", "message"),
     [
         (FILES, {"md5": "0" * 32}, "the archive: md5 is"),
-        ({"0/a.bin": b"a"}, {}, r"1 files \*/\*.bin, expected 3"),
-        ({"a.bin": b"a"}, {}, r"no files \*/\*.bin, expected 3"),
+        ({"0/a.bin": b"a"}, {}, "1 files, expected 3"),
+        ({"a.bin": b"a"}, {}, "no files, expected 3"),
     ],
 )
 def test_what_is_not_the_declared_archive_is_named_and_leaves_nothing(tmp_path, served, content, changes, message):
@@ -266,7 +266,7 @@ def test_the_data_command_counts_folders_and_takes_options(tmp_path, served, cap
     assert harness("verify", "set[parts=[1,2]]")[0] == 1
     code, out = harness("verify", "many")
     assert code == 1
-    assert "1 files */*.bin, expected 3" in out
+    assert "1 files, expected 3" in out
     assert harness("fetch", "many") == (0, f"many: 1 folder in {data}, 1 fetched now\n")
     assert harness("verify", "many") == (0, f"many: 1 folder in {data}, complete\n")
     assert main(["-p", str(tmp_path / "strange.py"), "list", "set"]) == 0

@@ -1,0 +1,117 @@
+"""Recordings of event cameras as frames: how often each pixel reported a change, apart for both polarities.
+
+Two ways to cut a recording of N events into T frames, as SpikingJelly and the published OTTT code have them: by number,
+N // T events each and the last frame takes what is left; by time, (last - first) // T microseconds each, likewise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import Batch, Data, Folder, HarnessError, Problem
+from harness_data.splits import tenth
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+By: TypeAlias = Literal["number", "time"]
+Counts: TypeAlias = NDArray[np.unsignedinteger]
+
+
+class Events(NamedTuple):
+    """One recording: x, y, polarity (0 or 1) and time (microseconds) of each event, (N,) each, in order of time."""
+
+    x: NDArray[np.integer]
+    y: NDArray[np.integer]
+    polarity: NDArray[np.integer]
+    time: NDArray[np.integer]
+
+
+class Split(NamedTuple):
+    """Frames (N, T, 2, H, W) of all recordings of a split, and their classes (N,)."""
+
+    frames: Counts
+    labels: NDArray[np.int64]
+
+
+def frames(events: Events, steps: int, by: By, size: tuple[int, int]) -> NDArray[np.int64]:
+    """Counts (steps, 2, H, W) of a recording from a camera of `size` (H, W).
+
+    Raises HarnessError for an event outside of it.
+    """
+    height, width = size
+    x, y, polarity = (np.asarray(each, np.int64) for each in events[:3])
+    if x.size and (min(x.min(), y.min()) < 0 or x.max() >= width or y.max() >= height):
+        raise HarnessError(f"an event at x={x.max()}, y={y.max()}, expected below {width} and {height}")
+    cell = ((_frame(events, steps, by) * 2 + polarity) * height + y) * width + x
+    return np.bincount(cell, minlength=steps * 2 * height * width).reshape(steps, 2, height, width)
+
+
+def _frame(events: Events, steps: int, by: By) -> NDArray[np.int64]:
+    """The frame of each event (N,)."""
+    if not events.x.size:
+        return np.zeros(0, np.int64)
+    place = np.arange(events.x.size)
+    if by == "time":
+        place = np.asarray(events.time, np.int64) - int(events.time[0])
+    each = (place.size if by == "number" else int(place[-1])) // steps
+    return (place // max(each, 1)).clip(0, steps - 1)
+
+
+def stacked(recordings: Iterable[NDArray[np.integer]], count: int) -> Counts:
+    """Frames (count, T, 2, H, W) of so many recordings, in the narrowest unsigned type that holds the counts."""
+    stack: Counts = np.zeros(0, np.uint8)
+    for number, each in enumerate(recordings):
+        if not number:
+            stack = np.zeros((count, *each.shape), np.uint8)
+        if int(each.max()) > np.iinfo(stack.dtype).max:
+            stack = stack.astype(np.min_scalar_type(int(each.max())))
+        stack[number] = each
+    return stack
+
+
+def counts(inputs: Tensor) -> Tensor:
+    """Counts of any integer type as float32: what happens to frames on the device."""
+    return inputs.float()
+
+
+def read_each(paths: Sequence[Path], read: Callable[[Path], NDArray[np.integer]]) -> Iterator[NDArray[np.integer]]:
+    """What `read` makes of each file; its errors name the file."""
+    for path in paths:
+        try:
+            yield read(path)
+        except OSError as error:
+            raise HarnessError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except HarnessError as error:
+            raise HarnessError(f"{path}: {error}; remove the file and fetch the data set again") from None
+
+
+def label(path: Path, text: str, classes: int) -> int:
+    """The class that a part of a file's path names. Raises HarnessError where it is none."""
+    if not text.isdecimal() or int(text) >= classes:
+        raise HarnessError(f"{path}: {text!r} is no class, expected 0 to {classes - 1}")
+    return int(text)
+
+
+def data(train: Split, test: Split, classes: int, seed: int, warning: str = "") -> Data:
+    """A problem with time as the first axis of an input; a tenth of the training recordings is for validation."""
+    rows, held_out = tenth(train.labels, seed)
+    kept, valid = (Batch(train.frames[part], train.labels[part]) for part in (rows, held_out))
+    problem = Problem("classification", train.frames.shape[1:], classes, len(rows), time_axis=True)
+    readings = {"partial_warning": warning} if warning else {}
+    return Data(problem, kept, valid, Batch(*test), transform=counts, readings=readings)
+
+
+def incomplete(name: str, folders: Sequence[Folder], found: Sequence[int]) -> str:
+    """What the report says of folders that lack files; nothing where none does."""
+    if all(number >= folder.count for folder, number in zip(folders, found, strict=True)):
+        return ""
+    listed = " and ".join(
+        f"{number:,} of {folder.count:,} in {folder.path}" for folder, number in zip(folders, found, strict=True)
+    )
+    return f"{name} is a part of the data set: {listed}"

@@ -1,0 +1,51 @@
+"""What can be set on our data sets. Plain Python: it is imported to list them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness import DataOptions, option
+
+
+@dataclass(frozen=True)
+class CifarOptions(DataOptions):
+    """Options of CIFAR-100."""
+
+    augment: bool = option(True, "whether training images are cropped, partly cut out and flipped at random")
+
+
+@dataclass(frozen=True)
+class Cifar10Options(CifarOptions):
+    """Options of CIFAR-10. Raises ValueError for batches that are none or not distinct."""
+
+    batches: tuple[int, ...] = option(
+        (1, 2, 3, 4, 5), "training files, of 10,000 images each: [1,2] is these two together", low=1, high=5, whole=True
+    )
+
+    def __post_init__(self) -> None:
+        if not self.batches or len(set(self.batches)) < len(self.batches):
+            raise ValueError(f"batches must be distinct numbers from 1 to 5, such as [1,2], not {list(self.batches)}")
+
+
+@dataclass(frozen=True)
+class EventOptions(DataOptions):
+    """Options of every data set of events."""
+
+    steps: int = option(10, "frames of a recording, which are the time steps of a network", low=1)
+    frames: Literal["number", "time"] = option("number", "what all frames have as much of: number of events, or time")
+    partial: bool = option(False, "whether to take an incomplete folder as it is; the report then says so")
+
+
+@dataclass(frozen=True)
+class Cifar10DvsOptions(EventOptions):
+    """Options of CIFAR10-DVS."""
+
+    augment: bool = option(True, "whether training recordings are cropped at random, all frames alike")
+
+
+@dataclass(frozen=True)
+class GestureOptions(EventOptions):
+    """Options of DVS128 Gesture."""
+
+    steps: int = option(20, "frames of a recording, which are the time steps of a network", low=1)
