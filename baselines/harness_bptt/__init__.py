@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
-from harness import Method, hookimpl, option
+from harness import Method, UsageError, hookimpl, option
 from harness_spiking.config import SpikingOptions
 
 
@@ -14,11 +15,23 @@ class OwnOptions:
     """What only BPTT has. A dataclass takes the fields of its last base first, so it stands before the shared ones."""
 
     detach_reset: bool = option(True, "whether the reset is a constant to the gradient")
+    saved: Literal["exact", "packed"] = option(
+        "exact", "what is kept of the past: all of it, or spikes as bits and the surrogate in 8 bits, an approximation"
+    )
 
 
 @dataclass(frozen=True)
 class BPTTOptions(SpikingOptions, OwnOptions):
     """The exact surrogate gradient, to which `convention` makes no difference."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.saved == "packed" and (self.feedback or self.reset == "hard"):
+            raise UsageError("bptt: saved=packed goes layer by layer, without feedback and with reset=soft")
+
+    @property
+    def _hard_reset_allowed(self) -> bool:
+        return True
 
 
 @hookimpl
@@ -31,4 +44,5 @@ def harness_methods() -> Iterator[Method]:
         config=BPTTOptions,
         paper="Neftci et al., Surrogate Gradient Learning in Spiking Neural Networks, 2019",
         role="baseline",
+        precisions=("fp32", "tf32", "bf16"),
     )

@@ -16,8 +16,9 @@ from harness import Batch, ClassLogProbs, Problem, Training
 from harness_bptt import BPTTOptions
 from harness_spiking import lif
 from harness_spiking import training as shared
-from harness_spiking.training import Loss, State
-from harness_spiking.weights import effective
+from harness_spiking.network import Network
+from harness_spiking.training import Rows, State
+from harness_spiking.weights import Weights
 
 
 class BPTT:
@@ -31,16 +32,15 @@ class BPTT:
         return shared.begin(problem, training, self.options)
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
-        state.advance_schedule()
-        state.optimiser.zero_grad()
-        network = state.network
-        frames = network.frames(batch.inputs)
-        logits = lif.run(network, effective(network), frames, self.options.detach_reset)  # (T, B, classes)
-        targets = batch.targets.repeat(network.steps)
-        value = Loss(targets, network, self.options.loss_lambda)(logits.flatten(0, 1))
-        value.backward()
-        state.optimiser.step()
-        return state, {"loss": value.detach()}
+        return shared.update(state, batch, self._learn)
+
+    def _learn(self, state: State, rows: Rows) -> Tensor:
+        return shared.learn_once(state, rows, lambda weights, part: self._logits(state.network, part, weights))
+
+    def _logits(self, network: Network, rows: Rows, weights: Weights) -> Tensor:
+        """Of all steps, (T * B, classes)."""
+        frames, outlets = network.frames(rows.inputs), rows.outlets(network)
+        return lif.run(network, weights, frames, self.options.detach_reset, outlets).flatten(0, 1)
 
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
         return shared.predict(state.network, inputs, shared.uniform(state.network))

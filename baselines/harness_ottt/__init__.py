@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_spiking.config import SpikingOptions
+from harness_spiking.config import SpikingOptions, refuse_chunks, refuse_parts
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,17 @@ class OwnOptions:
     forward: Literal["official", "fused"] = option(
         "official", "linear operations per layer and step: two as published, or one"
     )
+    chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
 
 
 @dataclass(frozen=True)
 class OTTTOptions(SpikingOptions, OwnOptions):
     """OTTT_A in its published form by default."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_chunks(self, self.chunk, self.update == "online")
+        refuse_parts(self, self.update == "online")
 
 
 @hookimpl
@@ -41,4 +47,5 @@ def harness_methods() -> Iterator[Method]:
         config=OTTTOptions,
         paper="Xiao et al., Online Training Through Time for Spiking Neural Networks, NeurIPS 2022",
         role="baseline",
+        precisions=("fp32", "tf32", "bf16"),
     )

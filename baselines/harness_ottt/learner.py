@@ -19,10 +19,15 @@ from torch import Tensor
 from harness import Batch, ClassLogProbs, Problem, Training
 from harness_ottt import OTTTOptions
 from harness_spiking import training as shared
-from harness_spiking.network import Network, Neuron
-from harness_spiking.operations import Window, affine, linear, linear_backward, pool, spike_backward_
-from harness_spiking.training import Loss, State
-from harness_spiking.weights import Affine, Weights
+from harness_spiking.drive import Drive, InputTrace
+from harness_spiking.lif import sum_per_channel
+from harness_spiking.network import Network
+from harness_spiking.operations import Affine, Outlet, affine, linear, linear_backward, pool
+from harness_spiking.passes import Current, current, placed, propagate, upsampled
+from harness_spiking.training import Rows, State
+from harness_spiking.weights import Weights
+
+Signal = tuple[Tensor, Tensor]  # spikes and their trace, as the next layer sees them
 
 
 class OTTT:
@@ -36,11 +41,12 @@ class OTTT:
         return shared.begin(problem, training, self.options)
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
-        state.advance_schedule()
-        forward = Forward(state.network, state.network.frames(batch.inputs), self.options)
-        loss = Loss(batch.targets, state.network, self.options.loss_lambda)
-        online = self.options.update == "online"
-        return state, {"loss": shared.learn_every_step(state, forward, loss, online)}
+        return shared.update(state, batch, self._learn)
+
+    def _learn(self, state: State, rows: Rows) -> Tensor:
+        options, network = self.options, state.network
+        online = options.update == "online"
+        return shared.learn_every_step(state, rows, lambda part: Forward(network, part, options), options.chunk, online)
 
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
         return shared.predict(state.network, inputs, shared.uniform(state.network))
@@ -57,73 +63,119 @@ def build(options: OTTTOptions) -> OTTT:
 
 
 class Forward:
-    """One mini-batch on its way through time. Everything carried from step to step is a constant to autograd.
+    """Rows on their way through time. Everything carried from step to step is a constant to autograd."""
 
-    frames: (T, B, ...), or (1, B, ...) for an input that stays the same.
-    """
-
-    def __init__(self, network: Network, frames: Tensor, options: OTTTOptions) -> None:
-        self.network, self.neuron, self.frames = network, network.neuron, frames
-        self.still, self.theory = len(frames) == 1, options.convention == "theory"
-        self.linear = _fused if options.forward == "fused" else _official
+    def __init__(self, network: Network, rows: Rows, options: OTTTOptions) -> None:
+        self.network, self.neuron = network, network.neuron
+        self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
+        self.theory, self.fused = options.convention == "theory", options.forward == "fused"
         self.time = 0
-        self.of_one = 0.0  # L_t = 1 + leak L_{t-1}, the trace of a constant one
-        layers = network.architecture.layers
-        self.carried = [network.population(layer, frames) - self.neuron.threshold for layer in layers]
-        self.traces = [pool(network.population(layer, frames), layer.pool) for layer in layers]
-        self.input: Tensor | float = 0.0  # trace of the input
+        self.of_ones = [0.0]  # L_t = 1 + leak L_{t-1}, the trace of a constant one, at the present steps
+        self.elapsed = 0.0  # the same at the step before them
+        self.outlets = rows.outlets(network)
+        populations = [network.population(layer, len(rows.targets)) for layer in network.architecture.layers]
+        self.carried = [each - self.neuron.threshold for each in populations]
+        self.traces = [outlet.out(each) for outlet, each in zip(self.outlets, populations, strict=True)]
+        if network.feedback:
+            self.traces[-1] = populations[-1]  # it returns as it is, before it is pooled
+        self.features: Signal | None = None  # what the last population sent a step ago, for feedback
+        self.input_trace = InputTrace(self.neuron.leak)
 
-    def weights(self) -> Weights:
-        """The present version of the weights; a still input's first layer is computed with it."""
-        return Weights(self.network, self.frames[0] if self.still else None)
+    def use(self, weights: Weights) -> None:
+        """Compute with this version of the weights; a still input's first layer is computed with it once."""
+        self.weights = weights
+        self.drive = Drive(self.frames[0], weights.layers[0]) if len(self.frames) == 1 else None
 
-    def logits(self, weights: Weights) -> Tensor:
-        """One time step; returns the readout (B, classes), officially seen by its gradient as one of traces."""
-        self.of_one = 1 + self.neuron.leak * self.of_one
-        current = self._encode(self.frames[0 if self.still else self.time], weights)
-        spikes, trace = self._fire(0, current)
-        for index in range(1, len(self.traces)):
-            spikes, trace = self._fire(index, self.linear(spikes, trace, self._biased(weights.layers[index])))
-        self.time += 1
+    def settle(self) -> None:
+        """Hand over the gradient of a still input's current, and let the weights go."""
+        if self.drive is not None:
+            self.drive.settle()
+        del self.weights, self.drive
+
+    def logits(self, steps: int) -> Tensor:
+        """So many more time steps; returns the readouts (steps * B, classes), officially seen by their gradient as of
+        traces.
+        """
+        last = self.elapsed = self.of_ones[-1]
+        self.of_ones = [last := 1 + self.neuron.leak * last for _ in range(steps)]
+        first = self._encode(steps)
+        if self.features is not None:
+            first = Current(first.whole() + self._returned(self.features))
+        spikes, trace = propagate(self.network, self.weights, first, self._connect, self._fire, _narrow)
+        self.time += steps
+        readout = self.weights.readout
         if self.theory:
-            return linear(spikes, *weights.readout)
-        return self.linear(spikes, trace, weights.readout)
+            return current(spikes, readout, readout.bias).whole()
+        return self._linear((spikes, trace), readout, readout.bias).whole()
 
-    def _fire(self, index: int, current: Tensor) -> tuple[Tensor, Tensor]:
-        window = self.network.architecture.layers[index].pool
-        return _Fire.apply(current, self.carried[index], self.traces[index], self.neuron, window)
+    def _connect(self, signal: Signal, to: Affine, biased: bool) -> Current:
+        return self._linear(signal, to, self._of_bias(to.bias) if biased else None)
 
-    def _biased(self, layer: Affine) -> Affine:
-        """The layer with its bias shifted for the neurons; in theory the bias counts L_t-fold in the gradient."""
-        weight, bias = layer
-        return weight, affine(bias, 1.0, self._coefficient, self.neuron.shift)
+    def _fire(self, index: int, flow: Current) -> Signal:
+        outlet, steps = self.outlets[index], len(self.of_ones)
+        returns = self.network.feedback and index == len(self.traces) - 1
+        within = outlet._replace(window=None) if returns else outlet
+        signal = _Fire.apply(*flow, self.carried[index], self.traces[index], self.network, within, steps)
+        if returns:
+            self.features = signal[0].detach(), signal[1].detach().clone()
+            signal = pool(signal[0], outlet.window), pool(signal[1], outlet.window)
+        return signal
+
+    def _of_bias(self, bias: Tensor | None) -> Tensor | None:
+        """b, shifted for the neurons: (channels,); in theory it counts L_t-fold in the gradient: (steps, channels)."""
+        if bias is None:
+            return None
+        each = [affine(bias, 1.0, coefficient, self.neuron.shift) for coefficient in self._coefficients]
+        return each[0] if len(each) == 1 else torch.stack(each)
 
     @property
-    def _coefficient(self) -> float:
-        return self.of_one if self.theory else 1.0
+    def _coefficients(self) -> list[float]:
+        return self.of_ones if self.theory else [1.0]
 
-    def _encode(self, frame: Tensor, weights: Weights) -> Tensor:
+    def _encode(self, steps: int) -> Current:
         """The first layer's current; its gradient sees the input's trace in theory, officially the input."""
-        if weights.drive is not None:
-            return affine(weights.drive, 1.0, self._coefficient, self.neuron.shift)
+        first = self.weights.layers[0]
+        if self.drive is not None:
+            each = [affine(self.drive.value, 1.0, factor, self.neuron.shift) for factor in self._coefficients]
+            each = each * steps if len(each) < steps else each
+            return Current(each[0] if steps == 1 else torch.cat(each))
+        frames = self.frames[self.time : self.time + steps]
+        x = frames.flatten(0, 1)
         if not self.theory:
-            weight, bias = self._biased(weights.layers[0])
-            return linear(frame, weight, bias)
-        self.input = frame + self.neuron.leak * self.input
-        return _fused(frame, self.input, self._biased(weights.layers[0]))
+            return current(x, first, self._of_bias(first.bias))
+        return _fused((x, self.input_trace(frames)), first, self._of_bias(first.bias))
+
+    def _returned(self, features: Signal) -> Tensor:
+        """What feedback adds to the first layer's current: W up(s_last[t-1]) + b."""
+        feedback = self.weights.feedback
+        assert feedback is not None
+        assert feedback.bias is not None
+        bias = affine(feedback.bias, 1.0, self.elapsed if self.theory else 1.0, 0.0)
+        spikes, trace = (upsampled(each, self.network) for each in features)
+        return self._linear((spikes, trace), feedback, bias).whole()
+
+    def _linear(self, signal: Signal, to: Affine, bias: Tensor | None) -> Current:
+        return _fused(signal, to, bias) if self.fused else _official(signal, to, bias)
 
 
-def _official(spikes: Tensor, trace: Tensor, layer: Affine) -> Tensor:
+def _official(signal: Signal, to: Affine, bias: Tensor | None) -> Current:
     """The value from spikes without gradient, the graph from the trace: two linear operations, as published."""
-    graph = linear(trace, *layer)
+    spikes, trace = signal
+    graph = current(trace, to, bias)
     with torch.no_grad():
-        value = linear(spikes, *layer)
-    return _Replace.apply(graph, value)
+        value = current(spikes, to, bias).value
+    return Current(_Replace.apply(graph.value, value), graph.shift)
 
 
-def _fused(spikes: Tensor, trace: Tensor, layer: Affine) -> Tensor:
+def _fused(signal: Signal, to: Affine, bias: Tensor | None) -> Current:
     """The same in one linear operation: the trace is only kept for the gradient."""
-    return _Traced.apply(spikes, trace, *layer)
+    within, shift = placed(to, bias)
+    spikes, trace = (each.to(to.weight.dtype) for each in signal)
+    return Current(_Traced.apply(spikes, trace, to.weight, within, to.stride), shift)
+
+
+def _narrow(signal: Signal, window: tuple[int, int]) -> Signal:
+    return pool(signal[0], window), pool(signal[1], window)
 
 
 class _Replace(torch.autograd.Function):
@@ -144,40 +196,60 @@ class _Traced(torch.autograd.Function):
     """W x + b whose gradient is that of W trace + b."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, trace: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, trace: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
         ctx.save_for_backward(trace, weight)
-        return linear(x, weight, bias)
+        ctx.stride = stride
+        return linear(x, weight, bias, stride)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         trace, weight = ctx.saved_tensors
-        return None, *linear_backward(gradient, trace, weight, ctx.needs_input_grad[1:])
+        return None, *linear_backward(gradient, trace, weight, ctx.needs_input_grad[1:4], ctx.stride), None
 
 
 class _Fire(torch.autograd.Function):
-    """Current, carried potential and trace to pooled spikes and P a[t]; overwrites all three.
+    """Currents (K * B, ...), carried potential and trace to spikes and traces as the next layer sees them; overwrites
+    all three.
 
-    carried: w[t-1] = u[t-1] - V_th s[t-1] - V_th. The current turns into u[t] - V_th = leak w[t-1] + current, then
-    into what the surrogate keeps.
+    carried: w[t-1] = u[t-1] - V_th s[t-1] - V_th (B, ...). The current turns into u[t] - V_th = leak w[t-1] + current,
+    then into what the surrogate keeps.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, carried: Tensor, trace: Tensor, neuron: Neuron, window: Window
+        ctx: Any,
+        value: Tensor,
+        shift: Tensor | None,
+        carried: Tensor,
+        trace: Tensor,
+        network: Network,
+        outlet: Outlet,
+        steps: int,
     ) -> tuple[Tensor, Tensor]:
-        leak, threshold, surrogate = neuron
-        z = current.add_(carried, alpha=leak)
-        spikes = torch.ge(z, 0, out=torch.empty_like(z))
-        torch.sub(z, spikes, alpha=threshold, out=carried)
-        spikes = pool(spikes, window)
-        torch.add(spikes, trace, alpha=leak, out=trace)
-        ctx.save_for_backward(surrogate.save_(z))
+        currents = value.detach().unflatten(0, (steps, -1))
+        spikes, kept = network.kernels.integrate(currents, shift, carried, network.neuron, steps, outlet, True)
+        ctx.save_for_backward(kept)
         ctx.set_materialize_grads(False)
-        ctx.surrogate, ctx.window = surrogate, window
-        return spikes, trace.detach()
+        ctx.network, ctx.outlet, ctx.shifted = network, outlet, shift is not None
+        return spikes.flatten(0, 1), _traces(spikes, trace, network.neuron.leak).flatten(0, 1).detach()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        (saved,) = ctx.saved_tensors
-        (gradient,) = (each for each in gradients if each is not None)  # a layer above looks at spikes or at traces
-        return spike_backward_(gradient, saved, ctx.window, ctx.surrogate), None, None, None, None
+        (kept,) = ctx.saved_tensors
+        given = [each for each in gradients if each is not None]  # a layer above looks at spikes or at traces
+        gradient = given[0] if len(given) == 1 else given[0] + given[1]
+        network = ctx.network
+        errors = network.kernels.backward_(gradient.unflatten(0, (len(kept), -1)), kept, network.neuron, ctx.outlet)
+        return errors.flatten(0, 1), sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
+
+
+def _traces(spikes: Tensor, carried: Tensor, leak: float) -> Tensor:
+    """a[t] = leak a[t-1] + s[t] for spikes (K, B, ...); the last one in place of what was carried (B, ...)."""
+    if len(spikes) == 1:
+        return torch.add(spikes[0], carried, alpha=leak, out=carried)[None]
+    traces = torch.empty_like(spikes, dtype=carried.dtype)
+    before = carried
+    for now, each in zip(spikes, traces, strict=True):
+        before = torch.add(now, before, alpha=leak, out=each)
+    carried.copy_(before)
+    return traces

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import Method, Suite, UsageError, hookimpl, option
-from harness_spiking.config import SpikingOptions
+from harness_spiking.config import SpikingOptions, SurrogateName, refuse_chunks, refuse_parts
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,30 @@ class OwnOptions:
     update: Literal["accumulated", "online"] = option(
         "accumulated", "optimiser steps: one per mini-batch, or one per step"
     )
+    chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
 
 
 @dataclass(frozen=True)
 class SAFOptions(SpikingOptions, OwnOptions):
-    """SAF-E by default, with one optimiser step per mini-batch."""
+    """SAF-E by default, with one optimiser step per mini-batch.
+
+    surrogate "clamp", for variant final: the derivative of the firing rate as a function of the weighted input, with
+    which SAF-F's gradient is that of Spike Representation.
+    """
+
+    surrogate: SurrogateName | Literal["clamp"] = option(  # type: ignore[assignment]
+        "sigmoid", "shape of the surrogate derivative of a spike; clamp makes variant=final Spike Representation"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.variant == "final" and self.update == "online":
+        online = self.update == "online"
+        if self.variant == "final" and online:
             raise UsageError("saf: variant=final has one loss per mini-batch; update=online needs variant=every")
+        if self.surrogate == "clamp" and self.variant == "every":
+            raise UsageError("saf: surrogate=clamp is the derivative of the rates at the end; it needs variant=final")
+        refuse_chunks(self, self.chunk, online)
+        refuse_parts(self, online)
 
 
 @hookimpl
@@ -42,6 +56,7 @@ def harness_methods() -> Iterator[Method]:
         config=SAFOptions,
         paper="Saiin et al., Spike Accumulation Forwarding for Effective Training of Spiking Neural Networks, "
         "TMLR 2024",
+        precisions=("fp32", "tf32", "bf16"),
     )
 
 

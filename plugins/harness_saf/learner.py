@@ -19,11 +19,14 @@ from torch import Tensor
 from harness import Batch, ClassLogProbs, Problem, Training
 from harness_saf import SAFOptions
 from harness_spiking import training as shared
-from harness_spiking.lif import chunks
-from harness_spiking.network import Network, Neuron
-from harness_spiking.operations import Window, affine, linear, pool, spike_backward_
-from harness_spiking.training import Loss, State
-from harness_spiking.weights import Affine, Weights
+from harness_spiking.drive import Drive, InputTrace
+from harness_spiking.kernels import history
+from harness_spiking.lif import chunks, sum_per_channel
+from harness_spiking.network import Network
+from harness_spiking.operations import Affine, Outlet, affine, pool
+from harness_spiking.passes import Current, current, propagate, upsampled
+from harness_spiking.training import Rows, State
+from harness_spiking.weights import Weights
 from harness_torch import time_steps
 
 
@@ -39,13 +42,19 @@ class SAF:
         return shared.begin(problem, training, self.options)
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
-        state.advance_schedule()
-        forward = self._forward(state.network, batch.inputs)
-        loss = Loss(batch.targets, state.network, self.options.loss_lambda)
-        if self.options.variant == "final":
-            return state, {"loss": learn_final_step(state, forward, loss)}
-        online = self.options.update == "online"
-        return state, {"loss": shared.learn_every_step(state, forward, loss, online)}
+        return shared.update(state, batch, self._learn)
+
+    def _learn(self, state: State, rows: Rows) -> Tensor:
+        options, network = self.options, state.network
+        if options.variant == "final":
+            return shared.learn_once(state, rows, lambda weights, part: self._final_logits(network, part, weights))
+        online = options.update == "online"
+        return shared.learn_every_step(state, rows, lambda part: Forward(network, part, options), options.chunk, online)
+
+    def _final_logits(self, network: Network, rows: Rows, weights: Weights) -> Tensor:
+        forward = Forward(network, rows, self.options)
+        forward.use(weights, once=True)
+        return forward.final_logits()
 
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
         final = self.options.variant == "final"
@@ -58,18 +67,16 @@ class SAF:
         return shared.point(torch.cat([self._readout(state.network, rows) for rows in chunks(state.network, inputs)]))
 
     def _readout(self, network: Network, inputs: Tensor) -> Tensor:
-        forward = self._forward(network, inputs)
-        weights = forward.weights()
+        rows = Rows(inputs, inputs.new_zeros(len(inputs)))
         if self.options.variant == "final":
-            return forward.final_logits(weights)
-        return torch.stack([forward.logits(weights) for _ in range(network.steps)]).mean(0)
-
-    def _forward(self, network: Network, inputs: Tensor) -> Forward:
-        frozen = self.options.update == "accumulated"
-        return Forward(network, network.frames(inputs), self.options.convention == "theory", frozen)
+            return self._final_logits(network, rows, Weights(network))
+        forward = Forward(network, rows, self.options)
+        forward.use(Weights(network))
+        return torch.stack([forward.logits(1) for _ in range(network.steps)]).mean(0)
 
     def describe(self, state: State) -> Mapping[str, object]:
-        return shared.describe(state)
+        carried = state.network.carried(self.options.chunk)
+        return {**shared.describe(state), "trace": str(carried).removeprefix("torch.")}
 
     def save(self, state: State) -> Mapping[str, Tensor]:
         return shared.save(state)
@@ -79,105 +86,170 @@ def build(options: SAFOptions) -> SAF:
     return SAF(options)
 
 
-def learn_final_step(state: State, forward: Forward, loss: Loss) -> Tensor:
-    """SAF-F: one loss on the weighted firing rates, one backward pass through the last step; returns the loss."""
-    weights = forward.weights()
-    value = loss(forward.final_logits(weights))
-    value.backward()
-    shared.descend(state, weights)
-    return value.detach()
-
-
 class Forward:
-    """One mini-batch on its way through time. Everything carried from step to step is a constant to autograd.
+    """Rows on their way through time. Everything carried from step to step is a constant to autograd."""
 
-    frames: (T, B, ...), or (1, B, ...) for an input that stays the same. frozen: the weights do not change on the way.
-    """
-
-    def __init__(self, network: Network, frames: Tensor, theory: bool, frozen: bool) -> None:
-        self.network, self.neuron, self.frames = network, network.neuron, frames
-        self.still, self.theory, self.frozen = len(frames) == 1, theory, frozen
+    def __init__(self, network: Network, rows: Rows, options: SAFOptions) -> None:
+        self.network, self.neuron, self.options = network, network.neuron, options
+        self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
+        self.outlets = rows.outlets(network)
+        self.theory = options.convention == "theory"
         self.time = 0
-        self.of_one = 0.0  # L_t, the trace of a constant one
-        self.traces = [network.population(layer, frames) for layer in network.architecture.layers]
-        self.input: Tensor | float = 0.0  # trace of the input
-        self.potential: Tensor | float = 0.0  # U[t] of the first layer
-        self.before: Tensor | float = 0.0  # what the readout saw, or said, one step ago
+        self.of_ones = [0.0]  # L_t, the trace of a constant one, at the present steps
+        self.elapsed = 0.0  # the same at the step before them
+        dtype = network.carried(options.chunk)
+        self.traces = [network.population(layer, len(rows.targets), dtype) for layer in network.architecture.layers]
+        self.input_trace = InputTrace(self.neuron.leak)
+        self.potential: Tensor | float = 0.0  # U[t] of the first layer, feedback left out
+        self.before: Tensor | None = None  # what the readout saw, or said, one step ago
 
-    def weights(self) -> Weights:
-        """The present version of the weights; a still input's first layer is computed with it."""
-        return Weights(self.network, self.frames[0] if self.still else None)
+    def use(self, weights: Weights, once: bool = False) -> None:
+        """Compute with this version of the weights; a still input's first layer is computed with it once.
 
-    def step(self, weights: Weights) -> Tensor:
-        """One time step of all spiking layers; returns P a[t] of the last one, (B, ...)."""
-        self.of_one = 1 + self.neuron.leak * self.of_one
-        hidden = self._fire(0, self._encode(self.frames[0 if self.still else self.time], weights))
-        for index in range(1, len(self.traces)):
-            hidden = self._fire(index, self._accumulate(hidden, weights.layers[index]))
-        self.time += 1
-        return hidden
+        once: there will be one backward pass alone.
+        """
+        self.weights = weights
+        self.drive = Drive(self.frames[0], weights.layers[0], once) if len(self.frames) == 1 else None
 
-    def _fire(self, index: int, potential: Tensor) -> Tensor:
-        window = self.network.architecture.layers[index].pool
-        return _Fire.apply(potential, self.traces[index], self.neuron, window)
+    def settle(self) -> None:
+        """Hand over the gradient of a still input's current, and let the weights go."""
+        if self.drive is not None:
+            self.drive.settle()
+        del self.weights, self.drive
 
-    def _accumulate(self, trace: Tensor, layer: Affine) -> Tensor:
-        """U[t] - V_th from the trace of the layer below; (B, ...), a new tensor that the neurons overwrite."""
-        weight, bias = layer
-        return linear(trace, weight, self._of_bias(bias, -self.neuron.threshold))
+    def step(self, steps: int) -> Tensor:
+        """So many time steps of all spiking layers; returns P a[t] of the last one, (steps * B, ...)."""
+        last = self.elapsed = self.of_ones[-1]
+        self.of_ones = [last := 1 + self.neuron.leak * last for _ in range(steps)]
+        first = self._encode(steps)
+        if self.network.feedback and self.time:
+            first = Current(first.whole() + self._returned())
+        self.time += steps
+        return propagate(self.network, self.weights, first, self._connect, self._fire, pool)
 
-    def _of_bias(self, bias: Tensor, shift: float = 0.0) -> Tensor:
-        """L_t b + shift; the official convention counts this step's b alone in the gradient."""
-        return affine(bias, self.of_one, self.of_one if self.theory else 1.0, shift)
+    def _connect(self, trace: Tensor, to: Affine, biased: bool) -> Current:
+        """U[t] - V_th from the traces of the layer below; a new tensor that the neurons overwrite."""
+        return current(trace, to, self._of_bias(to.bias, -self.neuron.threshold) if biased else None)
 
-    def _encode(self, frame: Tensor, weights: Weights) -> Tensor:
-        """U[t] - V_th of the first layer, from the input trace in theory; officially from the input of this step."""
-        leak, threshold = self.neuron.leak, self.neuron.threshold
-        if weights.drive is not None and (self.theory or self.frozen):
-            return self._of_bias(weights.drive, -threshold)
+    def _fire(self, index: int, flow: Current) -> Tensor:
+        clamp = self.of_ones[-1] if self.options.surrogate == "clamp" else None
+        return _Fire.apply(*flow, self.traces[index], self.network, self.outlets[index], len(self.of_ones), clamp)
+
+    def _of_bias(self, bias: Tensor | None, shift: float = 0.0) -> Tensor | None:
+        """L_t b + shift, (channels,) or (steps, channels); officially this step's b alone counts in the gradient."""
+        if bias is None:
+            return None
+        each = [affine(bias, of_one, of_one if self.theory else 1.0, shift) for of_one in self.of_ones]
+        return each[0] if len(each) == 1 else torch.stack(each)
+
+    def _encode(self, steps: int) -> Current:
+        """U[t] - V_th of the first layer, from the input trace in theory; officially from the input of each step."""
+        first, threshold = self.weights.layers[0], self.neuron.threshold
+        if self.drive is not None and (self.theory or self.options.update == "accumulated"):
+            drive = self.drive.value
+            counted = [affine(drive, of_one, of_one if self.theory else 1.0, -threshold) for of_one in self.of_ones]
+            return Current(counted[0] if steps == 1 else torch.cat(counted))
         if self.theory:
-            self.input = frame + leak * self.input
-            return self._accumulate(self.input, weights.layers[0])
-        current = linear(frame, *weights.layers[0]) if weights.drive is None else weights.drive
-        potential = current + (leak * self.potential - threshold)
-        self.potential = potential.detach() + threshold
-        return potential
+            return self._connect(self.input_trace(self._frames(steps)), first, True)
+        if self.drive is not None:
+            return Current(self._potentials([self.drive.value]))
+        frames = self._frames(steps)
+        currents = current(frames.flatten(0, 1), first, first.bias).whole()
+        return Current(self._potentials(currents.unflatten(0, (steps, -1)).unbind()))
 
-    def logits(self, weights: Weights) -> Tensor:
-        """One more step: W P s[t] + b (B, classes). Its gradient for W sees P s[t] in theory, officially P a[t]."""
-        hidden, (weight, bias) = self.step(weights), weights.readout
-        leak, before = self.neuron.leak, self.before
+    def _frames(self, steps: int) -> Tensor:
+        """Of the next steps, (steps, B, ...); a still input is the same at each."""
+        return (
+            self.frames.expand(steps, *self.frames.shape[1:])
+            if len(self.frames) == 1
+            else self.frames[self.time : self.time + steps]
+        )
+
+    def _potentials(self, currents: Any) -> Tensor:
+        """U[t] = leak U[t-1] + W x[t] + b, less V_th, with the past a constant."""
+        potentials = []
+        for each in currents:
+            potential = each + (self.neuron.leak * self.potential - self.neuron.threshold)
+            self.potential = potential.detach() + self.neuron.threshold
+            potentials.append(potential)
+        return potentials[0] if len(potentials) == 1 else torch.cat(potentials)
+
+    def _returned(self) -> Tensor:
+        """What feedback adds to U[t] of the first layer: W up(a_last[t-1]) + L_{t-1} b."""
+        feedback = self.weights.feedback
+        assert feedback is not None
+        assert feedback.bias is not None
+        trace = self.outlets[-1]._replace(window=None).out(history.decode(self.traces[-1], self.network.dtype))
+        bias = affine(feedback.bias, self.elapsed, self.elapsed if self.theory else 1.0, 0.0)
+        return current(upsampled(trace, self.network), feedback, bias).whole()
+
+    def logits(self, steps: int) -> Tensor:
+        """So many more steps: W P s[t] + b (steps * B, classes). The gradient for W sees P s[t] in theory, officially
+        P a[t].
+        """
+        hidden, readout = self.step(steps), self.weights.readout
         if self.theory:
-            self.before = hidden.detach().clone()
-            return linear(hidden - leak * before, weight, bias)
-        accumulated = linear(hidden, weight, self._of_bias(bias))
-        self.before = accumulated.detach()
-        return accumulated - leak * before
+            return current(self._less_before(hidden, steps), readout, readout.bias).whole()
+        return self._less_before(current(hidden, readout, self._of_bias(readout.bias)).whole(), steps)
 
-    def final_logits(self, weights: Weights) -> Tensor:
+    def _less_before(self, traces: Tensor, steps: int) -> Tensor:
+        """x[t] - leak x[t-1] with the past a constant, for x (steps * B, ...)."""
+        rows, constant = len(traces) // steps, traces.detach()
+        before = torch.zeros_like(constant[:rows]) if self.before is None else self.before
+        self.before = constant[-rows:].clone()
+        return traces - self.neuron.leak * (before if steps == 1 else torch.cat([before, constant[:-rows]]))
+
+    def final_logits(self) -> Tensor:
         """All steps, the last one with gradient: the readout of weighted firing rates, (W P a[T] + L_T b) / L_T."""
+        before, chunk = self.network.steps - 1, self.options.chunk
         with torch.no_grad():
-            for _ in time_steps(self.network.steps - 1):
-                self.step(weights)
-        hidden, (weight, bias) = self.step(weights), weights.readout
-        return linear(hidden, weight, self._of_bias(bias)) / self.of_one
+            for index in time_steps(-(-before // chunk)):
+                self.step(min(chunk, before - index * chunk))
+        hidden, readout = self.step(1), self.weights.readout
+        return current(hidden, readout, self._of_bias(readout.bias)).whole() / self.of_ones[-1]
 
 
 class _Fire(torch.autograd.Function):
-    """U[t] - V_th and the trace a[t-1] to P a[t]; overwrites both, the potential with what the surrogate keeps."""
+    """U[t] - V_th (K * B, ...) and the trace a (B, ...) before to P a[t]; overwrites both, the potentials with what the
+    surrogate keeps.
+
+    clamp: L_T, where the derivative is that of the rate a[T] / L_T as a function of U[T] / (L_T V_th), clamped to
+    [0, 1]; None for the surrogate's.
+    """
 
     @staticmethod
-    def forward(ctx: Any, potential: Tensor, trace: Tensor, neuron: Neuron, window: Window) -> Tensor:
-        leak, threshold, surrogate = neuron
-        z = potential.sub_(trace, alpha=leak * threshold)
-        spikes = torch.ge(z, 0, out=torch.empty_like(z))
-        torch.add(spikes, trace, alpha=leak, out=trace)
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(surrogate.save_(z))
-        ctx.surrogate, ctx.window = surrogate, window
-        return trace.detach() if window is None else pool(trace, window)
+    def forward(
+        ctx: Any,
+        potential: Tensor,
+        shift: Tensor | None,
+        carried: Tensor,
+        network: Network,
+        outlet: Outlet,
+        steps: int,
+        clamp: float | None,
+    ) -> Tensor:
+        neuron, keep = network.neuron, any(ctx.needs_input_grad)
+        potentials = potential.detach().unflatten(0, (steps, -1))
+        inside = (
+            _inside(Current(potential.detach(), shift).whole(), neuron.threshold, clamp) if keep and clamp else None
+        )
+        traces, kept = network.kernels.accumulate(potentials, shift, carried, neuron, keep and inside is None)
+        if keep:
+            ctx.save_for_backward(kept if inside is None else inside.unflatten(0, (steps, -1)))
+        ctx.network, ctx.outlet, ctx.shifted, ctx.clamped = network, outlet, shift is not None, inside is not None
+        return outlet.out(traces.flatten(0, 1)).detach()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (saved,) = ctx.saved_tensors
-        return spike_backward_(gradient, saved, ctx.window, ctx.surrogate), None, None, None
+        (kept,) = ctx.saved_tensors
+        if ctx.clamped:
+            errors = (ctx.outlet.back(gradient, kept.flatten(0, 1)) * kept.flatten(0, 1)).unflatten(0, kept.shape[:2])
+        else:
+            gradients = gradient.unflatten(0, (len(kept), -1))
+            errors = ctx.network.kernels.backward_(gradients, kept, ctx.network.neuron, ctx.outlet)
+        return errors.flatten(0, 1), sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
+
+
+def _inside(potential: Tensor, threshold: float, of_one: float) -> Tensor:
+    """Where 0 <= U / (L V_th) <= 1, from U - V_th."""
+    return (potential >= -threshold) & (potential <= (of_one - 1) * threshold)

@@ -5,15 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harness import option
+from harness import UsageError, option
 from harness_spiking.architectures import tokens
 
+SurrogateName = Literal["sigmoid", "rectangle", "triangle", "arctan"]
+SCALES: dict[str, float] = {"sigmoid": 4.0, "rectangle": 1.0, "triangle": 1.0, "arctan": 2.0, "clamp": 1.0}
+
 DEFAULT_STEPS = 6  # the papers' choice for static images
+DEFAULT_LOSS_LAMBDA = 0.05
+LEARNING_RATES = {"sgd": 0.1, "adam": 1e-3}
+
+SOFT_RESET_ONLY = (
+    "a hard reset is not linear in the spikes, so that the trace of spikes no longer stands for the potential and the "
+    "method's identity is lost; use reset=soft, which subtracts the threshold, or bptt, which has both"
+)
 
 
 @dataclass(frozen=True)
 class SpikingOptions:
-    """Options of every spiking method. Raises UsageError for an architecture that cannot be read.
+    """Options of every spiking method. Raises UsageError for what cannot be read or does not go together.
 
     convention: how the first layer, the biases and the readout take part in a gradient that is local in time.
     "official" as in the published OTTT code: the first layer sees the plain input, biases count once, the readout sees
@@ -23,16 +33,71 @@ class SpikingOptions:
     steps: int | None = option(None, "time steps of one example; the data set's recipe, else 6, by default", low=1)
     leak: float = option(0.5, "factor by which a potential decays in a step", low=0, high=1)
     threshold: float = option(1.0, "potential at which a neuron fires", above=0)
-    surrogate_scale: float = option(4.0, "steepness of the sigmoid surrogate's derivative", above=0)
-    loss_lambda: float = option(
-        0.05, "share of the squared error in the loss; cross-entropy has the rest", low=0, high=1
+    reset: Literal["soft", "hard"] = option(
+        "soft", "at a spike the threshold is subtracted, or the potential is zeroed"
     )
-    learning_rate: float = option(0.1, "initial learning rate of SGD, cosine to zero", above=0)
-    momentum: float = option(0.9, "momentum of SGD", low=0, below=1)
-    weight_decay: float = option(0.0, "weight decay of SGD", low=0)
+    surrogate: SurrogateName = option("sigmoid", "shape of the surrogate derivative of a spike")
+    surrogate_scale: float | None = option(
+        None, "its steepness; 4 for sigmoid, 2 for arctan, 1 for rectangle and triangle by default", above=0
+    )
+    loss_lambda: float | None = option(
+        None, "share of the squared error in the loss, cross-entropy has the rest; 0.05 by default", low=0, high=1
+    )
+    optimiser: Literal["sgd", "adam"] | None = option(None, "sgd or adam; the data set's recipe, else sgd, by default")
+    learning_rate: float | None = option(
+        None, "initial learning rate, cosine to zero; 0.1 for sgd and 0.001 for adam by default", above=0
+    )
+    momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
+    weight_decay: float = option(0.0, "weight decay", low=0)
+    dropout: float | None = option(
+        None, "share of neurons whose spikes are dropped, the same ones at every step; none by default", low=0, below=1
+    )
     architecture: str | None = option(None, "layers such as 32C3-AP2-64C3-GAP-FC; by the input's shape by default")
+    feedback: bool = option(
+        False, "spikes of the last layer return to the first one a step later, through a convolution"
+    )
     convention: Literal["official", "theory"] = option("official", "first layer, biases and readout in local gradients")
+    micro_batch: int | None = option(
+        None, "rows of a mini-batch taken at a time: same gradients, less memory; all of them by default", low=1
+    )
+    kernels: Literal["auto", "eager"] = option("auto", "fused neurons where there is a GPU, or plain operations")
+    graph: bool = option(True, "on a GPU, replay a whole update as one CUDA graph")
 
     def __post_init__(self) -> None:
         if self.architecture is not None:
             tokens(self.architecture)
+        if self.reset == "hard" and not self._hard_reset_allowed:
+            raise UsageError(f"reset=hard: {SOFT_RESET_ONLY}")
+
+    @property
+    def _hard_reset_allowed(self) -> bool:
+        return False
+
+    @property
+    def shared_loss(self) -> float:
+        """`loss_lambda`, resolved."""
+        return DEFAULT_LOSS_LAMBDA if self.loss_lambda is None else self.loss_lambda
+
+    @property
+    def scale(self) -> float:
+        """`surrogate_scale`, resolved."""
+        return SCALES[self.surrogate] if self.surrogate_scale is None else self.surrogate_scale
+
+
+def refuse_chunks(options: SpikingOptions, chunk: int, online: bool) -> None:
+    """Raises UsageError where several time steps cannot go through a layer together, with the reason."""
+    if chunk > 1 and online:
+        raise UsageError(f"chunk={chunk}: with update=online the weights change at every step; use update=accumulated")
+    if chunk > 1 and options.feedback:
+        raise UsageError(
+            f"chunk={chunk}: with feedback the first layer waits for the last one's step before; use chunk=1"
+        )
+
+
+def refuse_parts(options: SpikingOptions, online: bool) -> None:
+    """Raises UsageError where a mini-batch cannot be taken in parts."""
+    if options.micro_batch is not None and online:
+        raise UsageError(
+            f"micro_batch={options.micro_batch}: with update=online each step's weights need the whole mini-batch's "
+            "gradient; use update=accumulated"
+        )

@@ -13,101 +13,105 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness_spiking.network import Network, Neuron
-from harness_spiking.operations import Window, empty, linear, unpool
-from harness_spiking.weights import Affine, effective
-from harness_torch import spikes, time_steps
+from harness_spiking import stepwise
+from harness_spiking.kernels import Kernels
+from harness_spiking.network import Network
+from harness_spiking.neuron import Neuron
+from harness_spiking.operations import Affine, Outlet, pool
+from harness_spiking.passes import Current, current, outlets, propagate
+from harness_spiking.weights import Maps, effective
+from harness_torch import time_steps
 
 CHUNK_ELEMENTS = 2**22  # of one population over all steps: 16 MiB in single precision
 
 
 class _Scan(torch.autograd.Function):
-    """Currents (T * B, ...), shifted by `Neuron.shift`, to pooled spikes (T * B, ...); overwrites the currents.
+    """Currents (T * B, ...), shifted by `Neuron.shift`, to spikes as the next layer sees them; overwrites the currents.
 
-    With `still`, one current (B, ...) holds at every step and is left as it is.
+    One current (B, ...) that holds at every step is left as it is.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, neuron: Neuron, steps: int, still: bool, window: Window, detach_reset: bool
+        ctx: Any,
+        value: Tensor,
+        shift: Tensor | None,
+        kernels: Kernels,
+        neuron: Neuron,
+        steps: int,
+        still: bool,
+        outlet: Outlet,
+        detach_reset: bool,
     ) -> Tensor:
-        z = empty((steps * len(current), *current.shape[1:]), current) if still else current
-        currents = [current] * steps if still else current.unflatten(0, (steps, -1)).unbind()
-        pooled = _scan(currents, z.unflatten(0, (steps, -1)), neuron, window, keep=ctx.needs_input_grad[0])
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(z)
-        ctx.neuron, ctx.steps, ctx.still, ctx.window, ctx.detach_reset = neuron, steps, still, window, detach_reset
-        return pooled
+        keep = any(ctx.needs_input_grad)
+        currents = value.detach().unflatten(0, (1 if still else steps, -1))
+        seen, kept = kernels.integrate(currents, shift, None, neuron, steps, outlet, keep)
+        if keep:
+            ctx.save_for_backward(kept)
+        ctx.rest, ctx.still, ctx.shifted = (kernels, neuron, outlet, detach_reset), still, shift is not None
+        return seen.flatten(0, 1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors[0].unflatten(0, (ctx.steps, -1))
-        gradients = gradient.unflatten(0, (ctx.steps, -1))
-        errors = _reverse_scan_(gradients, saved, ctx.neuron, ctx.window, ctx.detach_reset)
-        return errors.sum(0) if ctx.still else errors.flatten(0, 1), None, None, None, None, None
+        (kept,) = ctx.saved_tensors
+        kernels, neuron, outlet, detach_reset = ctx.rest
+        gradients = gradient.unflatten(0, (len(kept), -1))
+        errors = kernels.reverse_(gradients, kept, neuron, outlet, detach_reset)
+        into_shift = sum_per_channel(errors) if ctx.shifted else None
+        return errors.sum(0) if ctx.still else errors.flatten(0, 1), into_shift, *[None] * 6
 
 
-def _scan(currents: Sequence[Tensor], z: Tensor, neuron: Neuron, window: Window, keep: bool) -> Tensor:
-    """u[t] - V_th into z[t] (T, B, ...), then what the surrogate keeps. Returns pooled spikes (T * B, ...)."""
-    leak, threshold, surrogate = neuron
-    pooled = _pooled_like(z, window)
-    fired = pooled[0] if window is None else torch.empty_like(z[0])
-    for t, current in zip(time_steps(len(currents)), currents, strict=True):
-        if t == 0:
-            torch.sub(current, leak * threshold, out=z[0])
-        else:
-            torch.add(current, z[t - 1], alpha=leak, out=z[t]).sub_(fired, alpha=leak * threshold)
-            if keep:
-                surrogate.save_(z[t - 1])
-        fired = pooled[t] if window is None else fired
-        torch.ge(z[t], 0, out=fired)
-        if window is not None:
-            spikes(fired)
-            torch.ops.aten.avg_pool2d.out(fired, window, out=pooled[t])
-    if keep:
-        surrogate.save_(z[-1])
-    if window is None:
-        spikes(pooled)
-    return pooled.flatten(0, 1)
+def sum_per_channel(errors: Tensor) -> Tensor:
+    """(K, B, channels, ...) to (K, channels), in single precision at least."""
+    axes = (1, *range(3, errors.dim()))
+    return errors.sum(axes, dtype=torch.promote_types(errors.dtype, torch.float32))
 
 
-def _pooled_like(z: Tensor, window: Window) -> Tensor:
-    """An empty (T, B, C, h, w) in the layout of z (T, B, C, H, W)."""
-    if window is None:
-        return torch.empty_like(z)
-    steps, rows, channels, height, width = z.shape
-    return empty((steps * rows, channels, height // window[0], width // window[1]), z).unflatten(0, (steps, rows))
+def run(
+    network: Network,
+    maps: Maps,
+    frames: Tensor,
+    detach_reset: bool = True,
+    following: Sequence[Outlet] | None = None,
+) -> Tensor:
+    """The readout at every step, (T, B, classes), for frames (T, B, ...), or (1, B, ...) shown at every step.
 
-
-def _reverse_scan_(gradients: Tensor, saved: Tensor, neuron: Neuron, window: Window, detach_reset: bool) -> Tensor:
-    """Gradients of pooled spikes (T, B, C, h, w) to dL/du[t] in place of saved[t] (T, B, C, H, W).
-
-    delta[t] = phi[t] gradient[t] + leak delta[t+1]; with the gradient through the reset, V_th leak delta[t+1] is
-    subtracted from gradient[t] first.
+    following: what follows each population, where neurons are dropped in training.
     """
-    leak, threshold, surrogate = neuron
-    for t in reversed(range(len(saved))):
-        gradient = unpool(gradients[t], saved[t], window)
-        if t + 1 == len(saved):
-            surrogate.backward_(gradient, saved[t])
-            continue
-        if not detach_reset:
-            gradient = gradient.sub(saved[t + 1], alpha=leak * threshold)
-        surrogate.backward_(gradient, saved[t]).add_(saved[t + 1], alpha=leak)
-    return saved
+    following = following or outlets(network)
+    if network.feedback or network.hard_reset:
+        return stepwise.run(network, maps, frames, detach_reset, following)
+    for _ in time_steps(1):  # all steps go together, and what lives after them is what they carry
+        h = _through_layers(network, maps, frames, detach_reset, following)
+    return current(h, maps.readout, maps.readout.bias).whole().unflatten(0, (network.steps, -1))
 
 
-def run(network: Network, pairs: Sequence[Affine], frames: Tensor, detach_reset: bool = True) -> Tensor:
-    """The readout at every step, (T, B, classes), for frames (T, B, ...), or (1, B, ...) shown at every step."""
-    neuron, steps = network.neuron, network.steps
-    *layers, readout = pairs
-    h = frames.flatten(0, 1)
-    still = len(frames) == 1
-    for (weight, bias), window in zip(layers, network.windows, strict=True):
-        current = linear(h, weight, bias + neuron.shift)
-        h = _Scan.apply(current, neuron, steps, still, window, detach_reset)
-        still = False
-    return linear(h, *readout).unflatten(0, (steps, -1))
+def _through_layers(
+    network: Network, maps: Maps, frames: Tensor, detach_reset: bool, following: Sequence[Outlet]
+) -> Tensor:
+    """What the last population sends on, (T * B, ...)."""
+    kernels, neuron, steps = network.kernels, network.neuron, network.steps
+    still = len(frames) == 1 and steps > 1 and not network.architecture.layers[0].stream
+
+    def connect(h: Tensor, to: Affine, biased: bool) -> Current:
+        flow = current(h, to, to.bias + neuron.shift if biased and to.bias is not None else None)
+        return flow if flow.shift is None else Current(flow.value, flow.shift.expand(steps, -1))
+
+    def fire(index: int, flow: Current) -> Tensor:
+        return _Scan.apply(*flow, kernels, neuron, steps, still and index == 0, following[index], detach_reset)
+
+    first = (
+        connect(frames.flatten(0, 1), maps.layers[0], True) if len(frames) == steps else _constant(frames, maps, neuron)
+    )
+    if len(frames) < steps and not still:
+        first = Current(first.value.repeat(steps, *[1] * (first.value.dim() - 1)))
+    return propagate(network, maps, first, connect, fire, pool)
+
+
+def _constant(frames: Tensor, maps: Maps, neuron: Neuron) -> Current:
+    """The first layer's current (B, ...) for one frame (1, B, ...)."""
+    to = maps.layers[0]
+    return Current(current(frames[0], to, None if to.bias is None else to.bias + neuron.shift).whole())
 
 
 @torch.no_grad()
@@ -117,8 +121,8 @@ def simulate(network: Network, inputs: Tensor, over_time: Tensor) -> Tensor:
     Weight standardisation is folded into the weights once; every population starts at rest. Rows are taken in chunks,
     so that memory does not grow with their number.
     """
-    pairs = effective(network)
-    outputs = (run(network, pairs, network.frames(rows)) for rows in chunks(network, inputs))  # (T, rows, classes)
+    maps = effective(network)
+    outputs = (run(network, maps, network.frames(rows)) for rows in chunks(network, inputs))  # (T, rows, classes)
     return torch.cat([torch.tensordot(over_time, output, dims=1) for output in outputs])
 
 

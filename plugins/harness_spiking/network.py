@@ -8,58 +8,76 @@ import torch
 from torch import Tensor
 
 from harness import Problem, Training, Unsupported
-from harness_spiking import architectures
+from harness_spiking import architectures, kernels
 from harness_spiking.architectures import Architecture, Layer
 from harness_spiking.config import DEFAULT_STEPS, SpikingOptions
+from harness_spiking.kernels import Kernels, history
+from harness_spiking.neuron import Neuron
 from harness_spiking.operations import channels_last
-from harness_spiking.surrogates import SURROGATES, Surrogate
+from harness_spiking.surrogates import SURROGATES, Sigmoid
 
-DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp64": torch.float64}
+# Of parameters and of what the linear operations compute in. Thresholding is single precision at least.
+DTYPES = {
+    "fp32": (torch.float32, torch.float32),
+    "tf32": (torch.float32, torch.float32),
+    "bf16": (torch.float32, torch.bfloat16),
+    "fp64": (torch.float64, torch.float64),
+}
 READOUT_STD = 0.01
 
 
-class Neuron(NamedTuple):
-    """Leaky integrate-and-fire neuron with soft reset, V_th subtracted at a spike.
-
-        u[t] = leak (u[t-1] - V_th s[t-1]) + I[t],    s[t] = H(u[t] - V_th),    u[0] = s[0] = 0
-
-    threshold: V_th times the surrogate's scale, the unit of all potentials in training and in inference.
-    """
-
-    leak: float
-    threshold: float
-    surrogate: Surrogate
-
-    @property
-    def shift(self) -> float:
-        """What added to I makes w = u - V_th s - V_th the carried potential: w[0] = -V_th, u - V_th = leak w + I."""
-        return -self.threshold * (1 - self.leak)
-
-
 class Network(NamedTuple):
-    """parameters: per layer `layers.0.weight`, `.bias`, `.gain` (channels,), and `readout.weight`, `readout.bias`."""
+    """What is the same for every method that trains on a problem.
+
+    parameters: per layer `layers.0.weight`, `.bias`, `.gain` (channels,), of a residual block's second layer also
+    `.projection.weight` and `.projection.gain` where channels or maps change; `feedback.weight`, `feedback.bias` with
+    feedback; `readout.weight`, `readout.bias`. compute: type of the linear operations. dropout: share of neurons.
+    """
 
     architecture: Architecture
     neuron: Neuron
     steps: int
     time_axis: bool
     parameters: dict[str, Tensor]
+    kernels: Kernels
+    compute: torch.dtype = torch.float32
+    dropout: float = 0.0
+    hard_reset: bool = False
 
     @property
-    def windows(self) -> list[tuple[int, int] | None]:
-        """Pooling window after each spiking layer."""
-        return [layer.pool for layer in self.architecture.layers]
+    def dtype(self) -> torch.dtype:
+        """Type of parameters and potentials."""
+        return self.parameters["readout.weight"].dtype
+
+    @property
+    def feedback(self) -> bool:
+        """Whether the last layer's spikes return to the first one."""
+        return "feedback.weight" in self.parameters
+
+    def carried(self, chunk: int) -> torch.dtype:
+        """Type in which the trace of spikes goes from one chunk of steps to the next.
+
+        With one step at a time the trace is carried as the next layer's input, in that one's type where it is exact;
+        with more, fused neurons take the narrowest integer that holds the spikes.
+        """
+        if self.kernels.name == "eager":
+            return self.dtype
+        if chunk > 1:
+            return history.narrowest(self.neuron.leak, self.steps)
+        exact = history.narrowest(self.neuron.leak, self.steps) == torch.uint8  # bfloat16 has eight significant bits
+        return self.compute if exact else self.dtype
 
     def frames(self, inputs: Tensor) -> Tensor:
         """What the first layer sees: (T, B, ...) where time is an axis of the data, else (1, B, ...) for all steps."""
-        inputs = inputs.to(self.parameters["readout.weight"].dtype)
+        inputs = inputs.to(self.dtype)
         frames = inputs.transpose(0, 1) if self.time_axis else inputs[None]
         steps, rows, *shape = frames.shape
         return channels_last(frames.reshape(steps * rows, *shape)).unflatten(0, (steps, rows))
 
-    def population(self, layer: Layer, frames: Tensor) -> Tensor:
-        """Zeros, one per neuron of `layer` and row of `frames` (T, B, ...)."""
-        return channels_last(frames.new_zeros((frames.shape[1], *layer.map)))
+    def population(self, layer: Layer, rows: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Zeros, one per neuron of `layer` and row."""
+        like = self.parameters["readout.weight"]
+        return channels_last(torch.zeros((rows, *layer.map), dtype=dtype or self.dtype, device=like.device))
 
 
 def build(problem: Problem, training: Training, options: SpikingOptions) -> Network:
@@ -67,17 +85,29 @@ def build(problem: Problem, training: Training, options: SpikingOptions) -> Netw
     if problem.kind != "classification":
         raise Unsupported(f"spiking networks take classification, not {problem.kind}")
     if training.precision not in DTYPES:
-        raise Unsupported(f"thresholds need {' or '.join(DTYPES)}, not {training.precision}")
+        raise Unsupported(f"spiking networks compute in {', '.join(DTYPES)}, not {training.precision}")
+    dtype, compute = DTYPES[training.precision]
     shape = problem.input_shape[1:] if problem.time_axis else problem.input_shape
     text = options.architecture or architectures.standard(shape)
     architecture = architectures.resolve(text, shape, problem.output_size)
-    surrogate = SURROGATES["sigmoid"](options.surrogate_scale)
-    neuron = Neuron(options.leak, options.threshold * surrogate.scale, surrogate)
+    if options.feedback and len(architecture.layers[-1].map) != 3:
+        raise Unsupported(f"architecture {text!r}: feedback needs maps, and the last spiking layer is dense")
+    surrogate = SURROGATES.get(options.surrogate, Sigmoid)(options.scale)
     parameters = {
-        name: channels_last(tensor.to(training.device, DTYPES[training.precision])).requires_grad_()
-        for name, tensor in initial(architecture, training.seed).items()
+        name: channels_last(tensor.to(training.device, dtype)).requires_grad_()
+        for name, tensor in initial(architecture, training.seed, options.feedback).items()
     }
-    return Network(architecture, neuron, _steps(problem, options), problem.time_axis, parameters)
+    return Network(
+        architecture,
+        Neuron(options.leak, options.threshold * surrogate.scale, surrogate),
+        _steps(problem, options),
+        problem.time_axis,
+        parameters,
+        kernels.choose(options.kernels, training.device, training.eager or training.precision == "fp64"),
+        compute,
+        options.dropout or 0.0,
+        options.reset == "hard",
+    )
 
 
 def _steps(problem: Problem, options: SpikingOptions) -> int:
@@ -89,22 +119,30 @@ def _steps(problem: Problem, options: SpikingOptions) -> int:
     return frames
 
 
-def initial(architecture: Architecture, seed: int) -> dict[str, Tensor]:
-    """Kaiming-normal weights (fan out, ReLU gain), zero biases, unit gains; readout N(0, 0.01). Seeds only from `seed`,
-    on the CPU and in float32, so that every method and device starts from the same network.
+def initial(architecture: Architecture, seed: int, feedback: bool = False) -> dict[str, Tensor]:
+    """Kaiming-normal weights (fan out, ReLU gain), zero biases, unit gains; readout N(0, 0.01); feedback zero.
+
+    Seeds only from `seed`, on the CPU and in float32, so that every method and device starts from the same network.
     """
     generator = torch.Generator().manual_seed(seed)
     parameters = {}
     for index, layer in enumerate(architecture.layers):
-        parameters[f"layers.{index}.weight"] = torch.randn(layer.weight, generator=generator) * _kaiming_std(layer)
+        parameters[f"layers.{index}.weight"] = _kaiming(layer.weight, generator)
         parameters[f"layers.{index}.bias"] = torch.zeros(layer.weight[0])
         parameters[f"layers.{index}.gain"] = torch.ones(layer.weight[0])
+        if layer.skip and layer.skip.projection:
+            parameters[f"layers.{index}.projection.weight"] = _kaiming(layer.skip.projection, generator)
+            parameters[f"layers.{index}.projection.gain"] = torch.ones(layer.weight[0])
+    if feedback:
+        first, last = architecture.layers[0], architecture.layers[-1]
+        parameters["feedback.weight"] = torch.zeros(first.weight[0], last.weight[0], 3, 3)
+        parameters["feedback.bias"] = torch.zeros(first.weight[0])
     parameters["readout.weight"] = torch.randn(architecture.readout, generator=generator) * READOUT_STD
     parameters["readout.bias"] = torch.zeros(architecture.readout[0])
     return parameters
 
 
-def _kaiming_std(layer: Layer) -> float:
-    outputs, _, *kernel = layer.weight
+def _kaiming(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    outputs, _, *kernel = shape
     fan_out = outputs * (kernel[0] * kernel[1] if kernel else 1)
-    return (2 / fan_out) ** 0.5
+    return torch.randn(shape, generator=generator) * (2 / fan_out) ** 0.5

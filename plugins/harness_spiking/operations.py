@@ -1,14 +1,26 @@
-"""Linear operations between neurons, and the gradient that leaves a population of them."""
+"""Linear operations between neurons, and what leads from a population to the next layer's input and back."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness_spiking.surrogates import Surrogate
-
 Window = tuple[int, int] | None
+
+
+class Affine(NamedTuple):
+    """A linear map: weight of a convolution (outputs, inputs, k, k) or of a dense layer (outputs, inputs)."""
+
+    weight: Tensor
+    bias: Tensor | None
+    stride: int = 1
+
+    def narrowed(self, dtype: torch.dtype) -> Affine:
+        """With the weight in this type; the bias stays as wide as it is."""
+        return self._replace(weight=self.weight.to(dtype))
 
 
 def channels_last(tensor: Tensor) -> Tensor:
@@ -16,29 +28,29 @@ def channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last if tensor.dim() == 4 else torch.contiguous_format)
 
 
-def empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Uninitialised, in that layout, with the type and device of another tensor."""
+def empty(shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Uninitialised, in that layout, with the type (unless given) and device of another tensor."""
     layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
+    return torch.empty(shape, dtype=dtype or like.dtype, device=like.device, memory_format=layout)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolution of equal size where the weight has four axes, dense layer where it has two."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1) -> Tensor:
+    """Padded convolution where the weight has four axes, dense layer where it has two."""
     if weight.dim() == 2:
         return F.linear(x.flatten(1), weight, bias)
-    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+    return F.conv2d(x, weight, bias, stride=stride, padding=weight.shape[-1] // 2)
 
 
 def linear_backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool, bool]
+    gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool, bool], stride: int = 1
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of `linear` with respect to input, weight and bias, where needed."""
     if weight.dim() == 2:
         into_x = (gradient @ weight).reshape(x.shape) if needs[0] else None
         return into_x, gradient.T @ x.flatten(1) if needs[1] else None, gradient.sum(0) if needs[2] else None
-    padding = weight.shape[-1] // 2
+    padding, strides = [weight.shape[-1] // 2] * 2, [stride, stride]
     return torch.ops.aten.convolution_backward(
-        gradient, x, weight, [weight.shape[0]], [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1, list(needs)
+        gradient, x, weight, [weight.shape[0]], strides, padding, [1, 1], False, [0, 0], 1, list(needs)
     )
 
 
@@ -58,9 +70,32 @@ def unpool(gradient: Tensor, like: Tensor, window: Window) -> Tensor:
     return F.pad(spread, (0, border[1], 0, border[0])) if any(border) else spread
 
 
-def spike_backward_(gradient: Tensor, saved: Tensor, window: Window, surrogate: Surrogate) -> Tensor:
-    """From the gradient of pooled spikes (B, C, h, w) to that of potentials (B, C, H, W), in place of `saved`."""
-    return surrogate.backward_(unpool(gradient, saved, window), saved)
+class Outlet(NamedTuple):
+    """What leads from a population (N, C, H, W) to what the next layer sees: a dropout mask, then average pooling.
+
+    mask: (B, C, H, W), the same at every step of a mini-batch; N is a multiple of B.
+    """
+
+    window: Window = None
+    mask: Tensor | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the next layer sees the population as it is."""
+        return self.window is None and self.mask is None
+
+    def out(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, h, w); x itself where there is nothing to do."""
+        return pool(self._masked(x), self.window)
+
+    def back(self, gradient: Tensor, like: Tensor) -> Tensor:
+        """The gradient of `out`: (N, C, h, w) to the shape of `like`, (N, C, H, W)."""
+        return self._masked(unpool(gradient, like, self.window))
+
+    def _masked(self, x: Tensor) -> Tensor:
+        if self.mask is None:
+            return x
+        return (x.unflatten(0, (-1, len(self.mask))) * self.mask).flatten(0, 1)
 
 
 def affine(x: Tensor, value: float, gradient: float, shift: float) -> Tensor:
@@ -70,3 +105,8 @@ def affine(x: Tensor, value: float, gradient: float, shift: float) -> Tensor:
     """
     constant = (x.detach() * (value - gradient)).add_(shift)
     return constant.add_(x, alpha=gradient)
+
+
+def per_channel(values: Tensor, like: Tensor) -> Tensor:
+    """Values (K, channels) in a shape that broadcasts over (K, B, channels, ...), the shape of `like`."""
+    return values[:, None].reshape(len(values), 1, -1, *[1] * (like.dim() - 3))

@@ -1,18 +1,22 @@
 """Surrogate derivatives of the step function that decides whether a neuron spikes.
 
 A surrogate sees potentials multiplied by its `scale`, so that neither pass spends an operation on that factor: weights,
-biases and thresholds carry it (see `weights.effective`), and with z' = scale (u - V_th)
+biases and thresholds carry it (see `weights.effective`). With x = scale (u - V_th) and phi the surrogate derivative
+with respect to u - V_th,
 
-    ds/dz' = phi(z) / scale,    phi the surrogate derivative with respect to z = u - V_th.
+    ds/dx = phi / scale = f(x),
+
+and f is the same at every scale: a steeper surrogate is a narrower and higher one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+from harness_spiking.config import SurrogateName
 
 
 class Surrogate(Protocol):
@@ -23,25 +27,66 @@ class Surrogate(Protocol):
         """Factor on the potentials that `save_` is given."""
         ...
 
-    def save_(self, z: Tensor) -> Tensor:
-        """What to keep for the backward pass, in place of the scaled z."""
+    def save_(self, x: Tensor) -> Tensor:
+        """What to keep for the backward pass, in place of the scaled x."""
         ...
 
     def backward_(self, gradient: Tensor, saved: Tensor) -> Tensor:
-        """Gradient * ds/dz', in place of `saved`. The gradient may broadcast."""
+        """Gradient * f(x), in place of `saved`. The gradient may broadcast."""
         ...
 
 
 class Sigmoid(NamedTuple):
-    """phi(z) = a sigmoid(a z) (1 - sigmoid(a z)) with a = scale: peak a / 4, area 1."""
+    """f(x) = sigmoid(x) (1 - sigmoid(x)): peak 1/4, area 1."""
 
     scale: float
 
-    def save_(self, z: Tensor) -> Tensor:
-        return z.sigmoid_()
+    def save_(self, x: Tensor) -> Tensor:
+        return x.sigmoid_()
 
     def backward_(self, gradient: Tensor, saved: Tensor) -> Tensor:
         return torch.ops.aten.sigmoid_backward.grad_input(gradient, saved, grad_input=saved)
 
 
-SURROGATES: dict[str, Callable[[float], Surrogate]] = {"sigmoid": Sigmoid}
+class Rectangle(NamedTuple):
+    """f(x) = 1 where |x| <= 1: peak 1, area 2."""
+
+    scale: float
+
+    def save_(self, x: Tensor) -> Tensor:
+        return x.abs_().le_(1)
+
+    def backward_(self, gradient: Tensor, saved: Tensor) -> Tensor:
+        return saved.mul_(gradient)
+
+
+class Triangle(NamedTuple):
+    """f(x) = max(0, 1 - |x|): peak 1, area 1."""
+
+    scale: float
+
+    def save_(self, x: Tensor) -> Tensor:
+        return x.abs_().neg_().add_(1).clamp_(min=0)
+
+    def backward_(self, gradient: Tensor, saved: Tensor) -> Tensor:
+        return saved.mul_(gradient)
+
+
+class Arctan(NamedTuple):
+    """f(x) = 1 / (2 (1 + (pi x / 2)^2)), the derivative of arctan(pi x / 2) / pi: peak 1/2, area 1."""
+
+    scale: float
+
+    def save_(self, x: Tensor) -> Tensor:
+        return x.mul_(torch.pi / 2).square_().add_(1).mul_(2).reciprocal_()
+
+    def backward_(self, gradient: Tensor, saved: Tensor) -> Tensor:
+        return saved.mul_(gradient)
+
+
+SURROGATES: dict[SurrogateName, type[Sigmoid | Rectangle | Triangle | Arctan]] = {
+    "sigmoid": Sigmoid,
+    "rectangle": Rectangle,
+    "triangle": Triangle,
+    "arctan": Arctan,
+}

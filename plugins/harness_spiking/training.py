@@ -3,50 +3,105 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness import ClassLogProbs, Problem, Training
+from harness import Batch, ClassLogProbs, Problem, Training
 from harness_spiking import network as networks
-from harness_spiking.config import SpikingOptions
+from harness_spiking.config import LEARNING_RATES, SpikingOptions
+from harness_spiking.graphs import Replay
 from harness_spiking.lif import simulate
 from harness_spiking.network import Network
+from harness_spiking.operations import Outlet
+from harness_spiking.passes import masks, outlets
 from harness_spiking.weights import Weights
 from harness_torch import time_steps
 
 
 @dataclass
 class State:
-    """A network in training. updates: mini-batches so far; planned: their total, None where it is not known."""
+    """A network in training. updates: mini-batches so far; planned: their total, None where it is not known.
+
+    generator: of dropout masks. replay: the update as a CUDA graph, None where it is not to be captured.
+    """
 
     network: Network
-    optimiser: torch.optim.SGD
-    learning_rate: float
+    optimiser: torch.optim.Optimizer
+    options: SpikingOptions
     planned: int | None
+    generator: torch.Generator
+    replay: Replay | None = None
     updates: int = 0
 
     def advance_schedule(self) -> None:
         """Cosine from the initial learning rate to zero, one step per mini-batch; constant where none is planned."""
         cosine = 1.0 if not self.planned else (1 + math.cos(math.pi * min(self.updates / self.planned, 1.0))) / 2
-        self.optimiser.param_groups[0]["lr"] = self.learning_rate * cosine
+        for group in self.optimiser.param_groups:
+            rate = learning_rate(self.options) * cosine
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
         self.updates += 1
+
+
+def learning_rate(options: SpikingOptions) -> float:
+    """The initial one."""
+    return options.learning_rate or LEARNING_RATES[options.optimiser or "sgd"]
 
 
 def begin(problem: Problem, training: Training, options: SpikingOptions) -> State:
     """The state before the first update: the same network for every method. Raises Unsupported."""
     network = networks.build(problem, training, options)
-    optimiser = torch.optim.SGD(
-        network.parameters.values(),
-        lr=options.learning_rate,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-    )
-    return State(network, optimiser, options.learning_rate, training.updates)
+    captured = options.graph and options.kernels == "auto" and not training.eager and "cuda" in str(training.device)
+    optimiser = _optimiser(network, options, captured)
+    generator = torch.Generator(training.device).manual_seed(training.seed)
+    return State(network, optimiser, options, training.updates, generator, Replay() if captured else None)
+
+
+def _optimiser(network: Network, options: SpikingOptions, captured: bool) -> torch.optim.Optimizer:
+    """A captured update reads its learning rate from the device, where the schedule writes it."""
+    parameters, rate = list(network.parameters.values()), learning_rate(options)
+    lr = torch.tensor(rate, device=parameters[0].device) if captured else rate
+    if options.optimiser == "adam":
+        return torch.optim.Adam(parameters, lr=lr, weight_decay=options.weight_decay, capturable=captured)
+    fused = True if captured else None
+    return torch.optim.SGD(parameters, lr=lr, momentum=options.momentum, weight_decay=options.weight_decay, fused=fused)
+
+
+class Rows(NamedTuple):
+    """Rows of a mini-batch: inputs (B, ...), targets (B,), and the masks that drop neurons, one per population."""
+
+    inputs: Tensor
+    targets: Tensor
+    masks: tuple[Tensor, ...] = ()
+
+    def parts(self, size: int | None) -> Iterator[tuple[Rows, float]]:
+        """Micro-batches of at most `size` rows, each with its share of the mini-batch."""
+        count = len(self.targets)
+        for start in range(0, count, size or count):
+            cut = slice(start, start + (size or count))
+            part = Rows(self.inputs[cut], self.targets[cut], tuple(mask[cut] for mask in self.masks))
+            yield part, len(part.targets) / count
+
+    def outlets(self, network: Network) -> list[Outlet]:
+        """What follows each population."""
+        return outlets(network, self.masks)
+
+
+def update(state: State, batch: Batch, learn: Callable[[State, Rows], Tensor]) -> tuple[State, Mapping[str, Tensor]]:
+    """One mini-batch: schedule, masks, then `learn`, which returns the loss; on a GPU as one CUDA graph."""
+    state.advance_schedule()
+    rows = Rows(batch.inputs, batch.targets, masks(state.network, len(batch.targets), state.generator))
+    if state.replay is None:
+        return state, {"loss": learn(state, rows)}
+    replayed = lambda inputs, targets, *dropped: learn(state, Rows(inputs, targets, dropped))  # noqa: E731
+    return state, {"loss": state.replay(replayed, [rows.inputs, rows.targets, *rows.masks])}
 
 
 class Loss:
@@ -56,50 +111,101 @@ class Loss:
         classes = torch.arange(network.architecture.readout[0], device=targets.device)
         self.targets, self.share = targets, loss_lambda
         # F.one_hot looks at its values, which would make the host wait for the device.
-        self.one_hot = (targets[:, None] == classes).to(network.parameters["readout.weight"].dtype)
+        self.one_hot = (targets[:, None] == classes).to(network.dtype)
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """The loss of logits (B, classes), a scalar."""
-        return (1 - self.share) * F.cross_entropy(logits, self.targets) + self.share * F.mse_loss(logits, self.one_hot)
+        """The mean loss of logits (B, classes), or of those of K steps (K * B, classes); a scalar."""
+        steps = len(logits) // len(self.targets)
+        targets, one_hot = self.targets, self.one_hot
+        if steps > 1:
+            targets, one_hot = targets.repeat(steps), one_hot.repeat(steps, 1)
+        return (1 - self.share) * F.cross_entropy(logits, targets) + self.share * F.mse_loss(logits, one_hot)
 
 
 class Forward(Protocol):
-    """A mini-batch on its way through time, for methods whose gradients are local in time."""
+    """Rows on their way through time, for methods whose gradients are local in time."""
 
-    def weights(self) -> Weights:
-        """The present version of the weights."""
+    def use(self, weights: Weights) -> None:
+        """From the next step on."""
         ...
 
-    def logits(self, weights: Weights) -> Tensor:
-        """One more time step; returns the readout (B, classes)."""
+    def logits(self, steps: int) -> Tensor:
+        """So many more time steps; returns their readouts (steps * B, classes)."""
+        ...
+
+    def settle(self) -> None:
+        """Hand over what these weights' steps have collected for them."""
         ...
 
 
-def learn_every_step(state: State, forward: Forward, loss: Loss, online: bool) -> Tensor:
-    """A loss, and a backward pass through that step alone, at each of the T steps; returns the mean loss.
+def learn_every_step(state: State, rows: Rows, forward: Callable[[Rows], Forward], chunk: int, online: bool) -> Tensor:
+    """A loss at each of the T steps and a backward pass through each chunk of steps alone; returns the mean loss.
 
     online: T optimiser steps, each with weights standardised anew; otherwise one, on the summed gradients. Nothing that
     is held grows with T.
     """
-    total = loss.one_hot.new_zeros(())
-    weights = None if online else forward.weights()
-    for _ in time_steps(state.network.steps):
-        total += _online_step(state, forward, loss) if weights is None else _learn_step(state, forward, loss, weights)
-    if weights is not None:
-        descend(state, weights)
+    if online:
+        return _learn_online(state, rows, forward(rows))
+    weights = Weights(state.network)
+    total = torch.zeros((), dtype=state.network.dtype, device=rows.targets.device)
+    for part, share in rows.parts(state.options.micro_batch):
+        total += _learn_through_time(state, part, forward(part), weights, chunk, share)
+    descend(state, weights)
     return total
 
 
-def _online_step(state: State, forward: Forward, loss: Loss) -> Tensor:
+def _learn_through_time(
+    state: State, rows: Rows, forward: Forward, weights: Weights, chunk: int, share: float
+) -> Tensor:
+    forward.use(weights)
+    steps = state.network.steps
+    loss = Loss(rows.targets, state.network, state.options.shared_loss)
+    total = loss.one_hot.new_zeros(())
+    for start in (chunk * index for index in time_steps(-(-steps // chunk))):
+        count = min(chunk, steps - start)
+        total += _learn_steps(forward, loss, count, share * count / steps)
+    forward.settle()
+    return total
+
+
+def _learn_steps(forward: Forward, loss: Loss, count: int, weight: float) -> Tensor:
+    value = loss(forward.logits(count)) * weight
+    value.backward()
+    return value.detach()
+
+
+def _learn_online(state: State, rows: Rows, forward: Forward) -> Tensor:
+    steps = state.network.steps
+    loss = Loss(rows.targets, state.network, state.options.shared_loss)
+    total = loss.one_hot.new_zeros(())
+    for _ in time_steps(steps):
+        total += _learn_and_descend(state, forward, loss, 1 / steps)
+    return total
+
+
+def _learn_and_descend(state: State, forward: Forward, loss: Loss, weight: float) -> Tensor:
     """A step with weights of its own, let go at its end."""
-    weights = forward.weights()
-    value = _learn_step(state, forward, loss, weights)
+    weights = Weights(state.network)
+    forward.use(weights)
+    value = _learn_steps(forward, loss, 1, weight)
+    forward.settle()
     descend(state, weights)
     return value
 
 
-def _learn_step(state: State, forward: Forward, loss: Loss, weights: Weights) -> Tensor:
-    value = loss(forward.logits(weights)) / state.network.steps
+def learn_once(state: State, rows: Rows, logits: Callable[[Weights, Rows], Tensor]) -> Tensor:
+    """One loss of `logits(weights, rows)` and one backward pass for each micro-batch, one optimiser step; the loss."""
+    weights = Weights(state.network)
+    total = torch.zeros((), dtype=state.network.dtype, device=rows.targets.device)
+    for part, share in rows.parts(state.options.micro_batch):
+        total += _learn_part(state, part, logits(weights, part), share)
+    descend(state, weights)
+    return total
+
+
+def _learn_part(state: State, rows: Rows, logits: Tensor, share: float) -> Tensor:
+    """Logits (B, classes), or those of all steps (T * B, classes)."""
+    value = Loss(rows.targets, state.network, state.options.shared_loss)(logits) * share
     value.backward()
     return value.detach()
 
@@ -132,16 +238,18 @@ def point(logits: Tensor) -> ClassLogProbs:
 
 
 def describe(state: State) -> Mapping[str, object]:
-    """What a record says of the network."""
+    """What a record says of the network, and of what computed it."""
     network = state.network
     return {
         "parameters": sum(tensor.numel() for tensor in network.parameters.values()),
         "architecture": network.architecture.text,
         "neurons": network.architecture.neurons,
         "steps": network.steps,
+        "kernels": network.kernels.name,
+        "captured": state.replay is not None and state.replay.captured,
     }
 
 
 def save(state: State) -> Mapping[str, Tensor]:
-    """The parameters by name: layers.0.weight, layers.0.bias, layers.0.gain, ..., readout.weight, readout.bias."""
+    """The parameters by name, as `harness_spiking.network.Network` lists them."""
     return {name: tensor.detach().contiguous() for name, tensor in state.network.parameters.items()}

@@ -3,7 +3,7 @@
     W' = gain (W - mean W) / sqrt(var W * fan_in + 1e-4)      per output channel, unbiased variance, gain learnt
 
 A spiking layer's output counts 2.74-fold, which restores unit variance; the next layer's weights carry that factor, so
-that traces and spikes enter a convolution as they are. The readout is not standardised.
+that traces and spikes enter a convolution as they are. Readout and feedback are not standardised.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 
 from harness_spiking.network import Network
-from harness_spiking.operations import linear
+from harness_spiking.operations import Affine
 
 OUTPUT_SCALE = 2.74
 EPSILON = 1e-4
-
-Affine = tuple[Tensor, Tensor]  # weight, bias
 
 
 def standardise(weight: Tensor, gain: Tensor, factor: float) -> Tensor:
@@ -32,50 +30,85 @@ def standardise(weight: Tensor, gain: Tensor, factor: float) -> Tensor:
     return torch.addcmul(-mean * scale, weight, scale)
 
 
-def effective(network: Network) -> list[Affine]:
-    """What each layer computes with, the readout last: differentiable functions of the parameters.
+class Maps:
+    """The linear maps of a network: of each layer, of what joins it through a residual block, of feedback and readout.
+
+    projections: by the index of the layer that they join.
+    """
+
+    def __init__(
+        self, layers: list[Affine], projections: dict[int, Affine], feedback: Affine | None, readout: Affine
+    ) -> None:
+        self.layers, self.projections, self.feedback, self.readout = layers, projections, feedback, readout
+
+
+def effective(network: Network, output_scale: float = OUTPUT_SCALE) -> Maps:
+    """What each layer computes with: differentiable functions of the parameters, in the type of linear operations.
 
     Potentials of spiking layers are in units of 1 / surrogate scale.
     """
+    maps, dtype = _scaled(network, output_scale), network.compute
+    return Maps(
+        [each.narrowed(dtype) for each in maps.layers],
+        {index: each.narrowed(dtype) for index, each in maps.projections.items()},
+        maps.feedback.narrowed(dtype) if maps.feedback else None,
+        maps.readout.narrowed(dtype),
+    )
+
+
+def _scaled(network: Network, output_scale: float) -> Maps:
+    """The same in the type of the parameters."""
     parameters, unit = network.parameters, network.neuron.surrogate.scale
-    pairs = []
-    for index in range(len(network.architecture.layers)):
+    layers, projections = [], {}
+    for index, layer in enumerate(network.architecture.layers):
         weight, bias, gain = (parameters[f"layers.{index}.{name}"] for name in ("weight", "bias", "gain"))
-        pairs.append((standardise(weight, gain, unit * (OUTPUT_SCALE if index else 1.0)), bias * unit))
-    return [*pairs, (parameters["readout.weight"] * OUTPUT_SCALE, parameters["readout.bias"] * 1.0)]
+        factor = unit * layer.factor
+        scaled = standardise(weight, gain, factor * (output_scale if index else 1.0))
+        layers.append(Affine(scaled, bias * factor, layer.stride))
+        if layer.skip and layer.skip.projection:
+            weight, gain = (parameters[f"layers.{index}.projection.{name}"] for name in ("weight", "gain"))
+            projections[index] = Affine(standardise(weight, gain, unit * layer.skip.factor * output_scale), None)
+    feedback = None
+    if network.feedback:
+        feedback = Affine(parameters["feedback.weight"] * (unit * output_scale), parameters["feedback.bias"] * unit)
+    readout = Affine(parameters["readout.weight"] * output_scale, parameters["readout.bias"] * 1.0)
+    return Maps(layers, projections, feedback, readout)
 
 
-class Weights:
+class Weights(Maps):
     """One version of the effective weights, as leaves that collect the gradients of any number of backward passes.
 
-    layers: (weight, bias) of each spiking layer. readout: likewise. drive: W x + b of the first layer for an input `x`
-    that stays the same, computed once; nothing is collected for layers[0] then. Where a parameter has a gradient from
-    before, its memory is what the leaf collects in.
+    The memory of a parameter's gradient from before is what its leaf collects in. With linear operations in a narrower
+    type, weights are narrowed once and collect in the parameters' own.
     """
 
-    def __init__(self, network: Network, x: Tensor | None = None) -> None:
+    def __init__(self, network: Network, output_scale: float = OUTPUT_SCALE) -> None:
         self._collected: list[tuple[Tensor, Tensor]] = []
-        self._parameters = network.parameters.values()
-        first, *others, readout = effective(network)
-        self.drive = None if x is None else self._collect(linear(x, *first), None)
-        self.layers = [first if x is not None else self._collect_pair(first, network, "layers.0")]
-        self.layers += [self._collect_pair(pair, network, f"layers.{index}") for index, pair in enumerate(others, 1)]
-        self.readout = self._collect_pair(readout, network, "readout")
+        self._parameters = network.parameters
+        self._compute = network.compute
+        maps = _scaled(network, output_scale)
+        super().__init__(
+            [self._leaves(each, f"layers.{index}") for index, each in enumerate(maps.layers)],
+            {index: self._leaves(each, f"layers.{index}.projection") for index, each in maps.projections.items()},
+            self._leaves(maps.feedback, "feedback") if maps.feedback else None,
+            self._leaves(maps.readout, "readout"),
+        )
 
-    def _collect(self, source: Tensor, parameter: Tensor | None) -> Tensor:
+    def _leaves(self, source: Affine, name: str) -> Affine:
+        weight = self._collect(source.weight, self._parameters[f"{name}.weight"])
+        bias = None if source.bias is None else self._collect(source.bias, self._parameters[f"{name}.bias"])
+        return Affine(weight, bias, source.stride).narrowed(self._compute)
+
+    def _collect(self, source: Tensor, parameter: Tensor) -> Tensor:
         leaf = source.detach().requires_grad_()
-        if parameter is not None and parameter.grad is not None and torch.is_grad_enabled():
+        if parameter.grad is not None and torch.is_grad_enabled():
             leaf.grad = parameter.grad.zero_()
         self._collected.append((source, leaf))
         return leaf
 
-    def _collect_pair(self, pair: Affine, network: Network, name: str) -> Affine:
-        weight, bias = (network.parameters[f"{name}.{part}"] for part in ("weight", "bias"))
-        return self._collect(pair[0], weight), self._collect(pair[1], bias)
-
     def pull(self) -> None:
         """Send what was collected on to the parameters' `.grad`. Ends this version."""
         reached = [(source, leaf.grad) for source, leaf in self._collected if leaf.grad is not None]
-        for parameter in self._parameters:
+        for parameter in self._parameters.values():
             parameter.grad = None
         torch.autograd.backward([source for source, _ in reached], [gradient for _, gradient in reached])

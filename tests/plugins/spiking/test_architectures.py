@@ -16,10 +16,10 @@ def test_one_table_leads_from_input_to_architecture(shape, text):
 
 def test_words_become_layers_with_shapes():
     first, second, third = resolve("4C3-6C5-AP2-30-FC", (2, 9, 8), 3).layers
-    assert first == ((4, 2, 3, 3), (4, 9, 8), None)
-    assert second == ((6, 4, 5, 5), (6, 9, 8), (2, 2))
+    assert first[:3] == ((4, 2, 3, 3), (4, 9, 8), None)
+    assert second[:3] == ((6, 4, 5, 5), (6, 9, 8), (2, 2))
     assert second.output == (6, 4, 4)
-    assert third == ((30, 96), (30,), None)
+    assert third[:3] == ((30, 96), (30,), None)
 
 
 def test_global_pooling_covers_the_whole_map():

@@ -63,11 +63,12 @@ def test_standardised_weights_have_unit_variance_over_their_fan_in():
 
 def test_output_scale_is_part_of_every_layer_but_the_first():
     network = LEARNERS["saf"]().init(DIGITS, training(), None).network
-    first, second, *_, readout = effective(network)
+    maps = effective(network)
+    first, second, *_ = maps.layers
     unit = network.neuron.surrogate.scale
     assert (first[0][0].var() * 9).item() == pytest.approx(unit**2, rel=0.01)
     assert (second[0][0].var() * 288).item() == pytest.approx((unit * 2.74) ** 2, rel=0.01)
-    torch.testing.assert_close(readout[0], 2.74 * network.parameters["readout.weight"])
+    torch.testing.assert_close(maps.readout[0], 2.74 * network.parameters["readout.weight"])
 
 
 @pytest.mark.parametrize("scale", [4.0, 2.5])

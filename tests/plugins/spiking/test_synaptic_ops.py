@@ -34,14 +34,15 @@ def measured(gauge, learner, state, inputs):
 
 def naive_counts(state, inputs):
     """(ACs, MACs, spikes, neuron steps) of the plain LIF equations, layer by layer, masks multiplied out."""
-    network, (*layers, readout) = state.network, effective(state.network)
+    network, maps = state.network, effective(state.network)
+    layers, readout = maps.layers, maps.readout
     leak, threshold, _ = network.neuron
     potentials, fired = [0.0] * len(layers), [0.0] * len(layers)
     acs, macs, spikes, chances = 0, network.steps * len(readout[0]) * len(inputs), 0, 0
     frames = inputs.transpose(0, 1) if network.time_axis else [inputs] * network.steps
     for t, h in enumerate(frames):
         kind = "real"
-        for index, ((weight, bias), window) in enumerate(zip(layers, network.windows, strict=True)):
+        for index, ((weight, bias, _), layer) in enumerate(zip(layers, network.architecture.layers, strict=True)):
             pairs = _pairs(h, weight)
             if index == 0 and not network.time_axis and t > 0:
                 pairs = 0  # the same current as before
@@ -51,8 +52,8 @@ def naive_counts(state, inputs):
             fired[index] = (potentials[index] >= threshold).to(h.dtype)
             spikes, chances = spikes + int(fired[index].sum()), chances + fired[index].numel()
             h, kind = fired[index], "spike"
-            if window is not None:
-                h, kind = F.avg_pool2d(h, window), "real"
+            if layer.pool is not None:
+                h, kind = F.avg_pool2d(h, layer.pool), "real"
         pairs = _pairs(h, readout[0])
         acs, macs = acs + pairs * (kind == "spike"), macs + pairs * (kind == "real")
     return acs, macs, spikes, chances
@@ -138,7 +139,7 @@ def test_three_counters_agree_on_the_digits_network():
 
 def test_masks_agree_with_the_operators_once_the_padding_is_given_as_input():
     _, state, _ = _digits()
-    for weight, _ in effective(state.network)[:-1]:
+    for weight, *_ in effective(state.network).layers:
         image = torch.ones(2, weight.shape[1], 10, 10)
         counts = []
         for gauge, name in ((Operations(), "inference_macs"), (SynapticOperations(), "synaptic_ops")):

@@ -72,7 +72,8 @@ class Peer:
         self.network, self.batch, self.online = network, batch, online
         modules: list[nn.Module] = []
         unit = network.neuron.surrogate.scale
-        self.pairs = effective(network)
+        maps = effective(network)
+        self.pairs = [(each.weight, each.bias) for each in (*maps.layers, maps.readout)]
         for (weight, bias), spec in zip(self.pairs, network.architecture.layers, strict=False):
             modules += [_convolution(weight / unit, bias / unit), self._neuron(unit)]
             if spec.pool is not None:

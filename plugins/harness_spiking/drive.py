@@ -1,0 +1,43 @@
+"""What the first layer is given: one image for all steps, whose current is computed once, or frames over time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from harness_spiking.operations import Affine
+from harness_spiking.passes import current
+
+
+class Drive:
+    """W x + b (B, ...) of the first layer for an input that stays the same: computed once, differentiated once.
+
+    once: there is one backward pass alone, through which the gradient finds its way; otherwise it is collected, and
+    settled at the end.
+    """
+
+    def __init__(self, x: Tensor, first: Affine, once: bool = False) -> None:
+        self._source = current(x, first, first.bias).whole()
+        self._collects = torch.is_grad_enabled() and not once
+        self.value = self._source.detach().requires_grad_() if self._collects else self._source
+
+    def settle(self) -> None:
+        """Send the gradient of all steps on to the first layer's weights."""
+        if self._collects and self.value.grad is not None:
+            torch.autograd.backward(self._source, self.value.grad)
+
+
+class InputTrace:
+    """Of frames over time: x^[t] = leak x^[t-1] + x[t]."""
+
+    def __init__(self, leak: float) -> None:
+        self._leak = leak
+        self._value: Tensor | None = None
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """The traces (K * B, ...) at the steps of the next frames (K, B, ...)."""
+        traces = []
+        for frame in frames:
+            self._value = frame if self._value is None else frame + self._leak * self._value
+            traces.append(self._value)
+        return traces[0] if len(traces) == 1 else torch.cat(traces)

@@ -1,0 +1,59 @@
+"""A whole update as one CUDA graph: captured once its allocations and algorithms are steady, replayed from then on.
+
+A graph replays fixed addresses, so each mini-batch is copied to where the captured one lay; what is updated in place
+(parameters, momentum, traces that live within the update) stays where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+WARMUP_UPDATES = 3  # algorithms are chosen, kernels compiled, the optimiser's state made
+
+
+class Replay:
+    """Calls a function of tensors that returns a tensor, the first times as it is, then as a captured graph."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: list[Tensor] = []
+        self._output: Tensor | None = None
+
+    @property
+    def captured(self) -> bool:
+        """Whether what runs now is the graph."""
+        return self._graph is not None
+
+    def __call__(self, function: Callable[..., Tensor], inputs: list[Tensor]) -> Tensor:
+        """function(*inputs); every call is given tensors of the same shapes and types."""
+        self._calls += 1
+        if self._calls <= WARMUP_UPDATES:
+            return self._aside(function, inputs)
+        if self._graph is None:
+            self._capture(function, inputs)
+        for kept, given in zip(self._inputs, inputs, strict=True):
+            kept.copy_(given)
+        assert self._graph is not None
+        assert self._output is not None
+        self._graph.replay()
+        return self._output.clone()
+
+    def _aside(self, function: Callable[..., Tensor], inputs: list[Tensor]) -> Tensor:
+        """On a stream of its own, as what is captured later: autograd keeps the stream of each operator."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            output = function(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        return output
+
+    def _capture(self, function: Callable[..., Tensor], inputs: list[Tensor]) -> None:
+        self._inputs = [tensor.clone() for tensor in inputs]
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._output = function(*self._inputs)
+        self._graph = graph

@@ -1,0 +1,49 @@
+"""What neurons compute, step by step: `eager` in torch operations, which defines the truth, `fused` in Triton on a GPU.
+
+Both are modules with the same functions: integrate, accumulate, backward_, reverse_.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from harness_spiking.neuron import Neuron
+from harness_spiking.operations import Outlet
+
+
+class Kernels(Protocol):
+    """See `harness_spiking.kernels.eager` for what each function computes."""
+
+    name: str
+
+    def integrate(
+        self,
+        currents: Tensor,
+        shift: Tensor | None,
+        carried: Tensor | None,
+        neuron: Neuron,
+        steps: int,
+        outlet: Outlet,
+        keep: bool,
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def accumulate(
+        self, potentials: Tensor, shift: Tensor | None, carried: Tensor, neuron: Neuron, keep: bool
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def backward_(self, gradient: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet) -> Tensor: ...
+
+    def reverse_(
+        self, gradients: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet, detach_reset: bool
+    ) -> Tensor: ...
+
+
+def choose(wanted: str, device: str, eager: bool) -> Kernels:
+    """The fused kernels on a GPU that has Triton; eager ones elsewhere, where asked for, and while being profiled."""
+    fused = wanted == "auto" and not eager and torch.device(device).type == "cuda" and find_spec("triton") is not None
+    return import_module(f"harness_spiking.kernels.{'fused' if fused else 'eager'}")

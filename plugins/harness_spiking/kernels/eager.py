@@ -1,0 +1,145 @@
+"""Neurons over K time steps in torch operations, in place where nothing is lost: the truth for every other kernel.
+
+All work in units of 1 / surrogate scale, on dense tensors in one layout; K steps lead, rows follow: (K, B, ...). What
+flows in is overwritten by what the surrogate keeps for the backward pass, if anything is to be kept.
+`shift` (K, channels), where given, is added to what flows in at each step. Potentials are single precision at least:
+what flows in as bfloat16 is widened first and narrowed when it is kept.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from harness_spiking.kernels import history
+from harness_spiking.neuron import Neuron
+from harness_spiking.operations import Outlet, empty, per_channel
+from harness_torch import spikes as declare
+
+name = "eager"
+
+
+def integrate(
+    currents: Tensor,
+    shift: Tensor | None,
+    carried: Tensor | None,
+    neuron: Neuron,
+    steps: int,
+    outlet: Outlet,
+    keep: bool,
+) -> tuple[Tensor, Tensor]:
+    """Leaky integrate-and-fire: spikes as the next layer sees them (K, B, ...), and what is kept (K, B, ...).
+
+        z[t] = leak w[t-1] + I[t],    s[t] = H(z[t]),    w[t] = z[t] - V_th s[t]
+
+    with I the currents shifted by `Neuron.shift`, z = u - V_th and w = u - V_th s - V_th. currents: (K, B, ...), or
+    (1, B, ...) that hold at all steps and are left as they are. carried: w (B, ...), overwritten by that of the last
+    step; None starts at rest.
+    """
+    leak, threshold, surrogate = neuron
+    flow = _wide(currents)
+    flow = _shifted_(flow if len(flow) == steps or shift is None else flow.clone(), shift)
+    z = flow if len(flow) == steps else _like(flow, steps)
+    seen = _seen_like(z, outlet, currents.dtype)
+    fired = seen[0] if outlet.plain else torch.empty_like(z[0], dtype=currents.dtype)
+    for t in range(steps):
+        current = flow[t if len(flow) == steps else 0]
+        if t > 0:
+            torch.add(current, z[t - 1], alpha=leak, out=z[t]).sub_(fired, alpha=leak * threshold)
+            if keep:
+                surrogate.save_(z[t - 1])
+        elif carried is None:
+            torch.sub(current, leak * threshold, out=z[0])
+        else:
+            torch.add(current, carried, alpha=leak, out=z[0])
+        fired = torch.ge(z[t], 0, out=seen[t] if outlet.plain else fired)
+        declare(fired)
+        if not outlet.plain:
+            seen[t] = outlet.out(fired)
+    if carried is not None:
+        torch.sub(z[-1], fired, alpha=threshold, out=carried)
+    if keep:
+        surrogate.save_(z[-1])
+    return seen, _narrowed(z, currents)
+
+
+def accumulate(
+    potentials: Tensor, shift: Tensor | None, carried: Tensor, neuron: Neuron, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """Neurons that know their past from the trace of their spikes alone: traces (K, B, ...), what is kept (K, B, ...).
+
+        s[t] = H(U[t] - V_th (leak a[t-1] + 1)),    a[t] = leak a[t-1] + s[t]
+
+    potentials: U - V_th (K, B, ...). carried: a (B, ...) as a `history`, overwritten by that of the last step. For one
+    step, what is returned may be the same memory as `carried`.
+    """
+    leak, threshold, surrogate = neuron
+    flow = _shifted_(_wide(potentials), shift)
+    alone = len(flow) == 1 and carried.dtype == potentials.dtype
+    traces = carried[None] if alone else torch.empty_like(flow)
+    fired = torch.empty_like(flow[0])
+    before = history.decode(carried, flow.dtype)
+    for t, z in enumerate(flow):
+        z.sub_(before, alpha=leak * threshold)
+        torch.ge(z, 0, out=fired)
+        declare(fired)
+        before = torch.add(fired, before, alpha=leak, out=traces[t])
+        if not alone:
+            history.push_(carried, fired, leak)
+        if keep:
+            surrogate.save_(z)
+    return traces.to(potentials.dtype), _narrowed(flow, potentials)
+
+
+def backward_(gradient: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet) -> Tensor:
+    """From dL/d(what the next layer sees) (K, B, ...) to dL/dz[t] = phi[t] dL/ds[t] (K, B, ...), in place of `kept`."""
+    flat = _wide(kept).flatten(0, 1)
+    neuron.surrogate.backward_(outlet.back(_wide(gradient).flatten(0, 1), flat), flat)
+    return _narrowed(flat.unflatten(0, (len(kept), -1)), kept)
+
+
+def reverse_(gradients: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet, detach_reset: bool) -> Tensor:
+    """The same through time, delta[t] = phi[t] dL/ds[t] + leak delta[t+1], (K, B, ...) in place of `kept`.
+
+    With the gradient through the reset, V_th leak delta[t+1] is subtracted from dL/ds[t] first.
+    """
+    leak, threshold, surrogate = neuron
+    wide = _wide(kept)
+    for t in reversed(range(len(wide))):
+        gradient = outlet.back(_wide(gradients[t]), wide[t])
+        if t + 1 == len(wide):
+            surrogate.backward_(gradient, wide[t])
+            continue
+        if not detach_reset:
+            gradient = gradient.sub(wide[t + 1], alpha=leak * threshold)
+        surrogate.backward_(gradient, wide[t]).add_(wide[t + 1], alpha=leak)
+    return _narrowed(wide, kept)
+
+
+def _shifted_(flow: Tensor, shift: Tensor | None) -> Tensor:
+    return flow if shift is None else flow.add_(per_channel(shift, flow))
+
+
+def _wide(flow: Tensor) -> Tensor:
+    return flow.float() if flow.dtype == torch.bfloat16 else flow
+
+
+def _narrowed(z: Tensor, flow: Tensor) -> Tensor:
+    """The potentials in the type, and where it fits in the memory, of what flowed in."""
+    if z.dtype == flow.dtype:
+        return z
+    return flow.copy_(z) if z.shape == flow.shape else z.to(flow.dtype)
+
+
+def _like(x: Tensor, steps: int) -> Tensor:
+    """An empty (K, B, ...) in the layout of x (1, B, ...)."""
+    return empty((steps * x.shape[1], *x.shape[2:]), x).unflatten(0, (steps, -1))
+
+
+def _seen_like(z: Tensor, outlet: Outlet, dtype: torch.dtype) -> Tensor:
+    """An empty (K, B, C, h, w) in the layout of z (K, B, C, H, W)."""
+    if outlet.window is None:
+        return torch.empty_like(z, dtype=dtype)
+    steps, rows, channels, height, width = z.shape
+    (down, right) = outlet.window
+    return empty((steps * rows, channels, height // down, width // right), z, dtype).unflatten(0, (steps, rows))

@@ -1,0 +1,47 @@
+"""Which neurons of which layer fired when, in whatever runs: training forward passes and the deployed network alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from harness_spiking.network import Network
+from harness_spiking.passes import watched
+from harness_torch.marks import listening
+
+
+class Spikes:
+    """By layer, in order of time."""
+
+    def __init__(self, network: Network) -> None:
+        self._maps = [layer.map for layer in network.architecture.layers]
+        self._steps: dict[int, list[Tensor]] = {index: [] for index in range(len(self._maps))}
+        self._population = 0
+
+    def enter(self, index: int) -> None:
+        """What fires from now on is this population."""
+        self._population = index
+
+    def note(self, fired: Tensor) -> None:
+        """Spikes of one step (B, ...), or of several (K, B, ...)."""
+        one = fired.dim() == 1 + len(self._maps[self._population])
+        self._steps[self._population] += [fired.detach().bool()] if one else fired.detach().bool().unbind()
+
+    def by_layer(self) -> Mapping[str, Tensor]:
+        """`layers.0` and so on: (T, B, ...)."""
+        return {f"layers.{index}": torch.stack(steps) for index, steps in self._steps.items()}
+
+
+@contextmanager
+def recorded(network: Network) -> Iterator[Spikes]:
+    """While inside, the spikes of this network's passes are noted."""
+    spikes = Spikes(network)
+    token = watched.set(spikes.enter)
+    try:
+        with listening(spikes.note):
+            yield spikes
+    finally:
+        watched.reset(token)

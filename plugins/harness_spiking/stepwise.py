@@ -1,0 +1,65 @@
+"""The LIF network with time as the outer loop and plain autograd, for what cannot go layer by layer: feedback from the
+last layer to the first, and the hard reset, whose gradient depends on the spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness_spiking.network import Network
+from harness_spiking.operations import Affine, Outlet, pool
+from harness_spiking.passes import Current, current, propagate, upsampled
+from harness_spiking.surrogates import Surrogate
+from harness_spiking.weights import Maps
+from harness_torch import spikes as declare
+from harness_torch import time_steps
+
+
+class Spike(torch.autograd.Function):
+    """H(x), with the surrogate's derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, surrogate: Surrogate) -> Tensor:
+        ctx.surrogate = surrogate
+        ctx.save_for_backward(surrogate.save_(x.clone()))
+        return x.ge(0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (saved,) = ctx.saved_tensors
+        return ctx.surrogate.backward_(gradient, saved.clone()), None
+
+
+def run(network: Network, maps: Maps, frames: Tensor, detach_reset: bool, following: Sequence[Outlet]) -> Tensor:
+    """The readout at every step, (T, B, classes); see `harness_spiking.lif.run`."""
+    leak, threshold, surrogate = network.neuron
+    carried: dict[int, Tensor] = {}  # u - V_th s, or what the hard reset leaves of u, by population
+    last = len(network.architecture.layers) - 1
+    features: list[Tensor] = []  # what the last population fired a step ago
+
+    def fire(index: int, flow: Current) -> Tensor:
+        u = flow.whole()
+        u = u + leak * carried[index] if index in carried else u
+        fired = Spike.apply(u - threshold, surrogate)
+        declare(fired)
+        reset = fired.detach() if detach_reset else fired
+        carried[index] = u * (1 - reset) if network.hard_reset else u - threshold * reset
+        if index == last and network.feedback:
+            features[:] = [following[index]._replace(window=None).out(fired)]
+        return following[index].out(fired)
+
+    def connect(h: Tensor, to: Affine, biased: bool) -> Current:
+        return current(h, to, to.bias if biased else None)
+
+    outputs = []
+    for t in time_steps(network.steps):
+        first = connect(frames[t if len(frames) > 1 else 0], maps.layers[0], True)
+        if features and maps.feedback is not None:
+            first = Current(first.whole() + connect(upsampled(features[0], network), maps.feedback, True).whole())
+        h = propagate(network, maps, first, connect, fire, pool)
+        outputs.append(current(h, maps.readout, maps.readout.bias).whole())
+    return torch.stack(outputs)
