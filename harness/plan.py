@@ -18,6 +18,7 @@ from harness.suite import Request
 from harness.types import BackendOffer, Choice, Dataset, Method, Recipe, Trial
 
 DEFAULT_SEEDS = "3"
+BASE = "what it starts from"
 
 T = TypeVar("T")
 
@@ -277,6 +278,21 @@ def _source(offer: Offer[Any], reference: Any) -> dict[str, str]:
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The names of the key parts that differ between two trials: why one ran again."""
     return [name for name in new if _canonical(old.get(name)) != _canonical(new[name])]
+
+
+def changes(old: Trial, new: Trial) -> list[str]:
+    """What has changed between two trials that a user would call one, in words: `the source of saf`."""
+    said = [words for name in changed(old.parts, new.parts) for words in _said(name, old, new)]
+    return said if len(said) == 1 else [words for words in said if words != BASE]  # a base depends on most of it, too
+
+
+def _said(name: str, old: Trial, new: Trial) -> Iterator[str]:
+    before, after = old.parts.get(name), new.parts[name]
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        yield {"core": "the source of the harness", "base": BASE}.get(name, f"the {name}".replace("_", " "))
+        return
+    owner = {"method": new.method.name, "dataset": new.dataset.name}.get(name, f"the {name}")
+    yield from (f"the {part} of {owner}" for part in changed(before, after))
 
 
 def _canonical(value: Any) -> str:

@@ -9,7 +9,9 @@ from typing import Protocol
 
 from harness import environment
 from harness.catalog import Catalog
-from harness.store import Store
+from harness.errors import HarnessError
+from harness.plan import changes
+from harness.store import Store, identity
 from harness.types import Executor, Progress, Record, RunContext, Trial
 
 
@@ -38,6 +40,25 @@ def split(trials: Sequence[Trial], store: Store) -> Split:
             again.add(trial.base.key)
     done = tuple(record for key, record in found.items() if record is not None and key not in again)
     return Split(done, tuple(trial for trial in trials if trial.key in again))
+
+
+def again(trials: Sequence[Trial], store: Store) -> list[str]:
+    """Why trials run that a user has run before: a line each for what has changed since, and for how they ended."""
+    try:
+        earlier = {identity(record.trial): record for record in store.records()[0]}
+    except HarnessError:
+        return []
+    known = [(trial, earlier[identity(trial)]) for trial in trials if not trial.skip and identity(trial) in earlier]
+    bad = [record.status for _, record in known if record.status != "ok"]
+    moved = [changes(record.trial, trial) for trial, record in known if record.status == "ok"]
+    moved = [words for words in moved if words]
+    lines = [f"{_run_again(len(bad))}: {', '.join(dict.fromkeys(bad))} before"] if bad else []
+    changed = dict.fromkeys(each for words in moved for each in words)
+    return [*lines, *([f"{_run_again(len(moved))}, changed since: {', '.join(changed)}"] if moved else [])]
+
+
+def _run_again(count: int) -> str:
+    return "1 trial runs again" if count == 1 else f"{count} trials run again"
 
 
 def run(

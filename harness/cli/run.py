@@ -183,6 +183,8 @@ def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: 
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
         if not split.todo:
             return
+        for line in runner.again(split.todo, store):
+            click.echo(line, err=True)
         view = progress.view(split.todo, split.done, context.workers, sys.stderr.isatty())
         ended = 0
         try:
@@ -229,6 +231,8 @@ def _print_plan(trials: Sequence[Trial], store: Store, workers: int) -> None:
         state = f"skipped: {trial.skip}" if trial.skip else "to run" if trial.key in todo else "has a record"
         budget = f"{trial.budget}, batches of {trial.batch_size}"
         click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
+    for line in runner.again(split.todo, store):
+        click.echo(line)
     first = trials[0]
     threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
     setting = f"{first.device}, {first.precision}, {threads}, {workers} at once"

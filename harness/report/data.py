@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.entries import Published
 from harness.report.comparison import Beside, Judged
-from harness.report.rows import Cell, Row, Summary, Table
+from harness.report.rows import Against, Cell, Row, Summary, Table
 from harness.types import Metric
 
 SCHEMA = 1
@@ -100,7 +100,12 @@ def _json_row(table: Table, row: Row, summary: Summary) -> dict[str, Any]:
         "lower_bounds": {name: row.cells[name].lower_bound for name in table.names if row.cells[name].lower_bound},
         "tried": row.tried,
         "selected_by": row.selected_by,
+        "difference": None if row.against is None else _difference(row.against),
     }
+
+
+def _difference(against: Against) -> dict[str, Any]:
+    return {"metric": against.metric, "against": against.method, **against.difference._asdict()}
 
 
 def _estimates(table: Table, row: Row, summary: Summary) -> dict[str, dict[str, Any]]:

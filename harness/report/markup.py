@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from harness.report import beside, numbers
+from harness.report import beside, numbers, paired
 from harness.report.rows import Cell, Summary, Table
 from harness.report.text import ARROWS, count, title
 
@@ -117,7 +117,7 @@ def _head(table: Table, name: str, summary: Summary) -> str:
 
 
 def _below(table: Table) -> list[str]:
-    """What was chosen, missing values and failed trials, each said once."""
+    """Paired differences, what was chosen, missing values and failed trials, each said once."""
     holes: dict[str, list[str]] = {}
     for row in table.rows:
         for name in table.columns:
@@ -127,7 +127,8 @@ def _below(table: Table) -> list[str]:
                 holes.setdefault(f"{row.method}: {row.cells[name].hole}", []).append(name)
     missing = [f"{', '.join(names)} of {reason}" for reason, names in holes.items()]
     choices = [row.choice for row in table.rows if row.choice]
-    return [*choices, *missing, *(line for row in table.rows for line in row.failures)]
+    differences = [f"{paired.heading(table)}: {method} {words}" for method, words in paired.entries(table)]
+    return [*differences, *choices, *missing, *(line for row in table.rows for line in row.failures)]
 
 
 def _align(table: Table) -> list[str]:

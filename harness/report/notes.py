@@ -36,7 +36,7 @@ def _ending(record: Record) -> str:
 def collect(records: Sequence[Record], described: Mapping[str, Metric]) -> tuple[str, ...]:
     """All notes on records that ended ok, most serious first."""
     good = [record for record in records if record.status == "ok"]
-    every = (_warnings(good), _workers(good), _environments(good), _options(good), _seeds(good))
+    every = (_warnings(good), _workers(good), _environments(good), _eager(good), _options(good), _seeds(good))
     described_only = (_claims(good, described), _unknown(good, described), _holes(good, described))
     return tuple(note for notes in (*every, *described_only) for note in notes)
 
@@ -85,6 +85,24 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield from _flat(entry, f"{prefix}{key}.")
         elif isinstance(entry, (str, bool, int)):
             yield f"{prefix}{key}", str(entry)
+
+
+def _eager(records: Iterable[Record]) -> Iterator[str]:
+    """The profiled pass is eager; a method whose facts say `kernels` or `captured` trains by another step."""
+    trained: dict[str, list[str]] = {}
+    for record in records:
+        if step := _step(record.facts):
+            trained.setdefault(step, []).append(record.trial.method.label)
+    listed = "; ".join(f"{', '.join(dict.fromkeys(labels))} by {step}" for step, labels in trained.items())
+    if listed:
+        yield f"readings of memory and operations are of the eager step, times are not: {listed}"
+
+
+def _step(facts: Mapping[str, Any]) -> str:
+    """`triton kernels, captured`; empty for the eager step."""
+    kernels = facts.get("kernels")
+    named = [f"{kernels} kernels"] if isinstance(kernels, str) and kernels != "eager" else []
+    return ", ".join([*named, *(["a captured graph"] if facts.get("captured") is True else [])])
 
 
 def _options(records: Iterable[Record]) -> Iterator[str]:

@@ -15,8 +15,18 @@ from typing import Any
 from harness.report import notes
 from harness.report.comparison import Beside, Judged
 from harness.report.selecting import Chosen, Criterion, Selection, choose
-from harness.report.values import TO_TARGET, Target, Value, base_name, known, lower_bound, target_metric, value
-from harness.statistics import estimate
+from harness.report.values import (
+    TO_TARGET,
+    Target,
+    Value,
+    base_name,
+    known,
+    lower_bound,
+    measured,
+    target_metric,
+    value,
+)
+from harness.statistics import Difference, estimate, paired_difference
 from harness.types import Metric, Record
 
 DEFAULT_COSTS = ("update_seconds", "activation_bytes", "forward_macs", "total_macs")
@@ -39,10 +49,20 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Against:
+    """A score of a row less that of the table's first row, `method`, over the seeds that both have."""
+
+    method: str
+    metric: str
+    difference: Difference
+
+
+@dataclass(frozen=True)
 class Row:
     """One method on one data set. n: trials that ended ok. failures: a line for each that did not.
 
-    tried, selected_by: of how many configurations this one was chosen, by which validation score.
+    tried, selected_by: of how many configurations this one was chosen, by which validation score. against: the final
+    headline score against the first row's, where at least two seeds can be paired.
     """
 
     method: str
@@ -53,6 +73,7 @@ class Row:
     failures: tuple[str, ...] = ()
     tried: int | None = None
     selected_by: str | None = None
+    against: Against | None = None
 
     @property
     def choice(self) -> str:
@@ -172,6 +193,7 @@ def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Tab
         by_method.setdefault(record.trial.method.label, []).append(record)
     rows = [_row(method, group, asked.shown, target) for method, group in by_method.items()]
     rows = _compared([_labelled(row, selection.chosen.get(row.method)) for row in rows], asked.shown)
+    rows = [replace(row, against=_against(row.method, by_method, asked.shown)) for row in rows]
     names = [name for name in asked.shown if _wanted(records, name, asked)]
     columns = tuple(names) if asked.chosen else _usual(names, asked)
     return Table(records[0].trial.dataset.label, protocol(records[0]), tuple(rows), tuple(names), columns)
@@ -239,6 +261,23 @@ def _compared(rows: Sequence[Row], shown: Mapping[str, Metric]) -> list[Row]:
             relative = None if cell.lower_bound else _ratio(cell.mean, first)
             cells[name] = replace(cell, relative=relative, best=is_best)
     return [replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True)]
+
+
+def _against(method: str, by_method: Mapping[str, Sequence[Record]], shown: Mapping[str, Metric]) -> Against | None:
+    first = next(iter(by_method))
+    for name, metric in shown.items():
+        if metric.headline and name == metric.name and method != first:
+            difference = paired_difference(_by_seed(by_method[method], name), _by_seed(by_method[first], name))
+            if difference.n > 1:
+                return Against(first, name, difference)
+    return None
+
+
+def _by_seed(records: Iterable[Record], name: str) -> dict[int, float]:
+    """The score of each seed's last record, where that ended ok; what is not finite counts for no pair."""
+    last = {record.trial.seed: record for record in records}
+    found = {seed: measured(record, name) for seed, record in last.items() if record.status == "ok"}
+    return {seed: number for seed, number in found.items() if number is not None and math.isfinite(number)}
 
 
 def _best(cells: Sequence[Cell], metric: Metric) -> float | None:

@@ -16,7 +16,7 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.report import beside, numbers
+from harness.report import beside, numbers, paired
 from harness.report.beside import Notes
 from harness.report.rows import Cell, Row, Summary, Table, is_cost
 from harness.types import Metric
@@ -77,10 +77,21 @@ def _print_table(console: Console, table: Table, summary: Summary) -> None:
     for number, block in enumerate(_blocks(console, methods, table.rows, columns)):
         console.print()
         console.print(_grid(methods, table.rows, block, counts=number == 0))
+    _print_differences(console, table)
     _print_lines(console, reasons.lines(), "dim")
     _print_lines(console, [row.choice for row in table.rows if row.choice], "dim")
     _print_lines(console, [line for row in table.rows for line in row.failures], "red")
     console.print()
+
+
+def _print_differences(console: Console, table: Table) -> None:
+    found = list(paired.entries(table))
+    if not found:
+        return
+    width = max(len(method) for method, _ in found)
+    console.print()
+    _print_lines(console, [f"{paired.heading(table)}:"], "dim")
+    _print_lines(console, [f"  {method.ljust(width)}  {words}" for method, words in found], "dim")
 
 
 def _print_suite(console: Console, summary: Summary) -> None:

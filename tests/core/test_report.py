@@ -160,6 +160,35 @@ def test_costs_are_set_against_the_first_method_scores_are_not():
     assert bptt.cells["activation_bytes"].relative is None
 
 
+def test_the_headline_score_is_set_against_the_first_row_seed_by_seed():
+    """The seeds differ by tenths, the methods by hundredths: the deviations of the rows hide what the pairs show."""
+    records = [*accuracies(0.5, 0.7, 0.9), *accuracies(0.51, 0.72, 0.91, 0.1, method="ottt")]
+    records += accuracies(0.4, method="bptt")
+    first, second, third = rows(records)
+    assert (first.against, third.against) == (None, None)
+    assert (second.against.method, second.against.metric) == ("saf", "accuracy")
+    mean, sd, n, low, high = second.against.difference
+    half = 4.302653 * sd / math.sqrt(3)  # Student's t with two degrees of freedom
+    assert (mean, sd, n) == (pytest.approx(0.04 / 3), pytest.approx(0.01 / math.sqrt(3)), 3)
+    assert (low, high) == (pytest.approx(mean - half), pytest.approx(mean + half))
+    shown = render(summarise(records, METRICS), "text", 80)
+    assert re.search(r"^ +accuracy less that of saf, paired by seed \(95 % interval\):$", shown, re.MULTILINE)
+    assert re.search(r"^ +ottt +\+0\.013 \(-0\.001 to \+0\.028\), n=3$", shown, re.MULTILINE)
+    _, row, other = json.loads(render(summarise(records, METRICS), "json"))["rows"]
+    assert (row["difference"]["against"], row["difference"]["metric"], row["difference"]["n"]) == ("saf", "accuracy", 3)
+    assert row["difference"]["low"] == pytest.approx(low)
+    assert other["difference"] is None
+
+
+def test_a_difference_is_of_what_ended_ok_and_of_a_column_that_is_shown():
+    failed = [record("ottt", seed, status="failed", scores={"accuracy": 0.1}) for seed in (0, 1)]
+    records = [*accuracies(0.5, 0.7, 0.9), *accuracies(0.5, 0.7, 0.9, method="ottt"), *failed]
+    assert rows(records)[1].against is None
+    equal = [*accuracies(0.5, 0.7, 0.9), *accuracies(0.5, 0.7, 0.9, method="ottt")]
+    assert "ottt  none in all 3 seeds" in render(summarise(equal, METRICS), "text", 80)
+    assert "less that of" not in render(summarise(equal, METRICS, columns=["nll"]), "text", 80)
+
+
 def test_the_best_by_the_metrics_own_direction():
     saf, ottt, bptt = rows(comparison())
     assert [row.cells["accuracy"].best for row in (saf, ottt, bptt)] == [False, True, False]
@@ -239,6 +268,25 @@ def test_scores_of_an_absent_plugin_are_told():
     )
 
 
+def test_a_step_that_is_not_the_one_that_is_profiled_is_told():
+    steps = {
+        "saf": {"kernels": "triton", "captured": True},
+        "saf[steps=8]": {"kernels": "triton", "captured": True},
+        "ottt": {"kernels": "eager", "captured": True},
+        "bptt": {"kernels": "eager", "captured": False},
+        "dense": {"kernels": 3, "captured": "perhaps"},
+    }
+    records = [record(method, seed, facts=facts) for method, facts in steps.items() for seed in range(2)]
+    records.append(record("spiky", status="failed", facts={"captured": True}))
+    (note,) = [note for note in summarise(records, METRICS).notes if "eager" in note]
+    assert note == (
+        "readings of memory and operations are of the eager step, times are not: "
+        "saf, saf[steps=8] by triton kernels, a captured graph; ottt by a captured graph"
+    )
+    eager = [record("bptt", facts={"kernels": "eager", "captured": False}), record("plain")]
+    assert "eager" not in " ".join(summarise(eager, METRICS).notes)
+
+
 def test_a_note_repeats_what_an_instrument_warns_of():
     warned = record(readings={"gpu_warning": "the GPU was shared", "gpu_foreign_processes": 1})
     assert notes(warned, record("ottt", readings={"gpu_warning": "the GPU was shared"}), record("bptt")) == (
@@ -295,7 +343,7 @@ def test_the_terminal_table_keeps_to_its_width(width):
     assert "\x1b" not in shown
     assert "…" not in shown
     for name in ("accuracy", "nll", "brier", "ece", "update_seconds", "activation_bytes", "forward_macs", "total_macs"):
-        assert len(re.findall(rf"\b{name}\b(?!@)", shown)) == 1
+        assert len(re.findall(rf"\b{name} [↑↓]", shown)) == 1
     # The final score first, the one at the best point of the validation curve beside it, and no other view.
     assert shown.index("accuracy ") < shown.index("accuracy@best") < shown.index("brier")
     assert "accuracy@valid" not in shown
@@ -364,6 +412,8 @@ def test_markdown():
         "| `ottt` | 3 | **0.9826 ± 0.0010** | 18.56 (1.60x) |",
         "| `bptt` | 2/3 | 0.9826 ± 0.0007 | 24.36 (2.10x) |",
         "",
+        " accuracy less that of saf, paired by seed (95 % interval): ottt +0.0006 in all 3 seeds",
+        " accuracy less that of saf, paired by seed (95 % interval): bptt +0.0011 in all 2 seeds",
         " bptt seed 2: timeout after 60 s",
         "",
         " means are over different seeds: saf 0, 1, 2; ottt 0, 1, 2; bptt 0, 1",

@@ -172,7 +172,7 @@ def test_a_prediction_that_is_none_is_named(harness, results, tmp_path):
 def test_failed_trials_run_again_and_finished_ones_do_not(harness):
     harness("run", "--methods", "breaks,counts", "--seeds", "1")
     again = harness("run", "--methods", "breaks,counts", "--seeds", "1")
-    assert "1 of 2 trials have a record; 1 to run" in again.stderr
+    assert "1 of 2 trials have a record; 1 to run\n1 trial runs again: failed before\n" in again.stderr
     assert again.returncode == 1
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import Budget, Record, Trial
-from harness.runner import split
+from harness.runner import again, split
 from harness.store import Store
 from harness.types import Choice
 
@@ -58,20 +60,81 @@ def test_a_base_runs_again_if_a_trial_needs_weights_that_have_gone(store, record
     assert {record.trial.key for record in found.done} == set("abc") - set(todo)
 
 
+# --- why a trial runs again -----------------------------------------------------------------------------------------
+
+
+PARTS = {
+    "core": "c1",
+    "backend": {"version": "1", "source": "b1"},
+    "method": {"label": "a", "options": {"rate": 0.1}, "version": "1", "source": "m1"},
+    "dataset": {"label": "d", "options": {}, "version": "1", "source": "d1", "files": {"x": "f1"}},
+    "seed": 0,
+    "base": None,
+}
+
+
+def planned(number: int = 0, **parts) -> Trial:
+    """A trial whose key follows from its parts."""
+    merged = {name: {**part, **parts.get(name, {})} if isinstance(part, dict) else part for name, part in PARTS.items()}
+    merged |= {name: part for name, part in parts.items() if not isinstance(part, dict)}
+    method, dataset = Choice("a", {}, {}, "a"), Choice("d", {}, {}, "d")
+    key = f"{number}-{json.dumps(merged, sort_keys=True)}".replace("/", "")
+    key = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return Trial(method, dataset, number, Budget("epochs", 1), 8, "cpu", "fp32", 1, key=key, parts=merged)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"method": {"source": "m2"}}, "the source of a"),
+        ({"method": {"source": "m2", "version": "2"}}, "the version of a, the source of a"),
+        ({"method": {"options": {"rate": 0.2}}}, "the options of a"),
+        ({"dataset": {"files": {"x": "f2"}}}, "the files of d"),
+        ({"backend": {"source": "b2"}, "core": "c2"}, "the source of the harness, the source of the backend"),
+        ({"base": "other"}, "what it starts from"),
+        ({"base": "other", "core": "c2"}, "the source of the harness"),
+    ],
+)
+def test_what_has_changed_since_is_said_in_words(store, parts, said):
+    store.write(Record(planned(), "ok", finished="1"))
+    assert again([planned(**parts)], store) == [f"1 trial runs again, changed since: {said}"]
+
+
+def test_several_trials_share_a_line_and_those_that_ended_badly_have_their_own(store):
+    for number, status in enumerate(("ok", "ok", "failed", "timeout", "failed")):
+        store.write(Record(planned(number), status, finished=str(number)))
+    new = [planned(number, core="c2") for number in range(6)]
+    assert again(new, store) == [
+        "3 trials run again: failed, timeout before",
+        "2 trials run again, changed since: the source of the harness",
+    ]
+
+
+def test_nothing_is_said_of_new_trials_or_in_an_empty_folder(store, tmp_path):
+    assert again([planned()], store) == []
+    assert again([planned()], Store(tmp_path / "nowhere")) == []
+    store.write(Record(planned(), "ok", finished="1"))
+    assert again([planned(1), dataclasses.replace(planned(core="c2"), skip="unfit")], store) == []
+
+
 def test_a_run_reports_its_own_records_after_the_code_has_changed_and_changed_back(tmp_path):
     plugin = tmp_path / "tiny.py"
     shutil.copy(TINY, plugin)
 
-    def run() -> subprocess.CompletedProcess[str]:
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "harness", "run", "-p", str(plugin), "--methods", "counts", "--seeds", "1"]
-        command += ["--here", "--results", str(tmp_path / "results")]
+        command += ["--here", "--results", str(tmp_path / "results"), *more]
         environment = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "100"}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     first = run()
     original = plugin.read_text()
     plugin.write_text(original + "\n# changed\n")
-    assert run().returncode == 0
+    why = "1 trial runs again, changed since: the source of the backend, the source of counts, the source of coins\n"
+    assert why in run("--dry-run").stdout
+    assert "again" not in first.stderr
+    second = run()
+    assert (second.returncode, why in second.stderr) == (0, True)
     plugin.write_text(original)
     back = run()
     assert "1 of 1 trials have a record" in back.stderr or "1 of 1 trial" in back.stderr
