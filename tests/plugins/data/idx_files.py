@@ -15,14 +15,14 @@ def idx(values: np.ndarray, type_code: int = 8) -> bytes:
     return header + values.astype(np.uint8).tobytes()
 
 
-def write_mnist(folder: Path, train: int, test: int, seed: int = 0) -> dict[str, np.ndarray]:
+def write_mnist(folder: Path, train: int, test: int, seed: int = 0, name: str = "mnist") -> dict[str, np.ndarray]:
     """The four files of MNIST below the data folder, with random rows; returns what is in them by name."""
     random = np.random.default_rng(seed)
     content: dict[str, np.ndarray] = {}
     for split, rows in (("train", train), ("t10k", test)):
         content[f"{split}-images-idx3-ubyte"] = random.integers(256, size=(rows, 28, 28), dtype=np.uint8)
         content[f"{split}-labels-idx1-ubyte"] = random.integers(10, size=rows, dtype=np.uint8)
-    (folder / "mnist").mkdir(parents=True)
-    for name, values in content.items():
-        (folder / "mnist" / f"{name}.gz").write_bytes(gzip.compress(idx(values), compresslevel=1))
+    (folder / name).mkdir(parents=True)
+    for file, values in content.items():
+        (folder / name / f"{file}.gz").write_bytes(gzip.compress(idx(values), compresslevel=1))
     return content

@@ -12,7 +12,7 @@ from idx_files import idx, write_mnist
 
 from harness import DataOptions, HarnessError
 from harness.files import check
-from harness_data.mnist import load
+from harness_data.mnist import load, load_fashion
 from harness_data.registry import MNIST
 
 SPLITS = ("train", "valid", "test")
@@ -54,6 +54,16 @@ def test_rows_go_into_three_splits_and_come_back_as_they_were_written(tmp_path):
     assert sorted((image.tobytes(), int(label)) for image, label in rows) == sorted(
         (image.tobytes(), int(label)) for image, label in written
     )
+
+
+def test_fashion_mnist_has_a_folder_and_constants_of_its_own(tmp_path):
+    content = write_mnist(tmp_path, train=5010, test=30, name="fashion-mnist")
+    data = load_fashion(DataOptions(), 0, tmp_path)
+    assert [len(getattr(data, name).targets) for name in SPLITS] == [10, 5000, 30]
+    expected = (content["t10k-images-idx3-ubyte"][:, None] / 255 - 0.2860) / 0.3530
+    assert np.allclose(data.test.inputs, expected, rtol=0, atol=1e-5)
+    with pytest.raises(HarnessError, match="cannot be read: No such file"):
+        load(DataOptions(), 0, tmp_path)
 
 
 def test_pixels_are_standardised_with_the_customary_constants(tmp_path):

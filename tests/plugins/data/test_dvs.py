@@ -1,0 +1,185 @@
+"""CIFAR10-DVS and DVS128 Gesture from tiny generated files in the layout of tonic's copies."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from event_files import Event, random_events, slow_frames
+
+from harness import HarnessError
+from harness.catalog import Settings, available
+from harness.catalog import load as load_catalog
+from harness_data.dvs import NAMES, NORMALISE, load_cifar10, load_gesture, picture
+from harness_data.options import Cifar10DvsOptions, GestureOptions
+
+GESTURE = GestureOptions(partial=True)
+CIFAR = Cifar10DvsOptions(steps=2, partial=True)
+
+
+# --- CIFAR10-DVS --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tonic(monkeypatch) -> dict[str, list[Event]]:
+    """A stand-in for tonic's reader, with the fields of the real one; the recordings that it knows, by path."""
+    known: dict[str, list[Event]] = {}
+
+    def read_aedat4(path: str) -> np.ndarray:
+        if path not in known:
+            raise RuntimeError("the file does not contain a valid header")
+        kinds = [("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")]
+        return np.array([(t, x, y, p) for x, y, p, t in known[path]], kinds)
+
+    module = types.ModuleType("tonic.io")
+    module.read_aedat4 = read_aedat4
+    monkeypatch.setitem(sys.modules, "tonic", types.ModuleType("tonic"))
+    monkeypatch.setitem(sys.modules, "tonic.io", module)
+    return known
+
+
+def write_cifar10_dvs(folder: Path, known: dict[str, list[Event]], each: int = 20) -> None:
+    for name in NAMES:
+        (folder / "CIFAR10DVS" / name).mkdir(parents=True)
+        for number in range(each):
+            path = folder / "CIFAR10DVS" / name / f"cifar10_{name}_{number}.aedat4"
+            path.touch()
+            known[str(path)] = random_events(3000, len(known), side=128)
+
+
+def test_the_first_nine_tenths_of_each_class_are_for_training(tmp_path, tonic):
+    write_cifar10_dvs(tmp_path, tonic)
+    data = load_cifar10(CIFAR, 0, tmp_path)
+    assert (data.problem.input_shape, data.problem.output_size, data.problem.time_axis) == ((2, 2, 48, 48), 10, True)
+    assert [len(split.targets) for split in (data.train, data.valid, data.test)] == [162, 18, 20]
+    assert data.test.targets.tolist() == [label for label in range(10) for _ in range(2)]
+    # By number: 18 and 19 are the last, though 9 comes after them in the order of names.
+    for row, number in enumerate((18, 19)):
+        path = tmp_path / "CIFAR10DVS/airplane" / f"cifar10_airplane_{number}.aedat4"
+        expected = picture(slow_frames(tonic[str(path)], 2, "number", 128), 48)
+        assert np.array_equal(data.test.inputs[row], expected)
+    assert data.readings["partial_warning"] == "cifar10-dvs is a part of the data set: 200 of 10,000 in CIFAR10DVS"
+
+
+def test_pictures_are_normalised_and_cropped_with_all_frames_alike(tmp_path, tonic):
+    write_cifar10_dvs(tmp_path, tonic, each=10)
+    data = load_cifar10(CIFAR, 0, tmp_path)
+    inputs = data.transform(torch.as_tensor(data.train.inputs))
+    # (0 - 0.2728) / 0.2225 and (0 - 0.1295) / 0.1290 where nothing happened.
+    dark = [float(each.min()) for each in (inputs[:, :, 0], inputs[:, :, 1])]
+    assert dark == pytest.approx([-1.2260674, -1.0038760], abs=1e-6)
+    twice = torch.stack([inputs[:, 0], inputs[:, 0]], dim=1)
+    found = data.augment(twice, torch.Generator().manual_seed(0))
+    assert torch.equal(found[:, 0], found[:, 1])
+    assert not torch.equal(found, twice)
+    assert load_cifar10(Cifar10DvsOptions(steps=2, partial=True, augment=False), 0, tmp_path).augment is None
+    assert data.transform == NORMALISE
+
+
+def test_a_file_that_tonic_cannot_read_is_named(tmp_path, tonic):
+    write_cifar10_dvs(tmp_path, tonic, each=10)
+    path = tmp_path / "CIFAR10DVS/cat/cifar10_cat_3.aedat4"
+    del tonic[str(path)]
+    with pytest.raises(HarnessError, match=f"{path}: not an AEDAT 4 file of events, or damaged: .*valid header"):
+        load_cifar10(CIFAR, 0, tmp_path)
+
+
+def test_without_tonic_the_data_set_is_listed_as_unavailable(monkeypatch):
+    catalog = load_catalog(Settings())
+    monkeypatch.setattr("harness.discovery.importable", lambda module: module not in ("tonic", "aedat"))
+    assert available(catalog.datasets.offer("cifar10-dvs")) == "needs tonic and aedat, not installed"
+    assert available(catalog.datasets.offer("dvs-gesture")) is None
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------
+
+
+def counts(rate: float, side: int = 128) -> np.ndarray:
+    return np.random.default_rng(int(rate * 10)).poisson(rate, size=(2, 2, side, side))
+
+
+def test_a_picture_of_the_same_size_shows_events_where_both_polarities_are():
+    frames = np.zeros((1, 2, 3, 3), np.int64)
+    frames[0, 0] = [[1, 2, 256], [0, 1, 1], [0, 0, 0]]
+    frames[0, 1] = [[1, 1, 1], [1, 1, 0], [0, 0, 2]]
+    found = picture(frames, 3)[0]
+    # 255 n modulo 256: 0, 255, 254; brightness needs opacity.
+    assert found[0].tolist() == [[255, 254, 0], [0, 255, 0], [0, 0, 0]]
+    assert found[1].tolist() == [[255, 255, 255], [255, 255, 0], [0, 0, 254]]
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 1.0, 5.0])
+def test_the_opacity_is_resized_as_torch_would(rate):
+    frames = counts(rate)
+    opacity = torch.as_tensor(frames[:, 1:] * 255 % 256).float()
+    expected = torch.nn.functional.interpolate(opacity, (48, 48), mode="bilinear", antialias=True)[:, 0]
+    assert np.abs(picture(frames, 48)[:, 1] - expected.numpy()).max() <= 1.01  # rounded twice
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 1.0, 5.0, 100.0, 400.0])
+def test_pictures_are_those_of_pillow_bit_by_bit(rate):
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    frames = counts(rate)
+    for frame, found in zip(frames, picture(frames, 48), strict=True):
+        plain = image.fromarray((frame * 255 % 256).astype(np.uint8).transpose(1, 2, 0), "LA")
+        assert np.array_equal(np.asarray(plain.resize((48, 48), image.Resampling.BILINEAR)).transpose(2, 0, 1), found)
+
+
+# --- DVS128 Gesture -----------------------------------------------------------------------------------------------
+
+
+def write_gestures(folder: Path, train: int = 2, test: int = 1) -> dict[str, list[Event]]:
+    """As many users in both folders, with a recording of each gesture; returns their events, in milliseconds."""
+    written: dict[str, list[Event]] = {}
+    for split, users in (("Train", train), ("Test", test)):
+        for user in range(users):
+            for gesture in range(11):
+                path = f"DVSGesture/ibmGesture{split}/user{user:02}_lab/{gesture}.npy"
+                written[path] = random_events(300, len(written), side=128)
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                np.save(folder / path, np.array(written[path], np.int64))
+    return written
+
+
+@pytest.mark.parametrize("by", ["number", "time"])
+def test_gestures_become_frames_with_the_label_of_their_file(tmp_path, by):
+    written = write_gestures(tmp_path)
+    data = load_gesture(GestureOptions(frames=by, partial=True), 0, tmp_path)
+    assert (data.problem.input_shape, data.problem.output_size, data.problem.time_axis) == ((20, 2, 128, 128), 11, True)
+    assert [len(split.targets) for split in (data.train, data.valid, data.test)] == [20, 2, 11]
+    found = dict(zip((row.tobytes() for row in data.test.inputs), data.test.targets.tolist(), strict=True))
+    expected = {
+        slow_frames([(x, y, p, t * 1000) for x, y, p, t in events], 20, by, 128).astype(np.uint8).tobytes(): int(
+            Path(path).stem
+        )
+        for path, events in written.items()
+        if "Test" in path
+    }
+    assert found == expected
+    assert data.augment is None
+    assert data.transform(torch.as_tensor(data.test.inputs[:1])).sum().item() == 300
+    assert "22 of 1,077" in data.readings["partial_warning"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (np.zeros((5, 3), np.int64), r"an array of shape \(5, 3\), expected \(events, 4\)"),
+        (np.array([[200, 0, 0, 1]]), "an event at x=200, y=0, expected below 128 and 128"),
+        (np.array([[None]]), "not a numpy array of numbers, or damaged"),
+        (b"nothing", "not a numpy array of numbers, or damaged"),
+    ],
+)
+def test_a_bad_gesture_is_named(tmp_path, content, said):
+    write_gestures(tmp_path)
+    path = tmp_path / "DVSGesture/ibmGestureTrain/user01_lab/5.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, content, allow_pickle=True)
+    with pytest.raises(HarnessError, match=f"{path}: {said}"):
+        load_gesture(GESTURE, 0, tmp_path)
