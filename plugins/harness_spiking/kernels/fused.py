@@ -1,0 +1,226 @@
+"""The functions of `eager` on a GPU, one Triton kernel each: tensors are read once and written once, for all K steps.
+
+They return what the eager ones return, in place where those are, and fall back to them where no kernel fits: double
+precision, a foreign surrogate. No call waits for the GPU, and only the first of a kind compiles: run a pass before it
+is captured in a graph.
+
+Spikes are not declared to instruments (`harness_torch.spikes`), because most never reach memory: `choose` has what is
+being profiled run on the eager kernels.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+import triton
+from torch import Tensor
+
+from harness import HarnessError
+from harness_spiking.kernels import eager, fused_kernels, history
+from harness_spiking.neuron import Neuron
+from harness_spiking.operations import Outlet, Window, empty
+from harness_spiking.surrogates import Arctan, Rectangle, Sigmoid, Surrogate, Triangle
+
+name = "triton"
+
+CODES: dict[type[Surrogate], triton.language.constexpr] = {
+    Sigmoid: fused_kernels.SIGMOID,
+    Rectangle: fused_kernels.RECTANGLE,
+    Triangle: fused_kernels.TRIANGLE,
+    Arctan: fused_kernels.ARCTAN,
+}
+
+BLOCK, WARPS = 1024, 4  # neurons of a program: its 128 threads load 16 bytes at a time, or twice 16
+TILE = 512  # neurons of a program that pools: one warp, so that a window is summed without a barrier
+WIDEST_WINDOW = 64  # neurons
+INDEXED_BY_32_BITS = 2**31 - 2 * BLOCK
+
+
+def integrate(
+    currents: Tensor,
+    shift: Tensor | None,
+    carried: Tensor | None,
+    neuron: Neuron,
+    steps: int,
+    outlet: Outlet,
+    keep: bool,
+) -> tuple[Tensor, Tensor]:
+    """See `eager.integrate`. Where nothing is to be kept, the second result means nothing."""
+    if not _fits(currents, neuron):
+        return eager.integrate(currents, shift, carried, neuron, steps, outlet, keep)
+    if outlet.window is not None and prod(outlet.window) > WIDEST_WINDOW:
+        spikes, kept = integrate(currents, shift, carried, neuron, steps, Outlet(), keep)
+        return outlet.out(spikes.flatten(0, 1)).unflatten(0, (steps, -1)), kept
+    _in_order(currents=currents, carried=None if carried is None else carried[None])
+    kept = currents if len(currents) == steps or not keep else _empty(steps, currents, None)
+    seen = _empty(steps, currents, outlet.window)
+    size, (down, right) = currents[0].numel(), outlet.window or (1, 1)
+    _, rows, channels, height, width = _sizes(currents)
+    cells = rows * channels * triton.cdiv(height, down) * triton.cdiv(width, right)
+    window = triton.next_power_of_2(down * right)
+    block, warps = (BLOCK, WARPS) if window == 1 else (TILE // window, 1)
+    with torch.cuda.device_of(currents):
+        fused_kernels.integrate[(triton.cdiv(cells, block),)](
+            currents,
+            None if shift is None else shift.contiguous(),
+            carried,
+            _mask(outlet, currents),
+            seen,
+            kept if keep else None,
+            steps,
+            _stride(currents),
+            _stride(shift),
+            size,
+            seen[0].numel(),
+            cells,
+            channels,
+            height,
+            width,
+            down,
+            right,
+            neuron.leak,
+            neuron.threshold,
+            neuron.leak * neuron.threshold,
+            surrogate=CODES[type(neuron.surrogate)],
+            pooled=window > 1,
+            window=window,
+            block=block,
+            index=_index(size),
+            num_warps=warps,
+        )
+    return seen, kept
+
+
+def accumulate(
+    potentials: Tensor, shift: Tensor | None, carried: Tensor, neuron: Neuron, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """See `eager.accumulate`. Where nothing is to be kept, the second result means nothing."""
+    if not _fits(potentials, neuron):
+        return eager.accumulate(potentials, shift, carried, neuron, keep)
+    _in_order(potentials=potentials, carried=carried[None])
+    alone = len(potentials) == 1 and carried.dtype == potentials.dtype
+    traces = carried[None] if alone else torch.empty_like(potentials)
+    size = carried.numel()
+    with torch.cuda.device_of(potentials):
+        fused_kernels.accumulate[(triton.cdiv(size, BLOCK),)](
+            potentials,
+            None if shift is None else shift.contiguous(),
+            carried,
+            None if alone else traces,
+            len(potentials),
+            _stride(shift),
+            size,
+            potentials.shape[2],
+            neuron.leak,
+            neuron.leak * neuron.threshold,
+            surrogate=CODES[type(neuron.surrogate)],
+            keep=keep,
+            bits=history.BITS.get(carried.dtype, 0),
+            block=BLOCK,
+            index=_index(size),
+            num_warps=WARPS,
+        )
+    return traces, potentials
+
+
+def backward_(gradient: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet) -> Tensor:
+    """See `eager.backward_`."""
+    if not _fits(kept, neuron):
+        return eager.backward_(gradient, kept, neuron, outlet)
+    return _differentiate_(gradient, kept, neuron, outlet, steps=1, leak=0.0, detach_reset=True)
+
+
+def reverse_(gradients: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet, detach_reset: bool) -> Tensor:
+    """See `eager.reverse_`."""
+    if not _fits(kept, neuron):
+        return eager.reverse_(gradients, kept, neuron, outlet, detach_reset)
+    return _differentiate_(gradients, kept, neuron, outlet, len(kept), neuron.leak, detach_reset)
+
+
+def _differentiate_(
+    gradients: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet, steps: int, leak: float, detach_reset: bool
+) -> Tensor:
+    _in_order(kept=kept)
+    gradients = _ordered(gradients)
+    size, (down, right) = kept[0].numel(), outlet.window or (1, 1)
+    _, _, channels, height, width = _sizes(kept)
+    with torch.cuda.device_of(kept):
+        fused_kernels.differentiate[(triton.cdiv(size, BLOCK), len(kept) // steps)](
+            gradients,
+            kept,
+            _mask(outlet, kept),
+            steps,
+            size,
+            gradients[0].numel(),
+            channels,
+            height,
+            width,
+            down,
+            right,
+            leak,
+            leak * neuron.threshold,
+            surrogate=CODES[type(neuron.surrogate)],
+            pooled=down * right > 1,
+            detach_reset=detach_reset,
+            block=BLOCK,
+            index=_index(size),
+            num_warps=WARPS,
+        )
+    return kept
+
+
+def _fits(x: Tensor, neuron: Neuron) -> bool:
+    """Whether there is a kernel for these: steps of dense layers (K, B, F) or of maps (K, B, C, H, W)."""
+    return x.dtype in (torch.float32, torch.bfloat16) and x.dim() in (3, 5) and type(neuron.surrogate) in CODES
+
+
+def _sizes(x: Tensor) -> tuple[int, ...]:
+    """K, B, C, H, W; a dense layer is a map of one place."""
+    return (*x.shape, 1, 1)[:5]
+
+
+def _index(size: int) -> triton.language.dtype:
+    """Divisions by 64 bits are slow, and few populations need them: steps are told apart by pointers."""
+    return triton.language.int32 if size < INDEXED_BY_32_BITS else triton.language.int64
+
+
+def _stride(x: Tensor | None) -> int:
+    """From a step to the next one; nothing where one holds for all."""
+    return 0 if x is None or len(x) == 1 else x[0].numel()
+
+
+def _empty(steps: int, like: Tensor, window: Window) -> Tensor:
+    """(K, B, C, h, w) for so many steps, in the order of `like`; h and w are those of H and W after pooling."""
+    _, rows, *sizes = like.shape
+    if window is not None:
+        sizes[1:] = [sizes[1] // window[0], sizes[2] // window[1]]
+    return empty((steps * rows, *sizes), like).unflatten(0, (steps, rows))
+
+
+def _mask(outlet: Outlet, like: Tensor) -> Tensor | None:
+    """(B, C, H, W) in the order of `like` (K, B, C, H, W)."""
+    return None if outlet.mask is None else _ordered(outlet.mask.expand_as(like[0])[None])
+
+
+def _ordered(x: Tensor) -> Tensor:
+    """The same in the order that kernels expect, copied only if it is in another."""
+    if _is_ordered(x):
+        return x
+    return empty((x.shape[0] * x.shape[1], *x.shape[2:]), x).unflatten(0, x.shape[:2]).copy_(x)
+
+
+def _is_ordered(x: Tensor) -> bool:
+    """Whether steps (K, ...) follow each other without gaps, maps with channels last."""
+    layout = torch.channels_last if x.dim() == 5 else torch.contiguous_format
+    return x[0].is_contiguous(memory_format=layout) and (len(x) == 1 or x.stride(0) == x[0].numel())
+
+
+def _in_order(**tensors: Tensor | None) -> None:
+    """Raises HarnessError for what is to be overwritten in an order that kernels do not know."""
+    for label, x in tensors.items():
+        if x is not None and not _is_ordered(x):
+            raise HarnessError(
+                f"{label} {tuple(x.shape)} has strides {x.stride()}; fused kernels expect steps one after another and "
+                "maps with channels last: allocate it with operations.empty, or choose kernels=eager"
+            )

@@ -1,0 +1,290 @@
+"""The Triton kernels against their eager twins: on a GPU as they are, elsewhere through Triton's interpreter.
+
+Currents, shifts and carried potentials are multiples of a power of two with few bits, so that every sum is exact in any
+order and spikes must be the same, ties included.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import HarnessError
+from harness_spiking.kernels import eager, history
+from harness_spiking.neuron import Neuron
+from harness_spiking.operations import Outlet, empty
+from harness_spiking.surrogates import SURROGATES, Sigmoid
+
+if find_spec("triton") is None:
+    pytest.skip("no Triton for this platform", allow_module_level=True)
+ON_GPU = torch.cuda.is_available()
+with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("TRITON_INTERPRET", str(int(not ON_GPU)))  # read at the first import of Triton and of our kernels
+    from harness_spiking.kernels import fused, fused_kernels
+
+DEVICE = "cuda" if ON_GPU else "cpu"
+pytestmark = [pytest.mark.gpu] if ON_GPU else []
+FP32, BF16 = torch.float32, torch.bfloat16
+ROUNDING = {FP32: {"rtol": 2e-6, "atol": 2e-7}, BF16: {"rtol": 2**-7, "atol": 1e-6}}  # one unit in the last place
+SHAPES = {  # rows of one step, and the window of the pooling
+    "dense": ((3, 10), None),
+    "map": ((2, 3, 5, 4), None),
+    "pairs with borders": ((2, 3, 5, 7), (2, 2)),
+    "pairs without": ((2, 16, 6, 4), (2, 2)),
+    "global": ((2, 5, 3, 4), (3, 4)),
+    "wide": ((1, 2, 9, 9), (9, 9)),
+    "several programs": ((3, 16, 9, 8), (2, 2)),
+    "several dense programs": ((3, 700), None),
+}
+
+
+@pytest.fixture(autouse=True)
+def interpret(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", str(int(not ON_GPU)))  # read again at the first launch
+
+
+def sample(count: int, **axes) -> pytest.MarkDecorator:
+    """So many combinations of the axes, always the same, each value of an axis about equally often."""
+    every = list(product(SHAPES, [FP32, BF16], [1, 5], SURROGATES, *axes.values()))
+    names = ["shape", "dtype", "steps", "surrogate", *axes]
+    return pytest.mark.parametrize(names, random.Random(1).sample(every, count))
+
+
+class Inputs:
+    """Random tensors of one shape in the layout that kernels expect."""
+
+    def __init__(self, shape: str, dtype: torch.dtype, surrogate: str, masked: bool = False):
+        self.rows, self.window = SHAPES[shape]
+        self.dtype = dtype
+        self.generator = torch.Generator().manual_seed(len(shape))
+        self.neuron = Neuron(0.5, 1.0, SURROGATES[surrogate](1.0))
+        mask = self.grid(1, 0, 1)[0] * 2 if masked and len(self.rows) == 4 else None
+        self.outlet = Outlet(self.window, mask)
+
+    def grid(self, steps: int, low: int, high: int, unit: float = 1.0) -> torch.Tensor:
+        """Multiples of `unit` (K, B, ...)."""
+        drawn = torch.randint(low, high + 1, (steps, *self.rows), generator=self.generator) * unit
+        return self.like(drawn.to(self.dtype))
+
+    def like(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.to(DEVICE)
+        return empty((x.shape[0] * x.shape[1], *x.shape[2:]), x).unflatten(0, x.shape[:2]).copy_(x)
+
+    def shift(self, steps: int) -> torch.Tensor:
+        drawn = torch.randint(-2, 3, (steps, self.rows[1]), generator=self.generator) / 2
+        return drawn.to(DEVICE)
+
+    def gradients(self, steps: int) -> torch.Tensor:
+        rows, channels, *space = self.rows
+        if self.window is not None:
+            space = [size // across for size, across in zip(space, self.window, strict=True)]
+        drawn = torch.randn(steps, rows, channels, *space, generator=self.generator)
+        return self.like(drawn.to(self.dtype))
+
+    def saved(self, steps: int) -> torch.Tensor:
+        kept = self.grid(steps, -4, 4, 0.5)
+        return self.neuron.surrogate.save_(kept)
+
+
+def both(call, *tensors):
+    """What eager and fused kernels make of copies of the same tensors, each with the copies themselves."""
+    copies = [[None if x is None else x.clone() for x in tensors] for _ in range(2)]
+    return [(call(kernels, *each), each) for kernels, each in zip([eager, fused], copies, strict=True)]
+
+
+def assert_same(ours: torch.Tensor, expected: torch.Tensor) -> None:
+    """Equal, in type and layout too; the interpreter, unlike a GPU, cuts bfloat16 off instead of rounding it."""
+    assert ours.dtype == expected.dtype
+    if ours.dim() == 5:
+        assert ours.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+    if ours.dtype == BF16 and not ours.is_cuda:
+        torch.testing.assert_close(ours, expected, rtol=2**-7, atol=0)
+    else:
+        assert torch.equal(ours.float(), expected.float())
+
+
+@sample(
+    120, resting=[True, False], shifted=[True, False], masked=[True, False], keep=[True, False], static=[True, False]
+)
+def test_integrate(shape, dtype, steps, surrogate, resting, shifted, masked, keep, static):
+    inputs = Inputs(shape, dtype, surrogate, masked)
+    count = 1 if static else steps
+    currents, shift = inputs.grid(count, -3, 5, 0.5), inputs.shift(count) if shifted else None
+    carried = None if resting else inputs.grid(1, -4, 0, 0.5)[0].float()
+
+    def call(kernels, currents, carried):
+        return kernels.integrate(currents, shift, carried, inputs.neuron, steps, inputs.outlet, keep)
+
+    ((seen, kept), (_, w)), ((ours, ours_kept), (_, ours_w)) = both(call, currents, carried)
+    assert seen.any()
+    assert_same(ours, seen)
+    if not resting:
+        assert torch.equal(ours_w, w)
+    if keep:
+        torch.testing.assert_close(ours_kept, kept, **ROUNDING[dtype])
+
+
+@sample(90, past=[torch.uint8, torch.uint16, FP32, BF16], shifted=[True, False], keep=[True, False])
+def test_accumulate(shape, dtype, steps, surrogate, past, shifted, keep):
+    inputs = Inputs(shape, dtype, surrogate)
+    potentials, shift = inputs.grid(steps, -3, 6, 0.5), inputs.shift(steps) if shifted else None
+    carried = inputs.grid(1, 0, 15)[0]
+    carried = carried.to(past) if past in history.BITS else (carried / 8).to(past)
+
+    def call(kernels, potentials, carried):
+        return kernels.accumulate(potentials, shift, carried, inputs.neuron, keep)
+
+    ((traces, kept), (_, past)), ((ours, ours_kept), (_, ours_past)) = both(call, potentials, carried)
+    assert traces.any()
+    assert_same(ours, traces)
+    assert_same(ours_past, past)
+    if keep:
+        torch.testing.assert_close(ours_kept, kept, **ROUNDING[dtype])
+
+
+@sample(60, masked=[True, False])
+def test_backward(shape, dtype, steps, surrogate, masked):
+    inputs = Inputs(shape, dtype, surrogate, masked)
+    gradients = inputs.gradients(steps)
+
+    def call(kernels, kept):
+        return kernels.backward_(gradients, kept, inputs.neuron, inputs.outlet)
+
+    (expected, _), (ours, (kept,)) = both(call, inputs.saved(steps))
+    assert ours.data_ptr() == kept.data_ptr()
+    torch.testing.assert_close(ours, expected, **ROUNDING[dtype])
+    if shape == "pairs with borders":
+        assert not ours[..., -1, :].any()
+        assert not ours[..., -1].any()
+
+
+@sample(80, masked=[True, False], detach_reset=[True, False])
+def test_reverse(shape, dtype, steps, surrogate, masked, detach_reset):
+    inputs = Inputs(shape, dtype, surrogate, masked)
+    gradients = inputs.gradients(steps)
+
+    def call(kernels, kept):
+        return kernels.reverse_(gradients, kept, inputs.neuron, inputs.outlet, detach_reset)
+
+    (expected, _), (ours, (kept,)) = both(call, inputs.saved(steps))
+    assert ours.data_ptr() == kept.data_ptr()
+    torch.testing.assert_close(ours, expected, **ROUNDING[dtype])
+
+
+def test_any_currents_away_from_a_tie():
+    neuron, generator = Neuron(0.9, 0.8, Sigmoid(4.0)), torch.Generator().manual_seed(0)
+    currents = torch.randn(6, 4, 300, generator=generator).to(DEVICE)
+    distances = currents.double()
+    _, slopes = eager.integrate(distances, None, None, neuron, 6, Outlet(), keep=True)
+    clear = (torch.logit(slopes).abs() > 1e-5).all(0)
+    spikes, _ = eager.integrate(currents.clone(), None, None, neuron, 6, Outlet(), keep=False)
+    ours, _ = fused.integrate(currents.clone(), None, None, neuron, 6, Outlet(), keep=False)
+    assert clear.float().mean() > 0.99
+    assert torch.equal(ours[:, clear], spikes[:, clear])
+
+
+@pytest.mark.parametrize("function", ["integrate", "accumulate", "reverse_"])
+def test_offsets_of_64_bits_lead_to_the_same_places(function, monkeypatch):
+    inputs = Inputs("pairs with borders", FP32, "arctan", masked=True)
+    currents, gradients, past = inputs.grid(3, -3, 5, 0.5), inputs.gradients(3), inputs.grid(1, 0, 7)[0] / 4
+    calls = {
+        "integrate": lambda: fused.integrate(currents.clone(), None, None, inputs.neuron, 3, inputs.outlet, True),
+        "accumulate": lambda: fused.accumulate(currents.clone(), None, past.clone(), inputs.neuron, True),
+        "reverse_": lambda: [fused.reverse_(gradients, currents.clone(), inputs.neuron, inputs.outlet, False)],
+    }
+    narrow = calls[function]()
+    monkeypatch.setattr(fused, "INDEXED_BY_32_BITS", 0)
+    assert all(map(torch.equal, calls[function](), narrow))
+
+
+def test_double_precision_and_a_foreign_surrogate_run_on_the_eager_kernels(monkeypatch):
+    class Halved(Sigmoid):
+        def backward_(self, gradient, saved):
+            return super().backward_(gradient / 2, saved)
+
+    for function in ("integrate", "accumulate", "differentiate"):
+        monkeypatch.setattr(fused_kernels, function, None)
+    doubled = Inputs("map", torch.float64, "sigmoid")
+    foreign = Inputs("map", FP32, "sigmoid")
+    foreign.neuron = foreign.neuron._replace(surrogate=Halved(1.0))
+    for inputs in (doubled, foreign):
+        currents, past = inputs.grid(2, -3, 5, 0.5), inputs.grid(1, 0, 1)[0]
+        calls = [
+            lambda k, x: k.integrate(x, None, None, inputs.neuron, 2, inputs.outlet, True)[1],  # noqa: B023
+            lambda k, x: k.accumulate(x, None, past.clone(), inputs.neuron, True)[1],  # noqa: B023
+            lambda k, x: k.backward_(currents, x, inputs.neuron, inputs.outlet),  # noqa: B023
+            lambda k, x: k.reverse_(currents, x, inputs.neuron, inputs.outlet, True),  # noqa: B023
+        ]
+        for call in calls:
+            (expected, _), (ours, _) = both(call, currents)
+            assert torch.equal(ours, expected)
+
+
+@pytest.mark.parametrize("shape", ["map", "pairs with borders", "dense"])
+def test_gradients_may_come_in_any_layout(shape):
+    inputs = Inputs(shape, FP32, "sigmoid")
+    gradients = inputs.gradients(1).expand(3, *inputs.gradients(1).shape[1:]).transpose(0, 1)
+    (expected, _), (ours, _) = both(
+        lambda kernels, kept: kernels.backward_(gradients.transpose(0, 1), kept, inputs.neuron, inputs.outlet),
+        inputs.saved(3),
+    )
+    torch.testing.assert_close(ours, expected, **ROUNDING[FP32])
+
+
+@pytest.mark.parametrize("function", ["integrate", "accumulate", "reverse_"])
+def test_what_is_overwritten_must_have_channels_last(function):
+    inputs = Inputs("map", FP32, "sigmoid")
+    x, past = inputs.grid(2, -3, 5).contiguous(), inputs.grid(1, 0, 1)[0]
+    calls = {
+        "integrate": lambda: fused.integrate(x, None, None, inputs.neuron, 2, inputs.outlet, True),
+        "accumulate": lambda: fused.accumulate(x, None, past, inputs.neuron, True),
+        "reverse_": lambda: fused.reverse_(x, x, inputs.neuron, inputs.outlet, True),
+    }
+    with pytest.raises(HarnessError, match=r"\(2, 2, 3, 5, 4\) has strides .*channels last.*kernels=eager"):
+        calls[function]()
+
+
+def test_every_kernel_compiles_for_a_gpu(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    script = Path(__file__).with_name("compile_kernels.py")
+    done = subprocess.run(
+        [sys.executable, script, "90"],
+        env={**environment, "TRITON_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    compiled = [line.split() for line in done.stdout.splitlines()]
+    assert {kernel for kernel, _ in compiled} == {"integrate", "accumulate", "differentiate"}
+    assert all(int(size) > 0 for _, size in compiled)
+
+
+@pytest.mark.gpu
+def test_kernels_are_captured_in_a_graph():
+    inputs = Inputs("several programs", BF16, "sigmoid")
+    currents, gradients = inputs.grid(5, -3, 5, 0.5), inputs.gradients(5)
+
+    def step() -> list[torch.Tensor]:
+        seen, kept = fused.integrate(currents.clone(), None, None, inputs.neuron, 5, inputs.outlet, True)
+        return [seen, fused.reverse_(gradients, kept, inputs.neuron, inputs.outlet, True)]
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        expected = step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    for each in captured:
+        each.fill_(-1)
+    graph.replay()
+    assert all(map(torch.equal, captured, expected))
