@@ -47,6 +47,7 @@ DATASETS = {
     "data-options-described": "every option has a meaning, and the defaults are valid",
     "data-deterministic": "the same seed gives the same rows, whatever the global seeds",
     "data-as-stated": "shapes, types, values and sizes are those that its problem states",
+    "training-batches": "augmented or not, the same for the same seed, with the shape and type that the problem states",
     "splits-apart": "no split holds rows of another",
     "sizes-honoured": "train, valid and test give so many rows",
 }

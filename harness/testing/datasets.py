@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from harness.errors import Unsupported
 from harness.testing.configs import described
-from harness.testing.subjects import Arrays, DatasetSubject, broken, require_same
+from harness.testing.subjects import ORDER, Arrays, DatasetSubject, broken, require_same
 from harness.types import Batch, Data, Problem
 
 SPLITS = ("train", "valid", "test")
 ROWS = 20
+BATCHES = 3
 CHANCE = 0.01  # share of rows that may be in two splits because the source repeats itself
 
 
@@ -68,17 +70,21 @@ def _check_arrays(name: str, inputs: NDArray[np.generic], targets: NDArray[np.ge
         broken(f"{name} has {len(inputs)} inputs and {len(targets)} targets")
     if problem.kind == "language":
         return _check_tokens(name, inputs, targets, problem)
+    _check_inputs(name, inputs, problem)
+    if problem.kind == "classification":
+        _check_integers(f"{name}: targets", targets, problem.output_size)
+    if problem.kind == "regression":
+        _check_standardised(name, targets)
+    return None
+
+
+def _check_inputs(name: str, inputs: NDArray[np.generic], problem: Problem) -> None:
     if inputs.shape[1:] != problem.input_shape:
         broken(f"{name}: rows have shape {inputs.shape[1:]}; problem.input_shape is {problem.input_shape}")
     if inputs.dtype != np.float32:
         broken(f"{name}: inputs are {inputs.dtype}; expected float32")
     if not np.isfinite(inputs).all():
         broken(f"{name}: inputs are not finite")
-    if problem.kind == "classification":
-        _check_integers(f"{name}: targets", targets, problem.output_size)
-    if problem.kind == "regression":
-        _check_standardised(name, targets)
-    return None
 
 
 def _check_tokens(name: str, inputs: NDArray[np.generic], targets: NDArray[np.generic], problem: Problem) -> None:
@@ -105,6 +111,24 @@ def _check_standardised(name: str, targets: NDArray[np.generic]) -> None:
             f"targets have mean {values.mean():.3g} and deviation {values.std():.3g} in train; expected 0 and 1, "
             "with target_mean and target_scale to return to the original scale"
         )
+
+
+def training_batches(subject: DatasetSubject) -> None:
+    """Drawn twice with one seed, under other global seeds."""
+    data = subject.backend.place(subject.load(), "cpu")
+    with subject.backend.isolated(1):
+        first = _first_batches(subject, data)
+    with subject.backend.isolated(2):
+        second = _first_batches(subject, data)
+    require_same("training batches drawn twice with the same seed", first, second, exact=True)
+    if data.problem.order == "shuffled" and data.problem.kind != "language":
+        for name, inputs in first.items():
+            _check_inputs(f"augmented {name}" if data.augment else name, inputs, data.problem)
+
+
+def _first_batches(subject: DatasetSubject, data: Data) -> Arrays:
+    drawn = itertools.islice(subject.backend.batches(data, ROWS, ORDER), BATCHES)
+    return {f"inputs of batch {number}": np.asarray(batch.inputs) for number, batch in enumerate(drawn, 1)}
 
 
 def splits_apart(subject: DatasetSubject) -> None:

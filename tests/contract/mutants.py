@@ -481,6 +481,24 @@ DATASETS = [
         "test: inputs are not finite",
         DataOptions,
     ),
+    (
+        "data-as-stated",
+        changed(transform=lambda _: torch.Tensor.double),
+        "train: inputs are float64; expected float32",
+        DataOptions,
+    ),
+    (
+        "training-batches",
+        changed(augment=lambda _: lambda inputs, generator: inputs + torch.rand(inputs.shape)),
+        "training batches drawn twice with the same seed: they differ in the inputs of batch 1",
+        DataOptions,
+    ),
+    (
+        "training-batches",
+        changed(augment=lambda _: lambda inputs, generator: inputs[:, 1:]),
+        "augmented inputs of batch 1: rows have shape (4,); problem.input_shape is (5,)",
+        DataOptions,
+    ),
     ("splits-apart", leaking, "12.5% of the rows of test are in train too", DataOptions),
     ("sizes-honoured", cut, "the test split has only 19 rows", DataOptions),
 ]
