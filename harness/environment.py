@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from harness import sources
 from harness.catalog import Catalog
 from harness.types import Trial
 from harness.version import __version__
@@ -51,13 +52,14 @@ def commit() -> str | None:
 
 
 def provenance(catalog: Catalog, trial: Trial) -> dict[str, Any]:
-    """Who provided the method and the data set: plugin, distribution, version."""
+    """Who provided the method and the data set: plugin, distribution, version; and the source of what measured."""
     method = catalog.methods.offer(trial.method.name, trial.method.provider).plugin
     dataset = catalog.datasets.offer(trial.dataset.name, trial.dataset.provider).plugin
-    return {
+    provided: dict[str, Any] = {
         role: {"plugin": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
         for role, plugin in (("method", method), ("dataset", dataset))
     }
+    return provided | {"measured_by": sources.measuring(catalog)}
 
 
 def now() -> str:

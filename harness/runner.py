@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness import environment
+from harness import environment, sources
 from harness.catalog import Catalog
 from harness.errors import HarnessError
 from harness.plan import changes
@@ -55,6 +55,22 @@ def again(trials: Sequence[Trial], store: Store) -> list[str]:
     lines = [f"{_run_again(len(bad))}: {', '.join(dict.fromkeys(bad))} before"] if bad else []
     changed = dict.fromkeys(each for words in moved for each in words)
     return [*lines, *([f"{_run_again(len(moved))}, changed since: {', '.join(changed)}"] if moved else [])]
+
+
+def outdated(catalog: Catalog, records: Sequence[Record], store: Store) -> list[str]:
+    """A line if records hold what a metric or an instrument measured that has changed since: no key tells of those."""
+    present = sources.measuring(catalog)
+    found: dict[str, list[str]] = {}
+    for record in records:
+        before = record.provenance.get("measured_by")
+        for plugin, source in before.items() if isinstance(before, Mapping) else ():
+            if plugin in present and present[plugin] != source:
+                found.setdefault(record.trial.key, []).append(plugin)
+    if not found:
+        return []
+    plugins = ", ".join(dict.fromkeys(plugin for each in found.values() for plugin in each))
+    kept = f"{len(found)} of the records were measured before the source of {plugins} changed"
+    return [f"{kept}; without {store.path(next(iter(found)))} and the like their trials run again"]
 
 
 def _run_again(count: int) -> str:

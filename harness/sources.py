@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.catalog import Catalog
+
 # What a plugin uses of its family arrives through packages named harness_*; other libraries count by their version.
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+(harness_\w+)", re.MULTILINE)
 _CORE = ("trial", "bench", "loop", "profiling", "scoring", "scores", "metrics", "subset", "seeds", "types")
@@ -27,6 +29,19 @@ def fingerprint(references: Iterable[str | Callable[..., Any]]) -> str:
         digests[package], imported = _package_digest(package)
         waiting |= imported - digests.keys()
     return _digest(f"{name}={digest}" for name, digest in sorted(digests.items()))
+
+
+def measuring(catalog: Catalog) -> dict[str, str]:
+    """A digest for each plugin that offers metrics or instruments. These are in no trial's key: a further metric would
+    make every trial run again. The core's own metrics are in all of them.
+    """
+    references: dict[str, list[str | Callable[..., Any]]] = {}
+    for metric in catalog.metrics.offers():
+        if metric.value.compute is not None and _package(metric.value.compute) != "harness":
+            references.setdefault(metric.plugin.name, []).append(metric.value.compute)
+    for instrument in catalog.instruments.offers():
+        references.setdefault(instrument.plugin.name, []).append(instrument.value.factory)
+    return {plugin: fingerprint(found) for plugin, found in references.items()}
 
 
 @cache

@@ -118,7 +118,7 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     shown = Shown(names, request.target, chooser, _items(trials), comparison)
     store = Store(asked.results)
     if asked.dry_run:
-        _print_plan(trials, store, asked.workers)
+        _print_plan(catalog, trials, store, asked.workers)
         return 0
     store.prepare()
     _execute(catalog, trials, store, executor, _context(catalog, request, asked, trials))
@@ -181,10 +181,10 @@ def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: 
         split = runner.split(trials, store)
         if split.done:
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
+        for line in (*runner.outdated(catalog, split.done, store), *runner.again(split.todo, store)):
+            click.echo(line, err=True)
         if not split.todo:
             return
-        for line in runner.again(split.todo, store):
-            click.echo(line, err=True)
         view = progress.view(split.todo, split.done, context.workers, sys.stderr.isatty())
         ended = 0
         try:
@@ -223,7 +223,7 @@ def _report(catalog: Catalog, trials: Sequence[Trial], store: Store, shown: Show
     return 0 if sum(record.status == "ok" for record in records) == len(trials) else 1
 
 
-def _print_plan(trials: Sequence[Trial], store: Store, workers: int) -> None:
+def _print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers: int) -> None:
     """The plan as lines, with an estimate from earlier records of the same methods."""
     split = runner.split(trials, store)
     todo = {trial.key for trial in split.todo}
@@ -231,7 +231,7 @@ def _print_plan(trials: Sequence[Trial], store: Store, workers: int) -> None:
         state = f"skipped: {trial.skip}" if trial.skip else "to run" if trial.key in todo else "has a record"
         budget = f"{trial.budget}, batches of {trial.batch_size}"
         click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
-    for line in runner.again(split.todo, store):
+    for line in (*runner.outdated(catalog, split.done, store), *runner.again(split.todo, store)):
         click.echo(line)
     first = trials[0]
     threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"

@@ -36,7 +36,8 @@ def _ending(record: Record) -> str:
 def collect(records: Sequence[Record], described: Mapping[str, Metric]) -> tuple[str, ...]:
     """All notes on records that ended ok, most serious first."""
     good = [record for record in records if record.status == "ok"]
-    every = (_warnings(good), _workers(good), _environments(good), _eager(good), _options(good), _seeds(good))
+    settings = (_environments(good), _measuring(good), _eager(good), _options(good), _seeds(good))
+    every = (_warnings(good), _workers(good), *settings)
     described_only = (_claims(good, described), _unknown(good, described), _holes(good, described))
     return tuple(note for notes in (*every, *described_only) for note in notes)
 
@@ -85,6 +86,19 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield from _flat(entry, f"{prefix}{key}.")
         elif isinstance(entry, (str, bool, int)):
             yield f"{prefix}{key}", str(entry)
+
+
+def _measuring(records: Iterable[Record]) -> Iterator[str]:
+    """Metrics and instruments of a plugin whose source was not the same for all records."""
+    sources: dict[str, dict[str, list[str]]] = {}
+    for record in records:
+        found = record.provenance.get("measured_by")
+        for plugin, source in found.items() if isinstance(found, Mapping) else ():
+            sources.setdefault(str(plugin), {}).setdefault(str(source), []).append(record.trial.method.label)
+    for plugin, by in sources.items():
+        if len(by) > 1:
+            listed = "; ".join(", ".join(dict.fromkeys(labels)) for labels in by.values())
+            yield f"what {plugin} measures is of different versions of its source: {listed}"
 
 
 def _eager(records: Iterable[Record]) -> Iterator[str]:

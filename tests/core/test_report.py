@@ -268,6 +268,14 @@ def test_scores_of_an_absent_plugin_are_told():
     )
 
 
+def test_a_metric_whose_source_has_changed_between_records_is_told():
+    sources = {"saf": {"mine": "1", "other": "1"}, "ottt": {"mine": "2", "other": "1"}, "bptt": {"mine": "1"}}
+    records = [record(name, seed, provenance={"measured_by": by}) for name, by in sources.items() for seed in (0, 1)]
+    records += [record("old"), record("odd", provenance={"measured_by": "somebody"})]
+    (note,) = [note for note in summarise(records, METRICS).notes if "source" in note]
+    assert note == "what mine measures is of different versions of its source: saf, bptt; ottt"
+
+
 def test_a_step_that_is_not_the_one_that_is_profiled_is_told():
     steps = {
         "saf": {"kernels": "triton", "captured": True},

@@ -60,6 +60,44 @@ def test_a_base_runs_again_if_a_trial_needs_weights_that_have_gone(store, record
     assert {record.trial.key for record in found.done} == set("abc") - set(todo)
 
 
+MEASURE = """
+from harness import Instrument, Metric, hookimpl
+
+def width(outcome):
+    return {value}
+
+@hookimpl
+def harness_metrics():
+    yield Metric("width", "how wide it is", "", "higher", ("classification",), width)
+"""
+
+
+def test_a_metric_that_has_changed_since_is_told_and_nothing_runs_again(tmp_path):
+    metric = tmp_path / "measure.py"
+
+    def run(value: int, *more: str) -> subprocess.CompletedProcess[str]:
+        metric.write_text(MEASURE.format(value=value))
+        command = [sys.executable, "-m", "harness", "run", "-p", str(TINY), "-p", str(metric), "--methods", "counts"]
+        command += ["--seeds", "2", "--here", "--results", str(tmp_path / "results"), "--metrics", "width", *more]
+        environment = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "100"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert run(10).returncode == 0
+    same = run(10)
+    assert "2 of 2 trials have a record" in same.stderr
+    assert "changed" not in same.stderr
+    changed, planned = run(11), run(11, "--dry-run")
+    for said in (changed.stderr, planned.stdout):
+        assert "2 of the records were measured before the source of measure changed; without " in said
+    assert "10" in changed.stdout
+    for path in (tmp_path / "results" / "trials").glob("*.json"):
+        assert str(path.parent) in changed.stderr
+        path.unlink()
+    again = run(11)
+    assert "changed" not in again.stderr
+    assert "11" in again.stdout
+
+
 # --- why a trial runs again -----------------------------------------------------------------------------------------
 
 
