@@ -101,7 +101,8 @@ class Forward:
         first = self._encode(steps)
         if self.features is not None:
             first = Current(first.whole() + self._returned(self.features))
-        spikes, trace = propagate(self.network, self.weights, first, self._connect, self._fire, _narrow)
+        shift = self.neuron.shift
+        spikes, trace = propagate(self.network, self.weights, first, self._connect, self._fire, _narrow, shift)
         self.time += steps
         readout = self.weights.readout
         if self.theory:

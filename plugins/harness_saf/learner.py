@@ -125,7 +125,8 @@ class Forward:
         if self.network.feedback and self.time:
             first = Current(first.whole() + self._returned())
         self.time += steps
-        return propagate(self.network, self.weights, first, self._connect, self._fire, pool)
+        shift = -self.neuron.threshold
+        return propagate(self.network, self.weights, first, self._connect, self._fire, pool, shift)
 
     def _connect(self, trace: Tensor, to: Affine, biased: bool) -> Current:
         """U[t] - V_th from the traces of the layer below; a new tensor that the neurons overwrite."""

@@ -105,7 +105,7 @@ def _through_layers(
     )
     if len(frames) < steps and not still:
         first = Current(first.value.repeat(steps, *[1] * (first.value.dim() - 1)))
-    return propagate(network, maps, first, connect, fire, pool)
+    return propagate(network, maps, first, connect, fire, pool, neuron.shift)
 
 
 def _constant(frames: Tensor, maps: Maps, neuron: Neuron) -> Current:

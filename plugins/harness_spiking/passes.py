@@ -62,11 +62,14 @@ def propagate(
     connect: Callable[[Signal, Affine, bool], Current],
     fire: Callable[[int, Current], Signal],
     narrow: Callable[[Signal, tuple[int, int]], Signal],
+    shift: float,
 ) -> Signal:
     """All populations once; returns what the last one sends on.
 
     first: into the first population. connect(signal, map, biased): into the others. fire(index, current): a population
     answers, and may overwrite the current. narrow(signal, window): average pooling, for residual blocks that pool.
+    shift: what `first` and biased connections hold beyond W x + b, for the neurons; a current that joins a later
+    population's goes there without it.
     """
     streams: dict[int, Tensor] = {}
     branches: dict[int, Signal] = {}
@@ -83,8 +86,9 @@ def propagate(
             branch = branch if skip.window is None else narrow(branch, skip.window)
             flow = Current(flow.whole() + connect(branch, maps.projections[index], False).value)
         if layer.stream:
-            streams[index] = flow.whole()
-            flow = Current(streams[index].clone())
+            whole = flow.whole()
+            streams[index] = whole - shift
+            flow = Current(whole)
         if watcher is not None:
             watcher(index)
         signals.append(fire(index, flow))

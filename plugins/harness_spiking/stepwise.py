@@ -60,6 +60,6 @@ def run(network: Network, maps: Maps, frames: Tensor, detach_reset: bool, follow
         first = connect(frames[t if len(frames) > 1 else 0], maps.layers[0], True)
         if features and maps.feedback is not None:
             first = Current(first.whole() + connect(upsampled(features[0], network), maps.feedback, True).whole())
-        h = propagate(network, maps, first, connect, fire, pool)
+        h = propagate(network, maps, first, connect, fire, pool, 0.0)
         outputs.append(current(h, maps.readout, maps.readout.bias).whole())
     return torch.stack(outputs)
