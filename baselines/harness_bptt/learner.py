@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from harness import Batch, ClassLogProbs, Problem, Training
-from harness_bptt import BPTTOptions
+from harness_bptt import BPTTOptions, packed
 from harness_spiking import lif
 from harness_spiking import training as shared
 from harness_spiking.network import Network
@@ -40,7 +40,8 @@ class BPTT:
     def _logits(self, network: Network, rows: Rows, weights: Weights) -> Tensor:
         """Of all steps, (T * B, classes)."""
         frames, outlets = network.frames(rows.inputs), rows.outlets(network)
-        return lif.run(network, weights, frames, self.options.detach_reset, outlets).flatten(0, 1)
+        run = packed.run if self.options.saved == "packed" else lif.run
+        return run(network, weights, frames, self.options.detach_reset, outlets).flatten(0, 1)
 
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
         return shared.predict(state.network, inputs, shared.uniform(state.network))

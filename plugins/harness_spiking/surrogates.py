@@ -27,6 +27,11 @@ class Surrogate(Protocol):
         """Factor on the potentials that `save_` is given."""
         ...
 
+    @property
+    def peak(self) -> float:
+        """f(0), its largest value."""
+        ...
+
     def save_(self, x: Tensor) -> Tensor:
         """What to keep for the backward pass, in place of the scaled x."""
         ...
@@ -41,6 +46,10 @@ class Sigmoid(NamedTuple):
 
     scale: float
 
+    @property
+    def peak(self) -> float:
+        return 0.25
+
     def save_(self, x: Tensor) -> Tensor:
         return x.sigmoid_()
 
@@ -52,6 +61,10 @@ class Rectangle(NamedTuple):
     """f(x) = 1 where |x| <= 1: peak 1, area 2."""
 
     scale: float
+
+    @property
+    def peak(self) -> float:
+        return 1.0
 
     def save_(self, x: Tensor) -> Tensor:
         return x.abs_().le_(1)
@@ -65,6 +78,10 @@ class Triangle(NamedTuple):
 
     scale: float
 
+    @property
+    def peak(self) -> float:
+        return 1.0
+
     def save_(self, x: Tensor) -> Tensor:
         return x.abs_().neg_().add_(1).clamp_(min=0)
 
@@ -76,6 +93,10 @@ class Arctan(NamedTuple):
     """f(x) = 1 / (2 (1 + (pi x / 2)^2)), the derivative of arctan(pi x / 2) / pi: peak 1/2, area 1."""
 
     scale: float
+
+    @property
+    def peak(self) -> float:
+        return 0.5
 
     def save_(self, x: Tensor) -> Tensor:
         return x.mul_(torch.pi / 2).square_().add_(1).mul_(2).reciprocal_()

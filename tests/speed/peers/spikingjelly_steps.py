@@ -1,4 +1,5 @@
-"""Training steps of our spiking methods beside those of SpikingJelly 2.0, in one process, as paired ratios.
+"""Training steps of our spiking methods beside those of SpikingJelly 2.0, in one process: time, memory, distance to the
+floor.
 
     .venv/bin/pip install --no-deps spikingjelly==2.0.0 loguru
     .venv/bin/python -m tests.speed.peers.spikingjelly_steps --network digits --threads 1
@@ -6,7 +7,9 @@
 Both sides run whole training steps on the same static batch: forward, backward, one SGD step. SpikingJelly gets plain
 convolutions with our standardised weights folded in, so it is spared the standardisation that our steps include. Before
 anything is timed, its gradients are sent through that folding and compared with ours. Rounds are interleaved, in
-reverse order every second time; times are CPU times of the process with one thread and wall times with more.
+reverse order every second time; times are CPU times of the process with one thread and wall times with more. Memory is
+the peak of live tensors less parameters, gradients, momentum and the batch, counted by our own instrument on both sides.
+A floor is the bare convolutions of a method, forward and backward, with nothing around them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ import time
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
@@ -28,23 +30,49 @@ from harness_ottt import OTTTOptions
 from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
+from harness_spike_representation import SpikeRepresentationOptions
+from harness_spike_representation.learner import build as build_sr
 from harness_spiking.network import Network
+from harness_spiking.operations import channels_last, linear, linear_backward
+from harness_spiking.training import Loss
 from harness_spiking.weights import effective
-from tests.speed.paired import Row, interleaved, ratio, show
+from harness_torch.memory import ActivationMemory
+from tests.speed.paired import Ratio, Row, interleaved, ratio, show
 
 STEPS, LOSS_LAMBDA, LEARNING_RATE = 6, 0.05, 1e-4
 NETWORKS = {
     "digits": ("32C3-64C3-AP2-128C3-128C3-AP2-FC", (1, 8, 8), 32),
     "vgg": ("32C3-64C3-AP2-128C3-128C3-AP2-256C3-256C3-AP2-FC", (3, 32, 32), 8),
 }
-BARS = {
-    ("saf", "sj ottt"): 0.75,
-    ("saf[variant=final]", "sj ottt"): 0.40,
-    ("bptt", "sj bptt"): 1.0,
+FINAL, FUSED, PACKED, PARTS = "saf[variant=final]", "ottt[forward=fused]", "bptt[saved=packed]", "saf[final,micro_batch]"
+SR = "spike-representation"
+TIMES = {
+    ("bptt", "sj bptt"): {"digits": 0.68, "vgg": 0.85},
+    (FUSED, "sj ottt"): 0.65,
+    ("saf", "sj ottt"): 0.60,
+    (FINAL, "sj ottt"): 0.27,
+    (FINAL, "sj bptt"): 0.33,
+    (SR, "sj bptt"): 0.33,
+    (PACKED, "sj bptt"): 0.90,
+    ("bptt", "floor 3T"): 1.30,
+    (FUSED, "floor 3T"): 1.30,
+    ("saf", "floor 3T"): 1.30,
+    (FINAL, "floor T+2"): 1.18,
+    (SR, "floor T+2"): 1.18,
     ("ottt", "sj ottt"): None,
-    ("ottt[forward=fused]", "sj ottt"): None,
     ("saf", "ottt"): None,
-    ("saf", "ottt[forward=fused]"): None,
+    ("saf", FUSED): None,
+    (PARTS, FINAL): None,
+}
+PEAKS = {
+    ("saf", "sj ottt"): 0.78,
+    (PARTS, "sj ottt"): 0.25,
+    (FUSED, "sj ottt"): 0.80,
+    ("bptt", "sj bptt"): 0.72,
+    (PACKED, "sj bptt"): 0.50,
+    ("ottt", "sj ottt"): None,
+    (FINAL, "sj ottt"): None,
+    (SR, "sj ottt"): None,
 }
 Step = Callable[[], None]
 Gradients = dict[str, Tensor]
@@ -83,6 +111,7 @@ class Peer:
         if not online:
             functional.set_step_mode(self.net, "m")
             self.net[0].step_mode = "s"
+        self.loss = Loss(batch.targets, network, LOSS_LAMBDA)
         self.optimiser = torch.optim.SGD(self.net.parameters(), lr=LEARNING_RATE, momentum=0.9)
 
     def _neuron(self, alpha: float) -> nn.Module:
@@ -97,12 +126,13 @@ class Peer:
 
     def _online(self) -> None:
         for _ in range(STEPS):
-            (_loss(self.net(self.batch.inputs), self.batch.targets) / STEPS).backward()
+            logits = self.net(self.batch.inputs)
+            (self.loss(logits[0] if isinstance(logits, list) else logits) / STEPS).backward()
 
     def _through_time(self) -> None:
         current = self.net[0](self.batch.inputs)
         logits = self.net[1:](current.expand(STEPS, *current.shape))
-        _loss(logits.flatten(0, 1), self.batch.targets.repeat(STEPS)).backward()
+        self.loss(logits.flatten(0, 1)).backward()
 
     def gradients(self) -> Gradients:
         """With respect to our parameters: what the peer found for the folded weights, sent through the folding."""
@@ -115,6 +145,34 @@ class Peer:
         names = list(self.network.parameters)
         ours = torch.autograd.grad(sources, [self.network.parameters[name] for name in names], found)
         return dict(zip(names, ours, strict=True))
+
+
+class Floor:
+    """The convolutions of a step alone: `forwards` passes forward and `backwards` backward, several steps in one
+    operation as far as they are asked for together.
+    """
+
+    def __init__(self, network: Network, rows: int, forwards: int, backwards: int, together: int) -> None:
+        generator = torch.Generator().manual_seed(2)
+        self.counts, self.together = (forwards, backwards), together
+        self.layers = []
+        with torch.no_grad():
+            shape = network.architecture.layers[0].weight[1], *network.architecture.layers[0].map[1:]
+            for spec, each in zip(network.architecture.layers, effective(network).layers, strict=True):
+                x = channels_last(torch.rand(together * rows, *shape, generator=generator))
+                self.layers.append((x, each.weight.detach(), linear(x, each.weight, each.bias)))
+                shape = spec.output
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        forwards, backwards = (-(-count // self.together) for count in self.counts)
+        for index, (x, weight, like) in enumerate(self.layers):
+            rows = len(x) // self.together
+            for done in range(forwards):
+                linear(x[: rows * min(self.together, self.counts[0] - done * self.together)], weight, None)
+            for done in range(backwards):
+                cut = slice(rows * min(self.together, self.counts[1] - done * self.together))
+                linear_backward(like[cut], x[cut], weight, (index > 0, True, False))
 
 
 def _convolution(weight: Tensor, bias: Tensor) -> nn.Module:
@@ -133,14 +191,8 @@ def _load(module: nn.Module, weight: Tensor, bias: Tensor) -> nn.Module:
     return module
 
 
-def _loss(logits: Tensor, targets: Tensor) -> Tensor:
-    logits = logits[0] if isinstance(logits, list) else logits
-    one_hot = F.one_hot(targets, 10).to(logits)
-    return (1 - LOSS_LAMBDA) * F.cross_entropy(logits, targets) + LOSS_LAMBDA * F.mse_loss(logits, one_hot)
-
-
-def contestants(name: str) -> dict[str, Ours | Peer]:
-    """Everything that is timed, by name."""
+def makers(name: str) -> dict[str, Callable[[], Ours | Peer]]:
+    """How to make everything that is compared, by name."""
     text, shape, rows = NETWORKS[name]
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(rows, *shape, generator=generator)
@@ -149,25 +201,51 @@ def contestants(name: str) -> dict[str, Ours | Peer]:
     shared = dict(steps=STEPS, architecture=text, learning_rate=LEARNING_RATE, loss_lambda=LOSS_LAMBDA)
     ours = {
         "saf": build_saf(SAFOptions(**shared)),
-        "saf[variant=final]": build_saf(SAFOptions(**shared, variant="final")),
+        FINAL: build_saf(SAFOptions(**shared, variant="final")),
+        PARTS: build_saf(SAFOptions(**shared, variant="final", micro_batch=rows // 4)),
         "ottt": build_ottt(OTTTOptions(**shared)),
-        "ottt[forward=fused]": build_ottt(OTTTOptions(**shared, forward="fused")),
+        FUSED: build_ottt(OTTTOptions(**shared, forward="fused")),
         "bptt": build_bptt(BPTTOptions(**shared)),
+        PACKED: build_bptt(BPTTOptions(**shared, saved="packed")),
+        SR: build_sr(SpikeRepresentationOptions(**shared)),
     }
-    runs: dict[str, Ours | Peer] = {label: Ours(learner, problem, batch) for label, learner in ours.items()}
-    network = Ours(ours["ottt"], problem, batch).state.network
-    return {"sj ottt": Peer(network, batch, online=True), "sj bptt": Peer(network, batch, online=False), **runs}
+    peers = {f"sj {way}": _peer(ours["ottt"], problem, batch, way == "ottt") for way in ("ottt", "bptt")}
+    return peers | {label: _ours(learner, problem, batch) for label, learner in ours.items()}
+
+
+def _ours(learner, problem: Problem, batch: Batch) -> Callable[[], Ours]:
+    return lambda: Ours(learner, problem, batch)
+
+
+def _peer(learner, problem: Problem, batch: Batch, online: bool) -> Callable[[], Peer]:
+    return lambda: Peer(Ours(learner, problem, batch).state.network, batch, online)
 
 
 def check(name: str) -> None:
     """Our gradients are SpikingJelly's, on fresh networks. Raises AssertionError."""
-    pairs = {"ottt": "sj ottt", "ottt[forward=fused]": "sj ottt", "saf": "sj ottt", "bptt": "sj bptt"}
+    pairs = {"ottt": "sj ottt", FUSED: "sj ottt", "saf": "sj ottt", "bptt": "sj bptt"}
     for ours, peer in pairs.items():
-        fresh = contestants(name)
-        found, expected = fresh[ours].gradients(), fresh[peer].gradients()
+        fresh = makers(name)
+        found, expected = fresh[ours]().gradients(), fresh[peer]().gradients()
         worst = max((found[key] - expected[key]).abs().max() / expected[key].abs().max() for key in expected)
         print(f"{ours} against {peer}: worst relative gradient difference {worst:.1e}")
         assert worst < 1e-3, (ours, peer, worst)
+
+
+def peaks(name: str) -> dict[str, int]:
+    """Bytes of live tensors at the peak of a steady step."""
+    found = {}
+    for label, make in makers(name).items():
+        gauge = ActivationMemory()
+        with gauge.session():
+            step = make()
+            for _ in range(2):
+                step()
+            with gauge.measure("update", 1):
+                step()
+            del step
+        found[label] = gauge.readings()["activation_bytes"]
+    return found
 
 
 def timed(step: Step, clock: Callable[[], float]) -> Callable[[], float]:
@@ -181,19 +259,42 @@ def timed(step: Step, clock: Callable[[], float]) -> Callable[[], float]:
     return run
 
 
+def times(name: str, rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
+    """Seconds of each round; a floor is the quicker of all steps at once and one after the other, round by round."""
+    steps: dict[str, Step] = {label: make() for label, make in makers(name).items()}
+    network, rows = steps["saf"].state.network, NETWORKS[name][2]
+    floors = {"floor 3T": (STEPS, STEPS), "floor T+2": (STEPS, 1)}
+    for label, counts in floors.items():
+        steps |= {f"{label} {size}": Floor(network, rows, *counts, together=size) for size in (1, STEPS)}
+    seconds = interleaved({label: timed(step, clock) for label, step in steps.items()}, rounds)
+    for label in floors:
+        seconds[label] = list(map(min, seconds.pop(f"{label} 1"), seconds.pop(f"{label} {STEPS}")))
+    return seconds
+
+
+def bar_of(bars: float | dict[str, float] | None, name: str) -> float | None:
+    return bars[name] if isinstance(bars, dict) else bars
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", choices=NETWORKS, default="digits")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
+    name = arguments.network
     torch.set_num_threads(arguments.threads)
-    check(arguments.network)
+    check(name)
+    held = peaks(name)
+    print(f"\npeak of live tensors in a step, {name} network, T={STEPS}; sj ottt holds {held['sj ottt'] / 1e6:.1f} MB")
+    exact = {pair: held[pair[0]] / held[pair[1]] for pair in PEAKS}
+    rows = [Row(" / ".join(pair), Ratio(exact[pair], exact[pair], exact[pair], 1), PEAKS[pair]) for pair in PEAKS]
+    missed = show(rows)
     clock = time.process_time if arguments.threads == 1 else time.perf_counter
-    runs = {name: timed(step, clock) for name, step in contestants(arguments.network).items()}
-    seconds = interleaved(runs, arguments.rounds)
-    print(f"\none training step, {arguments.network} network, T={STEPS}, threads: {arguments.threads}")
-    return show(Row(f"{ours} / {peer}", ratio(seconds[ours], seconds[peer]), bar) for (ours, peer), bar in BARS.items())
+    seconds = times(name, arguments.rounds, clock)
+    print(f"\ntime of a step, {name} network, T={STEPS}, threads: {arguments.threads}")
+    pairs = {pair: ratio(seconds[pair[0]], seconds[pair[1]]) for pair in TIMES}
+    return missed | show(Row(" / ".join(pair), found, bar_of(TIMES[pair], name)) for pair, found in pairs.items())
 
 
 if __name__ == "__main__":
