@@ -1,0 +1,149 @@
+"""BPTT that keeps little of its past: spikes as single bits, the surrogate derivative in eight.
+
+Where the exact method keeps a spike and a potential in single precision for every neuron and step, this keeps one byte
+for the derivative, rounded to 1/255 of its peak, and one bit for the spike. The bits are exact; the rounded derivative
+makes the gradient an approximation, so this is never the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from harness_spiking.lif import sum_per_channel
+from harness_spiking.network import Network
+from harness_spiking.operations import Affine, Outlet, linear, linear_backward, pool
+from harness_spiking.passes import Current, current, placed, propagate
+from harness_spiking.surrogates import Surrogate
+from harness_spiking.weights import Maps
+
+LEVELS = 255
+WORD = 8  # steps in a byte
+
+
+class Signal(NamedTuple):
+    """Spikes of all steps as the next layer sees them (T * B, ...); and packed, with what led from them to `seen`.
+
+    words: (ceil(T / 8), B, ...) bytes; None where `seen` itself is to be kept.
+    """
+
+    seen: Tensor
+    words: Tensor | None = None
+    outlet: Outlet = Outlet()
+
+
+def run(network: Network, maps: Maps, frames: Tensor, detach_reset: bool, outlets: Sequence[Outlet]) -> Tensor:
+    """The readout at every step, (T, B, classes), like `harness_spiking.lif.run`."""
+    steps, shift = network.steps, network.neuron.shift
+
+    def connect(signal: Signal, to: Affine, biased: bool) -> Current:
+        bias = to.bias + shift if biased and to.bias is not None else None
+        if signal.words is None:
+            return _for_all(current(signal.seen, to, bias), steps)
+        within, rest = placed(to, bias)
+        value = _Linear.apply(signal.seen, signal.words, signal.outlet, to.weight, within, to.stride, steps)
+        return _for_all(Current(value, rest), steps)
+
+    def fire(index: int, flow: Current) -> Signal:
+        seen, words = _Scan.apply(*flow, network, outlets[index], detach_reset)
+        return Signal(seen, words, outlets[index])
+
+    def narrow(signal: Signal, window: tuple[int, int]) -> Signal:
+        return Signal(pool(signal.seen, window))
+
+    first = maps.layers[0]
+    flow = current(frames.flatten(0, 1), first, None if first.bias is None else first.bias + shift)
+    if len(frames) < steps:
+        flow = Current(flow.whole().repeat(steps, *[1] * (flow.value.dim() - 1)))
+    last = propagate(network, maps, _for_all(flow, steps), connect, fire, narrow, shift)
+    readout = connect(last, maps.readout, False).whole() + maps.readout.bias
+    return readout.unflatten(0, (steps, -1))  # (T, B, classes)
+
+
+def _for_all(flow: Current, steps: int) -> Current:
+    return flow if flow.shift is None else Current(flow.value, flow.shift.expand(steps, -1))
+
+
+def pack(fired: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Booleans of T steps, each (B, ...), as the bits of (ceil(T / 8), B, ...) bytes in the layout of `like` (B, ...)."""
+    words = [torch.zeros_like(like, dtype=torch.uint8) for _ in range(-(-len(fired) // WORD))]
+    for t, each in enumerate(fired):
+        words[t // WORD].bitwise_or_(each.to(torch.uint8) << t % WORD)
+    return torch.stack(words)
+
+
+def unpack(words: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
+    """The steps again, (T, B, ...), as zeros and ones."""
+    return torch.stack([(words[t // WORD] >> t % WORD & 1).to(dtype) for t in range(steps)])
+
+
+class _Linear(torch.autograd.Function):
+    """A linear map of spikes (T * B, ...) of which only the packed ones are kept for the weight's gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        seen: Tensor,
+        words: Tensor,
+        outlet: Outlet,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: int,
+        steps: int,
+    ) -> Tensor:
+        ctx.save_for_backward(words, weight)
+        ctx.rest = outlet, stride, steps
+        return linear(seen.to(weight.dtype), weight, bias, stride)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        words, weight = ctx.saved_tensors
+        outlet, stride, steps = ctx.rest
+        seen = outlet.out(unpack(words, steps, weight.dtype).flatten(0, 1))
+        needs = ctx.needs_input_grad[0], ctx.needs_input_grad[3], ctx.needs_input_grad[4]
+        into_seen, into_weight, into_bias = linear_backward(gradient, seen, weight, needs, stride)
+        return into_seen, None, None, into_weight, into_bias, None, None
+
+
+class _Scan(torch.autograd.Function):
+    """Currents (T * B, ...), shifted by `Neuron.shift`, to spikes as the next layer sees them, and packed."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, value: Tensor, shift: Tensor | None, network: Network, outlet: Outlet, detach_reset: bool
+    ) -> tuple[Tensor, Tensor]:
+        neuron, steps = network.neuron, network.steps
+        currents = value.detach().unflatten(0, (steps, -1))
+        seen, z = network.kernels.integrate(currents, shift, None, neuron, steps, outlet, False)
+        words = pack([each >= 0 for each in z], z[0])
+        ctx.save_for_backward(torch.stack([_rounded(neuron.surrogate, each) for each in z]))
+        ctx.rest = neuron, outlet, detach_reset, shift is not None
+        ctx.mark_non_differentiable(words)
+        return seen.flatten(0, 1), words
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        (rounded,) = ctx.saved_tensors
+        neuron, outlet, detach_reset, shifted = ctx.rest
+        gradients = gradient.unflatten(0, (len(rounded), -1))
+        errors = torch.empty_like(rounded, dtype=gradient.dtype)
+        step = neuron.surrogate.peak / LEVELS
+        for t in reversed(range(len(rounded))):
+            into_spike = outlet.back(gradients[t], errors[t])
+            if t + 1 < len(rounded) and not detach_reset:
+                into_spike = into_spike.sub(errors[t + 1], alpha=neuron.leak * neuron.threshold)
+            torch.mul(rounded[t], into_spike * step, out=errors[t])
+            if t + 1 < len(rounded):
+                errors[t].add_(errors[t + 1], alpha=neuron.leak)
+        return errors.flatten(0, 1), sum_per_channel(errors) if shifted else None, None, None, None
+
+
+def _rounded(surrogate: Surrogate, z: Tensor) -> Tensor:
+    """The surrogate's derivative at z in 256 levels; overwrites z."""
+    wide = z.float() if z.dtype == torch.bfloat16 else z
+    derivative = surrogate.backward_(wide.new_ones(()), surrogate.save_(wide))
+    return derivative.mul_(LEVELS / surrogate.peak).round_().to(torch.uint8)
+
