@@ -179,7 +179,8 @@ def _checked(item: dataclasses.Field[Any], kind: Any, value: object) -> Any:
     try:
         converted = convert(value, kind)
     except ValueError:
-        raise ValueError(f"{item.name} must be {type_text(kind)}, not {_came(value)}{_hint(value, kind)}") from None
+        hint = "" if _rule(item).whole else _hint(value, kind)
+        raise ValueError(f"{item.name} must be {type_text(kind)}, not {_came(value)}{hint}") from None
     if not _rule(item).allows(converted):
         raise ValueError(f"{item.name} must be {_rule(item).limits()}, not {show(converted)}")
     return converted

@@ -139,10 +139,16 @@ def _verified(name: str, needed: Sequence[Entry], folder: Path) -> bool:
     if problems:
         click.echo(f"{name}: {files.remedy(shlex.quote(name), folder)}")
     else:
-        # What was unpacked long ago can be counted; the checksum was that of its archive.
-        state = "complete" if any(isinstance(each, Folder) for each in needed) else "as published"
-        click.echo(f"{name}: {f'{_counted(needed)} in {folder}, {state}' if needed else NONE}")
+        click.echo(f"{name}: {f'{_counted(needed)} in {folder}, {_sound(needed)}' if needed else NONE}")
     return not problems
+
+
+def _sound(needed: Sequence[Entry]) -> str:
+    """What can be said of them: what was unpacked long ago can be counted, the checksum was that of its archive."""
+    folders = [each for each in needed if isinstance(each, Folder)]
+    if not folders:
+        return "as published"
+    return "as far as they are there" if any(each.partial for each in folders) else "complete"
 
 
 def _counted(needed: Sequence[Entry]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,10 +85,15 @@ def _selects(selected: Selected, choice: Choice) -> bool:
     return (
         provided
         and selected.name == choice.name
-        and all(
-            any(all(_same(choice.options.get(n), v) for n, v in zip(names, row, strict=True)) for row in rows)
-            for names, rows in selected.sweeps
-        )
+        and all(_among(choice.options, names, rows) for names, rows in selected.sweeps)
+    )
+
+
+def _among(options: Mapping[str, Any], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether the options are one of the rows; a list may also be the one value of an option that takes it whole."""
+    whole = [[[value for row in rows for value in row]]] if len(names) == 1 else []
+    return any(
+        all(_same(options.get(name), value) for name, value in zip(names, row, strict=True)) for row in (*rows, *whole)
     )
 
 

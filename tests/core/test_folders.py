@@ -18,9 +18,11 @@ import pytest
 from harness import DataOptions, Dataset, File, Folder, HarnessError, Method, UsageError, hookimpl, option
 from harness import files as datafiles
 from harness.cli import main
+from harness.cli.picking import only
 from harness.downloads import fetch
 from harness.plan import plan
 from harness.suite import Request
+from harness.types import Budget, Choice, Record, Trial
 
 FILES = {"0/a.bin": b"a", "0/b.bin": b"bb", "1/c.bin": b"ccc"}
 
@@ -221,7 +223,7 @@ def test_a_run_needs_the_files_that_its_options_ask_for(catalog_of, tmp_path):
     # A mistake in the options comes first: which files are needed follows from them.
     with pytest.raises(UsageError, match=r"parts must be >= 1, <= 3, not \(3,4\)"):
         planned("set[parts=[3,4]]")
-    with pytest.raises(UsageError, match=r"parts must be \(int,...\)"):
+    with pytest.raises(UsageError, match=r"parts must be \(int,...\), not the tuple \(all\)\n"):
         planned("set[parts=all]")
 
 
@@ -271,3 +273,29 @@ def test_the_data_command_counts_folders_and_takes_options(tmp_path, served, cap
     assert harness("verify", "many") == (0, f"many: 1 folder in {data}, complete\n")
     assert main(["-p", str(tmp_path / "strange.py"), "list", "set"]) == 0
     assert "set/1, set/2, set/3" in capsys.readouterr().out
+
+
+def test_records_are_picked_by_a_list_that_an_option_took_whole():
+    def record(parts: list[int], rate: float | None = None) -> Record:
+        options = {"parts": parts, "rate": rate}
+        dataset = Choice("set", {}, options, f"set{parts}{rate}")
+        return Record(
+            Trial(
+                Choice("fit", {}, {}, "fit"), dataset, 0, Budget("updates", 1), 1, "cpu", "fp32", 1, key=dataset.label
+            ),
+            "ok",
+        )
+
+    records = [record([1, 2]), record([1]), record([3], 0.5)]
+
+    def picked(text: str) -> list[int]:
+        return [records.index(each) for each in only(records, text, "--datasets")]
+
+    assert picked("set[parts=[1,2]]") == picked("set[parts=(1,2)]") == [0]
+    assert picked("set[parts=[1]]") == picked("set[parts=1]") == [1]
+    assert picked("set[parts=[(1,2),(3)]]") == [0, 2]
+    assert picked("set[(parts,rate)=[((3),0.5),((1),0.5)]]") == [2]
+    with pytest.raises(UsageError, match="no record"):
+        picked("set[parts=[2,1]]")
+    with pytest.raises(UsageError, match="no record"):
+        picked("set[(rate,parts)=[(0.1,(1))]]")
