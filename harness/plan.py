@@ -120,9 +120,18 @@ def _datasets(catalog: Catalog, request: Request) -> list[Picked[Dataset]]:
             raise UsageError(f"--datasets {selected.file}: a file is loaded with -p {selected.file}, then named here")
         offer = catalog.datasets.offer(selected.qualified)
         _refuse_unavailable(offer)
-        picked += [_with_files(offer, choice, files.folder(request.data)) for choice in _choices(offer, selected)]
+        for choice in _choices(offer, selected):
+            _refuse_more_rows(offer.value, choice)
+            picked.append(_with_files(offer, choice, files.folder(request.data)))
     selection.distinct([dataset.choice for dataset in picked], "--datasets")
     return picked
+
+
+def _refuse_more_rows(dataset: Dataset, choice: Choice) -> None:
+    for split, rows in dataset.rows.items():
+        asked = choice.options.get(split)
+        if asked is not None and asked > rows:
+            raise UsageError(f"{choice.label}: the {split} split has only {rows} rows; ask for fewer or leave it out")
 
 
 def _with_files(offer: Offer[Dataset], choice: Choice, folder: Path) -> Picked[Dataset]:

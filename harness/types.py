@@ -276,7 +276,8 @@ class Dataset:
     """A data set. load: "module:attribute" or a callable (config, seed, folder) -> Data with numpy arrays.
 
     files: checked while planning, below the data folder; a callable gets the config and returns those that it needs.
-    default: used when a run names no data set.
+    default: used when a run names no data set. rows: of each split before any are left out, where they are known
+    beforehand; a run that asks for more is then refused while planning.
     """
 
     name: str
@@ -290,6 +291,7 @@ class Dataset:
     files: tuple[File | Folder, ...] | Callable[[Any], tuple[File | Folder, ...]] = ()
     requires: tuple[str, ...] = ()
     default: bool = False
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ SHELVES: Mapping[str, View] = {
     "datasets": _view(
         "harness_datasets",
         ("kind", "default"),
-        ("kind", "default", "recipe", "licence", "citation", "files", "requires"),
+        ("kind", "default", "recipe", "rows", "licence", "citation", "files", "requires"),
         has_options=True,
     ),
     "metrics": _view(
@@ -144,6 +144,8 @@ def text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, Recipe):
         return ", ".join([str(value.budget), f"batch size {value.batch_size}", *_pairs(value)])
+    if isinstance(value, Mapping):
+        return ", ".join(f"{item} {name}" for name, item in value.items())
     if isinstance(value, Lines):
         return "".join(f"\n    {line}" for line in value)
     if isinstance(value, (tuple, list)):

@@ -10,6 +10,7 @@ from harness_data import registry
 from harness_data.options import Cifar10DvsOptions, Cifar10Options, CifarOptions, EventOptions, GestureOptions
 
 MNIST = Recipe(Budget("epochs", 3), batch_size=128, options={"steps": 4})
+MNIST_ROWS = {"train": 55_000, "valid": 5_000, "test": 10_000}
 # The protocols of the published OTTT code; the frames of a recording are an option of the data set.
 CIFAR = Recipe(Budget("epochs", 300), batch_size=128, options={"steps": 6, "loss_lambda": 0.05})
 CIFAR10_DVS = Recipe(Budget("epochs", 300), batch_size=128, options={"loss_lambda": 0.001, "dropout": 0.1})
@@ -34,6 +35,7 @@ def harness_datasets() -> Iterator[Dataset]:
         citation="Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI ML Repository, 1998",
         requires=("sklearn",),
         default=True,
+        rows={"train": 1079, "valid": 359, "test": 359},
     )
     yield Dataset(
         "mnist",
@@ -45,6 +47,7 @@ def harness_datasets() -> Iterator[Dataset]:
         citation="LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, "
         "Proceedings of the IEEE 86(11), 1998",
         files=registry.MNIST,
+        rows=MNIST_ROWS,
     )
     yield Dataset(
         "fashion-mnist",
@@ -55,6 +58,7 @@ def harness_datasets() -> Iterator[Dataset]:
         licence="MIT",
         citation="Xiao, Rasul and Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017",
         files=registry.FASHION_MNIST,
+        rows=MNIST_ROWS,
     )
     yield from _cifar()
     yield from _events()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from harness.catalog import Settings, load
+from harness import UsageError, files, options
+from harness.catalog import Settings, load, resolve
 from harness.testing import cases
 
 SMALL = "steps=3,architecture=6C3-AP2-12-FC"
@@ -43,6 +46,19 @@ OF_DATA = [case for name in DATASETS for case in cases(catalog(), name)]
 def test_ours_keeps_the_contract(case):
     result = case.run()
     assert result.status == "ok", result.reason
+
+
+@pytest.mark.parametrize("name", [each.name for each in catalog().datasets.values() if each.rows])
+def test_a_data_set_has_the_rows_that_it_declares(name):
+    dataset = catalog().datasets.get(name)
+    folder = files.folder(None) or Path()
+    try:
+        files.require(name, files.declared(dataset), folder)
+    except UsageError as error:
+        pytest.skip(str(error).partition("\n")[0])
+    data = resolve(dataset.load)(options.build(dataset.config, {}, name), 0, folder)
+    splits = {"train": data.train, "valid": data.valid, "test": data.test}
+    assert {split: len(batch.targets) for split, batch in splits.items()} == dataset.rows
 
 
 def test_every_metric_that_is_computed_is_tested_here():

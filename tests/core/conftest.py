@@ -72,6 +72,7 @@ TINY = """
     @hookimpl
     def harness_datasets():
         yield Dataset("toy", "a toy", "classification", "nowhere:load", licence="CC0", default=True,
+                      rows={"train": 50, "test": 20},
                       recipe=Recipe(Budget("epochs", 3), 32, {"steps": 8}),
                       files=(File("toy/a.bin", ("https://example.org/a.bin",), md5="0" * 32),))
 

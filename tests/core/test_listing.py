@@ -30,8 +30,10 @@ def test_list_of_a_method_shows_its_options_and_where_it_comes_from(plugin, caps
 def test_list_of_a_data_set_shows_recipe_licence_and_files(plugin, capsys):
     assert main(["list", "toy", "-p", plugin]) == 0
     out = capsys.readouterr().out
-    for fact in ("3 epochs, batch size 32, steps=8", "CC0", "toy/a.bin", "training rows to use"):
+    for fact in ("3 epochs, batch size 32, steps=8", "50 train, 20 test", "CC0", "toy/a.bin", "training rows to use"):
         assert fact in out
+    assert main(["list", "toy", "--format", "json", "-p", plugin]) == 0
+    assert json.loads(capsys.readouterr().out)["datasets"][0]["rows"] == {"train": 50, "test": 20}
 
 
 def test_list_of_metrics_states_unit_count_and_direction(plugin, capsys):

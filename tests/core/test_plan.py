@@ -43,6 +43,9 @@ def load(config, seed, folder):
     return Data(Problem("classification", (1,), 2, 4), split, split, split)
 
 
+ROWS = {"train": 10**6, "valid": 4}
+
+
 def never(config):
     raise AssertionError("planning must not build a learner")
 
@@ -59,7 +62,7 @@ class Plugin:
     @hookimpl
     def harness_datasets(self):
         recipe = Recipe(Budget("epochs", 3), 16, {"steps": 4, "unknown": 1})
-        yield Dataset("dots", "a", "classification", load, config=Dials, recipe=recipe, default=True)
+        yield Dataset("dots", "a", "classification", load, config=Dials, recipe=recipe, default=True, rows=ROWS)
         yield Dataset("lines", "b", "regression", load)
         yield Dataset(
             "stored", "c", "classification", load, files=(File("stored/x.gz", ("https://x/x.gz",), sha256="0" * 64),)
@@ -239,6 +242,10 @@ WRONG = {
     "wrong type": (dict(methods="fast[rate=high]"), "rate"),
     "out of range": (dict(methods="fast[steps=0]"), "steps"),
     "data option out of range": (dict(datasets="dots[train=0]"), "train"),
+    "more rows than there are": (
+        dict(datasets="dots[valid=[4,5]]"),
+        r"dots\[valid=5\]: the valid split has only 4 rows",
+    ),
     "no seeds": (dict(seeds="0"), "seeds"),
     "twice": (dict(methods="fast,fast"), "twice"),
     "twice by a sweep": (dict(methods="fast[rate=0.2],fast[rate=[0.2,0.3]]"), "twice"),
