@@ -234,11 +234,11 @@ class _Fire(torch.autograd.Function):
         inside = (
             _inside(Current(potential.detach(), shift).whole(), neuron.threshold, clamp) if keep and clamp else None
         )
-        traces, kept = network.kernels.accumulate(potentials, shift, carried, neuron, keep and inside is None)
+        traces, kept = network.kernels.accumulate(potentials, shift, carried, neuron, outlet, keep and inside is None)
         if keep:
             ctx.save_for_backward(kept if inside is None else inside.unflatten(0, (steps, -1)))
         ctx.network, ctx.outlet, ctx.shifted, ctx.clamped = network, outlet, shift is not None, inside is not None
-        return outlet.out(traces.flatten(0, 1)).detach()
+        return traces.flatten(0, 1).detach()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

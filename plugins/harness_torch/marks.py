@@ -59,6 +59,11 @@ def spikes(fired: Tensor) -> None:
         listener(fired)
 
 
+def listened() -> bool:
+    """Whether anyone is told of spikes: what would not leave any in memory then does."""
+    return _spikes.get() is not None
+
+
 @contextmanager
 def watching(watcher: StepWatcher) -> Iterator[None]:
     """While inside, this watcher hears of every loop over time."""

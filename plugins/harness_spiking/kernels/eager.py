@@ -1,7 +1,7 @@
 """Neurons over K time steps in torch operations, in place where nothing is lost: the truth for every other kernel.
 
 All work in units of 1 / surrogate scale, on dense tensors in one layout; K steps lead, rows follow: (K, B, ...). What
-flows in is overwritten by what the surrogate keeps for the backward pass, if anything is to be kept.
+flows in is overwritten by what the surrogate keeps for the backward pass; if nothing is to be kept, by anything.
 `shift` (K, channels), where given, is added to what flows in at each step. Potentials are single precision at least:
 what flows in as bfloat16 is widened first and narrowed when it is kept.
 """
@@ -55,7 +55,7 @@ def integrate(
         fired = torch.ge(z[t], 0, out=seen[t] if outlet.plain else fired)
         declare(fired)
         if not outlet.plain:
-            seen[t] = outlet.out(fired)
+            outlet.into(fired, seen[t])
     if carried is not None:
         torch.sub(z[-1], fired, alpha=threshold, out=carried)
     if keep:
@@ -64,9 +64,10 @@ def integrate(
 
 
 def accumulate(
-    potentials: Tensor, shift: Tensor | None, carried: Tensor, neuron: Neuron, keep: bool
+    potentials: Tensor, shift: Tensor | None, carried: Tensor, neuron: Neuron, outlet: Outlet, keep: bool
 ) -> tuple[Tensor, Tensor]:
-    """Neurons that know their past from the trace of their spikes alone: traces (K, B, ...), what is kept (K, B, ...).
+    """Neurons that know their past from the trace of their spikes alone: traces as the next layer sees them
+    (K, B, ...), and what is kept (K, B, ...).
 
         s[t] = H(U[t] - V_th (leak a[t-1] + 1)),    a[t] = leak a[t-1] + s[t]
 
@@ -88,6 +89,8 @@ def accumulate(
             history.push_(carried, fired, leak)
         if keep:
             surrogate.save_(z)
+    if not outlet.plain:
+        traces = outlet.out(traces.flatten(0, 1)).unflatten(0, (len(flow), -1))
     return traces.to(potentials.dtype), _narrowed(flow, potentials)
 
 

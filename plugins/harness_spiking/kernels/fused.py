@@ -1,16 +1,15 @@
 """The functions of `eager` on a GPU, one Triton kernel each: tensors are read once and written once, for all K steps.
 
-They return what the eager ones return, in place where those are, and fall back to them where no kernel fits: double
-precision, a foreign surrogate. No call waits for the GPU, and only the first of a kind compiles: run a pass before it
-is captured in a graph.
-
-Spikes are not declared to instruments (`harness_torch.spikes`), because most never reach memory: `choose` has what is
-being profiled run on the eager kernels.
+They return what the eager ones return, in place where those are, but what is not to be kept is left as it was and comes
+back empty. They leave to the eager ones what no kernel is there for: double precision, a foreign surrogate, and spikes
+that an instrument listens for, because most never reach memory here. No call waits for the GPU, and only the first of a
+kind compiles: run a pass before it is captured in a graph.
 """
 
 from __future__ import annotations
 
 from math import prod
+from typing import NamedTuple
 
 import torch
 import triton
@@ -21,6 +20,7 @@ from harness_spiking.kernels import eager, fused_kernels, history
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet, Window, empty
 from harness_spiking.surrogates import Arctan, Rectangle, Sigmoid, Surrogate, Triangle
+from harness_torch.marks import listened
 
 name = "triton"
 
@@ -46,22 +46,18 @@ def integrate(
     outlet: Outlet,
     keep: bool,
 ) -> tuple[Tensor, Tensor]:
-    """See `eager.integrate`. Where nothing is to be kept, the second result means nothing."""
+    """See `eager.integrate`."""
     if not _fits(currents, neuron):
         return eager.integrate(currents, shift, carried, neuron, steps, outlet, keep)
-    if outlet.window is not None and prod(outlet.window) > WIDEST_WINDOW:
+    if _too_wide(outlet):
         spikes, kept = integrate(currents, shift, carried, neuron, steps, Outlet(), keep)
-        return outlet.out(spikes.flatten(0, 1)).unflatten(0, (steps, -1)), kept
+        return _through(outlet, spikes), kept
     _in_order(currents=currents, carried=None if carried is None else carried[None])
-    kept = currents if len(currents) == steps or not keep else _empty(steps, currents, None)
+    kept = currents if len(currents) == steps else _empty(steps if keep else 0, currents, None)
     seen = _empty(steps, currents, outlet.window)
-    size, (down, right) = currents[0].numel(), outlet.window or (1, 1)
-    _, rows, channels, height, width = _sizes(currents)
-    cells = rows * channels * triton.cdiv(height, down) * triton.cdiv(width, right)
-    window = triton.next_power_of_2(down * right)
-    block, warps = (BLOCK, WARPS) if window == 1 else (TILE // window, 1)
+    tile = Tile.of(currents, outlet)
     with torch.cuda.device_of(currents):
-        fused_kernels.integrate[(triton.cdiv(cells, block),)](
+        fused_kernels.integrate[tile.grid](
             currents,
             None if shift is None else shift.contiguous(),
             carried,
@@ -71,57 +67,61 @@ def integrate(
             steps,
             _stride(currents),
             _stride(shift),
-            size,
+            currents[0].numel(),
             seen[0].numel(),
-            cells,
-            channels,
-            height,
-            width,
-            down,
-            right,
+            tile.cells,
+            *_sizes(currents, outlet),
             neuron.leak,
             neuron.threshold,
             neuron.leak * neuron.threshold,
             surrogate=CODES[type(neuron.surrogate)],
-            pooled=window > 1,
-            window=window,
-            block=block,
-            index=_index(size),
-            num_warps=warps,
+            pooled=tile.window > 1,
+            window=tile.window,
+            block=tile.block,
+            index=_index(currents),
+            num_warps=tile.warps,
         )
-    return seen, kept
+    return seen, kept if keep else kept[:0]
 
 
 def accumulate(
-    potentials: Tensor, shift: Tensor | None, carried: Tensor, neuron: Neuron, keep: bool
+    potentials: Tensor, shift: Tensor | None, carried: Tensor, neuron: Neuron, outlet: Outlet, keep: bool
 ) -> tuple[Tensor, Tensor]:
-    """See `eager.accumulate`. Where nothing is to be kept, the second result means nothing."""
+    """See `eager.accumulate`."""
     if not _fits(potentials, neuron):
-        return eager.accumulate(potentials, shift, carried, neuron, keep)
+        return eager.accumulate(potentials, shift, carried, neuron, outlet, keep)
+    if _too_wide(outlet):
+        traces, kept = accumulate(potentials, shift, carried, neuron, Outlet(), keep)
+        return _through(outlet, traces), kept
     _in_order(potentials=potentials, carried=carried[None])
-    alone = len(potentials) == 1 and carried.dtype == potentials.dtype
-    traces = carried[None] if alone else torch.empty_like(potentials)
-    size = carried.numel()
+    alone = len(potentials) == 1 and carried.dtype == potentials.dtype and outlet.plain
+    seen = carried[None] if alone else _empty(len(potentials), potentials, outlet.window)
+    tile = Tile.of(potentials, outlet)
     with torch.cuda.device_of(potentials):
-        fused_kernels.accumulate[(triton.cdiv(size, BLOCK),)](
+        fused_kernels.accumulate[tile.grid](
             potentials,
             None if shift is None else shift.contiguous(),
             carried,
-            None if alone else traces,
+            _mask(outlet, potentials),
+            None if alone else seen,
             len(potentials),
             _stride(shift),
-            size,
-            potentials.shape[2],
+            carried.numel(),
+            seen[0].numel(),
+            tile.cells,
+            *_sizes(potentials, outlet),
             neuron.leak,
             neuron.leak * neuron.threshold,
             surrogate=CODES[type(neuron.surrogate)],
             keep=keep,
             bits=history.BITS.get(carried.dtype, 0),
-            block=BLOCK,
-            index=_index(size),
-            num_warps=WARPS,
+            pooled=tile.window > 1,
+            window=tile.window,
+            block=tile.block,
+            index=_index(potentials),
+            num_warps=tile.warps,
         )
-    return traces, potentials
+    return seen, potentials if keep else potentials[:0]
 
 
 def backward_(gradient: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet) -> Tensor:
@@ -143,46 +143,69 @@ def _differentiate_(
 ) -> Tensor:
     _in_order(kept=kept)
     gradients = _ordered(gradients)
-    size, (down, right) = kept[0].numel(), outlet.window or (1, 1)
-    _, _, channels, height, width = _sizes(kept)
     with torch.cuda.device_of(kept):
-        fused_kernels.differentiate[(triton.cdiv(size, BLOCK), len(kept) // steps)](
+        fused_kernels.differentiate[triton.cdiv(kept[0].numel(), BLOCK), len(kept) // steps](
             gradients,
             kept,
             _mask(outlet, kept),
             steps,
-            size,
+            kept[0].numel(),
             gradients[0].numel(),
-            channels,
-            height,
-            width,
-            down,
-            right,
+            *_sizes(kept, outlet),
             leak,
             leak * neuron.threshold,
             surrogate=CODES[type(neuron.surrogate)],
-            pooled=down * right > 1,
+            pooled=prod(outlet.window or (1,)) > 1,
             detach_reset=detach_reset,
             block=BLOCK,
-            index=_index(size),
+            index=_index(kept),
             num_warps=WARPS,
         )
     return kept
 
 
+class Tile(NamedTuple):
+    """How the neurons of one step are dealt out to programs: `block` windows to each, of `window` neurons or places."""
+
+    cells: int  # windows, those that the border cuts off included
+    window: int  # a power of two
+    block: int
+    warps: int
+
+    @property
+    def grid(self) -> tuple[int]:
+        return (triton.cdiv(self.cells, self.block),)
+
+    @classmethod
+    def of(cls, x: Tensor, outlet: Outlet) -> Tile:
+        channels, height, width, down, right = _sizes(x, outlet)
+        cells = x.shape[1] * channels * triton.cdiv(height, down) * triton.cdiv(width, right)
+        window = triton.next_power_of_2(down * right)
+        return cls(cells, 1, BLOCK, WARPS) if window == 1 else cls(cells, window, TILE // window, 1)
+
+
 def _fits(x: Tensor, neuron: Neuron) -> bool:
     """Whether there is a kernel for these: steps of dense layers (K, B, F) or of maps (K, B, C, H, W)."""
-    return x.dtype in (torch.float32, torch.bfloat16) and x.dim() in (3, 5) and type(neuron.surrogate) in CODES
+    known = x.dtype in (torch.float32, torch.bfloat16) and x.dim() in (3, 5) and type(neuron.surrogate) in CODES
+    return known and not listened()
 
 
-def _sizes(x: Tensor) -> tuple[int, ...]:
-    """K, B, C, H, W; a dense layer is a map of one place."""
-    return (*x.shape, 1, 1)[:5]
+def _sizes(x: Tensor, outlet: Outlet) -> tuple[int, ...]:
+    """C, H, W of (K, B, C, H, W), then the window; a dense layer is a map of one place."""
+    return (*x.shape[2:], 1, 1)[:3] + (outlet.window or (1, 1))
 
 
-def _index(size: int) -> triton.language.dtype:
+def _too_wide(outlet: Outlet) -> bool:
+    return prod(outlet.window or (1,)) > WIDEST_WINDOW
+
+
+def _through(outlet: Outlet, x: Tensor) -> Tensor:
+    return outlet.out(x.flatten(0, 1)).unflatten(0, (len(x), -1))
+
+
+def _index(x: Tensor) -> triton.language.dtype:
     """Divisions by 64 bits are slow, and few populations need them: steps are told apart by pointers."""
-    return triton.language.int32 if size < INDEXED_BY_32_BITS else triton.language.int64
+    return triton.language.int32 if x[0].numel() < INDEXED_BY_32_BITS else triton.language.int64
 
 
 def _stride(x: Tensor | None) -> int:

@@ -49,23 +49,7 @@ def integrate(
 ):
     """A program has `block` windows, and all neurons of each of them: (window, block)."""
     cell = tl.program_id(0).to(index) * block + tl.arange(0, block)
-    if pooled:
-        channel = cell % channels
-        x = cell // channels % tl.cdiv(width, right)
-        y = cell // channels // tl.cdiv(width, right) % tl.cdiv(height, down)
-        row = cell // channels // tl.cdiv(width, right) // tl.cdiv(height, down)
-        inner = tl.arange(0, window)[:, None]
-        across = x[None, :] * right + inner % right
-        along = y[None, :] * down + inner // right
-        neuron = ((row[None, :] * height + along) * width + across) * channels + channel[None, :]
-        inside = (cell < cells)[None, :] & (inner < down * right) & (along < height) & (across < width)
-        outlet = ((row * (height // down) + y) * (width // right) + x) * channels + channel
-        whole = (cell < cells) & (y < height // down) & (x < width // right)
-    else:
-        neuron = cell[None, :]
-        inside = (cell < cells)[None, :]
-        outlet = cell
-        whole = cell < cells
+    neuron, inside, outlet, whole = _places(cell, cells, channels, height, width, down, right, pooled, window)
     # A population at rest is one with z = 0 that has just fired: w = -threshold.
     if carried is None:
         z = tl.zeros((window, block), tl.float32)
@@ -86,8 +70,7 @@ def integrate(
         if mask is not None:
             out = fired * factor
         if pooled:
-            total = tl.sum(tl.where(inside, out, 0), 0)
-            tl.store(seen + outlet, tl.div_rn(total, (down * right).to(tl.float32)), whole)
+            tl.store(seen + outlet, _mean(out, inside, down * right), whole)
         else:
             tl.store(seen + neuron, out, inside)
         if kept is not None:
@@ -104,40 +87,57 @@ def accumulate(
     potentials,  # (K, N), overwritten by what the surrogate keeps
     shift,  # (K, channels) at `shift_stride`, or one for all: 0
     carried,  # (N,)
-    traces,  # (K, N), or None where `carried` is the only one
+    mask,  # (N,)
+    seen,  # (K, N), or (K, n) if pooled; None where `carried` is all that the next layer sees
     steps,
     shift_stride,
     neurons,
+    pooled_neurons,
+    cells,
     channels,
+    height,
+    width,
+    down,
+    right,
     leak,
     reset,
     surrogate: tl.constexpr,
     keep: tl.constexpr,
     bits: tl.constexpr,  # of a history that is an integer, else 0
+    pooled: tl.constexpr,
+    window: tl.constexpr,
     block: tl.constexpr,
     index: tl.constexpr,
 ):
-    """A program has `block` neurons."""
-    neuron = tl.program_id(0).to(index) * block + tl.arange(0, block)
-    inside = neuron < neurons
+    """A program has `block` windows, and all neurons of each of them: (window, block)."""
+    cell = tl.program_id(0).to(index) * block + tl.arange(0, block)
+    neuron, inside, outlet, whole = _places(cell, cells, channels, height, width, down, right, pooled, window)
     history = tl.load(carried + neuron, inside, 0)
     trace = history.to(tl.float32)
     if bits:
         history = history.to(tl.int32)
         trace = trace * (2.0 / (1 << bits))
+    if mask is not None:
+        factor = tl.load(mask + neuron, inside, 0).to(tl.float32)
     for _ in range(steps):
         potential = tl.load(potentials + neuron, inside, 0).to(tl.float32)
         if shift is not None:
-            potential += tl.load(shift + neuron % channels, inside, 0).to(tl.float32)
+            potential += tl.load(shift + cell % channels, cell < cells, 0).to(tl.float32)[None, :]
             shift += shift_stride
         z = potential - reset * trace
         fired = z >= 0
         trace = fired.to(tl.float32) + leak * trace
         if bits:
             history = (history >> 1) | (fired.to(tl.int32) << (bits - 1))
-        if traces is not None:
-            tl.store(traces + neuron, trace, inside)
-            traces += neurons
+        if seen is not None:
+            out = trace
+            if mask is not None:
+                out = trace * factor
+            if pooled:
+                tl.store(seen + outlet, _mean(out, inside, down * right), whole)
+            else:
+                tl.store(seen + neuron, out, inside)
+            seen += pooled_neurons
         if keep:
             tl.store(potentials + neuron, _save(z, surrogate), inside)
         potentials += neurons
@@ -199,6 +199,37 @@ def differentiate(
         tl.store(kept + neuron, delta, inside)
         gradients -= pooled_neurons
         kept -= neurons
+
+
+@triton.jit
+def _places(cell, cells, channels, height, width, down, right, pooled: tl.constexpr, window: tl.constexpr):
+    """Of a block of windows: their neurons (window, block), which of them there are, where their mean goes (block,),
+    and which windows are whole; others are cut off by the border, and have no mean.
+    """
+    if pooled:
+        channel = cell % channels
+        x = cell // channels % tl.cdiv(width, right)
+        y = cell // channels // tl.cdiv(width, right) % tl.cdiv(height, down)
+        row = cell // channels // tl.cdiv(width, right) // tl.cdiv(height, down)
+        inner = tl.arange(0, window)[:, None]
+        across = x[None, :] * right + inner % right
+        along = y[None, :] * down + inner // right
+        neuron = ((row[None, :] * height + along) * width + across) * channels + channel[None, :]
+        inside = (cell < cells)[None, :] & (inner < down * right) & (along < height) & (across < width)
+        outlet = ((row * (height // down) + y) * (width // right) + x) * channels + channel
+        whole = (cell < cells) & (y < height // down) & (x < width // right)
+    else:
+        neuron = cell[None, :]
+        inside = (cell < cells)[None, :]
+        outlet = cell
+        whole = cell < cells
+    return neuron, inside, outlet, whole
+
+
+@triton.jit
+def _mean(values, inside, count):
+    """Of a window (window, block), a place of which may be no neuron."""
+    return tl.div_rn(tl.sum(tl.where(inside, values, 0), 0), count.to(tl.float32))
 
 
 @triton.jit

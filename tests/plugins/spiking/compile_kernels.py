@@ -62,7 +62,7 @@ def launch(rows: tuple[int, ...], window: tuple[int, int] | None, dtype: torch.d
     carried = x[0].float() if present else None
     seen, kept = fused.integrate(x, shift, carried, neuron, steps, outlet, keep=True)
     fused.integrate(x[:1], None, carried, neuron, steps, outlet, keep=False)
-    fused.accumulate(x, shift, x[0].to(getattr(torch, past)), neuron, keep=present)
+    fused.accumulate(x, shift, x[0].to(getattr(torch, past)), neuron, outlet, keep=present)
     fused.backward_(seen, kept, neuron, outlet)
     fused.reverse_(seen, kept, neuron, outlet, detach_reset=present)
 

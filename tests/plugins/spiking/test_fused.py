@@ -22,6 +22,7 @@ from harness_spiking.kernels import eager, history
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet, empty
 from harness_spiking.surrogates import SURROGATES, Sigmoid
+from harness_torch.marks import listening
 
 if find_spec("triton") is None:
     pytest.skip("no Triton for this platform", allow_module_level=True)
@@ -65,7 +66,7 @@ class Inputs:
         self.rows, self.window = SHAPES[shape]
         self.dtype = dtype
         self.generator = torch.Generator().manual_seed(len(shape))
-        self.neuron = Neuron(0.5, 1.0, SURROGATES[surrogate](1.0))
+        self.neuron = Neuron(0.5, 0.5, SURROGATES[surrogate](1.0))
         mask = self.grid(1, 0, 1)[0] * 2 if masked and len(self.rows) == 4 else None
         self.outlet = Outlet(self.window, mask)
 
@@ -132,15 +133,17 @@ def test_integrate(shape, dtype, steps, surrogate, resting, shifted, masked, kee
         torch.testing.assert_close(ours_kept, kept, **ROUNDING[dtype])
 
 
-@sample(90, past=[torch.uint8, torch.uint16, FP32, BF16], shifted=[True, False], keep=[True, False])
-def test_accumulate(shape, dtype, steps, surrogate, past, shifted, keep):
-    inputs = Inputs(shape, dtype, surrogate)
+@sample(
+    120, past=[torch.uint8, torch.uint16, FP32, BF16], shifted=[True, False], masked=[True, False], keep=[True, False]
+)
+def test_accumulate(shape, dtype, steps, surrogate, past, shifted, masked, keep):
+    inputs = Inputs(shape, dtype, surrogate, masked)
     potentials, shift = inputs.grid(steps, -3, 6, 0.5), inputs.shift(steps) if shifted else None
     carried = inputs.grid(1, 0, 15)[0]
     carried = carried.to(past) if past in history.BITS else (carried / 8).to(past)
 
     def call(kernels, potentials, carried):
-        return kernels.accumulate(potentials, shift, carried, inputs.neuron, keep)
+        return kernels.accumulate(potentials, shift, carried, inputs.neuron, inputs.outlet, keep)
 
     ((traces, kept), (_, past)), ((ours, ours_kept), (_, ours_past)) = both(call, potentials, carried)
     assert traces.any()
@@ -197,12 +200,36 @@ def test_offsets_of_64_bits_lead_to_the_same_places(function, monkeypatch):
     currents, gradients, past = inputs.grid(3, -3, 5, 0.5), inputs.gradients(3), inputs.grid(1, 0, 7)[0] / 4
     calls = {
         "integrate": lambda: fused.integrate(currents.clone(), None, None, inputs.neuron, 3, inputs.outlet, True),
-        "accumulate": lambda: fused.accumulate(currents.clone(), None, past.clone(), inputs.neuron, True),
+        "accumulate": lambda: fused.accumulate(
+            currents.clone(), None, past.clone(), inputs.neuron, inputs.outlet, True
+        ),
         "reverse_": lambda: [fused.reverse_(gradients, currents.clone(), inputs.neuron, inputs.outlet, False)],
     }
     narrow = calls[function]()
     monkeypatch.setattr(fused, "INDEXED_BY_32_BITS", 0)
     assert all(map(torch.equal, calls[function](), narrow))
+
+
+def test_an_instrument_hears_of_the_same_spikes():
+    inputs = Inputs("pairs with borders", FP32, "sigmoid")
+    heard: list[list[torch.Tensor]] = [[], []]
+    for kernels, spikes in zip([eager, fused], heard, strict=True):
+        currents, past = inputs.grid(3, 1, 1, 0.75), inputs.grid(1, 0, 0)[0]
+        with listening(lambda fired: spikes.append(fired.clone())):  # noqa: B023
+            kernels.integrate(currents.clone(), None, None, inputs.neuron, 3, inputs.outlet, keep=False)
+            kernels.accumulate(currents.clone(), None, past, inputs.neuron, inputs.outlet, keep=False)
+    assert len(heard[0]) == 6
+    assert all(map(torch.equal, *heard))
+
+
+def test_what_is_not_kept_comes_back_empty():
+    inputs = Inputs("map", FP32, "sigmoid")
+    currents, past = inputs.grid(3, -3, 5), inputs.grid(1, 0, 1)[0]
+    before = currents.clone()
+    _, kept = fused.integrate(currents, None, None, inputs.neuron, 3, inputs.outlet, keep=False)
+    _, more = fused.accumulate(currents, None, past, inputs.neuron, inputs.outlet, keep=False)
+    assert len(kept) == len(more) == 0
+    assert torch.equal(currents, before)
 
 
 def test_double_precision_and_a_foreign_surrogate_run_on_the_eager_kernels(monkeypatch):
@@ -219,7 +246,7 @@ def test_double_precision_and_a_foreign_surrogate_run_on_the_eager_kernels(monke
         currents, past = inputs.grid(2, -3, 5, 0.5), inputs.grid(1, 0, 1)[0]
         calls = [
             lambda k, x: k.integrate(x, None, None, inputs.neuron, 2, inputs.outlet, True)[1],  # noqa: B023
-            lambda k, x: k.accumulate(x, None, past.clone(), inputs.neuron, True)[1],  # noqa: B023
+            lambda k, x: k.accumulate(x, None, past.clone(), inputs.neuron, inputs.outlet, True)[1],  # noqa: B023
             lambda k, x: k.backward_(currents, x, inputs.neuron, inputs.outlet),  # noqa: B023
             lambda k, x: k.reverse_(currents, x, inputs.neuron, inputs.outlet, True),  # noqa: B023
         ]
@@ -245,7 +272,7 @@ def test_what_is_overwritten_must_have_channels_last(function):
     x, past = inputs.grid(2, -3, 5).contiguous(), inputs.grid(1, 0, 1)[0]
     calls = {
         "integrate": lambda: fused.integrate(x, None, None, inputs.neuron, 2, inputs.outlet, True),
-        "accumulate": lambda: fused.accumulate(x, None, past, inputs.neuron, True),
+        "accumulate": lambda: fused.accumulate(x, None, past, inputs.neuron, inputs.outlet, True),
         "reverse_": lambda: fused.reverse_(x, x, inputs.neuron, inputs.outlet, True),
     }
     with pytest.raises(HarnessError, match=r"\(2, 2, 3, 5, 4\) has strides .*channels last.*kernels=eager"):

@@ -131,15 +131,25 @@ def test_accumulate_is_the_equation_of_the_trace(surrogate, dtype):
             slopes.append(DERIVATIVES[surrogate](z))
         runs.append((traces, slopes))
     carried = torch.zeros(B, C, dtype=torch.float64).to(dtype)
-    first = eager.accumulate(potentials[:2].clone(), shift[:2], carried, neuron, keep=True)
+    first = eager.accumulate(potentials[:2].clone(), shift[:2], carried, neuron, Outlet(), keep=True)
     traces, kept = (a.clone() for a in first)
-    more = eager.accumulate(potentials[2:].clone(), shift[2:], carried, neuron, keep=True)
+    more = eager.accumulate(potentials[2:].clone(), shift[2:], carried, neuron, Outlet(), keep=True)
     traces, kept = torch.cat([traces, more[0]]), torch.cat([kept, more[1]])
     expected = torch.tensor([each for each, _ in runs], dtype=torch.float64)
     torch.testing.assert_close(traces.flatten(1).T, expected)
     torch.testing.assert_close(history.decode(carried, torch.float64).flatten(), expected[:, -1])
     slopes = surrogate(1.0).backward_(torch.ones_like(kept), kept)
     torch.testing.assert_close(slopes.flatten(1).T, torch.tensor([each for _, each in runs], dtype=torch.float64))
+
+
+@outlets
+def test_the_next_layer_sees_traces_dropped_and_pooled(window, masked):
+    neuron, potentials, outlet = neuron_of(Sigmoid), normal(K, B, C, H, W), outlet_of(window, masked)
+    carried = [torch.zeros(B, C, H, W, dtype=torch.float64) for _ in range(2)]
+    traces, _ = eager.accumulate(potentials.clone(), None, carried[0], neuron, Outlet(), keep=False)
+    seen, _ = eager.accumulate(potentials.clone(), None, carried[1], neuron, outlet, keep=False)
+    torch.testing.assert_close(seen, torch.stack([out(each, outlet) for each in traces]))
+    assert torch.equal(carried[0], carried[1])
 
 
 def spike(x: torch.Tensor, surrogate) -> torch.Tensor:
