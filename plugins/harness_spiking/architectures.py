@@ -184,7 +184,7 @@ def _add_block(layers: list[Layer], variances: dict[int, float], word: str, befo
     work in units of the stream's expected deviation, so that their thresholds mean the same everywhere.
     """
     source = len(layers) - 1
-    first = _layer(word.replace("R", "C"), before, text)
+    first = _layer(word, before, text)
     channels, *kernel = first.weight[0], *first.weight[2:]
     second = Layer((channels, channels, *kernel), first.map)
     same = layers[source].pool is None and layers[source].map == second.map

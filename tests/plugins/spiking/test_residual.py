@@ -1,0 +1,135 @@
+"""Residual blocks: the stream of currents that they add to, in every method, against the naive network."""
+
+import pytest
+import spiking_reference as reference
+import torch
+from spiking_methods import IN_CHUNKS, METHODS, OFFLINE, assert_naive, expected, learner_of, prepared
+from spiking_reference import RESIDUAL, batch, frames, naive, problem, start, step_gradients, worst
+
+from harness_spiking.lif import run
+from harness_spiking.spikes import recorded
+from harness_spiking.weights import effective
+
+
+def test_parameters_have_the_shapes_that_the_blocks_need():
+    _, state = prepared("saf", "residual")
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.network.parameters.items() if "weight" in name}
+    assert shapes == {
+        "layers.0.weight": (6, 2, 3, 3),
+        **{f"layers.{index}.weight": (6, 6, 3, 3) for index in range(1, 5)},
+        "layers.5.weight": (8, 6, 3, 3),
+        "layers.6.weight": (8, 8, 3, 3),
+        "layers.6.projection.weight": (8, 6, 1, 1),
+        "readout.weight": (5, 8),
+    }
+    others = set(state.network.parameters) - set(shapes)
+    assert others == {f"layers.{index}.{name}" for index in range(7) for name in ("bias", "gain")} | {
+        "layers.6.projection.gain",
+        "readout.bias",
+    }
+
+
+def test_the_number_of_parameters_is_counted_by_hand():
+    learner, state = prepared("saf", "residual")
+    stem, same, down = 6 * 2 * 9, 4 * 6 * 6 * 9, 8 * 6 * 9 + 8 * 8 * 9 + 8 * 6
+    bias_and_gain, readout = 2 * (5 * 6 + 2 * 8) + 8, 5 * 8 + 5
+    facts = learner.describe(state)
+    assert facts["parameters"] == stem + same + down + bias_and_gain + readout
+    assert facts["neurons"] == 5 * 6 * 64 + 2 * 8 * 16
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("network", RESIDUAL)
+def test_saf_fires_as_the_naive_lif_network_does(network, varying):
+    learner, state = prepared("saf", network, varying=varying)
+    rows = batch(network, 6 if varying else None)
+    net = naive(network, state)
+    spikes, _ = net.lif(frames(rows, 6, varying))
+    with recorded(state.network) as found:
+        learner.views["training-forward"](state, rows.inputs)
+    for layer, mine in enumerate(found.by_layer().values()):
+        assert torch.equal(mine, torch.stack([now[layer] for now in spikes]).bool())
+    assert all(0.02 < rate < 0.9 for rate in net.rates)
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("network", RESIDUAL)
+def test_the_deployed_network_is_the_naive_one(network, varying):
+    _, state = prepared("bptt", network, varying=varying)
+    rows = batch(network, 6 if varying else None)
+    found = run(state.network, effective(state.network), state.network.frames(rows.inputs))
+    _, outputs = naive(network, state).lif(frames(rows, 6, varying))
+    torch.testing.assert_close(found, torch.stack(outputs), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize("network", RESIDUAL)
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_of_every_method_are_the_naive_ones(method, network, convention, varying):
+    assert_naive(method, network, varying, convention)
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize("network", RESIDUAL)
+def test_saf_and_ottt_agree_at_every_step(network, convention, varying):
+    rows = batch(network, 6 if varying else None)
+    found = []
+    for method in ("saf-online", "ottt-online"):
+        learner, state = prepared(method, network, varying=varying, convention=convention)
+        found.append(step_gradients(learner, state, rows))
+    assert len(found[0]) == 6
+    assert max(worst(saf, ottt) for saf, ottt in zip(*found, strict=True)) < 1e-12
+
+
+@pytest.mark.parametrize("network", RESIDUAL)
+@pytest.mark.parametrize("method", OFFLINE)
+def test_another_leak_and_threshold(method, network):
+    settings = {"leak": 0.9, "threshold": 0.7}
+    assert_naive(method, network, naively=settings, **settings)
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("chunk", [2, 4, 6])
+@pytest.mark.parametrize("network", RESIDUAL)
+@pytest.mark.parametrize("method", IN_CHUNKS)
+def test_chunks_of_steps_make_no_difference(method, network, chunk, varying):
+    assert_naive(method, network, varying, chunk=chunk)
+
+
+@pytest.mark.parametrize("network", RESIDUAL)
+@pytest.mark.parametrize("method", OFFLINE)
+def test_micro_batches_make_no_difference(method, network):
+    assert_naive(method, network, micro_batch=4)
+
+
+@pytest.mark.parametrize("network", RESIDUAL)
+def test_bptt_through_the_reset_and_with_a_hard_one(network):
+    rows = batch(network)
+    for options, naively in (({"detach_reset": False}, {}), ({"reset": "hard"}, {"hard": True})):
+        learner, state = prepared("bptt", network, **options)
+        net = naive(network, state, **naively)
+        should = net.bptt_gradients([rows.inputs] * 6, rows.targets, options.get("detach_reset", True))
+        assert worst(step_gradients(learner, state, rows)[0], should) < 1e-12
+
+
+@pytest.mark.parametrize("text", ["6C3-6R3-GAP-FC", "6C3-8R3/2-8R5-AP2-4-FC", "6C3-AP2-6R3/2-GAP-FC", "4C3/2-4R3-FC"])
+@pytest.mark.parametrize("method", OFFLINE)
+def test_other_arrangements(method, text):
+    options = {"steps": 4, "architecture": text, "learning_rate": reference.TINY}
+    learner = learner_of(method, **options)
+    state = start(learner, problem("residual"))
+    rows = batch("residual")
+    net = reference.Naive(text, reference.parameters_of(state))
+    (should,) = expected(method, net, [rows.inputs] * 4, rows.targets)
+    assert worst(step_gradients(learner, state, rows)[0], should) < 1e-12
+
+
+def test_neurons_along_a_stream_fire_alike_since_they_see_it_in_its_expected_deviation():
+    learner = learner_of("saf", architecture="-".join(["32C3", *["32R3"] * 6, "FC"]), steps=1)
+    state = learner.init(problem("residual"), reference.Training(0, "cpu", "fp64", 32, None), None)
+    net = reference.Naive(state.options.architecture, reference.parameters_of(state))
+    net.lif([torch.randn(32, 2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))])
+    assert net.variance(12) == pytest.approx(1 + 6 * 0.2**2)
+    assert net.rates[2::2] == pytest.approx([net.rates[0]] * 6, abs=0.02)
