@@ -17,7 +17,7 @@ from harness_spiking.lif import sum_per_channel
 from harness_spiking.network import Network
 from harness_spiking.operations import Affine, Outlet, linear, linear_backward, pool
 from harness_spiking.passes import Current, current, placed, propagate
-from harness_spiking.surrogates import Surrogate
+from harness_spiking.surrogates import Sigmoid, Surrogate
 from harness_spiking.weights import Maps
 
 LEVELS = 255
@@ -108,6 +108,13 @@ class _Linear(torch.autograd.Function):
         return into_seen, None, None, into_weight, into_bias, None, None
 
 
+class _Potential(Sigmoid):
+    """Keeps the potential itself; foreign to fused kernels, which leave it to the eager ones."""
+
+    def save_(self, x: Tensor) -> Tensor:
+        return x
+
+
 class _Scan(torch.autograd.Function):
     """Currents (T * B, ...), shifted by `Neuron.shift`, to spikes as the next layer sees them, and packed."""
 
@@ -117,7 +124,8 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         neuron, steps = network.neuron, network.steps
         currents = value.detach().unflatten(0, (steps, -1))
-        seen, z = network.kernels.integrate(currents, shift, None, neuron, steps, outlet, False)
+        keeper = neuron._replace(surrogate=_Potential(neuron.surrogate.scale))
+        seen, z = network.kernels.integrate(currents, shift, None, keeper, steps, outlet, True)
         words = pack([each >= 0 for each in z], z[0])
         ctx.save_for_backward(torch.stack([_rounded(neuron.surrogate, each) for each in z]))
         ctx.rest = neuron, outlet, detach_reset, shift is not None
