@@ -18,6 +18,7 @@ class Spikes:
 
     def __init__(self, network: Network) -> None:
         self._maps = [layer.map for layer in network.architecture.layers]
+        self._in_a_pass = network.steps
         self._steps: dict[int, list[Tensor]] = {index: [] for index in range(len(self._maps))}
         self._population = 0
 
@@ -31,8 +32,14 @@ class Spikes:
         self._steps[self._population] += [fired.detach().bool()] if one else fired.detach().bool().unbind()
 
     def by_layer(self) -> Mapping[str, Tensor]:
-        """`layers.0` and so on: (T, B, ...)."""
-        return {f"layers.{index}": torch.stack(steps) for index, steps in self._steps.items()}
+        """`layers.0` and so on: (T, B, ...), the rows of one pass after those of another. Without layers that told
+        nothing.
+        """
+        return {f"layers.{index}": self._joined(steps) for index, steps in self._steps.items() if steps}
+
+    def _joined(self, steps: list[Tensor]) -> Tensor:
+        passes = (steps[start : start + self._in_a_pass] for start in range(0, len(steps), self._in_a_pass))
+        return torch.cat([torch.stack(each) for each in passes], dim=1)
 
 
 @contextmanager
