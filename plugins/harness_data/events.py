@@ -46,10 +46,22 @@ def frames(events: Events, steps: int, by: By, size: tuple[int, int]) -> NDArray
     """
     height, width = size
     x, y, polarity = (np.asarray(each, np.int64) for each in events[:3])
-    if x.size and (min(x.min(), y.min()) < 0 or x.max() >= width or y.max() >= height):
-        raise HarnessError(f"an event at x={x.max()}, y={y.max()}, expected below {width} and {height}")
+    _require_inside(x, y, polarity, size)
     cell = ((_frame(events, steps, by) * 2 + polarity) * height + y) * width + x
     return np.bincount(cell, minlength=steps * 2 * height * width).reshape(steps, 2, height, width)
+
+
+def _require_inside(
+    x: NDArray[np.int64], y: NDArray[np.int64], polarity: NDArray[np.int64], size: tuple[int, int]
+) -> None:
+    height, width = size
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (polarity >= 0) & (polarity < 2)
+    if not inside.all():
+        first = int(inside.argmin())
+        raise HarnessError(
+            f"an event at x={x[first]}, y={y[first]} of polarity {polarity[first]}, "
+            f"expected x below {width}, y below {height}, and 0 or 1"
+        )
 
 
 def _frame(events: Events, steps: int, by: By) -> NDArray[np.int64]:

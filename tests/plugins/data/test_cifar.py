@@ -197,15 +197,18 @@ def test_too_few_rows_for_validation(tmp_path):
         load10(Cifar10Options(), 0, tmp_path)
 
 
-def test_pickles_hold_numpy_under_either_of_its_names_only_where_the_official_files_do(tmp_path):
-    """numpy.core.multiarray._reconstruct is found without the module of that name, which numpy 2 warns about."""
+def test_numpy_is_found_under_its_old_name_without_a_warning_and_loading_imports_no_torch(tmp_path):
     write_cifar10(tmp_path)
     code = (
-        "import warnings; warnings.simplefilter('error'); from pathlib import Path;"
+        "import sys, warnings; warnings.simplefilter('error'); from pathlib import Path;"
         "from harness_data.cifar import load10; from harness_data.options import Cifar10Options;"
-        f"load10(Cifar10Options(), 0, Path({str(tmp_path)!r}))"
+        f"load10(Cifar10Options(), 0, Path({str(tmp_path)!r})); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_parts_of_an_array_that_no_official_file_names_are_refused(tmp_path):
+    write_cifar10(tmp_path)
     path = tmp_path / FOLDER / "test_batch"
     path.write_bytes(pickle.dumps({b"data": images(3, 0), b"labels": [1] * 3}, protocol=5))
     with pytest.raises(HarnessError, match="a pickle that asks for numpy"):

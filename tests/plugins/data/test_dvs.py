@@ -169,7 +169,7 @@ def test_gestures_become_frames_with_the_label_of_their_file(tmp_path, by):
     ("content", "said"),
     [
         (np.zeros((5, 3), np.int64), r"an array of shape \(5, 3\), expected \(events, 4\)"),
-        (np.array([[200, 0, 0, 1]]), "an event at x=200, y=0, expected below 128 and 128"),
+        (np.array([[200, 0, 0, 1]]), "an event at x=200, y=0 of polarity 0"),
         (np.array([[None]]), "not a numpy array of numbers, or damaged"),
         (b"nothing", "not a numpy array of numbers, or damaged"),
     ],

@@ -53,10 +53,12 @@ def test_no_event_is_lost_in_the_smallest_recordings(by):
     assert frames(at_once, 2, by, (2, 2)).sum() == 3
 
 
-@pytest.mark.parametrize("event", [(3, 0, 0, 1), (0, 2, 1, 1), (-1, 0, 0, 1)])
+@pytest.mark.parametrize("event", [(3, 0, 0, 2), (0, 2, 1, 2), (-1, 0, 0, 2), (0, -1, 0, 2), (0, 0, 2, 2)])
 def test_an_event_beside_the_camera_is_refused(event):
-    with pytest.raises(HarnessError, match="expected below 3 and 2"):
-        frames(recording(event), 1, "number", (2, 3))
+    x, y, polarity, _ = event
+    said = f"an event at x={x}, y={y} of polarity {polarity}, expected x below 3, y below 2, and 0 or 1"
+    with pytest.raises(HarnessError, match=said):
+        frames(recording((2, 1, 1, 1), event, (0, 0, 0, 3)), 1, "number", (2, 3))
 
 
 def test_counts_are_bytes_until_one_of_them_needs_more():

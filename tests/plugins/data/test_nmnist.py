@@ -61,7 +61,7 @@ def test_an_incomplete_folder_says_so_in_the_record(tmp_path):
             bin_bytes(random_events(5, 0))[:-1],
             "truncated: 24 bytes, expected a multiple",
         ),
-        ("nmnist/Test/3/00003.bin", bin_bytes([(34, 0, 0, 1)]), "an event at x=34, y=0, expected below 34 and 34"),
+        ("nmnist/Test/3/00003.bin", bin_bytes([(34, 0, 0, 1)]), "an event at x=34, y=0 of polarity 0"),
         ("nmnist/Train/ten/1.bin", b"", "'ten' is no class, expected 0 to 9"),
         ("nmnist/Train/10/1.bin", b"", "'10' is no class"),
     ],

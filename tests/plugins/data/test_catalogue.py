@@ -1,0 +1,55 @@
+"""What our data sets say of themselves: protocols as published, files with addresses and checksums."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import Folder
+from harness.catalog import Settings, load
+from harness.files import declared, digest
+
+DATASETS = {dataset.name: dataset for dataset in load(Settings()).datasets.values()}
+OURS = ("mnist", "fashion-mnist", "cifar10", "cifar100", "nmnist", "cifar10-dvs", "dvs-gesture")
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "batch_size", "options"),
+    [
+        # The defaults of train_cifar.py, train_cifar10dvs.py and train_dvsgesture.py of the published OTTT code.
+        ("cifar10", 300, 128, {"steps": 6, "loss_lambda": 0.05}),
+        ("cifar100", 300, 128, {"steps": 6, "loss_lambda": 0.05}),
+        ("cifar10-dvs", 300, 128, {"loss_lambda": 0.001, "dropout": 0.1}),
+        ("dvs-gesture", 300, 16, {"loss_lambda": 0.001, "optimiser": "adam", "learning_rate": 0.001}),
+    ],
+)
+def test_protocols_are_those_of_the_published_code(name, epochs, batch_size, options):
+    recipe = DATASETS[name].recipe
+    assert (recipe.budget.unit, recipe.budget.amount, recipe.batch_size) == ("epochs", epochs, batch_size)
+    assert recipe.options == options
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_file_has_an_address_and_a_checksum(name):
+    dataset = DATASETS[name]
+    assert dataset.licence
+    assert dataset.citation
+    files = declared(dataset)
+    assert len({file.path for file in files}) == len(files) > 0
+    for file in files:
+        assert file.urls
+        algorithm, value = digest(file)
+        assert len(value) == {"md5": 32, "sha256": 64}[algorithm]
+        int(value, 16)
+
+
+def test_folders_need_to_be_complete_unless_they_are_asked_for_in_part():
+    for name, counts in (("nmnist", [60000, 10000]), ("cifar10-dvs", [10000]), ("dvs-gesture", [1077, 264])):
+        whole, part = declared(DATASETS[name]), declared(DATASETS[name], {"partial": True})
+        assert [folder.count for folder in whole if isinstance(folder, Folder)] == counts
+        assert [folder.partial for folder in whole] == [False] * len(counts)
+        assert [folder.partial for folder in part] == [True] * len(counts)
+
+
+def test_the_files_of_a_part_of_cifar10():
+    part = [file.path.rpartition("/")[2] for file in declared(DATASETS["cifar10"], {"batches": (4, 2)})]
+    assert part == ["data_batch_2", "data_batch_4", "test_batch", "batches.meta"]
