@@ -10,7 +10,7 @@ import click
 
 _UNITS = {"": 1, **{unit: 10**n for unit, n in zip("kmgt", (3, 6, 9, 12), strict=True)}}
 _UNITS |= {f"{unit}i": 2**n for unit, n in zip("kmgt", (10, 20, 30, 40), strict=True)}
-LARGEST = 2.0**63
+SMALLEST, LARGEST = 2.0**20, 2.0**63
 
 
 class Count(click.IntRange):
@@ -41,6 +41,7 @@ class Size(click.ParamType[int]):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?|)b?", str(value).strip().lower())
         size = float(match[1]) * _UNITS[match[2]] if match else 0.0
-        if not 1 <= size < LARGEST:
-            self.fail(f"{value!r}: expected a size such as 8GiB or 500MB", param, ctx)
+        if not SMALLEST <= size < LARGEST:
+            found = f" is {size:g} bytes" if match and size < SMALLEST else ""
+            self.fail(f"{value!r}{found}: expected a size such as 8GiB or 500MB", param, ctx)
         return int(size)

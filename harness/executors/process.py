@@ -125,7 +125,7 @@ class TrialProcess:
         exact = linux.held_bytes(self.child.pid) or self._bytes
         if exact > self._memory:
             self._bytes = exact
-            self._condemn("oom", f"held {_gib(exact)} of memory, the limit is {_gib(self._memory)} (--memory)")
+            self._condemn("oom", f"held {_size(exact)} of memory, the limit is {_size(self._memory)} (--memory)")
 
     def kill(self) -> None:
         """All of its process group."""
@@ -196,9 +196,9 @@ class TrialProcess:
         if -self._exit != signal.SIGKILL:
             return "killed", f"killed by {name} ({signal.strsignal(-self._exit) or 'unknown'})"
         if linux.oom_kills() > self._struck:
-            return "oom", f"killed by the system's out-of-memory killer; last seen with {_gib(self._bytes)}"
+            return "oom", f"killed by the system's out-of-memory killer; last seen with {_size(self._bytes)}"
         if self._memory and self._bytes > self._memory / 2:
-            return "killed", f"killed by {name}, last seen with {_gib(self._bytes)}: perhaps for want of memory"
+            return "killed", f"killed by {name}, last seen with {_size(self._bytes)}: perhaps for want of memory"
         return "killed", f"killed by {name}, not by this run"
 
 
@@ -220,5 +220,5 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
+def _size(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB" if size >= 2**27 else f"{size / 2**20:.1f} MiB"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -52,6 +53,15 @@ class Gpu:
         """
         running = {process.pid for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)}
         return max(0, len(running) - 1)
+
+    def process_bytes(self, pid: int) -> int | None:
+        """Memory of the GPU that a process has, its context included; of the only one there is, where a container hides
+        its number. None where the driver does not tell.
+        """
+        running = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+        own = [process for process in running if process.pid == pid] or (running if len(running) == 1 else [])
+        sizes = [process.usedGpuMemory for process in own if process.usedGpuMemory is not None]
+        return sum(sizes) if sizes else None
 
     def throttles(self) -> list[str]:
         """Why the GPU runs slower than it could at this moment; empty if it does not."""
@@ -133,6 +143,36 @@ class Energy:
     def readings(self) -> Mapping[str, Any]:
         """Joules, and watts."""
         return dict(self._readings)
+
+
+class GpuProcess:
+    """gpu_process_bytes: memory of the GPU that the trial's process has at the end of the timed pass, while torch's
+    allocator still holds all that it ever needed. Context, kernels and libraries are part of it.
+    """
+
+    def __init__(self, find: Callable[[], Gpu | None] = find_gpu) -> None:
+        self._find = find
+        self._bytes: int | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Spans the timed pass. Raises Unsupported without an NVIDIA GPU."""
+        gpu = self._find()
+        if gpu is None:
+            raise Unsupported("no NVIDIA GPU")
+        yield
+        self._bytes = gpu.process_bytes(os.getpid())
+
+    @contextmanager
+    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
+        del stage, examples
+        yield
+
+    def readings(self) -> Mapping[str, Any]:
+        """Bytes. Raises Unsupported where the driver does not tell."""
+        if self._bytes is None:
+            raise Unsupported("the driver does not tell what this process has")
+        return {"gpu_process_bytes": self._bytes}
 
 
 class GpuTrouble:

@@ -48,6 +48,13 @@ def instruments() -> Iterator[Instrument]:
         factory="harness_torch.peaks:ProcessPeak",
         intrusive=False,
     )
+    # Named as the metric, likewise.
+    yield Instrument(
+        "gpu_process_bytes",
+        "memory of the GPU that the trial's process has at the end of training, its context included (NVML)",
+        factory="harness_torch.gpu:GpuProcess",
+        intrusive=False,
+    )
     yield Instrument(
         "energy_joules",
         "energy that the GPU drew for the timed pass, its idle power subtracted (NVML)",
@@ -73,6 +80,7 @@ def metrics() -> Iterator[Metric]:
     yield Metric("firing_rate", "spikes per neuron and time step of a prediction", unit="", better="lower", per="step")
     yield Metric("train_peak_bytes", "peak of the GPU's memory in training less the data", "B", "lower", per="trial")
     yield Metric("process_peak_bytes", "most resident memory of the process", unit="B", better="lower", per="trial")
+    yield Metric("gpu_process_bytes", "memory of the GPU that the process has", unit="B", better="lower", per="trial")
     yield Metric("energy_joules", "energy of the GPU above idle, evaluation included", "J", "lower", per="trial")
     yield Metric("gpu_foreign_processes", "other processes on the GPU", unit="", better="lower", per="trial")
 

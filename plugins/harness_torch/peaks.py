@@ -180,7 +180,8 @@ def _quiet() -> Iterator[None]:
 class ProcessPeak:
     """The most memory that the trial's process had resident, from its start to the end of training.
 
-    The interpreter and the libraries are part of it; on CUDA it counts the host's side alone.
+    The interpreter and the libraries are part of it. On CUDA it counts the host's side alone; the device's is
+    gpu_process_bytes.
     """
 
     def __init__(self) -> None:

@@ -128,6 +128,11 @@ def test_memory_without_bound_is_stopped_at_the_limit(tmp_path, act):
 
 
 @only_linux
+def test_a_limit_that_no_process_keeps_is_told_in_units_that_show_it(tmp_path):
+    (record,) = run(tmp_path, trial("hangs"), memory=2**20, timeout=60)
+    assert (record.status, record.reason.partition(", ")[2]) == ("oom", "the limit is 1.0 MiB (--memory)")
+
+
 @pytest.mark.parametrize("act", ["shares-memory", "reads-a-large-file"])
 def test_pages_that_are_shared_or_of_a_file_do_not_count(tmp_path, monkeypatch, act):
     """The trial ends when it has been weighed exactly, because the quick weighing found it over its limit."""

@@ -294,6 +294,10 @@ MISTAKES = {
     "missing suite file": (["--suite", "no/such.toml"], "no/such.toml"),
     "unknown executor": (["--methods", "counts", "--executor", "lokal"], "local"),
     "a wrong size": (["--methods", "counts", "--memory", "much"], "much"),
+    "a size without its unit": (
+        ["--methods", "counts", "--memory", "8"],
+        "'8' is 8 bytes: expected a size such as 8GiB",
+    ),
     "unknown option": (["--methods", "counts", "--sedes", "1"], "--seeds"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from harness import Unsupported
 from harness_torch import gpu
-from harness_torch.gpu import Energy, Gpu, GpuTrouble, find_gpu
+from harness_torch.gpu import Energy, Gpu, GpuProcess, GpuTrouble, find_gpu
 
 
 class FakeNvml:
@@ -76,6 +77,31 @@ def trouble(nvml: FakeNvml, pids: list[int], reasons: int) -> dict[str, Any]:
     with gauge.session():
         nvml.pids, nvml.reasons = pids, reasons
     return dict(gauge.readings())
+
+
+def process_bytes(*processes: tuple[int, int | None]) -> int:
+    """Of this process, where the driver lists these by number and bytes."""
+
+    class Lists(FakeNvml):
+        def nvmlDeviceGetComputeRunningProcesses(self, handle: Any) -> list[SimpleNamespace]:  # noqa: N802
+            return [SimpleNamespace(pid=pid, usedGpuMemory=size) for pid, size in processes]
+
+    gauge = GpuProcess(lambda: Gpu(Lists(), "handle"))
+    with gauge.session():
+        pass
+    return int(gauge.readings()["gpu_process_bytes"])
+
+
+def test_memory_of_a_process_is_its_own_even_where_its_number_is_hidden() -> None:
+    own = os.getpid()
+    assert process_bytes((own, 700), (own + 1, 9000)) == 700
+    assert process_bytes((own, 700), (own, 300), (own + 1, 9000)) == 1000  # two contexts of one process
+    assert process_bytes((own + 1, 9000)) == 9000  # a container that shows the number outside of it
+    for processes in ([], [(own, None)], [(own + 1, 9000), (own + 2, 1)]):
+        with pytest.raises(Unsupported, match="does not tell"):
+            process_bytes(*processes)
+    with pytest.raises(Unsupported, match="no NVIDIA GPU"), GpuProcess(lambda: None).session():
+        pass
 
 
 def test_a_gpu_of_ones_own_is_no_trouble() -> None:
@@ -166,13 +192,14 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 def test_a_real_gpu_draws_energy_for_products() -> None:
     pytest.importorskip("pynvml")
     matrix = torch.rand(4096, 4096, device="cuda")
-    gauge, trouble = Energy(), GpuTrouble()
-    with trouble.session(), gauge.session():
+    gauge, trouble, process = Energy(), GpuTrouble(), GpuProcess()
+    with process.session(), trouble.session(), gauge.session():
         for _ in range(200):
             matrix = torch.tanh(matrix @ matrix)
     assert gauge.readings()["energy_joules"] > 0
     assert gauge.readings()["gpu_idle_watts"] > 1
     assert trouble.readings()["gpu_foreign_processes"] >= 0
+    assert process.readings()["gpu_process_bytes"] > 4 * 4096**2
 
 
 @pytest.mark.gpu
