@@ -64,6 +64,26 @@ def test_augmentation_sees_training_batches_and_a_generator_of_its_own():
     assert torch.equal(first.targets, plain.targets)
 
 
+@pytest.mark.parametrize("piece_bytes", [1, 24, 25, 10**6])
+def test_a_transform_sees_every_row_of_every_split_once_in_pieces(monkeypatch, piece_bytes):
+    monkeypatch.setattr("harness_torch.backend.PIECE_BYTES", piece_bytes)
+    rows, sizes = np.arange(7 * 12, dtype=np.uint8).reshape(7, 3, 4), []
+
+    def transform(inputs):
+        sizes.append(len(inputs))
+        return inputs.flatten(1).float() / 2  # of another type and shape
+
+    splits = [Batch(rows[:count], np.arange(count)) for count in (7, 2, 1)]
+    problem = Problem("classification", (12,), 7, 7)
+    data = BACKEND.place(Data(problem, *splits, {"far": splits[0]}, transform=transform), "cpu")
+    for split, count in ((data.train, 7), (data.valid, 2), (data.test, 1), (data.shifted["far"], 7)):
+        assert split.inputs.dtype == torch.float32
+        assert np.array_equal(split.inputs.numpy(), rows[:count].reshape(count, 12) / 2)
+    assert sum(sizes) == 17
+    assert max(sizes) == min(7, max(1, piece_bytes // 12))
+    assert BACKEND.place(data, "cpu").train.inputs[1, 1] == 6.5  # not transformed again
+
+
 def test_windows_fold_a_stream_into_rows_and_announce_a_new_one():
     tokens = torch.arange(41)
     split = Batch(tokens[None], tokens[None, 1:])
