@@ -23,6 +23,7 @@ from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet, empty
 from harness_spiking.surrogates import SURROGATES, Sigmoid
 from harness_torch.marks import listening
+from tests.speed import gpu_kernels
 
 if find_spec("triton") is None:
     pytest.skip("no Triton for this platform", allow_module_level=True)
@@ -31,6 +32,7 @@ with pytest.MonkeyPatch.context() as patch:
     patch.setenv("TRITON_INTERPRET", str(int(not ON_GPU)))  # read at the first import of Triton and of our kernels
     from harness_spiking.kernels import fused, fused_kernels
 
+ROOT = Path(gpu_kernels.__file__).parents[2]
 DEVICE = "cuda" if ON_GPU else "cpu"
 pytestmark = [pytest.mark.gpu] if ON_GPU else []
 FP32, BF16 = torch.float32, torch.bfloat16
@@ -153,7 +155,7 @@ def test_accumulate(shape, dtype, steps, surrogate, past, shifted, masked, keep)
         torch.testing.assert_close(ours_kept, kept, **ROUNDING[dtype])
 
 
-@sample(60, masked=[True, False])
+@sample(40, masked=[True, False])
 def test_backward(shape, dtype, steps, surrogate, masked):
     inputs = Inputs(shape, dtype, surrogate, masked)
     gradients = inputs.gradients(steps)
@@ -169,7 +171,7 @@ def test_backward(shape, dtype, steps, surrogate, masked):
         assert not ours[..., -1].any()
 
 
-@sample(80, masked=[True, False], detach_reset=[True, False])
+@sample(60, masked=[True, False], detach_reset=[True, False])
 def test_reverse(shape, dtype, steps, surrogate, masked, detach_reset):
     inputs = Inputs(shape, dtype, surrogate, masked)
     gradients = inputs.gradients(steps)
@@ -292,6 +294,26 @@ def test_every_kernel_compiles_for_a_gpu(tmp_path):
     compiled = [line.split() for line in done.stdout.splitlines()]
     assert {kernel for kernel, _ in compiled} == {"integrate", "accumulate", "differentiate"}
     assert all(int(size) > 0 for _, size in compiled)
+
+
+def test_the_benchmark_calls_every_kernel_and_says_that_it_needs_a_gpu():
+    called = []
+
+    def bench(run) -> float:
+        called.append(run())
+        return 2.0
+
+    layers, like = [((2, 20), None), ((2, 8, 5, 4), (2, 2))], torch.zeros((), device=DEVICE)
+    rows = list(gpu_kernels.measure({"eager": eager, "fused": fused}, layers, [1, 3], like, bench))
+    assert len(called) == len(rows)
+    first = rows[0]
+    assert (first.name, first.layer, first.who) == ("integrate", "1 x 2x20", "eager")
+    assert first.nanoseconds == pytest.approx(2e6 / 40)
+    assert first.bytes_per_second == pytest.approx(40 * (3 * 4 + 8) / 2e-3)
+    if not ON_GPU:
+        done = subprocess.run([sys.executable, "-m", gpu_kernels.__name__], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 2
+        assert "needs a CUDA device" in done.stderr
 
 
 @pytest.mark.gpu
