@@ -1,0 +1,245 @@
+"""Options of the family: optimisers, rates, what a data set's recipe fills in, and what is refused with its reason."""
+
+import pytest
+import torch
+from spiking_methods import METHODS, assert_refused, learner_of, prepared
+from spiking_reference import SETUPS, batch, naive, problem, start, step_gradients, worst
+
+import harness_bptt
+import harness_ottt
+import harness_saf
+from harness import Batch, Budget, Data, Dataset, Problem, Recipe, Unsupported, hookimpl
+from harness.catalog import Settings, load
+from harness.cli import main
+from harness.options import build
+from harness.plan import plan
+from harness.suite import Request
+from harness_bptt import BPTTOptions
+from harness_spiking.training import learning_rate
+
+OFFICIAL = ["saf", "ottt", "bptt"]
+
+
+# --- optimisers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adam_is_torchs_own_on_the_same_gradients(method, weight_decay):
+    options = {"optimiser": "adam", "learning_rate": 0.003, "weight_decay": weight_decay}
+    learner, state = prepared(method, steps=3, **options)
+    mine = {name: tensor.detach().clone().requires_grad_() for name, tensor in state.network.parameters.items()}
+    adam = torch.optim.Adam(mine.values(), lr=0.003, weight_decay=weight_decay)
+    for seed in range(3):
+        for gradients in step_gradients(learner, state, batch("conv", seed=seed)):
+            for name, gradient in gradients.items():
+                mine[name].grad = gradient
+            adam.step()
+    assert worst(dict(state.network.parameters), mine) < 1e-12
+
+
+@pytest.mark.parametrize("method", OFFICIAL)
+def test_adam_learns_at_its_own_rate(method):
+    learner = learner_of(method, steps=3, optimiser="adam", learning_rate=0.01, architecture=SETUPS["conv"][0])
+    state, rows = start(learner, problem("conv")), batch("conv")
+    losses = [learner.update(state, rows)[1]["loss"].item() for _ in range(20)]
+    assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [
+        ({}, 0.1),
+        ({"optimiser": "sgd"}, 0.1),
+        ({"optimiser": "adam"}, 0.001),
+        ({"optimiser": "adam", "learning_rate": 0.1}, 0.1),
+        ({"learning_rate": 0.02}, 0.02),
+    ],
+)
+def test_every_optimiser_has_a_rate_of_its_own(options, rate):
+    learner = learner_of("saf", steps=1, architecture="4C3-FC", **options)
+    state = start(learner, problem("conv"))
+    assert learning_rate(learner.options) == rate
+    for _ in range(2):
+        learner.update(state, batch("conv"))
+        assert state.optimiser.param_groups[0]["lr"] == rate
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_any_optimisers_rate_follows_the_cosine(optimiser):
+    learner = learner_of("saf", steps=1, architecture="4C3-FC", optimiser=optimiser, learning_rate=0.1)
+    state, seen = start(learner, problem("conv"), updates=2), []
+    for _ in range(2):
+        learner.update(state, batch("conv"))
+        seen.append(state.optimiser.param_groups[0]["lr"])
+    assert seen == pytest.approx([0.1, 0.05])
+
+
+# --- recipes ------------------------------------------------------------------------------------------------------
+
+
+def maps(config, seed, folder):
+    rows = Batch(torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64))
+    return Data(Problem("classification", (1, 8, 8), 2, 4), rows, rows, rows)
+
+
+class Maps:
+    @hookimpl
+    def harness_datasets(self):
+        protocol = {"steps": 3, "loss_lambda": 0.001, "dropout": 0.1, "learning_rate": 0.02, "optimiser": "adam"}
+        yield Dataset(
+            "maps", "a protocol", "classification", maps, recipe=Recipe(Budget("epochs", 2), 2, protocol), default=True
+        )
+        yield Dataset("plain", "no protocol", "classification", maps)
+
+
+def options_of(catalog_of, methods, datasets="maps"):
+    catalog = catalog_of(harness_saf, harness_ottt, harness_bptt, Maps())
+    trials = plan(catalog, Request(methods=methods, datasets=datasets, seeds="1", device="cpu"))
+    return [
+        build(catalog.methods.get(trial.method.name).config, trial.method.options, trial.method.name)
+        for trial in trials
+    ]
+
+
+def test_a_recipe_fills_what_was_left_unset(catalog_of):
+    for options in options_of(catalog_of, "saf,ottt,bptt"):
+        assert (options.steps, options.loss_lambda, options.dropout) == (3, 0.001, 0.1)
+        assert (options.optimiser, options.learning_rate, options.shared_loss) == ("adam", 0.02, 0.001)
+
+
+def test_what_is_given_stands(catalog_of):
+    (options,) = options_of(catalog_of, "saf[steps=5,dropout=0,loss_lambda=0,optimiser=sgd,learning_rate=0.3]")
+    assert (options.steps, options.dropout, options.shared_loss) == (5, 0, 0)
+    assert (options.optimiser, learning_rate(options)) == ("sgd", 0.3)
+
+
+def test_without_a_recipe_the_familys_own_values_hold(catalog_of):
+    for options in options_of(catalog_of, "saf,ottt,bptt", "plain"):
+        assert (options.steps, options.dropout, options.optimiser) == (None, None, None)
+        assert (options.shared_loss, learning_rate(options), options.scale) == (0.05, 0.1, 4.0)
+
+
+# --- hard reset ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("detach_reset", [True, False])
+@pytest.mark.parametrize(("network", "settings"), [("conv", {}), ("mlp", {"leak": 0.9, "threshold": 0.8})])
+def test_bptt_with_a_hard_reset_is_plain_autograd(network, settings, detach_reset, varying):
+    learner, state = prepared("bptt", network, varying=varying, reset="hard", detach_reset=detach_reset, **settings)
+    rows = batch(network, 6 if varying else None)
+    xs = list(rows.inputs.unbind(1)) if varying else [rows.inputs] * 6
+    net = naive(network, state, hard=True, **settings)
+    (found,) = step_gradients(learner, state, rows)
+    assert worst(found, net.bptt_gradients(xs, rows.targets, detach_reset)) < 1e-12
+    soft = naive(network, state, **settings)
+    assert worst(found, soft.bptt_gradients(xs, rows.targets, detach_reset)) > 1e-3
+
+
+def test_the_deployed_network_resets_as_the_trained_one_does():
+    rows, found = batch("conv"), {}
+    for reset in ("soft", "hard"):
+        learner, state = prepared("bptt", reset=reset)
+        _, outputs = naive("conv", state, hard=reset == "hard").lif([rows.inputs] * 6)
+        found[reset] = learner.predict(state, rows.inputs).log_probs
+        expected = torch.stack(outputs).mean(0).log_softmax(-1)[None].detach()
+        torch.testing.assert_close(found[reset], expected, rtol=0, atol=1e-12)
+    assert (found["soft"] - found["hard"]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "bptt"])
+def test_traces_do_not_survive_a_hard_reset(method):
+    assert_refused(method, "reset=hard: .* not linear in the spikes.*; use reset=soft.*, or bptt", reset="hard")
+
+
+# --- what does not go together ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"feedback": True}, {"reset": "hard"}])
+def test_packed_bptt_goes_layer_by_layer(options):
+    assert_refused(
+        "bptt", "saved=packed goes layer by layer, without feedback and with reset=soft", saved="packed", **options
+    )
+    assert BPTTOptions(saved="packed").saved == "packed"
+
+
+@pytest.mark.parametrize("method", OFFICIAL)
+def test_feedback_needs_maps(method):
+    learner = learner_of(method, architecture="8C3-12-FC", feedback=True)
+    with pytest.raises(Unsupported, match="'8C3-12-FC': feedback needs maps, and the last spiking layer is dense"):
+        start(learner, problem("conv"))
+    start(learner_of(method, architecture="8C3-AP2-12C3-FC", feedback=True), problem("conv"))
+
+
+MISTAKES = {
+    "saf[reset=hard]": "a hard reset is not linear in the spikes",
+    "ottt[reset=hard]": "a hard reset is not linear in the spikes",
+    "saf[surrogate=clamp]": "it needs variant=final",
+    "saf[variant=final,update=online]": "update=online needs variant=every",
+    "saf[chunk=2,update=online]": "use update=accumulated",
+    "ottt[chunk=2,update=online]": "use update=accumulated",
+    "saf[chunk=2,feedback=yes]": "use chunk=1",
+    "ottt[chunk=2,feedback=yes]": "use chunk=1",
+    "saf[micro_batch=8,update=online]": "use update=accumulated",
+    "ottt[micro_batch=8,update=online]": "use update=accumulated",
+    "bptt[saved=packed,feedback=yes]": "saved=packed goes layer by layer",
+    "saf[architecture=8C3-MP2-FC]": "max-pooling is not linear",
+    "saf[architecture=8C3-GMP-FC]": "max-pooling is not linear",
+    "saf[architecture=8C3-BN-FC]": "weights are standardised instead",
+    "saf[architecture=8C3-DP0.5-FC]": "the option dropout draws one mask for all steps",
+    "bptt[architecture=8R3-FC]": "a layer must come before it",
+    "bptt[architecture=8C4-FC]": "the kernel must be odd",
+    "bptt[architecture=8C3-8R2-FC]": "the kernel must be odd",
+}
+
+
+VALUES = {
+    "ottt[surrogate=clamp]": "surrogate must be sigmoid|rectangle|triangle|arctan",
+    "saf[micro_batch=0]": "micro_batch must be >= 1",
+    "saf[chunk=0]": "chunk must be >= 1",
+    "bptt[chunk=2]": "there is no parameter 'chunk'",
+    "saf[dropout=1]": "dropout must be >= 0, < 1",
+    "saf[dropout=-0.1]": "dropout must be >= 0, < 1",
+    "saf[surrogate_scale=0]": "surrogate_scale must be > 0",
+    "saf[learning_rate=0]": "learning_rate must be > 0",
+    "saf[optimiser=rmsprop]": "optimiser must be sgd|adam or none",
+}
+
+
+@pytest.mark.parametrize(("methods", "reason"), VALUES.items())
+def test_a_value_out_of_range_is_named_before_the_parameters(methods, reason, capsys):
+    assert main(["run", "--methods", methods, "--datasets", "digits", "--dry-run"]) == 2
+    out, err = capsys.readouterr()
+    method = methods.partition("[")[0]
+    assert out == ""
+    assert err.splitlines()[0].startswith(f"harness: {method}: {reason}")
+    assert err.splitlines()[1] == f"parameters of {method}:"
+
+
+@pytest.mark.parametrize(("methods", "reason"), MISTAKES.items())
+def test_a_mistake_is_one_line_and_exit_2_before_anything_runs(methods, reason, capsys):
+    assert main(["run", "--methods", methods, "--datasets", "digits", "--dry-run"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("harness: ")
+    assert len(err.splitlines()) == 1
+    assert reason in err
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        "bptt[reset=hard]",
+        "saf[variant=final,surrogate=clamp]",
+        "saf[chunk=4,micro_batch=8]",
+        "ottt[forward=fused,chunk=4,dropout=0.1]",
+        "bptt[saved=packed,micro_batch=8]",
+        "saf[surrogate=[sigmoid,rectangle,triangle,arctan],feedback=yes]",
+        "saf[architecture=8C3/2-8R3-FC]",
+    ],
+)
+def test_what_does_go_together_is_planned(methods):
+    trials = plan(load(Settings()), Request(methods=methods, datasets="digits", seeds="1", device="cpu"))
+    assert trials
+    assert not [trial.skip for trial in trials if trial.skip]
