@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from harness import files, options, selection
 from harness.bench import one_line
@@ -75,14 +75,17 @@ def cases(catalog: Catalog, text: str, device: str = "cpu", data: Path | None = 
 
 
 def cases_of_plugin(catalog: Catalog, name: str, device: str = "cpu") -> list[Case]:
-    """The checks of all that a plugin, a module, a file or a whole distribution offers. Raises UsageError."""
+    """The checks of all that a plugin, a module, a file or a whole distribution offers. Raises UsageError.
+
+    Those of what needs a library that is not installed are not applicable: the others can be checked all the same.
+    """
     shelves = (catalog.methods, catalog.datasets, catalog.metrics)
     offers = [offer for shelf in shelves for offer in shelf.offers() if _is_from(offer, name)]
     if not offers:
         known = ", ".join(sorted({plugin.provider for plugin in catalog.plugins}))
         raise UsageError(f"{name!r} offers no method, data set or metric; plugins come from: {known}{catalog.hint}")
     selected = [selection.Selected(offer.value.name, offer.plugin.module or offer.plugin.name) for offer in offers]
-    return [case for each in dict.fromkeys(selected) for case in _cases(catalog, each, device, None)]
+    return [case for each in dict.fromkeys(selected) for case in _cases(catalog, each, device, None, tolerant=True)]
 
 
 def _is_from(offer: Offer[Any], name: str) -> bool:
@@ -90,7 +93,9 @@ def _is_from(offer: Offer[Any], name: str) -> bool:
     return offer.plugin.answers_to([name]) or (bool(file) and Path(file) == Path(name).expanduser().resolve())
 
 
-def _cases(catalog: Catalog, selected: selection.Selected, device: str, data: Path | None) -> Iterator[Case]:
+def _cases(
+    catalog: Catalog, selected: selection.Selected, device: str, data: Path | None, *, tolerant: bool = False
+) -> Iterator[Case]:
     known = [shelf for shelf in (catalog.methods, catalog.datasets, catalog.metrics) if selected.name in shelf.names()]
     if not known:
         names = [name for shelf in (catalog.methods, catalog.datasets, catalog.metrics) for name in shelf.names()]
@@ -100,13 +105,20 @@ def _cases(catalog: Catalog, selected: selection.Selected, device: str, data: Pa
     for shelf in known:
         offer: Offer[Any] = shelf.offer(selected.qualified)
         if reason := available(offer):
-            raise UsageError(f"check: {shelf.noun} {selected.name}: {reason}")
-        if isinstance(offer.value, Method):
+            if not tolerant:
+                raise UsageError(f"check: {shelf.noun} {selected.name}: {reason}")
+            of: Of = "method" if isinstance(offer.value, Method) else "dataset"
+            yield from _checked(catalog, of, selected.name, (("", partial(_nothing, reason)),), backend)
+        elif isinstance(offer.value, Method):
             yield from _of_method(catalog, offer, selected, backend, device)
         elif isinstance(offer.value, Dataset):
             yield from _of_dataset(catalog, offer, selected, backend, data)
         else:
             yield from _of_metric(catalog, offer, backend)
+
+
+def _nothing(reason: str) -> NoReturn:
+    raise Unsupported(reason)
 
 
 def _backend(catalog: Catalog) -> Backend:

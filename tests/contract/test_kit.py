@@ -256,6 +256,16 @@ def test_a_method_that_needs_what_is_not_installed_is_a_usage_error():
         cases(catalog(method(Sound, requires=("absent_module",))), "subject")
 
 
+def test_what_needs_an_absent_library_is_not_applicable_among_all_that_a_plugin_offers():
+    methods = [
+        Method("here", "x", Sound, ("classification",)),
+        Method("away", "x", Sound, ("classification",), requires=("nowhere",)),
+    ]
+    found = cases_of_plugin(catalog(offering(methods=methods)), offering.__module__)
+    results = {(case.label, case.run()) for case in found if case.check.name == "deterministic"}
+    assert results == {("here", Result("ok")), ("away", Result("not applicable", "needs nowhere, not installed"))}
+
+
 def test_the_checks_of_a_plugin_are_those_of_all_that_it_offers():
     loaded = load(Settings(plugins=("harness.checks",)))
     found = cases_of_plugin(loaded, "harness_saf")
