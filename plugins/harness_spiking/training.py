@@ -193,9 +193,17 @@ def _learn_and_descend(state: State, forward: Forward, loss: Loss, weight: float
     return value
 
 
-def learn_once(state: State, rows: Rows, logits: Callable[[Weights, Rows], Tensor]) -> Tensor:
-    """One loss of `logits(weights, rows)` and one backward pass for each micro-batch, one optimiser step; the loss."""
-    weights = Weights(state.network)
+def learn_once(
+    state: State,
+    rows: Rows,
+    logits: Callable[[Weights, Rows], Tensor],
+    version: Callable[[Network], Weights] = Weights,
+) -> Tensor:
+    """One loss of `logits(weights, rows)` and one backward pass for each micro-batch, one optimiser step; the loss.
+
+    version: makes the weights, for a method that has parameters of its own among them.
+    """
+    weights = version(state.network)
     total = torch.zeros((), dtype=state.network.dtype, device=rows.targets.device)
     for part, share in rows.parts(state.options.micro_batch):
         total += _learn_part(state, part, logits(weights, part), share)
