@@ -1,6 +1,6 @@
 """Compile what `fused` would launch, for a GPU of the compute capability named in the command line; none is needed.
 
-Prints a line per variant: kernel and bytes of machine code.
+Prints a line per launch: kernel and bytes of machine code.
 """
 
 from __future__ import annotations
@@ -11,69 +11,69 @@ from collections.abc import Callable
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
 from harness_spiking.kernels import fused, fused_kernels
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet, empty
 from harness_spiking.surrogates import SURROGATES
 
-TYPES = {"float32": "fp32", "bfloat16": "bf16", "uint8": "u8", "uint16": "u16", "bool": "i1"}
+HISTORIES = (torch.uint8, torch.uint16, torch.float32, torch.bfloat16)
+
+
+class Driver:
+    """As much of a GPU as Triton asks for before it launches."""
+
+    def __init__(self, capability: int):
+        self.target = GPUTarget("cuda", capability, 32)
+
+    def get_current_target(self) -> GPUTarget:
+        return self.target
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
 
 
 class Compiled:
-    """Stands for a kernel: a launch compiles it for the arguments, specialised as Triton's launcher does."""
+    """Stands for a kernel, and stops short of its launch."""
 
-    def __init__(self, kernel: triton.JITFunction, target: GPUTarget):
-        self.kernel, self.target = kernel, target
+    def __init__(self, kernel: triton.JITFunction):
+        self.kernel = kernel
 
     def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
-        return self.launch
+        def launch(*arguments: object, **constants: object) -> None:
+            compiled = self.kernel.run(*arguments, grid=grid, warmup=True, **constants)
+            print(self.kernel.__name__, len(compiled.asm["cubin"]))
 
-    def launch(self, *arguments: object, num_warps: int, **constants: object) -> None:
-        names = self.kernel.arg_names
-        values = dict(zip(names, arguments, strict=False)) | constants
-        signature, constexprs, attributes = {}, {}, {}
-        for place, name in enumerate(names):
-            value = values[name]
-            if isinstance(value, torch.Tensor):
-                signature[name] = "*" + TYPES[str(value.dtype).removeprefix("torch.")]
-            elif isinstance(value, float):
-                signature[name] = "fp32"
-            elif name in constants or value is None or value == 1:
-                signature[name], constexprs[name] = "constexpr", value
-            else:
-                signature[name] = "i32"
-            if isinstance(value, torch.Tensor) or (signature[name] == "i32" and value % 16 == 0):
-                attributes[(place,)] = [["tt.divisibility", 16]]
-        source = ASTSource(self.kernel, signature, constexprs, attributes)
-        compiled = triton.compile(source, target=self.target, options={"num_warps": num_warps})
-        print(self.kernel.__name__, len(compiled.asm["cubin"]))
+        return launch
 
 
 def launch(rows: tuple[int, ...], window: tuple[int, int] | None, dtype: torch.dtype, steps: int, index: int) -> None:
     """Every function once. index: picks surrogate, history, and which of the optional tensors there are."""
     surrogate = list(SURROGATES.values())[index % 4](1.0)
-    neuron, present, past = Neuron(0.5, 1.0, surrogate), index % 2 == 0, list(TYPES)[index % 4]
+    neuron, present, past = Neuron(0.5, 1.0, surrogate), index % 2 == 0, HISTORIES[index % 4]
     x = empty((steps * rows[0], *rows[1:]), torch.zeros((), dtype=dtype)).unflatten(0, (steps, -1))
     shift = torch.zeros(steps, rows[1]) if present else None
-    outlet = Outlet(window, torch.ones_like(x[0]) if present and len(rows) == 4 else None)
+    outlet = Outlet(window, torch.ones_like(x[0], dtype=torch.bool) if present and len(rows) == 4 else None)
     carried = x[0].float() if present else None
     seen, kept = fused.integrate(x, shift, carried, neuron, steps, outlet, keep=True)
     fused.integrate(x[:1], None, carried, neuron, steps, outlet, keep=False)
-    fused.accumulate(x, shift, x[0].to(getattr(torch, past)), neuron, outlet, keep=present)
+    fused.accumulate(x, shift, x[0].to(past), neuron, outlet, keep=present)
     fused.backward_(seen, kept, neuron, outlet)
     fused.reverse_(seen, kept, neuron, outlet, detach_reset=present)
 
 
 def main(capability: int) -> None:
-    target = GPUTarget("cuda", capability, 32)
+    triton.runtime.driver.set_active(Driver(capability))
     for kernel in ("integrate", "accumulate", "differentiate"):
-        setattr(fused_kernels, kernel, Compiled(getattr(fused_kernels, kernel), target))
+        setattr(fused_kernels, kernel, Compiled(getattr(fused_kernels, kernel)))
     launch((8, 64), None, torch.float32, 1, 0)
     launch((2, 16, 4, 4), None, torch.bfloat16, 3, 1)
     launch((2, 64, 5, 6), (2, 2), torch.bfloat16, 6, 2)
     launch((2, 48, 4, 4), (4, 4), torch.float32, 6, 3)
+    launch((1, 1, 1, 2), (1, 2), torch.bfloat16, 1, 3)
     fused.INDEXED_BY_32_BITS = 0
     launch((2, 64, 5, 6), (2, 2), torch.float32, 1, 4)
 
