@@ -19,10 +19,11 @@ from torch import Tensor
 from harness import Batch, ClassLogProbs, Problem, Training
 from harness_ottt import OTTTOptions
 from harness_spiking import training as shared
+from harness_spiking.biases import StepBiases, traces_of_one
 from harness_spiking.drive import Drive, InputTrace
 from harness_spiking.lif import sum_per_channel
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine, Outlet, affine, linear, linear_backward, pool
+from harness_spiking.operations import Affine, Outlet, affine, join, linear, linear_backward, pool, split
 from harness_spiking.passes import Current, current, placed, propagate, upsampled
 from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
@@ -69,9 +70,10 @@ class Forward:
         self.network, self.neuron = network, network.neuron
         self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
         self.theory, self.fused = options.convention == "theory", options.forward == "fused"
-        self.time = 0
-        self.of_ones = [0.0]  # L_t = 1 + leak L_{t-1}, the trace of a constant one, at the present steps
-        self.elapsed = 0.0  # the same at the step before them
+        # How often a bias counts in the gradient of step t: in theory L_t, the trace of a constant one; officially once.
+        self.counts = traces_of_one(self.neuron.leak, network.steps) if self.theory else [1.0] * network.steps
+        self.biases = StepBiases([1.0] * network.steps, self.counts)
+        self.start = self.stop = 0  # the steps that go together now
         self.outlets = rows.outlets(network)
         populations = [network.population(layer, len(rows.targets)) for layer in network.architecture.layers]
         self.carried = [each - self.neuron.threshold for each in populations]
@@ -96,14 +98,12 @@ class Forward:
         """So many more time steps; returns the readouts (steps * B, classes), officially seen by their gradient as of
         traces.
         """
-        last = self.elapsed = self.of_ones[-1]
-        self.of_ones = [last := 1 + self.neuron.leak * last for _ in range(steps)]
-        first = self._encode(steps)
+        self.start, self.stop = self.stop, self.stop + steps
+        first = self._encode()
         if self.features is not None:
             first = Current(first.whole() + self._returned(self.features))
         shift = self.neuron.shift
         spikes, trace = propagate(self.network, self.weights, first, self._connect, self._fire, _narrow, shift)
-        self.time += steps
         readout = self.weights.readout
         if self.theory:
             return current(spikes, readout, readout.bias).whole()
@@ -113,7 +113,7 @@ class Forward:
         return self._linear(signal, to, self._of_bias(to.bias) if biased else None)
 
     def _fire(self, index: int, flow: Current) -> Signal:
-        outlet, steps = self.outlets[index], len(self.of_ones)
+        outlet, steps = self.outlets[index], self.stop - self.start
         returns = self.network.feedback and index == len(self.traces) - 1
         within = outlet._replace(window=None) if returns else outlet
         signal = _Fire.apply(*flow, self.carried[index], self.traces[index], self.network, within, steps)
@@ -123,24 +123,16 @@ class Forward:
         return signal
 
     def _of_bias(self, bias: Tensor | None) -> Tensor | None:
-        """b, shifted for the neurons: (channels,); in theory it counts L_t-fold in the gradient: (steps, channels)."""
-        if bias is None:
-            return None
-        each = [affine(bias, 1.0, coefficient, self.neuron.shift) for coefficient in self._coefficients]
-        return each[0] if len(each) == 1 else torch.stack(each)
+        """b, shifted for the neurons: (channels,), or (steps, channels) where it counts differently at each step."""
+        return None if bias is None else self.biases.at(bias, self.start, self.stop - self.start, self.neuron.shift)
 
-    @property
-    def _coefficients(self) -> list[float]:
-        return self.of_ones if self.theory else [1.0]
-
-    def _encode(self, steps: int) -> Current:
+    def _encode(self) -> Current:
         """The first layer's current; its gradient sees the input's trace in theory, officially the input."""
-        first = self.weights.layers[0]
+        first, counts = self.weights.layers[0], self.counts[self.start : self.stop]
         if self.drive is not None:
-            each = [affine(self.drive.value, 1.0, factor, self.neuron.shift) for factor in self._coefficients]
-            each = each * steps if len(each) < steps else each
-            return Current(each[0] if steps == 1 else torch.cat(each))
-        frames = self.frames[self.time : self.time + steps]
+            each = [affine(self.drive.value, 1.0, count, self.neuron.shift) for count in counts]
+            return Current(each[0] if len(each) == 1 else torch.cat(each))
+        frames = self.frames[self.start : self.stop]
         x = frames.flatten(0, 1)
         if not self.theory:
             return current(x, first, self._of_bias(first.bias))
@@ -151,7 +143,7 @@ class Forward:
         feedback = self.weights.feedback
         assert feedback is not None
         assert feedback.bias is not None
-        bias = affine(feedback.bias, 1.0, self.elapsed if self.theory else 1.0, 0.0)
+        bias = affine(feedback.bias, 1.0, self.counts[self.start - 1], 0.0)
         spikes, trace = (upsampled(each, self.network) for each in features)
         return self._linear((spikes, trace), feedback, bias).whole()
 
@@ -227,12 +219,12 @@ class _Fire(torch.autograd.Function):
         outlet: Outlet,
         steps: int,
     ) -> tuple[Tensor, Tensor]:
-        currents = value.detach().unflatten(0, (steps, -1))
+        currents = split(value.detach(), steps)
         spikes, kept = network.kernels.integrate(currents, shift, carried, network.neuron, steps, outlet, True)
         ctx.save_for_backward(kept)
         ctx.set_materialize_grads(False)
         ctx.network, ctx.outlet, ctx.shifted = network, outlet, shift is not None
-        return spikes.flatten(0, 1), _traces(spikes, trace, network.neuron.leak).flatten(0, 1).detach()
+        return join(spikes), join(_traces(spikes, trace, network.neuron.leak)).detach()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -240,8 +232,8 @@ class _Fire(torch.autograd.Function):
         given = [each for each in gradients if each is not None]  # a layer above looks at spikes or at traces
         gradient = given[0] if len(given) == 1 else given[0] + given[1]
         network = ctx.network
-        errors = network.kernels.backward_(gradient.unflatten(0, (len(kept), -1)), kept, network.neuron, ctx.outlet)
-        return errors.flatten(0, 1), sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
+        errors = network.kernels.backward_(split(gradient, len(kept)), kept, network.neuron, ctx.outlet)
+        return join(errors), sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
 
 
 def _traces(spikes: Tensor, carried: Tensor, leak: float) -> Tensor:

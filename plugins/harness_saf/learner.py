@@ -19,11 +19,12 @@ from torch import Tensor
 from harness import Batch, ClassLogProbs, Problem, Training
 from harness_saf import SAFOptions
 from harness_spiking import training as shared
+from harness_spiking.biases import StepBiases, traces_of_one
 from harness_spiking.drive import Drive, InputTrace
 from harness_spiking.kernels import history
 from harness_spiking.lif import chunks, sum_per_channel
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine, Outlet, affine, pool
+from harness_spiking.operations import Affine, Outlet, affine, join, pool, split
 from harness_spiking.passes import Current, current, propagate, upsampled
 from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
@@ -94,9 +95,10 @@ class Forward:
         self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
         self.outlets = rows.outlets(network)
         self.theory = options.convention == "theory"
-        self.time = 0
-        self.of_ones = [0.0]  # L_t, the trace of a constant one, at the present steps
-        self.elapsed = 0.0  # the same at the step before them
+        self.of_one = traces_of_one(self.neuron.leak, network.steps)  # L_1 to L_T
+        self.counts = self.of_one if self.theory else [1.0] * network.steps  # officially this step's b alone counts
+        self.biases = StepBiases(self.of_one, self.counts)
+        self.start = self.stop = 0  # the steps that go together now
         dtype = network.carried(options.chunk)
         self.traces = [network.population(layer, len(rows.targets), dtype) for layer in network.architecture.layers]
         self.input_trace = InputTrace(self.neuron.leak)
@@ -119,12 +121,10 @@ class Forward:
 
     def step(self, steps: int) -> Tensor:
         """So many time steps of all spiking layers; returns P a[t] of the last one, (steps * B, ...)."""
-        last = self.elapsed = self.of_ones[-1]
-        self.of_ones = [last := 1 + self.neuron.leak * last for _ in range(steps)]
-        first = self._encode(steps)
-        if self.network.feedback and self.time:
+        self.start, self.stop = self.stop, self.stop + steps
+        first = self._encode()
+        if self.network.feedback and self.start:
             first = Current(first.whole() + self._returned())
-        self.time += steps
         shift = -self.neuron.threshold
         return propagate(self.network, self.weights, first, self._connect, self._fire, pool, shift)
 
@@ -133,38 +133,34 @@ class Forward:
         return current(trace, to, self._of_bias(to.bias, -self.neuron.threshold) if biased else None)
 
     def _fire(self, index: int, flow: Current) -> Tensor:
-        clamp = self.of_ones[-1] if self.options.surrogate == "clamp" else None
-        return _Fire.apply(*flow, self.traces[index], self.network, self.outlets[index], len(self.of_ones), clamp)
+        carried, outlet, steps = self.traces[index], self.outlets[index], self.stop - self.start
+        if not torch.is_grad_enabled():
+            traces, _ = _accumulate(flow, carried, self.network, outlet, steps, False)
+            return join(traces)
+        clamp = self.of_one[self.start] if self.options.surrogate == "clamp" else None
+        fired: Tensor = _Fire.apply(*flow, carried, self.network, outlet, steps, clamp)
+        return fired
 
     def _of_bias(self, bias: Tensor | None, shift: float = 0.0) -> Tensor | None:
-        """L_t b + shift, (channels,) or (steps, channels); officially this step's b alone counts in the gradient."""
-        if bias is None:
-            return None
-        each = [affine(bias, of_one, of_one if self.theory else 1.0, shift) for of_one in self.of_ones]
-        return each[0] if len(each) == 1 else torch.stack(each)
+        """L_t b + shift, (channels,) or (steps, channels)."""
+        return None if bias is None else self.biases.at(bias, self.start, self.stop - self.start, shift)
 
-    def _encode(self, steps: int) -> Current:
+    def _encode(self) -> Current:
         """U[t] - V_th of the first layer, from the input trace in theory; officially from the input of each step."""
-        first, threshold = self.weights.layers[0], self.neuron.threshold
         if self.drive is not None and (self.theory or self.options.update == "accumulated"):
-            drive = self.drive.value
-            counted = [affine(drive, of_one, of_one if self.theory else 1.0, -threshold) for of_one in self.of_ones]
-            return Current(counted[0] if steps == 1 else torch.cat(counted))
+            drive, shift = self.drive.value, -self.neuron.threshold
+            times = range(self.start, self.stop)
+            counted = [affine(drive, self.of_one[t], self.counts[t], shift) for t in times]
+            return Current(counted[0] if len(counted) == 1 else torch.cat(counted))
+        first, steps = self.weights.layers[0], self.stop - self.start
+        shown = [0] * steps if len(self.frames) == 1 else range(self.start, self.stop)
+        frames = torch.stack([self.frames[t] for t in shown])
         if self.theory:
-            return self._connect(self.input_trace(self._frames(steps)), first, True)
+            return self._connect(self.input_trace(frames), first, True)
         if self.drive is not None:
             return Current(self._potentials([self.drive.value]))
-        frames = self._frames(steps)
         currents = current(frames.flatten(0, 1), first, first.bias).whole()
-        return Current(self._potentials(currents.unflatten(0, (steps, -1)).unbind()))
-
-    def _frames(self, steps: int) -> Tensor:
-        """Of the next steps, (steps, B, ...); a still input is the same at each."""
-        return (
-            self.frames.expand(steps, *self.frames.shape[1:])
-            if len(self.frames) == 1
-            else self.frames[self.time : self.time + steps]
-        )
+        return Current(self._potentials(split(currents, steps).unbind()))
 
     def _potentials(self, currents: Any) -> Tensor:
         """U[t] = leak U[t-1] + W x[t] + b, less V_th, with the past a constant."""
@@ -181,7 +177,8 @@ class Forward:
         assert feedback is not None
         assert feedback.bias is not None
         trace = self.outlets[-1]._replace(window=None).out(history.decode(self.traces[-1], self.network.dtype))
-        bias = affine(feedback.bias, self.elapsed, self.elapsed if self.theory else 1.0, 0.0)
+        of_one = self.of_one[self.start - 1]
+        bias = affine(feedback.bias, of_one, of_one if self.theory else 1.0, 0.0)
         return current(upsampled(trace, self.network), feedback, bias).whole()
 
     def logits(self, steps: int) -> Tensor:
@@ -198,7 +195,7 @@ class Forward:
         rows, constant = len(traces) // steps, traces.detach()
         before = torch.zeros_like(constant[:rows]) if self.before is None else self.before
         self.before = constant[-rows:].clone()
-        return traces - self.neuron.leak * (before if steps == 1 else torch.cat([before, constant[:-rows]]))
+        return traces.sub(before if steps == 1 else torch.cat([before, constant[:-rows]]), alpha=self.neuron.leak)
 
     def final_logits(self) -> Tensor:
         """All steps, the last one with gradient: the readout of weighted firing rates, (W P a[T] + L_T b) / L_T."""
@@ -207,7 +204,7 @@ class Forward:
             for index in time_steps(-(-before // chunk)):
                 self.step(min(chunk, before - index * chunk))
         hidden, readout = self.step(1), self.weights.readout
-        return current(hidden, readout, self._of_bias(readout.bias)).whole() / self.of_ones[-1]
+        return current(hidden, readout, self._of_bias(readout.bias)).whole() / self.of_one[-1]
 
 
 class _Fire(torch.autograd.Function):
@@ -229,26 +226,30 @@ class _Fire(torch.autograd.Function):
         steps: int,
         clamp: float | None,
     ) -> Tensor:
-        neuron, keep = network.neuron, any(ctx.needs_input_grad)
-        potentials = potential.detach().unflatten(0, (steps, -1))
-        inside = (
-            _inside(Current(potential.detach(), shift).whole(), neuron.threshold, clamp) if keep and clamp else None
-        )
-        traces, kept = network.kernels.accumulate(potentials, shift, carried, neuron, outlet, keep and inside is None)
+        flow, keep = Current(potential.detach(), shift), any(ctx.needs_input_grad)
+        inside = _inside(flow.whole(), network.neuron.threshold, clamp) if keep and clamp else None
+        traces, kept = _accumulate(flow, carried, network, outlet, steps, keep and inside is None)
         if keep:
-            ctx.save_for_backward(kept if inside is None else inside.unflatten(0, (steps, -1)))
+            ctx.save_for_backward(kept if inside is None else split(inside, steps))
         ctx.network, ctx.outlet, ctx.shifted, ctx.clamped = network, outlet, shift is not None, inside is not None
-        return traces.flatten(0, 1).detach()
+        return join(traces).detach()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (kept,) = ctx.saved_tensors
         if ctx.clamped:
-            errors = (ctx.outlet.back(gradient, kept.flatten(0, 1)) * kept.flatten(0, 1)).unflatten(0, kept.shape[:2])
+            inside = join(kept)
+            errors = split(ctx.outlet.back(gradient, inside) * inside, len(kept))
         else:
-            gradients = gradient.unflatten(0, (len(kept), -1))
-            errors = ctx.network.kernels.backward_(gradients, kept, ctx.network.neuron, ctx.outlet)
-        return errors.flatten(0, 1), sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
+            errors = ctx.network.kernels.backward_(split(gradient, len(kept)), kept, ctx.network.neuron, ctx.outlet)
+        return join(errors), sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
+
+
+def _accumulate(
+    flow: Current, carried: Tensor, network: Network, outlet: Outlet, steps: int, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """Traces as the next layer sees them (K, B, ...) and what the surrogate keeps; overwrites what flows in."""
+    return network.kernels.accumulate(split(flow.value, steps), flow.shift, carried, network.neuron, outlet, keep)
 
 
 def _inside(potential: Tensor, threshold: float, of_one: float) -> Tensor:

@@ -88,6 +88,13 @@ class Outlet(NamedTuple):
         """(N, C, H, W) to (N, C, h, w); x itself where there is nothing to do."""
         return pool(self._masked(x), self.window)
 
+    def into(self, x: Tensor, out: Tensor) -> None:
+        """The same, written to a tensor that is there."""
+        if self.window is None or self.mask is not None:
+            out.copy_(self.out(x))
+        else:
+            torch.ops.aten.avg_pool2d.out(x, self.window, out=out)
+
     def back(self, gradient: Tensor, like: Tensor) -> Tensor:
         """The gradient of `out`: (N, C, h, w) to the shape of `like`, (N, C, H, W)."""
         return self._masked(unpool(gradient, like, self.window))
@@ -103,8 +110,21 @@ def affine(x: Tensor, value: float, gradient: float, shift: float) -> Tensor:
 
     With it, biases and a static input take part in a recursion whose past is a constant to autograd.
     """
-    constant = (x.detach() * (value - gradient)).add_(shift)
-    return constant.add_(x, alpha=gradient)
+    if value == gradient:
+        return x + shift if value == 1 else (x * value).add_(shift)
+    if gradient == 1:
+        return torch.add(x, x.detach(), alpha=value - 1).add_(shift)
+    return (x.detach() * (value - gradient)).add_(shift).add_(x, alpha=gradient)
+
+
+def split(x: Tensor, steps: int) -> Tensor:
+    """(steps * B, ...) as (steps, B, ...)."""
+    return x[None] if steps == 1 else x.unflatten(0, (steps, -1))
+
+
+def join(x: Tensor) -> Tensor:
+    """(steps, B, ...) as (steps * B, ...)."""
+    return x[0] if x.shape[0] == 1 else x.flatten(0, 1)
 
 
 def per_channel(values: Tensor, like: Tensor) -> Tensor:
