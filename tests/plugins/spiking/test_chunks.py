@@ -107,6 +107,18 @@ def test_dropped_neurons_are_the_same_in_micro_batches(method):
 
 
 @pytest.mark.parametrize("method", OFFLINE)
+def test_feedback_goes_with_micro_batches(method):
+    found = []
+    for size in (None, 4):
+        learner, state = prepared(method, "gap", micro_batch=size, feedback=True)
+        with torch.no_grad():
+            state.network.parameters["feedback.weight"].normal_(0, 0.1, generator=torch.Generator().manual_seed(3))
+        found += step_gradients(learner, state, batch("gap"))
+    assert found[0]["feedback.weight"].abs().max() > 0
+    assert worst(found[1], found[0]) < 1e-12
+
+
+@pytest.mark.parametrize("method", OFFLINE)
 def test_micro_batches_take_less_memory(method):
     whole, half, quarter = (activation_bytes(method, micro_batch=size) for size in (None, 8, 4))
     assert quarter < half < whole

@@ -64,6 +64,20 @@ def test_saf_fires_as_a_lif_network_under_the_same_masks():
         assert torch.equal(mine, torch.stack([now[layer] for now in spikes]).bool())
 
 
+@pytest.mark.parametrize("convention", ["official", "theory"])
+def test_what_feedback_returns_is_what_the_next_layer_sees(convention):
+    found, fired = [], []
+    for method in ("saf", "ottt"):
+        learner, state = prepared(method, "gap", dropout=P, feedback=True, convention=convention)
+        with torch.no_grad():
+            state.network.parameters["feedback.weight"].normal_(0, 0.1, generator=torch.Generator().manual_seed(3))
+        with recorded(state.network) as spikes:
+            found += step_gradients(learner, state, batch("gap"))
+        fired.append(spikes.by_layer())
+    assert all(torch.equal(fired[0][name], fired[1][name]) for name in fired[0])
+    assert worst(*found) < 1e-12
+
+
 def test_a_mask_is_zero_or_keeps_the_mean():
     _, state = prepared("saf", dropout=P)
     masks = drawn(state, rows=2000)

@@ -86,3 +86,21 @@ def test_chunks_change_nothing_but_the_rounding(method, varying):
         found.append(step_gradients(learner, state, rows)[0])
     for name, one in found[0].items():
         assert torch.cosine_similarity(one.flatten(), found[1][name].flatten(), dim=0) > 0.98, name
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("bptt", {"reset": "hard"}),
+        ("bptt", {"feedback": True}),
+        ("saf", {"feedback": True}),
+        ("ottt", {"feedback": True}),
+    ],
+)
+def test_it_learns_step_by_step(method, options):
+    learner = learner_of(method, steps=3, learning_rate=0.05, architecture=SETUPS["conv"][0], **options)
+    state = start(learner, problem("conv"), precision="bf16")
+    rows = batch("conv", dtype=torch.float32)
+    losses = [learner.update(state, rows)[1]["loss"].item() for _ in range(15)]
+    assert losses[-1] < losses[0] / 2
+    assert all(tensor.isfinite().all() for tensor in learner.save(state).values())

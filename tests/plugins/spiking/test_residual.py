@@ -3,12 +3,14 @@
 import pytest
 import spiking_reference as reference
 import torch
+import torch.nn.functional as F
 from spiking_methods import IN_CHUNKS, METHODS, OFFLINE, assert_naive, expected, learner_of, prepared
 from spiking_reference import RESIDUAL, batch, frames, naive, problem, start, step_gradients, worst
 
 from harness_spiking.lif import run
 from harness_spiking.spikes import recorded
 from harness_spiking.weights import effective
+from harness_torch.synaptic import SynapticOperations
 
 
 def test_parameters_have_the_shapes_that_the_blocks_need():
@@ -133,3 +135,43 @@ def test_neurons_along_a_stream_fire_alike_since_they_see_it_in_its_expected_dev
     net.lif([torch.randn(32, 2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))])
     assert net.variance(12) == pytest.approx(1 + 6 * 0.2**2)
     assert net.rates[2::2] == pytest.approx([net.rates[0]] * 6, abs=0.02)
+
+
+def pairs(x, weight, stride=1):
+    """Products of an input that is not zero with a weight that is not."""
+    weight = (weight != 0).double()
+    if weight.dim() == 2:
+        return ((x != 0).double().flatten(1) @ weight.T).sum().item()
+    return F.conv2d((x != 0).double(), weight, stride=stride, padding=weight.shape[-1] // 2).sum().item()
+
+
+@pytest.mark.parametrize("network", RESIDUAL)
+def test_synaptic_operations_of_blocks_are_counted_as_their_spikes_say(network):
+    learner, state = prepared("bptt", network)
+    rows, net, maps = batch(network), naive(network, state), effective(state.network)
+    spikes, _ = net.lif([rows.inputs] * 6)
+    layers, count = state.network.architecture.layers, len(rows.targets)
+    real = pairs(rows.inputs, maps.layers[0].weight, layers[0].stride)  # the same current at all steps
+    real += 6 * 5 * count  # averaging the readouts over time
+    accumulated = 0
+    for now in spikes:
+        sent = [net.after(layer, fired) for layer, fired in enumerate(now)]
+        targets = [(index, index - 1, maps.layers[index]) for index in range(1, len(layers))]
+        targets += [(index, layers[index].skip.source, to) for index, to in maps.projections.items()]
+        for index, source, to in [*targets, (None, len(layers) - 1, maps.readout)]:
+            window = None if index is None or to is maps.layers[index] else layers[index].skip.window
+            seen = sent[source] if window is None else F.avg_pool2d(sent[source], window)
+            done = pairs(seen, to.weight, to.stride)
+            if layers[source].pool is None and window is None:
+                accumulated += done
+            else:
+                real += done
+    gauge = SynapticOperations()
+    with gauge.session(), gauge.measure("predict", count):
+        learner.predict(state, rows.inputs)
+    found = gauge.readings()
+    assert (found["synaptic_acs"], found["synaptic_macs"]) == (accumulated / count, real / count)
+    assert found["firing_rate"] == pytest.approx(
+        sum(fired.sum().item() for now in spikes for fired in now)
+        / sum(fired.numel() for now in spikes for fired in now)
+    )
