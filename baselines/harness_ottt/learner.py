@@ -70,7 +70,7 @@ class Forward:
         self.network, self.neuron = network, network.neuron
         self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
         self.theory, self.fused = options.convention == "theory", options.forward == "fused"
-        # How often a bias counts in the gradient of step t: in theory L_t, the trace of a constant one; officially once.
+        # How often a bias counts in a step's gradient: in theory L_t, the trace of a constant one; officially once.
         self.counts = traces_of_one(self.neuron.leak, network.steps) if self.theory else [1.0] * network.steps
         self.biases = StepBiases([1.0] * network.steps, self.counts)
         self.start = self.stop = 0  # the steps that go together now

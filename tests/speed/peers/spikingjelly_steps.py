@@ -44,7 +44,12 @@ NETWORKS = {
     "digits": ("32C3-64C3-AP2-128C3-128C3-AP2-FC", (1, 8, 8), 32),
     "vgg": ("32C3-64C3-AP2-128C3-128C3-AP2-256C3-256C3-AP2-FC", (3, 32, 32), 8),
 }
-FINAL, FUSED, PACKED, PARTS = "saf[variant=final]", "ottt[forward=fused]", "bptt[saved=packed]", "saf[final,micro_batch]"
+FINAL, FUSED, PACKED, PARTS = (
+    "saf[variant=final]",
+    "ottt[forward=fused]",
+    "bptt[saved=packed]",
+    "saf[final,micro_batch]",
+)
 SR = "spike-representation"
 TIMES = {
     ("bptt", "sj bptt"): {"digits": 0.68, "vgg": 0.85},
