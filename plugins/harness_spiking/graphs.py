@@ -15,9 +15,13 @@ WARMUP_UPDATES = 3  # algorithms are chosen, kernels compiled, the optimiser's s
 
 
 class Replay:
-    """Calls a function of tensors that returns a tensor, the first times as it is, then as a captured graph."""
+    """Calls a function of tensors that returns a tensor, the first times as it is, then as a captured graph.
 
-    def __init__(self) -> None:
+    The function takes one step of the optimiser.
+    """
+
+    def __init__(self, optimiser: torch.optim.Optimizer) -> None:
+        self._optimiser = optimiser
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: list[Tensor] = []
@@ -53,6 +57,8 @@ class Replay:
 
     def _capture(self, function: Callable[..., Tensor], inputs: list[Tensor]) -> None:
         self._inputs = [tensor.clone() for tensor in inputs]
+        # Gradients from before lie in memory that would be given away later, under the graph's feet.
+        self._optimiser.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self._output = function(*self._inputs)

@@ -61,7 +61,8 @@ def begin(problem: Problem, training: Training, options: SpikingOptions) -> Stat
     captured = options.graph and options.kernels == "auto" and not training.eager and "cuda" in str(training.device)
     optimiser = _optimiser(network, options, captured)
     generator = torch.Generator(training.device).manual_seed(training.seed)
-    return State(network, optimiser, options, training.updates, generator, Replay() if captured else None)
+    replay = Replay(optimiser) if captured else None
+    return State(network, optimiser, options, training.updates, generator, replay)
 
 
 def _optimiser(network: Network, options: SpikingOptions, captured: bool) -> torch.optim.Optimizer:

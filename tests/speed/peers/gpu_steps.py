@@ -5,10 +5,11 @@
 
 One static batch of 128 images of 3x32x32. Every contender runs whole training steps: forward, backward, SGD. Ours run
 as they would in a trial: fused neurons, the update captured as one CUDA graph, channels_last; --kernels eager shows
-them without. SpikingJelly runs what it chooses on this machine (the record says which), with our standardised weights folded
-in and under autocast where the precision is bf16. Rounds are interleaved; a time is the median over rounds of the mean
-of ten steps between two CUDA events. Memory is the peak of what the allocator gave out over a step, parameters,
-gradients and momentum included, from a reset before it.
+them without. SpikingJelly runs what it chooses on this machine (the record says which), with our standardised weights
+folded in, and under autocast where the precision is bf16.
+
+Rounds are interleaved; a time is the median over rounds of the mean of ten steps between two CUDA events. Memory is the
+peak of what the allocator gave out over a step, parameters, gradients and momentum included, from a reset before it.
 """
 
 from __future__ import annotations

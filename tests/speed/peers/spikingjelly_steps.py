@@ -8,7 +8,7 @@ Both sides run whole training steps on the same static batch: forward, backward,
 convolutions with our standardised weights folded in, so it is spared the standardisation that our steps include. Before
 anything is timed, its gradients are sent through that folding and compared with ours. Rounds are interleaved, in
 reverse order every second time; times are CPU times of the process with one thread and wall times with more. Memory is
-the peak of live tensors less parameters, gradients, momentum and the batch, counted by our own instrument on both sides.
+the peak of live tensors less parameters, gradients, momentum and the batch, by our own instrument on both sides.
 A floor is the bare convolutions of a method, forward and backward, with nothing around them.
 """
 
