@@ -1,0 +1,523 @@
+"""The identities that the family rests on (T1 to T8), and how the methods relate where they are not equal.
+
+Everything is compared with something independent: the naive network, another method, counts by hand. Numbers in ranges
+are those of one random network, so only their order of magnitude and their order are asserted.
+
+What is not here:
+
+SAF fires as the LIF network at leak 0.5 and 0.9, T = 6 and 20; in single precision   test_saf, test_kernels
+gradients of SAF-E, SAF-F and OTTT in both conventions, beside autograd               test_saf, test_ottt
+gradients of BPTT, with and without the gradient through the reset                    test_bptt
+OTTT_A is BPTT in the last layer, for one layer, for T = 1, without leak              test_ottt
+SAF-F with the clamp derivative is Spike Representation up to V_th^k (T4); DSR        test_spike_representation
+one dropout mask for all steps: SAF, OTTT and BPTT beside autograd                    test_dropout
+chunks of steps and micro-batches take the same gradients                             test_chunks
+traces at leak 1/2 are exact in narrow types, rounded potentials are not              test_kernels, test_precision
+bytes carried from step to step                                                       test_state
+parameters and neurons of VGG-11; weight standardisation                              test_network, test_architectures
+"""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_digits
+from spiking_methods import learner_of, prepared
+from spiking_reference import TINY, batch, frames, gradient_of, naive, problem, start, step_gradients, worst
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness import Batch, Problem, Training
+from harness_spike_representation import SpikeRepresentationOptions
+from harness_spike_representation.learner import build as build_representation
+from harness_spiking.spikes import recorded
+from harness_torch.memory import ActivationMemory
+
+WIDE = "96-96-96-96-FC"
+
+
+def updated(learner, state, rows):
+    """Gradients of every optimiser step, and spikes by layer (T, B, ...)."""
+    with recorded(state.network) as spikes:
+        gradients = step_gradients(learner, state, rows)
+    return gradients, spikes.by_layer()
+
+
+def gradients_of(method, network, rows, **options):
+    learner, state = prepared(method, network, **options)
+    (found,) = step_gradients(learner, state, rows)
+    return found
+
+
+def stacked(spikes):
+    """[t][layer] to one (T, B, ...) per layer."""
+    return [torch.stack(each).bool() for each in zip(*spikes, strict=True)]
+
+
+def mismatch(found, expected):
+    """Share of neurons and steps that differ."""
+    pairs = list(zip(found, expected, strict=True))
+    return sum((a != b).sum().item() for a, b in pairs) / sum(a.numel() for a, _ in pairs)
+
+
+def cosine(a, b):
+    return F.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()
+
+
+def relative(a, b):
+    return ((a - b).abs().max() / b.abs().max()).item()
+
+
+def of_one(leak, steps):
+    return sum(leak**k for k in range(steps))
+
+
+# --- T1: spikes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["saf", "saf-final"])
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize(
+    ("network", "steps", "leak", "varying"),
+    [("conv", 50, 0.99, False), ("mlp", 50, 0.99, True), ("mlp", 64, 1.0, True), ("gap", 20, 0.9, False)],
+)
+def test_saf_fires_as_the_lif_network_over_long_times(network, steps, leak, varying, convention, method):
+    learner, state = prepared(method, network, steps, varying, leak=leak, convention=convention)
+    rows = batch(network, steps if varying else None)
+    net = naive(network, state, leak=leak)
+    expected, _ = net.lif(frames(rows, steps, varying))
+    _, found = updated(learner, state, rows)
+    assert mismatch(found.values(), stacked(expected)) == 0
+    assert all(0.02 < rate < 0.9 for rate in net.rates)
+
+
+@pytest.mark.parametrize(("leak", "steps", "margin"), [(0.5, 6, 1e-5), (0.9, 20, 1e-4)])
+def test_single_precision_flips_few_neurons_and_first_those_at_the_threshold(leak, steps, margin):
+    options = {"architecture": "256-256-256-FC", "leak": leak}
+    learner, state = prepared("saf", "mlp", steps, precision="fp32", **options)
+    rows = batch("mlp", rows=64, dtype=torch.float32)
+    _, found = updated(learner, state, rows)
+    exact = naive("mlp", prepared("saf", "mlp", steps, **options)[1], leak=leak)
+    exact.parameters = {name: tensor.double() for name, tensor in state.network.parameters.items()}
+    distances = []  # of potentials from the threshold, [t][layer]
+
+    def fire(z):
+        distances.append(z.abs())
+        return (z >= 0).to(z)
+
+    exact.fire = fire
+    expected, _ = exact.lif([rows.inputs.double()] * steps)
+    assert mismatch(found.values(), stacked(expected)) < 1e-3
+    # A flip changes what is later and above, so only rows without any before tell why a neuron flipped.
+    flipped, distances = torch.zeros(64, dtype=torch.bool), iter(distances)
+    for t in range(steps):
+        for layer, each in enumerate(found.values()):
+            differs, distance = each[t] != expected[t][layer].bool(), next(distances)
+            first = differs & ~flipped[:, None]
+            assert not first.any() or distance[first].max() < margin
+            flipped |= differs.any(1)
+    assert flipped.float().mean() < 0.2
+
+
+# --- T2: SAF-E is OTTT --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize(("steps", "leak"), [(6, 0.5), (20, 0.9)])
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_the_gradients_of_saf_are_those_of_ottt_at_every_step(network, varying, steps, leak, convention):
+    options = {"leak": leak, "convention": convention}
+    rows = batch(network, steps if varying else None)
+    pair = [prepared(method, network, steps, varying, **options) for method in ("saf-online", "ottt-online")]
+    (saf, fired), (ottt, expected) = (updated(*each, rows) for each in pair)
+    assert len(saf) == len(ottt) == steps
+    assert max(worst(*each) for each in zip(saf, ottt, strict=True)) < 1e-12
+    assert mismatch(fired.values(), expected.values()) == 0
+
+
+def test_in_single_precision_they_agree_to_rounding_where_the_spikes_do():
+    rows = batch("conv", dtype=torch.float32)
+    pair = [prepared(method, "conv", precision="fp32") for method in ("saf-online", "ottt-online")]
+    (saf, fired), (ottt, expected) = (updated(*each, rows) for each in pair)
+    assert mismatch(fired.values(), expected.values()) == 0
+    assert max(worst(*each) for each in zip(saf, ottt, strict=True)) < 1e-5
+
+
+def test_mixing_the_conventions_scales_biases_and_the_first_layer():
+    """By L_6 = 1.96875 at the sixth step: a relative error of 0.97."""
+    rows = batch("conv")
+    saf = step_gradients(*prepared("saf-online", convention="theory"), rows)[5]
+    ottt = step_gradients(*prepared("ottt-online", convention="official"), rows)[5]
+    for name in ("layers.0.weight", "layers.0.bias", "layers.1.bias", "layers.2.bias"):
+        assert relative(saf[name], ottt[name]) == pytest.approx(of_one(0.5, 6) - 1, rel=1e-10)
+    assert relative(saf["layers.1.weight"], ottt["layers.1.weight"]) < 1e-12
+    assert relative(saf["readout.weight"], ottt["readout.weight"]) > 0.2
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_with_online_updates_they_differ_by_what_the_weights_have_moved(network):
+    """From less than percents to all of a gradient, since a spike that flips takes others with it."""
+    rows, differences, flips = batch(network, rows=32), [], []
+    for rate in (1e-4, 1e-3, 1e-2, 1e-1):
+        pair = [prepared(method, network, learning_rate=rate) for method in ("saf-online", "ottt-online")]
+        (saf, fired), (ottt, expected) = (updated(*each, rows) for each in pair)
+        assert worst(saf[0], ottt[0]) < 1e-12  # the first step is taken with the same weights
+        differences.append(max(worst(*each) for each in zip(saf, ottt, strict=True)))
+        flips.append(mismatch(fired.values(), expected.values()))
+    assert differences == sorted(differences)
+    assert 1e-5 < differences[0] < 0.02
+    assert 0.1 < differences[-1] < 5
+    assert flips == sorted(flips)
+    assert flips[0] < 1e-4
+    assert 1e-3 < flips[-1] < 0.05
+
+
+def recurring_losses(net, xs, targets, fired):
+    """SAF-E whose potential is carried, U[t] = leak U[t-1] + W (P a[t] - leak P a[t-1]) + b, with W of this step; the
+    gradient is that of W P a[t] + L_t b. Appends its spikes.
+    """
+    depth, leak = net.depth, net.leak
+    potentials, traces, before = [0.0] * depth, [0.0] * depth, [0.0] * (depth + 1)
+    trace_x = total = 0.0
+    for x in xs:
+        total, trace_x = 1 + leak * total, x + leak * trace_x
+        h, now = trace_x, []
+        for layer in range(depth):
+            value = leak * potentials[layer] + net.affine(layer, h - leak * before[layer])
+            potential = gradient_of(value, net.affine(layer, h, total))
+            s = net.fire(potential - net.threshold * (leak * traces[layer] + 1))
+            trace = leak * traces[layer] + s
+            potentials[layer], before[layer], traces[layer] = value.detach(), h.detach(), trace.detach()
+            h = net.after(layer, trace)
+            now.append(s)
+        out = net.affine(depth, h - leak * before[depth])
+        before[depth] = h.detach()
+        fired.append(now)
+        yield net.loss(out, targets) / len(xs)
+
+
+@pytest.mark.parametrize("rate", [1e-2, 1e-1])
+def test_carrying_the_potential_restores_equality_under_online_updates(rate):
+    learner, state = prepared("ottt-online", "conv", learning_rate=rate, convention="theory")
+    rows, fired = batch("conv"), []
+    net = naive("conv", state)
+    optimiser = torch.optim.SGD(net.parameters.values(), lr=rate, momentum=0.9)
+    for loss in recurring_losses(net, [rows.inputs] * 6, rows.targets, fired):
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    _, expected = updated(learner, state, rows)
+    assert mismatch(stacked(fired), expected.values()) == 0
+    assert worst(dict(state.network.parameters), net.parameters) < 1e-12
+
+
+# --- T3, T4: forms of one gradient --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize(("steps", "leak", "varying"), [(20, 0.9, False), (6, 0.5, True)])
+def test_ottt_in_one_linear_operation_is_ottt_in_two(steps, leak, varying, convention):
+    rows = batch("conv", steps if varying else None)
+    options = {"steps": steps, "varying": varying, "leak": leak, "convention": convention}
+    assert worst(*(gradients_of(form, "conv", rows, **options) for form in ("ottt-fused", "ottt"))) < 1e-12
+
+
+def represented(network, rows, steps=6, **options):
+    """The gradients of Spike Representation."""
+    settings = SpikeRepresentationOptions(learning_rate=TINY, steps=steps, **options)
+    learner = build_representation(settings)
+    (found,) = step_gradients(learner, start(learner, problem(network)), rows)
+    return found
+
+
+def test_saf_f_with_the_clamp_derivative_is_spike_representation():
+    rows, options = batch("mlp", rows=32), {"architecture": WIDE}
+    found = gradients_of("saf-final", "mlp", rows, surrogate="clamp", convention="theory", **options)
+    assert worst(found, represented("mlp", rows, **options)) < 1e-12
+
+
+@pytest.mark.parametrize("steps", [6, 100])
+def test_with_the_sigmoid_surrogate_saf_f_is_not_spike_representation(steps):
+    """Cosines of 0.9 in the last layer, down to 0.5 in the first one, however many steps there are."""
+    rows, options = batch("mlp", rows=64), {"architecture": "96-96-96-FC"}
+    saf = gradients_of("saf-final", "mlp", rows, steps=steps, convention="theory", **options)
+    other = represented("mlp", rows, steps, **options)
+    cosines = [cosine(saf[f"layers.{layer}.weight"], other[f"layers.{layer}.weight"]) for layer in (2, 1, 0)]
+    assert 0.75 < cosines[0] < 0.97
+    assert cosines[0] > cosines[1] > cosines[2]
+    assert 0.25 < cosines[2] < 0.8
+
+
+# --- T5: OTTT and BPTT --------------------------------------------------------------------------------------------
+
+
+def cosines_to_bptt(steps, leak):
+    """Of OTTT's gradients in the layers from the last to the first; the last one's are equal."""
+    rows, options = batch("mlp", rows=64), {"architecture": WIDE, "steps": steps, "leak": leak}
+    ottt = gradients_of("ottt", "mlp", rows, convention="theory", **options)
+    bptt = gradients_of("bptt", "mlp", rows, **options)
+    for name in ("readout.weight", "readout.bias", "layers.3.weight", "layers.3.bias", "layers.3.gain"):
+        assert relative(ottt[name], bptt[name]) < 1e-12
+    return [cosine(ottt[f"layers.{layer}.weight"], bptt[f"layers.{layer}.weight"]) for layer in (2, 1, 0)]
+
+
+def test_ottt_is_bptt_in_the_last_layer_and_turns_away_from_it_below():
+    """The more, the longer a neuron remembers; and more steps bring it no nearer than two more layers take it away."""
+    short, long_memory, many_steps = cosines_to_bptt(6, 0.5), cosines_to_bptt(6, 0.9), cosines_to_bptt(20, 0.5)
+    for cosines in (short, long_memory, many_steps):
+        assert cosines == sorted(cosines, reverse=True)
+        assert 0.85 < cosines[0] < 0.999
+        assert 0.4 < cosines[2] < 0.98
+    assert all(less < more for less, more in zip(long_memory, short, strict=True))
+    assert many_steps[2] < short[0]
+
+
+def test_with_the_gradient_through_the_reset_one_layer_is_near_bptt_and_not_equal():
+    rows, options = batch("mlp", rows=64), {"architecture": "96-FC"}
+    ottt = gradients_of("ottt", "mlp", rows, convention="theory", **options)["layers.0.weight"]
+    bptt = gradients_of("bptt", "mlp", rows, detach_reset=False, **options)["layers.0.weight"]
+    assert 0.03 < relative(ottt, bptt) < 0.6
+    assert 0.9 < cosine(ottt, bptt) < 0.9999
+
+
+def test_the_official_convention_stretches_the_readouts_gradient_and_shrinks_biases():
+    """Traces are up to L_T times a spike: two thirds more in the readout, in nearly the same direction."""
+    rows, options = batch("mlp", rows=64), {"architecture": WIDE}
+    official, theory = (
+        gradients_of("ottt", "mlp", rows, convention=convention, **options) for convention in ("official", "theory")
+    )
+    assert 0.4 < relative(official["readout.weight"], theory["readout.weight"]) < 1
+    assert cosine(official["readout.weight"], theory["readout.weight"]) > 0.98
+    assert relative(official["readout.bias"], theory["readout.bias"]) < 1e-12
+    assert relative(official["layers.3.weight"], theory["layers.3.weight"]) < 1e-12
+    for name in ("layers.0.weight", "layers.0.bias", "layers.3.bias"):
+        assert cosine(official[name], theory[name]) > 0.9
+        assert 1 / of_one(0.5, 6) < (official[name].norm() / theory[name].norm()).item() < 0.8
+
+
+# --- feedback and hard reset --------------------------------------------------------------------------------------
+
+FEEDBACK = {"architecture": "6C3-8C3-AP2-7C3-AP2-FC", "feedback": True}
+
+
+def with_feedback(method, steps=6, varying=False, **options):
+    """A state whose feedback is not zero."""
+    learner, state = prepared(method, "conv", steps, varying, **FEEDBACK, **options)
+    with torch.no_grad():
+        weight = state.network.parameters["feedback.weight"]
+        weight.copy_(0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(5)))
+    return learner, state
+
+
+def returned(net, features, like, factor=1.0):
+    """What feedback adds to the first layer's current: W up(2.74 s) + factor b."""
+    up = F.interpolate(2.74 * features, like.shape[-2:], mode="nearest")
+    bias = factor * net.parameters["feedback.bias"]
+    return F.conv2d(up, net.parameters["feedback.weight"], bias, padding=1)
+
+
+def feedback_lif(net, xs):
+    """Spikes [t][layer] and readouts [t], all in one graph; the first step gets nothing back."""
+    v, fired, outputs = [0.0] * net.depth, [], []
+    for x in xs:
+        h, now = x, []
+        for layer in range(net.depth):
+            current = net.affine(layer, h)
+            if layer == 0 and fired:
+                current = current + returned(net, fired[-1][-1], current)
+            u = net.leak * v[layer] + current
+            s = net.fire(u - net.threshold)
+            v[layer] = u - net.threshold * s.detach()
+            now.append(s)
+            h = net.after(layer, s)
+        fired.append(now)
+        outputs.append(net.affine(net.depth, h))
+    return fired, outputs
+
+
+def feedback_ottt(net, xs, targets):
+    """OTTT's losses, each on a graph of its step; the graph of feedback sees the trace a step ago."""
+    v, a, back = [0.0] * net.depth, [0.0] * net.depth, None
+    trace_x = factor = 0.0
+    for x in xs:
+        factor, factor_before = (1 + net.leak * factor, factor) if net.theory else (1.0, 1.0)
+        trace_x = x + net.leak * trace_x
+        h, seen = x, trace_x if net.theory else x
+        for layer in range(net.depth):
+            current = gradient_of(net.affine(layer, h), net.affine(layer, seen, factor))
+            if layer == 0 and back is not None:
+                value, graph = returned(net, back[0], current), returned(net, back[1], current, factor_before)
+                current = current + gradient_of(value, graph)
+            u = net.leak * v[layer] + current
+            s = net.fire(u - net.threshold)
+            trace = net.leak * a[layer] + s
+            v[layer], a[layer] = (u - net.threshold * s).detach(), trace.detach()
+            h, seen = net.after(layer, s), net.after(layer, trace)
+        back = s.detach(), a[-1]
+        out = net.affine(net.depth, h)
+        out = out if net.theory else gradient_of(out, net.affine(net.depth, seen))
+        yield net.loss(out, targets) / len(xs)
+
+
+@pytest.mark.parametrize("leak", [0.5, 0.9])
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("method", ["saf", "saf-final", "ottt", "ottt-fused", "bptt"])
+def test_with_feedback_every_method_fires_as_the_lif_network(method, varying, leak):
+    learner, state = with_feedback(method, varying=varying, leak=leak)
+    rows = batch("conv", 6 if varying else None)
+    net = naive("conv", state, leak=leak)
+    expected, _ = feedback_lif(net, frames(rows, 6, varying))
+    _, found = updated(learner, state, rows)
+    assert mismatch(found.values(), stacked(expected)) == 0
+    without, _ = net.lif(frames(rows, 6, varying))
+    assert mismatch(found.values(), stacked(without)) > 0.02
+
+
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("method", ["saf-online", "ottt-online"])
+def test_with_feedback_gradients_of_saf_and_ottt_are_the_naive_ones_at_every_step(method, varying, convention):
+    learner, state = with_feedback(method, varying=varying, convention=convention)
+    rows = batch("conv", 6 if varying else None)
+    net = naive("conv", state, theory=convention == "theory")
+    losses = feedback_ottt(net, frames(rows, 6, varying), rows.targets)
+    seen = []
+
+    def record(optimiser, args, kwargs):
+        seen.append({name: p.grad.clone() for name, p in state.network.parameters.items() if p.grad is not None})
+
+    state.optimiser.register_step_pre_hook(record)
+    learner.update(state, rows)
+    for t, (mine, loss) in enumerate(zip(seen, losses, strict=True)):
+        gradients = torch.autograd.grad(loss, list(net.parameters.values()), allow_unused=t == 0)
+        expected = {name: each for name, each in zip(net.parameters, gradients, strict=True) if each is not None}
+        assert ("feedback.weight" in expected) == (t > 0)
+        assert worst(mine, expected) < 1e-12
+
+
+@pytest.mark.parametrize("varying", [False, True])
+def test_with_feedback_gradients_of_bptt_are_those_of_plain_autograd(varying):
+    learner, state = with_feedback("bptt", varying=varying)
+    rows = batch("conv", 6 if varying else None)
+    net = naive("conv", state)
+    _, outputs = feedback_lif(net, frames(rows, 6, varying))
+    (found,) = step_gradients(learner, state, rows)
+    assert worst(found, net.gradients(sum(net.loss(each, rows.targets) for each in outputs) / 6)) < 1e-12
+
+
+@pytest.mark.parametrize("varying", [False, True])
+def test_the_hard_reset_needs_a_second_accumulated_variable(varying):
+    """u[t] = U[t] - leak R[t-1], R[t] = leak R[t-1] + s[t] u[t]; which is why only BPTT offers it."""
+    _, state = prepared("bptt", "conv", reset="hard")
+    net = naive("conv", state, hard=True)
+    xs = frames(batch("conv", 6 if varying else None), 6, varying)
+    expected, _ = net.lif(xs)
+    traces, resets, trace_x, total = [0.0] * net.depth, [0.0] * net.depth, 0.0, 0.0
+    for t, x in enumerate(xs):
+        total, trace_x = 1 + net.leak * total, x + net.leak * trace_x
+        h = trace_x
+        for layer in range(net.depth):
+            u = net.affine(layer, h, total) - net.leak * resets[layer]
+            s = (u >= net.threshold).to(u)
+            resets[layer] = net.leak * resets[layer] + s * u
+            traces[layer] = net.leak * traces[layer] + s
+            h = net.after(layer, traces[layer])
+            assert torch.equal(s.bool(), expected[t][layer].bool())
+
+
+# --- T6, T7: operations and memory --------------------------------------------------------------------------------
+
+STILL = Problem("classification", (1, 8, 8), 10, 1000)
+MOVING = Problem("classification", (6, 3, 32, 32), 10, 1000, time_axis=True)
+
+
+def counted(method, the_problem, rows, **options):
+    """Multiply-accumulates of one update in millions: forward, and all."""
+    learner = learner_of(method, **options)
+    state = learner.init(the_problem, Training(0, "cpu", "fp32", len(rows.targets), None), None)
+    with FlopCounterMode(display=False) as counter:
+        learner.update(state, rows)
+    counts = counter.get_flop_counts()["Global"]
+    forward = sum(count for name, count in counts.items() if "backward" not in str(name) and "aten.mm" not in str(name))
+    return forward / 2e6, sum(counts.values()) / 2e6
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    """The counts of each method on VGG-11 with frames of 32x32, so that the first layer works at every step."""
+    rows = Batch(torch.zeros(1, 6, 3, 32, 32), torch.zeros(1, dtype=torch.int64))
+    return {name: counted(name, MOVING, rows) for name in ("saf", "saf-final", "ottt", "ottt-fused", "bptt")}
+
+
+def test_published_ottt_has_twice_the_forward_operations_on_vgg_11(vgg):
+    for name in ("saf", "ottt-fused", "bptt"):
+        assert vgg[name] == pytest.approx((3634.5, 10893.0), abs=0.2)
+    assert vgg["ottt"] == pytest.approx((7258.4, 14516.9), abs=0.2)
+    assert 1.99 < vgg["ottt"][0] / vgg["saf"][0] < 2
+    assert vgg["saf"][1] / vgg["ottt"][1] == pytest.approx(0.75, abs=0.001)
+
+
+def test_one_backward_pass_is_a_third_of_the_operations_on_vgg_11(vgg):
+    assert vgg["saf-final"] == pytest.approx((3634.5, 4844.3), abs=0.2)
+    assert vgg["saf-final"][1] / vgg["ottt"][1] == pytest.approx(0.334, abs=0.001)
+
+
+def activation_bytes(learner, steps_problem, rows):
+    gauge = ActivationMemory()
+    with gauge.session():
+        state = learner.init(steps_problem, Training(0, "cpu", "fp32", len(rows.targets), None), None)
+        learner.update(state, rows)
+        with gauge.measure("update", len(rows.targets)):
+            learner.update(state, rows)
+    return gauge.readings()["activation_bytes"]
+
+
+def growth(build):
+    """Activation memory at twelve steps over that at six."""
+    rows = Batch(torch.rand(8, 1, 8, 8), torch.arange(8))
+    twelve, six = (
+        activation_bytes(build(steps=steps, architecture="16C3-AP2-16C3-FC"), STILL, rows) for steps in (12, 6)
+    )
+    return twelve / six
+
+
+@pytest.mark.parametrize("method", ["saf", "saf-final", "saf-online", "ottt", "ottt-fused", "ottt-online"])
+def test_memory_of_online_methods_is_flat_in_time(method):
+    assert growth(lambda **options: learner_of(method, **options)) < 1.02
+
+
+def test_memory_of_spike_representation_is_flat_in_time():
+    assert growth(lambda **options: build_representation(SpikeRepresentationOptions(**options))) < 1.02
+
+
+def test_memory_of_bptt_grows_with_time():
+    assert 1.7 < growth(lambda **options: learner_of("bptt", **options)) < 2.05
+
+
+def test_saf_holds_what_was_counted_by_hand_on_vgg_11():
+    """Per image 409,600 arguments of the surrogate, 461,824 inputs of linear operations, and at most as many traces
+    again as there are neurons.
+    """
+    totals = []
+    for count in (1, 2):  # their difference leaves the weights out
+        rows = Batch(torch.rand(count, 3, 32, 32), torch.zeros(count, dtype=torch.int64))
+        learner = learner_of("saf", steps=2, architecture="vgg11")
+        totals.append(activation_bytes(learner, Problem("classification", (3, 32, 32), 10, 100), rows))
+    assert 871_424 <= (totals[1] - totals[0]) / 4 <= 871_424 + 409_600
+
+
+# --- T8: what is deployed -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", ["saf", "saf-final"])
+def test_what_is_trained_scores_as_the_lif_network_that_is_deployed(variant):
+    digits = load_digits()
+    inputs = torch.as_tensor(digits.images / 16, dtype=torch.float32)[:, None] * 4 - 1
+    targets = torch.as_tensor(digits.target)
+    learner = learner_of(variant, steps=4, architecture="12C3-AP2-24C3-FC")
+    state = learner.init(STILL, Training(0, "cpu", "fp32", 32, 48), None)
+    for chosen in torch.randperm(1200, generator=torch.Generator().manual_seed(0)).split(32)[:36]:
+        learner.update(state, Batch(inputs[chosen], targets[chosen]))
+    predictions = learner.predict, learner.views["training-forward"]
+    deployed, trained = (each(state, inputs).log_probs[0].argmax(-1) == targets for each in predictions)
+    assert deployed.double().mean() > 0.7
+    assert abs(deployed.double().mean() - trained.double().mean()) <= 5e-4
