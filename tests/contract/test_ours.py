@@ -18,6 +18,9 @@ SELECTIONS = [
     f"ottt[{SMALL}]",
     f"ottt[forward=fused,{SMALL}]",
     f"bptt[{SMALL}]",
+    f"spike-representation[{SMALL}]",
+    f"spike-representation[form=dsr,{SMALL}]",
+    f"spike-representation[form=dsr,neuron=if,{SMALL}]",
     "digits",
 ]
 METRICS = ["accuracy", "nll", "brier", "ece", "rmse", "log_likelihood", "crps", "perplexity", "bits_per_character"]

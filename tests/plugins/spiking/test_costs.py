@@ -15,6 +15,8 @@ from harness_ottt import OTTTOptions
 from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
+from harness_spike_representation import SpikeRepresentationOptions
+from harness_spike_representation.learner import build as build_spike_representation
 
 DIGITS = Problem("classification", (1, 8, 8), 10, 1000)
 ROWS = Batch(torch.zeros(32, 1, 8, 8), torch.zeros(32, dtype=torch.int64))
@@ -26,6 +28,8 @@ METHODS = {
     "ottt": lambda **options: build_ottt(OTTTOptions(**options)),
     "ottt-fused": lambda **options: build_ottt(OTTTOptions(**options, forward="fused")),
     "bptt": lambda **options: build_bptt(BPTTOptions(**options)),
+    "spike-representation": lambda **options: build_spike_representation(SpikeRepresentationOptions(**options)),
+    "dsr": lambda **options: build_spike_representation(SpikeRepresentationOptions(**options, form="dsr")),
 }
 
 
@@ -86,7 +90,7 @@ def test_final_variant_goes_backward_once():
     assert everything / counted("ottt")[1] == pytest.approx(8 / 24, abs=0.01)
 
 
-@pytest.mark.parametrize("method", ["saf", "saf-final", "ottt", "ottt-fused"])
+@pytest.mark.parametrize("method", ["saf", "saf-final", "ottt", "ottt-fused", "spike-representation", "dsr"])
 def test_saved_tensors_do_not_grow_with_time(method):
     assert most_saved(method, 16) == most_saved(method, 4) > 0
 
