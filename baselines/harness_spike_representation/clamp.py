@@ -23,6 +23,7 @@ from harness_spike_representation.rates import Rate
 from harness_spiking.network import Network
 from harness_spiking.operations import Outlet
 from harness_spiking.passes import Current
+from harness_spiking.surrogates import inside_range
 
 
 def shares(network: Network) -> list[float]:
@@ -54,6 +55,6 @@ class Population:
         neuron, of_one = self.network.neuron, sum(self.network.neuron.leak**k for k in range(self.network.steps))
         threshold = neuron.threshold
         less_threshold = self.carried.add_(self.trace, alpha=threshold)  # U[T] - V_th
-        inside = (less_threshold >= -threshold) & (less_threshold <= (of_one - 1) * threshold)
+        inside = inside_range(less_threshold, threshold, of_one)
         value = self.outlet.out(self.trace.div_(of_one)).to(self.network.compute)
         return Rate(value, inside, 1 / threshold)

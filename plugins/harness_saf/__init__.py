@@ -28,7 +28,7 @@ class SAFOptions(SpikingOptions, OwnOptions):
     """SAF-E by default, with one optimiser step per mini-batch.
 
     surrogate "clamp", for variant final: the derivative of the firing rate as a function of the weighted input, with
-    which SAF-F's gradient is that of Spike Representation.
+    which SAF-F's gradient is that of Spike Representation, to which `convention` makes no difference.
     """
 
     surrogate: SurrogateName | Literal["clamp"] = option(  # type: ignore[assignment]

@@ -26,6 +26,7 @@ from harness_spiking.lif import chunks, sum_per_channel
 from harness_spiking.network import Network
 from harness_spiking.operations import Affine, Outlet, affine, join, pool, split
 from harness_spiking.passes import Current, current, propagate, upsampled
+from harness_spiking.surrogates import inside_range
 from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
 from harness_torch import time_steps
@@ -94,7 +95,8 @@ class Forward:
         self.network, self.neuron, self.options = network, network.neuron, options
         self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
         self.outlets = rows.outlets(network)
-        self.theory = options.convention == "theory"
+        # The gradient of rates has one form, as a bias counts once in a mean: that of Spike Representation.
+        self.theory = options.convention == "theory" or options.surrogate == "clamp"
         self.of_one = traces_of_one(self.neuron.leak, network.steps)  # L_1 to L_T
         self.counts = self.of_one if self.theory else [1.0] * network.steps  # officially this step's b alone counts
         self.biases = StepBiases(self.of_one, self.counts)
@@ -227,7 +229,7 @@ class _Fire(torch.autograd.Function):
         clamp: float | None,
     ) -> Tensor:
         flow, keep = Current(potential.detach(), shift), any(ctx.needs_input_grad)
-        inside = _inside(flow.whole(), network.neuron.threshold, clamp) if keep and clamp else None
+        inside = inside_range(flow.whole(), network.neuron.threshold, clamp) if keep and clamp else None
         traces, kept = _accumulate(flow, carried, network, outlet, steps, keep and inside is None)
         if keep:
             ctx.save_for_backward(kept if inside is None else split(inside, steps))
@@ -250,8 +252,3 @@ def _accumulate(
 ) -> tuple[Tensor, Tensor]:
     """Traces as the next layer sees them (K, B, ...) and what the surrogate keeps; overwrites what flows in."""
     return network.kernels.accumulate(split(flow.value, steps), flow.shift, carried, network.neuron, outlet, keep)
-
-
-def _inside(potential: Tensor, threshold: float, of_one: float) -> Tensor:
-    """Where 0 <= U / (L V_th) <= 1, from U - V_th."""
-    return (potential >= -threshold) & (potential <= (of_one - 1) * threshold)

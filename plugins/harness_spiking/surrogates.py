@@ -18,6 +18,8 @@ from torch import Tensor
 
 from harness_spiking.config import SurrogateName
 
+ROUNDINGS = 64  # more than a linear operation over one patch of an image comes to
+
 
 class Surrogate(Protocol):
     """What a backward pass needs of the forward one, and how it uses it. Both overwrite their last argument."""
@@ -111,3 +113,13 @@ SURROGATES: dict[SurrogateName, type[Sigmoid | Rectangle | Triangle | Arctan]] =
     "triangle": Triangle,
     "arctan": Arctan,
 }
+
+
+def inside_range(potential: Tensor, threshold: float, of_one: float) -> Tensor:
+    """Where 0 <= U / (L V_th) <= 1, from U - V_th (B, ...): the derivative of a firing rate that is a clamped map of U.
+
+    of_one: L, the trace of a constant one. The range has both its ends, up to rounding: on a constant part of an image,
+    standardised weights make U zero but for that, and no method's own rounding shall decide.
+    """
+    slack = ROUNDINGS * torch.finfo(torch.promote_types(potential.dtype, torch.float32)).eps * of_one * threshold
+    return (potential >= -threshold - slack) & (potential <= (of_one - 1) * threshold + slack)

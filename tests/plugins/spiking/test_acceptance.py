@@ -229,10 +229,24 @@ def represented(network, rows, steps=6, **options):
     return found
 
 
-def test_saf_f_with_the_clamp_derivative_is_spike_representation():
+@pytest.mark.parametrize("convention", ["official", "theory"])
+def test_saf_f_with_the_clamp_derivative_is_spike_representation(convention):
     rows, options = batch("mlp", rows=32), {"architecture": WIDE}
-    found = gradients_of("saf-final", "mlp", rows, surrogate="clamp", convention="theory", **options)
+    found = gradients_of("saf-final", "mlp", rows, surrogate="clamp", convention=convention, **options)
     assert worst(found, represented("mlp", rows, **options)) < 1e-12
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp64", 1e-12), ("fp32", 1e-5)])
+def test_they_agree_where_an_image_is_constant_too(precision, tolerance):
+    """Weights that are standardised and biases of zero make the potential zero there, an end of the clamped range."""
+    rows = batch("gap")
+    rows.inputs[..., :6, :] = -0.7
+    options, gradients = {"architecture": "6C3-AP3-8C3-GAP-FC", "learning_rate": TINY}, []
+    representation = build_representation(SpikeRepresentationOptions(**options))
+    for learner in (learner_of("saf-final", surrogate="clamp", **options), representation):
+        state = learner.init(problem("gap"), Training(0, "cpu", precision, 6, None), None)
+        gradients += step_gradients(learner, state, rows)
+    assert worst(*gradients) < tolerance
 
 
 @pytest.mark.parametrize("steps", [6, 100])
