@@ -59,8 +59,8 @@ def run(network: Network, maps: Maps, frames: Tensor, detach_reset: bool, outlet
     if len(frames) < steps:
         flow = Current(flow.whole().repeat(steps, *[1] * (flow.value.dim() - 1)))
     last = propagate(network, maps, _for_all(flow, steps), connect, fire, narrow, shift)
-    readout = connect(last, maps.readout, False).whole() + maps.readout.bias
-    return readout.unflatten(0, (steps, -1))  # (T, B, classes)
+    weighted = connect(last, maps.readout, False).whole()  # (T * B, classes)
+    return (weighted if maps.readout.bias is None else weighted + maps.readout.bias).unflatten(0, (steps, -1))
 
 
 def _for_all(flow: Current, steps: int) -> Current:
@@ -154,4 +154,3 @@ def _rounded(surrogate: Surrogate, z: Tensor) -> Tensor:
     wide = z.float() if z.dtype == torch.bfloat16 else z
     derivative = surrogate.backward_(wide.new_ones(()), surrogate.save_(wide))
     return derivative.mul_(LEVELS / surrogate.peak).round_().to(torch.uint8)
-
