@@ -18,6 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CENTROID = ROOT / "tests" / "data" / "harness_centroid"
 
 SH_BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SHOWN = dict(re.findall(r"<!-- output: harness (.*?) -->\n```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
 PRINTED_FILES = dict(re.findall(r"^`([^`\n]+)`\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
 
 PROMISED_OPTIONS = """
@@ -75,7 +76,16 @@ def harness(desk, monkeypatch, capsys):
 
 
 def test_the_readme_shows_commands_of_every_sort():
-    assert {line.split()[0] for line in commands()} >= {"run", "report", "show", "list", "env", "data", "plugins"}
+    assert {line.split()[0] for line in commands()} >= {
+        "run",
+        "report",
+        "show",
+        "list",
+        "env",
+        "data",
+        "plugins",
+        "agree",
+    }
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("run ")])
@@ -108,8 +118,16 @@ def test_every_data_command_is_understood(harness, tmp_path, line):
 
 
 def test_the_first_command_is_the_one_whose_output_is_shown():
-    (shown,) = re.findall(r"<!-- output: harness (.*?) -->\n```text\n", README)
-    assert commands()[0] == shown
+    assert commands()[0] == next(iter(SHOWN))
+
+
+def test_methods_agree_as_shown(harness):
+    """But for the roundings of float32 and float64 and the threads, which are the machine's."""
+    code, out, err = harness("agree", "saf", "ottt")
+    assert code == 0, err
+    rounding, threads = r"\b\d\.\de-\d\d\b|(?<= )0(?=\n| )", r"\d+ threads?"
+    found, shown = (re.sub(rounding, "#", re.sub(threads, "", text)) for text in (out, SHOWN["agree saf ottt"]))
+    assert [line.split() for line in found.splitlines()] == [line.split() for line in shown.splitlines()]
 
 
 # --- names that others rely on ------------------------------------------------------------------------------------
