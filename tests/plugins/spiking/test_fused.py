@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from spiking_methods import prepared
+from spiking_reference import batch, step_gradients, worst
 
 from harness import HarnessError
 from harness_spiking.kernels import eager, history
@@ -279,6 +281,29 @@ def test_what_is_overwritten_must_have_channels_last(function):
     }
     with pytest.raises(HarnessError, match=r"\(2, 2, 3, 5, 4\) has strides .*channels last.*kernels=eager"):
         calls[function]()
+
+
+@pytest.mark.skipif(ON_GPU, reason="compares on the CPU, through the interpreter")
+@pytest.mark.parametrize(
+    ("method", "network", "options"),
+    [
+        ("saf", "conv", {"chunk": 3, "dropout": 0.2}),
+        ("saf-final", "residual-pooled", {"chunk": 6}),
+        ("ottt-fused", "residual", {"chunk": 6}),
+        ("bptt", "conv", {"dropout": 0.2}),
+        ("bptt", "mlp", {"varying": True}),
+    ],
+)
+def test_methods_have_the_same_gradients_with_either_kernels(method, network, options, monkeypatch):
+    given = batch(network, 6 if "varying" in options else None, dtype=FP32)
+    found = []
+    for each in (eager, fused):
+        monkeypatch.setattr("harness_spiking.kernels.choose", lambda *_: each)  # noqa: B023
+        learner, state = prepared(method, network, precision="fp32", **options)
+        assert state.network.kernels is each
+        found.append(step_gradients(learner, state, given))
+    assert len(found[0]) == len(found[1])
+    assert max(map(worst, found[1], found[0])) < 1e-5
 
 
 def test_every_kernel_compiles_for_a_gpu(tmp_path):
