@@ -106,7 +106,7 @@ PLUGIN = """
 
 @pytest.fixture
 def harness(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("HARNESS_PLUGINS", "torch,metrics,executors,spiking,saf,ottt,bptt")
+    monkeypatch.setenv("HARNESS_PLUGINS", "torch,metrics,executors,spiking,saf,ottt,bptt,spike-representation")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plugin.py").write_text(dedent(PLUGIN))
 
@@ -187,6 +187,7 @@ def test_weights_are_the_same_even_where_a_method_starts_otherwise(told):
         ("accumulating[micro_batch=3]", "mine[micro_batch=10]"),
         ("accumulating[chunk=4]", "mine[forward=fused,chunk=3]"),
         ("accumulating[optimiser=adam,update=online]", "mine"),
+        ("accumulating[variant=final,surrogate=clamp]", "spike-representation[architecture=7-6-FC]"),
         (
             "accumulating[leak=0.9,threshold=0.7,steps=12,dropout=0.3]",
             "mine[leak=0.9,threshold=0.7,steps=12,dropout=0.3]",
@@ -259,6 +260,7 @@ def test_the_answer_goes_where_it_is_told(harness, tmp_path):
         (["mine[threshold=2]", "mine"], ["different networks: threshold 2.0 and 1.0"]),
         (["mine", "mine[leak=0.9]"], ["different networks: leak 0.5 and 0.9"]),
         (["mine", "mine[dropout=0.1]"], ["different networks: dropout 0.0 and 0.1"]),
+        (["spike-representation[form=dsr,architecture=7-6-FC]", "mine"], ["different networks: neuron {", "and lif"]),
         (["bptt[reset=hard,architecture=7-6-FC]", "mine"], ["different networks: reset hard and soft"]),
         (["mine", "mine[architecture=8C3-FC]"], ["8C3 needs a map"]),
         (["linear", "mine"], ["linear: no spiking method"]),
