@@ -19,13 +19,13 @@ from harness_spiking.passes import Current, current, propagate
 from harness_spiking.weights import Maps
 from harness_torch import time_steps
 
-BELOW, INSIDE, ABOVE = 0, 1, 2  # where a population's mean current lies: the rate is constant, follows, is constant
+INSIDE, ABOVE = 1, 2  # bits: the rate follows the mean current; it is at its ceiling. Neither: it is at zero
 
 
 class Rate(NamedTuple):
     """What T steps of a population leave behind.
 
-    value: its rate as the next layer sees it (B, ...). regime: BELOW, INSIDE or ABOVE, one byte per neuron (B, ...).
+    value: its rate as the next layer sees it (B, ...). regime: INSIDE, ABOVE or 0, one byte per neuron (B, ...).
     slope: derivative of the rate by the current, inside. threshold: the trained one, if any. rise: derivative of the
     rate by it, above.
     """
@@ -160,10 +160,10 @@ class _Fire(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (regime,) = ctx.saved_tensors
         errors = ctx.outlet.back(gradient, regime)
-        into_flow = torch.where(regime == INSIDE, errors, 0)
+        into_flow = errors * (regime & INSIDE)  # torch.where and comparisons to bool are many times slower on a CPU
         if ctx.slope != 1:
             into_flow.mul_(ctx.slope)
         if not ctx.needs_input_grad[1]:
             return into_flow.to(ctx.type), None, None, None
-        above = torch.where(regime == ABOVE, errors, 0).sum(dtype=torch.promote_types(errors.dtype, torch.float32))
-        return into_flow.to(ctx.type), above * ctx.rise, None, None
+        into_threshold = (errors * (regime >> 1)).sum(dtype=torch.promote_types(errors.dtype, torch.float32))
+        return into_flow.to(ctx.type), into_threshold * ctx.rise, None, None
