@@ -19,7 +19,7 @@ from harness_spiking.passes import Current, current, propagate
 from harness_spiking.weights import Maps
 from harness_torch import time_steps
 
-INSIDE, ABOVE = 1, 2  # bits: the rate follows the mean current; it is at its ceiling. Neither: it is at zero
+INSIDE, ABOVE = 1, 2  # bits: the rate follows the mean current, or is at a ceiling that is trained; 0: it is constant
 
 
 class Rate(NamedTuple):
