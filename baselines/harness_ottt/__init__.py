@@ -16,6 +16,8 @@ class OwnOptions:
 
     forward: "official" runs two linear operations per layer and step, one on spikes for the value and one on traces for
     the gradient; "fused" runs the first and keeps the trace for the second's gradient, which is the same.
+    presynaptic: with "spike" instead of its trace, the gradient is that of SLTT, spatial learning through time (Meng et
+    al., ICCV 2023): of each step as if there were no other.
     """
 
     update: Literal["accumulated", "online"] = option(
@@ -23,6 +25,9 @@ class OwnOptions:
     )
     forward: Literal["official", "fused"] = option(
         "official", "linear operations per layer and step: two as published, or one"
+    )
+    presynaptic: Literal["trace", "spike"] = option(
+        "trace", "what the error of a step is multiplied with for a weight's gradient; spike makes it SLTT"
     )
     chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
 

@@ -69,7 +69,8 @@ class Forward:
     def __init__(self, network: Network, rows: Rows, options: OTTTOptions) -> None:
         self.network, self.neuron = network, network.neuron
         self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
-        self.theory, self.fused = options.convention == "theory", options.forward == "fused"
+        self.traced, self.fused = options.presynaptic == "trace", options.forward == "fused"
+        self.theory = self.traced and options.convention == "theory"  # without traces the two conventions are one
         # How often a bias counts in a step's gradient: in theory L_t, the trace of a constant one; officially once.
         self.counts = traces_of_one(self.neuron.leak, network.steps) if self.theory else [1.0] * network.steps
         self.biases = StepBiases([1.0] * network.steps, self.counts)
@@ -116,7 +117,8 @@ class Forward:
         outlet, steps = self.outlets[index], self.stop - self.start
         returns = self.network.feedback and index == len(self.traces) - 1
         within = outlet._replace(window=None) if returns else outlet
-        signal = _Fire.apply(*flow, self.carried[index], self.traces[index], self.network, within, steps)
+        trace = self.traces[index] if self.traced else None
+        signal = _Fire.apply(*flow, self.carried[index], trace, self.network, within, steps)
         if returns:
             self.features = signal[0].detach(), signal[1].detach().clone()
             signal = pool(signal[0], outlet.window), pool(signal[1], outlet.window)
@@ -214,7 +216,7 @@ class _Fire(torch.autograd.Function):
         value: Tensor,
         shift: Tensor | None,
         carried: Tensor,
-        trace: Tensor,
+        trace: Tensor | None,
         network: Network,
         outlet: Outlet,
         steps: int,
@@ -224,7 +226,8 @@ class _Fire(torch.autograd.Function):
         ctx.save_for_backward(kept)
         ctx.set_materialize_grads(False)
         ctx.network, ctx.outlet, ctx.shifted = network, outlet, shift is not None
-        return join(spikes), join(_traces(spikes, trace, network.neuron.leak)).detach()
+        seen = join(spikes)
+        return seen, seen.clone() if trace is None else join(_traces(spikes, trace, network.neuron.leak)).detach()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:

@@ -101,3 +101,26 @@ def test_official_readout_differs_from_bptt():
     differences = relative_to_bptt("mlp", convention="official")
     assert differences["readout.weight"] > 1e-2
     assert differences["readout.bias"] < 1e-12
+
+
+@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize("forward", ["official", "fused"])
+@pytest.mark.parametrize(("network", "varying"), [("mlp", False), ("conv", True), ("conv", False)])
+def test_with_spikes_for_traces_it_is_sltt(network, varying, forward, convention):
+    """Autograd through LIF equations whose past potentials are constants: the spatial path of each step alone."""
+    options = {"steps": 6, "architecture": NETWORKS[network][0], "forward": forward, "convention": convention}
+    learner = build(OTTTOptions(learning_rate=TINY, presynaptic="spike", **options))
+    state = start(learner, problem(network, 6 if varying else None))
+    rows = batch(network, 6 if varying else None)
+    net = naive(network, state)
+    carried, loss = [0.0] * net.depth, 0.0
+    for x in frames(rows, 6, varying):
+        h = x
+        for layer in range(net.depth):
+            u = net.leak * carried[layer] + net.affine(layer, h)
+            s = reference.spike(u - net.threshold)
+            carried[layer] = (u - net.threshold * s).detach()
+            h = net.after(layer, s)
+        loss = loss + net.loss(net.affine(net.depth, h), rows.targets) / 6
+    (found,) = step_gradients(learner, state, rows)
+    assert worst(found, net.gradients(loss)) < 1e-12
