@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,10 @@ import torch
 
 from harness import hookimpl
 from harness.catalog import Catalog
+
+if not torch.cuda.is_available():
+    # Read when Triton is imported, by whatever test comes first: without a GPU its kernels are interpreted.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -68,7 +68,7 @@ def _for_all(flow: Current, steps: int) -> Current:
 
 
 def pack(fired: Sequence[Tensor], like: Tensor) -> Tensor:
-    """Booleans of T steps, each (B, ...), as the bits of bytes (ceil(T / 8), B, ...) in the layout of `like` (B, ...)."""
+    """Booleans of T steps, each (B, ...), as bits of bytes (ceil(T / 8), B, ...) in the layout of `like` (B, ...)."""
     words = [torch.zeros_like(like, dtype=torch.uint8) for _ in range(-(-len(fired) // WORD))]
     for t, each in enumerate(fired):
         words[t // WORD].bitwise_or_(each.to(torch.uint8) << t % WORD)
