@@ -57,7 +57,7 @@ def run(network: Network, maps: Maps, frames: Tensor, detach_reset: bool, outlet
     first = maps.layers[0]
     flow = current(frames.flatten(0, 1), first, None if first.bias is None else first.bias + shift)
     if len(frames) < steps:
-        flow = Current(flow.whole().repeat(steps, *[1] * (flow.value.dim() - 1)))
+        flow = Current(torch.cat([flow.whole()] * steps))
     last = propagate(network, maps, _for_all(flow, steps), connect, fire, narrow, shift)
     weighted = connect(last, maps.readout, False).whole()  # (T * B, classes)
     return (weighted if maps.readout.bias is None else weighted + maps.readout.bias).unflatten(0, (steps, -1))

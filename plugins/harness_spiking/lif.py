@@ -104,7 +104,7 @@ def _through_layers(
         connect(frames.flatten(0, 1), maps.layers[0], True) if len(frames) == steps else _constant(frames, maps, neuron)
     )
     if len(frames) < steps and not still:
-        first = Current(first.value.repeat(steps, *[1] * (first.value.dim() - 1)))
+        first = Current(torch.cat([first.value] * steps))
     return propagate(network, maps, first, connect, fire, pool, neuron.shift)
 
 

@@ -24,8 +24,15 @@ class Affine(NamedTuple):
 
 
 def channels_last(tensor: Tensor) -> Tensor:
-    """The layout that convolutions are fastest in, for maps and kernels; other tensors merely contiguous."""
-    return tensor.contiguous(memory_format=torch.channels_last if tensor.dim() == 4 else torch.contiguous_format)
+    """The layout that convolutions are fastest in, for maps and kernels; other tensors merely contiguous.
+
+    With one channel every layout is the same in memory, and convolutions choose theirs by the strides.
+    """
+    if tensor.dim() != 4:
+        return tensor.contiguous()
+    laid = tensor.contiguous(memory_format=torch.channels_last)
+    _, channels, height, width = laid.shape
+    return laid if channels > 1 else laid.as_strided(laid.shape, (height * width, 1, width, 1))
 
 
 def empty(shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:

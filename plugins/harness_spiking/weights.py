@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine
+from harness_spiking.operations import Affine, channels_last
 
 OUTPUT_SCALE = 2.74
 EPSILON = 1e-4
@@ -46,7 +46,7 @@ class _Standardise(torch.autograd.Function):
         scale = factor * gain.view_as(mean) * inverse
         ctx.save_for_backward(weight, gain, mean, inverse)
         ctx.factor = factor
-        return torch.addcmul(-mean * scale, weight, scale)
+        return channels_last(torch.addcmul(-mean * scale, weight, scale))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:

@@ -26,7 +26,8 @@ RESIDUAL = {
     "residual": ("6C3-6R3-6R3-8R3/2-GAP-FC", (2, 8, 8)),
     "residual-pooled": ("6C3/2-AP2-6R3-6R3-FC", (2, 16, 16)),
 }
-SETUPS = NETWORKS | RESIDUAL
+ONE_CHANNEL = {"one channel": ("6C3-AP2-7C3-FC", (1, 8, 8))}  # its layout is told by sizes alone, not by strides
+SETUPS = NETWORKS | RESIDUAL | ONE_CHANNEL
 
 
 def problem(network, steps=None, classes=5):

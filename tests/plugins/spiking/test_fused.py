@@ -292,6 +292,10 @@ def test_what_is_overwritten_must_have_channels_last(function):
         ("ottt-fused", "residual", {"chunk": 6}),
         ("bptt", "conv", {"dropout": 0.2}),
         ("bptt", "mlp", {"varying": True}),
+        ("bptt", "residual", {}),
+        ("saf", "one channel", {}),
+        ("ottt-fused", "one channel", {"varying": True}),
+        ("bptt", "one channel", {}),
     ],
 )
 def test_methods_have_the_same_gradients_with_either_kernels(method, network, options, monkeypatch):
