@@ -9,13 +9,15 @@ them without. SpikingJelly runs what it chooses on this machine (the record says
 folded in, and under autocast where the precision is bf16.
 
 Rounds are interleaved; a time is the median over rounds of the mean of ten steps between two CUDA events. Memory is the
-peak of what the allocator gave out over a step, parameters, gradients and momentum included, from a reset before it.
+peak of what the allocator gave out over a step, parameters, gradients and momentum included. Of ours that is the step
+which is captured: a replay allocates nothing. One contender is alive at a time, because a graph keeps its memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import statistics
 import sys
@@ -27,8 +29,9 @@ import torch
 
 from harness import Batch, Problem, Training
 from harness_spiking.architectures import VGG11
+from harness_spiking.graphs import WARMUP_UPDATES
 
-LEARNING_RATE, ROWS, REPEATS, WARMUP = 1e-4, 128, 10, 8
+LEARNING_RATE, ROWS, REPEATS, SETTLING = 1e-4, 128, 10, 4
 OURS = {
     "saf": ("saf", {}),
     "saf[chunk=T]": ("saf", {"chunk": None}),
@@ -97,8 +100,9 @@ class Theirs:
 
         cpu.STEPS = steps
         self.peer = cpu.Peer(Ours("ottt", steps, batch, "fp32", "eager").state.network, batch, online)
+        del self.peer.network, self.peer.pairs  # ours, which would count as theirs
         self.peer.net.cuda().to(memory_format=torch.channels_last)
-        self.narrow = precision == "bf16"
+        self.narrow, self.online = precision == "bf16", online
 
     def __call__(self) -> None:
         with torch.autocast("cuda", torch.bfloat16) if self.narrow else contextlib.nullcontext():
@@ -107,7 +111,9 @@ class Theirs:
     def facts(self) -> dict[str, Any]:
         from spikingjelly.activation_based import functional
 
-        return {"implementation": str(getattr(functional, "neuron_implementation", "as SpikingJelly chooses"))}
+        if self.online:
+            return {"implementation": "OTTTLIFNode, step by step"}
+        return {"implementation": functional.neuron_implementation("lif", torch.device("cuda"))["implementation"]}
 
 
 def contenders(steps: int, batch: Batch, precision: str, kernels: str) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -138,25 +144,37 @@ def milliseconds(step: Callable[[], None]) -> float:
 
 def measured(steps: int, batch: Batch, precision: str, kernels: str, rounds: int) -> dict[str, dict[str, Any]]:
     """Median milliseconds and peak bytes of each contender; the reason for one that failed."""
-    ready: dict[str, Any] = {}
-    found: dict[str, dict[str, Any]] = {}
-    for label, make in contenders(steps, batch, precision, kernels):
-        try:
-            before = torch.cuda.memory_allocated()
-            step = make()
-            for _ in range(WARMUP):
-                step()
-            found[label] = {"peak_bytes": peak(step) - before, **step.facts()}
-            ready[label] = step
-        except Exception as error:
-            found[label] = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
-    times: dict[str, list[float]] = {label: [] for label in ready}
+    makers = dict(contenders(steps, batch, precision, kernels))
+    found: dict[str, dict[str, Any]] = {label: {} for label in makers}
+    times: dict[str, list[float]] = {label: [] for label in makers}
     for index in range(rounds):
-        for label in list(ready) if index % 2 else reversed(list(ready)):
-            times[label].append(milliseconds(ready[label]))
-    for label, each in times.items():
-        found[label]["milliseconds"] = statistics.median(each)
+        for label in list(makers) if index % 2 else reversed(list(makers)):
+            if "failed" in found[label]:
+                continue
+            try:
+                found[label], took = run(makers[label])
+                times[label].append(took)
+            except Exception as error:
+                found[label] = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+            gc.collect()
+            torch.cuda.empty_cache()
+    for label, row in found.items():
+        if "failed" not in row:
+            row["milliseconds"] = statistics.median(times[label])
     return found
+
+
+def run(make: Callable[[], Any]) -> tuple[dict[str, Any], float]:
+    """Peak bytes and facts of a fresh contender, and the milliseconds of a steady step."""
+    before = torch.cuda.memory_allocated()
+    step = make()
+    for _ in range(WARMUP_UPDATES):
+        step()
+    peak_bytes = peak(step) - before
+    for _ in range(SETTLING):
+        step()
+    took = milliseconds(step)
+    return {"peak_bytes": peak_bytes, **step.facts()}, took
 
 
 def show(steps: int, found: dict[str, dict[str, Any]]) -> None:
