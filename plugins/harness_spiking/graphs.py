@@ -17,12 +17,14 @@ WARMUP_UPDATES = 3  # algorithms are chosen, kernels compiled, the optimiser's s
 class Replay:
     """Calls a function of tensors that returns a tensor, the first times as it is, then as a captured graph.
 
-    The function takes one step of the optimiser.
+    The function takes steps of the optimiser.
     """
 
     def __init__(self, optimiser: torch.optim.Optimizer) -> None:
         self._optimiser = optimiser
         self._calls = 0
+        # One for all calls: the allocator keeps for each stream what was freed on it.
+        self._stream = torch.cuda.Stream()
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: list[Tensor] = []
         self._output: Tensor | None = None
@@ -33,9 +35,9 @@ class Replay:
         return self._graph is not None
 
     def __call__(self, function: Callable[..., Tensor], inputs: list[Tensor]) -> Tensor:
-        """function(*inputs); every call is given tensors of the same shapes and types."""
+        """function(*inputs). Tensors of other shapes than the captured ones are computed with as they are."""
         self._calls += 1
-        if self._calls <= WARMUP_UPDATES:
+        if self._calls <= WARMUP_UPDATES or not self._fits(inputs):
             return self._aside(function, inputs)
         if self._graph is None:
             self._capture(function, inputs)
@@ -46,13 +48,15 @@ class Replay:
         self._graph.replay()
         return self._output.clone()
 
+    def _fits(self, inputs: list[Tensor]) -> bool:
+        return self._graph is None or [x.shape for x in inputs] == [x.shape for x in self._inputs]
+
     def _aside(self, function: Callable[..., Tensor], inputs: list[Tensor]) -> Tensor:
-        """On a stream of its own, as what is captured later: autograd keeps the stream of each operator."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        """On the stream of what is captured later: autograd keeps the stream of each operator."""
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
             output = function(*inputs)
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self._stream)
         return output
 
     def _capture(self, function: Callable[..., Tensor], inputs: list[Tensor]) -> None:
@@ -60,6 +64,6 @@ class Replay:
         # Gradients from before lie in memory that would be given away later, under the graph's feet.
         self._optimiser.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=self._stream):
             self._output = function(*self._inputs)
         self._graph = graph
