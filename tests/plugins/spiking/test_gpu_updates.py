@@ -1,5 +1,7 @@
 """On a GPU: fused neurons and the captured update learn what plain operations learn."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,6 +12,9 @@ from harness_ottt import OTTTOptions
 from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
+from harness_spike_representation import SpikeRepresentationOptions
+from harness_spike_representation.learner import build as build_sr
+from harness_spiking.graphs import WARMUP_UPDATES
 
 pytestmark = [
     pytest.mark.gpu,
@@ -21,19 +26,23 @@ PROBLEM = Problem("classification", (3, 16, 16), 10, 64)
 METHODS = {
     "saf": lambda **options: build_saf(SAFOptions(**options)),
     "saf chunk": lambda **options: build_saf(SAFOptions(**options, chunk=3)),
+    "saf feedback": lambda **options: build_saf(SAFOptions(**options, feedback=True)),
+    "saf parts": lambda **options: build_saf(SAFOptions(**options, micro_batch=20)),
     "saf final": lambda **options: build_saf(SAFOptions(**options, variant="final")),
     "saf online": lambda **options: build_saf(SAFOptions(**options, update="online")),
     "ottt": lambda **options: build_ottt(OTTTOptions(**options)),
     "ottt fused": lambda **options: build_ottt(OTTTOptions(**options, forward="fused")),
     "bptt": lambda **options: build_bptt(BPTTOptions(**options)),
+    "spike-representation": lambda **options: build_sr(SpikeRepresentationOptions(**options)),
+    "dsr": lambda **options: build_sr(SpikeRepresentationOptions(**options, form="dsr")),
 }
 
 
-def batches(count):
+def batches(count, rows=32, channels=3):
     generator = torch.Generator().manual_seed(3)
     for _ in range(count):
-        inputs = torch.randn(32, 3, 16, 16, generator=generator)
-        yield Batch(inputs.cuda(), torch.randint(0, 10, (32,), generator=generator).cuda())
+        inputs = torch.randn(rows, channels, 16, 16, generator=generator)
+        yield Batch(inputs.cuda(), torch.randint(0, 10, (rows,), generator=generator).cuda())
 
 
 def trained(name, precision="fp32", updates=8, **options):
@@ -48,7 +57,7 @@ def test_a_captured_update_with_fused_neurons_learns_what_eager_operations_learn
     _, eager, expected = trained(name, kernels="eager", graph=False)
     learner, fused, found = trained(name)
     facts = learner.describe(fused)
-    assert (facts["kernels"], facts["captured"]) == ("triton", True)
+    assert (facts["kernels"], facts["captured"]) == ("eager" if name == "dsr" else "triton", True)
     assert found == pytest.approx(expected, rel=2e-2)
     for key, value in eager.network.parameters.items():
         assert torch.cosine_similarity(fused.network.parameters[key].flatten(), value.flatten(), dim=0) > 0.999
@@ -75,10 +84,36 @@ def test_the_schedule_reaches_a_captured_update(name):
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
-def test_dropout_masks_change_from_replay_to_replay(optimiser):
-    learner, state, losses = trained("saf", dropout=0.5, optimiser=optimiser, updates=10)
+@pytest.mark.parametrize("dropout", [None, 0.5])
+def test_dropout_masks_change_from_replay_to_replay(optimiser, dropout):
+    """On one mini-batch, with weights that stay as they are, nothing else can change the loss."""
+    options = SAFOptions(architecture=TEXT, dropout=dropout, optimiser=optimiser, learning_rate=1e-30)
+    learner, (batch,) = build_saf(options), batches(1)
+    state = learner.init(PROBLEM, Training(0, "cuda", "fp32", 32, None), None)
+    losses = [learner.update(state, batch)[1]["loss"].item() for _ in range(10)]
     assert learner.describe(state)["captured"]
-    assert len(set(losses)) == len(losses)
+    replayed = sorted(losses[WARMUP_UPDATES:])
+    assert (replayed[-1] - replayed[0] > 1e-4) == bool(dropout)
+    assert not dropout or len(set(replayed)) == len(replayed)
+
+
+def test_a_mini_batch_of_another_size_is_learnt_from_too():
+    learner, state, _ = trained("saf")
+    (odd,) = batches(1, rows=5)
+    before = {key: value.clone() for key, value in state.network.parameters.items()}
+    state.updates = 0
+    learner.update(state, odd)
+    assert all(not torch.equal(before[key], value) for key, value in state.network.parameters.items())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_images_of_one_channel(name):
+    learner = METHODS[name](steps=6, architecture=TEXT)
+    problem = replace(PROBLEM, input_shape=(1, 16, 16))
+    state = learner.init(problem, Training(0, "cuda", "fp32", 32, None), None)
+    losses = [learner.update(state, batch)[1]["loss"] for batch in batches(6, channels=1)]
+    assert torch.stack(losses).isfinite().all()
+    assert learner.predict(state, next(batches(1, channels=1)).inputs).log_probs.isfinite().all()
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -89,20 +124,21 @@ def test_bf16_convolutions_learn(name):
     assert learner.predict(state, next(batches(1)).inputs).log_probs.isfinite().all()
 
 
-def test_peak_memory_is_flat_in_time_with_fused_neurons_and_a_graph():
+def test_peak_memory_of_the_captured_step_is_flat_in_time():
     peaks = []
     for steps in (4, 16):
         learner = build_saf(SAFOptions(steps=steps, architecture=TEXT))
         state = learner.init(PROBLEM, Training(0, "cuda", "fp32", 32, None), None)
-        for batch in batches(6):
+        *first, captured = batches(WARMUP_UPDATES + 1)
+        for batch in first:
             learner.update(state, batch)
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        for batch in batches(1):
-            learner.update(state, batch)
-        torch.cuda.synchronize()
+        learner.update(state, captured)  # what replays use is allocated here
         peaks.append(torch.cuda.max_memory_allocated() - before)
+        assert learner.describe(state)["captured"]
         del learner, state
         torch.cuda.empty_cache()
+    assert peaks[0] > 32 * 8 * 16 * 16 * 4  # the first layer's neurons, at the least
     assert peaks[1] <= 1.05 * peaks[0]
