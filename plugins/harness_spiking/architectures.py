@@ -155,7 +155,8 @@ def resolve(text: str, shape: tuple[int, ...], classes: int) -> Architecture:
         raise Unsupported(f"spiking networks take rows of shape (features,) or (channels, height, width), not {shape}")
     layers: list[Layer] = []
     variances: dict[int, float] = {}  # expected variance of the residual stream's current at a population
-    for word in tokens(text)[:-1]:
+    words = tokens(text)
+    for word in words[:-1]:
         before = layers[-1].output if layers else shape
         if word.startswith(("AP", "GAP")):
             layers[-1] = layers[-1]._replace(pool=_window(word, layers[-1], text))
@@ -163,7 +164,19 @@ def resolve(text: str, shape: tuple[int, ...], classes: int) -> Architecture:
             _add_block(layers, variances, word, before, text)
         else:
             layers.append(_layer(word, before, text))
-    return Architecture(text, tuple(layers), (classes, prod(layers[-1].output)))
+    for layer in layers:
+        _refuse_single_inputs(layer, text)
+    return Architecture("-".join(words), tuple(layers), (classes, prod(layers[-1].output)))
+
+
+def _refuse_single_inputs(layer: Layer, text: str) -> None:
+    weights = [layer.weight, *([layer.skip.projection] if layer.skip and layer.skip.projection else [])]
+    for shape in weights:
+        if prod(shape[1:]) == 1:
+            raise Unsupported(
+                f"architecture {text!r}: a weight of shape {shape} has one input per output, and weights are "
+                "standardised over their inputs; give the layer a larger kernel or more inputs"
+            )
 
 
 def _layer(word: str, before: tuple[int, ...], text: str) -> Layer:

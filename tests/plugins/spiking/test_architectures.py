@@ -37,6 +37,16 @@ def test_words_become_layers_with_shapes():
     assert third[:3] == ((30, 96), (30,), None)
 
 
+def test_a_name_stands_for_its_layers():
+    assert resolve("vgg11", (3, 32, 32), 10) == resolve(VGG11, (3, 32, 32), 10)
+
+
+@pytest.mark.parametrize(("text", "shape"), [("8C1-FC", (1, 8, 8)), ("4-FC", (1,)), ("1C3-8R3/2-FC", (2, 8, 8))])
+def test_one_input_cannot_be_standardised(text, shape):
+    with pytest.raises(Unsupported, match=r"of shape .* has one input per output"):
+        resolve(text, shape, 10)
+
+
 def test_global_pooling_covers_the_whole_map():
     architecture = resolve("4C3-GAP-FC", (1, 9, 6), 3)
     assert architecture.layers[0].pool == (9, 6)
