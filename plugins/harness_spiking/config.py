@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import UsageError, option
-from harness_spiking.architectures import tokens
+from harness_spiking.architectures import NAMED, tokens
 
 SurrogateName = Literal["sigmoid", "rectangle", "triangle", "arctan"]
 SCALES: dict[str, float] = {"sigmoid": 4.0, "rectangle": 1.0, "triangle": 1.0, "arctan": 2.0, "clamp": 1.0}
@@ -41,7 +41,10 @@ class SpikingOptions:
         None, "its steepness; 4 for sigmoid, 2 for arctan, 1 for rectangle and triangle by default", above=0
     )
     loss_lambda: float | None = option(
-        None, "share of the squared error in the loss, cross-entropy has the rest; 0.05 by default", low=0, high=1
+        None,
+        "share of the squared error in the loss beside cross-entropy; the data set's recipe, else 0.05, by default",
+        low=0,
+        high=1,
     )
     optimiser: Literal["sgd", "adam"] | None = option(None, "sgd or adam; the data set's recipe, else sgd, by default")
     learning_rate: float | None = option(
@@ -50,9 +53,14 @@ class SpikingOptions:
     momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
     weight_decay: float = option(0.0, "weight decay", low=0)
     dropout: float | None = option(
-        None, "share of neurons whose spikes are dropped, the same ones at every step; none by default", low=0, below=1
+        None,
+        "share of neurons whose spikes are dropped, the same ones at every step; the recipe's, else none, by default",
+        low=0,
+        below=1,
     )
-    architecture: str | None = option(None, "layers such as 32C3-AP2-64C3-GAP-FC; by the input's shape by default")
+    architecture: str | None = option(
+        None, f"layers such as 32C3-AP2-64C3-GAP-FC, or {', '.join(NAMED)}; by the input's shape by default"
+    )
     feedback: bool = option(
         False, "spikes of the last layer return to the first one a step later, through a convolution"
     )
