@@ -14,9 +14,7 @@ MNIST_ROWS = {"train": 55_000, "valid": 5_000, "test": 10_000}
 # The protocols of the published OTTT code; the frames of a recording are an option of the data set.
 CIFAR = Recipe(Budget("epochs", 300), batch_size=128, options={"steps": 6, "loss_lambda": 0.05})
 CIFAR10_DVS = Recipe(Budget("epochs", 300), batch_size=128, options={"loss_lambda": 0.001, "dropout": 0.1})
-DVS_GESTURE = Recipe(
-    Budget("epochs", 300), batch_size=16, options={"loss_lambda": 0.001, "optimiser": "adam", "learning_rate": 0.001}
-)
+DVS_GESTURE = Recipe(Budget("epochs", 300), batch_size=16, options={"loss_lambda": 0.001, "optimiser": "adam"})
 NMNIST = Recipe(Budget("epochs", 5), batch_size=128, options={"loss_lambda": 0.05})
 
 KRIZHEVSKY = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009"

@@ -19,7 +19,7 @@ OURS = ("mnist", "fashion-mnist", "cifar10", "cifar100", "nmnist", "cifar10-dvs"
         ("cifar10", 300, 128, {"steps": 6, "loss_lambda": 0.05}),
         ("cifar100", 300, 128, {"steps": 6, "loss_lambda": 0.05}),
         ("cifar10-dvs", 300, 128, {"loss_lambda": 0.001, "dropout": 0.1}),
-        ("dvs-gesture", 300, 16, {"loss_lambda": 0.001, "optimiser": "adam", "learning_rate": 0.001}),
+        ("dvs-gesture", 300, 16, {"loss_lambda": 0.001, "optimiser": "adam"}),
     ],
 )
 def test_protocols_are_those_of_the_published_code(name, epochs, batch_size, options):
