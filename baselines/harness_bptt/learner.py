@@ -16,6 +16,7 @@ from harness import Batch, ClassLogProbs, Problem, Training
 from harness_bptt import BPTTOptions, packed
 from harness_spiking import lif
 from harness_spiking import training as shared
+from harness_spiking.kernels import eager
 from harness_spiking.network import Network
 from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
@@ -29,7 +30,10 @@ class BPTT:
 
     def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
         del base
-        return shared.begin(problem, training, self.options)
+        state = shared.begin(problem, training, self.options)
+        if self.options.saved == "packed" or state.network.feedback or state.network.hard_reset:
+            state.network = state.network._replace(kernels=eager)  # what there is no kernel for; so the record says
+        return state
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         return shared.update(state, batch, self._learn)

@@ -28,3 +28,16 @@ def test_the_two_ways_to_treat_the_reset_differ():
         learner = build(BPTTOptions(learning_rate=TINY, architecture=NETWORKS["conv"][0], detach_reset=detach_reset))
         gradients.append(step_gradients(learner, start(learner, problem("conv")), batch("conv"))[0])
     assert worst(*gradients) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, "fused"), ({"saved": "packed"}, "eager"), ({"feedback": True}, "eager"), ({"reset": "hard"}, "eager")],
+)
+def test_the_record_names_the_kernels_that_run(options, expected, monkeypatch):
+    class Fused:
+        name = "fused"
+
+    monkeypatch.setattr("harness_spiking.kernels.choose", lambda *_: Fused)
+    learner = build(BPTTOptions(architecture=NETWORKS["conv"][0], **options))
+    assert learner.describe(start(learner, problem("conv")))["kernels"] == expected
