@@ -160,7 +160,7 @@ def test_claims_about_operations_hold_by_an_exact_count(catalog, suite_and_count
     claims = [
         claim for claim in find(catalog, name).claims if about_operations(claim) and claim.dataset != "dvs-gesture"
     ]
-    assert len(claims) == {"saf-digits": 4, "saf-dvs": 3}.get(name, 5)
+    assert len(claims) == {"saf-digits": 4, "saf-dvs": 4}.get(name, 5)
     for claim in claims:
         left, right = (Side(dict.fromkeys((0, 1), counts[q.method][q.metric])) for q in (claim.left, claim.over))
         assert judge(claim, left, right).verdict == "holds", claim.text
