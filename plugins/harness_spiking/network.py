@@ -13,7 +13,7 @@ from harness_spiking.architectures import Architecture, Layer
 from harness_spiking.config import DEFAULT_STEPS, SpikingOptions
 from harness_spiking.kernels import Kernels, history
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import channels_last
+from harness_spiking.operations import channels_last, empty
 from harness_spiking.surrogates import SURROGATES, Sigmoid
 
 # Of parameters and of what the linear operations compute in. Thresholding is single precision at least.
@@ -77,7 +77,7 @@ class Network(NamedTuple):
     def population(self, layer: Layer, rows: int, dtype: torch.dtype | None = None) -> Tensor:
         """Zeros, one per neuron of `layer` and row."""
         like = self.parameters["readout.weight"]
-        return channels_last(torch.zeros((rows, *layer.map), dtype=dtype or self.dtype, device=like.device))
+        return empty((rows, *layer.map), like, dtype).zero_()
 
 
 def build(problem: Problem, training: Training, options: SpikingOptions) -> Network:
