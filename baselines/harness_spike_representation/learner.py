@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -27,6 +27,7 @@ class Clamp:
 
     def __init__(self, options: SpikeRepresentationOptions) -> None:
         self.options = options
+        self.views: Mapping[str, Callable[[State, Tensor], ClassLogProbs]] = {"uniform-readout": shared.uniform_readout}
 
     def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
         del base

@@ -37,7 +37,9 @@ class SAF:
 
     def __init__(self, options: SAFOptions) -> None:
         self.options = options
-        self.views: Mapping[str, Callable[[State, Tensor], ClassLogProbs]] = {"training-forward": self.training_forward}
+        self.views: dict[str, Callable[[State, Tensor], ClassLogProbs]] = {"training-forward": self.training_forward}
+        if options.variant == "final":
+            self.views["uniform-readout"] = shared.uniform_readout
 
     def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
         del base
@@ -154,13 +156,11 @@ class Forward:
             times = range(self.start, self.stop)
             counted = [affine(drive, self.of_one[t], self.counts[t], shift) for t in times]
             return Current(counted[0] if len(counted) == 1 else torch.cat(counted))
-        first, steps = self.weights.layers[0], self.stop - self.start
-        shown = [0] * steps if len(self.frames) == 1 else range(self.start, self.stop)
-        frames = torch.stack([self.frames[t] for t in shown])
-        if self.theory:
-            return self._connect(self.input_trace(frames), first, True)
         if self.drive is not None:
             return Current(self._potentials([self.drive.value]))
+        first, steps, frames = self.weights.layers[0], self.stop - self.start, self.frames[self.start : self.stop]
+        if self.theory:
+            return self._connect(self.input_trace(frames), first, True)
         currents = current(frames.flatten(0, 1), first, first.bias).whole()
         return Current(self._potentials(split(currents, steps).unbind()))
 

@@ -34,9 +34,9 @@ class SpikingOptions:
     leak: float = option(0.5, "factor by which a potential decays in a step", low=0, high=1)
     threshold: float = option(1.0, "potential at which a neuron fires", above=0)
     reset: Literal["soft", "hard"] = option(
-        "soft", "at a spike the threshold is subtracted, or the potential is zeroed"
+        "soft", "at a spike the threshold is subtracted, or the potential is zeroed (hard: bptt alone)"
     )
-    surrogate: SurrogateName = option("sigmoid", "shape of the surrogate derivative of a spike")
+    surrogate: SurrogateName = option("sigmoid", "shape of the surrogate derivative of a spike, where one is taken")
     surrogate_scale: float | None = option(
         None, "its steepness; 4 for sigmoid, 2 for arctan, 1 for rectangle and triangle by default", above=0
     )
@@ -64,12 +64,16 @@ class SpikingOptions:
     feedback: bool = option(
         False, "spikes of the last layer return to the first one a step later, through a convolution"
     )
-    convention: Literal["official", "theory"] = option("official", "first layer, biases and readout in local gradients")
+    convention: Literal["official", "theory"] = option(
+        "official", "first layer, biases and readout in gradients that are local in time; no matter to others"
+    )
     micro_batch: int | None = option(
-        None, "rows of a mini-batch taken at a time: same gradients, less memory; all of them by default", low=1
+        None,
+        "rows of a mini-batch taken at a time: same gradients, less memory; all by default; not with update=online",
+        low=1,
     )
     kernels: Literal["auto", "eager"] = option("auto", "fused neurons where there is a GPU, or plain operations")
-    graph: bool = option(True, "on a GPU, replay a whole update as one CUDA graph")
+    graph: bool = option(True, "on a GPU with kernels=auto, replay a whole update as one CUDA graph")
 
     def __post_init__(self) -> None:
         if self.architecture is not None:

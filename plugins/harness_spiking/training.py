@@ -241,6 +241,11 @@ def predict(network: Network, inputs: Tensor, over_time: Tensor) -> ClassLogProb
     return point(simulate(network, inputs, over_time))
 
 
+def uniform_readout(state: State, inputs: Tensor) -> ClassLogProbs:
+    """The plain LIF network with every step's readout weighted alike, for methods whose own readout is weighted."""
+    return predict(state.network, inputs, uniform(state.network))
+
+
 def point(logits: Tensor) -> ClassLogProbs:
     """Logits (N, classes) as a prediction of one component."""
     return ClassLogProbs(F.log_softmax(logits, dim=-1)[None], logits.new_zeros(1))

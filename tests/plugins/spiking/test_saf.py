@@ -156,3 +156,14 @@ def test_deployed_network_is_the_lif_network_step_by_step():
 def test_a_precision_that_the_family_does_not_have_is_named():
     with pytest.raises(Unsupported, match="fp32, tf32, bf16, fp64, not fp16"):
         build(SAFOptions()).init(problem("conv"), Training(0, "cpu", "fp16", 6, None), None)
+
+
+def test_a_weighted_readout_has_the_uniform_one_beside_it():
+    learner, state = prepared("mlp", 6, variant="final")
+    inputs = batch("mlp").inputs
+    _, outputs = naive("mlp", state).lif([inputs] * 6)
+    expected = torch.stack(outputs).mean(0).log_softmax(-1)
+    found = learner.views["uniform-readout"](state, inputs)
+    torch.testing.assert_close(found.log_probs, expected[None].detach(), rtol=0, atol=1e-12)
+    assert not torch.allclose(found.log_probs, learner.predict(state, inputs).log_probs)
+    assert "uniform-readout" not in prepared("mlp", 6)[0].views

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -28,6 +30,7 @@ NAMES = (
     "saf-cifar10",
     "saf-cifar10-short",
     "saf-cifar10-memory",
+    "saf-cifar10-smoke",
     "saf-dvs",
 )
 STEPS = 4  # of the digits recipe
@@ -54,7 +57,8 @@ def no_files_needed(monkeypatch):
         ("saf-cifar10", 9, 3),
         ("saf-cifar10-short", 9, 3),
         ("saf-cifar10-memory", 15, 2),
-        ("saf-dvs", 7, 3),
+        ("saf-cifar10-smoke", 1, 2),
+        ("saf-dvs", 8, 3),
     ],
 )
 def test_a_suite_can_be_planned_and_every_entry_refers_to_something(catalog, name, methods, seeds, no_files_needed):
@@ -100,6 +104,13 @@ def test_second_hand_sources_say_so(catalog, name, second_hand):
     sources += [claim.source for claim in suite.claims if claim.published is not None]
     assert sum("not checked against the paper" in source for source in sources if "Saiin" in source) == second_hand
     assert sum("Saiin" in source for source in sources) == second_hand
+
+
+def test_the_short_comparison_is_the_long_one_in_a_tenth_of_its_epochs(catalog):
+    long, short = find(catalog, "saf-cifar10"), find(catalog, "saf-cifar10-short")
+    assert (long.published, long.claims) == (short.published, short.claims)
+    assert long.request.budget.amount == 10 * short.request.budget.amount
+    assert dataclasses.replace(long.request, budget=None) == dataclasses.replace(short.request, budget=None)
 
 
 def test_what_others_reached_with_another_network_is_marked_as_not_comparable(catalog):
