@@ -17,7 +17,15 @@ from harness.suite import Request
 from harness.trial import run_trial
 
 DATASET = "digits[valid=32,test=32]"  # what is scored is not measured here
-METHODS = ["saf", "saf[variant=final]", "ottt", "ottt[forward=fused]", "bptt"]
+METHODS = [
+    "saf",
+    "saf[variant=final]",
+    "ottt",
+    "ottt[forward=fused]",
+    "bptt",
+    "bptt[saved=packed]",
+    "spike-representation",
+]
 READINGS = {"activation_bytes", "saved_bytes", "forward_macs", "total_macs"}
 
 
