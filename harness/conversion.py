@@ -16,13 +16,21 @@ WORDS: Final = types.MappingProxyType({"yes": True, "true": True, "no": False, "
 def type_text(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in UNIONS:
-        return " or ".join(map(type_text, arguments))
+        return " or ".join(_alternatives(arguments))
     if origin is Literal:
         return "|".join(map(show, arguments))
     if (origin or kind) in SEQUENCES:
         items = ["..." if item is ... else type_text(item) for item in arguments]
         return f"({','.join(items) if origin is tuple else ','.join([*items, '...'])})"
     return "none" if kind is types.NoneType else getattr(kind, "__name__", str(kind)).lower()
+
+
+def _alternatives(kinds: Sequence[Any]) -> list[str]:
+    """Each kind of a union as text; literals, wherever they stand in it, as one list."""
+    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    first = next((kind for kind in kinds if get_origin(kind) is Literal), None)
+    others = [kind for kind in kinds if kind is first or get_origin(kind) is not Literal]
+    return ["|".join(map(show, choices)) if kind is first else type_text(kind) for kind in others]
 
 
 def convert(value: object, kind: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from harness import options
+from harness.conversion import type_text
 from harness.errors import HarnessError, UsageError
 from harness.options import option
 
@@ -73,6 +74,12 @@ def test_describe_works_on_a_plain_dataclass():
     assert size == options.Option("size", "int", None, "", "", required=True)
     assert [each.type for each in (shape, names, levels, anything)] == ["(int,float)", "(str,...)", "(int,...)", "any"]
     assert [each.default for each in (shape, names, levels)] == [[1, 2.0], ["a"], []]
+
+
+def test_a_union_of_literals_is_one_list():
+    assert type_text(Literal["sigmoid", "arctan"] | Literal["clamp"]) == "sigmoid|arctan|clamp"
+    assert type_text(Literal["a"] | None | Literal["b"]) == "a|b or none"
+    assert type_text(int | Literal["auto"] | None) == "int or auto or none"
 
 
 def test_table_aligns_its_columns_and_leaves_out_the_empty_ones():
