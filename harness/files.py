@@ -96,7 +96,7 @@ def require(dataset: str, files: Sequence[Entry], data: Path | None) -> None:
     problems = check(files, where)
     if problems:
         more = f"; {len(problems) - 1} more of its files are missing or wrong" if problems[1:] else ""
-        hints = "".join(f"\n{hint}" for hint in dict.fromkeys(_hint(problem.file) for problem in problems) if hint)
+        hints = "".join(f"\n{hint}" for hint in dict.fromkeys(problem.file.hint for problem in problems) if hint)
         raise UsageError(f"{dataset}: {problems[0]}{more}\n{remedy(dataset, where)}{hints}")
 
 
@@ -173,10 +173,6 @@ def _differs_in_size(file: File, path: Path) -> FileProblem | None:
 
 def _partial(entry: Entry) -> bool:
     return isinstance(entry, Folder) and entry.partial
-
-
-def _hint(entry: Entry) -> str:
-    return entry.hint if isinstance(entry, Folder) else ""
 
 
 def _listing(entry: Entry, folder: Path) -> str:

@@ -241,6 +241,7 @@ class File:
     """One file of a data set: `path` below the data folder, where to get it, how to know it.
 
     Digests are lowercase hex; give at least one. `member`: the file's path inside the archive at `urls`, if any.
+    `hint`: what else a user can do where it is missing or wrong.
     """
 
     path: str
@@ -249,6 +250,7 @@ class File:
     md5: str | None = None
     sha256: str | None = None
     member: str | None = None
+    hint: str = ""
 
 
 @dataclass(frozen=True)

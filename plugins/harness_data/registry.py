@@ -63,18 +63,21 @@ FASHION_MNIST = (
 )
 
 
-def _cifar(number: int, name: str, size: int | None, md5: str) -> File:
+FEWER = "or train on those of data_batch_1 to 5 that are there: batches=[1,2,3], say, an option of the data set"
+
+
+def _cifar(number: int, name: str, size: int | None, md5: str, hint: str = "") -> File:
     folder = f"cifar-{number}-batches-py" if number == 10 else f"cifar-{number}-python"
     url = f"https://www.cs.toronto.edu/~kriz/cifar-{number}-python.tar.gz"
-    return File(f"{folder}/{name}", (url,), size, md5, member=f"{folder}/{name}")
+    return File(f"{folder}/{name}", (url,), size, md5, member=f"{folder}/{name}", hint=hint)
 
 
 _CIFAR10_BATCHES = (
-    _cifar(10, "data_batch_1", 31035704, "c99cafc152244af753f735de768cd75f"),
-    _cifar(10, "data_batch_2", 31035320, "d4bba439e000b95fd0a9bffe97cbabec"),
-    _cifar(10, "data_batch_3", 31035999, "54ebc095f3ab1f0389bbae665268c751"),
-    _cifar(10, "data_batch_4", 31035696, "634d18415352ddfa80567beed471001a"),
-    _cifar(10, "data_batch_5", 31035623, "482c414d41f54cd18b22e5b47cb7c3cb"),
+    _cifar(10, "data_batch_1", 31035704, "c99cafc152244af753f735de768cd75f", FEWER),
+    _cifar(10, "data_batch_2", 31035320, "d4bba439e000b95fd0a9bffe97cbabec", FEWER),
+    _cifar(10, "data_batch_3", 31035999, "54ebc095f3ab1f0389bbae665268c751", FEWER),
+    _cifar(10, "data_batch_4", 31035696, "634d18415352ddfa80567beed471001a", FEWER),
+    _cifar(10, "data_batch_5", 31035623, "482c414d41f54cd18b22e5b47cb7c3cb", FEWER),
 )
 _CIFAR10_OTHERS = (
     _cifar(10, "test_batch", 31035526, "40351d587109b95175f43aff81a1287e"),

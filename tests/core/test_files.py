@@ -179,6 +179,13 @@ def test_missing_files_are_told_in_two_lines(data):
     assert second == f"run: harness data fetch letters --data-dir {data}; or put the files there"
 
 
+def test_what_else_can_be_done_about_a_file_is_told_once(data):
+    hinted = [File(f"set/{name}", URLS, md5=MD5, hint="or do without") for name in "bc"]
+    with pytest.raises(UsageError) as caught:
+        require("letters", [FILE, *hinted], data)
+    assert str(caught.value).splitlines()[2:] == ["or do without"]
+
+
 def test_without_a_folder_the_ways_to_name_one_are_told(tmp_path):
     with pytest.raises(UsageError) as caught:
         require("letters", [FILE], None)

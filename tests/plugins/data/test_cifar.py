@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from cifar_files import NAMES, images, write, write_cifar10, write_cifar100
 
-from harness import HarnessError
-from harness.files import check
+from harness import HarnessError, UsageError
+from harness.files import check, require
 from harness_data import registry
 from harness_data.cifar import load10, load100
 from harness_data.options import Cifar10Options, CifarOptions
@@ -213,6 +213,14 @@ def test_the_parts_of_an_array_that_no_official_file_names_are_refused(tmp_path)
     path.write_bytes(pickle.dumps({b"data": images(3, 0), b"labels": [1] * 3}, protocol=5))
     with pytest.raises(HarnessError, match="a pickle that asks for numpy"):
         load10(Cifar10Options(), 0, tmp_path)
+
+
+def test_that_fewer_training_files_will_do_is_told_where_one_is_missing(tmp_path):
+    with pytest.raises(UsageError, match=r"data_batch_2: missing.*(\n.*)*batches=\[1,2,3\]"):
+        require("cifar10", registry.cifar10([2]), tmp_path)
+    with pytest.raises(UsageError) as caught:
+        require("cifar10", registry.cifar10([]), tmp_path)
+    assert "batches" not in str(caught.value).splitlines()[-1]
 
 
 # --- the real ones ------------------------------------------------------------------------------------------------
