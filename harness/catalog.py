@@ -22,7 +22,18 @@ from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Instrumen
 if TYPE_CHECKING:
     import click
 
-__all__ = ["Catalog", "Offer", "Plugin", "PluginProblem", "Settings", "Shelf", "available", "load", "resolve"]
+__all__ = [
+    "Catalog",
+    "Offer",
+    "Plugin",
+    "PluginProblem",
+    "Settings",
+    "Shelf",
+    "available",
+    "lacking",
+    "load",
+    "resolve",
+]
 
 
 def load(settings: Settings) -> Catalog:
@@ -273,7 +284,19 @@ def resolve(reference: str | Callable[..., Any], owner: str = "") -> Callable[..
 
 
 def available(offer: Offer[Any]) -> str | None:
-    """Why an offer cannot be used here, or None: a module that it requires is not installed. Nothing is imported."""
-    requires: tuple[str, ...] = getattr(offer.value, "requires", ())
-    missing = [module for module in requires if not discovery.importable(module.partition(".")[0])]
+    """Why an offer cannot be used here, and what to install where that is known; None if it can be used."""
+    missing = _missing(offer)
+    extra = discovery.extra_with(missing, offer.plugin.distribution) if missing else None
+    remedy = f': pip install "{offer.plugin.distribution}[{extra}]"' if extra else ""
+    return f"{lacking(offer)}{remedy}" if missing else None
+
+
+def lacking(offer: Offer[Any]) -> str | None:
+    """Which modules that an offer requires are not installed, or None. Nothing is imported."""
+    missing = _missing(offer)
     return f"needs {' and '.join(missing)}, not installed" if missing else None
+
+
+def _missing(offer: Offer[Any]) -> list[str]:
+    requires: tuple[str, ...] = getattr(offer.value, "requires", ())
+    return [module for module in requires if not discovery.importable(module.partition(".")[0])]

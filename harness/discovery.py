@@ -143,6 +143,25 @@ def importable(module: str) -> bool:
         return False
 
 
+def extra_with(modules: Collection[str], distribution: str) -> str | None:
+    """The extra of a distribution that brings packages of all these names, or None where it declares none."""
+    try:
+        requirements = importlib.metadata.requires(distribution) if distribution else None
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    sought = {_normal(module.partition(".")[0]) for module in modules}
+    packages: dict[str, set[str]] = {}
+    for requirement in requirements or ():
+        if found := re.match(r"([\w.-]+).*;.*extra\s*==\s*['\"]([^'\"]+)", requirement):
+            packages.setdefault(found[2], set()).add(_normal(found[1]))
+    return next((extra for extra, names in packages.items() if sought <= names), None)
+
+
+def _normal(name: str) -> str:
+    """The name of a package as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def is_file(reference: str) -> bool:
     """Whether a plugin or method is given as a file rather than by name."""
     return reference.endswith(".py") or "/" in reference or os.sep in reference

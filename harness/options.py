@@ -92,14 +92,19 @@ def taken_whole(config: type) -> frozenset[str]:
     return frozenset(item.name for item, _ in _fields(config) if _rule(item).whole)
 
 
-def table(config: type) -> str:
-    """The options as an aligned block of text, one a line below a heading; columns that are empty are left out."""
-    rows = [
+def rows(config: type) -> list[tuple[str, ...]]:
+    """The options as text, in the columns that HEADINGS names."""
+    return [
         (o.name, o.type, "required" if o.required else show(o.default), o.limits, o.meaning) for o in describe(config)
     ]
-    if not rows:
+
+
+def table(config: type) -> str:
+    """The options as an aligned block of text, one a line below a heading; columns that are empty are left out."""
+    described = rows(config)
+    if not described:
         return "  (no parameters)"
-    columns = [(head, *cells) for head, *cells in zip(HEADINGS, *rows, strict=True) if any(cells)]
+    columns = [(head, *cells) for head, *cells in zip(HEADINGS, *described, strict=True) if any(cells)]
     padded = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
     return "\n".join(("  " + "  ".join(line)).rstrip() for line in zip(*padded, strict=True))
 

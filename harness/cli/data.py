@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from harness import files, selection
-from harness.cli import views
 from harness.cli.session import Session
+from harness.cli.tables import output_width, table
 from harness.files import Entry
 from harness.types import Dataset, Folder
 
@@ -46,7 +46,8 @@ def data() -> None:
 def list_(session: Session, data_dir: Path) -> None:
     """List the data sets, and which of their files are in the data folder."""
     rows = [_row(offer.value, data_dir) for offer in session.catalog.datasets.offers()]
-    click.echo(views.table(COLUMNS, rows, views.terminal_width()))
+    # Programs read this: only a terminal gets folded rows.
+    click.echo(table(COLUMNS, rows, output_width() if sys.stdout.isatty() else None))
     click.echo(f"data folder: {data_dir}")
 
 

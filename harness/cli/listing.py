@@ -13,6 +13,7 @@ from harness.catalog import Catalog, Offer, PluginProblem, available
 from harness.cli import views
 from harness.cli.group import OWN
 from harness.cli.session import Session
+from harness.cli.tables import folded, output_width, table
 from harness.errors import PluginError, UsageError
 from harness.loading import Plugin, listed
 
@@ -73,7 +74,7 @@ def _is_called(offer: Offer[Any], what: str) -> bool:
 def _brief(shelf: str, offers: Sequence[Offer[Any]]) -> str:
     view = views.SHELVES[shelf]
     rows = [[views.text(fact(offer)) for fact in view.brief.values()] for offer in offers]
-    return f"{shelf}\n{views.table(list(view.brief), rows, views.terminal_width())}"
+    return f"{shelf}\n{table(list(view.brief), rows, output_width())}"
 
 
 def _full(shelf: str, offers: Sequence[Offer[Any]], alone: bool) -> str:
@@ -89,12 +90,24 @@ def _paragraph(shelf: str, offer: Offer[Any], alone: bool) -> str:
     facts = {name: views.text(fact(offer)) for name, fact in view.full.items()}
     facts |= {"available": available(offer) or "yes", "plugin": str(offer.plugin)}
     facts |= {name: views.text(fact(offer)) for name, fact in view.detail.items()} if alone else {}
-    width = max(map(len, facts))
-    lines = [f"  {name.ljust(width)}  {fact}".replace("  \n", "\n") for name, fact in facts.items() if fact]
-    table = ["  parameters", options.table(offer.value.config)] if view.has_options else []
+    lines = [_fact(name.ljust(max(map(len, facts))), fact) for name, fact in facts.items() if fact]
+    parameters = ["  parameters", _parameters(offer)] if view.has_options else []
     summary = getattr(offer.value, "summary", "")
-    head = f"{view.noun} {offer.value.name}" + (f": {summary}" if summary else "")
-    return "\n".join([head, *lines, *table])
+    head = folded(f"{view.noun} {offer.value.name}" + (f": {summary}" if summary else ""), output_width(), "", "    ")
+    return "\n".join([*head, *lines, *parameters])
+
+
+def _fact(label: str, fact: str) -> str:
+    """A fact beside its name, or, where it has several lines, below it."""
+    width, indent = output_width(), " " * (len(label) + 4)
+    first, *others = fact.split("\n")
+    lines = folded(first, width, f"  {label}  ", indent)
+    return "\n".join(lines + [line for other in others for line in folded(other.strip(), width, " " * 4, " " * 6)])
+
+
+def _parameters(offer: Offer[Any]) -> str:
+    rows = options.rows(offer.value.config)
+    return table(options.HEADINGS, rows, output_width()) if rows else options.table(offer.value.config)
 
 
 def _facts(shelf: str, offer: Offer[Any]) -> dict[str, Any]:
@@ -138,7 +151,7 @@ def _overview(catalog: Catalog) -> str:
     rows += [[plugin.name, _origin(plugin), "(switched off)"] for plugin in catalog.switched_off]
     failed = [problem for problem in catalog.problems if problem.stage in ("import", "registration")]
     rows += [[each.plugin, f"{each.distribution} {each.version}".strip(), "(failed)"] for each in failed]
-    lines = [views.table(["plugin", "from", "offers"], rows, views.terminal_width())]
+    lines = [table(["plugin", "from", "offers"], rows, output_width())]
     if catalog.problems:
         lines += ["", *map(str, catalog.problems), "harness plugins --problems shows the tracebacks"]
     return "\n".join(lines)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import sys
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -13,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import files, suite
-from harness.catalog import Offer, available
+from harness.catalog import Offer, lacking
 from harness.conversion import show
 from harness.errors import UsageError
 from harness.shelves import NOUNS
@@ -21,8 +18,6 @@ from harness.suite import Comparison
 from harness.types import Budget, Recipe
 
 Fact = Callable[[Offer[Any]], Any]
-
-NARROWEST = 24
 
 
 class Lines(tuple[str, ...]):
@@ -52,9 +47,13 @@ def _view(hook: str, brief: Sequence[str], full: Sequence[str], has_options: boo
     value["files"] = _files
     columns: dict[str, Fact] = {name: value[name] for name in ("name", *brief)}
     columns["from"] = attrgetter("plugin.provider")
-    columns["unavailable"] = available
-    columns["summary"] = lambda offer: getattr(offer.value, "summary", "")
+    columns["summary"] = _summary
     return View(hook, columns, {name: value[name] for name in full}, has_options)
+
+
+def _summary(offer: Offer[Any]) -> str:
+    """Why it is not available first: what there is to say comes last."""
+    return ": ".join(filter(None, [lacking(offer), getattr(offer.value, "summary", "")]))
 
 
 def _files(offer: Offer[Any]) -> Any:
@@ -166,36 +165,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """Aligned columns below a heading; a column in which no row says anything is left out.
-
-    width: where lines are broken; the words of the last column then stand below each other, or, where too little
-    room is left for them, on lines of their own.
-    """
-    if not rows:
-        return "  (none)"
-    columns = [column for column in zip(heading, *rows, strict=True) if any(column[1:])]
-    widths = [max(map(len, column)) for column in columns]
-    lines = [
-        f"  {'  '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))}".rstrip()
-        for line in zip(*columns, strict=True)
-    ]
-    before = sum(width + 2 for width in widths[:-1]) + 2
-    return "\n".join(lines if width is None else [_broken(line, before, width) for line in lines])
-
-
-def _broken(line: str, before: int, width: int) -> str:
-    """A line of a table whose last cell, which begins after `before` characters, is broken into words."""
-    if len(line) <= width:
-        return line
-    alone = width - before < NARROWEST
-    indent = " " * (6 if alone else before)
-    words = textwrap.wrap(line[before:], width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
-    return "\n".join([line[:before].rstrip(), *words] if alone else [line[:before] + words[0][before:], *words[1:]])
-
-
-def terminal_width() -> int | None:
-    """Where a terminal breaks lines; None where there is none, and lines are never broken."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import textwrap
+
+import pytest
 
 from harness.cli import main
 
 
-def test_list_shows_every_shelf_briefly(plugin, capsys):
+def test_list_shows_every_shelf_briefly(plugin, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     assert main(["list", "-p", plugin]) == 0
     lines = capsys.readouterr().out.splitlines()
     for shelf in ("methods", "datasets", "metrics", "instruments", "suites", "executors", "backends"):
         assert shelf in lines
     (spiky,) = [line for line in lines if line.startswith("  spiky")]
     assert "proposed  classification, regression  tiny" in spiky
-    assert spiky.endswith("needs absent_module, not installed  a spiking method")
+    assert spiky.endswith("  needs absent_module, not installed: a spiking method")
 
 
 def test_list_of_a_method_shows_its_options_and_where_it_comes_from(plugin, capsys):
@@ -64,6 +68,49 @@ def test_list_as_json(plugin, capsys):
     assert value["metrics"][0]["per"] == "update"
     assert main(["list", "toy", "--format", "json", "-p", plugin]) == 0
     assert list(json.loads(capsys.readouterr().out)) == ["schema", "datasets"]
+
+
+WORDY = """
+    @hookimpl
+    def harness_methods():
+        yield Method("wordy", " ".join(30 * ["summary"]), "nowhere:build", ("classification",), config=Config)
+
+    @dataclass(frozen=True)
+    class Config:
+        shape: Literal["sigmoid", "rectangle", "triangle", "arctan"] = option("sigmoid", " ".join(20 * ["meaning"]))
+"""
+
+
+@pytest.mark.parametrize("columns", [50, 80, 120])
+@pytest.mark.parametrize("what", [[], ["wordy"], ["methods"]])
+def test_no_line_is_wider_than_the_terminal(install, capsys, monkeypatch, columns, what):
+    install("acme", one="from dataclasses import dataclass\nfrom typing import Literal\n" + textwrap.dedent(WORDY))
+    monkeypatch.setenv("HARNESS_PLUGINS", "one")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["list", *what]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= columns
+    assert out.split().count("summary") >= 30
+    assert not what or out.split().count("meaning") >= 20
+
+
+def test_an_extra_that_brings_what_is_missing_is_named(install, capsys, monkeypatch, tmp_path):
+    source = """
+        @hookimpl
+        def harness_methods():
+            yield Method("lacking", "a method", "nowhere:build", ("classification",), requires=("absent_one.part",))
+            yield Method("lost", "a method", "nowhere:build", ("classification",), requires=("absent_one", "absent_2"))
+        """
+    install("acme", one=source)
+    with (tmp_path / "site/acme-1.0.dist-info/METADATA").open("a") as metadata:
+        metadata.write("Requires-Dist: absent_2\n")
+        metadata.write("Requires-Dist: other-thing>=1; extra == 'other'\n")
+        metadata.write("Requires-Dist: Absent.One[fast]>=2; python_version > '3' and extra == \"more\"\n")
+    monkeypatch.setenv("HARNESS_PLUGINS", "one")
+    assert main(["list", "lacking"]) == 0
+    assert 'needs absent_one.part, not installed: pip install "acme[more]"' in capsys.readouterr().out
+    assert main(["list", "lost"]) == 0
+    assert "needs absent_one and absent_2, not installed\n" in capsys.readouterr().out
 
 
 def test_two_offers_of_one_name_are_both_listed(install, offers_method, capsys, monkeypatch):

@@ -1,0 +1,90 @@
+"""Tables and paragraphs of a listing, no wider than the terminal: what is too long is folded between its words."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from itertools import zip_longest
+
+PLAIN_WIDTH = 100  # where the output is no terminal
+NARROWEST = 24  # of the last column, before it moves below the others
+WIDEST = 24  # of another column, where the last one lacks room
+ALONE = " " * 6
+
+# Before a word, after a comma that is not within a number, and between alternatives.
+BREAKS = re.compile(r"(?<=\s)(?=\S)|(?<=,)(?=[^\s\d])|(?<=\|)(?=\S)")
+
+
+def output_width() -> int:
+    """The columns of the terminal (or of COLUMNS), and a fixed number where there is none."""
+    return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
+
+
+def folded(text: str, width: int, first: str = "", indent: str = "") -> list[str]:
+    """`text` after `first`, in lines of at most `width` characters, of which the others begin with `indent`.
+
+    A word is never broken: one that is wider, such as a path, has a line of its own.
+
+    >>> folded("saf[steps=[2,8]],bptt", 18, "of ", "   ")
+    ['of saf[steps=[2,8]],', '   bptt']
+    """
+    lines = [first]
+    empty = True
+    for piece in BREAKS.split(text):
+        if not empty and len(lines[-1] + piece.rstrip()) > width:
+            lines.append(indent)
+        lines[-1] += piece
+        empty = False
+    return [line.rstrip() for line in lines]
+
+
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Aligned columns below a heading; a column in which no row says anything is left out.
+
+    width: where cells are folded, by default nowhere. The last column gives way first, then the others do; where too
+    little room is left for it, it stands below them, on lines of its own.
+    """
+    if not rows:
+        return "  (none)"
+    columns = [column for column in zip(heading, *rows, strict=True) if any(column[1:])]
+    if width is None:
+        return "\n".join(_rows(columns))
+    *others, last = columns
+    least = min(NARROWEST, _longest(last))
+    if _room(others, width) < least:
+        others = [_narrowed(column, WIDEST) for column in others]
+    room = _room(others, width)
+    return "\n".join(_rows([*others, _narrowed(last, room)])) if room >= least else _stacked(others, last, width)
+
+
+def _room(columns: Sequence[Sequence[str]], width: int) -> int:
+    """What is left beside these columns, after an indent of two and gaps of two."""
+    return width - 2 - sum(_longest(column) + 2 for column in columns)
+
+
+def _longest(column: Sequence[str]) -> int:
+    return max(len(line) for cell in column for line in cell.split("\n"))
+
+
+def _narrowed(column: Sequence[str], width: int) -> tuple[str, ...]:
+    return tuple("\n".join(folded(cell, width)) for cell in column)
+
+
+def _rows(columns: Sequence[Sequence[str]]) -> list[str]:
+    """Each row as text, the lines of its cells side by side."""
+    widths = [_longest(column) for column in columns]
+    return ["\n".join(_side_by_side(cells, widths)) for cells in zip(*columns, strict=True)]
+
+
+def _side_by_side(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    lines = zip_longest(*(cell.split("\n") for cell in cells), fillvalue="")
+    return [
+        f"  {'  '.join(part.ljust(width) for part, width in zip(line, widths, strict=True))}".rstrip() for line in lines
+    ]
+
+
+def _stacked(columns: Sequence[Sequence[str]], last: Sequence[str], width: int) -> str:
+    """Each cell of the last column below the row that it belongs to."""
+    below = ["\n".join(["", *folded(cell, width, ALONE, ALONE)]) if cell else "" for cell in last]
+    return "\n".join(row + lines for row, lines in zip(_rows(columns), below, strict=True))
