@@ -11,6 +11,7 @@ P commutes with the trace, so only P a is carried, at the resolution of the next
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import torch
@@ -23,7 +24,18 @@ from harness_spiking.biases import StepBiases, traces_of_one
 from harness_spiking.drive import Drive, InputTrace
 from harness_spiking.lif import sum_per_channel
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine, Outlet, affine, join, linear, linear_backward, pool, split
+from harness_spiking.operations import (
+    Affine,
+    Outlet,
+    Window,
+    affine,
+    channels_last,
+    join,
+    linear,
+    linear_backward,
+    pool,
+    split,
+)
 from harness_spiking.passes import Current, current, placed, propagate, upsampled
 from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
@@ -53,7 +65,11 @@ class OTTT:
         return shared.predict(state.network, inputs, shared.uniform(state.network))
 
     def describe(self, state: State) -> Mapping[str, object]:
-        return shared.describe(state)
+        described = shared.describe(state)
+        if self.options.presynaptic == "spike":
+            return described
+        carried = {str(_carried(state.network, each)).removeprefix("torch.") for each in _windows(state.network)}
+        return {**described, "trace": " and ".join(sorted(carried))}
 
     def save(self, state: State) -> Mapping[str, Tensor]:
         return shared.save(state)
@@ -61,6 +77,24 @@ class OTTT:
 
 def build(options: OTTTOptions) -> OTTT:
     return OTTT(options)
+
+
+def _windows(network: Network) -> list[Window]:
+    """What pools each population before its trace is taken; feedback returns the last one as it is."""
+    windows = [layer.pool for layer in network.architecture.layers]
+    return [*windows[:-1], None] if network.feedback else windows
+
+
+def _carried(network: Network, window: Window) -> torch.dtype:
+    """Type in which a trace goes from one chunk of steps to the next: the next layer's input's where it is exact.
+
+    With leak 1/2 and n places in a window, a trace is less than 2 and a multiple of 1 / (2^(T-1) n): where n is a power
+    of two, T + log2 n significant bits. bfloat16 has eight. The factor of neurons that are not dropped needs more.
+    """
+    places = prod(window or (1,))
+    bits = network.steps + places.bit_length() - 1
+    exact = network.neuron.leak == 0.5 and places.bit_count() == 1 and bits <= 8 and not network.dropout
+    return network.compute if exact and network.kernels.name != "eager" else network.dtype
 
 
 class Forward:
@@ -78,9 +112,12 @@ class Forward:
         self.outlets = rows.outlets(network)
         populations = [network.population(layer, len(rows.targets)) for layer in network.architecture.layers]
         self.carried = [each - self.neuron.threshold for each in populations]
-        self.traces = [outlet.out(each) for outlet, each in zip(self.outlets, populations, strict=True)]
-        if network.feedback:
-            self.traces[-1] = populations[-1]  # it returns as it is, before it is pooled
+        windows = _windows(network)
+        self.traced_outlets = [each._replace(window=to) for each, to in zip(self.outlets, windows, strict=True)]
+        self.traces = [
+            channels_last(pool(each, window)).to(_carried(network, window))
+            for each, window in zip(populations, windows, strict=True)
+        ]
         self.features: Signal | None = None  # what the last population sent a step ago, for feedback
         self.input_trace = InputTrace(self.neuron.leak)
 
@@ -116,9 +153,8 @@ class Forward:
     def _fire(self, index: int, flow: Current) -> Signal:
         outlet, steps = self.outlets[index], self.stop - self.start
         returns = self.network.feedback and index == len(self.traces) - 1
-        within = outlet._replace(window=None) if returns else outlet
         trace = self.traces[index] if self.traced else None
-        signal = _Fire.apply(*flow, self.carried[index], trace, self.network, within, steps)
+        signal = _Fire.apply(*flow, self.carried[index], trace, self.network, self.traced_outlets[index], steps)
         if returns:
             self.features = signal[0].detach(), signal[1].detach().clone()
             signal = pool(signal[0], outlet.window), pool(signal[1], outlet.window)
@@ -222,12 +258,18 @@ class _Fire(torch.autograd.Function):
         steps: int,
     ) -> tuple[Tensor, Tensor]:
         currents = split(value.detach(), steps)
-        spikes, kept = network.kernels.integrate(currents, shift, carried, network.neuron, steps, outlet, True)
+        neuron, kernels = network.neuron, network.kernels
+        if trace is None:
+            spikes, kept = kernels.integrate(currents, shift, carried, neuron, steps, outlet, True)
+            seen = join(spikes)
+            traced = seen.clone()
+        else:
+            fired = kernels.integrate_traced(currents, shift, carried, trace, neuron, steps, outlet, True)
+            seen, traced, kept = join(fired[0]), join(fired[1]).detach(), fired[2]
         ctx.save_for_backward(kept)
         ctx.set_materialize_grads(False)
         ctx.network, ctx.outlet, ctx.shifted = network, outlet, shift is not None
-        seen = join(spikes)
-        return seen, seen.clone() if trace is None else join(_traces(spikes, trace, network.neuron.leak)).detach()
+        return seen, traced
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -237,15 +279,3 @@ class _Fire(torch.autograd.Function):
         network = ctx.network
         errors = network.kernels.backward_(split(gradient, len(kept)), kept, network.neuron, ctx.outlet)
         return join(errors), sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
-
-
-def _traces(spikes: Tensor, carried: Tensor, leak: float) -> Tensor:
-    """a[t] = leak a[t-1] + s[t] for spikes (K, B, ...); the last one in place of what was carried (B, ...)."""
-    if len(spikes) == 1:
-        return torch.add(spikes[0], carried, alpha=leak, out=carried)[None]
-    traces = torch.empty_like(spikes, dtype=carried.dtype)
-    before = carried
-    for now, each in zip(spikes, traces, strict=True):
-        before = torch.add(now, before, alpha=leak, out=each)
-    carried.copy_(before)
-    return traces

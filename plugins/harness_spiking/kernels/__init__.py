@@ -1,6 +1,6 @@
 """What neurons compute, step by step: `eager` in torch operations, which defines the truth, `fused` in Triton on a GPU.
 
-Both are modules with the same functions: integrate, accumulate, backward_, reverse_.
+Both are modules with the same functions: integrate, integrate_traced, accumulate, backward_, reverse_.
 """
 
 from __future__ import annotations
@@ -31,6 +31,18 @@ class Kernels(Protocol):
         outlet: Outlet,
         keep: bool,
     ) -> tuple[Tensor, Tensor]: ...
+
+    def integrate_traced(
+        self,
+        currents: Tensor,
+        shift: Tensor | None,
+        carried: Tensor | None,
+        trace: Tensor,
+        neuron: Neuron,
+        steps: int,
+        outlet: Outlet,
+        keep: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]: ...
 
     def accumulate(
         self, potentials: Tensor, shift: Tensor | None, carried: Tensor, neuron: Neuron, outlet: Outlet, keep: bool

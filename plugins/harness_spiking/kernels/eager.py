@@ -63,6 +63,39 @@ def integrate(
     return seen, _narrowed(z, currents)
 
 
+def integrate_traced(
+    currents: Tensor,
+    shift: Tensor | None,
+    carried: Tensor | None,
+    trace: Tensor,
+    neuron: Neuron,
+    steps: int,
+    outlet: Outlet,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same neurons, and the traces of what the next layer sees of them: spikes, traces (K, B, ...), what is kept.
+
+    trace: that of the step before (B, ...), dropped and pooled; see `trace_`.
+    """
+    seen, kept = integrate(currents, shift, carried, neuron, steps, outlet, keep)
+    return seen, trace_(seen, trace, neuron.leak), kept
+
+
+def trace_(spikes: Tensor, carried: Tensor, leak: float) -> Tensor:
+    """a[t] = leak a[t-1] + s[t] in the type of the spikes (K, B, ...); a[t-1] (B, ...) is overwritten by the last one.
+
+    For one step, what is returned may be the same memory as `carried`.
+    """
+    if len(spikes) == 1:
+        return torch.add(spikes[0], carried, alpha=leak, out=carried)[None].to(spikes.dtype)
+    traces = torch.empty_like(spikes, dtype=carried.dtype)
+    before = carried
+    for now, each in zip(spikes, traces, strict=True):
+        before = torch.add(now, before, alpha=leak, out=each)
+    carried.copy_(before)
+    return traces.to(spikes.dtype)
+
+
 def accumulate(
     potentials: Tensor, shift: Tensor | None, carried: Tensor, neuron: Neuron, outlet: Outlet, keep: bool
 ) -> tuple[Tensor, Tensor]:

@@ -52,17 +52,56 @@ def integrate(
     if _too_wide(outlet):
         spikes, kept = integrate(currents, shift, carried, neuron, steps, Outlet(), keep)
         return _through(outlet, spikes), kept
-    _in_order(currents=currents, carried=None if carried is None else carried[None])
+    seen, _, kept = _integrate(currents, shift, carried, None, neuron, steps, outlet, keep)
+    return seen, kept
+
+
+def integrate_traced(
+    currents: Tensor,
+    shift: Tensor | None,
+    carried: Tensor | None,
+    trace: Tensor,
+    neuron: Neuron,
+    steps: int,
+    outlet: Outlet,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `eager.integrate_traced`."""
+    if not _fits(currents, neuron):
+        return eager.integrate_traced(currents, shift, carried, trace, neuron, steps, outlet, keep)
+    if _too_wide(outlet):
+        seen, kept = integrate(currents, shift, carried, neuron, steps, outlet, keep)
+        return seen, eager.trace_(seen, trace, neuron.leak), kept
+    return _integrate(currents, shift, carried, trace, neuron, steps, outlet, keep)
+
+
+def _integrate(
+    currents: Tensor,
+    shift: Tensor | None,
+    carried: Tensor | None,
+    trace: Tensor | None,
+    neuron: Neuron,
+    steps: int,
+    outlet: Outlet,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Spikes, traces (none without `trace`) and what is kept."""
+    before = {"carried": carried, "trace": trace}
+    _in_order(currents=currents, **{label: None if x is None else x[None] for label, x in before.items()})
     kept = currents if len(currents) == steps else _empty(steps if keep else 0, currents, None)
     seen = _empty(steps, currents, outlet.window)
+    alone = trace is not None and steps == 1 and trace.dtype == currents.dtype
+    traces = trace[None] if trace is not None and alone else _empty(0 if trace is None else steps, seen, None)
     tile = Tile.of(currents, outlet)
     with torch.cuda.device_of(currents):
         fused_kernels.integrate[tile.grid](
             currents,
             None if shift is None else shift.contiguous(),
             carried,
+            trace,
             _mask(outlet, currents),
             seen,
+            None if trace is None or alone else traces,
             kept if keep else None,
             steps,
             _stride(currents),
@@ -81,7 +120,7 @@ def integrate(
             index=_index(currents),
             num_warps=tile.warps,
         )
-    return seen, kept if keep else kept[:0]
+    return seen, traces, kept if keep else kept[:0]
 
 
 def accumulate(

@@ -24,8 +24,10 @@ def integrate(
     currents,  # (K, N) at `current_stride` from step to step, or one for all: 0
     shift,  # (K, channels) at `shift_stride`, or one for all: 0
     carried,  # (N,)
+    trace,  # (N,), or (n,) if pooled: of what the next layer sees
     mask,  # (N,)
     seen,  # (K, N), or (K, n) if pooled
+    traces,  # as `seen`; None where `trace` is all that the next layer sees
     kept,  # (K, N)
     steps,
     current_stride,
@@ -59,6 +61,8 @@ def integrate(
         fired = tl.zeros((window, block), tl.float32)
     if mask is not None:
         factor = tl.load(mask + neuron, inside, 0).to(tl.float32)
+    if trace is not None:
+        past = tl.load(trace + outlet, whole, 0).to(tl.float32)
     for _ in range(steps):
         current = tl.load(currents + neuron, inside, 0).to(tl.float32)
         if shift is not None:
@@ -70,9 +74,14 @@ def integrate(
         if mask is not None:
             out = fired * factor
         if pooled:
-            tl.store(seen + outlet, _mean(out, inside, down * right), whole)
-        else:
-            tl.store(seen + neuron, out, inside)
+            out = _mean(out, inside, down * right)
+        out = out.to(seen.dtype.element_ty)
+        tl.store(seen + outlet, out, whole)
+        if trace is not None:
+            past = out.to(tl.float32) + leak * past
+            if traces is not None:
+                tl.store(traces + outlet, past, whole)
+                traces += pooled_neurons
         if kept is not None:
             tl.store(kept + neuron, _save(z, surrogate), inside)
             kept += neurons
@@ -80,6 +89,8 @@ def integrate(
         seen += pooled_neurons
     if carried is not None:
         tl.store(carried + neuron, z - threshold * fired, inside)
+    if trace is not None:
+        tl.store(trace + outlet, past, whole)
 
 
 @triton.jit
@@ -134,9 +145,8 @@ def accumulate(
             if mask is not None:
                 out = trace * factor
             if pooled:
-                tl.store(seen + outlet, _mean(out, inside, down * right), whole)
-            else:
-                tl.store(seen + neuron, out, inside)
+                out = _mean(out, inside, down * right)
+            tl.store(seen + outlet, out, whole)
             seen += pooled_neurons
         if keep:
             tl.store(potentials + neuron, _save(z, surrogate), inside)
@@ -204,7 +214,7 @@ def differentiate(
 @triton.jit
 def _places(cell, cells, channels, height, width, down, right, pooled: tl.constexpr, window: tl.constexpr):
     """Of a block of windows: their neurons (window, block), which of them there are, where their mean goes (block,),
-    and which windows are whole; others are cut off by the border, and have no mean.
+    and which windows are whole; others are cut off by the border, and have no mean. Without pooling, neurons twice.
     """
     if pooled:
         channel = cell % channels
@@ -221,8 +231,8 @@ def _places(cell, cells, channels, height, width, down, right, pooled: tl.conste
     else:
         neuron = cell[None, :]
         inside = (cell < cells)[None, :]
-        outlet = cell
-        whole = cell < cells
+        outlet = neuron
+        whole = inside
     return neuron, inside, outlet, whole
 
 

@@ -60,6 +60,8 @@ def launch(rows: tuple[int, ...], window: tuple[int, int] | None, dtype: torch.d
     carried = x[0].float() if present else None
     seen, kept = fused.integrate(x, shift, carried, neuron, steps, outlet, keep=True)
     fused.integrate(x[:1], None, carried, neuron, steps, outlet, keep=False)
+    fused.integrate_traced(x, shift, carried, seen[0].clone(), neuron, steps, outlet, keep=True)
+    fused.integrate_traced(x, None, carried, seen[0].float(), neuron, steps, outlet, keep=True)
     fused.accumulate(x, shift, x[0].to(past), neuron, outlet, keep=present)
     fused.backward_(seen, kept, neuron, outlet)
     fused.reverse_(seen, kept, neuron, outlet, detach_reset=present)

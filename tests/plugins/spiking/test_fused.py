@@ -137,6 +137,53 @@ def test_integrate(shape, dtype, steps, surrogate, resting, shifted, masked, kee
         torch.testing.assert_close(ours_kept, kept, **ROUNDING[dtype])
 
 
+@sample(120, resting=[True, False], masked=[True, False], keep=[True, False], past=[FP32, BF16])
+def test_integrate_traced(shape, dtype, steps, surrogate, resting, masked, keep, past):
+    inputs = Inputs(shape, dtype, surrogate, masked)
+    currents, shift = inputs.grid(steps, -3, 5, 0.5), inputs.shift(steps)
+    carried = None if resting else inputs.grid(1, -4, 0, 0.5)[0].float()
+    trace = inputs.gradients(1)[0].mul(4).round().abs().div(4).to(past)
+
+    def call(kernels, currents, carried, trace):
+        return kernels.integrate_traced(currents, shift, carried, trace, inputs.neuron, steps, inputs.outlet, keep)
+
+    (expected, (_, w, last)), (ours, (_, our_w, our_last)) = both(call, currents, carried, trace)
+    assert expected[0].any()
+    assert len(expected[1]) == steps
+    assert_same(ours[0], expected[0])
+    for mine, theirs in ((ours[1], expected[1]), (our_last[None], last[None])):
+        assert mine.dtype == theirs.dtype
+        rounding = 2**-6 if BF16 in (past, dtype) else 1e-6  # a step's, and that of what it adds to
+        torch.testing.assert_close(mine, theirs, rtol=rounding, atol=1e-6)
+    if not resting:
+        assert torch.equal(our_w, w)
+    if keep:
+        torch.testing.assert_close(ours[2], expected[2], **ROUNDING[dtype])
+
+
+@pytest.mark.parametrize("past", [FP32, BF16])
+@pytest.mark.parametrize("shape", ["map", "pairs with borders", "dense"])
+def test_a_trace_of_few_bits_is_exact(shape, past):
+    """Multiples of 1/2 and their means, from rest, over five steps: at most eight bits wherever they lie."""
+    inputs = Inputs(shape, BF16, "sigmoid")
+    currents, trace = inputs.grid(5, -3, 5, 0.5), torch.zeros_like(inputs.gradients(1)[0], dtype=past)
+    parts = []
+    for part in currents.split([1, 3, 1]):
+        calls = both(
+            lambda kernels, x, a: kernels.integrate_traced(
+                x, None, None, a, inputs.neuron, len(x), inputs.outlet, True
+            ),
+            part,
+            trace,
+        )
+        (expected, (_, last)), (ours, (_, trace)) = calls
+        assert torch.equal(ours[0], expected[0])
+        assert torch.equal(ours[1], expected[1])
+        assert torch.equal(trace, last)
+        parts.append(ours[1].data_ptr() == trace.data_ptr())
+    assert parts == [past == BF16, False, past == BF16]
+
+
 @sample(
     120, past=[torch.uint8, torch.uint16, FP32, BF16], shifted=[True, False], masked=[True, False], keep=[True, False]
 )
@@ -198,12 +245,15 @@ def test_any_currents_away_from_a_tie():
     assert torch.equal(ours[:, clear], spikes[:, clear])
 
 
-@pytest.mark.parametrize("function", ["integrate", "accumulate", "reverse_"])
+@pytest.mark.parametrize("function", ["integrate", "integrate_traced", "accumulate", "reverse_"])
 def test_offsets_of_64_bits_lead_to_the_same_places(function, monkeypatch):
     inputs = Inputs("pairs with borders", FP32, "arctan", masked=True)
     currents, gradients, past = inputs.grid(3, -3, 5, 0.5), inputs.gradients(3), inputs.grid(1, 0, 7)[0] / 4
     calls = {
         "integrate": lambda: fused.integrate(currents.clone(), None, None, inputs.neuron, 3, inputs.outlet, True),
+        "integrate_traced": lambda: fused.integrate_traced(
+            currents.clone(), None, None, gradients[0].clone(), inputs.neuron, 3, inputs.outlet, True
+        ),
         "accumulate": lambda: fused.accumulate(
             currents.clone(), None, past.clone(), inputs.neuron, inputs.outlet, True
         ),
@@ -250,6 +300,7 @@ def test_double_precision_and_a_foreign_surrogate_run_on_the_eager_kernels(monke
         currents, past = inputs.grid(2, -3, 5, 0.5), inputs.grid(1, 0, 1)[0]
         calls = [
             lambda k, x: k.integrate(x, None, None, inputs.neuron, 2, inputs.outlet, True)[1],  # noqa: B023
+            lambda k, x: k.integrate_traced(x, None, None, past.clone(), inputs.neuron, 2, inputs.outlet, True)[1],  # noqa: B023
             lambda k, x: k.accumulate(x, None, past.clone(), inputs.neuron, inputs.outlet, True)[1],  # noqa: B023
             lambda k, x: k.backward_(currents, x, inputs.neuron, inputs.outlet),  # noqa: B023
             lambda k, x: k.reverse_(currents, x, inputs.neuron, inputs.outlet, True),  # noqa: B023
@@ -270,12 +321,13 @@ def test_gradients_may_come_in_any_layout(shape):
     torch.testing.assert_close(ours, expected, **ROUNDING[FP32])
 
 
-@pytest.mark.parametrize("function", ["integrate", "accumulate", "reverse_"])
+@pytest.mark.parametrize("function", ["integrate", "integrate_traced", "accumulate", "reverse_"])
 def test_what_is_overwritten_must_have_channels_last(function):
     inputs = Inputs("map", FP32, "sigmoid")
     x, past = inputs.grid(2, -3, 5).contiguous(), inputs.grid(1, 0, 1)[0]
     calls = {
         "integrate": lambda: fused.integrate(x, None, None, inputs.neuron, 2, inputs.outlet, True),
+        "integrate_traced": lambda: fused.integrate_traced(x, None, None, past, inputs.neuron, 2, inputs.outlet, True),
         "accumulate": lambda: fused.accumulate(x, None, past, inputs.neuron, inputs.outlet, True),
         "reverse_": lambda: fused.reverse_(x, x, inputs.neuron, inputs.outlet, True),
     }
@@ -290,6 +342,10 @@ def test_what_is_overwritten_must_have_channels_last(function):
         ("saf", "conv", {"chunk": 3, "dropout": 0.2}),
         ("saf-final", "residual-pooled", {"chunk": 6}),
         ("ottt-fused", "residual", {"chunk": 6}),
+        ("ottt-fused", "conv", {"dropout": 0.2}),
+        ("ottt-fused", "gap", {"chunk": 4}),
+        ("ottt", "conv", {"chunk": 3}),
+        ("ottt", "residual-pooled", {}),
         ("bptt", "conv", {"dropout": 0.2}),
         ("bptt", "mlp", {"varying": True}),
         ("bptt", "residual", {}),

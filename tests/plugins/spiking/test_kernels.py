@@ -116,6 +116,42 @@ def test_the_next_layer_sees_spikes_dropped_and_pooled(window, masked):
     assert seen.shape == (K, B, C, H // down, W // right)
 
 
+@pytest.mark.parametrize("chunks", [[5], [2, 3], [1, 1, 1, 1, 1]])
+@outlets
+def test_traces_are_of_what_the_next_layer_sees(window, masked, chunks):
+    neuron, currents, outlet = neuron_of(Sigmoid), normal(K, B, C, H, W), outlet_of(window, masked)
+    plain, plainly_kept = eager.integrate(currents.clone(), None, None, neuron, K, outlet, keep=True)
+    carried = torch.full((B, C, H, W), -neuron.threshold, dtype=torch.float64)
+    trace = torch.zeros_like(plain[0])
+    parts = []
+    for part in currents.clone().split(chunks):
+        found = eager.integrate_traced(part, None, carried, trace, neuron, len(part), outlet, keep=True)
+        assert torch.equal(found[1][-1], trace)
+        parts.append([each.clone() for each in found])
+    seen, traces, kept = (torch.cat(each) for each in zip(*parts, strict=True))
+    torch.testing.assert_close(seen, plain)
+    torch.testing.assert_close(kept, plainly_kept)
+    expected = [
+        [sum(neuron.leak ** (t - k) * course[k] for k in range(t + 1)) for t in range(K)]
+        for course in all_neurons(plain)
+    ]
+    torch.testing.assert_close(traces.flatten(1).T, torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("places", [1, 4, 16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_trace_is_carried_in_bfloat16_and_exact_up_to_eight_bits(places, dtype):
+    longest = 8 - places.bit_length() + 1
+    trains = torch.randint(places + 1, (longest + 1, 4000), generator=torch.Generator().manual_seed(0)) / places
+    trains[:, 0], trains[0, 0] = 1, 1 / places  # the most bits that there can be
+    narrow, wide = torch.zeros(4000, dtype=torch.bfloat16), torch.zeros(4000, dtype=torch.float64)
+    for step, seen in enumerate(trains):
+        found = eager.trace_(seen[None].to(dtype), narrow, 0.5)
+        eager.trace_(seen[None].double(), wide, 0.5)
+        assert found.dtype == dtype
+        assert torch.equal(found[0].double(), wide) == (step < longest)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.uint8, torch.uint16])
 @surrogates
 def test_accumulate_is_the_equation_of_the_trace(surrogate, dtype):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import spiking_reference as reference
 import torch
@@ -124,3 +126,33 @@ def test_with_spikes_for_traces_it_is_sltt(network, varying, forward, convention
         loss = loss + net.loss(net.affine(net.depth, h), rows.targets) / 6
     (found,) = step_gradients(learner, state, rows)
     assert worst(found, net.gradients(loss)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "expected"),
+    [
+        ("6C3-8C3-FC", {"steps": 8}, "bfloat16"),
+        ("6C3-8C3-FC", {"steps": 9}, "float32"),
+        ("6C3-8C3-FC", {"leak": 0.25}, "float32"),
+        ("6C3-8C3-FC", {"dropout": 0.1}, "float32"),
+        ("6C3-AP2-8C3-AP2-FC", {"steps": 6}, "bfloat16"),
+        ("6C3-AP2-8C3-AP2-FC", {"steps": 7}, "float32"),
+        ("6C3-AP2-8C3-FC", {"steps": 8}, "bfloat16 and float32"),
+        ("6C3-8C3-GAP-FC", {"steps": 2}, "bfloat16 and float32"),
+        ("6C3-8C3-AP2-FC", {"steps": 8, "feedback": True}, "bfloat16"),
+    ],
+)
+def test_a_trace_is_carried_as_narrow_as_it_is_exact(architecture, options, expected, monkeypatch):
+    monkeypatch.setattr("harness_spiking.kernels.choose", lambda *_: SimpleNamespace(name="triton"))
+    learner = build(OTTTOptions(architecture=architecture, learning_rate=TINY, **options))
+    state = start(learner, problem("conv"), precision="bf16")
+    assert learner.describe(state)["trace"] == expected
+    assert learner.describe(start(learner, problem("conv"), precision="fp32"))["trace"] == "float32"
+
+
+def test_eager_kernels_carry_traces_as_wide_as_parameters_and_sltt_carries_none():
+    learner, state = prepared("conv")
+    assert learner.describe(state)["trace"] == "float64"
+    assert learner.describe(start(learner, problem("conv"), precision="bf16"))["trace"] == "float32"
+    learner, state = prepared("conv", presynaptic="spike")
+    assert "trace" not in learner.describe(state)
