@@ -65,8 +65,11 @@ def test_a_captured_update_with_fused_neurons_learns_what_eager_operations_learn
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_graph_alone_changes_nothing(name):
-    _, plain, expected = trained(name, kernels="auto", graph=False)
-    _, captured, found = trained(name)
+    # A gradient summed in another order may move a potential across its threshold: then no tolerance would follow.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        _, plain, expected = trained(name, kernels="auto", graph=False)
+        learner, captured, found = trained(name)
+    assert learner.describe(captured)["captured"]
     assert found == pytest.approx(expected, rel=1e-4)
     for key, value in plain.network.parameters.items():
         torch.testing.assert_close(captured.network.parameters[key], value, rtol=1e-3, atol=1e-5)
