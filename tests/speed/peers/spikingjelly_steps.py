@@ -9,7 +9,9 @@ convolutions with our standardised weights folded in, so it is spared the standa
 anything is timed, its gradients are sent through that folding and compared with ours. Rounds are interleaved, in
 reverse order every second time; times are CPU times of the process with one thread and wall times with more. Memory is
 the peak of live tensors less parameters, gradients, momentum and the batch, by our own instrument on both sides.
-A floor is the bare convolutions of a method, forward and backward, with nothing around them.
+A floor is the bare convolutions of a method, forward and backward, with nothing around them. Rows `less standardised
+weights` take out what the peers and the floor are spared: the copy of the weights, or the time of their
+standardisation.
 """
 
 from __future__ import annotations
@@ -44,13 +46,10 @@ NETWORKS = {
     "digits": ("32C3-64C3-AP2-128C3-128C3-AP2-FC", (1, 8, 8), 32),
     "vgg": ("32C3-64C3-AP2-128C3-128C3-AP2-256C3-256C3-AP2-FC", (3, 32, 32), 8),
 }
-FINAL, FUSED, PACKED, PARTS = (
-    "saf[variant=final]",
-    "ottt[forward=fused]",
-    "bptt[saved=packed]",
-    "saf[final,micro_batch]",
-)
-SR = "spike-representation"
+FINAL, FUSED, PACKED, SR = "saf[variant=final]", "ottt[forward=fused]", "bptt[saved=packed]", "spike-representation"
+TOGETHER = "all steps together: "  # chunk=T
+PARTS, LESS = f"{FINAL} in micro-batches", "less standardised weights: "  # which the peer is spared
+MICRO_BATCH = {"digits": 2, "vgg": 1}
 TIMES = {
     ("bptt", "sj bptt"): {"digits": 0.68, "vgg": 0.85},
     (FUSED, "sj ottt"): 0.65,
@@ -59,11 +58,29 @@ TIMES = {
     (FINAL, "sj bptt"): 0.33,
     (SR, "sj bptt"): 0.33,
     (PACKED, "sj bptt"): 0.90,
+    (TOGETHER + FUSED, "sj ottt"): 0.65,
+    (TOGETHER + "saf", "sj ottt"): 0.60,
+    (TOGETHER + FINAL, "sj ottt"): 0.27,
+    (TOGETHER + FINAL, "sj bptt"): 0.33,
+    (TOGETHER + SR, "sj bptt"): 0.33,
+    (LESS + TOGETHER + FINAL, "sj bptt"): 0.33,
+    (LESS + TOGETHER + SR, "sj bptt"): 0.33,
     ("bptt", "floor 3T"): 1.30,
     (FUSED, "floor 3T"): 1.30,
     ("saf", "floor 3T"): 1.30,
     (FINAL, "floor T+2"): 1.18,
     (SR, "floor T+2"): 1.18,
+    (TOGETHER + FUSED, "floor 3T"): 1.30,
+    (TOGETHER + "saf", "floor 3T"): 1.30,
+    (TOGETHER + FINAL, "floor T+2"): 1.18,
+    (TOGETHER + SR, "floor T+2"): 1.18,
+    (LESS + "bptt", "floor 3T"): 1.30,
+    (LESS + TOGETHER + FUSED, "floor 3T"): 1.30,
+    (LESS + TOGETHER + "saf", "floor 3T"): 1.30,
+    (LESS + TOGETHER + FINAL, "floor T+2"): 1.18,
+    (LESS + TOGETHER + SR, "floor T+2"): 1.18,
+    ("sj bptt", "floor 3T"): None,
+    ("sj ottt", "floor 3T"): None,
     ("ottt", "sj ottt"): None,
     ("saf", "ottt"): None,
     ("saf", FUSED): None,
@@ -72,12 +89,14 @@ TIMES = {
 PEAKS = {
     ("saf", "sj ottt"): 0.78,
     (PARTS, "sj ottt"): 0.25,
+    (LESS + PARTS, "sj ottt"): 0.25,
     (FUSED, "sj ottt"): 0.80,
     ("bptt", "sj bptt"): 0.72,
     (PACKED, "sj bptt"): 0.50,
     ("ottt", "sj ottt"): None,
     (FINAL, "sj ottt"): None,
     (SR, "sj ottt"): None,
+    (TOGETHER + "saf", "sj ottt"): None,
 }
 Step = Callable[[], None]
 Gradients = dict[str, Tensor]
@@ -180,6 +199,18 @@ class Floor:
                 linear_backward(like[cut], x[cut], weight, (index > 0, True, False))
 
 
+class Standardisation:
+    """What our steps do that the peers are spared: weights standardised, their gradients sent back through that."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.gradients = [torch.rand_like(each.weight) for each in effective(network).layers]
+
+    def __call__(self) -> None:
+        weights = [each.weight for each in effective(self.network).layers]
+        torch.autograd.backward(weights, self.gradients)
+
+
 def _convolution(weight: Tensor, bias: Tensor) -> nn.Module:
     module = layer.Conv2d(weight.shape[1], weight.shape[0], weight.shape[-1], padding=weight.shape[-1] // 2)
     return _load(module, weight, bias)
@@ -204,15 +235,20 @@ def makers(name: str) -> dict[str, Callable[[], Ours | Peer]]:
     batch = Batch(inputs, torch.randint(0, 10, (rows,), generator=generator))
     problem = Problem("classification", shape, 10, rows)
     shared = dict(steps=STEPS, architecture=text, learning_rate=LEARNING_RATE, loss_lambda=LOSS_LAMBDA)
+    whole = shared | {"chunk": STEPS}
     ours = {
         "saf": build_saf(SAFOptions(**shared)),
         FINAL: build_saf(SAFOptions(**shared, variant="final")),
-        PARTS: build_saf(SAFOptions(**shared, variant="final", micro_batch=rows // 4)),
+        PARTS: build_saf(SAFOptions(**shared, variant="final", micro_batch=MICRO_BATCH[name])),
         "ottt": build_ottt(OTTTOptions(**shared)),
         FUSED: build_ottt(OTTTOptions(**shared, forward="fused")),
         "bptt": build_bptt(BPTTOptions(**shared)),
         PACKED: build_bptt(BPTTOptions(**shared, saved="packed")),
         SR: build_sr(SpikeRepresentationOptions(**shared)),
+        TOGETHER + "saf": build_saf(SAFOptions(**whole)),
+        TOGETHER + FINAL: build_saf(SAFOptions(**whole, variant="final")),
+        TOGETHER + FUSED: build_ottt(OTTTOptions(**whole, forward="fused")),
+        TOGETHER + SR: build_sr(SpikeRepresentationOptions(**whole)),
     }
     peers = {f"sj {way}": _peer(ours["ottt"], problem, batch, way == "ottt") for way in ("ottt", "bptt")}
     return peers | {label: _ours(learner, problem, batch) for label, learner in ours.items()}
@@ -250,7 +286,8 @@ def peaks(name: str) -> dict[str, int]:
                 step()
             del step
         found[label] = gauge.readings()["activation_bytes"]
-    return found
+    weights = sum(each.weight.nbytes for each in effective(makers(name)["saf"]().state.network).layers)
+    return found | {LESS + PARTS: found[PARTS] - weights}
 
 
 def timed(step: Step, clock: Callable[[], float]) -> Callable[[], float]:
@@ -271,7 +308,11 @@ def times(name: str, rounds: int, clock: Callable[[], float]) -> dict[str, list[
     floors = {"floor 3T": (STEPS, STEPS), "floor T+2": (STEPS, 1)}
     for label, counts in floors.items():
         steps |= {f"{label} {size}": Floor(network, rows, *counts, together=size) for size in (1, STEPS)}
+    steps["standardisation"] = Standardisation(steps["ottt"].state.network)
     seconds = interleaved({label: timed(step, clock) for label, step in steps.items()}, rounds)
+    spared = seconds.pop("standardisation")
+    for label in ("bptt", *(TOGETHER + each for each in (FUSED, "saf", FINAL, SR))):
+        seconds[LESS + label] = [taken - less for taken, less in zip(seconds[label], spared, strict=True)]
     for label in floors:
         seconds[label] = list(map(min, seconds.pop(f"{label} 1"), seconds.pop(f"{label} {STEPS}")))
     return seconds
