@@ -113,7 +113,7 @@ def build(config: type, given: Mapping[str, object], owner: str) -> Any:
     """The config with the values that were `given`, checked and converted to the types of its fields.
 
     An int becomes a float where a float is wanted, a list a tuple, yes, no, true and false a boolean.
-    Raises UsageError that names `owner`, the option, what was expected and what came, and ends with the table.
+    Raises UsageError that names `owner`, the option, what was expected and what came, and ends with the names of all.
     """
     fields = _fields(config)
     try:
@@ -122,7 +122,8 @@ def build(config: type, given: Mapping[str, object], owner: str) -> Any:
         _refuse_missing(checked, [item for item, _ in fields])
         return config(**checked)
     except ValueError as error:
-        raise UsageError(f"{owner}: {error}\nparameters of {owner}:\n{table(config)}") from error
+        names = ", ".join(item.name for item, _ in fields) or "none"
+        raise UsageError(f"{owner}: {error}\nparameters of {owner}: {names}; harness list {owner} says more") from error
 
 
 def values(config: Any) -> dict[str, Any]:

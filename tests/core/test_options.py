@@ -177,7 +177,8 @@ def test_a_wrong_type_is_refused(given, expected, came):
     first, *rest = message.splitlines()
     assert first.startswith(f"saf: {expected}, not ")
     assert came in first
-    assert "\n".join(rest) == f"parameters of saf:\n{options.table(Config)}"
+    names = ", ".join(field.name for field in dataclasses.fields(Config))
+    assert rest == [f"parameters of saf: {names}; harness list saf says more"]
 
 
 @pytest.mark.parametrize(
