@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,10 @@ import torch
 
 from harness import hookimpl
 from harness.catalog import Catalog
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell lets what it starts in the background ignore Ctrl-C, and so would every run that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if not torch.cuda.is_available():
     # Read when Triton is imported, by whatever test comes first: without a GPU its kernels are interpreted.

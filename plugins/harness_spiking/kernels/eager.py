@@ -104,24 +104,26 @@ def accumulate(
 
         s[t] = H(U[t] - V_th (leak a[t-1] + 1)),    a[t] = leak a[t-1] + s[t]
 
-    potentials: U - V_th (K, B, ...). carried: a (B, ...) as a `history`, overwritten by that of the last step. For one
-    step, what is returned may be the same memory as `carried`.
+    potentials: U - V_th (K, B, ...), of which nothing is left unless something is to be kept. carried: a (B, ...) as a
+    `history`, overwritten by that of the last step. For one step, what is returned may be the same memory as `carried`.
     """
     leak, threshold, surrogate = neuron
     flow = _shifted_(_wide(potentials), shift)
     alone = len(flow) == 1 and carried.dtype == potentials.dtype
     traces = carried[None] if alone else torch.empty_like(flow)
-    fired = torch.empty_like(flow[0])
+    scratch = torch.empty_like(flow[0]) if keep else None
     before = history.decode(carried, flow.dtype)
     for t, z in enumerate(flow):
         z.sub_(before, alpha=leak * threshold)
-        torch.ge(z, 0, out=fired)
+        fired = z.ge_(0) if scratch is None else torch.ge(z, 0, out=scratch)
         declare(fired)
         before = torch.add(fired, before, alpha=leak, out=traces[t])
-        if not alone:
+        if carried.dtype in history.BITS:
             history.push_(carried, fired, leak)
         if keep:
             surrogate.save_(z)
+    if not (alone or carried.dtype in history.BITS):
+        carried.copy_(before)
     if not outlet.plain:
         traces = outlet.out(traces.flatten(0, 1)).unflatten(0, (len(flow), -1))
     return traces.to(potentials.dtype), _narrowed(flow, potentials)
