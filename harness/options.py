@@ -99,16 +99,6 @@ def rows(config: type) -> list[tuple[str, ...]]:
     ]
 
 
-def table(config: type) -> str:
-    """The options as an aligned block of text, one a line below a heading; columns that are empty are left out."""
-    described = rows(config)
-    if not described:
-        return "  (no parameters)"
-    columns = [(head, *cells) for head, *cells in zip(HEADINGS, *described, strict=True) if any(cells)]
-    padded = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
-    return "\n".join(("  " + "  ".join(line)).rstrip() for line in zip(*padded, strict=True))
-
-
 def build(config: type, given: Mapping[str, object], owner: str) -> Any:
     """The config with the values that were `given`, checked and converted to the types of its fields.
 

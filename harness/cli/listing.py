@@ -107,7 +107,7 @@ def _fact(label: str, fact: str) -> str:
 
 def _parameters(offer: Offer[Any]) -> str:
     rows = options.rows(offer.value.config)
-    return table(options.HEADINGS, rows, output_width()) if rows else options.table(offer.value.config)
+    return table(options.HEADINGS, rows, output_width()) if rows else "  (no parameters)"
 
 
 def _facts(shelf: str, offer: Offer[Any]) -> dict[str, Any]:

@@ -101,7 +101,10 @@ def update(state: State, batch: Batch, learn: Callable[[State, Rows], Tensor]) -
     rows = Rows(batch.inputs, batch.targets, masks(state.network, len(batch.targets), state.generator))
     if state.replay is None:
         return state, {"loss": learn(state, rows)}
-    replayed = lambda inputs, targets, *dropped: learn(state, Rows(inputs, targets, dropped))  # noqa: E731
+
+    def replayed(inputs: Tensor, targets: Tensor, *dropped: Tensor) -> Tensor:
+        return learn(state, Rows(inputs, targets, dropped))
+
     return state, {"loss": state.replay(replayed, [rows.inputs, rows.targets, *rows.masks])}
 
 
