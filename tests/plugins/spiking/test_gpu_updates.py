@@ -121,10 +121,13 @@ def test_images_of_one_channel(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_bf16_convolutions_learn(name):
-    learner, state, losses = trained(name, precision="bf16", updates=40)
-    assert losses[-1] < losses[0]
+    """One mini-batch by heart: targets are random, so there is nothing else to learn."""
+    learner, (batch,) = METHODS[name](steps=6, architecture=TEXT, learning_rate=0.01), batches(1)
+    state = learner.init(PROBLEM, Training(0, "cuda", "bf16", 32, 40), None)
+    losses = [learner.update(state, batch)[1]["loss"].item() for _ in range(40)]
+    assert losses[-1] < losses[0] - 0.05
     assert all(value.dtype == torch.float32 for value in state.network.parameters.values())
-    assert learner.predict(state, next(batches(1)).inputs).log_probs.isfinite().all()
+    assert learner.predict(state, batch.inputs).log_probs.isfinite().all()
 
 
 def test_peak_memory_of_the_captured_step_is_flat_in_time():
