@@ -103,7 +103,8 @@ class Forward:
     def __init__(self, network: Network, rows: Rows, options: OTTTOptions) -> None:
         self.network, self.neuron = network, network.neuron
         self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
-        self.traced, self.fused = options.presynaptic == "trace", options.forward == "fused"
+        self.traced = options.presynaptic == "trace"
+        self.fused = options.forward == "fused" or not self.traced  # a spike is both the value's and the gradient's
         self.theory = self.traced and options.convention == "theory"  # without traces the two conventions are one
         # How often a bias counts in a step's gradient: in theory L_t, the trace of a constant one; officially once.
         self.counts = traces_of_one(self.neuron.leak, network.steps) if self.theory else [1.0] * network.steps
@@ -168,8 +169,7 @@ class Forward:
         """The first layer's current; its gradient sees the input's trace in theory, officially the input."""
         first, counts = self.weights.layers[0], self.counts[self.start : self.stop]
         if self.drive is not None:
-            each = [affine(self.drive.value, 1.0, count, self.neuron.shift) for count in counts]
-            return Current(each[0] if len(each) == 1 else torch.cat(each))
+            return Current(self.drive.at([1.0] * len(counts), counts, self.neuron.shift))
         frames = self.frames[self.start : self.stop]
         x = frames.flatten(0, 1)
         if not self.theory:

@@ -23,7 +23,7 @@ from harness_spike_representation.rates import Rate
 from harness_spiking.network import Network
 from harness_spiking.operations import Outlet
 from harness_spiking.passes import Current
-from harness_spiking.surrogates import inside_range
+from harness_spiking.surrogates import inside_range_
 
 
 def shares(network: Network) -> list[float]:
@@ -43,7 +43,7 @@ class Population:
 
     def fire(self, flow: Current, steps: int) -> Tensor:
         """See `rates.Population`; currents are shifted by `Neuron.shift`."""
-        neuron, currents = self.network.neuron, flow.value.unflatten(0, (steps, -1))
+        neuron, currents = self.network.neuron, flow.value.unflatten(0, (-1, len(self.trace)))
         shift = None if flow.shift is None else flow.shift.expand(steps, -1)
         spikes, _ = self.network.kernels.integrate(currents, shift, self.carried, neuron, steps, Outlet(), False)
         for fired in spikes:
@@ -55,6 +55,6 @@ class Population:
         neuron, of_one = self.network.neuron, sum(self.network.neuron.leak**k for k in range(self.network.steps))
         threshold = neuron.threshold
         less_threshold = self.carried.add_(self.trace, alpha=threshold)  # U[T] - V_th
-        inside = inside_range(less_threshold, threshold, of_one)
+        inside = inside_range_(less_threshold, threshold, of_one)
         value = self.outlet.out(self.trace.div_(of_one)).to(self.network.compute)
         return Rate(value, inside, 1 / threshold)

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from harness_spike_representation import Neuron
-from harness_spike_representation.rates import ABOVE, INSIDE, Rate
+from harness_spike_representation.rates import Rate
 from harness_spiking.network import Network
 from harness_spiking.operations import Outlet, empty
 from harness_spiking.passes import Current
@@ -62,8 +62,7 @@ class Thresholded(Weights):
 
     def __init__(self, network: Network, scale: float) -> None:
         super().__init__(network, scale)
-        parameters = [network.parameters[f"layers.{index}.threshold"] for index in range(len(self.layers))]
-        self.thresholds = [self._collect(each * 1.0, each) for each in parameters]
+        self.thresholds = [self._scaled(f"layers.{index}.threshold", 1.0) for index in range(len(self.layers))]
 
 
 @torch.no_grad()
@@ -89,7 +88,9 @@ class Population:
 
     def fire(self, flow: Current, steps: int) -> Tensor:
         """See `rates.Population`. The outputs V fired / step overwrite the currents."""
-        currents = flow.whole().to(self.potential.dtype)
+        currents, rows = flow.whole().to(self.potential.dtype), len(self.potential)
+        if len(currents) < steps * rows:
+            currents = torch.cat([currents] * steps)
         for each in currents.unflatten(0, (steps, -1)):
             self._step(each)
         seen = self.outlet.out(currents)
@@ -119,8 +120,9 @@ class Population:
         inside = (mean_current > 0) & (mean_current < ceiling)
         if not neuron.leaky:
             inside = (mean_current >= 0) & (mean_current <= ceiling)
-        regime = inside.byte().mul_(INSIDE).add_(mean_current > ceiling, alpha=ABOVE)
+        above = mean_current > ceiling
         weight = weights[-1] if self.is_last else 1 / self.steps
         factor = self.steps * sum(each**2 for each in weights) if self.is_last else 1.0
         value = self.sent.mul_(weight).to(self.compute)
-        return Rate(value, regime, factor / neuron.constant, self.threshold, factor * neuron.step)
+        slope, rise = factor / neuron.constant, factor * neuron.step
+        return Rate(value, inside.byte(), slope, self.threshold, above.byte(), rise)

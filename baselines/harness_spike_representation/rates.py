@@ -1,8 +1,9 @@
 """From T steps of spikes to one backward pass on rates: what both forms share.
 
-T steps run without gradient, layer by layer over a chunk of steps. Each population leaves its rate and one byte per
-neuron. A second way through the layers then builds the graph of rates: linear maps that compute nothing forward, their
-values being known, so that an update costs T forward passes and one each with respect to inputs and weights.
+T steps run without gradient, layer by layer over a chunk of steps. Each population leaves its rate, and where that rate
+follows the current. A second way through the layers then builds the graph of rates: linear maps that compute nothing
+forward, their values being known, so that an update costs T forward passes and one each with respect to inputs and
+weights.
 """
 
 from __future__ import annotations
@@ -19,21 +20,20 @@ from harness_spiking.passes import Current, current, propagate
 from harness_spiking.weights import Maps
 from harness_torch import time_steps
 
-INSIDE, ABOVE = 1, 2  # bits: the rate follows the mean current, or is at a ceiling that is trained; 0: it is constant
-
 
 class Rate(NamedTuple):
     """What T steps of a population leave behind.
 
-    value: its rate as the next layer sees it (B, ...). regime: INSIDE, ABOVE or 0, one byte per neuron (B, ...).
-    slope: derivative of the rate by the current, inside. threshold: the trained one, if any. rise: derivative of the
-    rate by it, above.
+    value: its rate as the next layer sees it (B, ...). inside: one where the rate follows the mean current, else zero
+    (B, ...). slope: derivative of the rate by the current, inside. threshold: the trained one, if any. above: one where
+    the rate is at the ceiling that the threshold sets. rise: derivative of the rate by it, above.
     """
 
     value: Tensor
-    regime: Tensor
+    inside: Tensor
     slope: float
     threshold: Tensor | None = None
+    above: Tensor | None = None
     rise: float = 0.0
 
 
@@ -41,7 +41,10 @@ class Population(Protocol):
     """Neurons on their way through time."""
 
     def fire(self, flow: Current, steps: int) -> Tensor:
-        """Answer the currents of so many steps (steps * B, ...), as the next layer sees it; may overwrite them."""
+        """Answer the currents of so many steps (steps * B, ...), as the next layer sees it; may overwrite them.
+
+        With more steps than one, a current (B, ...) holds at all of them and stays as it is.
+        """
         ...
 
     def rate(self) -> Rate:
@@ -70,6 +73,7 @@ class _Simulation:
         self.populations: dict[int, Population] = {}
         self.rates: list[Rate] = []
         self.still = self._connect(frames[0], maps.layers[0], True).whole() if len(frames) == 1 else None
+        self.joins = network.architecture.layers[0].stream  # the first current goes elsewhere as well, at each step
 
     def run(self, chunk: int) -> list[Rate]:
         for index in time_steps(-(-self.network.steps // chunk)):
@@ -91,9 +95,9 @@ class _Simulation:
         propagate(self.network, self.maps, self._first(start, end), self._connect, fire, pool, self.shift)
 
     def _first(self, start: int, end: int) -> Current:
-        """A new tensor: neurons overwrite their currents."""
         if self.still is not None:
-            return Current(torch.cat([self.still] * (end - start)))
+            copies = end - start if self.joins or end - start == 1 else 0
+            return Current(torch.cat([self.still] * copies) if copies else self.still)
         return self._connect(self.frames[start:end].flatten(0, 1), self.maps.layers[0], True)
 
     def _connect(self, seen: Tensor, to: Affine, biased: bool) -> Current:
@@ -152,18 +156,18 @@ class _Fire(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, flow: Tensor, threshold: Tensor | None, rate: Rate, outlet: Outlet) -> Tensor:
         del threshold
-        ctx.save_for_backward(rate.regime)
+        ctx.save_for_backward(rate.inside, rate.above)
         ctx.outlet, ctx.slope, ctx.rise, ctx.type = outlet, rate.slope, rate.rise, flow.dtype
         return rate.value.detach()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (regime,) = ctx.saved_tensors
-        errors = ctx.outlet.back(gradient, regime)
-        into_flow = errors * (regime & INSIDE)  # torch.where and comparisons to bool are many times slower on a CPU
+        inside, above = ctx.saved_tensors
+        errors = ctx.outlet.back(gradient, inside)
+        into_flow = errors * inside
         if ctx.slope != 1:
             into_flow.mul_(ctx.slope)
-        if not ctx.needs_input_grad[1]:
+        if above is None:
             return into_flow.to(ctx.type), None, None, None
-        into_threshold = (errors * (regime >> 1)).sum(dtype=torch.promote_types(errors.dtype, torch.float32))
+        into_threshold = (errors * above).sum(dtype=torch.promote_types(errors.dtype, torch.float32))
         return into_flow.to(ctx.type), into_threshold * ctx.rise, None, None

@@ -26,7 +26,7 @@ from harness_spiking.lif import chunks, sum_per_channel
 from harness_spiking.network import Network
 from harness_spiking.operations import Affine, Outlet, affine, join, pool, split
 from harness_spiking.passes import Current, current, propagate, upsampled
-from harness_spiking.surrogates import inside_range
+from harness_spiking.surrogates import inside_range_
 from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
 from harness_torch import time_steps
@@ -152,10 +152,8 @@ class Forward:
     def _encode(self) -> Current:
         """U[t] - V_th of the first layer, from the input trace in theory; officially from the input of each step."""
         if self.drive is not None and (self.theory or self.options.update == "accumulated"):
-            drive, shift = self.drive.value, -self.neuron.threshold
-            times = range(self.start, self.stop)
-            counted = [affine(drive, self.of_one[t], self.counts[t], shift) for t in times]
-            return Current(counted[0] if len(counted) == 1 else torch.cat(counted))
+            now = slice(self.start, self.stop)
+            return Current(self.drive.at(self.of_one[now], self.counts[now], -self.neuron.threshold))
         if self.drive is not None:
             return Current(self._potentials([self.drive.value]))
         first, steps, frames = self.weights.layers[0], self.stop - self.start, self.frames[self.start : self.stop]
@@ -229,7 +227,7 @@ class _Fire(torch.autograd.Function):
         clamp: float | None,
     ) -> Tensor:
         flow, keep = Current(potential.detach(), shift), any(ctx.needs_input_grad)
-        inside = inside_range(flow.whole(), network.neuron.threshold, clamp) if keep and clamp else None
+        inside = _inside(flow, network, clamp) if keep and clamp else None
         traces, kept = _accumulate(flow, carried, network, outlet, steps, keep and inside is None)
         if keep:
             ctx.save_for_backward(kept if inside is None else split(inside, steps))
@@ -245,6 +243,11 @@ class _Fire(torch.autograd.Function):
         else:
             errors = ctx.network.kernels.backward_(split(gradient, len(kept)), kept, ctx.network.neuron, ctx.outlet)
         return join(errors), sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
+
+
+def _inside(flow: Current, network: Network, of_one: float) -> Tensor:
+    whole = flow.whole()
+    return inside_range_(whole.to(network.dtype, copy=True), network.neuron.threshold, of_one)
 
 
 def _accumulate(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from harness_spiking.operations import Affine
+from harness_spiking.operations import Affine, empty
 from harness_spiking.passes import current
 
 
@@ -21,10 +24,36 @@ class Drive:
         self._collects = torch.is_grad_enabled() and not once
         self.value = self._source.detach().requires_grad_() if self._collects else self._source
 
+    def at(self, value: Sequence[float], gradient: Sequence[float], shift: float) -> Tensor:
+        """At each of K steps value[t] (W x + b) + shift, (K * B, ...), whose derivative counts as gradient[t]."""
+        steps: Tensor = _Steps.apply(self.value, value, gradient, shift)
+        return steps
+
     def settle(self) -> None:
         """Send the gradient of all steps on to the first layer's weights."""
         if self._collects and self.value.grad is not None:
             torch.autograd.backward(self._source, self.value.grad)
+
+
+class _Steps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, value: Sequence[float], gradient: Sequence[float], shift: float) -> Tensor:
+        ctx.gradient = gradient
+        steps = empty((len(value) * len(x), *x.shape[1:]), x)
+        for each, step in zip(value, steps.split(len(x)), strict=True):
+            if each == 1:
+                torch.add(x, shift, out=step)
+            else:
+                torch.mul(x, each, out=step).add_(shift)
+        return steps
+
+    @staticmethod
+    def backward(ctx: Any, errors: Tensor) -> tuple[Tensor, None, None, None]:
+        first, *others = errors.unflatten(0, (len(ctx.gradient), -1))
+        total = first * ctx.gradient[0]
+        for each, error in zip(ctx.gradient[1:], others, strict=True):
+            total.add_(error, alpha=each)
+        return total, None, None, None
 
 
 class InputTrace:

@@ -18,10 +18,6 @@ class Affine(NamedTuple):
     bias: Tensor | None
     stride: int = 1
 
-    def narrowed(self, dtype: torch.dtype) -> Affine:
-        """With the weight in this type; the bias stays as wide as it is."""
-        return self._replace(weight=self.weight.to(dtype))
-
 
 def channels_last(tensor: Tensor) -> Tensor:
     """The layout that convolutions are fastest in, for maps and kernels; other tensors merely contiguous.

@@ -115,11 +115,13 @@ SURROGATES: dict[SurrogateName, type[Sigmoid | Rectangle | Triangle | Arctan]] =
 }
 
 
-def inside_range(potential: Tensor, threshold: float, of_one: float) -> Tensor:
-    """Where 0 <= U / (L V_th) <= 1, from U - V_th (B, ...): the derivative of a firing rate that is a clamped map of U.
+def inside_range_(potential: Tensor, threshold: float, of_one: float) -> Tensor:
+    """One where 0 <= U / (L V_th) <= 1, else zero, in place of U - V_th (B, ...): the derivative of a firing rate that
+    is a clamped map of U.
 
     of_one: L, the trace of a constant one. The range has both its ends, up to rounding: on a constant part of an image,
     standardised weights make U zero but for that, and no method's own rounding shall decide.
     """
-    slack = ROUNDINGS * torch.finfo(torch.promote_types(potential.dtype, torch.float32)).eps * of_one * threshold
-    return (potential >= -threshold - slack) & (potential <= (of_one - 1) * threshold + slack)
+    slack = ROUNDINGS * torch.finfo(potential.dtype).eps * of_one * threshold
+    middle, half = (of_one / 2 - 1) * threshold, of_one / 2 * threshold
+    return potential.sub_(middle).abs_().le_(half + slack)  # two comparisons to bool are many times slower on a CPU

@@ -8,7 +8,8 @@ that traces and spikes enter a convolution as they are. Readout and feedback are
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,44 +22,65 @@ EPSILON = 1e-4
 
 
 def standardise(weight: Tensor, gain: Tensor, factor: float) -> Tensor:
-    """W' times a factor, for a weight (outputs, inputs, ...) and gains (outputs,)."""
+    """W' times a factor, for a weight (outputs, inputs, ...) and gains (outputs,); differentiable."""
     standardised: Tensor = _Standardise.apply(weight, gain, factor)
     return standardised
 
 
-class _Standardise(torch.autograd.Function):
-    """W' = c (W - m) with c = factor gain r and r = (v n + eps)^(-1/2), of which two numbers per channel are kept.
+class _Moments(NamedTuple):
+    """Per output channel: its mean m, and r = (v n + eps)^(-1/2) for a variance v of n entries; (outputs, 1, ...)."""
 
-    With G the gradient and A = sum G (W - m) over a channel of n entries,
+    mean: Tensor
+    inverse: Tensor
 
-        dL/dgain = factor r A,    dL/dW = c (G - mean G) - c A r^2 n / (n - 1) (W - m).
+
+def _moments(weight: Tensor) -> _Moments:
+    axes, fan_in = tuple(range(1, weight.dim())), weight[0].numel()
+    mean = weight.sum(axes, keepdim=True).div_(fan_in)
+    # From the two moments: torch.var is many times slower.
+    squares = torch.linalg.vector_norm(weight, dim=axes, keepdim=True).square_().addcmul_(mean, mean, value=-fan_in)
+    return _Moments(mean, squares.clamp_min_(0).mul_(fan_in / (fan_in - 1)).add_(EPSILON).rsqrt_())
+
+
+def _forward(weight: Tensor, gain: Tensor, factor: float, moments: _Moments) -> Tensor:
+    """W' times the factor: c (W - m) with c = factor gain r."""
+    mean, inverse = moments
+    return channels_last(torch.sub(weight, mean).mul_(inverse * gain.view_as(mean) * factor))
+
+
+def _backward_(
+    gradient: Tensor, scratch: Tensor, weight: Tensor, gain: Tensor, factor: float, moments: _Moments
+) -> tuple[Tensor, Tensor]:
+    """With G the gradient and A = sum G (W - m) over a channel,
+
+        dL/dW = c (G - mean G) - c A r^2 n / (n - 1) (W - m),    dL/dgain = factor r A.
+
+    The first is written over G. scratch: like it, overwritten.
     """
+    mean, inverse = moments
+    axes, fan_in = tuple(range(1, weight.dim())), weight[0].numel()
+    total = gradient.sum(axes, keepdim=True)
+    centred = torch.mul(gradient, weight, out=scratch).sum(axes, keepdim=True).addcmul_(mean, total, value=-1)  # A
+    scale = inverse * gain.view_as(mean) * factor
+    slope = scale * centred * inverse.square() * (-fan_in / (fan_in - 1))
+    offset = (scale * total / fan_in).addcmul_(slope, mean).neg_()
+    into_weight = gradient.mul_(scale).addcmul_(weight, slope).add_(offset)
+    return into_weight, centred.mul_(inverse).mul_(factor).view_as(gain)
 
+
+class _Standardise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, gain: Tensor, factor: float) -> Tensor:
-        axes = tuple(range(1, weight.dim()))
-        fan_in = weight[0].numel()
-        mean = weight.mean(axes, keepdim=True)
-        # From the two moments: torch.var is many times slower.
-        squares = torch.linalg.vector_norm(weight, dim=axes, keepdim=True).square_()
-        variance = squares.sub_(mean.square() * fan_in).clamp_min_(0).div_(fan_in - 1)
-        inverse = torch.rsqrt(variance * fan_in + EPSILON)
-        scale = factor * gain.view_as(mean) * inverse
-        ctx.save_for_backward(weight, gain, mean, inverse)
+        moments = _moments(weight)
+        ctx.save_for_backward(weight, gain, *moments)
         ctx.factor = factor
-        return channels_last(torch.addcmul(-mean * scale, weight, scale))
+        return _forward(weight, gain, factor, moments)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        weight, gain, mean, inverse = ctx.saved_tensors
-        axes = tuple(range(1, weight.dim()))
-        fan_in = weight[0].numel()
-        total = gradient.sum(axes, keepdim=True)
-        centred = (gradient * weight).sum(axes, keepdim=True) - mean * total  # A
-        scale = ctx.factor * gain.view_as(mean) * inverse
-        slope = -scale * centred * inverse.square() * (fan_in / (fan_in - 1))
-        into_weight = torch.addcmul(-scale * total / fan_in - slope * mean, gradient, scale)
-        return into_weight.addcmul_(weight, slope), (ctx.factor * inverse * centred).view_as(gain), None
+        weight, gain, *moments = ctx.saved_tensors
+        scratch = torch.empty_like(weight)
+        return *_backward_(gradient.clone(), scratch, weight, gain, ctx.factor, _Moments(*moments)), None
 
 
 class Maps:
@@ -78,68 +100,123 @@ def effective(network: Network, output_scale: float = OUTPUT_SCALE) -> Maps:
 
     Potentials of spiking layers are in units of 1 / surrogate scale.
     """
-    maps, dtype = _scaled(network, output_scale), network.compute
-    return Maps(
-        [each.narrowed(dtype) for each in maps.layers],
-        {index: each.narrowed(dtype) for index, each in maps.projections.items()},
-        maps.feedback.narrowed(dtype) if maps.feedback else None,
-        maps.readout.narrowed(dtype),
-    )
+    parameters = network.parameters
+
+    def standardised(name: str, factor: float) -> Tensor:
+        return standardise(parameters[f"{name}.weight"], parameters[f"{name}.gain"], factor)
+
+    return _maps(network, output_scale, standardised, lambda name, factor: parameters[name] * factor)
 
 
-def _scaled(network: Network, output_scale: float) -> Maps:
-    """The same in the type of the parameters."""
-    parameters, unit = network.parameters, network.neuron.surrogate.scale
+def _maps(
+    network: Network,
+    output_scale: float,
+    standardised: Callable[[str, float], Tensor],
+    scaled: Callable[[str, float], Tensor],
+) -> Maps:
+    """standardised(layer, factor): its standardised weight; scaled(parameter, factor): a parameter as it is."""
+    unit, compute = network.neuron.surrogate.scale, network.compute
     layers, projections = [], {}
     for index, layer in enumerate(network.architecture.layers):
-        weight, bias, gain = (parameters[f"layers.{index}.{name}"] for name in ("weight", "bias", "gain"))
-        factor = unit * layer.factor
-        scaled = standardise(weight, gain, factor * (output_scale if index else 1.0))
-        layers.append(Affine(scaled, bias * factor, layer.stride))
+        name, factor = f"layers.{index}", unit * layer.factor
+        weight = standardised(name, factor * (output_scale if index else 1.0))
+        layers.append(Affine(weight.to(compute), scaled(f"{name}.bias", factor), layer.stride))
         if layer.skip and layer.skip.projection:
-            weight, gain = (parameters[f"layers.{index}.projection.{name}"] for name in ("weight", "gain"))
-            projections[index] = Affine(standardise(weight, gain, unit * layer.skip.factor * output_scale), None)
+            weight = standardised(f"{name}.projection", unit * layer.skip.factor * output_scale)
+            projections[index] = Affine(weight.to(compute), None)
     feedback = None
     if network.feedback:
-        feedback = Affine(parameters["feedback.weight"] * (unit * output_scale), parameters["feedback.bias"] * unit)
-    readout = Affine(parameters["readout.weight"] * output_scale, parameters["readout.bias"] * 1.0)
+        weight = scaled("feedback.weight", unit * output_scale)
+        feedback = Affine(weight.to(compute), scaled("feedback.bias", unit))
+    readout = Affine(scaled("readout.weight", output_scale).to(compute), scaled("readout.bias", 1.0))
     return Maps(layers, projections, feedback, readout)
+
+
+class _Scaled(NamedTuple):
+    """A leaf that holds factor times a parameter."""
+
+    leaf: Tensor
+    parameter: Tensor
+    factor: float
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        return (self.parameter,)
+
+    def back(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        return (gradient.mul_(self.factor),)
+
+
+class _Standardised(NamedTuple):
+    """A leaf that holds a standardised weight; its memory ends as scratch."""
+
+    leaf: Tensor
+    weight: Tensor
+    gain: Tensor
+    factor: float
+    moments: _Moments
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        return self.weight, self.gain
+
+    def back(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        weight, gain = self.weight.detach(), self.gain.detach()
+        return _backward_(gradient, self.leaf.detach(), weight, gain, self.factor, self.moments)
+
+
+class _Pull(torch.autograd.Function):
+    """A function of the parameters whose gradient is what their leaves collected, in the memory they collected it in.
+
+    Through autograd, because who hooks on to a parameter's gradient shall see it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, leaves: list[_Scaled | _Standardised], *parameters: Tensor) -> Tensor:
+        ctx.leaves = leaves
+        return parameters[0].new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        del gradient
+        into: list[Tensor | None] = []
+        for each in ctx.leaves:
+            collected, each.leaf.grad = each.leaf.grad, None
+            into += [None] * len(each.parameters) if collected is None else each.back(collected)
+        return None, *into
 
 
 class Weights(Maps):
     """One version of the effective weights, as leaves that collect the gradients of any number of backward passes.
 
-    The memory of a parameter's gradient from before is what its leaf collects in. With linear operations in a narrower
-    type, weights are narrowed once and collect in the parameters' own.
+    With linear operations in a narrower type, weights are narrowed once and collect in the parameters' own. Gradients
+    that parameters had from before are let go.
     """
 
     def __init__(self, network: Network, output_scale: float = OUTPUT_SCALE) -> None:
-        self._collected: list[tuple[Tensor, Tensor]] = []
         self._parameters = network.parameters
-        self._compute = network.compute
-        maps = _scaled(network, output_scale)
-        super().__init__(
-            [self._leaves(each, f"layers.{index}") for index, each in enumerate(maps.layers)],
-            {index: self._leaves(each, f"layers.{index}.projection") for index, each in maps.projections.items()},
-            self._leaves(maps.feedback, "feedback") if maps.feedback else None,
-            self._leaves(maps.readout, "readout"),
-        )
+        self._leaves: list[_Scaled | _Standardised] = []
+        if torch.is_grad_enabled():
+            for parameter in self._parameters.values():
+                parameter.grad = None
+        maps = _maps(network, output_scale, self._standardised, self._scaled)
+        super().__init__(maps.layers, maps.projections, maps.feedback, maps.readout)
 
-    def _leaves(self, source: Affine, name: str) -> Affine:
-        weight = self._collect(source.weight, self._parameters[f"{name}.weight"])
-        bias = None if source.bias is None else self._collect(source.bias, self._parameters[f"{name}.bias"])
-        return Affine(weight, bias, source.stride).narrowed(self._compute)
+    def _standardised(self, name: str, factor: float) -> Tensor:
+        weight, gain = self._parameters[f"{name}.weight"], self._parameters[f"{name}.gain"]
+        with torch.no_grad():
+            moments = _moments(weight)
+            leaf = _forward(weight, gain, factor, moments).requires_grad_()
+        self._leaves.append(_Standardised(leaf, weight, gain, factor, moments))
+        return leaf
 
-    def _collect(self, source: Tensor, parameter: Tensor) -> Tensor:
-        leaf = source.detach().requires_grad_()
-        if parameter.grad is not None and torch.is_grad_enabled():
-            leaf.grad = parameter.grad.zero_()
-        self._collected.append((source, leaf))
+    def _scaled(self, name: str, factor: float) -> Tensor:
+        parameter = self._parameters[name]
+        leaf = (parameter.detach() * factor).requires_grad_()
+        self._leaves.append(_Scaled(leaf, parameter, factor))
         return leaf
 
     def pull(self) -> None:
-        """Send what was collected on to the parameters' `.grad`. Ends this version."""
-        reached = [(source, leaf.grad) for source, leaf in self._collected if leaf.grad is not None]
-        for parameter in self._parameters.values():
-            parameter.grad = None
-        torch.autograd.backward([source for source, _ in reached], [gradient for _, gradient in reached])
+        """Send what was collected on to the parameters' `.grad`. Ends this version, whose memory is used for it."""
+        parameters = [parameter for each in self._leaves for parameter in each.parameters]
+        _Pull.apply(self._leaves, *parameters).backward()

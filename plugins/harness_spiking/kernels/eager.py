@@ -39,6 +39,9 @@ def integrate(
     leak, threshold, surrogate = neuron
     flow = _wide(currents)
     flow = _shifted_(flow if len(flow) == steps or shift is None else flow.clone(), shift)
+    if not keep:
+        spikes = _fire(flow, carried, neuron, steps)
+        return outlet.out(spikes.flatten(0, 1)).unflatten(0, (steps, -1)).to(currents.dtype), spikes
     z = flow if len(flow) == steps else _like(flow, steps)
     seen = _seen_like(z, outlet, currents.dtype)
     fired = seen[0] if outlet.plain else torch.empty_like(z[0], dtype=currents.dtype)
@@ -61,6 +64,19 @@ def integrate(
     if keep:
         surrogate.save_(z[-1])
     return seen, _narrowed(z, currents)
+
+
+def _fire(flow: Tensor, carried: Tensor | None, neuron: Neuron, steps: int) -> Tensor:
+    """Spikes (K, B, ...), where it can be in place of what flows in: one potential goes from step to step."""
+    leak, threshold, _ = neuron
+    w = torch.full_like(flow[0], -threshold) if carried is None else carried
+    spikes = flow if len(flow) == steps else _like(flow, steps)
+    for t, fired in enumerate(spikes):
+        torch.add(flow[t if len(flow) == steps else 0], w, alpha=leak, out=w)  # z
+        torch.ge(w, 0, out=fired)
+        declare(fired)
+        w.sub_(fired, alpha=threshold)
+    return spikes
 
 
 def integrate_traced(
@@ -110,8 +126,8 @@ def accumulate(
     leak, threshold, surrogate = neuron
     flow = _shifted_(_wide(potentials), shift)
     alone = len(flow) == 1 and carried.dtype == potentials.dtype
-    traces = carried[None] if alone else torch.empty_like(flow)
-    scratch = torch.empty_like(flow[0]) if keep else None
+    traces = carried[None] if alone else torch.empty_like(flow) if keep else flow
+    scratch = None if alone and not keep else torch.empty_like(flow[0])
     before = history.decode(carried, flow.dtype)
     for t, z in enumerate(flow):
         z.sub_(before, alpha=leak * threshold)

@@ -37,7 +37,7 @@ from harness_spike_representation.learner import build as build_sr
 from harness_spiking.network import Network
 from harness_spiking.operations import channels_last, linear, linear_backward
 from harness_spiking.training import Loss
-from harness_spiking.weights import effective
+from harness_spiking.weights import Weights, effective
 from harness_torch.memory import ActivationMemory
 from tests.speed.paired import Ratio, Row, interleaved, ratio, show
 
@@ -207,8 +207,10 @@ class Standardisation:
         self.gradients = [torch.rand_like(each.weight) for each in effective(network).layers]
 
     def __call__(self) -> None:
-        weights = [each.weight for each in effective(self.network).layers]
-        torch.autograd.backward(weights, self.gradients)
+        weights = Weights(self.network)
+        for each, gradient in zip(weights.layers, self.gradients, strict=True):
+            each.weight.grad = gradient  # and is overwritten: the values do not matter
+        weights.pull()
 
 
 def _convolution(weight: Tensor, bias: Tensor) -> nn.Module:
