@@ -17,7 +17,8 @@ class OwnOptions:
     forward: "official" runs two linear operations per layer and step, one on spikes for the value and one on traces for
     the gradient; "fused" runs the first and keeps the trace for the second's gradient, which is the same.
     presynaptic: with "spike" instead of its trace, the gradient is that of SLTT, spatial learning through time (Meng et
-    al., ICCV 2023): of each step as if there were no other.
+    al., ICCV 2023): of each step as if there were no other. Value and gradient then come from the same spikes, and one
+    operation is enough for both.
     """
 
     update: Literal["accumulated", "online"] = option(

@@ -4,6 +4,7 @@ Every formula is written in the papers' own terms (LIF with potentials in units 
 2.74 after each layer, standardisation from its definition), so that only the mathematics is shared with our code.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -72,7 +73,9 @@ def step_gradients(learner, state, the_batch):
 def worst(found, expected):
     """Largest difference of any tensor, relative to the largest entry of the expected one."""
     assert found.keys() == expected.keys()
-    return max(((found[k] - expected[k]).abs().max() / expected[k].abs().max()).item() for k in expected)
+    differences = {k: ((found[k] - expected[k]).abs().max() / expected[k].abs().max()).item() for k in expected}
+    assert not any(map(math.isnan, differences.values())), differences  # which max would pass over
+    return max(differences.values())
 
 
 def parameters_of(state):

@@ -27,6 +27,7 @@ METHODS = {
     "saf-final": lambda **options: build_saf(SAFOptions(**options, variant="final")),
     "ottt": lambda **options: build_ottt(OTTTOptions(**options)),
     "ottt-fused": lambda **options: build_ottt(OTTTOptions(**options, forward="fused")),
+    "sltt": lambda **options: build_ottt(OTTTOptions(**options, presynaptic="spike")),
     "bptt": lambda **options: build_bptt(BPTTOptions(**options)),
     "spike-representation": lambda **options: build_spike_representation(SpikeRepresentationOptions(**options)),
     "dsr": lambda **options: build_spike_representation(SpikeRepresentationOptions(**options, form="dsr")),
@@ -70,6 +71,10 @@ def most_saved(method, steps):
     with saved_tensors_hooks(Held, lambda held: held.tensor):
         learner.update(state, ROWS)
     return peak
+
+
+def test_without_traces_one_operation_is_enough():
+    assert counted("sltt") == counted("ottt-fused") == counted("saf")
 
 
 def test_official_ottt_runs_every_layer_but_the_first_twice():

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import spiking_reference as reference
 import torch
@@ -125,6 +127,32 @@ def test_prediction_averages_the_readout_over_time(variant):
     found = learner.predict(state, inputs)
     torch.testing.assert_close(found.log_probs, expected[None].detach(), rtol=0, atol=1e-12)
     assert found.log_weights.exp().sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "leak", "chunk", "in_fp32", "in_bf16"),
+    [
+        (8, 0.5, 1, "float32", "bfloat16"),  # the trace itself, as the next layer's input
+        (9, 0.5, 1, "float32", "float32"),
+        (8, 0.9, 1, "float32", "float32"),
+        (8, 0.5, 4, "uint8", "uint8"),
+        (9, 0.5, 4, "uint16", "uint16"),
+        (16, 0.5, 16, "uint16", "uint16"),
+        (17, 0.5, 4, "float32", "float32"),
+        (8, 0.9, 4, "float32", "float32"),
+    ],
+)
+def test_spikes_are_carried_as_narrow_as_they_are_exact(steps, leak, chunk, in_fp32, in_bf16, monkeypatch):
+    monkeypatch.setattr("harness_spiking.kernels.choose", lambda *_: SimpleNamespace(name="triton"))
+    learner = build(SAFOptions(architecture=NETWORKS["conv"][0], steps=steps, leak=leak, chunk=chunk))
+    for precision, expected in (("fp32", in_fp32), ("bf16", in_bf16)):
+        assert learner.describe(start(learner, problem("conv"), precision=precision))["trace"] == expected
+
+
+def test_eager_kernels_carry_the_trace_as_wide_as_parameters():
+    for precision, expected in (("fp64", "float64"), ("fp32", "float32"), ("bf16", "float32")):
+        learner, state = prepared("conv", precision=precision, chunk=6)
+        assert learner.describe(state)["trace"] == expected
 
 
 def test_single_precision_stays_within_its_tolerances():
