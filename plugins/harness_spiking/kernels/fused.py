@@ -129,12 +129,26 @@ def accumulate(
     """See `eager.accumulate`."""
     if not _fits(potentials, neuron):
         return eager.accumulate(potentials, shift, carried, neuron, outlet, keep)
-    if _too_wide(outlet):
-        traces, kept = accumulate(potentials, shift, carried, neuron, Outlet(), keep)
-        return _through(outlet, traces), kept
+    if not _too_wide(outlet):
+        return _accumulate(potentials, shift, carried, neuron, outlet, keep, potentials.dtype)
+    # In single precision, so that only the mean is rounded.
+    traces, kept = _accumulate(potentials, shift, carried, neuron, Outlet(), keep, torch.float32)
+    return _through(outlet, traces).to(potentials.dtype), kept
+
+
+def _accumulate(
+    potentials: Tensor,
+    shift: Tensor | None,
+    carried: Tensor,
+    neuron: Neuron,
+    outlet: Outlet,
+    keep: bool,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """The same, with traces of that type."""
     _in_order(potentials=potentials, carried=carried[None])
-    alone = len(potentials) == 1 and carried.dtype == potentials.dtype and outlet.plain
-    seen = carried[None] if alone else _empty(len(potentials), potentials, outlet.window)
+    alone = len(potentials) == 1 and carried.dtype == dtype and outlet.plain
+    seen = carried[None] if alone else _empty(len(potentials), potentials, outlet.window, dtype)
     tile = Tile.of(potentials, outlet)
     with torch.cuda.device_of(potentials):
         fused_kernels.accumulate[tile.grid](
@@ -252,12 +266,12 @@ def _stride(x: Tensor | None) -> int:
     return 0 if x is None or len(x) == 1 else x[0].numel()
 
 
-def _empty(steps: int, like: Tensor, window: Window) -> Tensor:
+def _empty(steps: int, like: Tensor, window: Window, dtype: torch.dtype | None = None) -> Tensor:
     """(K, B, C, h, w) for so many steps, in the order of `like`; h and w are those of H and W after pooling."""
     _, rows, *sizes = like.shape
     if window is not None:
         sizes[1:] = [sizes[1] // window[0], sizes[2] // window[1]]
-    return empty((steps * rows, *sizes), like).unflatten(0, (steps, rows))
+    return empty((steps * rows, *sizes), like, dtype).unflatten(0, (steps, rows))
 
 
 def _mask(outlet: Outlet, like: Tensor) -> Tensor | None:

@@ -204,6 +204,19 @@ def test_accumulate(shape, dtype, steps, surrogate, past, shifted, masked, keep)
         torch.testing.assert_close(ours_kept, kept, **ROUNDING[dtype])
 
 
+@pytest.mark.parametrize("steps", [1, 5])
+def test_the_mean_of_traces_in_a_window_that_is_too_wide_for_a_kernel_is_rounded_once(steps):
+    inputs = Inputs("wide", BF16, "sigmoid")
+    potentials, carried = inputs.grid(steps, -3, 6, 0.5), inputs.grid(1, 0, 2**9)[0].float().to(torch.uint16)
+    (expected, _), (ours, _) = both(
+        lambda kernels, z, past: kernels.accumulate(z, None, past, inputs.neuron, inputs.outlet, False)[0],
+        potentials,
+        carried,
+    )
+    assert expected.any()
+    assert torch.equal(ours, expected)
+
+
 @sample(40, masked=[True, False])
 def test_backward(shape, dtype, steps, surrogate, masked):
     inputs = Inputs(shape, dtype, surrogate, masked)
