@@ -39,12 +39,9 @@ class _Steps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, value: Sequence[float], gradient: Sequence[float], shift: float) -> Tensor:
         ctx.gradient = gradient
-        steps = empty((len(value) * len(x), *x.shape[1:]), x)
+        steps, start = empty((len(value) * len(x), *x.shape[1:]), x), x.new_full((), shift)
         for each, step in zip(value, steps.split(len(x)), strict=True):
-            if each == 1:
-                torch.add(x, shift, out=step)
-            else:
-                torch.mul(x, each, out=step).add_(shift)
+            torch.add(start, x, alpha=each, out=step)
         return steps
 
     @staticmethod
