@@ -34,6 +34,7 @@ CODES: dict[type[Surrogate], triton.language.constexpr] = {
 BLOCK, WARPS = 1024, 4  # neurons of a program: its 128 threads load 16 bytes at a time, or twice 16
 TILE = 512  # neurons of a program that pools: one warp, so that a window is summed without a barrier
 WIDEST_WINDOW = 64  # neurons
+WIDEST_PART = 16  # neurons of a window that a program differentiates: nothing is summed, so others take the rest
 INDEXED_BY_32_BITS = 2**31 - 2 * BLOCK
 
 
@@ -116,6 +117,7 @@ def _integrate(
             surrogate=CODES[type(neuron.surrogate)],
             pooled=tile.window > 1,
             window=tile.window,
+            share=tile.share,
             block=tile.block,
             index=_index(currents),
             num_warps=tile.warps,
@@ -170,6 +172,7 @@ def _accumulate(
             bits=history.BITS.get(carried.dtype, 0),
             pooled=tile.window > 1,
             window=tile.window,
+            share=tile.share,
             block=tile.block,
             index=_index(potentials),
             num_warps=tile.warps,
@@ -196,23 +199,27 @@ def _differentiate_(
 ) -> Tensor:
     _in_order(kept=kept)
     gradients = _ordered(gradients)
+    tile = Tile.of(kept, outlet, WIDEST_PART)
     with torch.cuda.device_of(kept):
-        fused_kernels.differentiate[triton.cdiv(kept[0].numel(), BLOCK), len(kept) // steps](
+        fused_kernels.differentiate[(*tile.grid, len(kept) // steps, tile.parts)](
             gradients,
             kept,
             _mask(outlet, kept),
             steps,
             kept[0].numel(),
             gradients[0].numel(),
+            tile.cells,
             *_sizes(kept, outlet),
             leak,
             leak * neuron.threshold,
             surrogate=CODES[type(neuron.surrogate)],
-            pooled=prod(outlet.window or (1,)) > 1,
+            pooled=tile.window > 1,
             detach_reset=detach_reset,
-            block=BLOCK,
+            window=tile.window,
+            share=tile.share,
+            block=tile.block,
             index=_index(kept),
-            num_warps=WARPS,
+            num_warps=tile.warps,
         )
     return kept
 
@@ -224,17 +231,23 @@ class Tile(NamedTuple):
     window: int  # a power of two
     block: int
     warps: int
+    parts: int = 1  # programs that share a window
+    share: float | None = None  # of a neuron in the mean of its window, if there is a number that is exact
 
     @property
     def grid(self) -> tuple[int]:
         return (triton.cdiv(self.cells, self.block),)
 
     @classmethod
-    def of(cls, x: Tensor, outlet: Outlet) -> Tile:
+    def of(cls, x: Tensor, outlet: Outlet, widest: int = WIDEST_WINDOW) -> Tile:
+        """widest: how many neurons of a window a program takes at the most."""
         channels, height, width, down, right = _sizes(x, outlet)
         cells = x.shape[1] * channels * triton.cdiv(height, down) * triton.cdiv(width, right)
-        window = triton.next_power_of_2(down * right)
-        return cls(cells, 1, BLOCK, WARPS) if window == 1 else cls(cells, window, TILE // window, 1)
+        count, power = down * right, triton.next_power_of_2(down * right)
+        if count == 1:
+            return cls(cells, 1, BLOCK, WARPS)
+        window = min(power, widest)
+        return cls(cells, window, TILE // window, 1, triton.cdiv(count, window), 1 / count if count == power else None)
 
 
 def _fits(x: Tensor, neuron: Neuron) -> bool:

@@ -46,12 +46,14 @@ def integrate(
     surrogate: tl.constexpr,
     pooled: tl.constexpr,
     window: tl.constexpr,  # down * right, rounded up to a power of two
+    share: tl.constexpr,  # 1 / (down * right) where that is exact, else None
     block: tl.constexpr,
     index: tl.constexpr,
 ):
     """A program has `block` windows, and all neurons of each of them: (window, block)."""
     cell = tl.program_id(0).to(index) * block + tl.arange(0, block)
-    neuron, inside, outlet, whole = _places(cell, cells, channels, height, width, down, right, pooled, window)
+    inner = tl.arange(0, window)
+    neuron, inside, outlet, whole = _places(cell, inner, cells, channels, height, width, down, right, pooled)
     # A population at rest is one with z = 0 that has just fired: w = -threshold.
     if carried is None:
         z = tl.zeros((window, block), tl.float32)
@@ -74,7 +76,7 @@ def integrate(
         if mask is not None:
             out = fired * factor
         if pooled:
-            out = _mean(out, inside, down * right)
+            out = _shared(tl.sum(tl.where(inside, out, 0), 0), down * right, share)
         out = out.to(seen.dtype.element_ty)
         tl.store(seen + outlet, out, whole)
         if trace is not None:
@@ -117,12 +119,14 @@ def accumulate(
     bits: tl.constexpr,  # of a history that is an integer, else 0
     pooled: tl.constexpr,
     window: tl.constexpr,
+    share: tl.constexpr,
     block: tl.constexpr,
     index: tl.constexpr,
 ):
     """A program has `block` windows, and all neurons of each of them: (window, block)."""
     cell = tl.program_id(0).to(index) * block + tl.arange(0, block)
-    neuron, inside, outlet, whole = _places(cell, cells, channels, height, width, down, right, pooled, window)
+    inner = tl.arange(0, window)
+    neuron, inside, outlet, whole = _places(cell, inner, cells, channels, height, width, down, right, pooled)
     history = tl.load(carried + neuron, inside, 0)
     trace = history.to(tl.float32)
     if bits:
@@ -145,7 +149,7 @@ def accumulate(
             if mask is not None:
                 out = trace * factor
             if pooled:
-                out = _mean(out, inside, down * right)
+                out = _shared(tl.sum(tl.where(inside, out, 0), 0), down * right, share)
             tl.store(seen + outlet, out, whole)
             seen += pooled_neurons
         if keep:
@@ -165,6 +169,7 @@ def differentiate(
     steps,
     neurons,
     pooled_neurons,
+    cells,
     channels,
     height,
     width,
@@ -175,35 +180,31 @@ def differentiate(
     surrogate: tl.constexpr,
     pooled: tl.constexpr,
     detach_reset: tl.constexpr,
+    window: tl.constexpr,  # a power of two, of which there may be several in down * right
+    share: tl.constexpr,
     block: tl.constexpr,
     index: tl.constexpr,
 ):
-    """A program has `block` neurons and `steps` steps of K, the last one first; K / steps of them stand abreast."""
-    neuron = tl.program_id(0).to(index) * block + tl.arange(0, block)
-    inside = neuron < neurons
-    if pooled:
-        x = neuron // channels % width // right
-        y = neuron // channels // width % height // down
-        row = neuron // channels // width // height
-        source = ((row * (height // down) + y) * (width // right) + x) * channels + neuron % channels
-        covered = inside & (y < height // down) & (x < width // right)
-    else:
-        source = neuron
-        covered = inside
+    """A program has `block` windows, `window` neurons of each, and `steps` steps of K, the last one first; K / steps of
+    them stand abreast, and as many as it takes for all neurons of a window.
+    """
+    cell = tl.program_id(0).to(index) * block + tl.arange(0, block)
+    inner = tl.program_id(2) * window + tl.arange(0, window)
+    neuron, inside, outlet, whole = _places(cell, inner, cells, channels, height, width, down, right, pooled)
     last = tl.program_id(1).to(tl.int64) * steps + steps - 1
     gradients += last * pooled_neurons
     kept += last * neurons
     if mask is not None:
         factor = tl.load(mask + neuron, inside, 0).to(tl.float32)
-    delta = tl.zeros((block,), tl.float32)
+    delta = tl.zeros((window, block), tl.float32)
     for _ in range(steps):
-        gradient = tl.load(gradients + source, covered, 0).to(tl.float32)
+        gradient = tl.load(gradients + outlet, whole, 0).to(tl.float32)
         if pooled:
-            gradient = tl.div_rn(gradient, (down * right).to(tl.float32))
+            gradient = _shared(gradient, down * right, share)[None, :]
         if mask is not None:
-            gradient *= factor
+            gradient = gradient * factor
         if not detach_reset:
-            gradient -= reset * delta
+            gradient = gradient - reset * delta
         saved = tl.load(kept + neuron, inside, 0).to(tl.float32)
         delta = _slope(gradient, saved, surrogate) + leak * delta
         tl.store(kept + neuron, delta, inside)
@@ -212,20 +213,21 @@ def differentiate(
 
 
 @triton.jit
-def _places(cell, cells, channels, height, width, down, right, pooled: tl.constexpr, window: tl.constexpr):
-    """Of a block of windows: their neurons (window, block), which of them there are, where their mean goes (block,),
-    and which windows are whole; others are cut off by the border, and have no mean. Without pooling, neurons twice.
+def _places(cell, inner, cells, channels, height, width, down, right, pooled: tl.constexpr):
+    """Of a block of windows, at some places in each: neurons (window, block), and which of them there are; where means
+    go (block,), and which windows have one, because no border cuts them off. Without pooling, neurons twice.
     """
     if pooled:
-        channel = cell % channels
-        x = cell // channels % tl.cdiv(width, right)
-        y = cell // channels // tl.cdiv(width, right) % tl.cdiv(height, down)
-        row = cell // channels // tl.cdiv(width, right) // tl.cdiv(height, down)
-        inner = tl.arange(0, window)[:, None]
-        across = x[None, :] * right + inner % right
-        along = y[None, :] * down + inner // right
+        # Remainders by multiplication: an integer division takes as long as dozens of additions.
+        place, wide, tall = cell // channels, tl.cdiv(width, right), tl.cdiv(height, down)
+        line = place // wide
+        row = line // tall
+        channel, x, y = cell - place * channels, place - line * wide, line - row * tall
+        below = inner // right
+        across = x[None, :] * right + (inner - below * right)[:, None]
+        along = y[None, :] * down + below[:, None]
         neuron = ((row[None, :] * height + along) * width + across) * channels + channel[None, :]
-        inside = (cell < cells)[None, :] & (inner < down * right) & (along < height) & (across < width)
+        inside = (cell < cells)[None, :] & (inner < down * right)[:, None] & (along < height) & (across < width)
         outlet = ((row * (height // down) + y) * (width // right) + x) * channels + channel
         whole = (cell < cells) & (y < height // down) & (x < width // right)
     else:
@@ -237,9 +239,13 @@ def _places(cell, cells, channels, height, width, down, right, pooled: tl.conste
 
 
 @triton.jit
-def _mean(values, inside, count):
-    """Of a window (window, block), a place of which may be no neuron."""
-    return tl.div_rn(tl.sum(tl.where(inside, values, 0), 0), count.to(tl.float32))
+def _shared(total, count, share: tl.constexpr):
+    """The total over the count, as precisely as torch has it: a division, which takes long, if no share is exact."""
+    if share is not None:
+        total *= share
+    else:
+        total = tl.div_rn(total, count.to(tl.float32))
+    return total
 
 
 @triton.jit

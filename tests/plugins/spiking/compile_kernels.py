@@ -76,6 +76,7 @@ def main(capability: int) -> None:
     launch((2, 64, 5, 6), (2, 2), torch.bfloat16, 6, 2)
     launch((2, 48, 4, 4), (4, 4), torch.float32, 6, 3)
     launch((1, 1, 1, 2), (1, 2), torch.bfloat16, 1, 3)
+    launch((1, 16, 7, 8), (3, 5), torch.float32, 2, 1)
     fused.INDEXED_BY_32_BITS = 0
     launch((2, 64, 5, 6), (2, 2), torch.float32, 1, 4)
 
