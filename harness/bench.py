@@ -41,7 +41,10 @@ class Notes:
 
 @dataclass(frozen=True)
 class Bench:
-    """All that one trial works with. pauses: what lets the instruments that look on know that no training goes on."""
+    """All that one trial works with.
+
+    pauses: what lets the instruments that look on know that no training goes on; settles: that it has become steady.
+    """
 
     catalog: Catalog
     trial: Trial
@@ -52,6 +55,7 @@ class Bench:
     notes: Notes
     report: Callable[[Progress], None]
     pauses: list[Callable[[], AbstractContextManager[None]]] = field(default_factory=list)
+    settles: list[Callable[[], None]] = field(default_factory=list)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -60,6 +64,11 @@ class Bench:
             for pause in self.pauses:
                 paused.enter_context(pause())
             yield
+
+    def settle(self) -> None:
+        """The updates to come are steady: nothing is tried out any more."""
+        for settle in self.settles:
+            settle()
 
     @property
     def base(self) -> Mapping[str, Array] | None:

@@ -20,6 +20,7 @@ from harness.types import Array, Fit, Learner, Point, Prediction, Progress
 
 PREDICTIONS: tuple[type[Prediction], ...] = get_args(Prediction)
 WARMUP_UPDATES = 5
+SETTLED_UPDATES = 2  # algorithms have been tried, the optimiser's state is there; no step has been captured yet
 MOST_POINTS = 20
 FEWEST_POINTS = 5
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -61,6 +62,8 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
 
     done, stale, tell = 0, False, time.perf_counter() + SECONDS_BETWEEN_REPORTS
     while not (stale or stops.spent(done)):
+        if done == SETTLED_UPDATES:
+            bench.settle()
         batch = next(batches)
         clock.start()
         returned = learner.update(state, batch)

@@ -27,6 +27,8 @@ def watched(bench: Bench) -> Iterator[None]:
                 gauges.append((instrument, gauge))
                 if hasattr(gauge, "pause"):
                     bench.pauses.append(_pausing(bench, instrument, gauge.pause))
+                if hasattr(gauge, "settle"):
+                    bench.settles.append(_settling(bench, instrument, gauge.settle))
         yield
     for instrument, gauge in gauges:
         if instrument.name not in bench.notes.holes:
@@ -67,6 +69,14 @@ def _pausing(
             yield
 
     return paused
+
+
+def _settling(bench: Bench, instrument: Instrument, settle: Callable[[], None]) -> Callable[[], None]:
+    def settled() -> None:
+        with _hole(bench, instrument):
+            settle()
+
+    return settled
 
 
 @contextmanager

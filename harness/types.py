@@ -327,7 +327,8 @@ class Metric:
 class Gauge(Protocol):
     """What an instrument's factory returns. `session` spans the life of one fresh state; `measure` one stage in it.
 
-    Optional, for one that is not intrusive: `pause()`, a context that spans each evaluation within the session.
+    Optional, for one that is not intrusive: `pause()`, a context that spans each evaluation within the session, and
+    `settle()`, called before the first update after those in which libraries try out their algorithms.
     """
 
     def session(self) -> AbstractContextManager[None]:

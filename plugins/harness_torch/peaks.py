@@ -65,6 +65,7 @@ class TensorPeak:
         gc.collect()
         torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
+        _multiply(device)
         self._before = torch.cuda.memory_allocated(device)
         yield
 
@@ -85,10 +86,14 @@ class TensorPeak:
 
 
 class TrainPeak:
-    """train_peak_bytes: the most that was allocated on the GPU at any time of the timed pass, evaluation left out, less
-    the data. train_reserved_bytes: what the allocator held for it then, fragmentation and pools of graphs included.
+    """train_peak_bytes: the most that was allocated on the GPU at any time of the timed pass less the data, without
+    evaluation and without the first updates, in which cuDNN tries algorithms that it may not take (unless they are the
+    only ones). What a captured graph needs is allocated while it is captured, which comes later. The working space of
+    cuBLAS is part of it.
 
-    What a captured graph needs is allocated while it is captured, which is in the timed pass too.
+    train_reserved_bytes: the most that the allocator held outside of evaluation. It gives nothing back by itself, so
+    what evaluation and the first updates needed for a moment is in there, with fragmentation and the pools of graphs.
+
     memory: the module with the allocator's numbers.
     """
 
@@ -114,6 +119,11 @@ class TrainPeak:
         yield
         self._memory.reset_peak_memory_stats(self._device)
 
+    def settle(self) -> None:
+        """What the first updates allocated is not counted."""
+        self._peak = 0
+        self._memory.reset_peak_memory_stats(self._device)
+
     def _look(self) -> None:
         """No synchronisation: the allocator lives on the host."""
         self._peak = max(self._peak, self._memory.max_memory_allocated(self._device))
@@ -127,6 +137,16 @@ class TrainPeak:
     def readings(self) -> Mapping[str, Any]:
         """Bytes."""
         return {"train_peak_bytes": self._peak - self._before, "train_reserved_bytes": self._reserved}
+
+
+def _multiply(device: torch.device) -> None:
+    """A matrix product and its gradient: for each of their threads cuBLAS gets working space, which stays allocated.
+
+    It is the same for all methods, many times what a small one needs, and belongs to the stream that is current.
+    """
+    x = torch.ones(16, 16, device=device, requires_grad=True)
+    (x @ x).sum().backward()
+    torch.cuda.synchronize(device)
 
 
 def _peak(roots: list[Any]) -> int | None:

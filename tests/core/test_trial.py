@@ -477,6 +477,31 @@ def test_an_instrument_that_only_looks_on_may_look_away_from_evaluation(run):
     assert "events" not in record.readings
 
 
+def test_an_instrument_that_only_looks_on_hears_when_the_first_updates_are_over(run):
+    class Hears(Counter):
+        def settle(self):
+            self.events.append("settled")
+
+    class Learns(Slope):
+        def update(self, state, batch):
+            gauges[-1].events.append("update")
+            return super().update(state, batch)
+
+    gauges = []
+    onlooker = Instrument("onlooker", "x", lambda: gauges.append(Hears()) or gauges[-1], intrusive=False)
+    record = run(Learns, onlooker, budget=Budget("updates", 4))
+    assert record.readings["events"] == ["born", "update", "update", "settled", "update", "update", "dead"]
+    record = run(Learns, onlooker, budget=Budget("updates", 2))
+    assert record.readings["events"] == ["born", "update", "update", "dead"]
+
+    class Stumbles(Counter):
+        def settle(self):
+            raise OSError("deafened")
+
+    record = run(Slope, Instrument("onlooker", "x", Stumbles, intrusive=False))
+    assert (record.status, record.holes["onlooker"]) == ("ok", "OSError: deafened")
+
+
 def test_an_instrument_that_does_not_apply_says_so_in_its_own_words(run):
     class Absent(Counter):
         def session(self):

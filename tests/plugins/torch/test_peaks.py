@@ -136,8 +136,10 @@ class FakeAllocator:
         self.peak = self.reserved = self.now
 
 
-def train_peak(*uses: int, kept: int = 0) -> dict:
-    """Readings of a pass that uses so much, one after the other; what is negative is used by an evaluation."""
+def train_peak(*uses: int | None, kept: int = 0) -> dict:
+    """Readings of a pass that uses so much, one after the other; what is negative is used by an evaluation, and where
+    there is None, the first updates are over.
+    """
     allocator = FakeAllocator()
     allocator.now = 1000
     allocator.use(10**9)  # while the data were placed
@@ -145,7 +147,9 @@ def train_peak(*uses: int, kept: int = 0) -> dict:
     with gauge.session():
         allocator.now += kept
         for size in uses:
-            if size < 0:
+            if size is None:
+                gauge.settle()
+            elif size < 0:
                 with gauge.pause():
                     allocator.use(-size)
             else:
@@ -159,9 +163,25 @@ def test_the_peak_of_training_is_the_highest_outside_of_evaluation() -> None:
     assert train_peak(40, 70, 10, kept=5) == {"train_peak_bytes": 75, "train_reserved_bytes": 1000 + 5 + 35}
 
 
+def test_what_the_first_updates_try_out_is_not_in_the_peak_of_training() -> None:
+    found = train_peak(900, -40, 800, None, 30, 70, -950, 40, kept=5)
+    assert found == {"train_peak_bytes": 75, "train_reserved_bytes": 1000 + 5 + 450}
+    assert train_peak(-40, 900, 800)["train_peak_bytes"] == 900
+
+
 def test_without_a_gpu_the_peak_of_training_is_a_hole() -> None:
     with pytest.raises(Unsupported, match="no NVIDIA GPU"), TrainPeak(lambda: None).session():
         pass
+
+
+@pytest.mark.gpu
+def test_the_working_space_of_matrix_products_is_not_in_the_peak_of_an_update() -> None:
+    def build():
+        weight = torch.ones(256, 256, device="cuda", requires_grad=True)
+        return lambda: (weight @ weight).sum().backward()
+
+    torch.ones(1, device="cuda")  # what an instrument finds its device by
+    assert measure(TensorPeak(), build)["tensor_peak_bytes"] < 4 * MIB
 
 
 @pytest.mark.gpu
