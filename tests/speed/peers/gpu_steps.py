@@ -166,6 +166,8 @@ def measured(steps: int, batch: Batch, precision: str, kernels: str, rounds: int
 
 def run(make: Callable[[], Any]) -> tuple[dict[str, Any], float]:
     """Peak bytes and facts of a fresh contender, and the milliseconds of a steady step."""
+    # Each contender brings a stream, for which cuBLAS gets working space: let its own count for it, not those before.
+    torch._C._cuda_clearCublasWorkspaces()
     before = torch.cuda.memory_allocated()
     step = make()
     for _ in range(WARMUP_UPDATES):
