@@ -16,7 +16,6 @@ Where z is 0 or 1 up to rounding, for instance where a still input is zero and b
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from harness_spike_representation.rates import Rate
@@ -45,9 +44,9 @@ class Population:
         """See `rates.Population`; currents are shifted by `Neuron.shift`."""
         neuron, currents = self.network.neuron, flow.value.unflatten(0, (-1, len(self.trace)))
         shift = None if flow.shift is None else flow.shift.expand(steps, -1)
-        spikes, _ = self.network.kernels.integrate(currents, shift, self.carried, neuron, steps, Outlet(), False)
-        for fired in spikes:
-            torch.add(fired, self.trace, alpha=neuron.leak, out=self.trace)
+        spikes, _, _ = self.network.kernels.integrate_traced(
+            currents, shift, self.carried, self.trace, neuron, steps, Outlet(), False, every=False
+        )
         return self.outlet.out(spikes.flatten(0, 1))
 
     def rate(self) -> Rate:

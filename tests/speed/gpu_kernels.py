@@ -71,6 +71,13 @@ def cases(rows: tuple[int, ...], window: tuple[int, int] | None, steps: int, lik
         return kernels.integrate(currents, None, w, NEURON, steps, outlet, True)
 
     yield Case("integrate", carry, 2 * into + out + 8 * w.numel(), count)
+    trace = torch.zeros_like(seen[0])
+    yield Case(
+        "traced",
+        lambda kernels: kernels.integrate_traced(currents, None, w, trace, NEURON, steps, outlet, True),
+        2 * into + 2 * out + 8 * w.numel() + 2 * trace.nbytes,
+        count,
+    )
     yield Case(
         "accumulate",
         lambda kernels: kernels.accumulate(currents, None, past, NEURON, outlet, True),

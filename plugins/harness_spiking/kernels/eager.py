@@ -88,20 +88,26 @@ def integrate_traced(
     steps: int,
     outlet: Outlet,
     keep: bool,
+    every: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same neurons, and the traces of what the next layer sees of them: spikes, traces (K, B, ...), what is kept.
 
-    trace: that of the step before (B, ...), dropped and pooled; see `trace_`.
+    trace: that of the step before (B, ...), dropped and pooled; see `trace_`. every: return the trace at every step;
+    otherwise none, and `trace` alone tells the last one.
     """
     seen, kept = integrate(currents, shift, carried, neuron, steps, outlet, keep)
-    return seen, trace_(seen, trace, neuron.leak), kept
+    return seen, trace_(seen, trace, neuron.leak, every), kept
 
 
-def trace_(spikes: Tensor, carried: Tensor, leak: float) -> Tensor:
+def trace_(spikes: Tensor, carried: Tensor, leak: float, every: bool = True) -> Tensor:
     """a[t] = leak a[t-1] + s[t] in the type of the spikes (K, B, ...); a[t-1] (B, ...) is overwritten by the last one.
 
-    For one step, what is returned may be the same memory as `carried`.
+    For one step, what is returned may be the same memory as `carried`. every: otherwise nothing is returned.
     """
+    if not every:
+        for now in spikes:
+            torch.add(now, carried, alpha=leak, out=carried)
+        return spikes[:0]
     if len(spikes) == 1:
         return torch.add(spikes[0], carried, alpha=leak, out=carried)[None].to(spikes.dtype)
     traces = torch.empty_like(spikes, dtype=carried.dtype)

@@ -66,14 +66,15 @@ def integrate_traced(
     steps: int,
     outlet: Outlet,
     keep: bool,
+    every: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `eager.integrate_traced`."""
     if not _fits(currents, neuron):
-        return eager.integrate_traced(currents, shift, carried, trace, neuron, steps, outlet, keep)
+        return eager.integrate_traced(currents, shift, carried, trace, neuron, steps, outlet, keep, every)
     if _too_wide(outlet):
         seen, kept = integrate(currents, shift, carried, neuron, steps, outlet, keep)
-        return seen, eager.trace_(seen, trace, neuron.leak), kept
-    return _integrate(currents, shift, carried, trace, neuron, steps, outlet, keep)
+        return seen, eager.trace_(seen, trace, neuron.leak, every), kept
+    return _integrate(currents, shift, carried, trace, neuron, steps, outlet, keep, every)
 
 
 def _integrate(
@@ -85,14 +86,16 @@ def _integrate(
     steps: int,
     outlet: Outlet,
     keep: bool,
+    every: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes, traces (none without `trace`) and what is kept."""
     before = {"carried": carried, "trace": trace}
     _in_order(currents=currents, **{label: None if x is None else x[None] for label, x in before.items()})
     kept = currents if len(currents) == steps else _empty(steps if keep else 0, currents, None)
     seen = _empty(steps, currents, outlet.window)
-    alone = trace is not None and steps == 1 and trace.dtype == currents.dtype
-    traces = trace[None] if trace is not None and alone else _empty(0 if trace is None else steps, seen, None)
+    returned = steps if trace is not None and every else 0
+    alone = trace is not None and returned == 1 and trace.dtype == currents.dtype
+    traces = trace[None] if trace is not None and alone else _empty(returned, seen, None)
     tile = Tile.of(currents, outlet)
     with torch.cuda.device_of(currents):
         fused_kernels.integrate[tile.grid](
@@ -102,7 +105,7 @@ def _integrate(
             trace,
             _mask(outlet, currents),
             seen,
-            None if trace is None or alone else traces,
+            None if alone or not returned else traces,
             kept if keep else None,
             steps,
             _stride(currents),

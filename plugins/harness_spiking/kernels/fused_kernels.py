@@ -27,7 +27,7 @@ def integrate(
     trace,  # (N,), or (n,) if pooled: of what the next layer sees
     mask,  # (N,)
     seen,  # (K, N), or (K, n) if pooled
-    traces,  # as `seen`; None where `trace` is all that the next layer sees
+    traces,  # as `seen`; None where `trace` is all that is wanted
     kept,  # (K, N)
     steps,
     current_stride,

@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 import torch
 from spiking_methods import prepared
-from spiking_reference import batch, step_gradients, worst
+from spiking_reference import SETUPS, TINY, batch, problem, start, step_gradients, worst
 
 from harness import HarnessError
+from harness_spike_representation import SpikeRepresentationOptions
+from harness_spike_representation.learner import build as build_sr
 from harness_spiking.kernels import eager, history
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet, empty
@@ -139,19 +141,23 @@ def test_integrate(shape, dtype, steps, surrogate, resting, shifted, masked, kee
         torch.testing.assert_close(ours_kept, kept, **ROUNDING[dtype])
 
 
-@sample(120, resting=[True, False], masked=[True, False], keep=[True, False], past=[FP32, BF16])
-def test_integrate_traced(shape, dtype, steps, surrogate, resting, masked, keep, past):
+@sample(
+    150, resting=[True, False], masked=[True, False], keep=[True, False], past=[FP32, BF16], every=[True, True, False]
+)
+def test_integrate_traced(shape, dtype, steps, surrogate, resting, masked, keep, past, every):
     inputs = Inputs(shape, dtype, surrogate, masked)
     currents, shift = inputs.grid(steps, -3, 5, 0.5), inputs.shift(steps)
     carried = None if resting else inputs.grid(1, -4, 0, 0.5)[0].float()
     trace = inputs.gradients(1)[0].mul(4).round().abs().div(4).to(past)
 
     def call(kernels, currents, carried, trace):
-        return kernels.integrate_traced(currents, shift, carried, trace, inputs.neuron, steps, inputs.outlet, keep)
+        return kernels.integrate_traced(
+            currents, shift, carried, trace, inputs.neuron, steps, inputs.outlet, keep, every
+        )
 
     (expected, (_, w, last)), (ours, (_, our_w, our_last)) = both(call, currents, carried, trace)
     assert expected[0].any()
-    assert len(expected[1]) == steps
+    assert len(expected[1]) == (steps if every else 0)
     assert_same(ours[0], expected[0])
     for mine, theirs in ((ours[1], expected[1]), (our_last[None], last[None])):
         assert mine.dtype == theirs.dtype
@@ -379,6 +385,22 @@ def test_methods_have_the_same_gradients_with_either_kernels(method, network, op
         found.append(step_gradients(learner, state, given))
     assert len(found[0]) == len(found[1])
     assert max(map(worst, found[1], found[0])) < 1e-5
+
+
+@pytest.mark.skipif(ON_GPU, reason="compares on the CPU, through the interpreter")
+@pytest.mark.parametrize(("network", "chunk", "dropout"), [("conv", 3, None), ("residual", 1, 0.2), ("mlp", 6, None)])
+def test_rates_have_the_same_gradients_with_either_kernels(network, chunk, dropout, monkeypatch):
+    options = SpikeRepresentationOptions(
+        steps=6, architecture=SETUPS[network][0], learning_rate=TINY, chunk=chunk, dropout=dropout
+    )
+    found = []
+    for each in (eager, fused):
+        monkeypatch.setattr("harness_spiking.kernels.choose", lambda *_: each)  # noqa: B023
+        learner = build_sr(options)
+        state = start(learner, problem(network), precision="fp32")
+        assert state.network.kernels is each
+        found += step_gradients(learner, state, batch(network, dtype=FP32))
+    assert worst(found[1], found[0]) < 1e-5
 
 
 def test_every_kernel_compiles_for_a_gpu(tmp_path):

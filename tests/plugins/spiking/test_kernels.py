@@ -136,6 +136,11 @@ def test_traces_are_of_what_the_next_layer_sees(window, masked, chunks):
         for course in all_neurons(plain)
     ]
     torch.testing.assert_close(traces.flatten(1).T, torch.tensor(expected, dtype=torch.float64))
+    last, w = torch.zeros_like(plain[0]), torch.full((B, C, H, W), -neuron.threshold, dtype=torch.float64)
+    for part in currents.clone().split(chunks):
+        _, none, _ = eager.integrate_traced(part, None, w, last, neuron, len(part), outlet, keep=False, every=False)
+        assert len(none) == 0
+    assert torch.equal(last, trace)
 
 
 @pytest.mark.parametrize("places", [1, 4, 16])
