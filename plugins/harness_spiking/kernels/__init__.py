@@ -1,7 +1,6 @@
-"""What neurons compute, step by step: `eager` in torch operations, which defines the truth, `fused` in Triton on a GPU,
-`compiled` by torch.compile on a CPU.
+"""What neurons compute, step by step: `eager` in torch operations, which defines the truth, `fused` in Triton on a GPU.
 
-All have the same functions: integrate, integrate_traced, accumulate, backward_, reverse_.
+Both are modules with the same functions: integrate, integrate_traced, accumulate, backward_, reverse_.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from harness import Unsupported
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet
 
@@ -59,13 +57,6 @@ class Kernels(Protocol):
 
 
 def choose(wanted: str, device: str, eager: bool) -> Kernels:
-    """The fused kernels on a GPU that has Triton, compiled ones where they are asked for; eager ones elsewhere, and
-    while being profiled. Raises Unsupported where loops for the CPU cannot be compiled.
-    """
-    if wanted == "compiled" and torch.device(device).type != "cpu":
-        raise Unsupported(f"kernels=compiled makes loops for the CPU, and this is {device}; use kernels=auto")
-    if wanted == "compiled" and not eager:
-        compiled: Kernels = import_module("harness_spiking.kernels.compiled").Compiled()
-        return compiled
+    """The fused kernels on a GPU that has Triton; eager ones elsewhere, where asked for, and while being profiled."""
     fused = wanted == "auto" and not eager and torch.device(device).type == "cuda" and find_spec("triton") is not None
     return import_module(f"harness_spiking.kernels.{'fused' if fused else 'eager'}")
