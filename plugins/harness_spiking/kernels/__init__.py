@@ -5,8 +5,12 @@ Both are modules with the same functions: integrate, integrate_traced, accumulat
 
 from __future__ import annotations
 
+import os
+import sysconfig
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
 from typing import Protocol
 
 import torch
@@ -57,6 +61,14 @@ class Kernels(Protocol):
 
 
 def choose(wanted: str, device: str, eager: bool) -> Kernels:
-    """The fused kernels on a GPU that has Triton; eager ones elsewhere, where asked for, and while being profiled."""
-    fused = wanted == "auto" and not eager and torch.device(device).type == "cuda" and find_spec("triton") is not None
+    """The fused kernels on a GPU where Triton runs; eager ones elsewhere, where asked for, and while being profiled."""
+    fused = wanted == "auto" and not eager and torch.device(device).type == "cuda" and _triton_runs()
     return import_module(f"harness_spiking.kernels.{'fused' if fused else 'eager'}")
+
+
+def _triton_runs() -> bool:
+    """Before its first launch Triton compiles a module in C, with these: see `triton.runtime.build`."""
+    compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+    scheme = sysconfig.get_default_scheme()
+    headers = sysconfig.get_paths("posix_prefix" if scheme == "posix_local" else scheme)["include"]  # as Debian has it
+    return find_spec("triton") is not None and any(map(which, compilers)) and Path(headers, "Python.h").is_file()

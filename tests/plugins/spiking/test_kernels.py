@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from harness_spiking import kernels
 from harness_spiking.kernels import choose, eager, history
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet
@@ -276,3 +277,31 @@ def test_no_kernel_needs_triton_until_a_gpu_asks_for_it():
     assert done.stdout.split() == ["eager", "eager"]
     assert choose("auto", "cpu", eager=False) is eager
     assert choose("auto", "cuda", eager=True) is eager
+
+
+@pytest.mark.parametrize(
+    ("triton", "compiler", "cc", "headers", "expected"),
+    [
+        (True, "gcc", None, True, "fused"),
+        (True, "clang", None, True, "fused"),
+        (True, "/opt/cc", "/opt/cc", True, "fused"),
+        (True, "gcc", "/opt/cc", True, "eager"),
+        (True, None, None, True, "eager"),
+        (True, "gcc", None, False, "eager"),
+        (False, "gcc", None, True, "eager"),
+    ],
+)
+def test_fused_kernels_take_triton_a_c_compiler_and_the_headers_of_python(
+    triton, compiler, cc, headers, expected, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(kernels, "find_spec", lambda name: name if triton else None)
+    monkeypatch.setattr(kernels, "which", lambda name: name if name == compiler else None)
+    monkeypatch.setattr(kernels, "import_module", lambda name: name.rpartition(".")[2])
+    monkeypatch.setattr("sysconfig.get_paths", lambda scheme: {"include": str(tmp_path)})
+    if headers:
+        (tmp_path / "Python.h").touch()
+    if cc is None:
+        monkeypatch.delenv("CC", raising=False)
+    else:
+        monkeypatch.setenv("CC", cc)
+    assert choose("auto", "cuda:1", eager=False) == expected
