@@ -22,7 +22,8 @@ from harness_spiking.passes import Current, current, outlets, propagate
 from harness_spiking.weights import Maps, effective
 from harness_torch import time_steps
 
-CHUNK_ELEMENTS = 2**22  # of one population over all steps: 16 MiB in single precision
+# Of one population over all steps, 16 MiB in single precision; a GPU that got so little would wait for its launches.
+CHUNK_ELEMENTS, CHUNK_ELEMENTS_ON_GPU = 2**22, 2**26
 
 
 class _Scan(torch.autograd.Function):
@@ -127,6 +128,7 @@ def simulate(network: Network, inputs: Tensor, over_time: Tensor) -> Tensor:
 
 
 def chunks(network: Network, inputs: Tensor) -> tuple[Tensor, ...]:
-    """The rows of `inputs` in parts whose largest population over all steps stays within CHUNK_ELEMENTS."""
+    """The rows of `inputs` in parts whose largest population over all steps has so many neurons at the most."""
+    limit = CHUNK_ELEMENTS_ON_GPU if inputs.is_cuda else CHUNK_ELEMENTS
     largest = max(prod(layer.map) for layer in network.architecture.layers)
-    return inputs.split(max(1, CHUNK_ELEMENTS // (network.steps * largest)))
+    return inputs.split(max(1, limit // (network.steps * largest)))

@@ -147,7 +147,7 @@ class Energy:
 
 class GpuProcess:
     """gpu_process_bytes: memory of the GPU that the trial's process has at the end of the timed pass, while torch's
-    allocator still holds all that it ever needed. Context, kernels and libraries are part of it.
+    allocator still holds all that it ever needed, for evaluation too. Context, kernels and libraries are part of it.
     """
 
     def __init__(self, find: Callable[[], Gpu | None] = find_gpu) -> None:

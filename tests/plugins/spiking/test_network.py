@@ -108,6 +108,18 @@ def test_prediction_in_chunks_is_prediction_at_once(monkeypatch):
     torch.testing.assert_close(learner.predict(state, rows(20).inputs).log_probs, at_once)
 
 
+def test_a_gpu_predicts_more_rows_at_once(monkeypatch):
+    class OnGpu(torch.Tensor):
+        is_cuda = True
+
+    largest = 3 * 64 * 64
+    monkeypatch.setattr(lif, "CHUNK_ELEMENTS", largest * 2)
+    monkeypatch.setattr(lif, "CHUNK_ELEMENTS_ON_GPU", largest * 6)
+    network = LEARNERS["saf"](steps=3).init(DIGITS, training(), None).network
+    for inputs, sizes in ((rows(8).inputs, [2, 2, 2, 2]), (rows(8).inputs.as_subclass(OnGpu), [6, 2])):
+        assert [len(part) for part in lif.chunks(network, inputs)] == sizes
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 def test_learning_lowers_the_loss_and_the_scalar_stays_on_the_device(name):
     learner = LEARNERS[name](steps=3, learning_rate=0.05)
