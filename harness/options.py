@@ -18,7 +18,7 @@ HEADINGS: Final = ("name", "type", "default", "limits", "meaning")
 class Rule:
     """What `option` attaches to a field: its meaning, inclusive limits (low, high), exclusive ones (above, below).
 
-    whole: in a selection a list of plain values is one value of this option, not a sweep.
+    whole: in a selection a list of plain values is one value of this option, not a sweep. listed: whether it is shown.
     """
 
     meaning: str = ""
@@ -27,6 +27,7 @@ class Rule:
     above: float | None = None
     below: float | None = None
     whole: bool = False
+    listed: bool = True
 
     def allows(self, value: object) -> bool:
         """Whether each number in `value` lies within the limits; what is no number has none."""
@@ -67,6 +68,7 @@ def option(
     above: float | None = None,
     below: float | None = None,
     whole: bool = False,
+    listed: bool = True,
 ) -> Any:
     """A field of a config dataclass: its default, its meaning and, in the unit of the field, its limits.
 
@@ -74,17 +76,18 @@ def option(
     The limits hold for every number in a tuple; `low` and `high` are allowed values, `above` and `below` are not.
     `whole`: for a tuple that people write as a list; `parts=[1,2]` then selects both together, and a sweep is a list of
     tuples.
+    `listed=False`: for an inherited option of which a config takes nothing but the default, and says why when asked.
     `dataclasses.MISSING` as the default makes the option required. Raises ValueError for a default out of range.
     """
-    rule = Rule(meaning, low, high, above, below, whole)
+    rule = Rule(meaning, low, high, above, below, whole, listed)
     if not rule.allows(default):
         raise ValueError(f"the default {default!r} of an option ({meaning}) is not {rule.limits()}")
     return field(default=default, metadata={"harness": rule})
 
 
 def describe(config: type) -> tuple[Option, ...]:
-    """The options of a config dataclass, in its order. Raises HarnessError for anything else."""
-    return tuple(_option(item, kind) for item, kind in _fields(config))
+    """The listed options of a config dataclass, in its order. Raises HarnessError for anything else."""
+    return tuple(_option(item, kind) for item, kind in _fields(config) if _rule(item).listed)
 
 
 def taken_whole(config: type) -> frozenset[str]:
@@ -103,7 +106,8 @@ def build(config: type, given: Mapping[str, object], owner: str) -> Any:
     """The config with the values that were `given`, checked and converted to the types of its fields.
 
     An int becomes a float where a float is wanted, a list a tuple, yes, no, true and false a boolean.
-    Raises UsageError that names `owner`, the option, what was expected and what came, and ends with the names of all.
+    Raises UsageError that names `owner`, the option, what was expected and what came, and ends with the names of all;
+    one that the config itself raises is passed on, with `owner` before its words.
     """
     fields = _fields(config)
     try:
@@ -112,8 +116,11 @@ def build(config: type, given: Mapping[str, object], owner: str) -> Any:
         _refuse_missing(checked, [item for item, _ in fields])
         return config(**checked)
     except ValueError as error:
-        names = ", ".join(item.name for item, _ in fields) or "none"
+        names = ", ".join(item.name for item, _ in fields if _rule(item).listed) or "none"
         raise UsageError(f"{owner}: {error}\nparameters of {owner}: {names}; harness list {owner} says more") from error
+    except UsageError as error:
+        said = str(error)
+        raise UsageError(said if said.startswith(f"{owner}: ") else f"{owner}: {said}") from error
 
 
 def values(config: Any) -> dict[str, Any]:

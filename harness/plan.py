@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness import files, references, selection, sources
+from harness import files, options, references, selection, sources
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.errors import UsageError
 from harness.suite import Request
@@ -153,10 +153,14 @@ def _refuse_unavailable(offer: Offer[Dataset]) -> None:
 
 
 def _expanded(offer: Offer[Method], selected: selection.Selected, recipe: Recipe) -> Iterator[Picked[Method]]:
-    """Every combination of a sweep, with the recipe's values for options that were left unset."""
+    """Every combination of a sweep, with the recipe's values for options that were left unset.
+
+    Raises UsageError for what does not go with those.
+    """
     for choice in _choices(offer, selected):
         unset = {name for name, value in choice.options.items() if value is None and name not in choice.given}
         filled = {name: recipe.options.get(name) if name in unset else value for name, value in choice.options.items()}
+        options.build(offer.value.config, filled, offer.value.name)
         yield Picked(offer, dataclasses.replace(choice, options=filled))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_spiking.config import SpikingOptions
+from harness_spiking.config import SpikingOptions, refuse_without_effect
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,17 @@ class OwnOptions:
 
 @dataclass(frozen=True)
 class BPTTOptions(SpikingOptions, OwnOptions):
-    """The exact surrogate gradient, to which `convention` makes no difference."""
+    """The exact surrogate gradient, which has no `convention`."""
+
+    convention: Literal["official", "theory"] = option("official", "of gradients that are local in time", listed=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_without_effect(
+            self, ["convention"], "bptt follows the equations through time, which leave nothing to a convention"
+        )
         if self.saved == "packed" and (self.feedback or self.reset == "hard"):
-            raise UsageError("bptt: saved=packed goes layer by layer, without feedback and with reset=soft")
+            raise UsageError("saved=packed goes layer by layer, without feedback and with reset=soft")
 
     @property
     def _hard_reset_allowed(self) -> bool:

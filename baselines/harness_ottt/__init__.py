@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_spiking.config import SpikingOptions, refuse_chunks, refuse_parts
+from harness_spiking.config import SpikingOptions, refuse_chunks, refuse_parts, refuse_without_effect
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class OTTTOptions(SpikingOptions, OwnOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.presynaptic == "spike":
+            refuse_without_effect(
+                self, ["convention"], "conventions are about traces, and with presynaptic=spike no gradient sees one"
+            )
         refuse_chunks(self, self.chunk, self.update == "online")
         refuse_parts(self, self.update == "online")
 

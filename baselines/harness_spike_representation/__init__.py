@@ -10,7 +10,7 @@ from math import exp
 from typing import Literal, NamedTuple
 
 from harness import Method, UsageError, hookimpl, option
-from harness_spiking.config import SpikingOptions
+from harness_spiking.config import NO_EQUILIBRIUM, SpikingOptions, SurrogateName, refuse_without_effect
 
 LONG = 10  # steps up to which the published values for 5 steps hold, those for 20 beyond
 
@@ -42,9 +42,8 @@ class OwnOptions:
 class SpikeRepresentationOptions(SpikingOptions, OwnOptions):
     """The clamp form by default.
 
-    No spike is differentiated, so `surrogate` and `surrogate_scale` make no difference; nor does `convention`: there is
-    one backward pass, on means over time, and in a mean a bias counts once. With form=dsr, `leak` follows from the time
-    constant.
+    No spike is differentiated, so there is no surrogate, and no `convention`: there is one backward pass, on means over
+    time, and in a mean a bias counts once. With form=dsr, `leak` follows from the time constant.
     """
 
     threshold: float | None = option(  # type: ignore[assignment]
@@ -55,17 +54,22 @@ class SpikeRepresentationOptions(SpikingOptions, OwnOptions):
     loss_lambda: float | None = option(
         None, "share of the squared error in the loss, cross-entropy has the rest; 0.05, for dsr 0", low=0, high=1
     )
+    surrogate: SurrogateName = option("sigmoid", "of no spike", listed=False)
+    surrogate_scale: float | None = option(None, "of no surrogate", listed=False)
+    feedback: bool = option(False, "needs an equilibrium solve", listed=False)
+    convention: Literal["official", "theory"] = option("official", "of gradients that are local in time", listed=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_without_effect(self, ["surrogate", "surrogate_scale"], "no spike is differentiated")
+        refuse_without_effect(
+            self, ["convention"], "there is one gradient, of means over time, and it is the same in both"
+        )
         if self.feedback:
-            raise UsageError(
-                "spike-representation: with feedback, rates are the solution of an equation in themselves, and their "
-                "gradient needs an equilibrium solve; use feedback=no, or saf, ottt, bptt, which follow time"
-            )
+            raise UsageError(f"{NO_EQUILIBRIUM}; use feedback=no, or saf, ottt, bptt, which follow time")
         refused = self._foreign()
         if refused:
-            raise UsageError(f"spike-representation: {refused}")
+            raise UsageError(refused)
 
     def _foreign(self) -> str:
         """Why an option that was given does not belong to this form and neuron; empty where all do."""
@@ -79,6 +83,11 @@ class SpikeRepresentationOptions(SpikingOptions, OwnOptions):
         if self.neuron == "if" and timed:
             return f"{timed[0]} belongs to neuron=lif; neuron=if does not leak"
         return ""
+
+    @property
+    def scale(self) -> float:
+        """Without a surrogate, potentials are in their own units."""
+        return 1.0
 
     @property
     def shared_loss(self) -> float:

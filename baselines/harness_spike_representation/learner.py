@@ -31,7 +31,7 @@ class Clamp:
 
     def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
         del base
-        return shared.begin(problem, training, _without_surrogate(self.options))
+        return shared.begin(problem, training, _with_threshold(self.options))
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         return shared.update(state, batch, self._learn)
@@ -68,7 +68,7 @@ class DSR:
     def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
         """The network that every method starts from, with a threshold for each population."""
         del base
-        state = shared.begin(problem, training, _without_surrogate(self.options))
+        state = shared.begin(problem, training, _with_threshold(self.options))
         state.network = state.network._replace(kernels=eager)
         like, start = state.network.parameters["readout.bias"], self._neuron(state.network).threshold
         thresholds = {
@@ -135,9 +135,9 @@ class DSR:
         return shared.save(state)
 
 
-def _without_surrogate(options: SpikeRepresentationOptions) -> SpikeRepresentationOptions:
-    """Potentials in their own units, whatever surrogate was named: none takes part."""
-    return replace(options, threshold=options.threshold or 1.0, surrogate="rectangle", surrogate_scale=1.0)
+def _with_threshold(options: SpikeRepresentationOptions) -> SpikeRepresentationOptions:
+    """The form's default in the place of none."""
+    return replace(options, threshold=options.threshold or 1.0)
 
 
 def build(options: SpikeRepresentationOptions) -> Clamp | DSR:

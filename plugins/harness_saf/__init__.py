@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 from harness import Method, Suite, UsageError, hookimpl, option
-from harness_spiking.config import SpikingOptions, SurrogateName, refuse_chunks, refuse_parts
+from harness_spiking.config import (
+    NO_EQUILIBRIUM,
+    SpikingOptions,
+    SurrogateName,
+    refuse_chunks,
+    refuse_parts,
+    refuse_without_effect,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class SAFOptions(SpikingOptions, OwnOptions):
     """SAF-E by default, with one optimiser step per mini-batch.
 
     surrogate "clamp", for variant final: the derivative of the firing rate as a function of the weighted input, with
-    which SAF-F's gradient is that of Spike Representation, to which `convention` makes no difference.
+    which SAF-F's gradient is that of Spike Representation: without a steepness, a `convention` or feedback.
     """
 
     surrogate: SurrogateName | Literal["clamp"] = option(  # type: ignore[assignment]
@@ -39,11 +46,27 @@ class SAFOptions(SpikingOptions, OwnOptions):
         super().__post_init__()
         online = self.update == "online"
         if self.variant == "final" and online:
-            raise UsageError("saf: variant=final has one loss per mini-batch; update=online needs variant=every")
+            raise UsageError("variant=final has one loss per mini-batch; update=online needs variant=every")
         if self.surrogate == "clamp" and self.variant == "every":
-            raise UsageError("saf: surrogate=clamp is the derivative of the rates at the end; it needs variant=final")
+            raise UsageError("surrogate=clamp is the derivative of the rates at the end; it needs variant=final")
+        if self.surrogate == "clamp":
+            _refuse_beside_clamp(self)
         refuse_chunks(self, self.chunk, online)
         refuse_parts(self, online)
+
+
+def _refuse_beside_clamp(options: SAFOptions) -> None:
+    refuse_without_effect(options, ["surrogate_scale"], "surrogate=clamp is a clamped rate's slope, with no steepness")
+    refuse_without_effect(
+        options,
+        ["convention"],
+        "with surrogate=clamp there is one gradient, of a mean over time, and it is the same in both",
+    )
+    if options.feedback:
+        raise UsageError(
+            f"feedback=yes: surrogate=clamp makes variant=final Spike Representation, and {NO_EQUILIBRIUM}; "
+            "use feedback=no, or another surrogate"
+        )
 
 
 @hookimpl

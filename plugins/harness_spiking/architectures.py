@@ -9,6 +9,7 @@ ResNets (Brock et al. 2021): the second adds 0.2 of its output to the current th
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import prod, sqrt
 from typing import NamedTuple
 
@@ -44,13 +45,20 @@ NAMED = {
 BRANCH = 0.2  # share of a block's output that joins the residual stream
 
 # All methods of the family rest on everything between two layers of neurons being linear and the same at every step.
+# However they are written, alone or behind a layer: MP2, MaxPool2, 32C3MP2.
 REFUSED = {
-    r"G?MP\d*": "max-pooling is not linear, so it does not commute with the spike trace; use average pooling (AP2)",
-    r"BN": "batch statistics differ from step to step, so they do not commute with the spike trace; "
-    "weights are standardised instead",
-    r"(DP|D)[\d.]*": "dropout with a new mask at every step breaks the spike trace; the option dropout draws one mask "
-    "for all steps",
+    r"[\w/]*(MP\d*|MaxPool\w*)": (
+        "max-pooling is not linear, so it does not commute with the spike trace; use average pooling (AP2)"
+    ),
+    r"[\w/]*(BN\d*|BatchNorm\w*)": (
+        "batch statistics differ from step to step, so they do not commute with the spike trace; weights are "
+        "standardised instead"
+    ),
+    r"[\w/]*(D|DP|Dropout)[\d.]*": (
+        "dropout with a new mask at every step breaks the spike trace; the option dropout draws one mask for all steps"
+    ),
 }
+DIVISIBLE = 2520  # by every window and stride that can be written
 CONVOLUTION = re.compile(r"([1-9]\d*)([CR])([1-9]\d*)(?:/([1-9]))?")
 
 
@@ -117,6 +125,25 @@ def standard(shape: tuple[int, ...]) -> str:
     return NF_RESNET34
 
 
+def check(text: str, feedback: bool) -> None:
+    """Raises UsageError for what is wrong with an architecture whatever the input: resolved for one that is large
+    enough, and divisible often enough, for anything.
+    """
+    side = DIVISIBLE ** len(tokens(text))
+    try:
+        layers = resolve(text, (DIVISIBLE, side, side), 1).layers
+        if feedback:
+            require_maps(layers, text)
+    except Unsupported as error:
+        raise UsageError(str(error)) from error
+
+
+def require_maps(layers: Sequence[Layer], text: str) -> None:
+    """Raises Unsupported where there are none for feedback to return."""
+    if len(layers[-1].map) != 3:
+        raise Unsupported(f"architecture {text!r}: feedback needs maps, and the last spiking layer is dense")
+
+
 def tokens(text: str) -> list[str]:
     """The words of an architecture, or of a named one. Raises UsageError for one that is unknown or out of place."""
     words = NAMED.get(text, text).split("-")
@@ -136,7 +163,7 @@ def tokens(text: str) -> list[str]:
 
 def _check(word: str, text: str) -> None:
     for pattern, reason in REFUSED.items():
-        if re.fullmatch(pattern, word):
+        if re.fullmatch(pattern, word, re.IGNORECASE):
             raise UsageError(f"architecture {text!r}: {word} is refused: {reason}")
     convolution = CONVOLUTION.fullmatch(word)
     if convolution and int(convolution[3]) % 2 == 0:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from harness import UsageError, option
-from harness_spiking.architectures import NAMED, tokens
+from harness_spiking.architectures import NAMED, check
 
 SurrogateName = Literal["sigmoid", "rectangle", "triangle", "arctan"]
 SCALES: dict[str, float] = {"sigmoid": 4.0, "rectangle": 1.0, "triangle": 1.0, "arctan": 2.0, "clamp": 1.0}
@@ -18,6 +19,10 @@ LEARNING_RATES = {"sgd": 0.1, "adam": 1e-3}
 SOFT_RESET_ONLY = (
     "a hard reset is not linear in the spikes, so that the trace of spikes no longer stands for the potential and the "
     "method's identity is lost; use reset=soft, which subtracts the threshold, or bptt, which has both"
+)
+
+NO_EQUILIBRIUM = (
+    "with feedback, rates are the solution of an equation in themselves, and their gradient needs an equilibrium solve"
 )
 
 
@@ -77,9 +82,14 @@ class SpikingOptions:
 
     def __post_init__(self) -> None:
         if self.architecture is not None:
-            tokens(self.architecture)
+            check(self.architecture, self.feedback)
         if self.reset == "hard" and not self._hard_reset_allowed:
             raise UsageError(f"reset=hard: {SOFT_RESET_ONLY}")
+        if self.optimiser == "adam" and self.momentum != SpikingOptions.momentum:
+            raise UsageError(
+                f"momentum={self.momentum}: the momentum of sgd, and optimiser=adam, given or from the data set's "
+                "recipe, has moments of its own; leave momentum out, or use optimiser=sgd"
+            )
 
     @property
     def _hard_reset_allowed(self) -> bool:
@@ -113,3 +123,11 @@ def refuse_parts(options: SpikingOptions, online: bool) -> None:
             f"micro_batch={options.micro_batch}: with update=online each step's weights need the whole mini-batch's "
             "gradient; use update=accumulated"
         )
+
+
+def refuse_without_effect(options: SpikingOptions, names: Iterable[str], reason: str) -> None:
+    """Raises UsageError for the first of these options that is not at the family's default, with the reason."""
+    for name in names:
+        value = getattr(options, name)
+        if value != getattr(SpikingOptions, name):
+            raise UsageError(f"{name}={value}: {reason}; leave {name} out")

@@ -90,8 +90,8 @@ def build(problem: Problem, training: Training, options: SpikingOptions) -> Netw
     shape = problem.input_shape[1:] if problem.time_axis else problem.input_shape
     text = options.architecture or architectures.standard(shape)
     architecture = architectures.resolve(text, shape, problem.output_size)
-    if options.feedback and len(architecture.layers[-1].map) != 3:
-        raise Unsupported(f"architecture {text!r}: feedback needs maps, and the last spiking layer is dense")
+    if options.feedback:
+        architectures.require_maps(architecture.layers, text)
     surrogate = SURROGATES.get(options.surrogate, Sigmoid)(options.scale)
     parameters = {
         name: channels_last(tensor.to(training.device, dtype)).requires_grad_()
@@ -115,7 +115,10 @@ def _steps(problem: Problem, options: SpikingOptions) -> int:
         return options.steps or DEFAULT_STEPS
     frames = problem.input_shape[0]
     if options.steps not in (None, frames):
-        raise Unsupported(f"steps={options.steps}, but the data set has {frames} frames per example; leave steps out")
+        raise Unsupported(
+            f"steps={options.steps}, but the data set has {frames} frames per example; leave steps out, or have the "
+            f"data set make as many, as nmnist[steps={options.steps}] does"
+        )
     return frames
 
 

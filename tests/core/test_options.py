@@ -260,3 +260,29 @@ def test_a_config_that_is_no_dataclass_or_has_unknown_types_is_named():
     unresolved = dataclasses.make_dataclass("Unresolved", [("size", "Tensor", 1)])
     with pytest.raises(HarnessError, match="Unresolved cannot be resolved: name 'Tensor'"):
         options.describe(unresolved)
+
+
+# --- what a config refuses in its own words -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Refusing:
+    steps: int = option(4, "time steps")
+    norm: str = option("none", "inherited, and only none will do", listed=False)
+
+    def __post_init__(self) -> None:
+        if self.norm != "none":
+            raise UsageError(f"norm={self.norm}: there is nothing to normalise")
+        if self.steps == 0:
+            raise UsageError("saf: steps=0 is no time")
+
+
+def test_what_a_config_refuses_names_its_owner_once():
+    assert refused(Refusing, {"norm": "batch"}) == "saf: norm=batch: there is nothing to normalise"
+    assert refused(Refusing, {"steps": 0}) == "saf: steps=0 is no time"
+
+
+def test_an_option_of_which_only_the_default_is_taken_is_not_listed():
+    assert [each.name for each in options.describe(Refusing)] == [row[0] for row in options.rows(Refusing)] == ["steps"]
+    assert refused(Refusing, {"size": 1}).splitlines()[1].startswith("parameters of saf: steps; ")
+    assert options.values(options.build(Refusing, {"norm": "none"}, "saf")) == {"steps": 4, "norm": "none"}

@@ -229,10 +229,9 @@ def represented(network, rows, steps=6, **options):
     return found
 
 
-@pytest.mark.parametrize("convention", ["official", "theory"])
-def test_saf_f_with_the_clamp_derivative_is_spike_representation(convention):
+def test_saf_f_with_the_clamp_derivative_is_spike_representation():
     rows, options = batch("mlp", rows=32), {"architecture": WIDE}
-    found = gradients_of("saf-final", "mlp", rows, surrogate="clamp", convention=convention, **options)
+    found = gradients_of("saf-final", "mlp", rows, surrogate="clamp", **options)
     assert worst(found, represented("mlp", rows, **options)) < 1e-12
 
 

@@ -4,7 +4,17 @@ import pytest
 
 from harness import Unsupported, UsageError
 from harness_saf import SAFOptions
-from harness_spiking.architectures import DIGITS_NET, HALF_VGG, MLP, NF_RESNET34, SMALL_NET, VGG11, resolve, standard
+from harness_spiking.architectures import (
+    DIGITS_NET,
+    HALF_VGG,
+    MLP,
+    NAMED,
+    NF_RESNET34,
+    SMALL_NET,
+    VGG11,
+    resolve,
+    standard,
+)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +78,16 @@ def test_global_pooling_covers_the_whole_map():
         ("AP2-8C3-FC", "AP2 pools spikes"),
         ("", "the readout FC"),
         ("8C3-GMP-FC", "GMP is refused: max-pooling is not linear"),
+        ("8C3-MaxPool2-FC", "MaxPool2 is refused: max-pooling is not linear"),
+        ("8C3-maxpool-FC", "maxpool is refused: max-pooling is not linear"),
+        ("8C3-MaxPool2d-FC", "MaxPool2d is refused: max-pooling is not linear"),
+        ("32C3MP2-64C3-FC", "32C3MP2 is refused: max-pooling is not linear"),
+        ("8C3-BatchNorm-FC", "BatchNorm is refused: batch statistics"),
+        ("8C3/2bn-FC", "8C3/2bn is refused: batch statistics"),
+        ("8C3-Dropout0.5-FC", "Dropout0.5 is refused: dropout with a new mask at every step"),
+        ("8C3-dropout-FC", "dropout is refused: dropout with a new mask"),
+        ("8C3-AvgPool2-FC", "unknown word 'AvgPool2'; known are .* AP2 or GAP"),
+        ("8C3-complex-FC", "unknown word 'complex'"),
         ("8C3-D-FC", "D is refused: dropout with a new mask at every step .* the option dropout"),
         ("8R3-FC", "8R3 adds to a layer's current, so a layer must come before it"),
         ("8C3-8R4-FC", "8R4: the kernel must be odd"),
@@ -83,6 +103,32 @@ def test_words_that_cannot_be_read_are_named_while_planning(text, reason):
     with pytest.raises(UsageError, match=reason) as caught:
         SAFOptions(architecture=text)
     assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("8C3-AP2-AP2-FC", "AP2 needs a convolution right before it"),
+        ("256-GAP-FC", "GAP needs a convolution right before it"),
+        ("256-8C3-FC", r"8C3 needs a map \(channels, height, width\), but gets \(256,\)"),
+        ("256-8R3-FC", "8R3 needs a map"),
+        ("8C3-GAP-8C3-AP2-FC", "AP2 needs a larger map than 1x1"),
+        ("8C3-GAP-8R3/2-FC", r"8R3/2 needs a map whose sides 2 divides, not \(1, 1\)"),
+        ("1C3-8C1-FC", r"a weight of shape \(8, 1, 1, 1\) has one input per output"),
+        ("1-8-FC", r"a weight of shape \(8, 1\) has one input per output"),
+    ],
+)
+def test_words_that_fit_no_input_are_named_while_planning(text, reason):
+    with pytest.raises(UsageError, match=reason) as caught:
+        SAFOptions(architecture=text)
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", [*NAMED, "1C1-FC", "8C3-AP9-8C3/9-8R3/8-AP7-8R5/6-GAP-FC", "-".join(["8C3/9"] * 40 + ["FC"])]
+)
+def test_what_fits_some_input_is_for_its_data_to_decide(text):
+    assert SAFOptions(architecture=text).architecture == text
 
 
 @pytest.mark.parametrize(

@@ -39,19 +39,31 @@ def test_what_is_looked_for_is_found():
         ("saf", "conv", {}),
         ("saf", "residual-pooled", {"chunk": 3, "dropout": 0.2}),
         ("saf", "conv", {"feedback": True}),
-        ("saf-final", "conv", {"chunk": 4, "surrogate": "clamp"}),
+        ("saf-final", "conv", {"chunk": 4}),
         ("saf-online", "conv", {}),
         ("ottt", "residual", {"chunk": 3, "micro_batch": 4}),
         ("ottt-fused", "conv", {"chunk": 6}),
         ("ottt-online", "conv", {"feedback": True}),
-        ("bptt", "conv", {"detach_reset": False}),
-        ("bptt", "conv", {"saved": "packed"}),
-        ("bptt", "conv", {"feedback": True}),
     ],
 )
 def test_an_update_takes_nothing_from_the_host(method, network, options, varying, convention):
     learner, state = prepared(method, network, 6, varying, "fp32", convention=convention, **options)
     assert not met_by(learner, state, batch(network, 6 if varying else None, dtype=torch.float32))
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("saf-final", {"chunk": 4, "surrogate": "clamp"}),
+        ("bptt", {"detach_reset": False}),
+        ("bptt", {"saved": "packed"}),
+        ("bptt", {"feedback": True}),
+    ],
+)
+def test_nor_does_one_without_conventions(method, options, varying):
+    learner, state = prepared(method, "conv", 6, varying, "fp32", **options)
+    assert not met_by(learner, state, batch("conv", 6 if varying else None, dtype=torch.float32))
 
 
 @pytest.mark.parametrize("varying", [False, True])

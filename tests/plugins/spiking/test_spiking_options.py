@@ -1,5 +1,7 @@
 """Options of the family: optimisers, rates, what a data set's recipe fills in, and what is refused with its reason."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 from spiking_methods import METHODS, assert_refused, learner_of, prepared
@@ -8,10 +10,10 @@ from spiking_reference import SETUPS, batch, naive, problem, start, step_gradien
 import harness_bptt
 import harness_ottt
 import harness_saf
-from harness import Batch, Budget, Data, Dataset, Problem, Recipe, Unsupported, hookimpl
+from harness import Batch, Budget, Data, Dataset, Problem, Recipe, Unsupported, UsageError, hookimpl
 from harness.catalog import Settings, load
 from harness.cli import main
-from harness.options import build
+from harness.options import build, describe
 from harness.plan import plan
 from harness.suite import Request
 from harness_bptt import BPTTOptions
@@ -114,6 +116,15 @@ def test_what_is_given_stands(catalog_of):
     assert (options.optimiser, learning_rate(options)) == ("sgd", 0.3)
 
 
+def test_what_does_not_go_with_a_recipe_is_refused_while_planning(catalog_of):
+    """momentum is sgd's, and this recipe asks for adam: left at its default it is nobody's."""
+    with pytest.raises(UsageError, match=r"^saf: momentum=0.3: the momentum of sgd, .* leave momentum out, or use"):
+        options_of(catalog_of, "saf[momentum=0.3]")
+    assert [options.momentum for options in options_of(catalog_of, "saf[momentum=[0.3,0.9]]", "plain")] == [0.3, 0.9]
+    assert [options.momentum for options in options_of(catalog_of, "saf[momentum=0.3,optimiser=sgd]")] == [0.3]
+    assert [options.optimiser for options in options_of(catalog_of, "saf[momentum=0.9]")] == ["adam"]
+
+
 def test_without_a_recipe_the_familys_own_values_hold(catalog_of):
     for options in options_of(catalog_of, "saf,ottt,bptt", "plain"):
         assert (options.steps, options.dropout, options.optimiser) == (None, None, None)
@@ -166,9 +177,12 @@ def test_packed_bptt_goes_layer_by_layer(options):
 
 @pytest.mark.parametrize("method", OFFICIAL)
 def test_feedback_needs_maps(method):
-    learner = learner_of(method, architecture="8C3-12-FC", feedback=True)
-    with pytest.raises(Unsupported, match="'8C3-12-FC': feedback needs maps, and the last spiking layer is dense"):
-        start(learner, problem("conv"))
+    reason = "feedback needs maps, and the last spiking layer is dense"
+    for text in ("8C3-12-FC", "mlp"):
+        assert_refused(method, f"'{text}': {reason}", architecture=text, feedback=True)
+    by_shape = learner_of(method, feedback=True)  # of a problem without maps: nothing but its data tells
+    with pytest.raises(Unsupported, match=f"'256-256-FC': {reason}"):
+        start(by_shape, problem("mlp"))
     start(learner_of(method, architecture="8C3-AP2-12C3-FC", feedback=True), problem("conv"))
 
 
@@ -191,6 +205,22 @@ MISTAKES = {
     "bptt[architecture=8R3-FC]": "a layer must come before it",
     "bptt[architecture=8C4-FC]": "the kernel must be odd",
     "bptt[architecture=8C3-8R2-FC]": "the kernel must be odd",
+    "saf[architecture=32C3-AP2-AP2-FC]": "AP2 needs a convolution right before it",
+    "ottt[architecture=mlp,feedback=yes]": "feedback needs maps, and the last spiking layer is dense",
+    "saf[variant=final,surrogate=clamp,surrogate_scale=3]": "a clamped rate's slope, with no steepness",
+    "saf[variant=final,surrogate=clamp,surrogate_scale=1]": "leave surrogate_scale out",
+    "saf[variant=final,surrogate=clamp,feedback=yes]": "needs an equilibrium solve; use feedback=no, or another surrog",
+    "saf[variant=final,surrogate=clamp,convention=theory]": "convention=theory: with surrogate=clamp there is one grad",
+    "spike-representation[surrogate=arctan]": "surrogate=arctan: no spike is differentiated; leave surrogate out",
+    "spike-representation[surrogate_scale=3]": "no spike is differentiated; leave surrogate_scale out",
+    "spike-representation[form=dsr,surrogate=arctan]": "no spike is differentiated",
+    "spike-representation[form=dsr,convention=theory]": "there is one gradient, of means over time",
+    "spike-representation[feedback=yes]": "needs an equilibrium solve; use feedback=no, or saf, ottt, bptt",
+    "spike-representation[reset=hard]": "a hard reset is not linear in the spikes",
+    "bptt[convention=theory]": "bptt follows the equations through time",
+    "ottt[presynaptic=spike,convention=theory]": "with presynaptic=spike no gradient sees one; leave convention out",
+    "saf[optimiser=adam,momentum=0.3]": "momentum=0.3: the momentum of sgd",
+    "saf,ottt[momentum=0.5,optimiser=adam],bptt": "or use optimiser=sgd",
 }
 
 
@@ -222,8 +252,10 @@ def test_a_value_out_of_range_is_named_before_the_parameters(methods, reason, ca
 def test_a_mistake_is_one_line_and_exit_2_before_anything_runs(methods, reason, capsys):
     assert main(["run", "--methods", methods, "--datasets", "digits", "--dry-run"]) == 2
     out, err = capsys.readouterr()
+    method = methods.removeprefix("saf,").partition("[")[0]
     assert out == ""
-    assert err.startswith("harness: ")
+    assert err.startswith(f"harness: {method}: ")
+    assert err.count(f"{method}: ") == 1
     assert len(err.splitlines()) == 1
     assert reason in err
 
@@ -238,9 +270,27 @@ def test_a_mistake_is_one_line_and_exit_2_before_anything_runs(methods, reason, 
         "bptt[saved=packed,micro_batch=8]",
         "saf[surrogate=[sigmoid,rectangle,triangle,arctan],feedback=yes]",
         "saf[architecture=8C3/2-8R3-FC]",
+        "spike-representation[surrogate=sigmoid,feedback=no,convention=official],bptt[convention=official]",
+        "saf[optimiser=adam,momentum=0.9],saf[momentum=0.3]",
+        "ottt[presynaptic=spike,convention=official,surrogate=arctan,surrogate_scale=3]",
+        "saf[architecture=1C1-FC]",
     ],
 )
 def test_what_does_go_together_is_planned(methods):
     trials = plan(load(Settings()), Request(methods=methods, datasets="digits", seeds="1", device="cpu"))
     assert trials
     assert not [trial.skip for trial in trials if trial.skip]
+
+
+@pytest.mark.parametrize(
+    ("method", "only_default"),
+    [
+        ("saf", set()),
+        ("ottt", set()),
+        ("bptt", {"convention"}),
+        ("spike-representation", {"surrogate", "surrogate_scale", "convention", "feedback"}),
+    ],
+)
+def test_an_option_that_a_method_always_refuses_is_not_listed(method, only_default):
+    config = load(Settings()).methods.get(method).config
+    assert {item.name for item in fields(config)} - {option.name for option in describe(config)} == only_default
