@@ -51,12 +51,11 @@ class Agreement(NamedTuple):
     losses: tuple[float | None, float | None]
 
 
-def compare(method: Rehearsal, reference: Rehearsal) -> dict[str, Agreement]:
-    """The two on the reference's first mini-batch, in float64 and in float32, if they are `comparable`.
+def compare(method: Rehearsal, reference: Rehearsal, batch: Batch) -> dict[str, Agreement]:
+    """The two on one mini-batch, in float64 and in float32, if they are `comparable`.
 
     Raises HarnessError for gradients that are not finite.
     """
-    batch = next(reference.batches)
     return {name: _compared(method, reference, batch, precision) for name, precision in PRECISIONS.items()}
 
 

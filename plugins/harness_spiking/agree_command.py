@@ -82,24 +82,25 @@ def agree(
     ]
     comparable(*pair)
     _refuse_unwritable(output)
-    found = compare(*pair)
+    batch = next(pair[1].batches)
+    found, rows = compare(pair[0], pair[1], batch), len(batch.targets)
     if output != "-":
-        rendered = as_json(pair, found) if format_ == "json" else as_text(pair, found, PLAIN_WIDTH, False)
+        rendered = as_json(pair, rows, found) if format_ == "json" else as_text(pair, rows, found, PLAIN_WIDTH, False)
         Path(output).write_text(rendered, encoding="utf-8")
     elif format_ == "json":
-        click.echo(as_json(pair, found), nl=False)
+        click.echo(as_json(pair, rows, found), nl=False)
     else:
-        click.echo(as_text(pair, found, _width(), _colour()), nl=False, color=True)
+        click.echo(as_text(pair, rows, found, _width(), _colour()), nl=False, color=True)
 
 
-def as_json(pair: list[Rehearsal], found: Mapping[str, Agreement]) -> str:
-    """Shares and differences unrounded; null where there are no neurons."""
+def as_json(pair: list[Rehearsal], rows: int, found: Mapping[str, Agreement]) -> str:
+    """Shares and differences unrounded; null where there are no neurons. rows: of the mini-batch that was compared."""
     trial = pair[1].trial
     content: dict[str, Any] = {
         "methods": [each.trial.method.label for each in pair],
         "dataset": trial.dataset.label,
         "seed": trial.seed,
-        "batch_size": trial.batch_size,
+        "batch_size": rows,
         "device": trial.device,
         "losses": list(found["float64"].losses),
     }
@@ -120,7 +121,7 @@ def as_json(pair: list[Rehearsal], found: Mapping[str, Agreement]) -> str:
     return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def as_text(pair: list[Rehearsal], found: Mapping[str, Agreement], width: int, colour: bool) -> str:
+def as_text(pair: list[Rehearsal], rows: int, found: Mapping[str, Agreement], width: int, colour: bool) -> str:
     """A table of both precisions side by side, and what its numbers mean."""
     from rich.console import Console
     from rich.text import Text
@@ -131,7 +132,7 @@ def as_text(pair: list[Rehearsal], found: Mapping[str, Agreement], width: int, c
     trial = pair[1].trial
     names = [each.trial.method.label for each in pair]
     threads = f"{trial.threads} thread{'s' if trial.threads != 1 else ''}"
-    setting = f"seed {trial.seed}, batch {trial.batch_size}, {trial.device}, {threads}"
+    setting = f"seed {trial.seed}, batch {rows}, {trial.device}, {threads}"
     console.print(Text.assemble((f"{names[0]} against {names[1]} on {trial.dataset.label}", "bold"), f"  {setting}"))
     console.print()
     console.print(_grid(found))

@@ -205,6 +205,12 @@ def test_the_seed_and_the_batch_decide_what_is_compared(told):
     assert len(losses) == 3
 
 
+def test_the_batch_is_said_to_be_as_large_as_it_is(told, harness):
+    assert told("mine", "mine", "--batch-size", "1000")["batch_size"] == 40  # all the rows that there are
+    assert "batch 40, cpu" in harness("mine", "mine", "--batch-size", "1000")[1]
+    assert told("mine", "mine", "--batch-size", "3")["batch_size"] == 3
+
+
 # --- text ---------------------------------------------------------------------------------------------------------
 
 
