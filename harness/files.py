@@ -11,7 +11,7 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
@@ -34,7 +34,7 @@ class FileProblem:
 
     file: Entry
     path: Path
-    kind: Literal["missing", "incomplete", "size", "checksum", "unreadable"]
+    kind: Literal["missing", "incomplete", "surplus", "size", "checksum", "unreadable"]
     found: str
 
     def __str__(self) -> str:
@@ -96,8 +96,16 @@ def require(dataset: str, files: Sequence[Entry], data: Path | None) -> None:
     problems = check(files, where)
     if problems:
         more = f"; {len(problems) - 1} more of its files are missing or wrong" if problems[1:] else ""
-        hints = "".join(f"\n{hint}" for hint in dict.fromkeys(problem.file.hint for problem in problems) if hint)
+        hints = "".join(f"\n{hint}" for hint in dict.fromkeys(_hints(problems)))
         raise UsageError(f"{dataset}: {problems[0]}{more}\n{remedy(dataset, where)}{hints}")
+
+
+def _hints(problems: Sequence[FileProblem]) -> Iterator[str]:
+    """What else can be done, where it helps: an empty folder is no part of one that is incomplete."""
+    empty = any(isinstance(problem.file, Folder) and problem.kind == "missing" for problem in problems)
+    for problem in problems:
+        if problem.file.hint and not (empty and isinstance(problem.file, Folder)):
+            yield problem.file.hint
 
 
 def remedy(dataset: str, where: Path) -> str:
@@ -148,11 +156,14 @@ def _differs_at_a_glance(file: Entry, path: Path) -> FileProblem | None:
 
 def _differs_in_number(folder: Folder, path: Path) -> FileProblem | None:
     count = sum(1 for _ in path.glob(folder.pattern))
-    if count == folder.count or (folder.partial and 0 < count < folder.count):
+    if count == folder.count or (folder.partial and count):
         return None
     if not count:
         return FileProblem(folder, path, "missing", "no files" if path.is_dir() else "missing")
-    return FileProblem(folder, path, "incomplete", f"{count} files")
+    found = f"{count} file{'' if count == 1 else 's'}"
+    if count < folder.count:
+        return FileProblem(folder, path, "incomplete", found)
+    return FileProblem(folder, path, "surplus", f"{found}, {count - folder.count} too many")
 
 
 def _differs_in_size(file: File, path: Path) -> FileProblem | None:
@@ -202,7 +213,7 @@ def digest(file: Entry) -> tuple[str, str]:
 def expected(file: Entry) -> str:
     """What a file or folder should be, as text: size and checksum, or number of files."""
     if isinstance(file, Folder):
-        return f"{'1 to ' if file.partial else ''}{file.count} files {file.pattern}"
+        return f"{'some of ' if file.partial else ''}{file.count} files {file.pattern}"
     algorithm, wanted = digest(file)
     size = "" if file.bytes is None else f"{file.bytes} bytes, "
     return f"{size}{algorithm} {wanted}"

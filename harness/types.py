@@ -259,7 +259,7 @@ class Folder:
 
     path: below the data folder. pattern: what the files are called below it, as in `*/*.bin`; `count` of them are
     complete. urls, bytes, md5, sha256: of the archive (tar or zip, which may hold further zip files), as for a File.
-    partial: some of the files are enough. hint: what else a user can do about an incomplete folder.
+    partial: any number of files will do, but none. hint: what else a user can do about a folder with another number.
     """
 
     path: str

@@ -32,7 +32,13 @@ Needed: TypeAlias = tuple[str, Sequence[Entry]]
 
 NONE = "needs no files"
 COLUMNS = ("name", "kind", "files", "size", "licence", "summary")
-WORDS = {"missing": "missing", "incomplete": "incomplete", "size": "of wrong size", "unreadable": "unreadable"}
+WORDS = {
+    "missing": "missing",
+    "incomplete": "incomplete",
+    "surplus": "with too many files",
+    "size": "of wrong size",
+    "unreadable": "unreadable",
+}
 
 
 @click.group("data")

@@ -120,10 +120,12 @@ def data(train: Split, test: Split, classes: int, seed: int, warning: str = "") 
 
 
 def incomplete(name: str, folders: Sequence[Folder], found: Sequence[int]) -> str:
-    """What the report says of folders that lack files; nothing where none does."""
-    if all(number >= folder.count for folder, number in zip(folders, found, strict=True)):
+    """What the report says of folders that have another number of files than is published; nothing where none has."""
+    numbers = [(number, folder.count, folder.path) for folder, number in zip(folders, found, strict=True)]
+    if any(number > count for number, count, _ in numbers):
+        listed = " and ".join(f"{number:,} instead of {count:,} in {path}" for number, count, path in numbers)
+        return f"{name} is not the data set as published: {listed}"
+    if all(number == count for number, count, _ in numbers):
         return ""
-    listed = " and ".join(
-        f"{number:,} of {folder.count:,} in {folder.path}" for folder, number in zip(folders, found, strict=True)
-    )
+    listed = " and ".join(f"{number:,} of {count:,} in {path}" for number, count, path in numbers)
     return f"{name} is a part of the data set: {listed}"

@@ -34,7 +34,7 @@ class EventOptions(DataOptions):
 
     steps: int = option(10, "frames of a recording, which are the time steps of a network", low=1)
     frames: Literal["number", "time"] = option("number", "what all frames have as much of: number of events, or time")
-    partial: bool = option(False, "whether to take an incomplete folder as it is; the report then says so")
+    partial: bool = option(False, "whether to take a folder with more or fewer files as it is; the report then says so")
 
 
 @dataclass(frozen=True)

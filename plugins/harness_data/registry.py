@@ -63,7 +63,7 @@ FASHION_MNIST = (
 )
 
 
-FEWER = "or train on those of data_batch_1 to 5 that are there: batches=[1,2,3], say, an option of the data set"
+FEWER = "or train on those of data_batch_1 to 5 that are sound: the option batches takes their numbers"
 
 
 def _cifar(number: int, name: str, size: int | None, md5: str, hint: str = "") -> File:
@@ -98,7 +98,7 @@ CIFAR100 = (
 
 # --- events -------------------------------------------------------------------------------------------------------
 
-PARTIAL = "or take an incomplete folder as it is: partial=yes, an option of the data set"
+PARTIAL = "or take the folder as it is: partial=yes, an option of the data set"
 _NMNIST_SITE = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
 
 NMNIST = (

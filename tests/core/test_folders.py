@@ -107,14 +107,32 @@ def test_a_folder_is_complete_with_all_its_files_and_no_more(tmp_path):
     unpacked(tmp_path, {"0/a.bin": b"a", "0/readme.txt": b"not one of them"})
     (problem,) = datafiles.check([whole], tmp_path)
     assert str(problem) == (
-        f"{tmp_path}/set/Train: 1 files, expected 3 files */*.bin; "
+        f"{tmp_path}/set/Train: 1 file, expected 3 files */*.bin; "
         f"official: unpacked from {whole.urls[0]} (md5 {whole.md5})"
     )
     unpacked(tmp_path)
     assert datafiles.check([whole], tmp_path) == datafiles.glance([whole], tmp_path) == []
     assert [path.name for path in datafiles.members(whole, tmp_path)] == ["a.bin", "b.bin", "c.bin"]
     unpacked(tmp_path, {"2/d.bin": b""})
-    assert datafiles.check([whole], tmp_path)[0].kind == "incomplete"
+    (problem,) = datafiles.check([whole], tmp_path)
+    assert (problem.kind, problem.found) == ("surplus", "4 files, 1 too many")
+    assert datafiles.check([entry(partial=True)], tmp_path) == []
+
+
+def test_taking_a_folder_as_it_is_is_advised_only_where_that_helps(tmp_path):
+    hinted, other = entry(hint="or take it"), Folder("set/Test", (), "*.bin", 1, md5="0" * 32, hint="or take it")
+
+    def advice(*wanted: Folder) -> list[str]:
+        with pytest.raises(UsageError) as caught:
+            datafiles.require("many", wanted, tmp_path)
+        return str(caught.value).splitlines()[2:]
+
+    assert advice(hinted) == []
+    unpacked(tmp_path, {"0/a.bin": b"a"})
+    assert advice(hinted) == ["or take it"]
+    assert advice(hinted, other) == []
+    unpacked(tmp_path, {f"0/{name}.bin": b"" for name in "bcde"})
+    assert advice(hinted) == ["or take it"]
 
 
 def test_a_part_of_a_folder_is_enough_where_that_is_declared_and_is_known_by_what_is_in_it(tmp_path):
@@ -158,7 +176,7 @@ def test_zip_files_inside_the_archive_are_unpacked_too(tmp_path, served):
     ("content", "changes", "message"),
     [
         (FILES, {"md5": "0" * 32}, "the archive: md5 is"),
-        ({"0/a.bin": b"a"}, {}, "1 files, expected 3"),
+        ({"0/a.bin": b"a"}, {}, "1 file, expected 3"),
         ({"a.bin": b"a"}, {}, "no files, expected 3"),
     ],
 )
@@ -268,7 +286,7 @@ def test_the_data_command_counts_folders_and_takes_options(tmp_path, served, cap
     assert harness("verify", "set[parts=[1,2]]")[0] == 1
     code, out = harness("verify", "many")
     assert code == 1
-    assert "1 files, expected 3" in out
+    assert "1 file, expected 3" in out
     assert harness("fetch", "many") == (0, f"many: 1 folder in {data}, 1 fetched now\n")
     assert harness("verify", "many") == (0, f"many: 1 folder in {data}, complete\n")
     assert main(["-p", str(tmp_path / "strange.py"), "list", "set"]) == 0

@@ -6,6 +6,7 @@ import pytest
 
 from harness import Folder
 from harness.catalog import Settings, load
+from harness.cli import main
 from harness.files import declared, digest
 
 DATASETS = {dataset.name: dataset for dataset in load(Settings()).datasets.values()}
@@ -53,3 +54,19 @@ def test_folders_need_to_be_complete_unless_they_are_asked_for_in_part():
 def test_the_files_of_a_part_of_cifar10():
     part = [file.path.rpartition("/")[2] for file in declared(DATASETS["cifar10"], {"batches": (4, 2)})]
     assert part == ["data_batch_2", "data_batch_4", "test_batch", "batches.meta"]
+
+
+@pytest.mark.parametrize(
+    ("name", "licence"),
+    [
+        ("mnist", "CC BY-SA 3.0"),
+        ("fashion-mnist", "MIT"),
+        ("nmnist", "CC BY-SA 4.0"),
+        ("cifar10", "none stated, for research (unchecked)"),
+        ("cifar100", "none stated, for research (unchecked)"),
+        ("cifar10-dvs", "CC BY 4.0 (unchecked)"),
+    ],
+)
+def test_a_licence_that_nobody_has_looked_up_says_so(name, licence, capsys):
+    assert main(["list", name]) == 0
+    assert f"licence {licence}\n" in " ".join(capsys.readouterr().out.split(" ")).replace("  ", " ").replace("  ", " ")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cifar_files import NAMES, images, write, write_cifar10, write_cifar100
 
 from harness import HarnessError, UsageError
@@ -94,6 +95,67 @@ def test_augmentation_can_be_switched_off(tmp_path):
 def test_batches_must_be_distinct(batches):
     with pytest.raises(ValueError, match=r"distinct numbers from 1 to 5, such as \[1,2\]"):
         Cifar10Options(batches=batches)
+
+
+# --- on the device ------------------------------------------------------------------------------------------------
+
+# Of the published OTTT code, for both data sets.
+MEAN, STD = np.array([0.4914, 0.4822, 0.4465]), np.array([0.2023, 0.1994, 0.2010])
+MARK = 1000  # no normalised pixel comes near it
+
+both = pytest.mark.parametrize(
+    ("write_files", "load", "options"),
+    [(write_cifar10, load10, Cifar10Options()), (write_cifar100, load100, CifarOptions())],
+)
+
+
+@both
+def test_pixels_are_normalised_as_published(tmp_path, write_files, load, options):
+    write_files(tmp_path)
+    data = load(options, 0, tmp_path)
+    found = data.transform(torch.from_numpy(data.test.inputs))
+    expected = (data.test.inputs / 255 - MEAN[:, None, None]) / STD[:, None, None]
+    assert found.dtype == torch.float32
+    assert np.abs(found.numpy() - expected).max() < 1e-6
+
+
+@both
+def test_training_images_are_cropped_cut_out_and_flipped_as_published(tmp_path, write_files, load, options):
+    """Every pixel of the input says where it was: MARK + 32 row + column."""
+    write_files(tmp_path)
+    rows, columns = np.mgrid[:32, :32]
+    inputs = torch.from_numpy(MARK + 32.0 * rows + columns).float().expand(2000, 3, 32, 32)
+    outputs = load(options, 0, tmp_path).augment(inputs, torch.Generator().manual_seed(0)).double().numpy()
+    seen, flips, holes = Counter(), 0, 0
+    for image in outputs:
+        kept = image[0] >= MARK
+        row, column = np.divmod(image[0][kept].astype(int) - MARK, 32)
+        down, right = set(row - rows[kept]), set(column - columns[kept])
+        flipped = len(right) > 1
+        if flipped:
+            right = set(column - (31 - columns[kept]))
+        assert len(down) == len(right) == 1
+        (down,), (right,) = down, right
+        seen[down, right] += 1
+        flips += flipped
+        # What is not of the image is its surroundings, black before normalisation, or a rectangle of one grey.
+        across = 31 - columns if flipped else columns
+        inside = (rows + down >= 0) & (rows + down < 32) & (across + right >= 0) & (across + right < 32)
+        colour = image * STD[:, None, None] + MEAN[:, None, None]
+        lost = inside & ~kept
+        if not lost.any():
+            assert np.abs(colour[:, ~inside]).max(initial=0) < 1e-6
+            continue
+        holes += 1
+        grey = colour[0][lost][0]
+        assert np.abs(colour[:, lost] - grey).max() < 1e-6
+        assert np.abs(grey * 255 - round(grey * 255)) < 1e-4
+        around = colour[:, ~inside]
+        assert np.minimum(np.abs(around), np.abs(around - grey)).max(initial=0) < 1e-6
+    assert {down for down, _ in seen} == {right for _, right in seen} == set(range(-4, 5))
+    assert len(seen) == 81  # all windows of an image that is surrounded by 4 pixels
+    assert 0.45 < flips / len(outputs) < 0.55
+    assert 0.4 < holes / len(outputs) < 0.55  # half of them, but for a few whose hole lies outside of the image
 
 
 # --- bad files ----------------------------------------------------------------------------------------------------
@@ -216,11 +278,19 @@ def test_the_parts_of_an_array_that_no_official_file_names_are_refused(tmp_path)
 
 
 def test_that_fewer_training_files_will_do_is_told_where_one_is_missing(tmp_path):
-    with pytest.raises(UsageError, match=r"data_batch_2: missing.*(\n.*)*batches=\[1,2,3\]"):
+    with pytest.raises(UsageError, match=r"data_batch_2: missing.*(\n.*)*the option batches takes their numbers"):
         require("cifar10", registry.cifar10([2]), tmp_path)
     with pytest.raises(UsageError) as caught:
         require("cifar10", registry.cifar10([]), tmp_path)
     assert "batches" not in str(caught.value).splitlines()[-1]
+
+
+def test_no_file_that_is_damaged_is_advised(tmp_path):
+    write_cifar10(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        require("cifar10", registry.cifar10([1]), tmp_path)
+    hint = str(caught.value).splitlines()[-1]
+    assert hint == "or train on those of data_batch_1 to 5 that are sound: the option batches takes their numbers"
 
 
 # --- the real ones ------------------------------------------------------------------------------------------------

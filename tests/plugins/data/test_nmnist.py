@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness import HarnessError, UsageError, rehearse
 from harness.catalog import Settings
 from harness.catalog import load as load_catalog
 from harness.cli import main
+from harness.files import check, require
 from harness_data.nmnist import load
 from harness_data.options import EventOptions
 from harness_data.registry import NMNIST
@@ -95,8 +97,35 @@ def test_an_incomplete_folder_is_found_while_planning(tmp_path):
     assert f"nmnist: {tmp_path}/nmnist/Train: 20 files, expected 60000 files */*.bin" in said
     for fact in (NMNIST[0].urls[0], NMNIST[0].md5, "harness data fetch nmnist", "partial=yes"):
         assert fact in said
-    with pytest.raises(UsageError, match="missing, expected 1 to 60000 files"):
-        rehearsed("nmnist[partial=yes]", tmp_path / "elsewhere")
+
+
+def test_an_empty_folder_is_no_part_of_one(tmp_path):
+    for folder, found in ((tmp_path / "elsewhere", "missing"), (tmp_path, "no files")):
+        (tmp_path / "nmnist/Train").mkdir(parents=True, exist_ok=True)
+        for asked, expected in (("nmnist", "60000 files"), ("nmnist[partial=yes]", "some of 60000 files")):
+            with pytest.raises(UsageError, match=rf"nmnist/Train: {found}, expected {expected} \*/\*.bin") as caught:
+                rehearsed(asked, folder)
+            assert "partial" not in str(caught.value)
+
+
+def test_what_is_wrong_with_steps_of_another_number_names_both_ways_out(tmp_path):
+    write_nmnist(tmp_path)
+    said = r"steps=5, but the data set has 3 frames per example; leave steps out, or have .* nmnist\[steps=5\]"
+    with pytest.raises(UsageError, match=said):
+        rehearse(load_catalog(Settings()), "saf[steps=5]", "nmnist[partial=yes,steps=3]", data=tmp_path)
+
+
+def test_more_files_than_published_are_taken_as_they_are_where_that_is_asked_for(tmp_path, monkeypatch):
+    few = tuple(dataclasses.replace(folder, count=count) for folder, count in zip(NMNIST, (15, 10), strict=True))
+    monkeypatch.setattr("harness_data.registry.NMNIST", few)
+    write_nmnist(tmp_path)
+    assert check([dataclasses.replace(folder, partial=True) for folder in few], tmp_path) == []
+    with pytest.raises(UsageError, match="Train: 20 files, 5 too many, expected 15 files") as caught:
+        require("nmnist", few, tmp_path)
+    assert str(caught.value).splitlines()[-1] == "or take the folder as it is: partial=yes, an option of the data set"
+    assert load(PARTIAL, 0, tmp_path).readings["partial_warning"] == (
+        "nmnist is not the data set as published: 20 instead of 15 in nmnist/Train and 10 instead of 10 in nmnist/Test"
+    )
 
 
 def test_frames_reach_a_learner_as_float32_counts(tmp_path):
