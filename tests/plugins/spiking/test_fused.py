@@ -49,7 +49,7 @@ SHAPES = {  # rows of one step, and the window of the pooling
     "global": ((2, 5, 3, 4), (3, 4)),
     "thirds with borders": ((2, 3, 7, 8), (3, 3)),
     "thirty": ((1, 4, 11, 12), (5, 6)),
-    "wide": ((1, 2, 9, 9), (9, 9)),
+    "wide": ((1, 2, 23, 23), (23, 23)),
     "several programs": ((3, 16, 9, 8), (2, 2)),
     "several dense programs": ((3, 700), None),
 }
