@@ -45,6 +45,7 @@ class Forecast:
         self._fractions: dict[str, float] = {}
         self._started: dict[str, float] = {}
         self._durations: dict[str, list[float]] = {}
+        self._skipped: dict[tuple[str, str], int] = {}
         for record in done:
             self._note(record.trial, sum(record.seconds.values()))
 
@@ -65,6 +66,12 @@ class Forecast:
         seconds = time.monotonic() - self._started[trial.key]
         self._note(trial, seconds)
         return seconds
+
+    def outcome(self, record: Record) -> str:
+        """How a trial ended; the reason why one was skipped is told for the first seed alone."""
+        said = outcome(record)
+        first = self._skipped.setdefault((_kind(record.trial), said), record.trial.seed)
+        return said if record.status != "skipped" or first == record.trial.seed else f"skipped like seed {first}"
 
     def left(self) -> float | None:
         """Seconds left; None while nothing is known."""
@@ -114,7 +121,7 @@ class Lines:
     def finished(self, trial: Trial, record: Record) -> None:
         seconds = self._forecast.finished(trial)
         place = f"[{self._forecast.ended}/{self._forecast.total}]"
-        click.echo(f"{place} {name(trial)}: {outcome(record)}{_took(seconds)}{self._tail()}", err=True)
+        click.echo(f"{place} {name(trial)}: {self._forecast.outcome(record)}{_took(seconds)}{self._tail()}", err=True)
 
     def _tail(self) -> str:
         left = self._forecast.left()
@@ -171,8 +178,9 @@ class Bars:
         if trial.key in self._tasks:
             self._bars.remove_task(self._tasks.pop(trial.key))
         colour = "green" if record.status == "ok" else "yellow" if record.status == "skipped" else "red"
+        said = escape(self._forecast.outcome(record))
         self._bars.console.print(
-            f"[{colour}]{record.status:>8}[/] {escape(name(trial))}: {escape(outcome(record))}{_took(seconds)}",
+            f"[{colour}]{record.status:>8}[/] {escape(name(trial))}: {said}{_took(seconds)}",
             highlight=False,
         )
         self._refresh()

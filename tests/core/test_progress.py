@@ -84,6 +84,17 @@ def test_a_skipped_trial_took_no_time_and_says_nothing_of_the_others(clock, caps
     assert capsys.readouterr().err == "[1/2] a on digits, seed 0: skipped: a takes regression\n"
 
 
+def test_why_a_method_is_skipped_is_told_for_its_first_seed_alone(clock, capsys):
+    made = trials("a", "b", seeds=3)
+    lines = Lines(Forecast(made, [], 1))
+    for trial in made:
+        lines.finished(trial, ended(trial, "skipped", reason="the map is too small"))
+    said = [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["skipped: the map is too small"] * 2 + ["skipped like seed 0"] * 4
+    lines.finished(made[2], ended(made[2], "skipped", reason="another"))
+    assert "skipped: another" in capsys.readouterr().err
+
+
 def test_lines_say_what_starts_what_ends_and_what_is_left(clock, capsys):
     first, second = trials("a[steps=4]", "b")
     lines = Lines(Forecast([first, second], [], 1))
