@@ -40,9 +40,9 @@ class OTTTOptions(SpikingOptions, OwnOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.presynaptic == "spike":
-            refuse_without_effect(
-                self, ["convention"], "conventions are about traces, and with presynaptic=spike no gradient sees one"
-            )
+            reason = "with presynaptic=spike no gradient sees a trace"
+            refuse_without_effect(self, ["convention"], f"conventions are about traces, and {reason}")
+            refuse_without_effect(self, ["forward"], f"{reason}, so that there is one linear operation in any case")
         refuse_chunks(self, self.chunk, self.update == "online")
         refuse_parts(self, self.update == "online")
 

@@ -70,7 +70,7 @@ class SpikingOptions:
         False, "spikes of the last layer return to the first one a step later, through a convolution"
     )
     convention: Literal["official", "theory"] = option(
-        "official", "first layer, biases and readout in gradients that are local in time; no matter to others"
+        "official", "first layer, biases and readout in gradients that are local in time, from traces"
     )
     micro_batch: int | None = option(
         None,
@@ -126,8 +126,8 @@ def refuse_parts(options: SpikingOptions, online: bool) -> None:
 
 
 def refuse_without_effect(options: SpikingOptions, names: Iterable[str], reason: str) -> None:
-    """Raises UsageError for the first of these options that is not at the family's default, with the reason."""
+    """Raises UsageError for the first of these options that is not at its default, with the reason."""
     for name in names:
         value = getattr(options, name)
-        if value != getattr(SpikingOptions, name):
+        if value != getattr(type(options), name):
             raise UsageError(f"{name}={value}: {reason}; leave {name} out")

@@ -105,12 +105,11 @@ def test_official_readout_differs_from_bptt():
     assert differences["readout.bias"] < 1e-12
 
 
-@pytest.mark.parametrize("forward", ["official", "fused"])
 @pytest.mark.parametrize(("network", "varying"), [("mlp", False), ("conv", True), ("conv", False)])
-def test_with_spikes_for_traces_it_is_sltt(network, varying, forward):
+def test_with_spikes_for_traces_it_is_sltt(network, varying):
     """Autograd through LIF equations whose past potentials are constants: the spatial path of each step alone."""
-    options = {"steps": 6, "architecture": NETWORKS[network][0], "forward": forward}
-    learner = build(OTTTOptions(learning_rate=TINY, presynaptic="spike", **options))
+    options = {"steps": 6, "architecture": NETWORKS[network][0], "presynaptic": "spike"}
+    learner = build(OTTTOptions(learning_rate=TINY, **options))
     state = start(learner, problem(network, 6 if varying else None))
     rows = batch(network, 6 if varying else None)
     net = naive(network, state)

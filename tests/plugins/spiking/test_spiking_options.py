@@ -218,7 +218,8 @@ MISTAKES = {
     "spike-representation[feedback=yes]": "needs an equilibrium solve; use feedback=no, or saf, ottt, bptt",
     "spike-representation[reset=hard]": "a hard reset is not linear in the spikes",
     "bptt[convention=theory]": "bptt follows the equations through time",
-    "ottt[presynaptic=spike,convention=theory]": "with presynaptic=spike no gradient sees one; leave convention out",
+    "ottt[presynaptic=spike,convention=theory]": "no gradient sees a trace; leave convention out",
+    "ottt[presynaptic=spike,forward=fused]": "so that there is one linear operation in any case; leave forward out",
     "saf[optimiser=adam,momentum=0.3]": "momentum=0.3: the momentum of sgd",
     "saf,ottt[momentum=0.5,optimiser=adam],bptt": "or use optimiser=sgd",
 }
@@ -272,7 +273,7 @@ def test_a_mistake_is_one_line_and_exit_2_before_anything_runs(methods, reason, 
         "saf[architecture=8C3/2-8R3-FC]",
         "spike-representation[surrogate=sigmoid,feedback=no,convention=official],bptt[convention=official]",
         "saf[optimiser=adam,momentum=0.9],saf[momentum=0.3]",
-        "ottt[presynaptic=spike,convention=official,surrogate=arctan,surrogate_scale=3]",
+        "ottt[presynaptic=spike,convention=official,forward=official,surrogate=arctan,surrogate_scale=3]",
         "saf[architecture=1C1-FC]",
     ],
 )
