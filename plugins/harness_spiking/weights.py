@@ -1,6 +1,4 @@
-"""Scaled weight standardisation, computed once per version of the parameters (Brock et al. 2021; Xiao et al. 2022).
-
-    W' = gain (W - mean W) / sqrt(var W * fan_in + 1e-4)      per output channel, unbiased variance, gain learnt
+"""What each layer computes with: standardised weights, computed once per version of the parameters.
 
 A spiking layer's output counts 2.74-fold, which restores unit variance; the next layer's weights carry that factor, so
 that traces and spikes enter a convolution as they are. Readout and feedback are not standardised.
@@ -15,72 +13,10 @@ import torch
 from torch import Tensor
 
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine, channels_last
+from harness_spiking.operations import Affine
+from harness_spiking.standardisation import Moments, backward_, forward, moments_of, standardise
 
 OUTPUT_SCALE = 2.74
-EPSILON = 1e-4
-
-
-def standardise(weight: Tensor, gain: Tensor, factor: float) -> Tensor:
-    """W' times a factor, for a weight (outputs, inputs, ...) and gains (outputs,); differentiable."""
-    standardised: Tensor = _Standardise.apply(weight, gain, factor)
-    return standardised
-
-
-class _Moments(NamedTuple):
-    """Per output channel: its mean m, and r = (v n + eps)^(-1/2) for a variance v of n entries; (outputs, 1, ...)."""
-
-    mean: Tensor
-    inverse: Tensor
-
-
-def _moments(weight: Tensor) -> _Moments:
-    axes, fan_in = tuple(range(1, weight.dim())), weight[0].numel()
-    mean = weight.sum(axes, keepdim=True).div_(fan_in)
-    # From the two moments: torch.var is many times slower.
-    squares = torch.linalg.vector_norm(weight, dim=axes, keepdim=True).square_().addcmul_(mean, mean, value=-fan_in)
-    return _Moments(mean, squares.clamp_min_(0).mul_(fan_in / (fan_in - 1)).add_(EPSILON).rsqrt_())
-
-
-def _forward(weight: Tensor, gain: Tensor, factor: float, moments: _Moments) -> Tensor:
-    """W' times the factor: c (W - m) with c = factor gain r."""
-    mean, inverse = moments
-    return channels_last(torch.sub(weight, mean).mul_(inverse * gain.view_as(mean) * factor))
-
-
-def _backward_(
-    gradient: Tensor, scratch: Tensor, weight: Tensor, gain: Tensor, factor: float, moments: _Moments
-) -> tuple[Tensor, Tensor]:
-    """With G the gradient and A = sum G (W - m) over a channel,
-
-        dL/dW = c (G - mean G) - c A r^2 n / (n - 1) (W - m),    dL/dgain = factor r A.
-
-    The first is written over G. scratch: like it, overwritten.
-    """
-    mean, inverse = moments
-    axes, fan_in = tuple(range(1, weight.dim())), weight[0].numel()
-    total = gradient.sum(axes, keepdim=True)
-    centred = torch.mul(gradient, weight, out=scratch).sum(axes, keepdim=True).addcmul_(mean, total, value=-1)  # A
-    scale = inverse * gain.view_as(mean) * factor
-    slope = scale * centred * inverse.square() * (-fan_in / (fan_in - 1))
-    offset = (scale * total / fan_in).addcmul_(slope, mean).neg_()
-    into_weight = gradient.mul_(scale).addcmul_(weight, slope).add_(offset)
-    return into_weight, centred.mul_(inverse).mul_(factor).view_as(gain)
-
-
-class _Standardise(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, gain: Tensor, factor: float) -> Tensor:
-        moments = _moments(weight)
-        ctx.save_for_backward(weight, gain, *moments)
-        ctx.factor = factor
-        return _forward(weight, gain, factor, moments)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        weight, gain, *moments = ctx.saved_tensors
-        scratch = torch.empty_like(weight)
-        return *_backward_(gradient.clone(), scratch, weight, gain, ctx.factor, _Moments(*moments)), None
 
 
 class Maps:
@@ -154,7 +90,7 @@ class _Standardised(NamedTuple):
     weight: Tensor
     gain: Tensor
     factor: float
-    moments: _Moments
+    moments: Moments
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:
@@ -162,7 +98,7 @@ class _Standardised(NamedTuple):
 
     def back(self, gradient: Tensor) -> tuple[Tensor, ...]:
         weight, gain = self.weight.detach(), self.gain.detach()
-        return _backward_(gradient, self.leaf.detach(), weight, gain, self.factor, self.moments)
+        return backward_(gradient, self.leaf.detach(), weight, gain, self.factor, self.moments)
 
 
 class _Pull(torch.autograd.Function):
@@ -205,8 +141,8 @@ class Weights(Maps):
     def _standardised(self, name: str, factor: float) -> Tensor:
         weight, gain = self._parameters[f"{name}.weight"], self._parameters[f"{name}.gain"]
         with torch.no_grad():
-            moments = _moments(weight)
-            leaf = _forward(weight, gain, factor, moments).requires_grad_()
+            moments = moments_of(weight)
+            leaf = forward(weight, gain, factor, moments).requires_grad_()
         self._leaves.append(_Standardised(leaf, weight, gain, factor, moments))
         return leaf
 

@@ -12,8 +12,9 @@ from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spiking import lif
+from harness_spiking.standardisation import standardise
 from harness_spiking.surrogates import SURROGATES
-from harness_spiking.weights import effective, standardise
+from harness_spiking.weights import effective
 
 DIGITS = Problem("classification", (1, 8, 8), 10, 1000)
 LEARNERS = {
