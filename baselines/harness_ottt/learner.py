@@ -105,7 +105,7 @@ class Forward:
         self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
         self.traced = options.presynaptic == "trace"
         self.fused = options.forward == "fused" or not self.traced  # a spike is both the value's and the gradient's
-        self.theory = self.traced and options.convention == "theory"  # without traces the two conventions are one
+        self.theory = options.convention == "theory"
         # How often a bias counts in a step's gradient: in theory L_t, the trace of a constant one; officially once.
         self.counts = traces_of_one(self.neuron.leak, network.steps) if self.theory else [1.0] * network.steps
         self.biases = StepBiases([1.0] * network.steps, self.counts)

@@ -36,6 +36,8 @@ class Drive:
 
 
 class _Steps(torch.autograd.Function):
+    """See `Drive.at`: one pass for each step, forward and backward."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, value: Sequence[float], gradient: Sequence[float], shift: float) -> Tensor:
         ctx.gradient = gradient

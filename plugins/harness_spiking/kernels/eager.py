@@ -49,8 +49,7 @@ def integrate(
         current = flow[t if len(flow) == steps else 0]
         if t > 0:
             torch.add(current, z[t - 1], alpha=leak, out=z[t]).sub_(fired, alpha=leak * threshold)
-            if keep:
-                surrogate.save_(z[t - 1])
+            surrogate.save_(z[t - 1])
         elif carried is None:
             torch.sub(current, leak * threshold, out=z[0])
         else:
@@ -61,8 +60,7 @@ def integrate(
             outlet.into(fired, seen[t])
     if carried is not None:
         torch.sub(z[-1], fired, alpha=threshold, out=carried)
-    if keep:
-        surrogate.save_(z[-1])
+    surrogate.save_(z[-1])
     return seen, _narrowed(z, currents)
 
 
