@@ -67,17 +67,24 @@ def _for_all(flow: Current, steps: int) -> Current:
     return flow if flow.shift is None else Current(flow.value, flow.shift.expand(steps, -1))
 
 
-def pack(fired: Sequence[Tensor], like: Tensor) -> Tensor:
-    """Booleans of T steps, each (B, ...), as bits of bytes (ceil(T / 8), B, ...) in the layout of `like` (B, ...)."""
-    words = [torch.zeros_like(like, dtype=torch.uint8) for _ in range(-(-len(fired) // WORD))]
-    for t, each in enumerate(fired):
-        words[t // WORD].bitwise_or_(each.to(torch.uint8) << t % WORD)
-    return torch.stack(words)
+def pack(z: Tensor) -> Tensor:
+    """Where z (T, B, ...) is not negative, as bits of bytes (ceil(T / 8), B, ...)."""
+    words = torch.empty_like(z[: -(-len(z) // WORD)], dtype=torch.uint8)
+    fired, bits = torch.empty_like(z[0]), torch.empty_like(z[0])  # in floating point: sums of them are far quicker
+    for word, eight in zip(words, z.split(WORD), strict=True):
+        bits.zero_()
+        for t, each in enumerate(eight):
+            bits.add_(torch.ge(each, 0, out=fired), alpha=2**t)
+        word.copy_(bits)
+    return words
 
 
 def unpack(words: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
     """The steps again, (T, B, ...), as zeros and ones."""
-    return torch.stack([(words[t // WORD] >> t % WORD & 1).to(dtype) for t in range(steps)])
+    fired = torch.empty_like(words[:1].expand(steps, *words.shape[1:]), dtype=dtype)
+    for t, each in enumerate(fired):
+        each.copy_((words[t // WORD] & (1 << t % WORD)).ne_(0))
+    return fired
 
 
 class _Linear(torch.autograd.Function):
@@ -126,8 +133,8 @@ class _Scan(torch.autograd.Function):
         currents = value.detach().unflatten(0, (steps, -1))
         keeper = neuron._replace(surrogate=_Potential(neuron.surrogate.scale))
         seen, z = network.kernels.integrate(currents, shift, None, keeper, steps, outlet, True)
-        words = pack([each >= 0 for each in z], z[0])
-        ctx.save_for_backward(torch.stack([_rounded(neuron.surrogate, each) for each in z]))
+        words = pack(z)
+        ctx.save_for_backward(_rounded(neuron.surrogate, z))
         ctx.rest = neuron, outlet, detach_reset, shift is not None
         ctx.mark_non_differentiable(words)
         return seen.flatten(0, 1), words
@@ -141,16 +148,21 @@ class _Scan(torch.autograd.Function):
         step = neuron.surrogate.peak / LEVELS
         for t in reversed(range(len(rounded))):
             into_spike = outlet.back(gradients[t], errors[t])
-            if t + 1 < len(rounded) and not detach_reset:
+            if t + 1 == len(rounded):
+                torch.mul(rounded[t], into_spike * step, out=errors[t])
+                continue
+            if not detach_reset:
                 into_spike = into_spike.sub(errors[t + 1], alpha=neuron.leak * neuron.threshold)
-            torch.mul(rounded[t], into_spike * step, out=errors[t])
-            if t + 1 < len(rounded):
-                errors[t].add_(errors[t + 1], alpha=neuron.leak)
+            slope = rounded[t].to(gradient.dtype)
+            torch.mul(errors[t + 1], neuron.leak, out=errors[t]).addcmul_(slope, into_spike, value=step)
         return errors.flatten(0, 1), sum_per_channel(errors) if shifted else None, None, None, None
 
 
 def _rounded(surrogate: Surrogate, z: Tensor) -> Tensor:
-    """The surrogate's derivative at z in 256 levels; overwrites z."""
-    wide = z.float() if z.dtype == torch.bfloat16 else z
-    derivative = surrogate.backward_(wide.new_ones(()), surrogate.save_(wide))
-    return derivative.mul_(LEVELS / surrogate.peak).round_().to(torch.uint8)
+    """The surrogate's derivative at z (T, B, ...) in 256 levels; overwrites z."""
+    rounded = torch.empty_like(z, dtype=torch.uint8)
+    for each, level in zip(z, rounded, strict=True):
+        wide = each.float() if each.dtype == torch.bfloat16 else each
+        levels = wide.new_full((), LEVELS / surrogate.peak)
+        level.copy_(surrogate.backward_(levels, surrogate.save_(wide)).round_())
+    return rounded
