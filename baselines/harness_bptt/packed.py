@@ -44,7 +44,7 @@ def run(network: Network, maps: Maps, frames: Tensor, detach_reset: bool, outlet
         if signal.words is None:
             return _for_all(current(signal.seen, to, bias), steps)
         within, rest = placed(to, bias)
-        value = _Linear.apply(signal.seen, signal.words, signal.outlet, to.weight, within, to.stride, steps)
+        value = _Linear.apply(signal.seen, signal.words, signal.outlet, to.weight, within, to.stride, to.scale, steps)
         return _for_all(Current(value, rest), steps)
 
     def fire(index: int, flow: Current) -> Signal:
@@ -99,20 +99,21 @@ class _Linear(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         stride: int,
+        scale: float,
         steps: int,
     ) -> Tensor:
         ctx.save_for_backward(words, weight)
-        ctx.rest = outlet, stride, steps
-        return linear(seen.to(weight.dtype), weight, bias, stride)
+        ctx.rest = outlet, stride, scale, steps
+        return linear(seen.to(weight.dtype), weight, bias, stride, scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         words, weight = ctx.saved_tensors
-        outlet, stride, steps = ctx.rest
+        outlet, stride, scale, steps = ctx.rest
         seen = outlet.out(unpack(words, steps, weight.dtype).flatten(0, 1))
         needs = ctx.needs_input_grad[0], ctx.needs_input_grad[3], ctx.needs_input_grad[4]
-        into_seen, into_weight, into_bias = linear_backward(gradient, seen, weight, needs, stride)
-        return into_seen, None, None, into_weight, into_bias, None, None
+        into_seen, into_weight, into_bias = linear_backward(gradient, seen, weight, needs, stride, scale)
+        return into_seen, None, None, into_weight, into_bias, None, None, None
 
 
 class _Potential(Sigmoid):

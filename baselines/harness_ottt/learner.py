@@ -202,7 +202,7 @@ def _fused(signal: Signal, to: Affine, bias: Tensor | None) -> Current:
     """The same in one linear operation: the trace is only kept for the gradient."""
     within, shift = placed(to, bias)
     spikes, trace = (each.to(to.weight.dtype) for each in signal)
-    return Current(_Traced.apply(spikes, trace, to.weight, within, to.stride), shift)
+    return Current(_Traced.apply(spikes, trace, to.weight, within, to.stride, to.scale), shift)
 
 
 def _narrow(signal: Signal, window: tuple[int, int]) -> Signal:
@@ -227,15 +227,17 @@ class _Traced(torch.autograd.Function):
     """W x + b whose gradient is that of W trace + b."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, trace: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, trace: Tensor, weight: Tensor, bias: Tensor | None, stride: int, scale: float
+    ) -> Tensor:
         ctx.save_for_backward(trace, weight)
-        ctx.stride = stride
-        return linear(x, weight, bias, stride)
+        ctx.rest = stride, scale
+        return linear(x, weight, bias, stride, scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         trace, weight = ctx.saved_tensors
-        return None, *linear_backward(gradient, trace, weight, ctx.needs_input_grad[1:4], ctx.stride), None
+        return None, *linear_backward(gradient, trace, weight, ctx.needs_input_grad[1:4], *ctx.rest), None, None
 
 
 class _Fire(torch.autograd.Function):

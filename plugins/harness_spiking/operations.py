@@ -12,11 +12,15 @@ Window = tuple[int, int] | None
 
 
 class Affine(NamedTuple):
-    """A linear map: weight of a convolution (outputs, inputs, k, k) or of a dense layer (outputs, inputs)."""
+    """A linear map: weight of a convolution (outputs, inputs, k, k) or of a dense layer (outputs, inputs).
+
+    scale: factor on a dense layer's weight, which spares a scaled copy of it.
+    """
 
     weight: Tensor
     bias: Tensor | None
     stride: int = 1
+    scale: float = 1.0
 
 
 def channels_last(tensor: Tensor) -> Tensor:
@@ -37,20 +41,24 @@ def empty(shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None
     return torch.empty(shape, dtype=dtype or like.dtype, device=like.device, memory_format=layout)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1) -> Tensor:
-    """Padded convolution where the weight has four axes, dense layer where it has two."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, scale: float = 1.0) -> Tensor:
+    """Padded convolution where the weight has four axes, dense layer where it has two. See `Affine`."""
     if weight.dim() == 2:
-        return F.linear(x.flatten(1), weight, bias)
+        if scale == 1:
+            return F.linear(x.flatten(1), weight, bias)
+        start = weight.new_zeros(()) if bias is None else bias
+        return torch.addmm(start, x.flatten(1), weight.T, beta=int(bias is not None), alpha=scale)
     return F.conv2d(x, weight, bias, stride=stride, padding=weight.shape[-1] // 2)
 
 
 def linear_backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool, bool], stride: int = 1
+    gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool, bool], stride: int = 1, scale: float = 1.0
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of `linear` with respect to input, weight and bias, where needed."""
     if weight.dim() == 2:
-        into_x = (gradient @ weight).reshape(x.shape) if needs[0] else None
-        return into_x, gradient.T @ x.flatten(1) if needs[1] else None, gradient.sum(0) if needs[2] else None
+        scaled = gradient if scale == 1 else gradient * scale
+        into_x = (scaled @ weight).reshape(x.shape) if needs[0] else None
+        return into_x, scaled.T @ x.flatten(1) if needs[1] else None, gradient.sum(0) if needs[2] else None
     padding, strides = [weight.shape[-1] // 2] * 2, [stride, stride]
     return torch.ops.aten.convolution_backward(
         gradient, x, weight, [weight.shape[0]], strides, padding, [1, 1], False, [0, 0], 1, list(needs)

@@ -43,7 +43,7 @@ class Current(NamedTuple):
 def current(x: Tensor, to: Affine, bias: Tensor | None) -> Current:
     """The linear map of x (K * B, ...). bias: (channels,) for all steps or (K, channels), instead of the map's own."""
     within, shift = placed(to, bias)
-    return Current(linear(x.to(to.weight.dtype), to.weight, within, to.stride), shift)
+    return Current(linear(x.to(to.weight.dtype), to.weight, within, to.stride, to.scale), shift)
 
 
 def placed(to: Affine, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

@@ -64,7 +64,8 @@ def _maps(
     if network.feedback:
         weight = scaled("feedback.weight", unit * output_scale)
         feedback = Affine(weight.to(compute), scaled("feedback.bias", unit))
-    readout = Affine(scaled("readout.weight", output_scale).to(compute), scaled("readout.bias", 1.0))
+    weight = scaled("readout.weight", 1.0).to(compute)
+    readout = Affine(weight, scaled("readout.bias", 1.0), scale=output_scale)
     return Maps(layers, projections, feedback, readout)
 
 
@@ -148,7 +149,8 @@ class Weights(Maps):
 
     def _scaled(self, name: str, factor: float) -> Tensor:
         parameter = self._parameters[name]
-        leaf = (parameter.detach() * factor).requires_grad_()
+        value = parameter.detach()
+        leaf = (value if factor == 1 else value * factor).requires_grad_()
         self._leaves.append(_Scaled(leaf, parameter, factor))
         return leaf
 

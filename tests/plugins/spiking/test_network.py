@@ -69,7 +69,8 @@ def test_output_scale_is_part_of_every_layer_but_the_first():
     unit = network.neuron.surrogate.scale
     assert (first[0][0].var() * 9).item() == pytest.approx(unit**2, rel=0.01)
     assert (second[0][0].var() * 288).item() == pytest.approx((unit * 2.74) ** 2, rel=0.01)
-    torch.testing.assert_close(maps.readout[0], 2.74 * network.parameters["readout.weight"])
+    assert maps.readout.scale == 2.74
+    assert torch.equal(maps.readout.weight, network.parameters["readout.weight"])
 
 
 @pytest.mark.parametrize("scale", [4.0, 2.5])

@@ -42,7 +42,7 @@ def naive_counts(state, inputs):
     frames = inputs.transpose(0, 1) if network.time_axis else [inputs] * network.steps
     for t, h in enumerate(frames):
         kind = "real"
-        for index, ((weight, bias, _), layer) in enumerate(zip(layers, network.architecture.layers, strict=True)):
+        for index, ((weight, bias, *_), layer) in enumerate(zip(layers, network.architecture.layers, strict=True)):
             pairs = _pairs(h, weight)
             if index == 0 and not network.time_axis and t > 0:
                 pairs = 0  # the same current as before

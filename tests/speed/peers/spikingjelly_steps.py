@@ -127,7 +127,7 @@ class Peer:
         modules: list[nn.Module] = []
         unit = network.neuron.surrogate.scale
         maps = effective(network)
-        self.pairs = [(each.weight, each.bias) for each in (*maps.layers, maps.readout)]
+        self.pairs = [(each.weight * each.scale, each.bias) for each in (*maps.layers, maps.readout)]
         for (weight, bias), spec in zip(self.pairs, network.architecture.layers, strict=False):
             modules += [_convolution(weight / unit, bias / unit), self._neuron(unit)]
             if spec.pool is not None:
