@@ -255,8 +255,8 @@ def point(logits: Tensor) -> ClassLogProbs:
 
 
 def describe(state: State) -> Mapping[str, object]:
-    """What a record says of the network, and of what computed it."""
-    network = state.network
+    """What a record says of the network, of what computed it, and of what options left to a default come to."""
+    network, options = state.network, state.options
     return {
         "parameters": sum(tensor.numel() for tensor in network.parameters.values()),
         "architecture": network.architecture.text,
@@ -264,6 +264,10 @@ def describe(state: State) -> Mapping[str, object]:
         "steps": network.steps,
         "kernels": network.kernels.name,
         "captured": state.replay is not None and state.replay.captured,
+        "optimiser": options.optimiser or "sgd",
+        "learning_rate": learning_rate(options),
+        "loss_lambda": options.shared_loss,
+        "dropout": network.dropout,
     }
 
 

@@ -192,3 +192,16 @@ def test_steps_come_from_the_data_where_time_is_an_axis():
     learner = LEARNERS["saf"]()
     state = learner.init(Problem("classification", (5, 1, 8, 8), 10, 10, time_axis=True), training(), None)
     assert learner.describe(state)["steps"] == 5
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_record_says_what_options_left_to_a_default_come_to(name):
+    def told(**options):
+        learner = LEARNERS[name](**options)
+        facts = learner.describe(learner.init(DIGITS, training(), None))
+        return {key: facts[key] for key in ("optimiser", "learning_rate", "loss_lambda", "dropout")}
+
+    assert told() == {"optimiser": "sgd", "learning_rate": 0.1, "loss_lambda": 0.05, "dropout": 0.0}
+    assert told(optimiser="adam")["learning_rate"] == 1e-3
+    given = {"optimiser": "sgd", "learning_rate": 0.02, "loss_lambda": 0.0, "dropout": 0.25}
+    assert told(**given) == given
