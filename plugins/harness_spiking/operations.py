@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness_spiking.convolution import convolve, convolve_backward
+
 Window = tuple[int, int] | None
 
 
@@ -48,7 +50,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, scal
             return F.linear(x.flatten(1), weight, bias)
         start = weight.new_zeros(()) if bias is None else bias
         return torch.addmm(start, x.flatten(1), weight.T, beta=int(bias is not None), alpha=scale)
-    return F.conv2d(x, weight, bias, stride=stride, padding=weight.shape[-1] // 2)
+    return convolve(x, weight, bias, stride)
 
 
 def linear_backward(
@@ -59,10 +61,7 @@ def linear_backward(
         scaled = gradient if scale == 1 else gradient * scale
         into_x = (scaled @ weight).reshape(x.shape) if needs[0] else None
         return into_x, scaled.T @ x.flatten(1) if needs[1] else None, gradient.sum(0) if needs[2] else None
-    padding, strides = [weight.shape[-1] // 2] * 2, [stride, stride]
-    return torch.ops.aten.convolution_backward(
-        gradient, x, weight, [weight.shape[0]], strides, padding, [1, 1], False, [0, 0], 1, list(needs)
-    )
+    return convolve_backward(gradient, x, weight, needs, stride)
 
 
 def pool(x: Tensor, window: Window) -> Tensor:

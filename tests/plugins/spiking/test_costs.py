@@ -17,6 +17,7 @@ from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_spike_representation
+from harness_spiking import convolution
 
 DIGITS = Problem("classification", (1, 8, 8), 10, 1000)
 ROWS = Batch(torch.zeros(32, 1, 8, 8), torch.zeros(32, dtype=torch.int64))
@@ -32,6 +33,12 @@ METHODS = {
     "spike-representation": lambda **options: build_spike_representation(SpikeRepresentationOptions(**options)),
     "dsr": lambda **options: build_spike_representation(SpikeRepresentationOptions(**options, form="dsr")),
 }
+
+
+@pytest.fixture(autouse=True)
+def convolutions_alone(monkeypatch):
+    """Forward and backward operations are told apart by their names, which those of patches share."""
+    monkeypatch.setattr(convolution, "by_patches", lambda *_: False)
 
 
 def learning(method, steps):

@@ -10,9 +10,9 @@ anything is timed, its gradients in double precision are sent through that foldi
 interleaved, in reverse order every second time; times are CPU times of the process with one thread and wall times with
 more. Memory is the peak of live tensors less parameters, gradients, momentum and the batch, by our own instrument on
 both sides.
-A floor is the bare convolutions of a method, forward and backward, with nothing around them. Rows `less standardised
-weights` take out what the peers and the floor are spared: the copy of the weights, or the time of their
-standardisation.
+A floor is the bare convolutions of a method as torch computes them, forward and backward, with nothing around them.
+Rows `less standardised weights` take out what the peers and the floor are spared: the copy of the weights, or the time
+of their standardisation.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
@@ -36,7 +37,7 @@ from harness_saf.learner import build as build_saf
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_sr
 from harness_spiking.network import Network
-from harness_spiking.operations import channels_last, linear, linear_backward
+from harness_spiking.operations import channels_last
 from harness_spiking.training import Loss
 from harness_spiking.weights import Weights, effective
 from harness_torch.memory import ActivationMemory
@@ -186,7 +187,7 @@ class Floor:
             shape = network.architecture.layers[0].weight[1], *network.architecture.layers[0].map[1:]
             for spec, each in zip(network.architecture.layers, effective(network).layers, strict=True):
                 x = channels_last(torch.rand(together * rows, *shape, generator=generator))
-                self.layers.append((x, each.weight.detach(), linear(x, each.weight, each.bias)))
+                self.layers.append((x, each.weight.detach(), F.conv2d(x, each.weight, each.bias, padding=1)))
                 shape = spec.output
 
     @torch.no_grad()
@@ -195,10 +196,14 @@ class Floor:
         for index, (x, weight, like) in enumerate(self.layers):
             rows = len(x) // self.together
             for done in range(forwards):
-                linear(x[: rows * min(self.together, self.counts[0] - done * self.together)], weight, None)
+                F.conv2d(x[: rows * min(self.together, self.counts[0] - done * self.together)], weight, padding=1)
             for done in range(backwards):
                 cut = slice(rows * min(self.together, self.counts[1] - done * self.together))
-                linear_backward(like[cut], x[cut], weight, (index > 0, True, False))
+                self._back(like[cut], x[cut], weight, index > 0)
+
+    def _back(self, gradient: Tensor, x: Tensor, weight: Tensor, into_x: bool) -> None:
+        sizes = [len(weight)], [1, 1], [1, 1], [1, 1], False, [0, 0], 1
+        torch.ops.aten.convolution_backward(gradient, x, weight, *sizes, [into_x, True, False])
 
 
 class Standardisation:
