@@ -15,7 +15,18 @@ from harness.catalog import Catalog
 
 # What a plugin uses of its family arrives through packages named harness_*; other libraries count by their version.
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+(harness_\w+)", re.MULTILINE)
-_CORE = ("trial", "bench", "loop", "profiling", "scoring", "scores", "metrics", "subset", "seeds", "types")
+_CORE = (
+    "trial.py",
+    "bench.py",
+    "loop.py",
+    "profiling.py",
+    "scoring.py",
+    "scores.py",
+    "metrics.py",
+    "subset.py",
+    "seeds.py",
+    "types/*.py",
+)
 
 
 def fingerprint(references: Iterable[str | Callable[..., Any]]) -> str:
@@ -48,7 +59,8 @@ def measuring(catalog: Catalog) -> dict[str, str]:
 def core() -> str:
     """A digest of those files of the core that decide a result."""
     folder = Path(__file__).parent
-    return _digest((folder / f"{name}.py").read_text(encoding="utf-8") for name in _CORE)
+    paths = (path for pattern in _CORE for path in sorted(folder.glob(pattern)))
+    return _digest(path.read_text(encoding="utf-8") for path in paths)
 
 
 def _package(reference: str | Callable[..., Any]) -> str:

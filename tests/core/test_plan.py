@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import harness
 from harness import (
     Batch,
     Budget,
@@ -22,6 +23,7 @@ from harness import (
     UsageError,
     hookimpl,
     option,
+    sources,
 )
 from harness.plan import changed, plan
 from harness.suite import Request
@@ -220,8 +222,6 @@ def test_a_changed_helper_module_changes_the_key(catalog_of, tmp_path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     import harness_tinymethod
 
-    from harness import sources
-
     def key() -> str:
         sources._package_digest.cache_clear()
         return plan(catalog_of(Plugin(), harness_tinymethod), Request(methods="tiny", seeds="1", device="cpu"))[0].key
@@ -230,6 +230,11 @@ def test_a_changed_helper_module_changes_the_key(catalog_of, tmp_path, monkeypat
     assert key() == before
     (tmp_path / "harness_helper.py").write_text("VALUE = 2\n")
     assert key() != before
+
+
+@pytest.mark.parametrize("pattern", sources._CORE)
+def test_the_files_of_the_core_that_keys_follow_are_there(pattern):
+    assert list(Path(harness.__file__).parent.glob(pattern))
 
 
 WRONG = {
