@@ -1,0 +1,60 @@
+"""What the core asks of a tensor library, and how it finds one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.types.learning import Array, Batch, Data, Prediction, Scalar
+from harness.types.running import Trial
+
+
+class Clock(Protocol):
+    """Times updates on the device. seconds() reads all laps at once; on CUDA that is the only synchronisation."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def seconds(self) -> Sequence[float]: ...
+
+
+class Meter(Protocol):
+    """Sums named scalars on the device; read() returns their means since the last read, the only synchronisation."""
+
+    def add(self, scalars: Mapping[str, Scalar]) -> None: ...
+    def read(self) -> Mapping[str, float]: ...
+
+
+class Backend(Protocol):
+    """All that the core needs of a tensor library, inside a trial's process."""
+
+    def setup(self, trial: Trial) -> None: ...
+    def place(self, data: Data, device: str) -> Data: ...
+    def arrays(self, named: Mapping[str, Array], device: str) -> Mapping[str, Array]:
+        """Copies on the device."""
+        ...
+
+    def batches(self, data: Data, batch_size: int, seed: int) -> Iterator[Batch]: ...
+    def clock(self, device: str) -> Clock: ...
+    def meter(self) -> Meter: ...
+    def numpy(self, prediction: Prediction) -> Prediction: ...
+    def isolated(self, seed: int) -> AbstractContextManager[None]: ...
+    def save(self, named: Mapping[str, Array], path: Path) -> None: ...
+    def load(self, path: Path) -> Mapping[str, Array]: ...
+    def environment(self, device: str) -> Mapping[str, Any]: ...
+    def out_of_memory(self, error: BaseException) -> bool: ...
+
+
+@dataclass(frozen=True)
+class BackendOffer:
+    """How the core finds a backend. check(device, precision, workers) -> resolved device; it runs while planning, and
+    raises UsageError. preload: modules that the fork server imports once for all trials. version: of the library.
+    """
+
+    name: str
+    factory: str | Callable[[], Backend]
+    check: str | Callable[[str, str, int], str]
+    preload: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()

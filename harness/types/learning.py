@@ -1,0 +1,157 @@
+"""What a learner sees and what it answers: rows, problems, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+
+Array: TypeAlias = Any
+Scalar: TypeAlias = Any
+Facts: TypeAlias = Mapping[str, Any]
+State = TypeVar("State")
+
+Order = Literal["shuffled", "contiguous"]
+
+
+class Batch(NamedTuple):
+    """Rows of one split, on the trial's device.
+
+    Classification: inputs (B, *input_shape), targets (B,) int64. Regression: targets (B,) standardised. Language:
+    inputs (B, L) int64 tokens, targets (B, L), the token that follows each. `first`: a contiguous stream starts
+    anew, so a learner drops the state it carries.
+    """
+
+    inputs: Array
+    targets: Array
+    first: bool = True
+
+
+class Fit(NamedTuple):
+    """All that a learner may ever see as a whole. Never test rows."""
+
+    train: Batch
+    valid: Batch
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be learnt, in the terms that decide a learner's network.
+
+    kind: "classification", "regression" or "language" (a metric or method may name others).
+    input_shape: shape of one row. time_axis: its first axis is time.
+    output_size: classes, target dimensions, or vocabulary. train_size: rows (language: tokens).
+    order: "contiguous" data are cut into windows of `window` steps, laid out as batch_size parallel streams.
+    target_mean, target_scale: original target = mean + scale * standardised target.
+    """
+
+    kind: str
+    input_shape: tuple[int, ...]
+    output_size: int
+    train_size: int
+    time_axis: bool = False
+    order: Order = "shuffled"
+    window: int = 0
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Data:
+    """One data set as loaded for one seed: numpy arrays from `Dataset.load`, tensors once placed on a device.
+
+    shifted: further test splits by name (out of distribution, corrupted).
+    transform(inputs) -> inputs runs on the device when the data are placed there, on some rows of a split at a time:
+    bytes travel, and become the float32 that a learner sees. augment(inputs, generator) -> inputs runs on the device
+    for training batches only, after it; it gives inputs of the same shape and never waits for the host.
+    readings: what the record shall say of these data; a text under a name that ends with _warning stands below every
+    table.
+    Language: train.inputs (1, L), or valid and test (rows, L), with targets (rows, L - 1) = inputs[:, 1:].
+    """
+
+    problem: Problem
+    train: Batch
+    valid: Batch
+    test: Batch
+    shifted: Mapping[str, Batch] = field(default_factory=dict)
+    augment: Callable[[Array, Any], Array] | None = None
+    transform: Callable[[Array], Array] | None = None
+    readings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a learner is trained. updates: total planned, for schedules; None under a budget of seconds.
+
+    eager: no compilation, no graph capture, because the update is being profiled.
+    """
+
+    seed: int
+    device: str
+    precision: str
+    batch_size: int
+    updates: int | None
+    eager: bool = False
+
+
+class ClassLogProbs(NamedTuple):
+    """log_probs (S, N, C), each normalised over C; log_weights (S,), normalised."""
+
+    log_probs: Array
+    log_weights: Array
+
+    def rescaled(self, mean: float, scale: float) -> ClassLogProbs:
+        """Class probabilities have no scale of their own."""
+        del mean, scale
+        return self
+
+
+class RegressionMixture(NamedTuple):
+    """A Gaussian mixture per row: means and variances (S, N) of standardised targets; log_weights (S,)."""
+
+    means: Array
+    variances: Array
+    log_weights: Array
+
+    def rescaled(self, mean: float, scale: float) -> RegressionMixture:
+        """The same mixture for targets on their original scale, mean + scale * target."""
+        return RegressionMixture(mean + scale * self.means, scale**2 * self.variances, self.log_weights)
+
+
+class TokenLogProbs(NamedTuple):
+    """log_probs (S, N, L - 1) of inputs[:, 1:], each given the tokens before it in its row; log_weights (S,)."""
+
+    log_probs: Array
+    log_weights: Array
+
+    def rescaled(self, mean: float, scale: float) -> TokenLogProbs:
+        """Tokens have no scale."""
+        del mean, scale
+        return self
+
+
+Prediction: TypeAlias = ClassLogProbs | RegressionMixture | TokenLogProbs
+
+
+class Learner(Protocol[State]):
+    """One way to train. The harness owns loop, order, budget and clock; the learner owns network and optimiser.
+
+    Optional, looked up once: `prepare(state, fit)` before the first update and `finish(state, fit)` after the last,
+    each returning the state and timed apart; `views`, a mapping from a name to a further predict-like function;
+    `describe(state) -> Facts`; `save(state) -> {name: array}`, flat and named, what another method may start from.
+    """
+
+    def init(self, problem: Problem, training: Training, base: Mapping[str, Array] | None) -> State:
+        """A fresh state; the same seed gives the same state. `base`: named arrays saved by the method it starts from.
+
+        Raises Unsupported, with the reason, for a problem that the method cannot take.
+        """
+        ...
+
+    def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Scalar]]:
+        """Learn from one mini-batch. The scalars stay on the device: no host synchronisation."""
+        ...
+
+    def predict(self, state: State, inputs: Array) -> Prediction:
+        """What would be deployed. Leaves the training state alone."""
+        ...

@@ -1,0 +1,129 @@
+"""What a run is made of and leaves behind: trials, their records, and the executors between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+from harness.types.learning import Facts
+from harness.types.offers import Budget
+
+Status = Literal["ok", "failed", "oom", "timeout", "killed", "diverged", "skipped"]
+STATUSES: tuple[Status, ...] = ("ok", "failed", "oom", "timeout", "killed", "diverged", "skipped")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method or data set with its parameters: those `given` by the user, all `options` resolved, the normal form.
+
+    provider: who offers it, where two do. group: the normal form of the whole item that it was selected by, such as
+    `saf[rate=[0.1,0.3]]`: what one method was given to choose from.
+    """
+
+    name: str
+    given: Mapping[str, Any]
+    options: Mapping[str, Any]
+    label: str
+    provider: str | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Everything that decides one result; hashes to its key. `base` is the trial whose weights this one starts from.
+
+    patience: validation points without improvement after which training stops; None: the budget alone decides.
+    """
+
+    method: Choice
+    dataset: Choice
+    seed: int
+    budget: Budget
+    batch_size: int
+    device: str
+    precision: str
+    threads: int
+    deterministic: bool = False
+    base: Trial | None = None
+    key: str = ""
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    skip: str | None = None
+    keep: bool = False
+    patience: int | None = None
+
+
+class Point(NamedTuple):
+    """A point of a training curve: training seconds so far (evaluation excluded), means of the learner's scalars since
+    the last point, scores on the validation split.
+    """
+
+    update: int
+    epoch: float
+    seconds: float
+    scalars: Mapping[str, float]
+    valid: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one trial after it ended. Scores are measured, facts are claimed by the method.
+
+    scores: "accuracy" (test, final), "accuracy@best" (test, at the best validation point), "accuracy@valid" (final
+    validation), "accuracy@valid-best" (validation, at its best point), "accuracy@VIEW" (test, further predictions).
+    The best point is the first with the best headline score. readings: instruments. seconds: by phase.
+    """
+
+    trial: Trial
+    status: Status
+    reason: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    readings: Mapping[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
+    curve: Sequence[Point] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    holes: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    traceback: str = ""
+    finished: str = ""
+
+
+class Progress(NamedTuple):
+    """Sent by a running trial: what it does, how far it is in [0, 1], the last point of its curve."""
+
+    phase: str
+    fraction: float
+    point: Point | None = None
+
+
+class Executor(Protocol):
+    """Runs trials, yields each one's record as it ends. `progress(trial, Progress)` may be called from time to time."""
+
+    def run(
+        self, trials: Sequence[Trial], context: RunContext, progress: Callable[[Trial, Progress], None]
+    ) -> Iterator[Record]: ...
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What an executor needs besides the trials: folders, limits, and how to load the same plugins elsewhere."""
+
+    results: Path
+    data: Path | None
+    plugins: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+    workers: int = 1
+    timeout: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class ExecutorOffer:
+    """How the core finds an executor."""
+
+    name: str
+    summary: str
+    factory: str | Callable[[], Executor]
