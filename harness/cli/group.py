@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import click
 
+from harness.catalog.loading import listed
 from harness.cli.session import session_of, with_global_options
 from harness.errors import HarnessError
-from harness.loading import listed
 from harness.options import suggest
 
 

@@ -10,12 +10,12 @@ import click
 
 from harness import options
 from harness.catalog import Catalog, Offer, PluginProblem, available
+from harness.catalog.loading import Plugin, listed
 from harness.cli import views
 from harness.cli.group import OWN
 from harness.cli.session import Session
 from harness.cli.tables import folded, output_width, table
 from harness.errors import PluginError, UsageError
-from harness.loading import Plugin, listed
 
 SCHEMA = 1
 FORMAT = click.option(

@@ -11,9 +11,9 @@ from typing import Any
 
 from harness import files, suite
 from harness.catalog import Offer, lacking
+from harness.catalog.shelves import NOUNS
 from harness.conversion import show
 from harness.errors import UsageError
-from harness.shelves import NOUNS
 from harness.suite import Comparison
 from harness.types import Budget, Recipe
 

@@ -90,7 +90,7 @@ def test_a_file_that_tonic_cannot_read_is_named(tmp_path, tonic):
 
 def test_without_tonic_the_data_set_is_listed_as_unavailable(monkeypatch):
     catalog = load_catalog(Settings())
-    monkeypatch.setattr("harness.discovery.importable", lambda module: module not in ("tonic", "aedat"))
+    monkeypatch.setattr("harness.catalog.discovery.importable", lambda module: module not in ("tonic", "aedat"))
     said = available(catalog.datasets.offer("cifar10-dvs"))
     assert said == 'needs tonic and aedat, not installed: pip install "harness-bench[events]"'
     assert available(catalog.datasets.offer("dvs-gesture")) is None

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from harness.catalog.loading import Plugin, listed
 from harness.errors import UsageError
-from harness.loading import Plugin, listed
 from harness.options import describe, suggest
 from harness.types import BackendOffer, Check, DataOptions, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
 

@@ -25,8 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.catalog.loading import VARIABLE, Plugin, Settings, listed
 from harness.errors import UsageError
-from harness.loading import VARIABLE, Plugin, Settings, listed
 from harness.options import suggest
 
 GROUP = "harness"

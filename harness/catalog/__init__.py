@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from harness import discovery, hookspecs
+from harness import hookspecs
+from harness.catalog import discovery
+from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, off_stdout
+from harness.catalog.shelves import HOOKS, NOUNS, Offer, Shelf, checked
 from harness.errors import HarnessError, PluginError, UsageError
-from harness.loading import Plugin, PluginProblem, Settings, attempt, off_stdout
 from harness.options import suggest
-from harness.shelves import HOOKS, NOUNS, Offer, Shelf, checked
 from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
 
 if TYPE_CHECKING:
