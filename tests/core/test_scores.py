@@ -12,9 +12,9 @@ from scipy import integrate, stats
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.classification import MulticlassCalibrationError
 
-from harness import ClassLogProbs, Outcome, Problem, RegressionMixture, TokenLogProbs, scores
+from harness import ClassLogProbs, Outcome, Problem, RegressionMixture, TokenLogProbs
 from harness.catalog import resolve
-from harness.metrics import harness_metrics
+from harness.metrics import harness_metrics, scores
 
 ONE = np.zeros(1)
 

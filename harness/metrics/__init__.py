@@ -20,25 +20,38 @@ def harness_metrics() -> Iterator[Metric]:
 def _classification() -> Iterator[Metric]:
     score = partial(Metric, kinds=("classification",), per="example")
     yield score(
-        "accuracy", "share of rows classified right", "", "higher", compute="harness.scores:accuracy", headline=True
+        "accuracy",
+        "share of rows classified right",
+        "",
+        "higher",
+        compute="harness.metrics.scores:accuracy",
+        headline=True,
     )
-    yield score("nll", "negative log-likelihood of the class", "nats", "lower", compute="harness.scores:nll")
+    yield score("nll", "negative log-likelihood of the class", "nats", "lower", compute="harness.metrics.scores:nll")
     yield score(
-        "brier", "squared error of the class probabilities, 0 to 2", "", "lower", compute="harness.scores:brier"
+        "brier", "squared error of the class probabilities, 0 to 2", "", "lower", compute="harness.metrics.scores:brier"
     )
-    yield score("ece", "expected calibration error, 15 equal bins", "", "lower", compute="harness.scores:ece")
+    yield score("ece", "expected calibration error, 15 equal bins", "", "lower", compute="harness.metrics.scores:ece")
 
 
 def _regression() -> Iterator[Metric]:
     score = partial(Metric, kinds=("regression",), per="example")
     yield score(
-        "rmse", "root mean squared error of the mean", "", "lower", compute="harness.scores:rmse", headline=True
+        "rmse", "root mean squared error of the mean", "", "lower", compute="harness.metrics.scores:rmse", headline=True
     )
     yield score(
-        "log_likelihood", "log density of the full mixture", "nats", "higher", compute="harness.scores:log_likelihood"
+        "log_likelihood",
+        "log density of the full mixture",
+        "nats",
+        "higher",
+        compute="harness.metrics.scores:log_likelihood",
     )
     yield score(
-        "crps", "continuous ranked probability score of the full mixture", "", "lower", compute="harness.scores:crps"
+        "crps",
+        "continuous ranked probability score of the full mixture",
+        "",
+        "lower",
+        compute="harness.metrics.scores:crps",
     )
 
 
@@ -49,7 +62,7 @@ def _language() -> Iterator[Metric]:
         "exponential of the mean negative log-likelihood",
         "",
         "lower",
-        compute="harness.scores:perplexity",
+        compute="harness.metrics.scores:perplexity",
         headline=True,
     )
     yield score(
@@ -57,7 +70,7 @@ def _language() -> Iterator[Metric]:
         "mean negative log-likelihood, base 2",
         "bits",
         "lower",
-        compute="harness.scores:bits_per_character",
+        compute="harness.metrics.scores:bits_per_character",
     )
 
 
