@@ -5,11 +5,11 @@ These names are what a plugin may import; everything else is private to the core
 
 from typing import TYPE_CHECKING, Any
 
+from harness.data.subset import stratified_rows
 from harness.errors import Broken, HarnessError, PluginError, Unsupported, UsageError
 from harness.hookspecs import hookimpl
 from harness.options import option
 from harness.seeds import derive
-from harness.subset import stratified_rows
 from harness.types import (
     Backend,
     BackendOffer,

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness import files, options, references, selection, sources
+from harness import options, references, selection, sources
 from harness.catalog import Catalog, Offer, available, resolve
+from harness.data import files
 from harness.errors import UsageError
 from harness.suite import Request
 from harness.types import BackendOffer, Choice, Dataset, Method, Recipe, Trial

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import files, selection
+from harness import selection
 from harness.bench import Bench, Notes
 from harness.catalog import Catalog, resolve
+from harness.data import files
 from harness.errors import Unsupported, UsageError
 from harness.plan import plan
 from harness.seeds import derive

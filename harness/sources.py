@@ -22,7 +22,7 @@ _CORE = (
     "profiling.py",
     "scoring.py",
     "metrics/*.py",
-    "subset.py",
+    "data/subset.py",
     "seeds.py",
     "types/*.py",
 )

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
-from harness import files, selection
+from harness import selection
 from harness.cli.session import Session
 from harness.cli.tables import output_width, table
-from harness.files import Entry
+from harness.data import files
+from harness.data.files import Entry
 from harness.types import Dataset, Folder
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from harness.downloads import Report
+    from harness.data.downloads import Report
 
 DATA_DIR = click.option(
     "--data-dir",
@@ -95,7 +96,7 @@ def fetch(session: Session, names: Sequence[str], data_dir: Path) -> None:
 
     A name may have options, as in "cifar10[batches=[1,2]]", where these decide which files are needed.
     """
-    from harness import downloads
+    from harness.data import downloads
 
     for name, needed in _named(session, names):
         with _progress() as report:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness import files, references, runner, suite
+from harness import references, runner, suite
 from harness.catalog import Catalog, resolve
 from harness.cli import progress
 from harness.cli.amounts import Amount, Count, Size
 from harness.cli.report import SELECT, Shown, columns, criterion, print_summary
 from harness.cli.session import Session
+from harness.data import files
 from harness.errors import HarnessError, UsageError
 from harness.lock import locked
 from harness.plan import plan

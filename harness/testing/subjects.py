@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from harness import options
 from harness.catalog import resolve
+from harness.data.subset import subset
 from harness.errors import Broken, Unsupported
 from harness.seeds import derive
-from harness.subset import subset
 from harness.testing import tiny
 from harness.types import (
     Array,

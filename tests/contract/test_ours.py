@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import UsageError, files, options
+from harness import UsageError, options
 from harness.catalog import Settings, load, resolve
+from harness.data import files
 from harness.testing import cases
 
 SMALL = "steps=3,architecture=6C3-AP2-12-FC"

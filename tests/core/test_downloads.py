@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from harness import File, HarnessError
-from harness.downloads import fetch
-from harness.files import check
+from harness.data.downloads import fetch
+from harness.data.files import check
 
 CONTENT = b"the official bytes" * 1000
 

@@ -10,7 +10,7 @@ import pooch
 import pytest
 
 from harness import Dataset, File, HarnessError, Method, UsageError, hookimpl
-from harness.files import check, folder, glance, require
+from harness.data.files import check, folder, glance, require
 from harness.plan import plan
 from harness.suite import Request
 

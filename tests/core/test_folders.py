@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from harness import DataOptions, Dataset, File, Folder, HarnessError, Method, UsageError, hookimpl, option
-from harness import files as datafiles
 from harness.cli import main
 from harness.cli.picking import only
-from harness.downloads import fetch
+from harness.data import files as datafiles
+from harness.data.downloads import fetch
 from harness.plan import plan
 from harness.suite import Request
 from harness.types import Budget, Choice, Record, Trial

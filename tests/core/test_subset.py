@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness import Batch, Data, Problem, UsageError, stratified_rows
-from harness.subset import subset
+from harness.data.subset import subset
 
 
 def classes(counts: list[int], seed: int = 0) -> np.ndarray:

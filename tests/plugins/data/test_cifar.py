@@ -15,7 +15,7 @@ import torch
 from cifar_files import NAMES, images, write, write_cifar10, write_cifar100
 
 from harness import HarnessError, UsageError
-from harness.files import check, require
+from harness.data.files import check, require
 from harness_data import registry
 from harness_data.cifar import load10, load100
 from harness_data.options import Cifar10Options, CifarOptions

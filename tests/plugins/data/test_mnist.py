@@ -11,7 +11,7 @@ import pytest
 from idx_files import idx, write_mnist
 
 from harness import DataOptions, HarnessError
-from harness.files import check
+from harness.data.files import check
 from harness_data.mnist import load, load_fashion
 from harness_data.registry import MNIST
 

@@ -15,7 +15,7 @@ from harness import HarnessError, UsageError, rehearse
 from harness.catalog import Settings
 from harness.catalog import load as load_catalog
 from harness.cli import main
-from harness.files import check, require
+from harness.data.files import check, require
 from harness_data.nmnist import load
 from harness_data.options import EventOptions
 from harness_data.registry import NMNIST

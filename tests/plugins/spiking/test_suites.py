@@ -84,7 +84,7 @@ def catalog():
 @pytest.fixture
 def no_files_needed(monkeypatch):
     """Planning, on a machine that has neither the data nor what reads them."""
-    monkeypatch.setattr("harness.files.require", lambda *_: None)
+    monkeypatch.setattr("harness.data.files.require", lambda *_: None)
     monkeypatch.setattr("harness.plan._refuse_unavailable", lambda _: None)
 
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from harness import files
+from harness.data import files
+from harness.data.files import Entry
 from harness.errors import HarnessError
-from harness.files import Entry
 from harness.types import File, Folder
 
 BLOCK = 1 << 20
