@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import selection
 from harness.bench import Bench, Notes
 from harness.catalog import Catalog, resolve
 from harness.data import files
 from harness.errors import Unsupported, UsageError
 from harness.plan import plan
 from harness.seeds import derive
+from harness.selections import selection
 from harness.suite import Request
 from harness.trial import set_up
 from harness.types import Backend, Batch, Data, Fit, Learner, Trial

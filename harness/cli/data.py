@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
-from harness import selection
 from harness.cli.session import Session
 from harness.cli.tables import output_width, table
 from harness.data import files
 from harness.data.files import Entry
+from harness.selections import selection
 from harness.types import Dataset, Folder
 
 if TYPE_CHECKING:

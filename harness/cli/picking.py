@@ -15,7 +15,7 @@ from harness.options import suggest
 from harness.types import Choice, Record
 
 if TYPE_CHECKING:
-    from harness.selection import Selected
+    from harness.selections.selection import Selected
     from harness.suite import Comparison
 
 
@@ -40,7 +40,7 @@ def only(records: Sequence[Record], text: str | None, option: str) -> list[Recor
     """The records of the selected methods (or data sets), in the order in which those are selected."""
     if text is None:
         return list(records)
-    from harness import selection
+    from harness.selections import selection
 
     kept: dict[str, Record] = {}
     for selected in selection.parse(text, option):

@@ -178,7 +178,7 @@ def columns(catalog: Catalog, text: str | None) -> list[str] | None:
     """The names of a --metrics list, such as accuracy,accuracy@best. Raises UsageError for one that nobody offers."""
     if text is None:
         return None
-    from harness import selection
+    from harness.selections import selection
 
     names = selection.words(text, "--metrics")
     for name in names:

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from harness import selection
 from harness.errors import UsageError
-from harness.grammar import literal
 from harness.options import suggest
 from harness.report import notes
+from harness.selections import selection
+from harness.selections.grammar import literal
 from harness.types import Choice, Metric, Record
 
 VIEWS = ("valid", "valid-best")

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from example_records import METRICS, record
 
-from harness import Record, UsageError, option, selection
+from harness import Record, UsageError, option
 from harness.cli import main
 from harness.records import from_json, to_json
 from harness.report import FORMATS, render, summarise
 from harness.report.selecting import criterion
+from harness.selections import selection
 from harness.store import Store
 from harness.types import Choice
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import pytest
 
-from harness import selection
 from harness.errors import UsageError
 from harness.options import option
-from harness.selection import Selected
+from harness.selections import selection
+from harness.selections.selection import Selected
 
 
 @dataclass(frozen=True)
@@ -409,7 +409,7 @@ def test_any_text_is_either_words_or_seeds_or_refused(read):
 
 def test_selecting_imports_no_numerical_library():
     heavy = "{'torch', 'numpy', 'pandas', 'scipy', 'sklearn'}"
-    code = f"import sys, harness.selection; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, harness.selections.selection; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -2,7 +2,7 @@
 
 Brackets and parentheses around parameters mean the same. A list is a sweep: every combination is selected, and later
 lists vary fastest. `saf[(steps,rate)=[(4,0.1),(8,0.05)]]` sweeps over two parameters at once; a tuple is one value.
-`harness.grammar` has the grammar.
+`harness.selections.grammar` has the grammar.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from harness import options
 from harness.errors import UsageError
-from harness.grammar import Reader, Sweep, Token, found, literal
+from harness.selections.grammar import Reader, Sweep, Token, found, literal
 from harness.types import Choice
 
 MOST_CHOICES: Final = 10_000
