@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness import options, references, sources
+from harness import options, sources
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import UsageError
 from harness.selections import selection
-from harness.suite import Request
+from harness.suites import references
+from harness.suites.suite import Request
 from harness.types import BackendOffer, Choice, Dataset, Method, Recipe, Trial
 
 DEFAULT_SEEDS = "3"

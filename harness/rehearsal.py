@@ -15,7 +15,7 @@ from harness.errors import Unsupported, UsageError
 from harness.plan import plan
 from harness.seeds import derive
 from harness.selections import selection
-from harness.suite import Request
+from harness.suites.suite import Request
 from harness.trial import set_up
 from harness.types import Backend, Batch, Data, Fit, Learner, Trial
 

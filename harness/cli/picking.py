@@ -16,7 +16,7 @@ from harness.types import Choice, Record
 
 if TYPE_CHECKING:
     from harness.selections.selection import Selected
-    from harness.suite import Comparison
+    from harness.suites.suite import Comparison
 
 
 def read_records(results: Path) -> list[Record]:
@@ -57,7 +57,7 @@ def only(records: Sequence[Record], text: str | None, option: str) -> list[Recor
 def suite_of(catalog: Catalog, name: str | None) -> Comparison | None:
     if name is None:
         return None
-    from harness import references
+    from harness.suites import references
 
     return references.find(catalog, name)
 
@@ -66,7 +66,7 @@ def of_suite(
     catalog: Catalog, suite: Comparison, records: Sequence[Record], methods: str | None, datasets: str | None
 ) -> list[Record]:
     """The records of the suite's methods and data sets, unless the command names its own."""
-    from harness import references
+    from harness.suites import references
 
     said = replace(suite.request, methods=None if methods else suite.request.methods)
     kept = references.selected(catalog, replace(said, datasets=None if datasets else said.datasets), records)

@@ -21,7 +21,7 @@ from harness.types import Record
 if TYPE_CHECKING:
     from harness.cli.session import Session
     from harness.report.selecting import Criterion
-    from harness.suite import Comparison
+    from harness.suites.suite import Comparison
 
 EXAMPLES = """\b
 Examples:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness import references, runner, suite
+from harness import runner
 from harness.catalog import Catalog, resolve
 from harness.cli import progress
 from harness.cli.amounts import Amount, Count, Size
@@ -22,6 +22,7 @@ from harness.errors import HarnessError, UsageError
 from harness.lock import locked
 from harness.plan import plan
 from harness.store import Store
+from harness.suites import references, suite
 from harness.types import Budget, Executor, RunContext, Trial, Unit
 
 if TYPE_CHECKING:

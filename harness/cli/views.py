@@ -9,13 +9,13 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from harness import suite
 from harness.catalog import Offer, lacking
 from harness.catalog.shelves import NOUNS
 from harness.conversion import show
 from harness.data import files
 from harness.errors import UsageError
-from harness.suite import Comparison
+from harness.suites import suite
+from harness.suites.suite import Comparison
 from harness.types import Budget, Recipe
 
 Fact = Callable[[Offer[Any]], Any]

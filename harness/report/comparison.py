@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.claims import Judgement, Side, judge
-from harness.entries import Claim, Published, Quantity
 from harness.report import notes
 from harness.report.values import Target, Value, base_name, claimed, lower_bound, value
 from harness.statistics import Estimate, estimate
+from harness.suites.claims import Judgement, Side, judge
+from harness.suites.entries import Claim, Published, Quantity
 from harness.types import Metric, Record
 
 

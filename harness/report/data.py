@@ -6,9 +6,9 @@ import json as json_library
 from dataclasses import asdict
 from typing import Any
 
-from harness.entries import Published
 from harness.report.comparison import Beside, Judged
 from harness.report.rows import Against, Cell, Row, Summary, Table
+from harness.suites.entries import Published
 from harness.types import Metric
 
 SCHEMA = 1

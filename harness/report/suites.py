@@ -9,7 +9,7 @@ from typing import Any
 from harness.report.comparison import Place, beside, judged
 from harness.report.rows import Summary, protocol
 from harness.report.values import Target, base_name, target_metric
-from harness.suite import Comparison
+from harness.suites.suite import Comparison
 from harness.types import Metric, Record
 
 

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from harness.claims import Side, judge
-from harness.entries import Claim, Quantity
+from harness.suites.claims import Side, judge
+from harness.suites.entries import Claim, Quantity
 
 LEFT, RIGHT = Quantity("a", "nll"), Quantity("b", "nll")
 T_TWO_SEEDS = 12.706204736432095  # 97.5 % quantile of Student's t with 1 degree of freedom, from tables

@@ -28,7 +28,7 @@ from harness import (
 )
 from harness.plan import plan
 from harness.store import Store
-from harness.suite import Request
+from harness.suites.suite import Request
 from harness.trial import run_trial
 
 POINT = torch.zeros(1)

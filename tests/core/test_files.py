@@ -12,7 +12,7 @@ import pytest
 from harness import Dataset, File, HarnessError, Method, UsageError, hookimpl
 from harness.data.files import check, folder, glance, require
 from harness.plan import plan
-from harness.suite import Request
+from harness.suites.suite import Request
 
 CONTENT = b"the official bytes"
 SHA256, MD5 = hashlib.sha256(CONTENT).hexdigest(), hashlib.md5(CONTENT).hexdigest()

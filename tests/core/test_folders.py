@@ -21,7 +21,7 @@ from harness.cli.picking import only
 from harness.data import files as datafiles
 from harness.data.downloads import fetch
 from harness.plan import plan
-from harness.suite import Request
+from harness.suites.suite import Request
 from harness.types import Budget, Choice, Record, Trial
 
 FILES = {"0/a.bin": b"a", "0/b.bin": b"bb", "1/c.bin": b"ccc"}

@@ -28,7 +28,7 @@ from harness.cli import main
 from harness.plan import changed, plan
 from harness.records import from_json, to_json
 from harness.report import render, render_record, summarise
-from harness.suite import Request
+from harness.suites.suite import Request
 from harness.trial import run_trial
 
 TINY = Path(__file__).with_name("tiny.py")

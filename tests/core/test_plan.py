@@ -26,7 +26,7 @@ from harness import (
     sources,
 )
 from harness.plan import changed, plan
-from harness.suite import Request
+from harness.suites.suite import Request
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ def test_a_file_given_as_a_method_selects_what_it_offers(catalog_of, tmp_path):
 
 
 def test_flags_override_the_values_of_a_suite(tmp_path):
-    from harness import suite
+    from harness.suites import suite
 
     file = tmp_path / "s.toml"
     file.write_text('summary = "x"\nmethods = ["fast[steps=2]", "slow"]\nseeds = [0, 7]\nepochs = 5\nbatch_size = 8\n')
@@ -308,7 +308,7 @@ def test_flags_override_the_values_of_a_suite(tmp_path):
     ],
 )
 def test_a_suite_that_is_wrong_names_the_file_and_the_word(tmp_path: Path, text, said):
-    from harness import suite
+    from harness.suites import suite
 
     file = tmp_path / "s.toml"
     file.write_text(text)

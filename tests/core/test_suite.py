@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from example_records import METRICS, record
 
-from harness import Budget, UsageError, suite
+from harness import Budget, UsageError
 from harness.cli import main
-from harness.entries import Claim, Published, Quantity
 from harness.report import render, summarise, with_suite
 from harness.store import Store
-from harness.suite import Comparison, Request
+from harness.suites import suite
+from harness.suites.entries import Claim, Published, Quantity
+from harness.suites.suite import Comparison, Request
 
 PLUGIN = """
     from dataclasses import dataclass

@@ -27,7 +27,7 @@ from harness import (
     hookimpl,
 )
 from harness.plan import plan
-from harness.suite import Request
+from harness.suites.suite import Request
 from harness.trial import run_trial
 
 ROWS = {"train": 60, "valid": 20, "test": 30}

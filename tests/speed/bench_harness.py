@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness import Budget
 from harness.catalog import Settings, load
 from harness.plan import plan
-from harness.suite import Request
+from harness.suites.suite import Request
 
 METHODS = "saf,saf[variant=final],ottt,ottt[forward=fused],bptt"
 

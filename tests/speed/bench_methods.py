@@ -13,7 +13,7 @@ from harness import Batch, Budget, Training, Trial
 from harness.catalog import Catalog, Settings, load, resolve
 from harness.options import build
 from harness.plan import plan
-from harness.suite import Request
+from harness.suites.suite import Request
 from harness.trial import run_trial
 
 DATASET = "digits[valid=32,test=32]"  # what is scored is not measured here

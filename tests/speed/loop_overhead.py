@@ -27,7 +27,7 @@ from harness.bench import Bench, Notes
 from harness.catalog import Catalog, resolve
 from harness.loop import train
 from harness.plan import plan
-from harness.suite import Request
+from harness.suites.suite import Request
 from harness.types import BackendOffer
 
 from .paired import Ratio, Row, interleaved, ratio, show

@@ -15,7 +15,7 @@ from harness.catalog import Settings, load
 from harness.cli import main
 from harness.options import build, describe
 from harness.plan import plan
-from harness.suite import Request
+from harness.suites.suite import Request
 from harness_bptt import BPTTOptions
 from harness_spiking.training import learning_rate
 

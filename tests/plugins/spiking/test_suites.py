@@ -11,10 +11,10 @@ import torch
 
 from harness import Batch, Problem, Training
 from harness.catalog import Settings, load
-from harness.claims import Side, judge
-from harness.entries import Claim
 from harness.plan import plan
-from harness.references import find
+from harness.suites.claims import Side, judge
+from harness.suites.entries import Claim
+from harness.suites.references import find
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build as build_bptt
 from harness_ottt import OTTTOptions

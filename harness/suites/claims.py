@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.entries import Claim
 from harness.statistics import estimate, interval
+from harness.suites.entries import Claim
 
 Verdict = Literal["holds", "fails", "open", "not measured"]
 

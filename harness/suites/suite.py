@@ -19,7 +19,7 @@
     over = "old.forward_macs"
     at_most = 0.5
 
-`harness.entries` has the tables, `harness.references` checks what they refer to.
+`harness.suites.entries` has the tables, `harness.suites.references` checks what they refer to.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import entries
-from harness.entries import NUMBER, Claim, Published
 from harness.errors import UsageError
+from harness.suites import entries
+from harness.suites.entries import NUMBER, Claim, Published
 from harness.types import UNITS, Budget
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.catalog import Catalog, Shelf
-from harness.entries import Claim, Published, Quantity
 from harness.errors import UsageError
 from harness.options import suggest
 from harness.selections import selection
-from harness.suite import Comparison, Request, read
+from harness.suites.entries import Claim, Published, Quantity
+from harness.suites.suite import Comparison, Request, read
 from harness.types import Choice, Record
 
 T = TypeVar("T", Published, Claim)
