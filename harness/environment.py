@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from harness import sources
 from harness.catalog import Catalog
+from harness.planning import sources
 from harness.types import Trial
 from harness.version import __version__
 

@@ -12,7 +12,7 @@ from harness.bench import Bench, Notes
 from harness.catalog import Catalog, resolve
 from harness.data import files
 from harness.errors import Unsupported, UsageError
-from harness.plan import plan
+from harness.planning.plan import plan
 from harness.seeds import derive
 from harness.selections import selection
 from harness.suites.suite import Request

@@ -7,10 +7,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness import environment, sources
+from harness import environment
 from harness.catalog import Catalog
 from harness.errors import HarnessError
-from harness.plan import changes
+from harness.planning import sources
+from harness.planning.plan import changes
 from harness.store import Store, identity
 from harness.types import Executor, Progress, Record, RunContext, Trial
 

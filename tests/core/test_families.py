@@ -26,7 +26,7 @@ from harness import (
     TokenLogProbs,
     hookimpl,
 )
-from harness.plan import plan
+from harness.planning.plan import plan
 from harness.store import Store
 from harness.suites.suite import Request
 from harness.trial import run_trial

@@ -11,7 +11,7 @@ import pytest
 
 from harness import Dataset, File, HarnessError, Method, UsageError, hookimpl
 from harness.data.files import check, folder, glance, require
-from harness.plan import plan
+from harness.planning.plan import plan
 from harness.suites.suite import Request
 
 CONTENT = b"the official bytes"

@@ -20,7 +20,7 @@ from harness.cli import main
 from harness.cli.picking import only
 from harness.data import files as datafiles
 from harness.data.downloads import fetch
-from harness.plan import plan
+from harness.planning.plan import plan
 from harness.suites.suite import Request
 from harness.types import Budget, Choice, Record, Trial
 

@@ -25,7 +25,7 @@ from harness import (
     hookimpl,
 )
 from harness.cli import main
-from harness.plan import changed, plan
+from harness.planning.plan import changed, plan
 from harness.records import from_json, to_json
 from harness.report import render, render_record, summarise
 from harness.suites.suite import Request

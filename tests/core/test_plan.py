@@ -23,9 +23,9 @@ from harness import (
     UsageError,
     hookimpl,
     option,
-    sources,
 )
-from harness.plan import changed, plan
+from harness.planning import sources
+from harness.planning.plan import changed, plan
 from harness.suites.suite import Request
 
 

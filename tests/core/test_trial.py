@@ -26,7 +26,7 @@ from harness import (
     derive,
     hookimpl,
 )
-from harness.plan import plan
+from harness.planning.plan import plan
 from harness.suites.suite import Request
 from harness.trial import run_trial
 

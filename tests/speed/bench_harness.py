@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import Budget
 from harness.catalog import Settings, load
-from harness.plan import plan
+from harness.planning.plan import plan
 from harness.suites.suite import Request
 
 METHODS = "saf,saf[variant=final],ottt,ottt[forward=fused],bptt"

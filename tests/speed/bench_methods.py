@@ -12,7 +12,7 @@ from typing import Any
 from harness import Batch, Budget, Training, Trial
 from harness.catalog import Catalog, Settings, load, resolve
 from harness.options import build
-from harness.plan import plan
+from harness.planning.plan import plan
 from harness.suites.suite import Request
 from harness.trial import run_trial
 

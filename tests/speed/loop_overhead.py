@@ -26,7 +26,7 @@ from harness import Batch, Budget, ClassLogProbs, Data, Dataset, Method, Problem
 from harness.bench import Bench, Notes
 from harness.catalog import Catalog, resolve
 from harness.loop import train
-from harness.plan import plan
+from harness.planning.plan import plan
 from harness.suites.suite import Request
 from harness.types import BackendOffer
 

@@ -14,7 +14,7 @@ from harness import Batch, Budget, Data, Dataset, Problem, Recipe, Unsupported, 
 from harness.catalog import Settings, load
 from harness.cli import main
 from harness.options import build, describe
-from harness.plan import plan
+from harness.planning.plan import plan
 from harness.suites.suite import Request
 from harness_bptt import BPTTOptions
 from harness_spiking.training import learning_rate

@@ -11,7 +11,7 @@ import torch
 
 from harness import Batch, Problem, Training
 from harness.catalog import Settings, load
-from harness.plan import plan
+from harness.planning.plan import plan
 from harness.suites.claims import Side, judge
 from harness.suites.entries import Claim
 from harness.suites.references import find
@@ -85,7 +85,7 @@ def catalog():
 def no_files_needed(monkeypatch):
     """Planning, on a machine that has neither the data nor what reads them."""
     monkeypatch.setattr("harness.data.files.require", lambda *_: None)
-    monkeypatch.setattr("harness.plan._refuse_unavailable", lambda _: None)
+    monkeypatch.setattr("harness.planning.plan._refuse_unavailable", lambda _: None)
 
 
 @pytest.mark.parametrize(

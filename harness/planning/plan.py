@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness import options, sources
+from harness import options
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import UsageError
+from harness.planning import sources
 from harness.selections import selection
 from harness.suites import references
 from harness.suites.suite import Request

@@ -57,7 +57,7 @@ def measuring(catalog: Catalog) -> dict[str, str]:
 @cache
 def core() -> str:
     """A digest of those files of the core that decide a result."""
-    folder = Path(__file__).parent
+    folder = Path(__file__).parent.parent
     paths = (path for pattern in _CORE for path in sorted(folder.glob(pattern)))
     return _digest(path.read_text(encoding="utf-8") for path in paths)
 
