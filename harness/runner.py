@@ -7,12 +7,12 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness import environment
 from harness.catalog import Catalog
 from harness.errors import HarnessError
 from harness.planning import sources
 from harness.planning.plan import changes
-from harness.store import Store, identity
+from harness.records import environment
+from harness.records.store import Store, identity
 from harness.types import Executor, Progress, Record, RunContext, Trial
 
 

@@ -14,8 +14,8 @@ import click
 @click.pass_obj
 def env(session: Any, device: str, style: str) -> None:
     """Print the machine, the versions and the device that records taken here would name."""
-    from harness import environment
     from harness.catalog import resolve
+    from harness.records import environment
 
     facts = environment.machine()
     for offer in session.catalog.backends.values():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def read_records(results: Path) -> list[Record]:
     """The records of a folder; what cannot be read is named on stderr."""
-    from harness.store import Store
+    from harness.records.store import Store
 
     store = Store(results)
     if not store.trials.is_dir():

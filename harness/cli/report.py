@@ -121,7 +121,7 @@ def show(session: Session, trial: str, results: Path, format_: str) -> None:
     if format_ == "json":
         import json
 
-        from harness.records import to_json
+        from harness.records.format import to_json
 
         click.echo(json.dumps(to_json(record), indent=1, allow_nan=False, ensure_ascii=False))
         return

@@ -21,7 +21,7 @@ from harness.data import files
 from harness.errors import HarnessError, UsageError
 from harness.lock import locked
 from harness.planning.plan import plan
-from harness.store import Store
+from harness.records.store import Store
 from harness.suites import references, suite
 from harness.types import Budget, Executor, RunContext, Trial, Unit
 

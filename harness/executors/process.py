@@ -174,7 +174,7 @@ class TrialProcess:
             self.listen()
         if self._message is None or self._verdict:
             return self._obituary(*(self._verdict or self._cause()))
-        from harness.records import from_json
+        from harness.records.format import from_json
 
         try:
             record = from_json(self._message)

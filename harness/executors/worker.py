@@ -44,7 +44,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     Trained arrays appear under their name only when they are complete and the trial went well.
     """
     from harness.catalog import Settings, load
-    from harness.store import Store
+    from harness.records.store import Store
     from harness.trial import run_trial
 
     store = Store(context.results)
@@ -92,7 +92,7 @@ def ended(
     traceback: str = "",
 ) -> Record:
     """A record of a trial that could not write its own, ended now."""
-    from harness.environment import now
+    from harness.records.environment import now
 
     return Record(
         trial, status, reason, curve=tuple(curve), readings=readings or {}, traceback=traceback, finished=now()
@@ -170,7 +170,7 @@ class Messenger:
 
     def record(self, record: Record) -> None:
         """The last word. What cannot be told in JSON, or is beyond all measure, becomes a failure that says so."""
-        from harness.records import to_json
+        from harness.records.format import to_json
 
         try:
             self._send({"record": to_json(record)})

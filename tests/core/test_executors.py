@@ -19,7 +19,7 @@ from harness.catalog import Catalog, resolve
 from harness.errors import HarnessError
 from harness.executors.here import HereExecutor
 from harness.executors.local import LocalExecutor
-from harness.store import Store
+from harness.records.store import Store
 from harness.types import Budget, Choice, RunContext, Trial
 
 both = pytest.mark.parametrize("executor", [LocalExecutor("faulty:task"), HereExecutor("faulty:task")])

@@ -27,7 +27,7 @@ from harness import (
     hookimpl,
 )
 from harness.planning.plan import plan
-from harness.store import Store
+from harness.records.store import Store
 from harness.suites.suite import Request
 from harness.trial import run_trial
 

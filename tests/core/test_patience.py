@@ -26,7 +26,7 @@ from harness import (
 )
 from harness.cli import main
 from harness.planning.plan import changed, plan
-from harness.records import from_json, to_json
+from harness.records.format import from_json, to_json
 from harness.report import render, render_record, summarise
 from harness.suites.suite import Request
 from harness.trial import run_trial

@@ -12,7 +12,7 @@ from example_records import comparison, record
 
 from harness import Budget
 from harness.cli import main
-from harness.store import Store
+from harness.records.store import Store
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness import Budget, Record, Trial
+from harness.records.store import Store
 from harness.runner import again, split
-from harness.store import Store
 from harness.types import Choice
 
 TINY = Path(__file__).with_name("tiny.py")

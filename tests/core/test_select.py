@@ -13,11 +13,11 @@ from example_records import METRICS, record
 
 from harness import Record, UsageError, option
 from harness.cli import main
-from harness.records import from_json, to_json
+from harness.records.format import from_json, to_json
+from harness.records.store import Store
 from harness.report import FORMATS, render, summarise
 from harness.report.selecting import criterion
 from harness.selections import selection
-from harness.store import Store
 from harness.types import Choice
 
 TINY = Path(__file__).with_name("tiny.py")

@@ -11,8 +11,8 @@ import os
 import pytest
 
 from harness import Budget, HarnessError, Point, Record, Trial
-from harness.records import SCHEMA, to_json
-from harness.store import Store
+from harness.records.format import SCHEMA, to_json
+from harness.records.store import Store
 from harness.types import Choice
 
 

@@ -14,8 +14,8 @@ from example_records import METRICS, record
 
 from harness import Budget, UsageError
 from harness.cli import main
+from harness.records.store import Store
 from harness.report import render, summarise, with_suite
-from harness.store import Store
 from harness.suites import suite
 from harness.suites.entries import Claim, Published, Quantity
 from harness.suites.suite import Comparison, Request

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.records import SCHEMA, from_json, plain, to_json
+from harness.records.format import SCHEMA, from_json, plain, to_json
 from harness.types import Record, Trial
 
 LONGEST_REASON = 200

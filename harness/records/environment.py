@@ -43,7 +43,7 @@ def processor() -> str:
 
 def commit() -> str | None:
     """The commit of the harness's own checkout, with a + where files differ from it; None for an installed wheel."""
-    checkout = Path(__file__).resolve().parent.parent
+    checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return None
     commit = _git(checkout, "rev-parse", "--short=12", "HEAD")
