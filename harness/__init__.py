@@ -50,7 +50,7 @@ from harness.types import (
 from harness.version import __version__
 
 if TYPE_CHECKING:
-    from harness.rehearsal import Rehearsal, rehearse
+    from harness.trials.rehearsal import Rehearsal, rehearse
 
 __all__ = [
     "Backend",
@@ -106,7 +106,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`rehearse` runs parts of a trial: what it imports is of no use to a plugin that is only listed."""
     if name in ("Rehearsal", "rehearse"):
-        from harness import rehearsal
+        from harness.trials import rehearsal
 
         return getattr(rehearsal, name)
     raise AttributeError(f"module 'harness' has no attribute {name!r}")

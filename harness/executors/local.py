@@ -19,7 +19,7 @@ from harness.executors.process import TrialProcess
 from harness.executors.worker import Job
 from harness.types import Progress, Record, RunContext, Trial
 
-PRELOAD = ("harness.records.store", "harness.trial")
+PRELOAD = ("harness.records.store", "harness.trials.trial")
 SECONDS_BETWEEN_WEIGHINGS = 0.2
 SHARE_OF_FREE_MEMORY = 0.8
 LONGEST_SLEEP = 3600.0  # seconds; the system refuses to wait for a time limit of ages

@@ -45,7 +45,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     """
     from harness.catalog import Settings, load
     from harness.records.store import Store
-    from harness.trial import run_trial
+    from harness.trials.trial import run_trial
 
     store = Store(context.results)
     base = store.weights(trial.base.key) if trial.base else None

@@ -16,11 +16,11 @@ from harness.catalog import Catalog
 # What a plugin uses of its family arrives through packages named harness_*; other libraries count by their version.
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+(harness_\w+)", re.MULTILINE)
 _CORE = (
-    "trial.py",
-    "bench.py",
-    "loop.py",
-    "profiling.py",
-    "scoring.py",
+    "trials/trial.py",
+    "trials/bench.py",
+    "trials/loop.py",
+    "trials/profiling.py",
+    "trials/scoring.py",
     "metrics/*.py",
     "data/subset.py",
     "seeds.py",

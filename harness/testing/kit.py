@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from harness import options
-from harness.bench import one_line
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import Broken, Unsupported, UsageError
 from harness.selections import selection
 from harness.testing.subjects import DatasetSubject, MetricSubject, Subject
+from harness.trials.bench import one_line
 from harness.types import Backend, Check, Dataset, Method, Metric
 
 Status: TypeAlias = Literal["ok", "broken", "not applicable"]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import Unsupported
-from harness.scoring import flaw
 from harness.testing.subjects import Arrays, Run, Subject, broken, close, require_same
+from harness.trials.scoring import flaw
 from harness.types import Array, Data, Prediction, RegressionMixture
 
 ALONE = 1e-3  # between a row among others and on its own: kernels choose their order of summation by the shape

@@ -29,7 +29,7 @@ from harness import (
 from harness.planning.plan import plan
 from harness.records.store import Store
 from harness.suites.suite import Request
-from harness.trial import run_trial
+from harness.trials.trial import run_trial
 
 POINT = torch.zeros(1)
 

@@ -29,7 +29,7 @@ from harness.planning.plan import changed, plan
 from harness.records.format import from_json, to_json
 from harness.report import render, render_record, summarise
 from harness.suites.suite import Request
-from harness.trial import run_trial
+from harness.trials.trial import run_trial
 
 TINY = Path(__file__).with_name("tiny.py")
 ROWS = 20

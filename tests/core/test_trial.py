@@ -28,7 +28,7 @@ from harness import (
 )
 from harness.planning.plan import plan
 from harness.suites.suite import Request
-from harness.trial import run_trial
+from harness.trials.trial import run_trial
 
 ROWS = {"train": 60, "valid": 20, "test": 30}
 

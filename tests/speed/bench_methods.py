@@ -14,7 +14,7 @@ from harness.catalog import Catalog, Settings, load, resolve
 from harness.options import build
 from harness.planning.plan import plan
 from harness.suites.suite import Request
-from harness.trial import run_trial
+from harness.trials.trial import run_trial
 
 DATASET = "digits[valid=32,test=32]"  # what is scored is not measured here
 METHODS = [

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import options
-from harness.bench import Bench, Diverged, Notes, one_line
 from harness.catalog import Catalog, resolve
 from harness.data.subset import subset
 from harness.errors import Unsupported
-from harness.loop import train
-from harness.profiling import profile, watched
 from harness.records import environment
 from harness.seeds import derive
+from harness.trials.bench import Bench, Diverged, Notes, one_line
+from harness.trials.loop import train
+from harness.trials.profiling import profile, watched
 from harness.types import Backend, Data, Learner, Progress, Record, Status, Trial
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.bench import Bench, Notes
 from harness.catalog import Catalog, resolve
 from harness.data import files
 from harness.errors import Unsupported, UsageError
@@ -16,7 +15,8 @@ from harness.planning.plan import plan
 from harness.seeds import derive
 from harness.selections import selection
 from harness.suites.suite import Request
-from harness.trial import set_up
+from harness.trials.bench import Bench, Notes
+from harness.trials.trial import set_up
 from harness.types import Backend, Batch, Data, Fit, Learner, Trial
 
 

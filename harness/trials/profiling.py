@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-from harness.bench import Bench, one_line
 from harness.catalog import resolve
 from harness.errors import Unsupported
 from harness.seeds import derive
+from harness.trials.bench import Bench, one_line
 from harness.types import Fit, Gauge, Instrument
 
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_args
 
-from harness import scoring
-from harness.bench import Bench, Diverged, Notes
 from harness.seeds import derive
+from harness.trials import scoring
+from harness.trials.bench import Bench, Diverged, Notes
 from harness.types import Array, Fit, Learner, Point, Prediction, Progress
 
 PREDICTIONS: tuple[type[Prediction], ...] = get_args(Prediction)
