@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness import runner
 from harness.catalog import Catalog, resolve
 from harness.cli import progress
 from harness.cli.amounts import Amount, Count, Size
@@ -19,9 +18,10 @@ from harness.cli.report import SELECT, Shown, columns, criterion, print_summary
 from harness.cli.session import Session
 from harness.data import files
 from harness.errors import HarnessError, UsageError
-from harness.lock import locked
 from harness.planning.plan import plan
 from harness.records.store import Store
+from harness.running import runner
+from harness.running.lock import locked
 from harness.suites import references, suite
 from harness.types import Budget, Executor, RunContext, Trial, Unit
 

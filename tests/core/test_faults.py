@@ -15,7 +15,7 @@ from faulty import context, gone, told, trial, wait_for
 
 from harness.executors import linux, process
 from harness.executors.local import LocalExecutor
-from harness.lock import locked
+from harness.running.lock import locked
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
@@ -245,7 +245,7 @@ import sys
 from pathlib import Path
 from faulty import context, trial
 from harness.executors.local import LocalExecutor
-from harness.lock import locked
+from harness.running.lock import locked
 
 folder = Path(sys.argv[1])
 with locked(folder):

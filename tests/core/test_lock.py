@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.lock import locked
+from harness.running.lock import locked
 
 HOLDER = """
 import subprocess, sys
 from pathlib import Path
-from harness.lock import locked
+from harness.running.lock import locked
 with locked(Path(sys.argv[1])):
     child = "print('held', flush=True); input()"
     subprocess.run([sys.executable, "-c", child], close_fds=False)

@@ -15,7 +15,7 @@ import pytest
 
 from harness import Budget, Record, Trial
 from harness.records.store import Store
-from harness.runner import again, split
+from harness.running.runner import again, split
 from harness.types import Choice
 
 TINY = Path(__file__).with_name("tiny.py")
