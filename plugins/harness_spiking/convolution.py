@@ -1,12 +1,12 @@
 """Padded convolutions, whose gradient with respect to the weight is a third of most updates.
 
-On one thread of a CPU without AVX-512, torch takes half as long again for it as for the convolution. There it is the
-product of the errors with the patches that they saw, block by block, each small enough for the cache:
+On one thread of a CPU with AVX2 alone, torch takes half as long again for it as for the convolution, which is as many
+operations. There it is the product of the errors with the patches that they saw, block by block, each small enough for
+the cache:
 
     dL/dW = sum_blocks errors' patches,    errors (B H W, outputs),    patches (B H W, k k inputs)
 
-The operations are the same in number. More threads, a single image and few channels are left to torch, which is
-quicker at them.
+More threads, a single image and few channels are left to torch. See `tests/speed/weight_gradients.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PATCH_NUMBERS = 2**16  # of a block, 256 KiB
-FEWEST_PAIRS = 2**11  # of input and output channels
+FEWEST_PAIRS = 2**13  # of input and output channels
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
@@ -44,11 +44,14 @@ def convolve_backward(
 
 def by_patches(x: Tensor, weight: Tensor) -> bool:
     """Whether the weight's gradient is computed from patches: where that was measured to be quicker."""
+    return len(x) > 1 and weight.shape[0] * weight.shape[1] >= FEWEST_PAIRS and suited(x)
+
+
+def suited(x: Tensor) -> bool:
+    """Whether patches pay for tensors of this type on their device, now."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
-        and len(x) > 1
-        and weight.shape[0] * weight.shape[1] >= FEWEST_PAIRS
         and torch.get_num_threads() == 1
         and torch.backends.cpu.get_cpu_capability() == "AVX2"
     )

@@ -14,6 +14,7 @@ from torch import Tensor
 from harness import Batch, ClassLogProbs, Problem, Training
 from harness_spiking import network as networks
 from harness_spiking.config import LEARNING_RATES, SpikingOptions
+from harness_spiking.convolution import suited
 from harness_spiking.graphs import Replay
 from harness_spiking.lif import simulate
 from harness_spiking.network import Network
@@ -257,6 +258,7 @@ def point(logits: Tensor) -> ClassLogProbs:
 def describe(state: State) -> Mapping[str, object]:
     """What a record says of the network, of what computed it, and of what options left to a default come to."""
     network, options = state.network, state.options
+    multiplied = network.parameters["readout.weight"].new_empty(0, dtype=network.compute)
     return {
         "parameters": sum(tensor.numel() for tensor in network.parameters.values()),
         "architecture": network.architecture.text,
@@ -264,6 +266,7 @@ def describe(state: State) -> Mapping[str, object]:
         "steps": network.steps,
         "kernels": network.kernels.name,
         "captured": state.replay is not None and state.replay.captured,
+        "weight_gradients": "patches" if suited(multiplied) else "torch",
         "optimiser": options.optimiser or "sgd",
         "learning_rate": learning_rate(options),
         "loss_lambda": options.shared_loss,

@@ -114,16 +114,23 @@ def one_thread_of_avx2(monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
 
 
-def maps(rows=2, channels=32, dtype=torch.float32, device="cpu"):
+def maps(rows=2, channels=64, dtype=torch.float32, device="cpu"):
     return torch.empty(rows, channels, 4, 4, dtype=dtype, device=device)
 
 
-def kernels(outputs=64, inputs=32):
+def kernels(outputs=128, inputs=64):
     return torch.empty(outputs, inputs, 3, 3)
+
+
+def told(precision="fp32"):
+    learner = learner_of("saf")
+    return learner.describe(start(learner, problem("conv"), precision=precision))["weight_gradients"]
 
 
 def test_patches_are_taken_where_they_were_measured_to_be_quicker(one_thread_of_avx2):
     assert by_patches(maps(), kernels())
+    assert told() == "patches"
+    assert told("bf16") == told("fp64") == "torch"
 
 
 @pytest.mark.parametrize(
@@ -133,8 +140,8 @@ def test_patches_are_taken_where_they_were_measured_to_be_quicker(one_thread_of_
         (maps(dtype=torch.float64), kernels()),
         (maps(dtype=torch.bfloat16), kernels()),
         (maps(device="meta"), kernels()),
-        (maps(channels=3), kernels(64, 3)),
-        (maps(channels=32), kernels(63, 32)),
+        (maps(channels=3), kernels(128, 3)),
+        (maps(), kernels(127)),
     ],
     ids=["one image", "double", "bfloat16", "another device", "three channels", "few channels"],
 )
@@ -150,3 +157,4 @@ def test_and_nowhere_else(x, weight, one_thread_of_avx2):
 def test_nor_on_another_cpu(module, name, value, one_thread_of_avx2, monkeypatch):
     monkeypatch.setattr(module, name, lambda: value)
     assert not by_patches(maps(), kernels())
+    assert told() == "torch"
