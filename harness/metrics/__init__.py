@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any, Literal
 
 from harness.hookspecs import hookimpl
 from harness.types import Metric
@@ -18,60 +19,29 @@ def harness_metrics() -> Iterator[Metric]:
 
 
 def _classification() -> Iterator[Metric]:
-    score = partial(Metric, kinds=("classification",), per="example")
-    yield score(
-        "accuracy",
-        "share of rows classified right",
-        "",
-        "higher",
-        compute="harness.metrics.scores:accuracy",
-        headline=True,
-    )
-    yield score("nll", "negative log-likelihood of the class", "nats", "lower", compute="harness.metrics.scores:nll")
-    yield score(
-        "brier", "squared error of the class probabilities, 0 to 2", "", "lower", compute="harness.metrics.scores:brier"
-    )
-    yield score("ece", "expected calibration error, 15 equal bins", "", "lower", compute="harness.metrics.scores:ece")
+    score = partial(_score, kinds=("classification",), per="example")
+    yield score("accuracy", "share of rows classified right", "", "higher", headline=True)
+    yield score("nll", "negative log-likelihood of the class", "nats", "lower")
+    yield score("brier", "squared error of the class probabilities, 0 to 2", "", "lower")
+    yield score("ece", "expected calibration error, 15 equal bins", "", "lower")
 
 
 def _regression() -> Iterator[Metric]:
-    score = partial(Metric, kinds=("regression",), per="example")
-    yield score(
-        "rmse", "root mean squared error of the mean", "", "lower", compute="harness.metrics.scores:rmse", headline=True
-    )
-    yield score(
-        "log_likelihood",
-        "log density of the full mixture",
-        "nats",
-        "higher",
-        compute="harness.metrics.scores:log_likelihood",
-    )
-    yield score(
-        "crps",
-        "continuous ranked probability score of the full mixture",
-        "",
-        "lower",
-        compute="harness.metrics.scores:crps",
-    )
+    score = partial(_score, kinds=("regression",), per="example")
+    yield score("rmse", "root mean squared error of the mean", "", "lower", headline=True)
+    yield score("log_likelihood", "log density of the full mixture", "nats", "higher")
+    yield score("crps", "continuous ranked probability score of the full mixture", "", "lower")
 
 
 def _language() -> Iterator[Metric]:
-    score = partial(Metric, kinds=("language",), per="token")
-    yield score(
-        "perplexity",
-        "exponential of the mean negative log-likelihood",
-        "",
-        "lower",
-        compute="harness.metrics.scores:perplexity",
-        headline=True,
-    )
-    yield score(
-        "bits_per_character",
-        "mean negative log-likelihood, base 2",
-        "bits",
-        "lower",
-        compute="harness.metrics.scores:bits_per_character",
-    )
+    score = partial(_score, kinds=("language",), per="token")
+    yield score("perplexity", "exponential of the mean negative log-likelihood", "", "lower", headline=True)
+    yield score("bits_per_character", "mean negative log-likelihood, base 2", "bits", "lower")
+
+
+def _score(name: str, summary: str, unit: str, better: Literal["higher", "lower"], **settings: Any) -> Metric:
+    """What the function of that name in `scores` computes, which is named and not imported."""
+    return Metric(name, summary, unit, better, compute=f"harness.metrics.scores:{name}", **settings)
 
 
 def _costs() -> Iterator[Metric]:
