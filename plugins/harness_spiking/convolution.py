@@ -36,22 +36,22 @@ def convolve_backward(
 ) -> Gradients:
     """Gradients of `convolve` with respect to input, weight and bias, where needed."""
     if not (needs[1] and by_patches(x, weight)):
-        return _torchs(gradient, x, weight, needs, stride)
+        return _by_torch(gradient, x, weight, needs, stride)
     into_weight = _from_patches(gradient, x, weight, stride)  # first, so that its blocks are gone before `into_x` comes
-    into_x = _torchs(gradient, x, weight, (True, False, False), stride)[0] if needs[0] else None
+    into_x = _by_torch(gradient, x, weight, (True, False, False), stride)[0] if needs[0] else None
     return into_x, into_weight, gradient.sum((0, 2, 3)) if needs[2] else None
 
 
 def by_patches(x: Tensor, weight: Tensor) -> bool:
     """Whether the weight's gradient is computed from patches: where that was measured to be quicker."""
-    return len(x) > 1 and weight.shape[0] * weight.shape[1] >= FEWEST_PAIRS and suited(x)
+    return len(x) > 1 and weight.shape[0] * weight.shape[1] >= FEWEST_PAIRS and suited(x.device, x.dtype)
 
 
-def suited(x: Tensor) -> bool:
-    """Whether patches pay for tensors of this type on their device, now."""
+def suited(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether patches pay for tensors of this type on this device, with as many threads as there are now."""
     return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
+        device.type == "cpu"
+        and dtype == torch.float32
         and torch.get_num_threads() == 1
         and torch.backends.cpu.get_cpu_capability() == "AVX2"
     )
@@ -62,7 +62,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride = stride
-        return F.conv2d(x, weight, bias, stride=stride, padding=weight.shape[-1] // 2)
+        return convolve(x, weight, bias, stride)  # torch's, for nothing in here asks for a gradient
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -70,7 +70,7 @@ class _Convolution(torch.autograd.Function):
         return *convolve_backward(gradient, x, weight, ctx.needs_input_grad[:3], ctx.stride), None
 
 
-def _torchs(gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool, bool], stride: int) -> Gradients:
+def _by_torch(gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool, bool], stride: int) -> Gradients:
     padding, strides = [weight.shape[-1] // 2] * 2, [stride, stride]
     found: Gradients = torch.ops.aten.convolution_backward(
         gradient, x, weight, [weight.shape[0]], strides, padding, [1, 1], False, [0, 0], 1, list(needs)
@@ -81,18 +81,19 @@ def _torchs(gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool
 def _from_patches(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     (outputs, inputs, size, _), (rows, _, height, width) = weight.shape, gradient.shape
     images, errors = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)  # (B, H, W, channels)
+    (down, right), border = x.shape[2:], size // 2
     block = max(1, min(rows, PATCH_NUMBERS // (height * width * size * size * inputs)))
-    framed = F.pad(x.new_zeros(block, *images.shape[1:]), [0, 0, *[size // 2] * 4])
-    inside = framed[:, size // 2 :, size // 2 :][:, : x.shape[2], : x.shape[3]]
-    row, column = framed.stride()[1:3]
+    framed = x.new_zeros(block, down + 2 * border, right + 2 * border, inputs)
+    inside = framed[:, border : border + down, border : border + right]
+    image, row, column, _ = framed.stride()
     seen = framed.as_strided(
-        (block, height, width, size, size * inputs), (framed.stride(0), stride * row, stride * column, row, 1)
+        (block, height, width, size, size * inputs), (image, stride * row, stride * column, row, 1)
     )
     patches = torch.empty(seen.shape, dtype=x.dtype, device=x.device)
     total = x.new_zeros(outputs, size * size * inputs)
-    for image, error in zip(images.split(block), errors.split(block), strict=True):
-        inside[: len(image)].copy_(image)
-        patches[: len(image)].copy_(seen[: len(image)])
-        product = error.reshape(-1, outputs).T, patches[: len(image)].view(-1, total.shape[1])
+    for part, error in zip(images.split(block), errors.split(block), strict=True):
+        inside[: len(part)].copy_(part)
+        patches[: len(part)].copy_(seen[: len(part)])
+        product = error.reshape(-1, outputs).T, patches[: len(part)].view(-1, total.shape[1])
         torch.addmm(total, *product, out=total)  # what counts operations knows this one, and not `addmm_`
     return total.view(outputs, size, size, inputs).permute(0, 3, 1, 2)

@@ -258,7 +258,7 @@ def point(logits: Tensor) -> ClassLogProbs:
 def describe(state: State) -> Mapping[str, object]:
     """What a record says of the network, of what computed it, and of what options left to a default come to."""
     network, options = state.network, state.options
-    multiplied = network.parameters["readout.weight"].new_empty(0, dtype=network.compute)
+    device = network.parameters["readout.weight"].device
     return {
         "parameters": sum(tensor.numel() for tensor in network.parameters.values()),
         "architecture": network.architecture.text,
@@ -266,8 +266,8 @@ def describe(state: State) -> Mapping[str, object]:
         "steps": network.steps,
         "kernels": network.kernels.name,
         "captured": state.replay is not None and state.replay.captured,
-        "weight_gradients": "patches" if suited(multiplied) else "torch",
-        "optimiser": options.optimiser or "sgd",
+        "weight_gradients": "patches" if suited(device, network.compute) else "torch",
+        "optimiser": type(state.optimiser).__name__.lower(),
         "learning_rate": learning_rate(options),
         "loss_lambda": options.shared_loss,
         "dropout": network.dropout,

@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=25)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    if not suited(torch.empty(0)):
+    if not suited(torch.device("cpu"), torch.float32):
         print("patches are for CPUs with AVX2 and without AVX-512; here all weight gradients are torch's")
         return 0
     rows = []

@@ -1,6 +1,7 @@
 """The methods of the family beside what the naive reference says their gradients are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from harness_ottt import OTTTOptions
 from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
+from harness_spiking import convolution
 
 # What is built from options, and the options that make it so.
 METHODS = {
@@ -26,6 +28,16 @@ METHODS = {
 }
 OFFLINE = [name for name in METHODS if "online" not in name]
 IN_CHUNKS = ["saf", "saf-final", "ottt", "ottt-fused"]
+
+
+@contextmanager
+def torchs_weight_gradients() -> Iterator[None]:
+    """Convolutions throughout, on whatever CPU: products with patches share their names with dense layers, and their
+    blocks take memory of their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution, "by_patches", lambda *_: False)
+        yield
 
 
 def learner_of(method, **options):

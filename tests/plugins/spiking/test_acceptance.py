@@ -21,7 +21,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
-from spiking_methods import learner_of, prepared
+from spiking_methods import learner_of, prepared, torchs_weight_gradients
 from spiking_reference import TINY, batch, frames, gradient_of, naive, problem, start, step_gradients, worst
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -447,7 +447,7 @@ def counted(method, the_problem, rows, **options):
     """Multiply-accumulates of one update in millions: forward, and all."""
     learner = learner_of(method, **options)
     state = learner.init(the_problem, Training(0, "cpu", "fp32", len(rows.targets), None), None)
-    with FlopCounterMode(display=False) as counter:
+    with torchs_weight_gradients(), FlopCounterMode(display=False) as counter:
         learner.update(state, rows)
     counts = counter.get_flop_counts()["Global"]
     forward = sum(count for name, count in counts.items() if "backward" not in str(name) and "aten.mm" not in str(name))
@@ -476,7 +476,7 @@ def test_one_backward_pass_is_a_third_of_the_operations_on_vgg_11(vgg):
 
 def activation_bytes(learner, steps_problem, rows):
     gauge = ActivationMemory()
-    with gauge.session():
+    with torchs_weight_gradients(), gauge.session():
         state = learner.init(steps_problem, Training(0, "cpu", "fp32", len(rows.targets), None), None)
         learner.update(state, rows)
         with gauge.measure("update", len(rows.targets)):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from spiking_methods import METHODS, learner_of
+from spiking_methods import METHODS, learner_of, torchs_weight_gradients
 from spiking_reference import batch, problem, start, step_gradients, worst
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -84,8 +84,7 @@ def test_every_method_finds_the_same_gradients(method, always):
         return step_gradients(learner, start(learner, problem("conv"), precision="fp64"), batch("conv"))
 
     from_patches = gradients()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolution, "by_patches", lambda *_: False)
+    with torchs_weight_gradients():
         as_torch = gradients()
     for one, other in zip(from_patches, as_torch, strict=True):
         assert worst(one, other) < 1e-10

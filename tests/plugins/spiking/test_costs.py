@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+from spiking_methods import torchs_weight_gradients
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,7 +18,6 @@ from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_spike_representation
-from harness_spiking import convolution
 
 DIGITS = Problem("classification", (1, 8, 8), 10, 1000)
 ROWS = Batch(torch.zeros(32, 1, 8, 8), torch.zeros(32, dtype=torch.int64))
@@ -35,12 +35,6 @@ METHODS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def convolutions_alone(monkeypatch):
-    """Forward and backward operations are told apart by their names, which those of patches share."""
-    monkeypatch.setattr(convolution, "by_patches", lambda *_: False)
-
-
 def learning(method, steps):
     learner = METHODS[method](steps=steps)
     return learner, learner.init(DIGITS, Training(0, "cpu", "fp32", 32, None), None)
@@ -49,7 +43,7 @@ def learning(method, steps):
 def counted(method, steps=6):
     """(forward, all) MACs per example of one update."""
     learner, state = learning(method, steps)
-    with FlopCounterMode(display=False) as counter:
+    with torchs_weight_gradients(), FlopCounterMode(display=False) as counter:
         learner.update(state, ROWS)
     counts = counter.get_flop_counts()["Global"]
     operations = {str(operator): count / 2 / len(ROWS.targets) for operator, count in counts.items()}
