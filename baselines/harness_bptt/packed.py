@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from harness_spiking.lif import sum_per_channel
+from harness_spiking.kernels.eager import sum_per_channel
 from harness_spiking.network import Network
 from harness_spiking.operations import Affine, Outlet, linear, linear_backward, pool
 from harness_spiking.passes import Current, current, placed, propagate

@@ -22,14 +22,12 @@ from harness_ottt import OTTTOptions
 from harness_spiking import training as shared
 from harness_spiking.biases import StepBiases, traces_of_one
 from harness_spiking.drive import Drive, InputTrace
-from harness_spiking.lif import sum_per_channel
 from harness_spiking.network import Network
 from harness_spiking.operations import (
     Affine,
     Outlet,
     Window,
     affine,
-    channels_last,
     join,
     linear,
     linear_backward,
@@ -111,13 +109,12 @@ class Forward:
         self.biases = StepBiases([1.0] * network.steps, self.counts)
         self.start = self.stop = 0  # the steps that go together now
         self.outlets = rows.outlets(network)
-        populations = [network.population(layer, len(rows.targets)) for layer in network.architecture.layers]
-        self.carried = [each - self.neuron.threshold for each in populations]
-        windows = _windows(network)
+        layers, windows, count = network.architecture.layers, _windows(network), len(rows.targets)
+        self.carried = [network.population(layer, count).sub_(self.neuron.threshold) for layer in layers]
         self.traced_outlets = [each._replace(window=to) for each, to in zip(self.outlets, windows, strict=True)]
         self.traces = [
-            channels_last(pool(each, window)).to(_carried(network, window))
-            for each, window in zip(populations, windows, strict=True)
+            network.population(layer, count, _carried(network, window), window)
+            for layer, window in zip(layers, windows, strict=True)
         ]
         self.features: Signal | None = None  # what the last population sent a step ago, for feedback
         self.input_trace = InputTrace(self.neuron.leak)
@@ -174,7 +171,7 @@ class Forward:
         x = frames.flatten(0, 1)
         if not self.theory:
             return current(x, first, self._of_bias(first.bias))
-        return _fused((x, self.input_trace(frames)), first, self._of_bias(first.bias))
+        return _fused((x, self.input_trace(frames)), first, self._of_bias(first.bias), self.network.adds_shifts)
 
     def _returned(self, features: Signal) -> Tensor:
         """What feedback adds to the first layer's current: W up(s_last[t-1]) + b."""
@@ -186,21 +183,22 @@ class Forward:
         return self._linear((spikes, trace), feedback, bias).whole()
 
     def _linear(self, signal: Signal, to: Affine, bias: Tensor | None) -> Current:
-        return _fused(signal, to, bias) if self.fused else _official(signal, to, bias)
+        through = _fused if self.fused else _official
+        return through(signal, to, bias, self.network.adds_shifts)
 
 
-def _official(signal: Signal, to: Affine, bias: Tensor | None) -> Current:
+def _official(signal: Signal, to: Affine, bias: Tensor | None, apart: bool) -> Current:
     """The value from spikes without gradient, the graph from the trace: two linear operations, as published."""
     spikes, trace = signal
-    graph = current(trace, to, bias)
+    graph = current(trace, to, bias, apart)
     with torch.no_grad():
-        value = current(spikes, to, bias).value
+        value = current(spikes, to, bias, apart).value
     return Current(_Replace.apply(graph.value, value), graph.shift)
 
 
-def _fused(signal: Signal, to: Affine, bias: Tensor | None) -> Current:
+def _fused(signal: Signal, to: Affine, bias: Tensor | None, apart: bool) -> Current:
     """The same in one linear operation: the trace is only kept for the gradient."""
-    within, shift = placed(to, bias)
+    within, shift = placed(to, bias, apart)
     spikes, trace = (each.to(to.weight.dtype) for each in signal)
     return Current(_Traced.apply(spikes, trace, to.weight, within, to.stride, to.scale), shift)
 
@@ -278,6 +276,6 @@ class _Fire(torch.autograd.Function):
         (kept,) = ctx.saved_tensors
         given = [each for each in gradients if each is not None]  # a layer above looks at spikes or at traces
         gradient = given[0] if len(given) == 1 else given[0] + given[1]
-        network = ctx.network
-        errors = network.kernels.backward_(split(gradient, len(kept)), kept, network.neuron, ctx.outlet)
-        return join(errors), sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
+        kernels = ctx.network.kernels
+        errors = kernels.backward_(split(gradient, len(kept)), kept, ctx.network.neuron, ctx.outlet)
+        return join(errors), kernels.sum_per_channel(errors) if ctx.shifted else None, *[None] * 5

@@ -44,10 +44,10 @@ class Population:
         """See `rates.Population`; currents are shifted by `Neuron.shift`."""
         neuron, currents = self.network.neuron, flow.value.unflatten(0, (-1, len(self.trace)))
         shift = None if flow.shift is None else flow.shift.expand(steps, -1)
-        spikes, _, _ = self.network.kernels.integrate_traced(
-            currents, shift, self.carried, self.trace, neuron, steps, Outlet(), False, every=False
+        seen, _, _ = self.network.kernels.integrate_traced(
+            currents, shift, self.carried, self.trace, neuron, steps, self.outlet, False, own=True
         )
-        return self.outlet.out(spikes.flatten(0, 1))
+        return seen.flatten(0, 1)
 
     def rate(self) -> Rate:
         """r, and where z lies in [0, 1]."""

@@ -101,7 +101,8 @@ class _Simulation:
         return self._connect(self.frames[start:end].flatten(0, 1), self.maps.layers[0], True)
 
     def _connect(self, seen: Tensor, to: Affine, biased: bool) -> Current:
-        return current(seen, to, to.bias + self.shift if biased and to.bias is not None else None)
+        bias = to.bias + self.shift if biased and to.bias is not None else None
+        return current(seen, to, bias, self.network.adds_shifts)
 
 
 def mean(frames: Tensor, shares: Sequence[float]) -> Tensor:

@@ -22,7 +22,7 @@ from harness_spiking import training as shared
 from harness_spiking.biases import StepBiases, traces_of_one
 from harness_spiking.drive import Drive, InputTrace
 from harness_spiking.kernels import history
-from harness_spiking.lif import chunks, sum_per_channel
+from harness_spiking.lif import chunks
 from harness_spiking.network import Network
 from harness_spiking.operations import Affine, Outlet, affine, join, pool, split
 from harness_spiking.passes import Current, current, propagate, upsampled
@@ -134,7 +134,8 @@ class Forward:
 
     def _connect(self, trace: Tensor, to: Affine, biased: bool) -> Current:
         """U[t] - V_th from the traces of the layer below; a new tensor that the neurons overwrite."""
-        return current(trace, to, self._of_bias(to.bias, -self.neuron.threshold) if biased else None)
+        bias = self._of_bias(to.bias, -self.neuron.threshold) if biased else None
+        return current(trace, to, bias, self.network.adds_shifts)
 
     def _fire(self, index: int, flow: Current) -> Tensor:
         carried, outlet, steps = self.traces[index], self.outlets[index], self.stop - self.start
@@ -237,12 +238,13 @@ class _Fire(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (kept,) = ctx.saved_tensors
+        kernels = ctx.network.kernels
         if ctx.clamped:
             inside = join(kept)
             errors = split(ctx.outlet.back(gradient, inside) * inside, len(kept))
         else:
-            errors = ctx.network.kernels.backward_(split(gradient, len(kept)), kept, ctx.network.neuron, ctx.outlet)
-        return join(errors), sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
+            errors = kernels.backward_(split(gradient, len(kept)), kept, ctx.network.neuron, ctx.outlet)
+        return join(errors), kernels.sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
 
 
 def _inside(flow: Current, network: Network, of_one: float) -> Tensor:

@@ -58,14 +58,8 @@ class _Scan(torch.autograd.Function):
         kernels, neuron, outlet, detach_reset = ctx.rest
         gradients = gradient.unflatten(0, (len(kept), -1))
         errors = kernels.reverse_(gradients, kept, neuron, outlet, detach_reset)
-        into_shift = sum_per_channel(errors) if ctx.shifted else None
+        into_shift = kernels.sum_per_channel(errors) if ctx.shifted else None
         return errors.sum(0) if ctx.still else errors.flatten(0, 1), into_shift, *[None] * 6
-
-
-def sum_per_channel(errors: Tensor) -> Tensor:
-    """(K, B, channels, ...) to (K, channels), in single precision at least."""
-    axes = (1, *range(3, errors.dim()))
-    return errors.sum(axes, dtype=torch.promote_types(errors.dtype, torch.float32))
 
 
 def run(
@@ -95,7 +89,8 @@ def _through_layers(
     still = len(frames) == 1 and steps > 1 and not network.architecture.layers[0].stream
 
     def connect(h: Tensor, to: Affine, biased: bool) -> Current:
-        flow = current(h, to, to.bias + neuron.shift if biased and to.bias is not None else None)
+        bias = to.bias + neuron.shift if biased and to.bias is not None else None
+        flow = current(h, to, bias, network.adds_shifts)
         return flow if flow.shift is None else Current(flow.value, flow.shift.expand(steps, -1))
 
     def fire(index: int, flow: Current) -> Tensor:

@@ -54,6 +54,11 @@ class Network(NamedTuple):
         """Whether the last layer's spikes return to the first one."""
         return "feedback.weight" in self.parameters
 
+    @property
+    def adds_shifts(self) -> bool:
+        """Whether neurons add a bias in passing, for which a convolution on a GPU takes a pass of its own."""
+        return self.kernels.name != "eager"
+
     def carried(self, chunk: int) -> torch.dtype:
         """Type in which the trace of spikes goes from one chunk of steps to the next.
 
@@ -74,10 +79,14 @@ class Network(NamedTuple):
         steps, rows, *shape = frames.shape
         return channels_last(frames.reshape(steps * rows, *shape)).unflatten(0, (steps, rows))
 
-    def population(self, layer: Layer, rows: int, dtype: torch.dtype | None = None) -> Tensor:
-        """Zeros, one per neuron of `layer` and row."""
-        like = self.parameters["readout.weight"]
-        return empty((rows, *layer.map), like, dtype).zero_()
+    def population(
+        self, layer: Layer, rows: int, dtype: torch.dtype | None = None, window: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Zeros, one per row and neuron of `layer`, or per window of neurons."""
+        sizes, like = list(layer.map), self.parameters["readout.weight"]
+        if window is not None:
+            sizes[1:] = [size // across for size, across in zip(sizes[1:], window, strict=True)]
+        return empty((rows, *sizes), like, dtype).zero_()
 
 
 def build(problem: Problem, training: Training, options: SpikingOptions) -> Network:

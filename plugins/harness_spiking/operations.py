@@ -100,7 +100,7 @@ class Outlet(NamedTuple):
 
     def into(self, x: Tensor, out: Tensor) -> None:
         """The same, written to a tensor that is there."""
-        if self.window is None or self.mask is not None:
+        if self.window is None or self.mask is not None or len(x) == 1:  # CUDA lays one row out anew
             out.copy_(self.out(x))
         else:
             torch.ops.aten.avg_pool2d.out(x, self.window, out=out)

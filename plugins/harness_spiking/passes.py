@@ -40,17 +40,21 @@ class Current(NamedTuple):
         return (values + per_channel(self.shift, values)).flatten(0, 1)
 
 
-def current(x: Tensor, to: Affine, bias: Tensor | None) -> Current:
-    """The linear map of x (K * B, ...). bias: (channels,) for all steps or (K, channels), instead of the map's own."""
-    within, shift = placed(to, bias)
+def current(x: Tensor, to: Affine, bias: Tensor | None, apart: bool = False) -> Current:
+    """The linear map of x (K * B, ...). bias: (channels,) for all steps or (K, channels), instead of the map's own.
+
+    apart: leave a convolution's to the neurons, as `Network.adds_shifts` says.
+    """
+    within, shift = placed(to, bias, apart)
     return Current(linear(x.to(to.weight.dtype), to.weight, within, to.stride, to.scale), shift)
 
 
-def placed(to: Affine, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+def placed(to: Affine, bias: Tensor | None, apart: bool = False) -> tuple[Tensor | None, Tensor | None]:
     """A bias (channels,) or (K, channels) as the linear operation's own, or as a shift: for what it cannot add, or not
-    as precisely.
+    as precisely, or, with `apart`, not without another pass.
     """
-    if bias is None or (bias.dim() == 1 and bias.dtype == to.weight.dtype):
+    apart = apart and to.weight.dim() == 4
+    if bias is None or (bias.dim() == 1 and bias.dtype == to.weight.dtype and not apart):
         return bias, None
     return None, bias if bias.dim() == 2 else bias[None]
 

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from harness_spiking.kernels import Kernels
 from harness_spiking.network import Network
 from harness_spiking.operations import Affine
-from harness_spiking.standardisation import Moments, backward_, forward, moments_of, standardise
+from harness_spiking.standardisation import Moments, standardise
 
 OUTPUT_SCALE = 2.74
 
@@ -92,6 +93,7 @@ class _Standardised(NamedTuple):
     gain: Tensor
     factor: float
     moments: Moments
+    kernels: Kernels
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:
@@ -99,7 +101,9 @@ class _Standardised(NamedTuple):
 
     def back(self, gradient: Tensor) -> tuple[Tensor, ...]:
         weight, gain = self.weight.detach(), self.gain.detach()
-        return backward_(gradient, self.leaf.detach(), weight, gain, self.factor, self.moments)
+        return self.kernels.standardised_backward_(
+            gradient, self.leaf.detach(), weight, gain, self.factor, self.moments
+        )
 
 
 class _Pull(torch.autograd.Function):
@@ -131,7 +135,7 @@ class Weights(Maps):
     """
 
     def __init__(self, network: Network, output_scale: float = OUTPUT_SCALE) -> None:
-        self._parameters = network.parameters
+        self._parameters, self._kernels = network.parameters, network.kernels
         self._leaves: list[_Scaled | _Standardised] = []
         if torch.is_grad_enabled():
             for parameter in self._parameters.values():
@@ -142,9 +146,9 @@ class Weights(Maps):
     def _standardised(self, name: str, factor: float) -> Tensor:
         weight, gain = self._parameters[f"{name}.weight"], self._parameters[f"{name}.gain"]
         with torch.no_grad():
-            moments = moments_of(weight)
-            leaf = forward(weight, gain, factor, moments).requires_grad_()
-        self._leaves.append(_Standardised(leaf, weight, gain, factor, moments))
+            standardised, moments = self._kernels.standardised(weight, gain, factor)
+            leaf = standardised.requires_grad_()
+        self._leaves.append(_Standardised(leaf, weight, gain, factor, moments, self._kernels))
         return leaf
 
     def _scaled(self, name: str, factor: float) -> Tensor:

@@ -1,6 +1,6 @@
 """What neurons compute, step by step: `eager` in torch operations, which defines the truth, `fused` in Triton on a GPU.
 
-Both are modules with the same functions: integrate, integrate_traced, accumulate, backward_, reverse_.
+Both are modules with the same functions, those of `Kernels`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet
+from harness_spiking.standardisation import Moments
 
 
 class Kernels(Protocol):
@@ -46,7 +47,7 @@ class Kernels(Protocol):
         steps: int,
         outlet: Outlet,
         keep: bool,
-        every: bool = True,
+        own: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]: ...
 
     def accumulate(
@@ -58,6 +59,14 @@ class Kernels(Protocol):
     def reverse_(
         self, gradients: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet, detach_reset: bool
     ) -> Tensor: ...
+
+    def sum_per_channel(self, errors: Tensor) -> Tensor: ...
+
+    def standardised(self, weight: Tensor, gain: Tensor, factor: float) -> tuple[Tensor, Moments]: ...
+
+    def standardised_backward_(
+        self, gradient: Tensor, scratch: Tensor, weight: Tensor, gain: Tensor, factor: float, moments: Moments
+    ) -> tuple[Tensor, Tensor]: ...
 
 
 def choose(wanted: str, device: str, eager: bool) -> Kernels:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harness_spiking import standardisation
 from harness_spiking.kernels import history
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet, empty, per_channel
+from harness_spiking.standardisation import Moments
 from harness_torch import spikes as declare
 
 name = "eager"
@@ -86,26 +88,28 @@ def integrate_traced(
     steps: int,
     outlet: Outlet,
     keep: bool,
-    every: bool = True,
+    own: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same neurons, and the traces of what the next layer sees of them: spikes, traces (K, B, ...), what is kept.
 
-    trace: that of the step before (B, ...), dropped and pooled; see `trace_`. every: return the trace at every step;
-    otherwise none, and `trace` alone tells the last one.
+    trace: that of the step before (B, ...), dropped and pooled; see `trace_`. own: it is the trace of the spikes as
+    they are, neither dropped nor pooled, and overwritten by the last one; no traces are returned.
     """
+    if own:
+        spikes, kept = integrate(currents, shift, carried, neuron, steps, Outlet(), keep)
+        for now in spikes:
+            torch.add(now, trace, alpha=neuron.leak, out=trace)
+        seen = outlet.out(spikes.flatten(0, 1)).unflatten(0, (steps, -1))
+        return seen, seen[:0], kept
     seen, kept = integrate(currents, shift, carried, neuron, steps, outlet, keep)
-    return seen, trace_(seen, trace, neuron.leak, every), kept
+    return seen, trace_(seen, trace, neuron.leak), kept
 
 
-def trace_(spikes: Tensor, carried: Tensor, leak: float, every: bool = True) -> Tensor:
+def trace_(spikes: Tensor, carried: Tensor, leak: float) -> Tensor:
     """a[t] = leak a[t-1] + s[t] in the type of the spikes (K, B, ...); a[t-1] (B, ...) is overwritten by the last one.
 
-    For one step, what is returned may be the same memory as `carried`. every: otherwise nothing is returned.
+    For one step, what is returned may be the same memory as `carried`.
     """
-    if not every:
-        for now in spikes:
-            torch.add(now, carried, alpha=leak, out=carried)
-        return spikes[:0]
     if len(spikes) == 1:
         return torch.add(spikes[0], carried, alpha=leak, out=carried)[None].to(spikes.dtype)
     traces = torch.empty_like(spikes, dtype=carried.dtype)
@@ -172,6 +176,28 @@ def reverse_(gradients: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet, de
             gradient = gradient.sub(wide[t + 1], alpha=leak * threshold)
         surrogate.backward_(gradient, wide[t]).add_(wide[t + 1], alpha=leak)
     return _narrowed(wide, kept)
+
+
+def sum_per_channel(errors: Tensor) -> Tensor:
+    """(K, B, channels, ...) to (K, channels), in single precision at least."""
+    axes = (1, *range(3, errors.dim()))
+    return errors.sum(axes, dtype=torch.promote_types(errors.dtype, torch.float32))
+
+
+def standardised(weight: Tensor, gain: Tensor, factor: float) -> tuple[Tensor, Moments]:
+    """The standardised weight times a factor, and the moments that its gradient needs: see `standardisation`."""
+    moments = standardisation.moments_of(weight)
+    return standardisation.forward(weight, gain, factor, moments), moments
+
+
+def standardised_backward_(
+    gradient: Tensor, scratch: Tensor, weight: Tensor, gain: Tensor, factor: float, moments: Moments
+) -> tuple[Tensor, Tensor]:
+    """From the gradient of `standardised` to those of the weight, in its place, and of the gain.
+
+    scratch: like the gradient, overwritten by anything.
+    """
+    return standardisation.backward_(gradient, scratch, weight, gain, factor, moments)
 
 
 def _shifted_(flow: Tensor, shift: Tensor | None) -> Tensor:

@@ -17,6 +17,9 @@ from torch import Tensor
 
 from harness import HarnessError
 from harness_spiking.kernels import eager, fused_kernels, history
+from harness_spiking.kernels.fused_channels import standardised as standardised
+from harness_spiking.kernels.fused_channels import standardised_backward_ as standardised_backward_
+from harness_spiking.kernels.fused_channels import sum_per_channel as sum_per_channel
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet, Window, empty
 from harness_spiking.surrogates import Arctan, Rectangle, Sigmoid, Surrogate, Triangle
@@ -66,15 +69,19 @@ def integrate_traced(
     steps: int,
     outlet: Outlet,
     keep: bool,
-    every: bool = True,
+    own: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `eager.integrate_traced`."""
     if not _fits(currents, neuron):
-        return eager.integrate_traced(currents, shift, carried, trace, neuron, steps, outlet, keep, every)
+        return eager.integrate_traced(currents, shift, carried, trace, neuron, steps, outlet, keep, own)
+    if _too_wide(outlet) and own:
+        spikes, _, kept = _integrate(currents, shift, carried, trace, neuron, steps, Outlet(), keep, own)
+        seen = _through(outlet, spikes)
+        return seen, seen[:0], kept
     if _too_wide(outlet):
         seen, kept = integrate(currents, shift, carried, neuron, steps, outlet, keep)
-        return seen, eager.trace_(seen, trace, neuron.leak, every), kept
-    return _integrate(currents, shift, carried, trace, neuron, steps, outlet, keep, every)
+        return seen, eager.trace_(seen, trace, neuron.leak), kept
+    return _integrate(currents, shift, carried, trace, neuron, steps, outlet, keep, own)
 
 
 def _integrate(
@@ -86,14 +93,14 @@ def _integrate(
     steps: int,
     outlet: Outlet,
     keep: bool,
-    every: bool = True,
+    own: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes, traces (none without `trace`) and what is kept."""
     before = {"carried": carried, "trace": trace}
     _in_order(currents=currents, **{label: None if x is None else x[None] for label, x in before.items()})
     kept = currents if len(currents) == steps else _empty(steps if keep else 0, currents, None)
     seen = _empty(steps, currents, outlet.window)
-    returned = steps if trace is not None and every else 0
+    returned = 0 if trace is None or own else steps
     alone = trace is not None and returned == 1 and trace.dtype == currents.dtype
     traces = trace[None] if trace is not None and alone else _empty(returned, seen, None)
     tile = Tile.of(currents, outlet)
@@ -118,6 +125,7 @@ def _integrate(
             neuron.threshold,
             neuron.leak * neuron.threshold,
             surrogate=CODES[type(neuron.surrogate)],
+            own=own,
             pooled=tile.window > 1,
             window=tile.window,
             share=tile.share,

@@ -24,7 +24,7 @@ def integrate(
     currents,  # (K, N) at `current_stride` from step to step, or one for all: 0
     shift,  # (K, channels) at `shift_stride`, or one for all: 0
     carried,  # (N,)
-    trace,  # (N,), or (n,) if pooled: of what the next layer sees
+    trace,  # of what the next layer sees, (N,), or (n,) if pooled; `own`: of the spikes themselves, (N,)
     mask,  # (N,)
     seen,  # (K, N), or (K, n) if pooled
     traces,  # as `seen`; None where `trace` is all that is wanted
@@ -44,6 +44,7 @@ def integrate(
     threshold,
     reset,
     surrogate: tl.constexpr,
+    own: tl.constexpr,
     pooled: tl.constexpr,
     window: tl.constexpr,  # down * right, rounded up to a power of two
     share: tl.constexpr,  # 1 / (down * right) where that is exact, else None
@@ -63,7 +64,9 @@ def integrate(
         fired = tl.zeros((window, block), tl.float32)
     if mask is not None:
         factor = tl.load(mask + neuron, inside, 0).to(tl.float32)
-    if trace is not None:
+    if own:
+        past = tl.load(trace + neuron, inside, 0).to(tl.float32)
+    elif trace is not None:
         past = tl.load(trace + outlet, whole, 0).to(tl.float32)
     for _ in range(steps):
         current = tl.load(currents + neuron, inside, 0).to(tl.float32)
@@ -79,7 +82,9 @@ def integrate(
             out = _shared(tl.sum(tl.where(inside, out, 0), 0), down * right, share)
         out = out.to(seen.dtype.element_ty)
         tl.store(seen + outlet, out, whole)
-        if trace is not None:
+        if own:
+            past = fired + leak * past
+        elif trace is not None:
             past = out.to(tl.float32) + leak * past
             if traces is not None:
                 tl.store(traces + outlet, past, whole)
@@ -91,7 +96,9 @@ def integrate(
         seen += pooled_neurons
     if carried is not None:
         tl.store(carried + neuron, z - threshold * fired, inside)
-    if trace is not None:
+    if own:
+        tl.store(trace + neuron, past, inside)
+    elif trace is not None:
         tl.store(trace + outlet, past, whole)
 
 

@@ -12,11 +12,15 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
-from harness_spiking.kernels import fused, fused_kernels
+from harness_spiking.kernels import channel_kernels, fused, fused_kernels
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet, empty
+from harness_spiking.operations import Outlet, channels_last, empty
 from harness_spiking.surrogates import SURROGATES
 
+KERNELS = {
+    fused_kernels: ("integrate", "accumulate", "differentiate"),
+    channel_kernels: ("standardise", "standardise_backward", "sum_rows"),
+}
 HISTORIES = (torch.uint8, torch.uint16, torch.float32, torch.bfloat16)
 
 
@@ -62,21 +66,32 @@ def launch(rows: tuple[int, ...], window: tuple[int, int] | None, dtype: torch.d
     fused.integrate(x[:1], None, carried, neuron, steps, outlet, keep=False)
     fused.integrate_traced(x, shift, carried, seen[0].clone(), neuron, steps, outlet, keep=True)
     fused.integrate_traced(x, None, carried, seen[0].float(), neuron, steps, outlet, keep=True)
+    fused.integrate_traced(x, None, carried, x[0].float(), neuron, steps, outlet, keep=False, own=True)
     fused.accumulate(x, shift, x[0].to(past), neuron, outlet, keep=present)
     fused.backward_(seen, kept, neuron, outlet)
     fused.reverse_(seen, kept, neuron, outlet, detach_reset=present)
+    fused.sum_per_channel(kept)
+
+
+def launch_on_weights(shape: tuple[int, ...]) -> None:
+    weight, gain = channels_last(torch.zeros(shape)), torch.zeros(shape[0])
+    out, moments = fused.standardised(weight, gain, 2.74)
+    fused.standardised_backward_(torch.zeros_like(weight), out, weight, gain, 2.74, moments)
 
 
 def main(capability: int) -> None:
     triton.runtime.driver.set_active(Driver(capability))
-    for kernel in ("integrate", "accumulate", "differentiate"):
-        setattr(fused_kernels, kernel, Compiled(getattr(fused_kernels, kernel)))
+    for module, names in KERNELS.items():
+        for name in names:
+            setattr(module, name, Compiled(getattr(module, name)))
     launch((8, 64), None, torch.float32, 1, 0)
     launch((2, 16, 4, 4), None, torch.bfloat16, 3, 1)
     launch((2, 64, 5, 6), (2, 2), torch.bfloat16, 6, 2)
     launch((2, 48, 4, 4), (4, 4), torch.float32, 6, 3)
     launch((1, 1, 1, 2), (1, 2), torch.bfloat16, 1, 3)
     launch((1, 16, 7, 8), (3, 5), torch.float32, 2, 1)
+    launch_on_weights((8, 512, 3, 3))
+    launch_on_weights((7, 20))
     fused.INDEXED_BY_32_BITS = 0
     launch((2, 64, 5, 6), (2, 2), torch.float32, 1, 4)
 

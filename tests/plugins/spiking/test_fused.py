@@ -24,7 +24,7 @@ from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_sr
 from harness_spiking.kernels import eager, history
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet, empty
+from harness_spiking.operations import Outlet, channels_last, empty
 from harness_spiking.surrogates import SURROGATES, Sigmoid
 from harness_torch.marks import listening
 from tests.speed import gpu_kernels
@@ -34,7 +34,7 @@ if find_spec("triton") is None:
 ON_GPU = torch.cuda.is_available()
 with pytest.MonkeyPatch.context() as patch:
     patch.setenv("TRITON_INTERPRET", str(int(not ON_GPU)))  # read at the first import of Triton and of our kernels
-    from harness_spiking.kernels import fused, fused_kernels
+    from harness_spiking.kernels import channel_kernels, fused, fused_kernels
 
 ROOT = Path(gpu_kernels.__file__).parents[2]
 DEVICE = "cuda" if ON_GPU else "cpu"
@@ -142,22 +142,21 @@ def test_integrate(shape, dtype, steps, surrogate, resting, shifted, masked, kee
 
 
 @sample(
-    150, resting=[True, False], masked=[True, False], keep=[True, False], past=[FP32, BF16], every=[True, True, False]
+    150, resting=[True, False], masked=[True, False], keep=[True, False], past=[FP32, BF16], own=[False, False, True]
 )
-def test_integrate_traced(shape, dtype, steps, surrogate, resting, masked, keep, past, every):
+def test_integrate_traced(shape, dtype, steps, surrogate, resting, masked, keep, past, own):
     inputs = Inputs(shape, dtype, surrogate, masked)
     currents, shift = inputs.grid(steps, -3, 5, 0.5), inputs.shift(steps)
     carried = None if resting else inputs.grid(1, -4, 0, 0.5)[0].float()
-    trace = inputs.gradients(1)[0].mul(4).round().abs().div(4).to(past)
+    like = inputs.grid(1, -4, 4, 0.25) if own else inputs.gradients(1)
+    trace = like[0].mul(4).round().abs().div(4).to(past)
 
     def call(kernels, currents, carried, trace):
-        return kernels.integrate_traced(
-            currents, shift, carried, trace, inputs.neuron, steps, inputs.outlet, keep, every
-        )
+        return kernels.integrate_traced(currents, shift, carried, trace, inputs.neuron, steps, inputs.outlet, keep, own)
 
     (expected, (_, w, last)), (ours, (_, our_w, our_last)) = both(call, currents, carried, trace)
     assert expected[0].any()
-    assert len(expected[1]) == (steps if every else 0)
+    assert len(expected[1]) == len(ours[1]) == (0 if own else steps)
     assert_same(ours[0], expected[0])
     for mine, theirs in ((ours[1], expected[1]), (our_last[None], last[None])):
         assert mine.dtype == theirs.dtype
@@ -198,7 +197,8 @@ def test_a_trace_of_few_bits_is_exact(shape, past):
 def test_accumulate(shape, dtype, steps, surrogate, past, shifted, masked, keep):
     inputs = Inputs(shape, dtype, surrogate, masked)
     potentials, shift = inputs.grid(steps, -3, 6, 0.5), inputs.shift(steps) if shifted else None
-    carried = inputs.grid(1, 0, 15)[0]
+    # Of two bytes the highest ones: the sum of a window stays exact, in whatever order it is taken.
+    carried = inputs.grid(1, 0, 15)[0].float() * (16 if past == torch.uint16 else 1)
     carried = carried.to(past) if past in history.BITS else (carried / 8).to(past)
 
     def call(kernels, potentials, carried):
@@ -252,6 +252,59 @@ def test_reverse(shape, dtype, steps, surrogate, masked, detach_reset):
     (expected, _), (ours, (kept,)) = both(call, inputs.saved(steps))
     assert ours.data_ptr() == kept.data_ptr()
     torch.testing.assert_close(ours, expected, **ROUNDING[dtype])
+
+
+WEIGHTS = {"convolution": (8, 5, 3, 3), "of one channel": (6, 1, 3, 3), "dense": (7, 20), "projection": (5, 12, 1, 1)}
+
+
+@pytest.mark.parametrize("shape", WEIGHTS)
+def test_standardised_weights_and_their_gradients(shape):
+    generator = torch.Generator().manual_seed(0)
+    weight = channels_last(torch.randn(WEIGHTS[shape], generator=generator).add_(0.3).to(DEVICE))
+    gain = torch.rand(len(weight), generator=generator).to(DEVICE) + 0.5
+    gradient = torch.empty_like(weight).copy_(torch.randn(WEIGHTS[shape], generator=generator))
+
+    w, g = weight.double().requires_grad_(), gain.double().requires_grad_()
+    rows = w.flatten(1)
+    scaled = (rows - rows.mean(1, keepdim=True)) / (rows.var(1, keepdim=True) * rows.shape[1] + 1e-4).sqrt()
+    expected = 2.74 * (scaled * g[:, None]).view_as(w)
+    expected.backward(gradient.double())
+
+    out, moments = fused.standardised(weight, gain, 2.74)
+    into_weight, into_gain = fused.standardised_backward_(
+        gradient, torch.empty_like(gradient), weight, gain, 2.74, moments
+    )
+    assert into_weight.data_ptr() == gradient.data_ptr()
+    assert out.stride() == weight.stride()
+    for ours, theirs in ((out, expected), (into_weight, w.grad), (into_gain, g.grad)):
+        torch.testing.assert_close(ours.double(), theirs.detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [FP32, BF16])
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("rows", [(2, 70), (2, 3, 5, 4), (300, 2), (2, 65, 12, 13)])
+def test_errors_are_summed_per_channel_in_single_precision(rows, steps, dtype):
+    x = empty((steps * rows[0], *rows[1:]), torch.zeros((), dtype=dtype, device=DEVICE))
+    x.copy_(torch.randn(x.shape, generator=torch.Generator().manual_seed(0)) + 1)
+    errors = x.unflatten(0, (steps, -1))
+    expected = errors.double().transpose(1, 2).flatten(2).sum(2)
+    for found in (fused.sum_per_channel(errors), eager.sum_per_channel(errors)):
+        assert found.dtype == FP32
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-3)
+
+
+def test_what_no_kernel_per_channel_is_there_for_runs_on_the_eager_ones(monkeypatch):
+    for function in ("standardise", "standardise_backward", "sum_rows"):
+        monkeypatch.setattr(channel_kernels, function, None)
+    weight, gain = torch.randn(4, 3, 3, 3, dtype=torch.float64, device=DEVICE), torch.ones(4, device=DEVICE).double()
+    gradient = torch.randn_like(weight)
+    found = {}
+    for kernels in (eager, fused):
+        out, moments = kernels.standardised(weight, gain, 1.0)
+        back = kernels.standardised_backward_(gradient.clone(), torch.empty_like(out), weight, gain, 1.0, moments)
+        errors = torch.ones(2, 4, 3, 5, 5, device=DEVICE).transpose(1, 3)  # in another order than kernels know
+        found[kernels.name] = out, *back, kernels.sum_per_channel(errors)
+    assert all(map(torch.equal, *found.values()))
 
 
 def test_any_currents_away_from_a_tie():
@@ -414,7 +467,8 @@ def test_every_kernel_compiles_for_a_gpu(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     compiled = [line.split() for line in done.stdout.splitlines()]
-    assert {kernel for kernel, _ in compiled} == {"integrate", "accumulate", "differentiate"}
+    names = {"integrate", "accumulate", "differentiate", "standardise", "standardise_backward", "sum_rows"}
+    assert {kernel for kernel, _ in compiled} == names
     assert all(int(size) > 0 for _, size in compiled)
 
 

@@ -137,11 +137,23 @@ def test_traces_are_of_what_the_next_layer_sees(window, masked, chunks):
         for course in all_neurons(plain)
     ]
     torch.testing.assert_close(traces.flatten(1).T, torch.tensor(expected, dtype=torch.float64))
-    last, w = torch.zeros_like(plain[0]), torch.full((B, C, H, W), -neuron.threshold, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("chunks", [[5], [2, 3], [1, 1, 1, 1, 1]])
+@outlets
+def test_a_trace_of_a_populations_own_spikes_is_neither_dropped_nor_pooled(window, masked, chunks):
+    neuron, currents, outlet = neuron_of(Sigmoid), normal(K, B, C, H, W), outlet_of(window, masked)
+    plain, _ = eager.integrate(currents.clone(), None, None, neuron, K, outlet, keep=True)
+    spikes, _ = eager.integrate(currents.clone(), None, None, neuron, K, Outlet(), keep=True)
+    last, w = torch.zeros_like(spikes[0]), torch.full((B, C, H, W), -neuron.threshold, dtype=torch.float64)
+    parts = []
     for part in currents.clone().split(chunks):
-        _, none, _ = eager.integrate_traced(part, None, w, last, neuron, len(part), outlet, keep=False, every=False)
+        seen, none, _ = eager.integrate_traced(part, None, w, last, neuron, len(part), outlet, keep=False, own=True)
         assert len(none) == 0
-    assert torch.equal(last, trace)
+        parts.append(seen.clone())
+    torch.testing.assert_close(torch.cat(parts), plain)
+    leaks = torch.tensor([neuron.leak ** (K - 1 - t) for t in range(K)], dtype=torch.float64)
+    torch.testing.assert_close(last, torch.tensordot(leaks, spikes, 1))
 
 
 @pytest.mark.parametrize("places", [1, 4, 16])
