@@ -2,11 +2,12 @@
 
 Phases come from what torch itself writes into the trace: the engine's node around each backward function, the range
 around the `step` of a torch.optim optimiser; everything else is forward. A backward or step written by hand is shown
-as forward here.
+as forward here. What a captured CUDA graph runs belongs to no operator any more: it is shown kernel by kernel.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,9 @@ BETWEEN = "between operators (Python)"
 MEMORY = "[memory]"
 ALLOCATING = ("aten::empty", "aten::new_empty", "aten::resize_")
 
-Phase: TypeAlias = Literal["forward", "backward", "optimizer", ""]
+LONGEST_NAME = 80  # of a kernel, whose name in full is a paragraph of C++
+
+Phase: TypeAlias = Literal["forward", "backward", "optimizer", "graph", ""]
 
 
 @dataclass
@@ -70,7 +73,9 @@ def profile(rehearsal: Rehearsal, path: Path) -> Profile:
         state, _ = rehearsal.learner.update(state, next(rehearsal.batches))
     # The profiler's own first steps are slow as well: one more update goes by before it records.
     schedule = torch.profiler.schedule(wait=0, warmup=1, active=1, repeat=1)
-    with torch.profiler.profile(activities=_activities(device), schedule=schedule, profile_memory=True) as profiler:
+    with torch.profiler.profile(
+        activities=_activities(device), schedule=schedule, profile_memory=True, acc_events=True
+    ) as profiler:
         for _ in range(2):
             batch = next(rehearsal.batches)
             state, _ = rehearsal.learner.update(state, batch)
@@ -78,7 +83,7 @@ def profile(rehearsal: Rehearsal, path: Path) -> Profile:
                 torch.cuda.synchronize(device)
             profiler.step()
     profiler.export_chrome_trace(str(path))
-    return _measured([event for event in profiler.events() or () if event.device_type.name == "CPU"], device)
+    return _measured(list(profiler.events() or ()), device)
 
 
 def table(found: Profile, rows: int) -> str:
@@ -86,8 +91,9 @@ def table(found: Profile, rows: int) -> str:
     shown, others = found.costs[:rows], found.costs[rows:]
     lines = [_line(found, cost.phase, cost.operator, [cost]) for cost in shown]
     lines += [_line(found, "", f"{len(others)} other operators", others)] if others else []
-    for phase in ("forward", "backward", "optimizer"):
-        lines.append(_line(found, phase, "all", [cost for cost in found.costs if cost.phase == phase]))
+    for phase in ("forward", "backward", "optimizer", "graph"):
+        costs = [cost for cost in found.costs if cost.phase == phase]
+        lines += [_line(found, phase, "all", costs)] if costs or phase != "graph" else []
     heads = ["phase", "operator", "calls", "self time [ms]", "share", "allocated [KiB]"]
     aligned = ("left", "left", *["right"] * 4)
     return tabulate(lines, heads, "simple", disable_numparse=True, colalign=aligned) + "\n"
@@ -98,9 +104,10 @@ def _activities(device: torch.device) -> list[ProfilerActivity]:
 
 
 def _measured(events: list[FunctionEvent], device: torch.device) -> Profile:
-    on_gpu = device.type == "cuda"
-    costs = sorted(_costs(events), key=lambda cost: cost.device_seconds if on_gpu else cost.cpu_seconds, reverse=True)
-    seconds = sum(event.cpu_time_total for event in events if event.name.startswith(STEP)) / 1e6
+    on_gpu, on_host = device.type == "cuda", [event for event in events if event.device_type.name == "CPU"]
+    found = [*_costs(on_host), *in_graphs(on_host, [event for event in events if event.device_type.name == "CUDA"])]
+    costs = sorted(found, key=lambda cost: cost.device_seconds if on_gpu else cost.cpu_seconds, reverse=True)
+    seconds = sum(event.cpu_time_total for event in on_host if event.name.startswith(STEP)) / 1e6
     return Profile(tuple(costs), seconds, WARMUP_UPDATES + 1, on_gpu)
 
 
@@ -121,6 +128,28 @@ def _costs(events: Iterable[FunctionEvent]) -> Iterable[Cost]:
         allocated = event.self_cpu_memory_usage + event.self_device_memory_usage
         cost(_allocator(event)).bytes += max(0, allocated)
     return summed.values()
+
+
+def in_graphs(on_host: Iterable[FunctionEvent], on_device: Iterable[FunctionEvent]) -> Iterator[Cost]:
+    """Kernels that no operator on the host launched. Ranges of the host, which the device mirrors, are no kernels."""
+    launched = Counter(kernel.name for event in on_host for kernel in event.kernels)
+    ranges = {event.name for event in on_host}
+    costs: dict[str, Cost] = {}
+    for event in on_device:
+        if event.name in ranges or event.name.startswith(STEP):
+            continue
+        if launched[event.name] > 0:
+            launched[event.name] -= 1
+            continue
+        cost = costs.setdefault(event.name, Cost("graph", _shortened(event.name)))
+        cost.calls += 1
+        cost.device_seconds += event.device_time_total / 1e6
+    yield from costs.values()
+
+
+def _shortened(kernel: str) -> str:
+    name = kernel.removeprefix("void ")
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _allocator(event: FunctionEvent) -> FunctionEvent:

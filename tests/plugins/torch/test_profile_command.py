@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 
@@ -221,3 +222,36 @@ def test_the_command_is_listed_without_torch():
     done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "profile" in done.stdout
+
+
+def test_kernels_that_no_operator_launched_are_those_of_a_graph():
+    def on_host(name, *kernels):
+        return SimpleNamespace(name=name, kernels=[SimpleNamespace(name=kernel) for kernel in kernels])
+
+    def on_device(name, microseconds):
+        return SimpleNamespace(name=name, device_time_total=microseconds)
+
+    host = [on_host("aten::mul", "scale"), on_host("Optimizer.step#SGD.step"), on_host("cudaGraphLaunch")]
+    long = "void neurons<" + "float, " * 40 + ">"
+    device = [
+        on_device("scale", 5.0),  # once for the operator, once in the graph
+        on_device("scale", 7.0),
+        on_device(long, 2.0),
+        on_device(long, 4.0),
+        on_device("Optimizer.step#SGD.step", 900.0),  # a range, as the device mirrors it
+        on_device("ProfilerStep#1", 900.0),
+    ]
+    found = {cost.operator: (cost.phase, cost.calls, cost.device_seconds) for cost in trace.in_graphs(host, device)}
+    name = next(name for name in found if name.startswith("neurons<float"))
+    assert len(name) == trace.LONGEST_NAME
+    assert found == {"scale": ("graph", 1, pytest.approx(7e-6)), name: ("graph", 2, pytest.approx(6e-6))}
+
+
+@pytest.mark.gpu
+def test_a_captured_update_is_shown_kernel_by_kernel(tmp_path):
+    method = "saf[architecture=8C3-GAP-FC,steps=2]"
+    found = trace.profile(rehearse(load(Settings()), method, device="cuda"), tmp_path / "trace.json")
+    graph = [cost for cost in found.costs if cost.phase == "graph"]
+    assert {"accumulate", "differentiate"} <= {cost.operator for cost in graph}
+    assert sum(cost.device_seconds for cost in graph) > sum(map(found.time, found.costs)) / 2
+    assert "graph" in trace.table(found, 5)
