@@ -1,7 +1,8 @@
 """Training steps on a GPU: our spiking methods beside SpikingJelly 2.0 on the papers' VGG-11, over the number of steps.
 
     pip install --no-deps spikingjelly==2.0.0 loguru
-    python -m tests.speed.peers.gpu_steps --precision bf16 --steps 2,4,6,8,16,32 --output results/gpu-steps.json
+    python -m tests.speed.peers.gpu_steps --output steps.json
+    python -m tests.speed.peers.gpu_steps --precision bf16 --steps 6 --output steps-bf16.json
 
 One static batch of 128 images of 3x32x32. Every contender runs whole training steps: forward, backward, SGD. Ours run
 as they would in a trial: fused neurons, the update captured as one CUDA graph, channels_last; --kernels eager shows
@@ -22,12 +23,14 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness import Batch, Problem, Training
+from harness.records.environment import commit
 from harness_spiking.architectures import VGG11
 from harness_spiking.graphs import WARMUP_UPDATES
 
@@ -41,6 +44,7 @@ OURS = {
     "ottt[forward=fused]": ("ottt", {"forward": "fused"}),
     "ottt[forward=fused,chunk=T]": ("ottt", {"forward": "fused", "chunk": None}),
     "spike-representation": ("spike-representation", {}),
+    "spike-representation[chunk=T]": ("spike-representation", {"chunk": None}),
     "bptt": ("bptt", {}),
 }
 TARGETS = {  # least speed-up at T = 6
@@ -211,10 +215,14 @@ def main() -> int:
     batch = Batch(inputs, torch.randint(0, 10, (ROWS,), generator=generator).cuda())
     record: dict[str, Any] = {
         "gpu": torch.cuda.get_device_name(),
+        "commit": commit(),
         "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version(),
+        "spikingjelly": version("spikingjelly"),
         "precision": arguments.precision,
         "kernels": arguments.kernels,
         "rows": ROWS,
+        "rounds": arguments.rounds,
         "steps": {},
     }
     for steps in map(int, arguments.steps.split(",")):
