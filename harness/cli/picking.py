@@ -71,7 +71,11 @@ def of_suite(
     said = replace(suite.request, methods=None if methods else suite.request.methods)
     kept = references.selected(catalog, replace(said, datasets=None if datasets else said.datasets), records)
     if not kept:
-        raise UsageError(f"suite {suite.path}: none of the records is of its methods; `harness run --suite` makes some")
+        labels = dict.fromkeys(f"{_choice(each, '--methods').label} on {each.trial.dataset.label}" for each in records)
+        raise UsageError(
+            f"suite {suite.path}: no record of its methods on its data sets (records: {', '.join(labels) or 'none'}); "
+            "name others with --methods or --datasets, or make some with `harness run --suite`"
+        )
     return kept
 
 

@@ -299,6 +299,14 @@ def test_the_report_of_a_suite(harness, place):
     assert "[3] Someone 2020, Section 4" in out
 
 
+def test_records_of_other_data_sets_are_named(harness, place):
+    folder = written(place / "r", [record("old", 0, "elsewhere")])
+    code, out, err = harness("report", "--results", folder, "--suite", "halves")
+    assert (code, out) == (2, "")
+    assert "no record of its methods on its data sets (records: old on elsewhere)" in " ".join(err.split())
+    assert "--datasets" in err
+
+
 def test_flags_choose_other_records(harness, place):
     folder = written(place / "r", measured())
     _, out, _ = harness("report", "--results", folder, "--suite", "halves", "--methods", "old", "--format", "json")
