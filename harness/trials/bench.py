@@ -61,7 +61,7 @@ class Bench:
     def evaluating(self) -> Iterator[None]:
         """What happens inside is no training: it has a time of its own, and instruments may look away."""
         with self.notes.phase("evaluate"), ExitStack() as paused:
-            for pause in self.pauses:
+            for pause in (*self.pauses, self.backend.evaluating):
                 paused.enter_context(pause())
             yield
 

@@ -97,6 +97,16 @@ class TorchBackend:
                 random.setstate(python)
                 np.random.set_state(legacy)  # noqa: NPY002
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Without autotuning: rows come in numbers of their own, and to try every algorithm for each takes seconds."""
+        tuned = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = tuned
+
     def save(self, named: Mapping[str, Tensor], path: Path) -> None:
         """Write named arrays as safetensors, whole or not at all."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}")

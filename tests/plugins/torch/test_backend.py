@@ -261,3 +261,12 @@ def test_the_order_is_the_same_on_every_device():
     data = shuffled(100)
     moved = BACKEND.place(data, "cuda")
     assert torch.equal(take(data, 1, 10)[0].targets, take(moved, 1, 10)[0].targets.cpu())
+
+
+def test_predictions_are_not_autotuned_for_and_training_is_again_afterwards(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    with BACKEND.evaluating():
+        assert not torch.backends.cudnn.benchmark
+    with pytest.raises(ZeroDivisionError), BACKEND.evaluating():
+        raise ZeroDivisionError
+    assert torch.backends.cudnn.benchmark
