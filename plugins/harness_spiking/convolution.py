@@ -1,8 +1,8 @@
 """Padded convolutions, whose gradient with respect to the weight is a third of most updates.
 
 On one thread of a CPU with AVX2 alone, torch takes half as long again for it as for the convolution, which is as many
-operations. There it is the product of the errors with the patches that they saw, block by block, each small enough for
-the cache:
+operations. There it is the product of the errors with the patches that they saw, block by block, each about as large as
+the input and small enough for the cache:
 
     dL/dW = sum_blocks errors' patches,    errors (B H W, outputs),    patches (B H W, k k inputs)
 
@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PATCH_NUMBERS = 2**16  # of a block, 256 KiB
-FEWEST_PAIRS = 2**13  # of input and output channels
+SMALLEST_BLOCK, LARGEST_BLOCK = 7 * 2**14, 2**18  # numbers; a product of few rows is slow
+FEWEST_PAIRS = 2**11  # of input and output channels
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
@@ -82,7 +82,8 @@ def _from_patches(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> T
     (outputs, inputs, size, _), (rows, _, height, width) = weight.shape, gradient.shape
     images, errors = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)  # (B, H, W, channels)
     (down, right), border = x.shape[2:], size // 2
-    block = max(1, min(rows, PATCH_NUMBERS // (height * width * size * size * inputs)))
+    numbers = min(max(SMALLEST_BLOCK, x.numel()), LARGEST_BLOCK)
+    block = max(1, min(rows, numbers // (height * width * size * size * inputs)))
     framed = x.new_zeros(block, down + 2 * border, right + 2 * border, inputs)
     inside = framed[:, border : border + down, border : border + right]
     image, row, column, _ = framed.stride()

@@ -24,8 +24,8 @@ from harness_spiking.operations import channels_last
 from .paired import Row, interleaved, ratio, show
 
 # inputs, outputs, side, rows
-LAYERS = [(64, 128, 4, 32), (128, 128, 4, 32)]
-LAYERS += [(64, 128, 16, 8), (128, 128, 16, 8), (128, 256, 8, 8), (256, 256, 8, 8)]
+LAYERS = [(32, 64, 8, 32), (64, 128, 4, 32), (128, 128, 4, 32)]
+LAYERS += [(32, 64, 32, 8), (64, 128, 16, 8), (128, 128, 16, 8), (128, 256, 8, 8), (256, 256, 8, 8)]
 STEPS = (1, 6)
 BAR = 1.0
 

@@ -46,7 +46,8 @@ def example(shape, layout=torch.channels_last):
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_gradients_are_those_of_autograd(shape, layout, numbers, always, monkeypatch):
-    monkeypatch.setattr(convolution, "PATCH_NUMBERS", numbers)
+    monkeypatch.setattr(convolution, "SMALLEST_BLOCK", 1)
+    monkeypatch.setattr(convolution, "LARGEST_BLOCK", numbers)
     x, weight, bias, stride, gradient = example(shape, layout)
     leaves = [each.requires_grad_() for each in (x, weight, bias)]
     padding = weight.shape[-1] // 2
@@ -140,7 +141,7 @@ def test_patches_are_taken_where_they_were_measured_to_be_quicker(one_thread_of_
         (maps(dtype=torch.bfloat16), kernels()),
         (maps(device="meta"), kernels()),
         (maps(channels=3), kernels(128, 3)),
-        (maps(), kernels(127)),
+        (maps(), kernels(31)),
     ],
     ids=["one image", "double", "bfloat16", "another device", "three channels", "few channels"],
 )
