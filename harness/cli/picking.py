@@ -71,9 +71,10 @@ def of_suite(
     said = replace(suite.request, methods=None if methods else suite.request.methods)
     kept = references.selected(catalog, replace(said, datasets=None if datasets else said.datasets), records)
     if not kept:
-        labels = dict.fromkeys(f"{_choice(each, '--methods').label} on {each.trial.dataset.label}" for each in records)
+        labels = list(dict.fromkeys(f"{each.trial.method.label} on {each.trial.dataset.label}" for each in records))
+        known = f"{', '.join(labels[:6])}{', ...' if len(labels) > 6 else ''}"
         raise UsageError(
-            f"suite {suite.path}: no record of its methods on its data sets (records: {', '.join(labels) or 'none'}); "
+            f"suite {suite.path}: no record of its methods on its data sets (records: {known}); "
             "name others with --methods or --datasets, or make some with `harness run --suite`"
         )
     return kept

@@ -2,12 +2,11 @@
 
 Phases come from what torch itself writes into the trace: the engine's node around each backward function, the range
 around the `step` of a torch.optim optimiser; everything else is forward. A backward or step written by hand is shown
-as forward here. What a captured CUDA graph runs belongs to no operator any more: it is shown kernel by kernel.
+as forward here. What no operator launches, a captured CUDA graph above all, is shown kernel by kernel.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ ALLOCATING = ("aten::empty", "aten::new_empty", "aten::resize_")
 
 LONGEST_NAME = 80  # of a kernel, whose name in full is a paragraph of C++
 
-Phase: TypeAlias = Literal["forward", "backward", "optimizer", "graph", ""]
+Phase: TypeAlias = Literal["forward", "backward", "optimizer", "kernels", ""]
 
 
 @dataclass
@@ -91,9 +90,9 @@ def table(found: Profile, rows: int) -> str:
     shown, others = found.costs[:rows], found.costs[rows:]
     lines = [_line(found, cost.phase, cost.operator, [cost]) for cost in shown]
     lines += [_line(found, "", f"{len(others)} other operators", others)] if others else []
-    for phase in ("forward", "backward", "optimizer", "graph"):
+    for phase in ("forward", "backward", "optimizer", "kernels"):
         costs = [cost for cost in found.costs if cost.phase == phase]
-        lines += [_line(found, phase, "all", costs)] if costs or phase != "graph" else []
+        lines += [_line(found, phase, "all", costs)] if costs or phase != "kernels" else []
     heads = ["phase", "operator", "calls", "self time [ms]", "share", "allocated [KiB]"]
     aligned = ("left", "left", *["right"] * 4)
     return tabulate(lines, heads, "simple", disable_numparse=True, colalign=aligned) + "\n"
@@ -104,8 +103,9 @@ def _activities(device: torch.device) -> list[ProfilerActivity]:
 
 
 def _measured(events: list[FunctionEvent], device: torch.device) -> Profile:
-    on_gpu, on_host = device.type == "cuda", [event for event in events if event.device_type.name == "CPU"]
-    found = [*_costs(on_host), *in_graphs(on_host, [event for event in events if event.device_type.name == "CUDA"])]
+    on_gpu = device.type == "cuda"
+    on_host, on_device = ([each for each in events if each.device_type.name == kind] for kind in ("CPU", "CUDA"))
+    found = [*_costs(on_host), *launched_by_no_operator(on_host, on_device)]
     costs = sorted(found, key=lambda cost: cost.device_seconds if on_gpu else cost.cpu_seconds, reverse=True)
     seconds = sum(event.cpu_time_total for event in on_host if event.name.startswith(STEP)) / 1e6
     return Profile(tuple(costs), seconds, WARMUP_UPDATES + 1, on_gpu)
@@ -130,21 +130,20 @@ def _costs(events: Iterable[FunctionEvent]) -> Iterable[Cost]:
     return summed.values()
 
 
-def in_graphs(on_host: Iterable[FunctionEvent], on_device: Iterable[FunctionEvent]) -> Iterator[Cost]:
+def launched_by_no_operator(on_host: Iterable[FunctionEvent], on_device: Iterable[FunctionEvent]) -> Iterator[Cost]:
     """Kernels that no operator on the host launched. Ranges of the host, which the device mirrors, are no kernels."""
-    launched = Counter(kernel.name for event in on_host for kernel in event.kernels)
     ranges = {event.name for event in on_host}
     costs: dict[str, Cost] = {}
     for event in on_device:
-        if event.name in ranges or event.name.startswith(STEP):
-            continue
-        if launched[event.name] > 0:
-            launched[event.name] -= 1
-            continue
-        cost = costs.setdefault(event.name, Cost("graph", _shortened(event.name)))
-        cost.calls += 1
-        cost.device_seconds += event.device_time_total / 1e6
-    yield from costs.values()
+        if event.name not in ranges and not event.name.startswith(STEP):
+            cost = costs.setdefault(event.name, Cost("kernels", _shortened(event.name)))
+            cost.calls += 1
+            cost.device_seconds += event.device_time_total / 1e6
+    for kernel in (kernel for event in on_host for kernel in event.kernels):
+        if kernel.name in costs:
+            costs[kernel.name].calls -= 1
+            costs[kernel.name].device_seconds -= kernel.duration / 1e6
+    yield from (cost for cost in costs.values() if cost.calls > 0)
 
 
 def _shortened(kernel: str) -> str:

@@ -77,6 +77,19 @@ def test_a_method_that_breaks_a_promise_is_caught(check, learner, reason, config
     assert reason in result.reason
 
 
+def test_what_is_made_once_is_no_leak():
+    class MakesABuffer(Sound):
+        def update(self, state, batch):
+            state, scalars = super().update(state, batch)
+            state["updates"] = state.get("updates", 0) + 1
+            if state["updates"] == 5:
+                state["buffer"] = torch.zeros(100)
+            return state, scalars
+
+    (result,) = outcomes(method(MakesABuffer), only="no-leak").values()
+    assert result.status == "ok", result
+
+
 class Bf16(Sound):
     """Products in bf16 where it is asked for, weights in fp32."""
 

@@ -29,6 +29,7 @@ from harness import (
 from harness.planning.plan import plan
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
+from harness_torch.backend import TorchBackend
 
 ROWS = {"train": 60, "valid": 20, "test": 30}
 
@@ -237,6 +238,29 @@ def test_evaluation_is_not_counted_as_training(run, monkeypatch):
     assert record.readings["update_seconds"] == 1.0
     assert record.curve[-1].seconds == 8.0
     assert record.seconds["evaluate"] >= 100.0
+
+
+def test_the_backend_knows_when_it_is_only_evaluated(run, monkeypatch):
+    now, seen = ["training"], {"update": set(), "predict": set()}
+
+    @contextmanager
+    def evaluating(self):
+        now.append("evaluating")
+        yield
+        now.pop()
+
+    class Watched(Slope):
+        def update(self, state, batch):
+            seen["update"].add(now[-1])
+            return super().update(state, batch)
+
+        def predict(self, state, inputs):
+            seen["predict"].add(now[-1])
+            return super().predict(state, inputs)
+
+    monkeypatch.setattr(TorchBackend, "evaluating", evaluating)
+    assert run(Watched, budget=Budget("updates", 8)).status == "ok"
+    assert seen == {"update": {"training"}, "predict": {"evaluating"}}
 
 
 def test_warm_up_updates_are_told_apart(run, monkeypatch):

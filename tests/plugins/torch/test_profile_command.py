@@ -224,34 +224,42 @@ def test_the_command_is_listed_without_torch():
     assert "profile" in done.stdout
 
 
-def test_kernels_that_no_operator_launched_are_those_of_a_graph():
-    def on_host(name, *kernels):
-        return SimpleNamespace(name=name, kernels=[SimpleNamespace(name=kernel) for kernel in kernels])
+def test_kernels_that_no_operator_launched_are_told_by_name():
+    def on_host(name, **kernels):
+        named = [SimpleNamespace(name=kernel, duration=took) for kernel, took in kernels.items()]
+        return SimpleNamespace(name=name, kernels=named)
 
     def on_device(name, microseconds):
         return SimpleNamespace(name=name, device_time_total=microseconds)
 
-    host = [on_host("aten::mul", "scale"), on_host("Optimizer.step#SGD.step"), on_host("cudaGraphLaunch")]
+    host = [
+        on_host("aten::mul", scale=7.0),
+        on_host("aten::add", add=1.0),
+        on_host("Optimizer.step#SGD.step"),
+        on_host("cudaGraphLaunch"),
+    ]
     long = "void neurons<" + "float, " * 40 + ">"
     device = [
-        on_device("scale", 5.0),  # once for the operator, once in the graph
-        on_device("scale", 7.0),
+        on_device("scale", 5.0),  # in a graph
+        on_device("scale", 7.0),  # for the operator
+        on_device("add", 1.0),
         on_device(long, 2.0),
         on_device(long, 4.0),
         on_device("Optimizer.step#SGD.step", 900.0),  # a range, as the device mirrors it
         on_device("ProfilerStep#1", 900.0),
     ]
-    found = {cost.operator: (cost.phase, cost.calls, cost.device_seconds) for cost in trace.in_graphs(host, device)}
+    costs = trace.launched_by_no_operator(host, device)
+    found = {cost.operator: (cost.phase, cost.calls, cost.device_seconds) for cost in costs}
     name = next(name for name in found if name.startswith("neurons<float"))
     assert len(name) == trace.LONGEST_NAME
-    assert found == {"scale": ("graph", 1, pytest.approx(7e-6)), name: ("graph", 2, pytest.approx(6e-6))}
+    assert found == {"scale": ("kernels", 1, pytest.approx(5e-6)), name: ("kernels", 2, pytest.approx(6e-6))}
 
 
 @pytest.mark.gpu
 def test_a_captured_update_is_shown_kernel_by_kernel(tmp_path):
     method = "saf[architecture=8C3-GAP-FC,steps=2]"
     found = trace.profile(rehearse(load(Settings()), method, device="cuda"), tmp_path / "trace.json")
-    graph = [cost for cost in found.costs if cost.phase == "graph"]
-    assert {"accumulate", "differentiate"} <= {cost.operator for cost in graph}
-    assert sum(cost.device_seconds for cost in graph) > sum(map(found.time, found.costs)) / 2
-    assert "graph" in trace.table(found, 5)
+    kernels = [cost for cost in found.costs if cost.phase == "kernels"]
+    assert {"accumulate", "differentiate"} <= {cost.operator for cost in kernels}
+    assert sum(cost.device_seconds for cost in kernels) > sum(map(found.time, found.costs)) / 2
+    assert "kernels" in trace.table(found, 5)
