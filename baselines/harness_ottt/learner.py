@@ -170,7 +170,7 @@ class Forward:
         frames = self.frames[self.start : self.stop]
         x = frames.flatten(0, 1)
         if not self.theory:
-            return current(x, first, self._of_bias(first.bias))
+            return current(x, first, self._of_bias(first.bias), self.network.adds_shifts)
         return _fused((x, self.input_trace(frames)), first, self._of_bias(first.bias), self.network.adds_shifts)
 
     def _returned(self, features: Signal) -> Tensor:

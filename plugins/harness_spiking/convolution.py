@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SMALLEST_BLOCK, LARGEST_BLOCK = 7 * 2**14, 2**18  # numbers; a product of few rows is slow
+SMALLEST_BLOCK, LARGEST_BLOCK = 7 * 2**14, 2**18  # numbers: 448 KiB, of which products are quick, and 1 MiB
 FEWEST_PAIRS = 2**11  # of input and output channels
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]

@@ -123,7 +123,7 @@ def simulate(network: Network, inputs: Tensor, over_time: Tensor) -> Tensor:
 
 
 def chunks(network: Network, inputs: Tensor) -> tuple[Tensor, ...]:
-    """The rows of `inputs` in equal parts whose largest population over all steps has so many neurons at the most."""
+    """The rows of `inputs` in parts alike, whose largest population over all steps has so many neurons at the most."""
     limit = CHUNK_ELEMENTS_ON_GPU if inputs.is_cuda else CHUNK_ELEMENTS
     largest = max(prod(layer.map) for layer in network.architecture.layers)
     most = max(1, limit // (network.steps * largest))

@@ -100,7 +100,8 @@ class Outlet(NamedTuple):
 
     def into(self, x: Tensor, out: Tensor) -> None:
         """The same, written to a tensor that is there."""
-        if self.window is None or self.mask is not None or len(x) == 1:  # CUDA lays one row out anew
+        # Of a single row, CUDA's pooling writes the result in another order than `out` has.
+        if self.window is None or self.mask is not None or len(x) == 1:
             out.copy_(self.out(x))
         else:
             torch.ops.aten.avg_pool2d.out(x, self.window, out=out)
@@ -135,6 +136,12 @@ def split(x: Tensor, steps: int) -> Tensor:
 def join(x: Tensor) -> Tensor:
     """(steps, B, ...) as (steps * B, ...)."""
     return x[0] if x.shape[0] == 1 else x.flatten(0, 1)
+
+
+def is_ordered(x: Tensor) -> bool:
+    """Whether steps (K, B, ...) follow each other without gaps, maps with channels last: the order of `empty`."""
+    layout = torch.channels_last if x.dim() == 5 else torch.contiguous_format
+    return x[0].is_contiguous(memory_format=layout) and (len(x) == 1 or x.stride(0) == x[0].numel())
 
 
 def per_channel(values: Tensor, like: Tensor) -> Tensor:

@@ -40,7 +40,10 @@ def effective(network: Network, output_scale: float = OUTPUT_SCALE) -> Maps:
     parameters = network.parameters
 
     def standardised(name: str, factor: float) -> Tensor:
-        return standardise(parameters[f"{name}.weight"], parameters[f"{name}.gain"], factor)
+        weight, gain = parameters[f"{name}.weight"], parameters[f"{name}.gain"]
+        if torch.is_grad_enabled():
+            return standardise(weight, gain, factor)
+        return network.kernels.standardised(weight, gain, factor)[0]  # to the last digit what is trained with
 
     return _maps(network, output_scale, standardised, lambda name, factor: parameters[name] * factor)
 

@@ -99,7 +99,7 @@ def integrate_traced(
         spikes, kept = integrate(currents, shift, carried, neuron, steps, Outlet(), keep)
         for now in spikes:
             torch.add(now, trace, alpha=neuron.leak, out=trace)
-        seen = outlet.out(spikes.flatten(0, 1)).unflatten(0, (steps, -1))
+        seen = outlet.out(spikes.flatten(0, 1)).unflatten(0, (steps, -1)).to(currents.dtype)
         return seen, seen[:0], kept
     seen, kept = integrate(currents, shift, carried, neuron, steps, outlet, keep)
     return seen, trace_(seen, trace, neuron.leak), kept

@@ -21,7 +21,7 @@ from harness_spiking.kernels.fused_channels import standardised as standardised
 from harness_spiking.kernels.fused_channels import standardised_backward_ as standardised_backward_
 from harness_spiking.kernels.fused_channels import sum_per_channel as sum_per_channel
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet, Window, empty
+from harness_spiking.operations import Outlet, Window, empty, is_ordered
 from harness_spiking.surrogates import Arctan, Rectangle, Sigmoid, Surrogate, Triangle
 from harness_torch.marks import listened
 
@@ -277,7 +277,7 @@ def _too_wide(outlet: Outlet) -> bool:
 
 
 def _through(outlet: Outlet, x: Tensor) -> Tensor:
-    return outlet.out(x.flatten(0, 1)).unflatten(0, (len(x), -1))
+    return outlet.out(x.flatten(0, 1)).unflatten(0, (len(x), -1)).to(x.dtype)  # a mask may be wider
 
 
 def _index(x: Tensor) -> triton.language.dtype:
@@ -305,21 +305,15 @@ def _mask(outlet: Outlet, like: Tensor) -> Tensor | None:
 
 def _ordered(x: Tensor) -> Tensor:
     """The same in the order that kernels expect, copied only if it is in another."""
-    if _is_ordered(x):
+    if is_ordered(x):
         return x
     return empty((x.shape[0] * x.shape[1], *x.shape[2:]), x).unflatten(0, x.shape[:2]).copy_(x)
-
-
-def _is_ordered(x: Tensor) -> bool:
-    """Whether steps (K, ...) follow each other without gaps, maps with channels last."""
-    layout = torch.channels_last if x.dim() == 5 else torch.contiguous_format
-    return x[0].is_contiguous(memory_format=layout) and (len(x) == 1 or x.stride(0) == x[0].numel())
 
 
 def _in_order(**tensors: Tensor | None) -> None:
     """Raises HarnessError for what is to be overwritten in an order that kernels do not know."""
     for label, x in tensors.items():
-        if x is not None and not _is_ordered(x):
+        if x is not None and not is_ordered(x):
             raise HarnessError(
                 f"{label} {tuple(x.shape)} has strides {x.stride()}; fused kernels expect steps one after another and "
                 "maps with channels last: allocate it with operations.empty, or choose kernels=eager"

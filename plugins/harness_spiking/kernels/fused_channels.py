@@ -9,6 +9,7 @@ import triton
 from torch import Tensor
 
 from harness_spiking.kernels import channel_kernels, eager
+from harness_spiking.operations import is_ordered
 from harness_spiking.standardisation import EPSILON, Moments
 
 LONGEST_ROW = 2**14  # of a weight's channel, which a program holds in registers
@@ -62,7 +63,7 @@ def standardised_backward_(
 def sum_per_channel(errors: Tensor) -> Tensor:
     """See `eager.sum_per_channel`: in parts, whose sums are added up, so that the order is always the same."""
     narrow = errors.dtype in (torch.float32, torch.bfloat16)
-    if not (narrow and errors.flatten(0, 1).is_contiguous(memory_format=_layout(errors))):
+    if not (narrow and is_ordered(errors)):
         return eager.sum_per_channel(errors)
     steps, batch, channels, *space = errors.shape
     rows = batch * prod(space)
@@ -73,10 +74,6 @@ def sum_per_channel(errors: Tensor) -> Tensor:
             errors, sums, rows, channels, parts, part=PART, tile=TILE, block=CHANNELS
         )
     return sums.sum(1)
-
-
-def _layout(errors: Tensor) -> torch.memory_format:
-    return torch.channels_last if errors.dim() == 5 else torch.contiguous_format
 
 
 def _rows_without_gaps(weight: Tensor) -> bool:

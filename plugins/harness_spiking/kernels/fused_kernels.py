@@ -44,7 +44,7 @@ def integrate(
     threshold,
     reset,
     surrogate: tl.constexpr,
-    own: tl.constexpr,
+    own: tl.constexpr,  # whether `trace` is that of the spikes themselves
     pooled: tl.constexpr,
     window: tl.constexpr,  # down * right, rounded up to a power of two
     share: tl.constexpr,  # 1 / (down * right) where that is exact, else None

@@ -42,11 +42,11 @@ def example(shape, layout=torch.channels_last):
     return x, weight, bias, stride, random(*y.shape).contiguous(memory_format=layout)
 
 
-@pytest.mark.parametrize("numbers", [1, 300, 2**16], ids=lambda numbers: f"blocks of {numbers}")
+@pytest.mark.parametrize("numbers", [1, 300, 2000, 2**16], ids=lambda numbers: f"blocks of {numbers}")
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_gradients_are_those_of_autograd(shape, layout, numbers, always, monkeypatch):
-    monkeypatch.setattr(convolution, "SMALLEST_BLOCK", 1)
+    monkeypatch.setattr(convolution, "SMALLEST_BLOCK", numbers)
     monkeypatch.setattr(convolution, "LARGEST_BLOCK", numbers)
     x, weight, bias, stride, gradient = example(shape, layout)
     leaves = [each.requires_grad_() for each in (x, weight, bias)]

@@ -75,7 +75,7 @@ class Inputs:
         self.dtype = dtype
         self.generator = torch.Generator().manual_seed(len(shape))
         self.neuron = Neuron(0.5, 0.5, SURROGATES[surrogate](1.0))
-        mask = self.grid(1, 0, 1)[0] * 2 if masked and len(self.rows) == 4 else None
+        mask = self.grid(1, 0, 1)[0].float() * 2 if masked and len(self.rows) == 4 else None
         self.outlet = Outlet(self.window, mask)
 
     def grid(self, steps: int, low: int, high: int, unit: float = 1.0) -> torch.Tensor:
@@ -197,8 +197,8 @@ def test_a_trace_of_few_bits_is_exact(shape, past):
 def test_accumulate(shape, dtype, steps, surrogate, past, shifted, masked, keep):
     inputs = Inputs(shape, dtype, surrogate, masked)
     potentials, shift = inputs.grid(steps, -3, 6, 0.5), inputs.shift(steps) if shifted else None
-    # Of two bytes the highest ones: the sum of a window stays exact, in whatever order it is taken.
-    carried = inputs.grid(1, 0, 15)[0].float() * (16 if past == torch.uint16 else 1)
+    # Of sixteen bits the highest four: the sum of a window stays exact, in whatever order it is taken.
+    carried = inputs.grid(1, 0, 15)[0].float() * (2**12 if past == torch.uint16 else 1)
     carried = carried.to(past) if past in history.BITS else (carried / 8).to(past)
 
     def call(kernels, potentials, carried):
@@ -302,8 +302,9 @@ def test_what_no_kernel_per_channel_is_there_for_runs_on_the_eager_ones(monkeypa
     for kernels in (eager, fused):
         out, moments = kernels.standardised(weight, gain, 1.0)
         back = kernels.standardised_backward_(gradient.clone(), torch.empty_like(out), weight, gain, 1.0, moments)
-        errors = torch.ones(2, 4, 3, 5, 5, device=DEVICE).transpose(1, 3)  # in another order than kernels know
-        found[kernels.name] = out, *back, kernels.sum_per_channel(errors)
+        drawn = torch.randn(4, 6, 5, 3, 3, generator=torch.Generator().manual_seed(0)).to(DEVICE)
+        orders = drawn.transpose(1, 3), drawn[:, :4, :, 0, 0], drawn[:1, :, :, 0, 0].expand(3, 6, 5)  # no kernel's
+        found[kernels.name] = out, *back, *map(kernels.sum_per_channel, orders)
     assert all(map(torch.equal, *found.values()))
 
 

@@ -118,7 +118,12 @@ def test_a_gpu_predicts_more_rows_at_once(monkeypatch):
     monkeypatch.setattr(lif, "CHUNK_ELEMENTS", largest * 2)
     monkeypatch.setattr(lif, "CHUNK_ELEMENTS_ON_GPU", largest * 6)
     network = LEARNERS["saf"](steps=3).init(DIGITS, training(), None).network
-    for inputs, sizes in ((rows(8).inputs, [2, 2, 2, 2]), (rows(8).inputs.as_subclass(OnGpu), [6, 2])):
+    for inputs, sizes in (
+        (rows(8).inputs, [2, 2, 2, 2]),
+        (rows(7).inputs, [2, 2, 2, 1]),
+        (rows(7).inputs[:0], [0]),
+        (rows(8).inputs.as_subclass(OnGpu), [4, 4]),
+    ):
         assert [len(part) for part in lif.chunks(network, inputs)] == sizes
 
 
