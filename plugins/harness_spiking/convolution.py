@@ -80,10 +80,11 @@ def _by_torch(gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bo
 
 def _from_patches(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     (outputs, inputs, size, _), (rows, _, height, width) = weight.shape, gradient.shape
-    images, errors = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)  # (B, H, W, channels)
+    images, errors = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1).reshape(-1, outputs)  # (B, H, W, inputs)
     (down, right), border = x.shape[2:], size // 2
     numbers = min(max(SMALLEST_BLOCK, x.numel()), LARGEST_BLOCK)
-    block = max(1, min(rows, numbers // (height * width * size * size * inputs)))
+    blocks = -(-rows // max(1, numbers // (height * width * size * size * inputs)))
+    block = -(-rows // blocks)
     framed = x.new_zeros(block, down + 2 * border, right + 2 * border, inputs)
     inside = framed[:, border : border + down, border : border + right]
     image, row, column, _ = framed.stride()
@@ -92,9 +93,10 @@ def _from_patches(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> T
     )
     patches = torch.empty(seen.shape, dtype=x.dtype, device=x.device)
     total = x.new_zeros(outputs, size * size * inputs)
-    for part, error in zip(images.split(block), errors.split(block), strict=True):
-        inside[: len(part)].copy_(part)
-        patches[: len(part)].copy_(seen[: len(part)])
-        product = error.reshape(-1, outputs).T, patches[: len(part)].view(-1, total.shape[1])
-        torch.addmm(total, *product, out=total)  # what counts operations knows this one, and not `addmm_`
+    for part, error in zip(images.split(block), errors.split(block * height * width), strict=True):
+        if len(part) < block:
+            inside, seen, patches = inside[: len(part)], seen[: len(part)], patches[: len(part)]
+        inside.copy_(part)
+        patches.copy_(seen)
+        torch.addmm(total, error.T, patches.view(-1, total.shape[1]), out=total)  # counted, as `addmm_` is not
     return total.view(outputs, size, size, inputs).permute(0, 3, 1, 2)
