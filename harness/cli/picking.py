@@ -72,9 +72,8 @@ def of_suite(
     kept = references.selected(catalog, replace(said, datasets=None if datasets else said.datasets), records)
     if not kept:
         labels = list(dict.fromkeys(f"{each.trial.method.label} on {each.trial.dataset.label}" for each in records))
-        known = f"{', '.join(labels[:6])}{', ...' if len(labels) > 6 else ''}"
         raise UsageError(
-            f"suite {suite.path}: no record of its methods on its data sets (records: {known}); "
+            f"suite {suite.path}: no record of its methods on its data sets (records: {_first(labels)}); "
             "name others with --methods or --datasets, or make some with `harness run --suite`"
         )
     return kept
@@ -128,10 +127,14 @@ def find(records: Sequence[Record], text: str) -> Record:
         return found[0]
     if not found:
         titles = [_title(record) for record in records]
-        known = f"the {len(records)} records are {', '.join(titles[:6])}{', ...' if len(titles) > 6 else ''}"
+        known = f"the {len(records)} records are {_first(titles)}"
         raise UsageError(f"trial {text!r}: no such record{suggest(text, titles)}; {known}")
     listed = "".join(f"\n  {record.trial.key}  {_title(record)}, {_setting(record)}" for record in found)
     raise UsageError(f"trial {text!r} is one of {len(found)}; name it by its key:{listed}")
+
+
+def _first(names: Sequence[str], most: int = 6) -> str:
+    return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"
 
 
 def _title(record: Record) -> str:
