@@ -1,0 +1,33 @@
+"""Text as it may stand in a record, a table or a terminal: no escape sequences, no control characters, not too long."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 500
+_LONGEST_READ = 20_000  # characters of a text that are looked at: cleaning five megabytes to keep 500 would be waste
+
+# Terminal sequences (ECMA-48): CSI (colours, cursor), strings (OSC titles and links, DCS, APC), two-byte ones.
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]P_^X]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+# C0 and C1 controls but tab and newline, and the characters that reorder or hide the text around them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+def clean(text: str, most: int = LONGEST) -> str:
+    r"""The text without escape sequences and control characters, cut to `most` characters; its line breaks stay.
+
+    >>> clean("\x1b[31mred\x1b[0m and \x07loud")
+    'red and loud'
+    """
+    text = _ESCAPE.sub("", text[:_LONGEST_READ].replace("\r\n", "\n").replace("\r", "\n"))
+    text = _CONTROL.sub("", text.encode(errors="backslashreplace").decode()).strip()
+    return text if len(text) <= most else f"{text[: most - 2].rstrip()} …"
+
+
+def clean_line(text: str, most: int = LONGEST) -> str:
+    """The cleaned text in one line: every run of white space is one blank."""
+    return clean(" ".join(clean(text, _LONGEST_READ).split()), most)
