@@ -183,9 +183,9 @@ class TrialProcess:
         return dataclasses.replace(record, trial=self.trial, curve=record.curve or tuple(self._curve))
 
     def _obituary(self, status: Status, reason: str) -> Record:
-        readings = {"bytes_at_death": self._bytes} if self._bytes else {}
+        measured = {"bytes_at_death": self._bytes} if self._bytes else {}
         words = self._log.last_words()
-        return ended(self.trial, status, reason, curve=self._curve, readings=readings, traceback=words)
+        return ended(self.trial, status, reason, curve=self._curve, measured=measured, traceback=words)
 
     def _cause(self) -> tuple[Status, str]:
         if self._exit is None:

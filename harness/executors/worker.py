@@ -88,14 +88,14 @@ def ended(
     reason: str,
     *,
     curve: Sequence[Point] = (),
-    readings: Mapping[str, Any] | None = None,
+    measured: Mapping[str, Any] | None = None,
     traceback: str = "",
 ) -> Record:
     """A record of a trial that could not write its own, ended now."""
     from harness.records.environment import now
 
     return Record(
-        trial, status, reason, curve=tuple(curve), readings=readings or {}, traceback=traceback, finished=now()
+        trial, status, reason, curve=tuple(curve), measured=measured or {}, traceback=traceback, finished=now()
     )
 
 

@@ -31,6 +31,7 @@ def from_json(value: Mapping[str, Any]) -> Record:
         status=value["status"],
         reason=str(value["reason"]),
         scores=_numbers(value["scores"]),
+        measured=dict(value.get("measured", {})),  # older records have all of it among the readings
         readings=dict(value["readings"]),
         facts=dict(value["facts"]),
         curve=tuple(_point(point) for point in value["curve"]),

@@ -43,10 +43,10 @@ def collect(records: Sequence[Record], described: Mapping[str, Metric]) -> tuple
 
 
 def _warnings(records: Iterable[Record]) -> Iterator[str]:
-    """What instruments warn of, in readings whose name ends with _warning."""
+    """What instruments and the harness itself warn of, under names that end with _warning."""
     warned: dict[str, list[str]] = {}
     for record in records:
-        for name, text in record.readings.items():
+        for name, text in (*record.measured.items(), *record.readings.items()):
             if name.endswith("_warning") and isinstance(text, str):
                 warned.setdefault(text, []).append(f"{record.trial.method.label} seed {record.trial.seed}")
     for text, trials in warned.items():

@@ -23,13 +23,14 @@ COLOURS = {"ok": "green", "skipped": "yellow"}
 
 
 def render_record(record: Record, metrics: Sequence[Metric], width: int | None = None, colour: bool = False) -> str:
-    """Status, options, scores, readings, times, curve, facts, environment, provenance and traceback of one record."""
+    """All of one record: status, options, scores, what was measured and read, times, curve, facts, where, traceback."""
     console = Console(
         file=io.StringIO(), width=width or 100, force_terminal=colour, color_system="standard" if colour else None
     )
     described = {metric.name: metric for metric in metrics}
     _head(console, record)
     _section(console, "scores", _measured(record.scores, described))
+    _section(console, "measured", _measured(record.measured, described))
     _section(console, "readings", _bounded(record, _measured(record.readings, described)))
     _section(console, "not measured", record.holes)
     _section(console, "seconds by phase", {phase: _number(value, SECONDS) for phase, value in record.seconds.items()})

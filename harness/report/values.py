@@ -55,9 +55,12 @@ def known(record: Record, name: str) -> bool:
 
 
 def measured(record: Record, name: str) -> float | None:
-    """A score, a reading of an instrument, or the seconds of a phase: prepare_seconds is that of `prepare`."""
+    """A score, what the harness measured, an instrument's reading, or a phase's seconds: prepare_seconds of prepare.
+
+    In this order, so that no reading takes the place of what the harness measured.
+    """
     phases = {f"{phase}_seconds": seconds for phase, seconds in record.seconds.items()}
-    sources: tuple[Mapping[str, object], ...] = (record.scores, record.readings, phases)
+    sources: tuple[Mapping[str, object], ...] = (record.scores, record.measured, record.readings, phases)
     numbers = (as_number(source.get(name)) for source in sources)
     return next((number for number in numbers if number is not None), None)
 

@@ -23,6 +23,7 @@ class Notes:
     """What is known of a running trial so far: it becomes the record, however the trial ends."""
 
     scores: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
     readings: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     curve: list[Point] = field(default_factory=list)

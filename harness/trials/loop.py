@@ -82,7 +82,7 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
     if done and bench.notes.curve[-1].update < done:
         look(done)
     if bench.trial.patience is not None:
-        bench.notes.readings |= {"stopped_early": not stops.spent(done), "stopped_update": done}
+        bench.notes.measured |= {"stopped_early": not stops.spent(done), "stopped_update": done}
     _time_readings(bench.notes, list(clock.seconds()), per_epoch)
     return state
 
@@ -152,14 +152,14 @@ def _finite(scalars: Mapping[str, float], update: int) -> Mapping[str, float]:
 def _time_readings(notes: Notes, laps: list[float], per_epoch: float) -> None:
     """The median of the steady updates; those that compile, tune and allocate are told apart."""
     notes.seconds["train"] = math.fsum(laps)
-    notes.readings["train_seconds"] = math.fsum(laps)
+    notes.measured["train_seconds"] = math.fsum(laps)
     if not laps:
         notes.holes["update_seconds"] = "no updates"
         return
     warm = min(WARMUP_UPDATES, len(laps) // 2)
-    notes.readings["update_seconds"] = statistics.median(laps[warm:])
-    notes.readings["epoch_seconds"] = notes.readings["update_seconds"] * per_epoch
-    notes.readings["warmup_seconds"] = math.fsum(laps[:warm])
+    notes.measured["update_seconds"] = statistics.median(laps[warm:])
+    notes.measured["epoch_seconds"] = notes.measured["update_seconds"] * per_epoch
+    notes.measured["warmup_seconds"] = math.fsum(laps[:warm])
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def _evaluate(bench: Bench, learner: Learner[Any], state: Any, point: Point) -> 
         if scores and _best(scores) == len(scores) - 1:
             notes.scores |= _named(valid, "valid-best")
             notes.scores |= _named(_test_scores(bench, learner.predict, state), "best")
-            notes.readings["best_update"] = point.update
+            notes.measured["best_update"] = point.update
 
 
 def _headline_scores(bench: Bench) -> list[float]:

@@ -75,7 +75,7 @@ def _run(
     data = bench.data
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
     notes.readings |= data.readings
-    notes.readings["rows"] = {name: len(split.inputs) for name, split in splits.items()}
+    notes.measured["rows"] = {name: len(split.inputs) for name, split in splits.items()}
     # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
     with backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench):
         learner, state = train(bench)
@@ -129,6 +129,6 @@ def _keep(bench: Bench, learner: Learner[Any], state: Any, weights: Path | None)
             raise TypeError(f"{bench.trial.method.name} has no save(state), and another method starts from it")
         return
     saved = learner.save(state)
-    bench.notes.readings["parameters"] = sum(math.prod(array.shape) for array in saved.values())
+    bench.notes.measured["parameters"] = sum(math.prod(array.shape) for array in saved.values())
     if weights is not None and bench.trial.keep:
         bench.backend.save(saved, weights)

@@ -72,13 +72,15 @@ class Record:
 
     scores: "accuracy" (test, final), "accuracy@best" (test, at the best validation point), "accuracy@valid" (final
     validation), "accuracy@valid-best" (validation, at its best point), "accuracy@VIEW" (test, further predictions).
-    The best point is the first with the best headline score. readings: instruments. seconds: by phase.
+    The best point is the first with the best headline score. measured: what the harness itself measured, such as
+    update_seconds; no plugin writes there. readings: what instruments and data sets say. seconds: by phase.
     """
 
     trial: Trial
     status: Status
     reason: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     readings: Mapping[str, Any] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
     curve: Sequence[Point] = ()

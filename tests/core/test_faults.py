@@ -124,7 +124,7 @@ def test_memory_without_bound_is_stopped_at_the_limit(tmp_path, act):
     record = run_among_good(tmp_path, act, memory=limit, timeout=60)
     assert record.status == "oom"
     assert "the limit is 0.50 GiB (--memory)" in record.reason
-    assert limit < record.readings["bytes_at_death"] < 4 * limit
+    assert limit < record.measured["bytes_at_death"] < 4 * limit
 
 
 @only_linux

@@ -121,7 +121,7 @@ def run(planned):
 
 
 def stopped(done):
-    return done.curve[-1].update, done.readings.get("stopped_early"), done.readings.get("stopped_update")
+    return done.curve[-1].update, done.measured.get("stopped_early"), done.measured.get("stopped_update")
 
 
 # --- the loop -----------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def test_of_points_that_tie_the_first_is_the_best_as_patience_sees_it(run, patie
 
     done = run(Surer, patience=patience)
     fourth, sixth = (next(point for point in done.curve if point.update == update) for update in (4, 6))
-    assert done.readings["best_update"] == 4
+    assert done.measured["best_update"] == 4
     assert fourth.valid["accuracy"] == sixth.valid["accuracy"]
     assert done.scores["nll@valid-best"] == fourth.valid["nll"] != sixth.valid["nll"]
 
@@ -183,8 +183,8 @@ def test_a_budget_of_seconds_stops_early_too(run):
         script = NEVER_RIGHT
 
     done = run(Constant, patience=2, budget=Budget("seconds", 0.5))
-    assert done.readings["stopped_early"] is True
-    assert done.readings["stopped_update"] == done.curve[-1].update
+    assert done.measured["stopped_early"] is True
+    assert done.measured["stopped_update"] == done.curve[-1].update
     assert len(done.curve) == 3
 
 

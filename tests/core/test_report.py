@@ -143,6 +143,17 @@ def test_numbers_come_from_scores_readings_phases_and_facts():
     }
 
 
+def test_what_the_harness_measured_goes_before_what_an_instrument_says_it_read():
+    (row,) = rows([record(measured={"update_seconds": 0.5}, readings={"update_seconds": 1e-12})])
+    assert row.cells["update_seconds"].mean == 0.5
+    (older,) = rows([record(readings={"update_seconds": 0.25})])
+    assert older.cells["update_seconds"].mean == 0.25
+
+
+def test_the_harness_warns_below_the_table_as_instruments_do():
+    assert notes(record(measured={"finish_warning": "finish took long"})) == ("finish took long (saf seed 0)",)
+
+
 def test_a_measurement_goes_before_a_claim_and_a_claim_is_called_one():
     measured = summarise([record(readings={"parameters": 10}, facts={"parameters": 4})], METRICS)
     claimed = summarise([record(facts={"parameters": 4})], METRICS)

@@ -11,7 +11,7 @@ import os
 import pytest
 
 from harness import Budget, HarnessError, Point, Record, Trial
-from harness.records.format import SCHEMA, to_json
+from harness.records.format import SCHEMA, from_json, to_json
 from harness.records.store import Store
 from harness.types import Choice
 
@@ -29,7 +29,8 @@ def record(of: Trial | None = None, **changes) -> Record:
         trial=of or trial(),
         status="ok",
         scores={"accuracy": 0.5, "nll": math.inf},
-        readings={"update_seconds": 1e-3, "uncovered": [{"operator": "aten::x", "count": 2}]},
+        measured={"update_seconds": 1e-3, "rows": {"train": 20}},
+        readings={"uncovered": [{"operator": "aten::x", "count": 2}]},
         facts={"neurons": 5},
         curve=(point,),
         seconds={"train": 1.0},
@@ -56,6 +57,13 @@ def test_a_record_comes_back_as_it_was(store):
     assert found == written
     assert problems == []
     assert store.find("k0") == written
+
+
+def test_an_older_record_which_has_all_that_was_measured_among_its_readings_is_read(store):
+    value = to_json(record(scores={}, readings={"update_seconds": 1e-3}))
+    del value["measured"]
+    found = from_json(value)
+    assert (found.measured, found.readings) == ({}, {"update_seconds": 1e-3})
 
 
 def test_the_file_is_strict_json_with_a_schema_number(store):

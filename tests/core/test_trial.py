@@ -115,7 +115,7 @@ def test_an_epoch_shows_every_training_row_once_and_no_other(run):
     assert len(record.facts["seen"]) == len(set(record.facts["seen"])) == ROWS["train"]
     assert record.curve[-1].update == 6
     assert record.curve[-1].epoch == 1.0
-    assert record.readings["rows"] == ROWS
+    assert record.measured["rows"] == ROWS
 
 
 @pytest.mark.parametrize(("budget", "updates"), [(("epochs", 2.5), 15), (("updates", 7), 7), (("epochs", 0), 0)])
@@ -171,7 +171,7 @@ def test_the_same_trial_gives_the_same_record(run):
 
 def test_subsets_are_used_and_noted(run):
     record = run(Slope, datasets="pair[train=20,test=10]", budget=Budget("epochs", 1))
-    assert record.readings["rows"] == {"train": 20, "valid": 20, "test": 10}
+    assert record.measured["rows"] == {"train": 20, "valid": 20, "test": 10}
     assert len(record.facts["seen"]) == 20
 
 
@@ -192,7 +192,7 @@ def test_final_best_and_validation_scores_are_told_apart(run):
     assert record.scores["accuracy@valid"] == 0.0
     assert record.scores["accuracy@valid-best"] == 1.0
     # The first of equally good points.
-    assert record.readings["best_update"] == 0
+    assert record.measured["best_update"] == 0
 
 
 def test_further_views_are_scored_beside(run):
@@ -234,8 +234,8 @@ def test_evaluation_is_not_counted_as_training(run, monkeypatch):
             return super().predict(state, inputs)
 
     record = run(Slow, budget=Budget("updates", 8))
-    assert record.readings["train_seconds"] == 8.0
-    assert record.readings["update_seconds"] == 1.0
+    assert record.measured["train_seconds"] == 8.0
+    assert record.measured["update_seconds"] == 1.0
     assert record.curve[-1].seconds == 8.0
     assert record.seconds["evaluate"] >= 100.0
 
@@ -273,9 +273,9 @@ def test_warm_up_updates_are_told_apart(run, monkeypatch):
             return super().update(state, batch)
 
     record = run(Compiles, budget=Budget("updates", 20))
-    assert record.readings["update_seconds"] == 1.0
-    assert record.readings["warmup_seconds"] == 54.0
-    assert record.readings["train_seconds"] == 69.0
+    assert record.measured["update_seconds"] == 1.0
+    assert record.measured["warmup_seconds"] == 54.0
+    assert record.measured["train_seconds"] == 69.0
 
 
 def test_prepare_and_finish_see_training_and_validation_rows_only(run):
@@ -538,8 +538,8 @@ def test_an_instrument_that_does_not_apply_says_so_in_its_own_words(run):
 
 def test_parameters_are_counted_and_costs_read(run):
     record = run(Slope)
-    assert record.readings["parameters"] == 1
-    assert {"update_seconds", "train_seconds", "epoch_seconds"} <= record.readings.keys()
+    assert record.measured["parameters"] == 1
+    assert {"update_seconds", "train_seconds", "epoch_seconds"} <= record.measured.keys()
 
 
 def test_a_metric_of_a_plugin_is_scored_like_ours(run):
