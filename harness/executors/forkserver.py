@@ -1,20 +1,28 @@
-"""The run's side of the fork server: started when the first trial needs it, and again if it dies."""
+"""The run's side of the fork server: started when the first trial needs it, and again if it dies or falls silent."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import HarnessError
+from harness.executors import linux
 from harness.executors.server import NUMBER
 
+SECONDS_TO_START = 600.0  # to import a tensor library from a slow disk
+SECONDS_TO_ANSWER = 20.0
+SECONDS_BETWEEN_CALLS = 0.5
 SECONDS_TO_END = 5.0
+MARK = "HARNESS_RUN"
 
 
 class Child(NamedTuple):
@@ -37,7 +45,7 @@ class ForkServer:
 
     def fork(self) -> Child:
         """A fresh process that waits for its job. Raises HarnessError if the server cannot be kept alive."""
-        for _ in range(2):  # something may have killed the server since the last trial
+        for _ in range(2):  # something may have killed or stopped the server since the last trial
             child = self._ask()
             if child:
                 return child
@@ -47,24 +55,36 @@ class ForkServer:
             "above; try --here, which does without"
         )
 
+    def wake(self) -> None:
+        """Let it go on if something has stopped it; nothing happens to one that runs."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self._process.pid, signal.SIGCONT)
+
+    def sweep(self) -> None:
+        """If the server has been killed, end what it should have ended."""
+        if self._control is not None and _hung_up(self._control):
+            self.close()
+
     def close(self) -> int | None:
         """End the server and every trial with it; return the server's exit code."""
         process, control = self._process, self._control
-        self._process = self._control = None
         if control:
             control.close()
         if process is None:
             return None
+        self.wake()
         if not self._ready:  # still importing, with no trial to look after
             process.kill()
-        try:
-            return process.wait(SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
+        self._process = self._control = None
+        code = _await_end(process)
+        if code:
+            _end_orphans()
+        linux.adopt_orphans(False)
+        return code
 
     def _ask(self) -> Child | None:
-        """None if the server has died."""
+        """None if the server has died, or does not answer."""
         control = self._control or self._start()
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             channel, their_channel = map(ours.enter_context, socket.socketpair())
@@ -74,17 +94,29 @@ class ForkServer:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 socket.send_fds(control, [b"+"], [their_channel.fileno(), their_output, their_fate])
             theirs.close()
-            pid = read_number(fate)
+            pid = read_number(fate) if self._await_answer(fate) else None
             if pid is None:
                 return None
             self._ready = True
             ours.pop_all()
             return Child(pid, channel, output, fate)
 
+    def _await_answer(self, fate: int) -> bool:
+        """Whether the server says or closes something in time; woken again and again, in case it was stopped."""
+        poll = select.poll()
+        poll.register(fate, select.POLLIN)
+        limit = time.monotonic() + (SECONDS_TO_ANSWER if self._ready else SECONDS_TO_START)
+        while time.monotonic() < limit:
+            self.wake()
+            if poll.poll(1000 * SECONDS_BETWEEN_CALLS):
+                return True
+        return False
+
     def _start(self) -> socket.socket:
         """In a session of its own, away from the terminal's signals. Not by -m: a trial that spawns would import it."""
         path = [entry or str(Path.cwd()) for entry in map(str, sys.path)]
         control, theirs = socket.socketpair()
+        linux.adopt_orphans()  # of a server that is killed
         with theirs:
             code = (
                 f"import sys; sys.path[:] = {path!r}; "
@@ -94,6 +126,7 @@ class ForkServer:
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                env=os.environ | {MARK: str(os.getpid())},
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
@@ -111,6 +144,46 @@ def read_number(fate: int) -> int | None:
         data += more
     number: int = NUMBER.unpack(data)[0]
     return number
+
+
+def _hung_up(control: socket.socket) -> bool:
+    """Whether the server has gone: it never says anything here."""
+    try:
+        return not control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def _await_end(process: subprocess.Popen[bytes]) -> int:
+    try:
+        return process.wait(SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _end_orphans() -> None:
+    """Kill what this process has adopted from a server that died before its trials, generation by generation."""
+    mark, limit = f"{MARK}={os.getpid()}", time.monotonic() + SECONDS_TO_END
+    dying: set[int] = set()
+    while time.monotonic() < limit:
+        found = [pid for pid in linux.children(os.getpid()) if linux.started_with(pid, mark)]
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+        dying = {pid for pid in dying.union(found) if not _reaped(pid)}
+        if not dying and not any(map(linux.is_exiting, linux.children(os.getpid()))):
+            return
+        time.sleep(0.001)
+
+
+def _reaped(pid: int) -> bool:
+    """Whether a child of this process has ended. Its children are ours by then."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:

@@ -20,9 +20,14 @@ def die_with_parent() -> bool:
     return _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def adopt_orphans() -> bool:
-    """Become the parent of every descendant whose own parent ends. False where that cannot be had."""
-    return _prctl(PR_SET_CHILD_SUBREAPER, 1)
+def wake_with_parents_death() -> bool:
+    """Have the system continue this process, should it be stopped, when the one that forked it ends."""
+    return _prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
+
+
+def adopt_orphans(adopt: bool = True) -> bool:
+    """Become the parent of every descendant whose own parent ends, or no longer. False where that cannot be had."""
+    return _prctl(PR_SET_CHILD_SUBREAPER, int(adopt))
 
 
 def _prctl(option: int, value: int) -> bool:
@@ -48,6 +53,22 @@ def family(pid: int) -> list[int]:
     for member in found:
         found += children(member)
     return found
+
+
+def started_with(pid: int, variable: str) -> bool:
+    """Whether `NAME=value` was in the environment of a process, or of the one that it was forked from."""
+    return variable.encode() in _bytes(PROC / str(pid) / "environ").split(b"\0")
+
+
+def is_exiting(pid: int) -> bool:
+    """Whether a process has given up its memory, but not yet its children."""
+    state = _text(PROC / str(pid) / "stat").rpartition(")")[2].split()
+    return bool(state) and state[0] not in "ZX" and not _bytes(PROC / str(pid) / "environ")
+
+
+def can_weigh() -> bool:
+    """Whether the memory of processes can be read here."""
+    return bool(resident_bytes(os.getpid()))
 
 
 def resident_bytes(pid: int) -> int:
@@ -113,10 +134,14 @@ def _fields(path: Path) -> dict[str, int]:
 
 
 def _text(path: Path) -> str:
+    return _bytes(path).decode(errors="replace")
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        return path.read_text(errors="replace")
+        return path.read_bytes()
     except OSError:  # no such system, or the process has ended meanwhile
-        return ""
+        return b""
 
 
 def _listing(folder: Path) -> list[Path]:

@@ -117,6 +117,7 @@ class _Pool:
 
     def _look_after(self) -> None:
         """Limits of memory and time. What has arrived by now counts as in time."""
+        self._server.wake()
         now = time.monotonic()
         if self._memory is not None and now >= self._weighing:
             self._weighing = now + SECONDS_BETWEEN_WEIGHINGS
@@ -135,9 +136,11 @@ class _Pool:
         for source in (process.child.channel, process.child.output, process.child.fate):
             if source in self._selector.get_map():
                 self._selector.unregister(source)
+        self._server.sweep()
         record = process.record()
         process.close()
-        return record
+        bound = "none" if self._memory is None or not linux.can_weigh() else "watched"
+        return replace(record, environment={**record.environment, "memory_limit": bound})
 
 
 def _fair_share(workers: int) -> int | None:

@@ -23,6 +23,7 @@ GRACE_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
 CHUNK = 2**18
 CHUNKS_LEFT = 16
+LONGEST_CURVE = 100_000
 
 
 class TrialProcess:
@@ -48,6 +49,7 @@ class TrialProcess:
         self._message: Mapping[str, Any] | None = None
         self._verdict: tuple[Status, str] | None = None
         self._exit: int | None = None
+        self._given_up = False
         self._bytes = 0
         self._struck = linux.oom_kills()
         os.set_blocking(child.output, False)
@@ -96,6 +98,8 @@ class TrialProcess:
         last = news.point
         if last and (not self._curve or last.update > self._curve[-1].update):
             self._curve.append(last)
+        if len(self._curve) > LONGEST_CURVE:
+            self._condemn("failed", f"sent a curve of more than {LONGEST_CURVE} points")
         self._progress(self.trial, news)
 
     def listen(self) -> bool:
@@ -161,9 +165,9 @@ class TrialProcess:
         self.alarm, self.ring = time.monotonic() + PATIENCE_SECONDS, self._give_up
 
     def _give_up(self) -> None:
-        """Even SIGKILL waits for a driver that hangs; the run does not."""
-        self.alarm, self.over = float("inf"), True
-        self._log.write(f"\nprocess {self.child.pid} could not be killed\n".encode())
+        """Even SIGKILL waits for a driver that hangs, and the server may be stopped for good; the run does not wait."""
+        self.alarm, self.over, self._given_up = float("inf"), True, True
+        self._log.write(f"\nprocess {self.child.pid} was killed, but of its end nothing was heard\n".encode())
 
     # --- how it ended -------------------------------------------------------------------------------------------------
 
@@ -188,6 +192,8 @@ class TrialProcess:
         return ended(self.trial, status, reason, curve=self._curve, measured=measured, traceback=words)
 
     def _cause(self) -> tuple[Status, str]:
+        if self._given_up:
+            return "killed", "killed by this run, but of its end nothing was heard"
         if self._exit is None:
             return "killed", "the process that trials are forked from died, and the trial with it"
         if self._exit >= 0:
@@ -208,7 +214,8 @@ def _news(phase: str, fraction: float, point: Mapping[str, Any] | None) -> Progr
 
 def _hand_over(job: Job, child: Child) -> None:
     data = pickle.dumps(job)
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended: its fate will tell
+    child.channel.settimeout(PATIENCE_SECONDS)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):  # its fate, or our clock, will tell
         child.channel.sendall(LENGTH.pack(len(data)) + data)
     child.channel.setblocking(False)
 

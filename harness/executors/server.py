@@ -39,6 +39,7 @@ def main(control: int, preload: Sequence[str]) -> None:
     gc.collect()
     gc.freeze()  # a collection in a trial would touch, and so copy, every page that it shares with this process
     linux.adopt_orphans()
+    linux.wake_with_parents_death()  # a trial may have stopped it, and it is needed to end that trial
     Server(socket.socket(fileno=control)).serve()
     os._exit(0)  # taking the tensor library down in good order takes longer than most trials
 
@@ -98,6 +99,7 @@ class Server:
             self._control.close()
             for descriptor in (self._alarm, self._wakeup, fate, *self._fates.values(), *(fd for fd, _ in self._ended)):
                 os.close(descriptor)
+            linux.adopt_orphans()  # what detaches itself from the trial is still weighed with it
             worker.main(server, socket.socket(fileno=channel), output)
             code = 0
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import mmap
 import os
@@ -215,6 +216,28 @@ def stops_itself(trial, context):
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def stops_its_server(trial, context):
+    os.kill(os.getppid(), signal.SIGSTOP)
+    tell(context, os.getpid(), os.getppid())
+
+
+def stops_its_server_and_hangs(trial, context):
+    os.kill(os.getppid(), signal.SIGSTOP)
+    tell(context, os.getpid())
+    forever()
+
+
+def stops_its_server_again_and_again(trial, context):
+    """By a process that has run away from it, so that only the end of the server ends it."""
+    server = os.getppid()
+
+    def stop():
+        while True:
+            os.kill(server, signal.SIGSTOP)
+
+    tell(context, server, _detached(stop))
+
+
 def talks_for_ever(trial, context):
     tell(context, os.getpid())
     while True:
@@ -229,15 +252,25 @@ def leaves_children(trial, context):
 
 
 def leaves_a_daemon(trial, context):
-    """Forks twice, in a session of its own: in no group of the trial any more."""
+    tell(context, _detached(forever))
+
+
+def leaves_a_daemon_and_kills_the_server(trial, context):
+    tell(context, os.getpid(), os.getppid(), _detached(forever))
+    os.kill(os.getppid(), signal.SIGKILL)
+    forever()
+
+
+def _detached(action):
+    """Fork twice, in a session of its own: in no group of the trial any more."""
 
     def detach():
         os.setsid()
-        os.write(writer, json.dumps([os.getpid(), child(forever)]).encode())
+        os.write(writer, json.dumps(child(action)).encode())
 
     reader, writer = os.pipe()
     os.waitpid(child(detach), 0)
-    tell(context, *json.loads(os.read(reader, 100)))
+    return json.loads(os.read(reader, 100))
 
 
 def leaves_a_thread(trial, context):
@@ -264,6 +297,11 @@ def eats_memory(trial, context):
 
 def has_children_that_eat(trial, context):
     tell(context, child(lambda: eats_memory(trial, context)))
+    forever()
+
+
+def has_a_daemon_that_eats(trial, context):
+    tell(context, _detached(lambda: eats_memory(trial, context)))
     forever()
 
 
@@ -333,6 +371,13 @@ def returns_a_false_status(trial, context):
 def talks_out_of_turn(trial, context):
     _channel().sendall(b"hello\n")
     forever()
+
+
+def never_ends_its_curve(trial, context):
+    channel = _channel()
+    for update in itertools.count(2):
+        point = Point(update, 1.0, 1.0, {}, {})._asdict()
+        channel.sendall(json.dumps({"progress": ["train", 0.5, point]}).encode() + b"\n")
 
 
 def never_ends_a_line(trial, context):

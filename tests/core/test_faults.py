@@ -13,7 +13,7 @@ import faulty
 import pytest
 from faulty import context, gone, told, trial, wait_for
 
-from harness.executors import linux, process
+from harness.executors import forkserver, linux, process
 from harness.executors.local import LocalExecutor
 from harness.running.lock import locked
 
@@ -79,6 +79,12 @@ def test_what_ends_badly_is_a_record_with_status_and_reason(tmp_path, act, statu
     assert [point.scalars for point in record.curve] == [{"loss": 2.0}]
 
 
+def test_a_curve_without_end_is_a_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "LONGEST_CURVE", 1000)
+    record = run_among_good(tmp_path, "never-ends-its-curve")
+    assert (record.status, record.reason) == ("failed", "sent a curve of more than 1000 points")
+
+
 @pytest.mark.parametrize(
     ("act", "words"),
     [
@@ -101,6 +107,30 @@ def test_what_does_not_end_is_stopped_at_its_time_limit(tmp_path, act):
     assert told(tmp_path)
 
 
+def test_a_server_that_a_trial_stops_is_woken(tmp_path):
+    assert run_among_good(tmp_path, "stops-its-server", timeout=60).status == "ok"
+
+
+def test_a_limit_holds_where_the_server_is_stopped(tmp_path):
+    record = run_among_good(tmp_path, "stops-its-server-and-hangs", timeout=0.5)
+    assert (record.status, record.reason) == ("timeout", "stopped at its time limit of 0.5 s (--timeout)")
+
+
+@only_linux
+def test_a_server_that_is_stopped_for_good_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(forkserver, "SECONDS_TO_ANSWER", 0.3)
+    monkeypatch.setattr(forkserver, "SECONDS_TO_END", 1.0)
+    assert run_among_good(tmp_path, "stops-its-server-again-and-again", timeout=60).status == "ok"
+
+
+@only_linux
+def test_what_ran_away_ends_even_if_the_server_was_killed(tmp_path):
+    record = run_among_good(tmp_path, "leaves-a-daemon-and-kills-the-server")
+    assert (record.status, len(told(tmp_path))) == ("killed", 3)
+    assert all(gone(pid, seconds=0) for pid in told(tmp_path)), "it must be gone by the time of the record"
+
+
 def test_a_hang_tells_where_it_was(tmp_path):
     assert "in hangs" in run(tmp_path, trial("hangs"), timeout=0.5)[0].traceback
 
@@ -118,7 +148,7 @@ def test_a_fork_that_returns_is_not_the_trial(tmp_path):
 
 
 @only_linux
-@pytest.mark.parametrize("act", ["eats-memory", "has-children-that-eat"])
+@pytest.mark.parametrize("act", ["eats-memory", "has-children-that-eat", "has-a-daemon-that-eats"])
 def test_memory_without_bound_is_stopped_at_the_limit(tmp_path, act):
     limit = 2**29
     record = run_among_good(tmp_path, act, memory=limit, timeout=60)
@@ -131,6 +161,13 @@ def test_memory_without_bound_is_stopped_at_the_limit(tmp_path, act):
 def test_a_limit_that_no_process_keeps_is_told_in_units_that_show_it(tmp_path):
     (record,) = run(tmp_path, trial("hangs"), memory=2**20, timeout=60)
     assert (record.status, record.reason.partition(", ")[2]) == ("oom", "the limit is 1.0 MiB (--memory)")
+
+
+def test_the_record_says_whether_memory_was_bounded(tmp_path, monkeypatch):
+    bounds = [run(tmp_path, trial(act))[0].environment["memory_limit"] for act in ("good", "raises", "exits-at-once")]
+    monkeypatch.setattr(linux, "PROC", tmp_path)
+    bounds.append(run(tmp_path, trial("good"), memory=2**30)[0].environment["memory_limit"])
+    assert bounds == [*(["watched"] * 3 if sys.platform == "linux" else ["none"] * 3), "none"]
 
 
 @pytest.mark.parametrize("act", ["shares-memory", "reads-a-large-file"])
@@ -269,7 +306,7 @@ def script(folder, act):
 
 @only_linux
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("act", ["hangs-and-ignores-sigterm", "hangs-in-c"])
+@pytest.mark.parametrize("act", ["hangs-and-ignores-sigterm", "hangs-in-c", "stops-its-server-and-hangs"])
 def test_nothing_outlives_the_run(tmp_path, act, number):
     with script(tmp_path, act) as run:
         wait_for(lambda: len(told(tmp_path)) == (2 if "ignores" in act else 1))
