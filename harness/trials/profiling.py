@@ -1,5 +1,6 @@
 """Instruments: those that only look on accompany the timed pass; the others get the profiled pass, after the timed one,
-isolated from its random state, eager. What fails here is a hole, never a failed trial.
+isolated from its random state, eager. What depends on what was learnt is read of the trained network, the rest of fresh
+states. What fails here is a hole, never a failed trial.
 """
 
 from __future__ import annotations
@@ -8,11 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
+
 from harness.catalog import resolve
 from harness.errors import Unsupported
 from harness.seeds import derive
 from harness.trials.bench import Bench, one_line
-from harness.types import Fit, Gauge, Instrument
+from harness.types import Fit, Gauge, Instrument, Learner, Prediction
+
+ALIKE = 1e-3  # what two predictions of one network may differ by
+MOST_UNLIKE = 0.1  # share of their numbers: rounding at a threshold changes some of them by more
 
 
 @contextmanager
@@ -43,8 +49,16 @@ def profile(bench: Bench) -> None:
             bench.notes.readings |= _measured(bench, instrument)
 
 
+def profile_trained(bench: Bench, learner: Learner[Any], state: Any) -> None:
+    """One prediction of the trained network for each of the instruments whose readings depend on what was learnt."""
+    for instrument in bench.catalog.instruments.values():
+        if instrument.trained:
+            with _hole(bench, instrument), bench.backend.isolated(derive(bench.trial.seed, "profile")):
+                bench.notes.readings |= _measured_trained(bench, instrument, learner, state)
+
+
 def _instruments(bench: Bench, intrusive: bool) -> list[Instrument]:
-    return [each for each in bench.catalog.instruments.values() if each.intrusive == intrusive]
+    return [each for each in bench.catalog.instruments.values() if each.intrusive == intrusive and not each.trained]
 
 
 def _enter(bench: Bench, instrument: Instrument, span: AbstractContextManager[None], stack: ExitStack) -> None:
@@ -110,3 +124,25 @@ def _measured(bench: Bench, instrument: Instrument) -> Mapping[str, Any]:
             prediction = learner.predict(state, inputs)
         del learner, state, scalars, prediction
     return gauge.readings()
+
+
+def _measured_trained(bench: Bench, instrument: Instrument, learner: Learner[Any], state: Any) -> Mapping[str, Any]:
+    """The rows of a batch, predicted from the trained state by an eager learner, which hides no operator."""
+    gauge: Gauge = resolve(instrument.factory)()
+    inputs = bench.data.valid.inputs[: bench.trial.batch_size]
+    eager = bench.build()
+    eager.init(bench.data.problem, bench.training(eager=True), bench.base)
+    with bench.backend.evaluating():
+        _require_alike(bench, learner.predict(state, inputs), eager.predict(state, inputs))
+        with gauge.session(), gauge.measure("predict", len(inputs)):
+            eager.predict(state, inputs)
+    return gauge.readings()
+
+
+def _require_alike(bench: Bench, trained: Prediction, eager: Prediction) -> None:
+    """Raises Unsupported where an eager learner predicts something else from the trained state."""
+    one, other = (np.asarray(bench.backend.numpy(each)[0]) for each in (trained, eager))
+    if one.shape != other.shape or not np.mean(np.isclose(one, other, ALIKE, ALIKE, equal_nan=True)) > 1 - MOST_UNLIKE:
+        raise Unsupported(
+            "an eager learner predicts something else from the trained state: is a part of it kept in the learner?"
+        )

@@ -20,7 +20,7 @@ from harness.records import environment
 from harness.seeds import derive
 from harness.trials.bench import Bench, Diverged, Notes, one_line
 from harness.trials.loop import train
-from harness.trials.profiling import profile, watched
+from harness.trials.profiling import profile, profile_trained, watched
 from harness.types import Backend, Data, Learner, Progress, Record, Status, Trial
 
 
@@ -80,9 +80,10 @@ def _run(
     with backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench):
         learner, state = train(bench)
     _keep(bench, learner, state, weights)
-    del learner, state  # their memory is not the profiled pass's
     report(Progress("profile", 1.0))
     with notes.phase("profile"):
+        profile_trained(bench, learner, state)
+        del learner, state  # their memory is not the profiled pass's
         profile(bench)
 
 

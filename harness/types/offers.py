@@ -162,7 +162,8 @@ class Metric:
 
 
 class Gauge(Protocol):
-    """What an instrument's factory returns. `session` spans the life of one fresh state; `measure` one stage in it.
+    """What an instrument's factory returns. `session` spans the life of one fresh state; `measure` one stage in it. For
+    an instrument of the trained network, `session` spans one prediction of it and `measure` is that prediction.
 
     Optional, for one that is not intrusive: `pause()`, a context that spans each evaluation within the session, and
     `settle()`, called before the first update after those in which libraries try out their algorithms.
@@ -189,13 +190,15 @@ class Gauge(Protocol):
 class Instrument:
     """A way to measure. factory: "module:attribute" called without arguments inside the trial.
 
-    intrusive: it disturbs what it measures, so it gets a fresh state of its own after the timed pass.
+    intrusive: it disturbs what it measures, so it gets a fresh state of its own after the timed pass. trained: what it
+    reads depends on what was learnt, so it gets a prediction of the trained network instead, and no update.
     """
 
     name: str
     summary: str
     factory: str | Callable[[], Gauge]
     intrusive: bool = True
+    trained: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,18 @@ def instruments() -> Iterator[Instrument]:
     )
     # Named as the metric, so that the reason for which it is missing stands in its cell.
     yield Instrument(
+        "inference_macs",
+        "MACs and element-wise operations of a prediction of the trained network",
+        factory="harness_torch.operations:Inference",
+        trained=True,
+    )
+    # Named as the metric, likewise.
+    yield Instrument(
         "synaptic_ops",
-        "pairs of nonzero weight and nonzero input in a prediction, and how often its neurons fire",
+        "pairs of nonzero weight and nonzero input in a prediction of the trained network, and how often its neurons "
+        "fire",
         factory="harness_torch.synaptic:SynapticOperations",
+        trained=True,
     )
     yield Instrument(
         "tensor-peak",
@@ -77,7 +86,9 @@ def metrics() -> Iterator[Metric]:
         yield Metric(name, summary, unit="", better="lower", per="update")
     for name, summary in SYNAPTIC.items():
         yield Metric(name, summary, unit="", better="lower", per="example")
-    yield Metric("firing_rate", "spikes per neuron and time step of a prediction", unit="", better="lower", per="step")
+    yield Metric(
+        "firing_rate", "spikes per neuron and time step of the trained network", unit="", better="lower", per="step"
+    )
     yield Metric("train_peak_bytes", "peak of the GPU's memory in training less the data", "B", "lower", per="trial")
     yield Metric("process_peak_bytes", "most resident memory of the process", unit="B", better="lower", per="trial")
     yield Metric("gpu_process_bytes", "memory of the GPU that the process has", unit="B", better="lower", per="trial")
@@ -95,8 +106,8 @@ MEMORY = {
 }
 
 SYNAPTIC = {
-    "inference_macs": "multiply-accumulates of a prediction",
-    "synaptic_ops": "pairs of nonzero weight and nonzero input in a prediction, accumulates and MACs",
+    "inference_macs": "multiply-accumulates of a prediction of the trained network",
+    "synaptic_ops": "pairs of nonzero weight and nonzero input in a prediction of the trained network",
     "synaptic_acs": "of synaptic_ops, those that only accumulate: the input is a spike",
     "synaptic_macs": "of synaptic_ops, those that multiply: the input is real-valued",
     "synaptic_dense_ops": "synaptic_ops if no weight and no input were zero",

@@ -123,7 +123,7 @@ def _is_composite(func: Any) -> bool:
 
 
 class Operations:
-    """Operations of one steady update by phase, and MACs of one prediction per example.
+    """Operations of one steady update by phase.
 
     Readings besides the totals: `uncovered` by operator, `host_sync_operators`, element-wise operations by phase.
     """
@@ -138,14 +138,49 @@ class Operations:
 
     @contextmanager
     def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        """Count what runs inside."""
+        """Count what runs in an update; a prediction is let pass."""
+        del examples
+        if stage != "update":
+            yield
+            return
         tally = Tally()
         with plain_layers(), phases.optimizer_steps(), Counter(tally):
             yield
-        self._readings |= _update(tally) if stage == "update" else _prediction(tally, examples)
+        self._readings = _update(tally)
 
     def readings(self) -> Mapping[str, Any]:
-        """Counts per update, inference per example; `uncovered` by operator."""
+        """Counts per update; `uncovered` by operator."""
+        return dict(self._readings)
+
+
+class Inference:
+    """inference_macs and inference_elementwise_ops of one prediction, per example; `inference_uncovered` by operator.
+
+    Of the trained network, since weights that training has pruned, or an exit that it has learnt to take early, save
+    work.
+    """
+
+    def __init__(self) -> None:
+        self._readings: dict[str, Any] = {}
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Nothing to prepare: only what is measured is counted."""
+        yield
+
+    @contextmanager
+    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
+        """Count what runs in a prediction; an update is let pass."""
+        if stage != "predict":
+            yield
+            return
+        tally = Tally()
+        with plain_layers(), Counter(tally):
+            yield
+        self._readings = _prediction(tally, examples)
+
+    def readings(self) -> Mapping[str, Any]:
+        """Counts per example."""
         return dict(self._readings)
 
 

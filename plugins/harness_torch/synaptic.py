@@ -1,4 +1,4 @@
-"""Synaptic operations of a prediction, and how often its neurons fire.
+"""Synaptic operations of a prediction of the trained network, and how often its neurons fire.
 
 What is counted are the products that really run, with the zeros that they really see (see `pairs`): a current that is
 computed once for all time steps counts once. A product with declared spikes (`harness_torch.spikes`) accumulates; every

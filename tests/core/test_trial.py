@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from contextlib import contextmanager
+import weakref
+from contextlib import contextmanager, nullcontext
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -524,6 +526,129 @@ def test_an_instrument_that_only_looks_on_hears_when_the_first_updates_are_over(
 
     record = run(Slope, Instrument("onlooker", "x", Stumbles, intrusive=False))
     assert (record.status, record.holes["onlooker"]) == ("ok", "OSError: deafened")
+
+
+class Watched(Slope):
+    """Tells whoever watches with which slope it predicts, and whether it may be compiled."""
+
+    predictions: ClassVar[list] = []
+
+    def predict(self, state, inputs):
+        self.predictions.append((float(state["slope"]), self.training.eager, len(inputs)))
+        return super().predict(state, inputs)
+
+    def describe(self, state):
+        return {"slope": float(state["slope"])}
+
+
+class Prediction(Counter):
+    """What is predicted while it measures."""
+
+    @contextmanager
+    def measure(self, stage, examples):
+        before = len(Watched.predictions)
+        yield
+        torch.rand(3)
+        self.events += [stage, examples, *Watched.predictions[before:]]
+
+
+TRAINED = Instrument("trained", "x", Prediction, trained=True)
+
+
+@pytest.mark.parametrize("updates", [0, 3, 40])
+def test_an_instrument_of_the_trained_network_gets_an_eager_prediction_of_it(run, updates):
+    record = run(Watched, TRAINED, budget=Budget("updates", updates))
+    slope = record.facts["slope"]
+    assert record.readings["events"] == ["born", "predict", 10, (slope, True, 10), "dead"]
+    assert (slope == 0) == (updates == 0)
+    if updates == 40:
+        fresh = run(Watched, Instrument("fresh", "x", Prediction)).readings["events"]
+        assert fresh[3:5] == ["predict", 10]
+        assert 0 < fresh[5][0] < slope / 3
+
+
+def test_what_is_measured_of_the_trained_network_leaves_no_trace(run):
+    class Noisy(Slope):
+        def update(self, state, batch):
+            state, scalars = super().update(state, batch)
+            return state | {"slope": state["slope"] + 0.01 * torch.randn(())}, scalars
+
+        def predict(self, state, inputs):
+            torch.rand(2)
+            return super().predict(state, inputs)
+
+    records = []
+    for extras in ((COUNTER,), (COUNTER, TRAINED)):
+        torch.manual_seed(3)
+        records.append(run(Noisy, *extras))
+        records.append(float(torch.rand(())))
+    (one, drawn, other, again) = records
+    assert (one.scores, one.facts, one.curve[-1].valid, drawn) == (
+        other.scores,
+        other.facts,
+        other.curve[-1].valid,
+        again,
+    )
+    assert one.status == other.status == "ok"
+
+
+def test_the_trained_state_is_gone_before_a_fresh_one_is_measured(run):
+    class Held:
+        alive: ClassVar = weakref.WeakSet()
+
+        def __init__(self):
+            self.alive.add(self)
+
+    class Holds(Slope):
+        def init(self, problem, training, base):
+            return super().init(problem, training, base) | {"held": Held()}
+
+    class Alive(Counter):
+        def session(self):
+            self.events.append(len(Held.alive))
+            return nullcontext()
+
+    record = run(Holds, TRAINED, Instrument("fresh", "x", Alive), budget=Budget("updates", 3))
+    assert (record.status, record.holes) == ("ok", {})
+    assert record.readings["events"][0] == 0
+
+
+def test_where_no_eager_learner_predicts_from_the_trained_state_there_is_a_hole(run):
+    class KeepsItsSlope(Slope):
+        def init(self, problem, training, base):
+            self.slope = torch.zeros(())
+            return super().init(problem, training, base)
+
+        def update(self, state, batch):
+            state, scalars = super().update(state, batch)
+            self.slope = state["slope"]
+            return state, scalars
+
+        def predict(self, state, inputs):
+            return super().predict(state | {"slope": self.slope}, inputs)
+
+    class NotEagerly(Slope):
+        def predict(self, state, inputs):
+            if self.training.eager:
+                raise RuntimeError("nothing but graphs")
+            return super().predict(state, inputs)
+
+    class NeverTwice(Slope):
+        def init(self, problem, training, base):
+            if training.eager:
+                raise Unsupported("not while anyone looks")
+            return super().init(problem, training, base)
+
+    for learner, reason in (
+        (KeepsItsSlope, "predicts something else from the trained state: is a part of it kept in the learner?"),
+        (NotEagerly, "RuntimeError: nothing but graphs"),
+        (NeverTwice, "not while anyone looks"),
+    ):
+        record = run(learner, TRAINED, budget=Budget("updates", 40))
+        assert (record.status, list(record.holes)) == ("ok", ["trained"])
+        assert reason in record.holes["trained"]
+        assert record.scores
+        assert "events" not in record.readings
 
 
 def test_an_instrument_that_does_not_apply_says_so_in_its_own_words(run):

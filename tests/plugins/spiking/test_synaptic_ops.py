@@ -1,5 +1,6 @@
 """Synaptic operations and firing rates of the deployed LIF network, against the naive one and against its shape."""
 
+from dataclasses import replace
 from math import prod
 
 import pytest
@@ -7,7 +8,13 @@ import torch
 import torch.nn.functional as F
 from spiking_reference import NETWORKS, batch, problem, start
 
-from harness import Batch, Problem, Training
+import harness_data
+import harness_saf
+from harness import Batch, Budget, DataOptions, Problem, Training, derive, hookimpl
+from harness.catalog import resolve
+from harness.planning.plan import plan
+from harness.suites.suite import Request
+from harness.trials.trial import run_trial
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build as build_bptt
 from harness_ottt import OTTTOptions
@@ -15,8 +22,11 @@ from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spiking.architectures import DIGITS_NET
+from harness_spiking.spikes import recorded
 from harness_spiking.weights import effective
-from harness_torch.operations import Operations
+from harness_torch import offers
+from harness_torch.backend import TorchBackend
+from harness_torch.operations import Inference
 from harness_torch.synaptic import SynapticOperations
 
 METHODS = {
@@ -105,6 +115,41 @@ def test_a_dark_image_costs_no_synaptic_operation_of_the_first_layer():
     assert readings["synaptic_macs"] <= 2 * 2  # what averages the readout over time, where it is not zero
 
 
+class Instruments:
+    @hookimpl
+    def harness_instruments(self):
+        return [each for each in offers.instruments() if each.name in ("inference_macs", "synaptic_ops")]
+
+
+def test_a_trial_reads_the_trained_network_and_not_a_fresh_one(tmp_path, catalog_of):
+    """saf on digits, 60 updates of its schedule: counted once more on the weights that it ends with."""
+    catalog = catalog_of(harness_data, harness_saf, Instruments())
+    request = Request(methods="saf", datasets="digits", seeds="[0]", device="cpu", budget=Budget("updates", 60))
+    (trial,) = plan(catalog, request)
+    folder = tmp_path / "weights"
+    record = run_trial(catalog, replace(trial, keep=True), weights=folder)
+    assert (record.status, record.holes) == ("ok", {})
+
+    load = resolve(catalog.datasets.get("digits").load)
+    data = TorchBackend().place(load(DataOptions(), derive(0, "digits", "split"), tmp_path), "cpu")
+    rows = data.valid.inputs[: trial.batch_size]
+    learner = METHODS["saf"](**trial.method.options)
+    state = learner.init(data.problem, Training(0, "cpu", "fp32", trial.batch_size, None), None)
+    untrained = measured(SynapticOperations(), learner, state, rows)
+    for name, array in TorchBackend().load(folder).items():
+        state.network.parameters[name].data.copy_(array)
+    with recorded(state.network) as spikes:
+        learner.predict(state, rows)
+    layers = spikes.by_layer().values()
+    rate = sum(int(each.count_nonzero()) for each in layers) / sum(each.numel() for each in layers)
+    acs, macs, fired, chances = naive_counts(state, rows)
+    assert record.readings["firing_rate"] == rate
+    assert rate == pytest.approx(fired / chances, rel=1e-3)  # a potential within rounding of the threshold
+    assert record.readings["synaptic_ops"] == pytest.approx((acs + macs) / len(rows), rel=1e-3)
+    assert rate > 1.3 * untrained["firing_rate"]
+    assert record.readings["synaptic_ops"] > 1.3 * untrained["synaptic_ops"]
+
+
 STEPS, CLASSES = 3, 10
 
 
@@ -131,7 +176,7 @@ def _analytic(state, padded):
 def test_three_counters_agree_on_the_digits_network():
     """The shape of the network, the operators that are dispatched, and masks that are all ones."""
     learner, state, rows = _digits()
-    dispatched = measured(Operations(), learner, state, rows.inputs)["inference_macs"]
+    dispatched = measured(Inference(), learner, state, rows.inputs)["inference_macs"]
     dense = measured(SynapticOperations(), learner, state, rows.inputs)["synaptic_dense_ops"]
     assert dispatched == _analytic(state, padded=True)
     assert dense == _analytic(state, padded=False)
@@ -142,7 +187,7 @@ def test_masks_agree_with_the_operators_once_the_padding_is_given_as_input():
     for weight, *_ in effective(state.network).layers:
         image = torch.ones(2, weight.shape[1], 10, 10)
         counts = []
-        for gauge, name in ((Operations(), "inference_macs"), (SynapticOperations(), "synaptic_ops")):
+        for gauge, name in ((Inference(), "inference_macs"), (SynapticOperations(), "synaptic_ops")):
             with gauge.session(), gauge.measure("predict", 2), torch.no_grad():
                 F.conv2d(image, torch.ones_like(weight))
             counts.append(gauge.readings()[name])

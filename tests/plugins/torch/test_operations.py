@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness_torch.operations import Operations
+from harness_torch.operations import Inference, Operations
 from harness_torch.phases import phase
 
 B = 5
@@ -27,7 +27,7 @@ def update(run: Callable[[], Any], examples: int = B) -> dict[str, Any]:
 
 
 def prediction(run: Callable[[], Any], examples: int = B) -> dict[str, Any]:
-    gauge = Operations()
+    gauge = Inference()
     with gauge.session(), gauge.measure("predict", examples):
         run()
     return dict(gauge.readings())
@@ -582,14 +582,17 @@ def test_operators_for_which_the_host_waits() -> None:
 
 
 def test_only_what_is_measured_counts_and_stages_do_not_mix() -> None:
-    gauge, x = Operations(), torch.ones(B, 7)
+    operations, inference, x = Operations(), Inference(), torch.ones(B, 7)
     layer = nn.Linear(7, 3)
-    with gauge.session():
-        layer(x)
-        with gauge.measure("update", B):
+    for gauge in (operations, inference):
+        with gauge.session():
             layer(x)
-        with gauge.measure("predict", B):
-            layer(x)
-            layer(x)
-    readings = gauge.readings()
-    assert (readings["forward_macs"], readings["inference_macs"]) == (B * 21, 42)
+            with gauge.measure("update", B):
+                layer(x)
+            with gauge.measure("predict", B):
+                layer(x)
+                layer(x)
+    assert operations.readings()["forward_macs"] == B * 21
+    assert inference.readings()["inference_macs"] == 42
+    assert not any(name.startswith("inference") for name in operations.readings())
+    assert all(name.startswith("inference") for name in inference.readings())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harness import Unsupported
 from harness_torch import spikes
-from harness_torch.operations import Operations
+from harness_torch.operations import Inference
 from harness_torch.pairs import matrix_pairs
 from harness_torch.synaptic import SynapticOperations
 
@@ -237,7 +237,7 @@ def test_inference_mode_counts_the_same() -> None:
 def test_without_zeros_or_padding_it_is_the_number_of_macs() -> None:
     net = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2), nn.Sigmoid(), nn.Flatten(), nn.Linear(27, 4))
     x = torch.rand(5, 2, 7, 7) + 0.1
-    macs = Operations()
+    macs = Inference()
     with macs.session(), macs.measure("predict", 5), torch.no_grad():
         net(x)
     readings = predict(lambda: net(x), examples=5)
