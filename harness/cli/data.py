@@ -15,13 +15,15 @@ from harness.cli.session import Session
 from harness.cli.tables import output_width, table
 from harness.data import files
 from harness.data.files import Entry
+from harness.errors import HarnessError
 from harness.selections import selection
 from harness.types import Dataset, Folder
+from harness.words import clean_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from harness.data.downloads import Report
+    from harness.data.transfers import Report
 
 DATA_DIR = click.option(
     "--data-dir",
@@ -59,8 +61,17 @@ def list_(session: Session, data_dir: Path) -> None:
 
 
 def _row(dataset: Dataset, folder: Path) -> list[str]:
-    needed = files.declared(dataset)
-    return [dataset.name, dataset.kind, _state(needed, folder), _size(needed), dataset.licence, dataset.summary]
+    needed, problem = _declared(dataset)
+    state = problem or _state(needed, folder)
+    return [dataset.name, dataset.kind, state, _size(needed), dataset.licence, dataset.summary]
+
+
+def _declared(dataset: Dataset) -> tuple[Sequence[Entry], str]:
+    """The files of a data set, or why its plugin cannot say which: one bad plugin must not hide the others."""
+    try:
+        return files.declared(dataset), ""
+    except HarnessError as error:
+        return (), clean_line(str(error))
 
 
 def _state(needed: Sequence[Entry], folder: Path) -> str:
@@ -115,7 +126,7 @@ def verify(session: Session, names: Sequence[str], data_dir: Path) -> None:
     A name may have options, as in "cifar10[batches=[1,2]]", where these decide which files are needed.
     Ends with exit code 1 if a file is missing or differs.
     """
-    everything = [(dataset.name, files.declared(dataset)) for dataset in session.catalog.datasets.values()]
+    everything = [(dataset.name, _declared(dataset)[0]) for dataset in session.catalog.datasets.values()]
     chosen = _named(session, names) or [each for each in everything if _begun(each[1], data_dir)]
     if not chosen:
         click.echo(f"no data set has files in {data_dir}")

@@ -43,10 +43,22 @@ class FileProblem:
 
 
 def declared(dataset: Dataset, given: Mapping[str, object] | None = None) -> tuple[Entry, ...]:
-    """The files that a data set needs with these options. Raises UsageError for options that it refuses."""
+    """The files that a data set needs with these options.
+
+    Raises UsageError for options that it refuses, and HarnessError where its plugin cannot say which.
+    """
     if not callable(dataset.files):
         return dataset.files
-    return dataset.files(options.build(dataset.config, given or {}, dataset.name))
+    config = options.build(dataset.config, given or {}, dataset.name)
+    try:
+        needed = tuple(dataset.files(config))
+    except UsageError:
+        raise
+    except Exception as error:  # a plugin's code may fail in any way
+        raise HarnessError(f"data set {dataset.name}: its plugin cannot say which files it needs: {error}") from error
+    if wrong := [each for each in needed if not isinstance(each, File | Folder)]:
+        raise HarnessError(f"data set {dataset.name}: its files hold {wrong[0]!r}, expected a File or a Folder")
+    return needed
 
 
 def identity(files: Sequence[Entry], folder: Path) -> dict[str, str | None]:
@@ -126,11 +138,8 @@ def source(file: Entry) -> str:
 
 
 def target(file: Entry, folder: Path) -> Path:
-    """Where a file belongs. Raises HarnessError for a declared path that would leave the folder."""
-    path = PurePosixPath(file.path)
-    if not path.parts or path.is_absolute() or ".." in path.parts:
-        raise HarnessError(f"data file {file.path!r}: its plugin must declare a path below the data folder")
-    return folder / path
+    """Where a file belongs: below the folder, as every declared path is."""
+    return folder / PurePosixPath(file.path)
 
 
 def differs(file: Entry, path: Path) -> FileProblem | None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from harness.errors import HarnessError
 from harness.options import option
+from harness.paths import fault
 from harness.types.learning import Array, Data, Facts, Learner, Prediction, Problem
 
 Unit = Literal["epochs", "updates", "seconds"]
@@ -89,6 +91,12 @@ class File:
     member: str | None = None
     hint: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise HarnessError for a path that would leave the data folder."""
+        _require_below("file", self.path, self.path)
+        if self.member is not None:
+            _require_below("file", self.path, self.member)
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -108,6 +116,17 @@ class Folder:
     sha256: str | None = None
     partial: bool = False
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise HarnessError for a path or a pattern that would leave the data folder."""
+        _require_below("folder", self.path, self.path)
+        _require_below("folder", self.path, self.pattern)
+
+
+def _require_below(noun: str, owner: str, name: str) -> None:
+    if why := fault(name):
+        what = "it" if name == owner else repr(name)
+        raise HarnessError(f"data {noun} {owner!r}: {what} {why}; a plugin must declare a path below the data folder")
 
 
 @dataclass(frozen=True)

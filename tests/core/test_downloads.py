@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
 import os
+import re
+import shutil
 import socket
 import tarfile
 import threading
@@ -14,12 +17,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from harness import File, HarnessError
-from harness.data.downloads import fetch
+from harness import Dataset, File, Folder, HarnessError, PluginError, hookimpl
+from harness.data import archives
+from harness.data.downloads import PACE, fetch
 from harness.data.files import check
+from harness.data.transfers import Pace
 
 CONTENT = b"the official bytes" * 1000
 
@@ -31,6 +37,11 @@ class Site:
     address: str = ""
     pages: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    answers: dict[str, tuple[dict[str, str], tuple[bytes, ...]]] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
+    dripping: dict[str, bool] = field(default_factory=dict)
+    sent: dict[str, int] = field(default_factory=dict)
+    closing: threading.Event = field(default_factory=threading.Event)
 
     def url(self, page: str) -> str:
         return f"{self.address}/{page}"
@@ -46,6 +57,17 @@ def site(monkeypatch) -> Iterator[Site]:
         def do_GET(self):
             page = self.path.removeprefix("/")
             site.asked.append(page)
+            if page in site.answers:
+                self.answer(page, *site.answers[page])
+                return
+            if page in site.dripping:
+                self.drip(in_the_head=site.dripping[page])
+                return
+            if page in site.redirects:
+                self.send_response(302)
+                self.send_header("Location", f"/{site.redirects[page]}")
+                self.end_headers()
+                return
             if page not in site.pages:
                 self.send_error(404)
                 return
@@ -58,6 +80,22 @@ def site(monkeypatch) -> Iterator[Site]:
             self.end_headers()
             self.wfile.write(content)
 
+        def answer(self, page, headers, pieces):
+            self.send_response(200)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for number, piece in enumerate(pieces, 1):
+                    self.wfile.write(piece)
+                    site.sent[page] = number
+
+        def drip(self, in_the_head):
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n" + (b"X: " if in_the_head else b"\r\n"))
+            with contextlib.suppress(OSError):
+                while not site.closing.wait(0.05):
+                    self.wfile.write(b"x")
+
         def log_message(self, *values):
             pass
 
@@ -66,6 +104,7 @@ def site(monkeypatch) -> Iterator[Site]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield site
+    site.closing.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -217,6 +256,218 @@ def test_an_archive_that_lacks_the_right_member_is_refused(site, tmp_path, archi
     assert everything(tmp_path) == ["1"]
 
 
+# --- no more than was declared ------------------------------------------------------------------------------------
+
+
+def answer(site: Site, page: str, *pieces: bytes, **headers: str) -> str:
+    """Let the server answer a page with exactly these headers and pieces; its URL."""
+    site.answers[page] = (headers, pieces)
+    return site.url(page)
+
+
+def refused(tmp_path: Path, wanted: File | Folder, pace: Pace = PACE) -> str:
+    """Why a file could not be fetched, from its only address; nothing of it is left in the data folder."""
+    with pytest.raises(HarnessError) as caught:
+        fetch([wanted], tmp_path / "data", silent, pace)
+    assert everything(tmp_path / "data") == []
+    lines = str(caught.value).splitlines()
+    assert lines[0].endswith("could not be fetched")
+    assert lines[-1].strip().startswith("get it another way and put it at")
+    (reason,) = lines[1:-1]
+    assert wanted.urls[0] in reason
+    return reason
+
+
+def test_a_download_that_announces_more_than_is_declared_is_not_begun(site, tmp_path):
+    url = answer(site, "a", b"x" * 1000, **{"Content-Length": "400000000"})
+    assert "400,000,000 bytes or more were announced, 18,000 are declared" in refused(
+        tmp_path, file_of("a", CONTENT, url)
+    )
+
+
+def test_a_download_ends_as_soon_as_more_comes_than_is_declared(site, tmp_path):
+    url = answer(site, "a", *[CONTENT] * 1000)  # no length is told
+    reason = refused(tmp_path, file_of("a", CONTENT, url))
+    assert "bytes or more were sent, 18,000 are declared" in reason
+    assert site.sent["a"] < 1000  # pieces: the client hung up
+
+
+def test_a_folder_s_archive_is_taken_up_to_its_declared_size(site, tmp_path):
+    url = answer(site, "a", *[CONTENT] * 1000)
+    wanted = Folder("set", (url,), "*.bin", 1, bytes=1000, md5="0" * 32)
+    assert "1,000 are declared" in refused(tmp_path, wanted)
+
+
+def test_an_answer_that_ends_early_is_named(site, tmp_path):
+    url = answer(site, "a", CONTENT[:100], **{"Content-Length": str(len(CONTENT))})
+    assert "the answer ended after 100 of 18,000 bytes" in refused(tmp_path, file_of("a", CONTENT, url))
+
+
+def test_an_answer_that_announces_less_than_comes_is_no_whole_file(site, tmp_path):
+    url = answer(site, "a", CONTENT, **{"Content-Length": "100"})
+    assert "truncated, 100 bytes, expected 18000 bytes" in refused(tmp_path, file_of("a", CONTENT, url))
+
+
+def test_a_web_page_in_the_place_of_a_file_is_said_to_be_one(site, tmp_path):
+    site.pages = {"a": b"\n<!DOCTYPE html><title>Moved</title>"}
+    for wanted in (file_of("a", CONTENT, site.url("a")), file_of("1", b"1", site.url("a"), member="in/one")):
+        assert "a web page came instead of the file" in refused(tmp_path, wanted)
+
+
+def test_redirections_in_a_circle_end(site, tmp_path):
+    site.redirects["a"] = "b"
+    site.redirects["b"] = "a"
+    assert "redirects" in refused(tmp_path, file_of("a", CONTENT, site.url("a")))
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_a_server_that_drips_is_given_up(site, tmp_path, head):
+    site.dripping["a"] = head
+    reason = refused(tmp_path, file_of("a", CONTENT, site.url("a")), Pace(grace=0.2, rate=1e6))
+    assert "given up, as 0.2 seconds and then 1,000,000 bytes a second are expected" in reason
+
+
+def test_the_time_that_a_download_may_take_follows_from_its_size():
+    assert Pace().seconds(0) == 30
+    assert Pace().seconds(170_498_071) == pytest.approx(30 + 8525, abs=1)
+
+
+def test_what_the_disk_does_not_hold_is_not_begun(site, tmp_path, monkeypatch):
+    site.pages = {"a": CONTENT}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(HarnessError, match="18,000 bytes do not fit: 100 are free"):
+        fetch([file_of("a", CONTENT, site.url("a"))], tmp_path, silent)
+    assert site.asked == []
+    unsized = File("a", (site.url("a"),), sha256=hashlib.sha256(CONTENT).hexdigest())
+    assert "18,000 bytes were announced, 100 are free" in refused(tmp_path, unsized)
+
+
+# --- hostile archives ---------------------------------------------------------------------------------------------
+
+
+def test_a_member_longer_than_declared_is_not_unpacked(site, tmp_path):
+    for pack in (tarred, zipped):
+        site.pages = {"all": pack({"in/one": b"x" * 300_000})}
+        reason = refused(tmp_path, file_of("1", b"1", site.url("all"), member="in/one"))
+        assert "'in/one' has 300,000 bytes, expected 1" in reason
+
+
+def bomb(size: int) -> bytes:
+    """A tar of as many zeros, which compress a thousandfold."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        info = tarfile.TarInfo("in/first")
+        info.size = size
+        tar.addfile(info, io.BytesIO(bytes(size)))
+    return packed.getvalue()
+
+
+def test_an_archive_that_unpacks_to_far_more_than_it_has_is_given_up(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "SPARE", 1 << 16)
+    large = bomb(3_000_000)
+    site.pages = {"skipped": large, "zip": zipped({"in/first": bytes(3_000_000)})}
+    for page, member in (("skipped", "in/other"), ("skipped", "in/first"), ("zip", "in/first")):
+        unsized = File("1", (site.url(page),), md5="0" * 32, member=member)
+        assert "unpacks to more than" in refused(tmp_path, unsized)
+
+
+def test_a_tar_whose_head_is_a_bomb_is_given_up(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "LARGEST_READ", 1 << 16)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("in/one")
+        info.pax_headers = {"comment": "x" * 1_000_000}
+        tar.addfile(info, io.BytesIO())
+    site.pages = {"all": packed.getvalue()}
+    assert "a member whose head has" in refused(tmp_path, file_of("1", b"1", site.url("all"), member="in/one"))
+
+
+def linked(kind: bytes, target: str = "../../secret") -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name in ("x.bin", "0/x.bin"):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            tar.addfile(info)
+    return packed.getvalue()
+
+
+def zip_link() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        info = zipfile.ZipInfo("0/x.bin")
+        info.external_attr = 0o120777 << 16
+        archive.writestr(info, "/etc/passwd")
+    return packed.getvalue()
+
+
+HOSTILE_NAMES = [
+    ("/x.bin", "is absolute"),
+    ("/0/x.bin", "is absolute"),
+    ("//0/x.bin", "is absolute"),
+    ("\\0\\x.bin", "is absolute"),
+    ("../0/x.bin", "holds '..'"),
+    ("0/../../x.bin", "holds '..'"),
+    ("..\\0\\x.bin", "holds a backslash"),
+    ("0\\x.bin", "holds a backslash"),
+    ("C:/0/x.bin", "names a drive"),
+    ("C:\\0\\x.bin", "names a drive"),
+    ("c:x.bin", "names a drive"),
+    ("0/a\nx.bin", "holds a control character"),
+    ("0/\x1b[31mx.bin", "holds a control character"),
+    ("0/" + "x" * 300 + ".bin", "has a part of more than 255 bytes"),
+]
+
+
+@pytest.mark.parametrize("pattern", ["*/*.bin", "*/*/*.bin", "*.bin"])
+@pytest.mark.parametrize("name, why", HOSTILE_NAMES)
+@pytest.mark.parametrize("pack", [tarred, zipped])
+@pytest.mark.parametrize("inner", [None, tarred, zipped])
+def test_an_archive_with_a_name_that_is_no_path_below_is_refused_whole(tmp_path, pack, inner, name, why, pattern):
+    content = {"0/1/good.bin": b"good", name: b"bad"}
+    packed = pack(content) if inner is None else pack({f"in.{'zip' if inner is zipped else 'tar.gz'}": inner(content)})
+    (tmp_path / "archive").write_bytes(packed)
+    entry = Folder("set", (), pattern, 9, md5="0" * 32)
+    (tmp_path / "into").mkdir()
+    with pytest.raises(HarnessError, match=f"the archive's member .* {re.escape(why)}"):
+        archives.unpack_folder(entry, tmp_path / "archive", tmp_path / "into")
+    assert not [path for path in everything(tmp_path) if not path.startswith(("archive", "into/"))]
+    assert b"bad" not in [path.read_bytes() for path in tmp_path.rglob("*.bin")]
+
+
+def test_an_absolute_member_writes_nothing_anywhere(site, tmp_path):
+    outside = tmp_path / "outside/0/x.bin"
+    site.pages = {"all": zipped({str(outside): b"bad"})}
+    wanted = Folder("set", (site.url("all"),), "*/*/*.bin", 1, md5=hashlib.md5(site.pages["all"]).hexdigest())
+    assert "is absolute" in refused(tmp_path, wanted)
+    assert not outside.parent.exists()
+
+
+@pytest.mark.parametrize(
+    "packed, why",
+    [
+        *[(linked(kind), "a link or a device") for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE)],
+        (linked(tarfile.FIFOTYPE), "a link or a device"),
+        (zip_link(), "a link or a device"),
+        (zipped({"0/a.bin": b"1", "0/A.bin": b"2"}), "would be one file"),
+        (zipped({"Train/0/a.bin": b"1", "Test/0/a.bin": b"2"}), "would be one file"),
+        (zipped({"0/\u00e9.bin": b"1", "0/e\u0301.bin": b"2"}), "would be one file"),
+        (zipped({f"0/{n}.bin": b"1" for n in range(5)}), "more than the 3 files"),
+        (zipped({"in.zip": b"no archive"}), "in.zip is no tar or zip archive, or damaged"),
+        (b"no archive at all", "is no tar or zip archive, or damaged"),
+    ],
+)
+def test_what_else_is_wrong_with_an_archive_is_named(site, tmp_path, packed, why):
+    site.pages = {"all": packed}
+    wanted = Folder("set", (site.url("all"),), "*/*.bin", 3, md5=hashlib.md5(packed).hexdigest())
+    assert why in refused(tmp_path, wanted)
+
+
+def test_a_link_is_no_member(site, tmp_path):
+    site.pages = {"all": linked(tarfile.SYMTYPE)}
+    assert "is a link" in refused(tmp_path, file_of("1", b"1", site.url("all"), member="0/x.bin"))
+
+
 # --- the folder ---------------------------------------------------------------------------------------------------
 
 
@@ -231,3 +482,71 @@ def test_a_data_folder_that_may_not_be_written_is_named(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(HarnessError, match=f"data folder {tmp_path}: Permission denied"):
         fetch([file_of("a", CONTENT, "http://127.0.0.1/a")], tmp_path, silent)
+
+
+def test_nothing_is_written_through_a_link_that_leads_outside(site, tmp_path):
+    site.pages = {"a": CONTENT, "all": zipped({"0/x.bin": b"1"})}
+    data, outside = tmp_path / "data", tmp_path / "outside"
+    outside.mkdir()
+    (data / "many").mkdir(parents=True)
+    (data / "set").symlink_to(outside)
+    (data / "many/0").symlink_to(outside)
+    many = Folder("many", (site.url("all"),), "*/*.bin", 1, md5=hashlib.md5(site.pages["all"]).hexdigest())
+    for wanted in (file_of("set/a", CONTENT, site.url("a")), many):
+        with pytest.raises(HarnessError, match=f"a link leads to {outside}, outside of the data folder {data}"):
+            fetch([wanted], data, silent)
+    assert everything(outside) == []
+    # What a user put there is read.
+    (outside / "a").write_bytes(CONTENT)
+    assert check([file_of("set/a", CONTENT, site.url("a"))], data) == []
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced_and_what_it_leads_to_stays(site, tmp_path):
+    site.pages = {"a": CONTENT}
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a").symlink_to(tmp_path / "mine")
+    fetch([file_of("a", CONTENT, site.url("a"))], tmp_path / "data", silent)
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert (tmp_path / "data/a").read_bytes() == CONTENT
+
+
+def test_a_file_where_a_folder_is_needed_and_the_reverse_are_named(site, tmp_path):
+    site.pages = {"a": CONTENT}
+    (tmp_path / "set").write_bytes(b"")
+    (tmp_path / "b").mkdir()
+    for path, place in (("set/a", "set"), ("b", "b")):
+        with pytest.raises(HarnessError, match=f"data folder {tmp_path}: .*{tmp_path}/{place}"):
+            fetch([file_of(path, CONTENT, site.url("a"))], tmp_path, silent)
+
+
+def test_a_folder_with_files_that_are_not_of_the_archive_is_named(site, tmp_path):
+    site.pages = {"all": zipped({"0/x.bin": b"1"})}
+    (tmp_path / "set/0").mkdir(parents=True)
+    (tmp_path / "set/0/mine.bin").write_bytes(b"mine")
+    (tmp_path / "set/0/too.bin").write_bytes(b"mine")
+    wanted = Folder("set", (site.url("all"),), "*/*.bin", 1, md5=hashlib.md5(site.pages["all"]).hexdigest())
+    with pytest.raises(HarnessError, match="set: 3 files, 2 too many"):
+        fetch([wanted], tmp_path, silent)
+
+
+@pytest.mark.parametrize("name", [*(name for name, _ in HOSTILE_NAMES), ""])
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda name: File(name, (), md5="0" * 32),
+        lambda name: File("a", (), md5="0" * 32, member=name),
+        lambda name: Folder(name, (), "*.bin", 1),
+        lambda name: Folder("set", (), name, 1),
+    ],
+)
+def test_a_plugin_that_declares_a_path_outside_is_refused_by_name(name, declare, catalog_of):
+    @hookimpl
+    def harness_datasets():
+        yield Dataset("letters", "", "classification", load=lambda *_: None, files=(declare(name),))
+
+    catalog = catalog_of(SimpleNamespace(__name__="careless", harness_datasets=harness_datasets))
+    with pytest.raises(
+        PluginError, match=r"plugin careless failed .* a plugin must declare a path below the data folder"
+    ):
+        catalog.datasets.names()

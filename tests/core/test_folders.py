@@ -293,6 +293,24 @@ def test_the_data_command_counts_folders_and_takes_options(tmp_path, served, cap
     assert "set/1, set/2, set/3" in capsys.readouterr().out
 
 
+def test_a_plugin_that_cannot_say_which_files_it_needs_is_named_and_hides_no_other(tmp_path, capsys):
+    outside = STRANGE.replace('"set/{n}"', '"../{n}"').replace("FOLDER", repr(entry(b"x")))
+    (tmp_path / "strange.py").write_text(outside)
+
+    def harness(*arguments: str) -> tuple[int, str, str]:
+        code = main(["-p", str(tmp_path / "strange.py"), "data", *arguments, "--data-dir", str(tmp_path)])
+        return (code, *capsys.readouterr())
+
+    code, out, _ = harness("list")
+    assert code == 0
+    assert "data file '../1': it holds '..'" in out
+    assert "1 of 1 missing" in out
+    code, _, err = harness("fetch", "set")
+    assert code == 1
+    assert "data set set: its plugin cannot say which files it needs: data file '../1': it holds '..'" in err
+    assert not (tmp_path.parent / "1").exists()
+
+
 def test_records_are_picked_by_a_list_that_an_option_took_whole():
     def record(parts: list[int], rate: float | None = None) -> Record:
         options = {"parts": parts, "rate": rate}

@@ -1,0 +1,41 @@
+"""One rule for paths that others name: of a plugin's files below the data folder, of the files in an archive."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+LONGEST_PART = 255  # bytes: what common file systems allow
+_DRIVE = re.compile(r"[A-Za-z]:")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def fault(name: str) -> str | None:
+    r"""Why a name is no path below a folder, on any system; None where it is one.
+
+    >>> fault("train/0/a.bin"), fault("/a.bin"), fault("0/../../a.bin"), fault("C:\\a.bin")
+    (None, 'is absolute', "holds '..'", 'names a drive')
+    """
+    if not isinstance(name, str):
+        return f"is a {type(name).__name__}, not a text"
+    if _CONTROL.search(name):
+        return "holds a control character"
+    if name.startswith(("/", "\\")):
+        return "is absolute"
+    if _DRIVE.match(name):
+        return "names a drive"
+    if "\\" in name:
+        return "holds a backslash"
+    return _fault_of_parts(PurePosixPath(name).parts)
+
+
+def _fault_of_parts(parts: tuple[str, ...]) -> str | None:
+    if not parts:
+        return "is empty"
+    if ".." in parts:
+        return "holds '..'"
+    try:
+        longest = max(len(part.encode()) for part in parts)
+    except UnicodeEncodeError:
+        return "holds characters that are no text"
+    return f"has a part of more than {LONGEST_PART} bytes" if longest > LONGEST_PART else None
