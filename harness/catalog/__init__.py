@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from harness import hookspecs
-from harness.catalog import discovery
+from harness.catalog import discovery, siblings
 from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, off_stdout
 from harness.catalog.shelves import HOOKS, NOUNS, Offer, Shelf, checked
 from harness.errors import HarnessError, PluginError, UsageError
@@ -153,11 +153,16 @@ class Catalog:
 
     def add(self, candidate: discovery.Candidate) -> Plugin | None:
         """Import and register a plugin; None where that failed and became a problem."""
-        loaded = attempt(candidate.plugin, "import", lambda: off_stdout(candidate.load))
+        loaded = attempt(candidate.plugin, "import", lambda: off_stdout(partial(self._import, candidate)))
         if isinstance(loaded, PluginProblem):
             self.problems.append(loaded)
             return None
         return self._register(loaded, candidate.plugin)
+
+    def _import(self, candidate: discovery.Candidate) -> Any:
+        if candidate.plugin.file:
+            siblings.admit(Path(candidate.plugin.file), [plugin.file for plugin in self.plugins if plugin.file])
+        return candidate.load()
 
     def add_file(self, path: str | Path) -> list[str]:
         """Load a .py file as a plugin and return the names of the methods that it offers, qualified where they clash.

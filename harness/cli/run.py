@@ -183,7 +183,7 @@ def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: 
         split = runner.split(trials, store)
         if split.done:
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
-        for line in (*runner.outdated(catalog, split.done, store), *runner.again(split.todo, store)):
+        for line in _remarks(catalog, trials, split, store):
             click.echo(line, err=True)
         if not split.todo:
             return
@@ -197,6 +197,12 @@ def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: 
             kept = f"{ended} of {len(split.todo)} trials ended and are kept in {store.folder}"
             click.echo(f"interrupted: {kept}; the same command goes on", err=True)
             raise
+
+
+def _remarks(catalog: Catalog, trials: Sequence[Trial], split: runner.Split, store: Store) -> list[str]:
+    """What is to be known of records that are there and of trials that run, a line each."""
+    again = (*runner.outdated(catalog, split.done, store), *runner.again(split.todo, store))
+    return [*again, *runner.unfollowed(catalog, trials)]
 
 
 def _chooser(catalog: Catalog, text: str | None, trials: Sequence[Trial]) -> Criterion | None:
@@ -233,7 +239,7 @@ def _print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers
         state = f"skipped: {trial.skip}" if trial.skip else "to run" if trial.key in todo else "has a record"
         budget = f"{trial.budget}, batches of {trial.batch_size}"
         click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
-    for line in (*runner.outdated(catalog, split.done, store), *runner.again(split.todo, store)):
+    for line in _remarks(catalog, trials, split, store):
         click.echo(line)
     first = trials[0]
     threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"

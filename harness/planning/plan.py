@@ -265,9 +265,9 @@ def _keyed(trial: Trial, setting: Setting, method: Offer[Method], dataset: Picke
     backend = setting.backend
     parts: dict[str, Any] = {
         "core": sources.core(),
-        "backend": _source(backend, backend.value.factory),
-        "method": _chosen(trial.method) | _source(method, method.value.factory),
-        "dataset": _chosen(trial.dataset) | _source(dataset.offer, dataset.offer.value.load) | {"files": dataset.files},
+        "backend": _source(backend),
+        "method": _chosen(trial.method) | _source(method),
+        "dataset": _chosen(trial.dataset) | _source(dataset.offer) | {"files": dataset.files},
         "seed": trial.seed,
         "budget": dataclasses.asdict(trial.budget),
         "batch_size": trial.batch_size,
@@ -286,10 +286,10 @@ def _chosen(choice: Choice) -> dict[str, Any]:
     return {"label": choice.label, "options": choice.options}
 
 
-def _source(offer: Offer[Any], reference: Any) -> dict[str, str]:
+def _source(offer: Offer[Any]) -> dict[str, str]:
     plugin = offer.plugin
     versions = {"distribution": plugin.distribution, "version": plugin.version}
-    return versions | {"source": sources.fingerprint([reference])}
+    return versions | {"source": sources.behind(offer).digest}
 
 
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

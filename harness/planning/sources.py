@@ -2,91 +2,212 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import importlib.util
-import re
-import sys
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.catalog import Catalog
+from harness.catalog import Catalog, Offer, Plugin
+from harness.catalog.imports import Imports, imports
+from harness.planning import modules
+from harness.planning.modules import Place, Source
 
-# What a plugin uses of its family arrives through packages named harness_*; other libraries count by their version.
-_IMPORT = re.compile(r"^\s*(?:from|import)\s+(harness_\w+)", re.MULTILINE)
 _CORE = (
-    "trials/trial.py",
-    "trials/bench.py",
-    "trials/loop.py",
-    "trials/profiling.py",
-    "trials/scoring.py",
+    "trials/*.py",
     "metrics/*.py",
     "data/subset.py",
     "seeds.py",
     "types/*.py",
 )
+LARGEST_FILE = 2**26
+
+Reference = str | Callable[..., Any] | type
 
 
-def fingerprint(references: Iterable[str | Callable[..., Any]]) -> str:
-    """A digest of the packages that hold the references ("module:attribute" or callables) and of the harness_*
-    packages that these import, at any depth.
+@dataclass(frozen=True)
+class Followed:
+    """What stands behind a reference. digest: of all sources, wherever they lie. libraries: other distributions that
+    they import, with their versions. gaps: what could not be followed.
     """
-    waiting = {_package(reference) for reference in references}
-    digests: dict[str, str] = {}
-    while waiting:
-        package = waiting.pop()
-        digests[package], imported = _package_digest(package)
-        waiting |= imported - digests.keys()
-    return _digest(f"{name}={digest}" for name, digest in sorted(digests.items()))
+
+    digest: str
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    gaps: tuple[str, ...] = ()
+
+
+def behind(offer: Offer[Any]) -> Followed:
+    """The sources of what a plugin offers: of its factory (or load, or compute), its config and the plugin itself."""
+    value = offer.value
+    names = ("factory", "load", "compute", "config")
+    references = [given for name in names if (given := getattr(value, name, None)) is not None]
+    return follow([*references, offer.plugin.module], offer.plugin)
+
+
+def follow(references: Iterable[Reference], plugin: Plugin) -> Followed:
+    """The packages and modules that hold the references ("module:attribute", or callables), and all that these import.
+
+    Libraries of other distributions count by their version, whatever else is imported by its source: packages named
+    harness_*, the plugin's own distribution, and what belongs to none, such as the modules beside a plugin's file.
+    """
+    walk = _Walk(plugin)
+    for name in sorted({_module(reference) for reference in references}):
+        walk.root(name)
+    return walk.followed()
+
+
+class Fingerprints:
+    """The sources behind each offer of a catalogue, followed once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Offer[Any], Followed]] = {}
+
+    def of(self, offer: Offer[Any]) -> Followed:
+        if id(offer) not in self._known:
+            self._known[id(offer)] = (offer, behind(offer))
+        return self._known[id(offer)][1]
 
 
 def measuring(catalog: Catalog) -> dict[str, str]:
     """A digest for each plugin that offers metrics or instruments. These are in no trial's key: a further metric would
     make every trial run again. The core's own metrics are in all of them.
     """
-    references: dict[str, list[str | Callable[..., Any]]] = {}
+    offers: dict[str, list[Reference]] = {}
+    plugins: dict[str, Plugin] = {}
+    for offer, reference in _measures(catalog):
+        offers.setdefault(offer.plugin.name, []).append(reference)
+        plugins[offer.plugin.name] = offer.plugin
+    return {name: follow(references, plugins[name]).digest for name, references in offers.items()}
+
+
+def _measures(catalog: Catalog) -> Iterable[tuple[Offer[Any], Reference]]:
     for metric in catalog.metrics.offers():
-        if metric.value.compute is not None and _package(metric.value.compute) != "harness":
-            references.setdefault(metric.plugin.name, []).append(metric.value.compute)
+        if metric.value.compute is not None and not modules.is_pythons(_module(metric.value.compute)):
+            yield metric, metric.value.compute
     for instrument in catalog.instruments.offers():
-        references.setdefault(instrument.plugin.name, []).append(instrument.value.factory)
-    return {plugin: fingerprint(found) for plugin, found in references.items()}
+        yield instrument, instrument.value.factory
 
 
-@cache
+@functools.cache
 def core() -> str:
     """A digest of those files of the core that decide a result."""
     folder = Path(__file__).parent.parent
     paths = (path for pattern in _CORE for path in sorted(folder.glob(pattern)))
-    return _digest(path.read_text(encoding="utf-8") for path in paths)
+    return _digest((path.relative_to(folder).as_posix(), _content(path)) for path in paths)
 
 
-def _package(reference: str | Callable[..., Any]) -> str:
-    module = reference.partition(":")[0] if isinstance(reference, str) else reference.__module__
-    return module.partition(".")[0]
+class _Walk:
+    """From module to module along what they import, none twice."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._plugin = plugin
+        self._beside = Path(plugin.file).parent if plugin.file else None
+        self._places: dict[str, Place] = {}
+        self._digests: dict[str, str] = {}
+        self._libraries: dict[str, str] = {}
+        self._gaps: dict[str, None] = {}
+
+    def root(self, name: str) -> None:
+        """What the plugin refers to must have a source, or it is said that it has none."""
+        if not self._module(name) and not modules.is_pythons(name):
+            self._gaps[f"{name}: it has no source file"] = None
+
+    def followed(self) -> Followed:
+        digest = _digest((name, content) for name, content in sorted(self._digests.items()))
+        return Followed(digest, dict(sorted(self._libraries.items())), tuple(self._gaps))
+
+    def _module(self, name: str) -> bool:
+        """Take in a module, if that is the name of one, and what it imports; whether its source is followed."""
+        waiting, found = {name}, False
+        while waiting:
+            name = waiting.pop()
+            if name.partition(".")[0] in self._places or name in self._places:
+                found = found or bool(self._place(name).sources)
+                continue
+            place = self._place(name)
+            self._libraries |= place.library
+            found = found or bool(place.sources)
+            waiting.update(each for source in place.sources for each in self._source(source))
+        return found
+
+    def _place(self, name: str) -> Place:
+        """A package is taken as a whole, whichever of its modules is named; a namespace is not."""
+        top = name.partition(".")[0]
+        for known in (top, name):
+            if known in self._places:
+                return self._places[known]
+        place = modules.find(name, self._plugin, self._beside)
+        self._places[top if place.whole else name] = place
+        return place
+
+    def _source(self, source: Source) -> Iterable[str]:
+        """Take in one file, with the files that it names; returns what it imports."""
+        if source.name in self._digests:
+            return ()
+        content = self._take(source.name, source.path)
+        if source.path.suffix != ".py":
+            return ()
+        found = imports(content, source.package)
+        for path, name in modules.named_files(found.files, source):
+            if name not in self._digests:
+                self._data(path, name, source)
+        self._note(found, source)
+        return found.modules | found.candidates
+
+    def _data(self, path: Path, name: str, source: Source) -> None:
+        """A file beside a source: one that is Python itself, run from its path, is followed as well."""
+        if path.suffix != ".py":
+            self._take(name, path)
+            return
+        for imported in self._source(Source(path, name, source.package)):
+            self._module(imported)
+
+    def _take(self, name: str, path: Path) -> bytes:
+        content = _content(path)
+        if content is None:
+            self._gaps[f"{name or path.name}: it cannot be read, or is too large, and counts by its size"] = None
+            content = str(_size(path)).encode()
+        self._digests[name] = hashlib.sha256(content).hexdigest()
+        return content
+
+    def _note(self, found: Imports, source: Source) -> None:
+        """Say what is imported by a name that only the running program knows, unless the source tells which."""
+        own = source.path
+        places = (modules.find(name, self._plugin, self._beside) for name in found.candidates if found.unknown)
+        candidates = (each.path for place in places for each in place.sources)
+        if found.unknown and all(path == own for path in candidates):
+            for unknown in found.unknown:
+                self._gaps[f"{source.name or source.path.name}: {unknown}"] = None
 
 
-@cache
-def _package_digest(package: str) -> tuple[str, frozenset[str]]:
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in _files(package)]
-    imported = frozenset(name for text in texts for name in _IMPORT.findall(text))
-    return _digest(texts), imported
+def _module(reference: Reference) -> str:
+    if isinstance(reference, functools.partial):
+        return _module(reference.func)
+    return reference.partition(":")[0] if isinstance(reference, str) else reference.__module__
 
 
-def _files(package: str) -> list[Path]:
-    """The Python files of an importable package or module; none where it has no source, such as a test's own."""
-    module = sys.modules.get(package)
-    spec = getattr(module, "__spec__", None) or importlib.util.find_spec(package)
-    if spec is None:
-        return []
-    if spec.submodule_search_locations:
-        return sorted(path for root in spec.submodule_search_locations for path in Path(root).rglob("*.py"))
-    return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
+def _content(path: Path) -> bytes | None:
+    """What is in a file; line ends of another system are the same source. None where it is too large or unreadable."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            return None
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content.replace(b"\r\n", b"\n") if path.suffix == ".py" else content
 
 
-def _digest(texts: Iterable[str]) -> str:
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _digest(named: Iterable[tuple[str, str | bytes | None]]) -> str:
     digest = hashlib.sha256()
-    for text in texts:
-        digest.update(hashlib.sha256(text.encode()).digest())
+    for name, content in named:
+        encoded = content.encode() if isinstance(content, str) else content or b""
+        digest.update(hashlib.sha256(name.encode()).digest() + hashlib.sha256(encoded).digest())
     return digest.hexdigest()[:16]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalog import Catalog
-from harness.planning import sources
 from harness.types import Trial
 from harness.version import __version__
 
@@ -52,14 +51,13 @@ def commit() -> str | None:
 
 
 def provenance(catalog: Catalog, trial: Trial) -> dict[str, Any]:
-    """Who provided the method and the data set: plugin, distribution, version; and the source of what measured."""
+    """Who provided the method and the data set: plugin, distribution, version."""
     method = catalog.methods.offer(trial.method.name, trial.method.provider).plugin
     dataset = catalog.datasets.offer(trial.dataset.name, trial.dataset.provider).plugin
-    provided: dict[str, Any] = {
+    return {
         role: {"plugin": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
         for role, plugin in (("method", method), ("dataset", dataset))
     }
-    return provided | {"measured_by": sources.measuring(catalog)}
 
 
 def now() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.catalog import Catalog
 from harness.errors import HarnessError
@@ -74,6 +74,39 @@ def outdated(catalog: Catalog, records: Sequence[Record], store: Store) -> list[
     return [f"{kept}; without {store.path(next(iter(found)))} and the like their trials run again"]
 
 
+class Origins:
+    """What records say of the code behind them, besides their keys: found out once for all trials of a run."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._prints = sources.Fingerprints()
+        self._measured_by = sources.measuring(catalog)
+
+    def of(self, trial: Trial) -> dict[str, Any]:
+        """measured_by: the source of metrics and instruments. libraries: other distributions that method and data set
+        import, with versions. not_followed: what of their source no key follows.
+        """
+        behind = self._behind(trial)
+        libraries = {name: version for each in behind for name, version in each.libraries.items()}
+        said: dict[str, Any] = {"measured_by": self._measured_by, "libraries": dict(sorted(libraries.items()))}
+        gaps = self.gaps([trial])
+        return said | ({"not_followed": gaps} if gaps else {})
+
+    def gaps(self, trials: Sequence[Trial]) -> list[str]:
+        """What of the source of these trials' methods and data sets no key follows."""
+        return list(dict.fromkeys(gap for trial in trials for each in self._behind(trial) for gap in each.gaps))
+
+    def _behind(self, trial: Trial) -> list[sources.Followed]:
+        method = self._catalog.methods.offer(trial.method.name, trial.method.provider)
+        dataset = self._catalog.datasets.offer(trial.dataset.name, trial.dataset.provider)
+        return [self._prints.of(method), self._prints.of(dataset)]
+
+
+def unfollowed(catalog: Catalog, trials: Sequence[Trial]) -> list[str]:
+    """A line for each thing that a method or data set imports and no key follows."""
+    return [f"no key follows {gap}: after a change there, use --rerun" for gap in Origins(catalog).gaps(trials)]
+
+
 def _run_again(count: int) -> str:
     return "1 trial runs again" if count == 1 else f"{count} trials run again"
 
@@ -92,10 +125,15 @@ def run(
     """
     catalog.notify("harness_run_started", {"trials": trials})
     records: list[Record] = []
+    origins = Origins(catalog)
     try:
         for record in _records(trials, executor, context, _Relay(catalog, listener)):
             # Trials that run at once spoil each other's times: the report must know.
-            record = dataclasses.replace(record, environment={**record.environment, "workers": context.workers})
+            record = dataclasses.replace(
+                record,
+                environment={**record.environment, "workers": context.workers},
+                provenance={**record.provenance, **origins.of(record.trial)},
+            )
             store.write(record)
             records.append(record)
             listener.finished(record.trial, record)

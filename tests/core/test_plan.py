@@ -212,26 +212,6 @@ def test_planning_is_pure_and_keys_follow_content(planned):
         assert changed(base.parts, other.parts) == [part]
 
 
-def test_a_changed_helper_module_changes_the_key(catalog_of, tmp_path, monkeypatch):
-    (tmp_path / "harness_helper.py").write_text("VALUE = 1\n")
-    (tmp_path / "harness_tinymethod.py").write_text(
-        "from harness import Method, hookimpl\nimport harness_helper\n"
-        "@hookimpl\ndef harness_methods():\n"
-        "    yield Method('tiny', 'x', factory='harness_tinymethod:build', kinds=('classification',))\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    import harness_tinymethod
-
-    def key() -> str:
-        sources._package_digest.cache_clear()
-        return plan(catalog_of(Plugin(), harness_tinymethod), Request(methods="tiny", seeds="1", device="cpu"))[0].key
-
-    before = key()
-    assert key() == before
-    (tmp_path / "harness_helper.py").write_text("VALUE = 2\n")
-    assert key() != before
-
-
 @pytest.mark.parametrize("pattern", sources._CORE)
 def test_the_files_of_the_core_that_keys_follow_are_there(pattern):
     assert list(Path(harness.__file__).parent.glob(pattern))

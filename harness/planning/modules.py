@@ -1,0 +1,206 @@
+"""Where an imported module lies: in Python itself, in an installed distribution, or in files that may change."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.catalog import Plugin
+from harness.catalog.siblings import beside
+
+FILES_OF_A_PATTERN = 1000
+SITES = ("site-packages", "dist-packages")
+# What a plugin may read beside itself and never writes while it runs, as it might a log.
+_CODE = ".py .pyx .so .pyd .c .cc .cpp .cu .cuh .h .hpp .jl .ptx"
+_TEXT = ".json .jsonl .toml .yaml .yml .ini .cfg .csv .tsv .xml"
+_ARRAYS = ".npy .npz .pt .pth .safetensors .pkl .pickle .mat .h5 .hdf5 .onnx"
+DATA = frozenset(f"{_CODE} {_TEXT} {_ARRAYS}".split())
+
+
+class Source(NamedTuple):
+    """A file that decides a result. name: what it is called wherever it lies; empty for a plugin given as a file.
+
+    package: what its relative imports start from.
+    """
+
+    path: Path
+    name: str
+    package: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a module lies: its sources where they are followed, or the version of the distribution that it is of.
+
+    whole: all that goes by the first part of its name is there.
+    """
+
+    sources: tuple[Source, ...] = ()
+    library: dict[str, str] = field(default_factory=dict)
+    whole: bool = True
+
+
+def is_pythons(name: str) -> bool:
+    """Whether a module is of Python itself, or of the core, whose source is in every key."""
+    top = name.partition(".")[0]
+    return top in sys.stdlib_module_names or top == "harness"
+
+
+def find(name: str, plugin: Plugin, folder: Path | None = None) -> Place:
+    """Where a module lies that a plugin imports. folder: of the plugin's file, whose siblings it finds there.
+
+    Of a package all modules are its sources, of a namespace the one that is named.
+    """
+    top = name.partition(".")[0]
+    if is_pythons(name):
+        return Place()
+    sibling = beside(folder, top) if folder else None
+    if sibling is not None:
+        return Place((Source(sibling, ""),) if str(sibling) == plugin.file else tuple(_of_file(sibling, top)))
+    spec = _spec(top)
+    if spec is None:
+        return Place()
+    if spec.origin is None or not spec.has_location:
+        return Place(tuple(_of_namespace(name, map(Path, spec.submodule_search_locations or ()))), whole=False)
+    return _of_spec(top, spec, plugin)
+
+
+def _of_spec(top: str, spec: ModuleSpec, plugin: Plugin) -> Place:
+    path = _on_disk(Path(spec.origin or ""))
+    if plugin.file and path == Path(plugin.file):
+        return Place((Source(path, ""),))
+    entry = path.parent.parent if path.stem == "__init__" else path.parent
+    owner = _owner(top, entry)
+    if owner is None or top.startswith("harness_") or _normal(owner[0]) == _normal(plugin.distribution):
+        return Place(tuple(_of_file(path, top)))
+    return Place(library=dict([owner]))
+
+
+def _spec(top: str) -> ModuleSpec | None:
+    """How a top-level module was found, or would be; one that was made otherwise is known by its file alone."""
+    module = sys.modules.get(top)
+    spec: ModuleSpec | None = getattr(module, "__spec__", None)
+    if spec is None and module is not None and (file := getattr(module, "__file__", None)):
+        return importlib.util.spec_from_file_location(top, file)
+    try:
+        return spec or importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        return None
+
+
+def _on_disk(origin: Path) -> Path:
+    """The file itself, or the archive that it lies in."""
+    return next((path for path in (origin, *origin.parents) if path.is_file()), origin)
+
+
+def _of_file(path: Path, top: str) -> Iterator[Source]:
+    """A module is one file, a package all that are below its folder."""
+    if path.name != "__init__.py":
+        yield Source(path, path.name)
+        return
+    for each in sorted(path.parent.rglob("*")):
+        within = each.relative_to(path.parent)
+        if each.name.endswith((".py", *EXTENSION_SUFFIXES)) and not _hidden(within):
+            yield Source(each, f"{top}/{within.as_posix()}", ".".join([top, *within.parent.parts]))
+
+
+def _hidden(within: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in within.parts)
+
+
+def _of_namespace(name: str, folders: Iterable[Path]) -> Iterator[Source]:
+    """The module or package that a dotted name means in folders without __init__.py."""
+    top, *parts = name.split(".")
+    for folder in folders:
+        if not any(part in SITES for part in folder.parts):
+            yield from _below(folder, parts, top)
+
+
+def _below(folder: Path, parts: list[str], package: str) -> Iterator[Source]:
+    if not parts:
+        return
+    path, name = folder / parts[0], package.replace(".", "/")
+    if (path / "__init__.py").is_file():
+        for source in _of_file(path / "__init__.py", parts[0]):
+            yield Source(source.path, f"{name}/{source.name}", f"{package}.{source.package}")
+    elif path.with_suffix(".py").is_file():
+        yield Source(path.with_suffix(".py"), f"{name}/{parts[0]}.py", package)
+    elif path.is_dir():
+        yield from _below(path, parts[1:], f"{package}.{parts[0]}")
+
+
+# --- distributions ------------------------------------------------------------------------------------------------
+
+
+def _owner(top: str, entry: Path) -> tuple[str, str] | None:
+    """Name and version of the distribution that put a module into a folder of sys.path; None where none did.
+
+    An editable install only points to its files: what they are may change without its version.
+    """
+    for distribution in _installed(entry):
+        record = _record(distribution)
+        if f"\n{top}/" in record or re.search(rf"\n{top}(\.[\w-]+)*\.(py|so|pyd),", record):
+            return _identity(distribution)
+    if entry.name not in SITES:
+        return None
+    named = (each for each in _installed(entry) if _normal(top) == _normal(each.metadata["Name"] or ""))
+    return next((_identity(each) for each in named), None)
+
+
+@cache
+def _installed(entry: Path) -> tuple[importlib.metadata.Distribution, ...]:
+    return tuple(importlib.metadata.distributions(path=[str(entry)]))
+
+
+@cache
+def _record(distribution: importlib.metadata.Distribution) -> str:
+    try:
+        return f"\n{distribution.read_text('RECORD') or ''}"
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
+    return str(distribution.metadata["Name"]), str(distribution.metadata["Version"])
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+# --- files that sources name --------------------------------------------------------------------------------------
+
+
+def named_files(names: Iterable[str], source: Source) -> Iterator[tuple[Path, str]]:
+    """The files beside a source, or at the top of its package, that go by one of these names, patterns or folders."""
+    places = {source.path.parent: source.name.rpartition("/")[0]}
+    depth = source.package.count(".")
+    if source.package and depth:
+        places[source.path.parents[depth]] = source.package.partition(".")[0]
+    for folder, called in places.items():
+        for name in sorted(names):
+            for path in _matching(folder, name):
+                within = path.relative_to(folder).as_posix()
+                yield path, f"{called}/{within}" if called else within
+
+
+def _matching(folder: Path, name: str) -> Iterator[Path]:
+    if name.startswith(("/", "~")) or ".." in name.split("/") or name.strip("*./") == "" or "\0" in name:
+        return
+    try:
+        path = folder / name
+        inside = path.is_dir() and not (path / "__init__.py").is_file()
+        found = folder.glob(name) if "*" in name else path.glob("*") if inside else [path]
+        for number, each in enumerate(sorted(found)):
+            if number < FILES_OF_A_PATTERN and each.suffix in DATA and each.is_file():
+                yield each
+    except (OSError, ValueError):
+        return
