@@ -30,6 +30,7 @@ class Notes:
     seconds: dict[str, float] = field(default_factory=dict)
     holes: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness import options
 from harness.catalog import Catalog, resolve
+from harness.data.digests import digests
 from harness.data.subset import subset
 from harness.errors import Unsupported
 from harness.records import environment
@@ -50,12 +51,12 @@ def run_trial(
         status = "oom" if backend.out_of_memory(error) else "failed"
         reason = one_line(error)
         trace = traceback.format_exc()
+    notes.provenance |= environment.provenance(catalog, trial)
     return Record(
         trial=trial,
         status=status,
         reason=reason,
         traceback=trace,
-        provenance=environment.provenance(catalog, trial),
         finished=environment.now(),
         **vars(notes),
     )
@@ -100,7 +101,11 @@ def set_up(
     backend.setup(trial)
     notes.environment |= {**environment.machine(), **backend.environment(trial.device)}
     with notes.phase("load"):
-        data = backend.place(_load(catalog, trial, data_folder), trial.device)
+        loaded = _load(catalog, trial, data_folder)
+    notes.provenance["data"] = digests(loaded)
+    with notes.phase("load"):
+        data = backend.place(loaded, trial.device)
+    del loaded
     method = catalog.methods.get(trial.method.name, trial.method.provider)
     config = options.build(method.config, trial.method.options, method.name)
     return Bench(
