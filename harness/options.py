@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from harness.conversion import SEQUENCES, UNIONS, convert, plain, show, type_text
@@ -140,13 +141,19 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 def _fields(config: type) -> list[tuple[dataclasses.Field[Any], Any]]:
     """The fields that can be set, each with its type."""
-    name = getattr(config, "__qualname__", config)
     if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
+        name = getattr(config, "__qualname__", config)
         raise HarnessError(f"the config {name} is not a dataclass: decorate it with @dataclass(frozen=True)")
+    return _typed_fields(config)
+
+
+@lru_cache(maxsize=256)  # a sweep asks for those of one config ten thousand times
+def _typed_fields(config: type) -> list[tuple[dataclasses.Field[Any], Any]]:
     try:
         kinds = get_type_hints(config)
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
-        raise HarnessError(f"the type of a field of the config {name} cannot be resolved: {error}") from error
+        what = f"the type of a field of the config {config.__qualname__} cannot be resolved"
+        raise HarnessError(f"{what}: {error}") from error
     return [(item, kinds[item.name]) for item in dataclasses.fields(config) if item.init]
 
 
@@ -167,8 +174,9 @@ def _required(item: dataclasses.Field[Any]) -> bool:
 
 
 def _refuse_unknown(given: Mapping[str, object], known: Sequence[str]) -> None:
+    listed = frozenset(known)
     for name in given:
-        if name not in known:
+        if name not in listed:
             raise ValueError(f"there is no parameter {name!r}{suggest(name, known)}")
 
 

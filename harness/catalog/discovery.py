@@ -28,6 +28,7 @@ from typing import Any
 from harness.catalog.loading import VARIABLE, Plugin, Settings, listed
 from harness.errors import UsageError
 from harness.options import suggest
+from harness.spelling import Backslash, is_path, unquoted
 
 GROUP = "harness"
 
@@ -163,13 +164,25 @@ def _normal(name: str) -> str:
 
 
 def is_file(reference: str) -> bool:
-    """Whether a plugin or method is given as a file rather than by name."""
-    return reference.endswith(".py") or "/" in reference or os.sep in reference
+    """Whether a plugin or method is given as a file rather than by name, in quotes perhaps."""
+    return is_path(reference.rstrip("'\"")) or os.sep in reference
+
+
+def file_of(reference: str | Path) -> Path:
+    """The path that was written: as it stands where there is such a file, else without quotes and backslashes.
+
+    Raises UsageError for a path that can be none here.
+    """
+    try:
+        path = Path(reference).expanduser()
+        return (path if path.exists() else Path(unquoted(str(reference))).expanduser()).resolve()
+    except (Backslash, OSError, RuntimeError) as error:  # RuntimeError: ~nobody
+        raise UsageError(f"plugin {reference}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def from_file(reference: str | Path) -> Candidate:
     """A plugin in one .py file, which need not be importable. The same file is one module, however it is spelt."""
-    path = Path(reference).expanduser().resolve()
+    path = file_of(reference)
     if not path.is_file() or path.suffix != ".py":
         found = "a folder" if path.is_dir() else "a file of another type" if path.exists() else "no such file"
         raise UsageError(f"plugin {reference}: expected a .py file, found {found}")

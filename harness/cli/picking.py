@@ -1,11 +1,10 @@
-"""Which records of a results folder a command means."""
+"""Which records a command means, of those that it read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,44 +13,50 @@ from harness.errors import UsageError
 from harness.options import suggest
 from harness.types import Choice, Record
 
+MOST_LISTED = 20
+
 if TYPE_CHECKING:
+    from harness.selections.matching import Index
     from harness.selections.selection import Selected
     from harness.suites.suite import Comparison
-
-
-def read_records(results: Path) -> list[Record]:
-    """The records of a folder; what cannot be read is named on stderr."""
-    from harness.records.store import Store
-
-    store = Store(results)
-    if not store.trials.is_dir():
-        raise UsageError(
-            f"results folder {results}: no records there; `harness run` makes some, --results names another"
-        )
-    records, problems = store.records()
-    for problem in problems:
-        click.echo(f"harness: {problem}", err=True)
-    if not records:
-        raise UsageError(f"results folder {results}: no records that can be read; `harness run` makes some")
-    return records
 
 
 def only(records: Sequence[Record], text: str | None, option: str) -> list[Record]:
     """The records of the selected methods (or data sets), in the order in which those are selected."""
     if text is None:
         return list(records)
-    from harness.selections import selection
+    from harness.selections import matching, selection
 
-    kept: dict[str, Record] = {}
-    for selected in selection.parse(text, option):
-        found = [record for record in records if _selects(selected, _choice(record, option))]
+    choices = [_choice(record, option) for record in records]
+    index = matching.Index(choices)
+    kept: dict[int, None] = {}
+    for selected in selection.parse(text, option, every=True):
+        found = index.places(selected) or _variants(index, selected, choices, option)
         if not found:
-            labels = list(dict.fromkeys(_choice(record, option).label for record in records))
-            names = [_choice(record, option).name for record in records]
-            close = suggest(selected.name, [*names, *labels])
-            raise UsageError(f"{option} {text}: no record of {selected.name!r}{close} (records: {', '.join(labels)})")
-        kept |= {record.trial.key: record for record in found if record.trial.key not in kept}
-    return list(kept.values())
+            raise UsageError(f"{option} {text}: {_unmatched(selected, choices)}")
+        kept |= dict.fromkeys(found)
+    return [records[place] for place in kept]
+
+
+def _variants(index: Index, selected: Selected, choices: Sequence[Choice], option: str) -> list[int]:
+    """Of a plain data set without records, those of its variants, which are tables of their own; a line says so."""
+    if option != "--datasets" or selected.sweeps:
+        return []
+    found = index.places(replace(selected, every=True))
+    labels = list(dict.fromkeys(choices[place].label for place in found))
+    if found:
+        click.echo(f"harness: no record of plain {selected.qualified}; shown instead: {_first(labels)}", err=True)
+    return found
+
+
+def _unmatched(selected: Selected, choices: Sequence[Choice]) -> str:
+    labels = list(dict.fromkeys(choice.label for choice in choices))
+    name = selected.qualified
+    if any(choice.name == selected.name for choice in choices):
+        such = f"with these options; {name}[*]" if selected.sweeps else f"without options; {name}[*]"
+        return f"no record of {name!r} {such} is every variant (records: {_first(labels)})"
+    close = suggest(selected.name, [*(choice.name for choice in choices), *labels])
+    return f"no record of {name!r}{close} (records: {_first(labels)})"
 
 
 def suite_of(catalog: Catalog, name: str | None) -> Comparison | None:
@@ -83,33 +88,6 @@ def _choice(record: Record, option: str) -> Choice:
     return record.trial.method if option == "--methods" else record.trial.dataset
 
 
-def _selects(selected: Selected, choice: Choice) -> bool:
-    """By name, and by the options that were resolved: `saf[steps=4]` selects `saf` if its default is 4."""
-    provided = selected.provider is None or choice.provider in (None, selected.provider)
-    return (
-        provided
-        and selected.name == choice.name
-        and all(_among(choice.options, names, rows) for names, rows in selected.sweeps)
-    )
-
-
-def _among(options: Mapping[str, Any], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bool:
-    """Whether the options are one of the rows; a list may also be the one value of an option that takes it whole."""
-    whole = [[[value for row in rows for value in row]]] if len(names) == 1 else []
-    return any(
-        all(_same(options.get(name), value) for name, value in zip(names, row, strict=True)) for row in (*rows, *whole)
-    )
-
-
-def _same(recorded: Any, wanted: Any) -> bool:
-    """Whether a value from a file, where a tuple is a list, is the one that was written on the command line."""
-    if isinstance(recorded, (list, tuple)):
-        return isinstance(wanted, (list, tuple)) and [*map(str, recorded)] == [*map(str, wanted)]
-    if isinstance(recorded, bool) and isinstance(wanted, str):
-        return wanted.lower() in (("true", "yes") if recorded else ("false", "no"))
-    return bool(recorded == wanted)
-
-
 def check_views(names: Iterable[str] | None, records: Sequence[Record], option: str) -> None:
     """A suffix that no record has is a slip of the pen, not a hole."""
     known = {name for record in records for name in record.scores if "@" in name}
@@ -123,14 +101,41 @@ def find(records: Sequence[Record], text: str) -> Record:
     """The one record that a key's beginning or METHOD/DATASET/SEED names. Raises UsageError for none or several."""
     exact = [record for record in records if text in (record.trial.key, _title(record))]
     found = exact or [record for record in records if text and record.trial.key.startswith(text)]
+    found = found or _selected(records, text)
     if len(found) == 1:
         return found[0]
     if not found:
         titles = [_title(record) for record in records]
         known = f"the {len(records)} records are {_first(titles)}"
         raise UsageError(f"trial {text!r}: no such record{suggest(text, titles)}; {known}")
-    listed = "".join(f"\n  {record.trial.key}  {_title(record)}, {_setting(record)}" for record in found)
-    raise UsageError(f"trial {text!r} is one of {len(found)}; name it by its key:{listed}")
+    listed = "".join(f"\n  {record.trial.key}  {_title(record)}, {_setting(record)}" for record in found[:MOST_LISTED])
+    more = f"\n  and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
+    raise UsageError(f"trial {text!r} is one of {len(found)}; name it by its key:{listed}{more}")
+
+
+def _selected(records: Sequence[Record], text: str) -> list[Record]:
+    """What `saf(steps=4)/digits/0` or `saf[*]/digits/*` selects, however its options are written."""
+    from harness.selections import matching
+
+    names, _, seed = text.rpartition("/")
+    index = [matching.Index(getattr(record.trial, of) for record in records) for of in ("method", "dataset")]
+    for place in (place for place, character in enumerate(names) if character == "/"):
+        parts = [_item(names[:place]), _item(names[place + 1 :])]
+        chosen = [set(own.places(part)) for own, part in zip(index, parts, strict=True) if part]
+        if len(chosen) == len(parts) and (both := chosen[0] & chosen[1]):
+            return [records[place] for place in sorted(both) if seed in ("*", str(records[place].trial.seed))]
+    return []
+
+
+def _item(text: str) -> Selected | None:
+    """The one item that a text selects, if it does."""
+    from harness.selections import selection
+
+    try:
+        items = selection.parse(text, "TRIAL", every=True)
+    except UsageError:
+        return None
+    return items[0] if len(items) == 1 else None
 
 
 def _first(names: Sequence[str], most: int = 6) -> str:

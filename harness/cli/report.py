@@ -6,14 +6,15 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.catalog import Catalog
-from harness.cli.picking import check_views, find, of_suite, only, read_records, suite_of
+from harness.cli.gathering import read_records
+from harness.cli.picking import check_views, find, of_suite, only, suite_of
 from harness.errors import UsageError
 from harness.options import suggest
 from harness.types import Record
@@ -27,6 +28,8 @@ EXAMPLES = """\b
 Examples:
   harness report
   harness report --methods saf,ottt --metrics accuracy,accuracy@best,train_seconds
+  harness report --methods "saf[*],ottt"
+  harness report --results results --results other/results
   harness report --target 0.95
   harness report --select nll@valid
   harness report --suite comparison.toml --format markdown
@@ -41,14 +44,16 @@ Examples:
 """
 
 SELECT = "Of each sweep, report the choice that validation finds best: at the end, or at its best point."
+METHODS = 'Only these, written as for `harness run`: saf is the plain one, "saf[*]" every variant, "*" everything.'
 PLAIN_WIDTH = 100
 
 RESULTS = click.option(
     "--results",
+    "folders",
     type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Where the records are.",
+    multiple=True,
+    default=[Path("results")],
+    help="Where the records are; of several folders the newest record of a trial counts.  [default: results]",
 )
 
 
@@ -56,7 +61,7 @@ RESULTS = click.option(
 class Shown:
     """What to print of records. columns: None for the usual ones. select: the validation score that chooses one
     configuration of each sweep. items: further sweeps, as `report.selecting.choose` takes them. suite: whose published
-    values and claims stand beside what was measured.
+    values and claims stand beside what was measured. sources: notes on where the records are from.
     """
 
     columns: Sequence[str] | None
@@ -64,12 +69,13 @@ class Shown:
     select: Criterion | None = None
     items: tuple[str, ...] = ()
     suite: Comparison | None = None
+    sources: tuple[str, ...] = ()
 
 
 @click.command(epilog=EXAMPLES)
 @RESULTS
 @click.option("--suite", "suite_name", metavar="NAME|FILE", help="Only its trials, with its claims; flags override.")
-@click.option("--methods", metavar="LIST", help="Only these, written as for `harness run`.")
+@click.option("--methods", metavar="LIST", help=METHODS)
 @click.option("--datasets", metavar="LIST", help="Only these, likewise.")
 @click.option("--metrics", metavar="LIST", help="Columns; a suffix names a view: accuracy@best, accuracy@valid.")
 @click.option("--target", type=float, help="Report the training time until validation reaches this score.")
@@ -79,7 +85,7 @@ class Shown:
 @click.pass_obj
 def report(
     session: Session,
-    results: Path,
+    folders: Sequence[Path],
     suite_name: str | None,
     methods: str | None,
     datasets: str | None,
@@ -93,7 +99,7 @@ def report(
     check_format(format_)
     names = columns(session.catalog, metrics)
     suite = suite_of(session.catalog, suite_name)
-    records = read_records(results)
+    records, sources = read_records(folders)
     if suite is not None:
         records = of_suite(session.catalog, suite, records, methods, datasets)
     records = only(records, methods, "--methods")
@@ -105,7 +111,7 @@ def report(
     chooser = criterion(session.catalog, select)
     check_views([select] if select else [], [record for record in records if record.status == "ok"], "--select")
     methods = methods or (suite.request.methods if suite else None)
-    asked = Shown(names, target, chooser, (methods,) if methods else (), suite)
+    asked = Shown(names, target, chooser, (methods,) if methods else (), suite, tuple(sources))
     print_summary(session.catalog, records, asked, format_, output)
 
 
@@ -114,10 +120,13 @@ def report(
 @RESULTS
 @click.option("--format", "format_", metavar="text|json", default="text", help="[default: text]")
 @click.pass_obj
-def show(session: Session, trial: str, results: Path, format_: str) -> None:
+def show(session: Session, trial: str, folders: Sequence[Path], format_: str) -> None:
     """Show everything that is known of one trial: TRIAL is the beginning of its key, or METHOD/DATASET/SEED."""
     check_format(format_, ("text", "json"))
-    record = find(read_records(results), trial)
+    records, sources = read_records(folders)
+    for line in sources:
+        click.echo(f"harness: {line}", err=True)
+    record = find(records, trial)
     if format_ == "json":
         import json
 
@@ -154,6 +163,7 @@ def print_summary(
     )
     if shown.suite is not None:
         summary = with_suite(summary, records, metrics, shown.suite, shown.target)
+    summary = replace(summary, notes=(*shown.sources, *summary.notes))
     if output == "-":
         click.echo(render(summary, format_, _width(), _colour()), nl=False, color=True)
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -78,13 +80,32 @@ def session_of(context: click.Context) -> Session:
 
 
 def with_global_options(command: Command) -> Command:
-    """A copy of the command (and of its subcommands) that takes the global options too, unless it has such ones."""
+    """A copy of the command (and of its subcommands) that takes the global options too, unless it has such ones.
+
+    Of an option that takes one value it refuses a second one, of which click would take the last without a word.
+    """
     copied = copy(command)
+    copied.parse_args = partial(_parse_once, copied, type(command))  # type: ignore[method-assign]
     taken = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     copied.params = [*command.params, *(option for option in _options() if taken.isdisjoint(option.opts))]
     if isinstance(copied, click.Group):
         copied.commands = {name: with_global_options(each) for name, each in copied.commands.items()}
     return copied
+
+
+def _parse_once(
+    command: click.Command, kind: type[click.Command], context: click.Context, args: list[str]
+) -> list[str]:
+    given = list(args)
+    rest = kind.parse_args(command, context, args)
+    if not context.resilient_parsing:
+        _, _, order = command.make_parser(context).parse_args(given)
+        single = [each for each in order if isinstance(each, click.Option) and not (each.multiple or each.count)]
+        for option, times in Counter(each for each in single if not each.is_flag).items():
+            if times > 1:
+                name = max(option.opts, key=len)
+                raise click.UsageError(f"{name} is given {times} times, it takes one value", context)
+    return rest
 
 
 def _options() -> list[click.Option]:

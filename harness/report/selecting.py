@@ -15,7 +15,7 @@ from typing import TypeAlias
 from harness.errors import UsageError
 from harness.options import suggest
 from harness.report import notes
-from harness.selections import selection
+from harness.selections import matching, selection
 from harness.selections.grammar import literal
 from harness.types import Choice, Metric, Record
 
@@ -70,7 +70,7 @@ class _Sweep:
         return whole[0] if whole else choices[0].name
 
     def _is(self, text: str) -> bool:
-        return [set(given) for given in _items(text)] == [set(self.given)]
+        return [set(given) for given in _items(text, self.records)] == [set(self.given)]
 
 
 def criterion(text: str, metrics: Sequence[Metric]) -> Criterion:
@@ -123,7 +123,7 @@ def _sweeps(records: Iterable[Record], items: Iterable[str]) -> list[_Sweep]:
         held.setdefault(_configuration(record.trial.method), []).append(record)
         groups[record.trial.method.group] = None
     sets: list[tuple[Configuration, ...]] = [(configuration,) for configuration in held]
-    sets += [given for text in (*groups, *items) for given in _items(text)]
+    sets += [given for text in (*groups, *items) for given in _items(text, held)]
     merged = [given for given in _merged(sets) if not held.keys().isdisjoint(given)]
     return [_Sweep(given, {each: held[each] for each in held if each in given}) for given in merged]
 
@@ -144,12 +144,22 @@ def _configuration(choice: Choice) -> Configuration:
     return _named(choice.name, choice.provider, choice.given)
 
 
-def _items(text: str) -> list[tuple[Configuration, ...]]:
+def _items(text: str, held: Mapping[Configuration, Sequence[Record]]) -> list[tuple[Configuration, ...]]:
     """All that each item of a selection stands for; nothing for a text that is none, as a damaged record may hold."""
     try:
-        return [_configurations(selected) for selected in selection.parse(text, "--methods")]
+        items = [each for each in selection.parse(text, "--methods", every=True) if each.name != "*"]
     except UsageError:
         return []
+    return [_variants(each, held) if each.every else _configurations(each) for each in items]
+
+
+def _variants(
+    selected: selection.Selected, held: Mapping[Configuration, Sequence[Record]]
+) -> tuple[Configuration, ...]:
+    """Those of `saf[*]`, which stands for what has a record."""
+    index = matching.Index(records[0].trial.method for records in held.values())
+    known = list(held)
+    return tuple(known[place] for place in index.places(selected))
 
 
 def _configurations(selected: selection.Selected) -> tuple[Configuration, ...]:

@@ -1,13 +1,15 @@
 """From the text of a selection to tokens and values, with the place of every mistake.
 
     selection := choice ("," choice)*
-    choice    := name [ "[" parameters "]" | "(" parameters ")" ]
-    parameter := word "=" value | "(" word ("," word)* ")" "=" sweep
+    choice    := "*" | name [ "[" parameters "]" | "(" parameters ")" ]
+    name      := word | path                as in `harness.spelling`
+    parameter := "*" | word "=" value | "(" word ("," word)* ")" "=" sweep
     value     := word | string | tuple | sweep
     sweep     := "[" items "]"              each item is one value; a list inside it is a tuple
     tuple     := "(" items ")"              one value, also with one item or none
 
 A word is a number, True, False or None (none) as in Python, and else a string. Space between tokens means nothing.
+`*` is whatever has a record: only commands that read records take it.
 """
 
 from __future__ import annotations
@@ -20,20 +22,27 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from harness.errors import UsageError
+from harness.spelling import QUOTED, RUN, Backslash, path_in
 
 WORD: Final = re.compile(r"[\w.+/:@~-]+")
-TOKEN: Final = re.compile(
-    rf"""\s*(?:(?P<word>{WORD.pattern})|(?P<string>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|(?P<mark>[][(),=]))"""
-)
+TOKEN: Final = re.compile(rf"""\s*+(?:(?P<word>{WORD.pattern})|(?P<string>{QUOTED})|(?P<mark>[][(),=*]))""", re.DOTALL)
+BLANK: Final = re.compile(r"\s*")
 CONSTANTS: Final = (("none", None), ("None", None), ("True", True), ("False", False))
 CLOSING: Final = (("[", "]"), ("(", ")"))
+DEPTH: Final = (("[", 1), ("(", 1), ("]", -1), (")", -1))
 DEEPEST: Final = 16
+LONGEST_SHOWN: Final = 10_000
+SHOWN_AROUND: Final = 60  # characters before and after a mistake in a text that is longer than that
+
+# A bracket that closes and goes on as a path would: `./runs (1)/m.py`.
+CUT_PATH: Final = re.compile(r"""[\])][^\s,\[\]()'"]*(?:/|\.py)""")
+QUOTE_IT: Final = "; a path with brackets, parentheses or commas in it stands in quotes"
 
 Item = TypeVar("Item")
 
 
 class Token(NamedTuple):
-    """A piece of the text; `kind` is "word", "string", a mark such as "[", or "end"; `at` is where it begins."""
+    """A piece of the text; `kind` is "word", "path", "string", a mark such as "[", or "end"; `at`: where it begins."""
 
     kind: str
     text: str
@@ -52,8 +61,8 @@ class Reader:
 
     def __init__(self, text: str, what: str) -> None:
         self.text, self.what = text, what
-        self._tokens = self._tokenize()
         self._index = 0
+        self._tokens = self._tokenize()
 
     @property
     def next(self) -> Token:
@@ -61,9 +70,9 @@ class Reader:
 
     def fail(self, message: str, at: int | None = None) -> NoReturn:
         """Raises UsageError with the text and a caret below the place, which is the next token unless told."""
-        place = self.next.at if at is None else at
-        line = re.sub(r"\s", " ", self.text)
-        raise UsageError(f"{self.what}: {message}" + (f"\n  {line}\n  {' ' * place}^" if line.strip() else ""))
+        line, place = around(re.sub(r"\s", " ", self.text), self.next.at if at is None else at)
+        hint = QUOTE_IT if CUT_PATH.search(self.text) else ""
+        raise UsageError(f"{self.what}: {message}{hint}" + (f"\n  {line}\n  {' ' * place}^" if line.strip() else ""))
 
     def take(self, kind: str, wanted: str) -> Token:
         """The next token, which must be of that kind."""
@@ -122,26 +131,60 @@ class Reader:
             self.fail(f"{token.text} is not a string as in Python", token.at)
 
     def _tokenize(self) -> list[Token]:
-        tokens, end = list[Token](), len(self.text.rstrip())
-        at = 0
+        tokens, deeper, end = list[Token](), dict(DEPTH), len(self.text.rstrip())
+        at = depth = 0
         while at < end:
-            match = TOKEN.match(self.text, at)
-            if match is None or match.lastgroup is None:
-                self._refuse(at)
-            kind, text = match.lastgroup, match[match.lastgroup]
-            tokens.append(Token(text if kind == "mark" else kind, text, match.start(kind)))
-            at = match.end()
+            if depth == 0 and (not tokens or tokens[-1].kind == ",") and (path := self._path(at)):
+                token, at = path
+            else:
+                token, at = self._token(at)
+            depth += deeper.get(token.kind, 0)
+            tokens.append(token)
         return [*tokens, Token("end", "", end)]
 
+    def _token(self, at: int) -> tuple[Token, int]:
+        """The token from there on, and where it ends."""
+        match = TOKEN.match(self.text, at)
+        if match is None or match.lastgroup is None:
+            self._refuse(at)
+        kind, text = match.lastgroup, match[match.lastgroup]
+        return Token(text if kind == "mark" else kind, text, match.start(kind)), match.end()
+
+    def _path(self, at: int) -> tuple[Token, int] | None:
+        """The path that stands there in the place of a name, and where it ends."""
+        start = BLANK.match(self.text, at).end()  # type: ignore[union-attr]  # it matches no blank, too
+        run = RUN.match(self.text, start)
+        if run is None or WORD.fullmatch(run[0]):
+            return None
+        try:
+            path = path_in(run[0])
+        except Backslash as error:
+            self.fail(str(error), start + error.at)
+        return path and (Token("path", path[0], start), start + path[1])
+
     def _refuse(self, at: int) -> NoReturn:
-        start = at + len(self.text[at:]) - len(self.text[at:].lstrip())
+        start = BLANK.match(self.text, at).end()  # type: ignore[union-attr]
         character = self.text[start]
         meaning = "begins a string that never ends" if character in "'\"" else "means nothing here"
         self.fail(f"{character!r} {meaning}", start)
 
 
 def found(token: Token) -> str:
-    return "the end" if token.kind == "end" else repr(token.text)
+    return "the end" if token.kind == "end" else repr(cut(token.text))
+
+
+def cut(text: str, most: int = SHOWN_AROUND) -> str:
+    """The text as a message may hold it."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def around(line: str, place: int) -> tuple[str, int]:
+    """What to show of a line with a mistake in it, and where in that the mistake is: all but of the longest lines."""
+    if len(line) <= LONGEST_SHOWN:
+        return line, place
+    start = max(0, place - SHOWN_AROUND)
+    before, after = "..." if start else "", "..." if place + SHOWN_AROUND < len(line) else ""
+    return f"{before}{line[start : place + SHOWN_AROUND]}{after}", place - start + len(before)
 
 
 def scalar(word: str) -> Any:

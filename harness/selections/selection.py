@@ -2,7 +2,8 @@
 
 Brackets and parentheses around parameters mean the same. A list is a sweep: every combination is selected, and later
 lists vary fastest. `saf[(steps,rate)=[(4,0.1),(8,0.05)]]` sweeps over two parameters at once; a tuple is one value.
-`harness.selections.grammar` has the grammar.
+Of what has records `saf[*]` selects every variant, `saf[steps=4,*]` those with four steps, and `*` everything.
+`harness.selections.grammar` has the grammar, `harness.selections.matching` which records a selection means.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from typing import Any, Final, TypeAlias, TypeVar
 from harness import options
 from harness.errors import UsageError
 from harness.selections.grammar import Reader, Sweep, Token, found, literal
+from harness.spelling import is_path
 from harness.types import Choice
 
 MOST_CHOICES: Final = 10_000
 MOST_SEEDS: Final = 10_000
 LARGEST_SEED: Final = 2**63 - 1
+NO_STAR: Final = (
+    "'*' stands for what has records, which report and show read; here say which: names, and values as in option=[1,2]"
+)
 
 Item = TypeVar("Item")
 Coupled: TypeAlias = tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]]
@@ -33,13 +38,14 @@ class Selected:
 
     provider: the distribution of `distribution:name`. file: a plugin's file, selected instead of a catalogue's name;
     `name` is then the same text. sweeps: names that vary together, and the rows of their values; a parameter that
-    does not vary has one row.
+    does not vary has one row. every: whatever the other parameters are; the name is "*" where it may be any, too.
     """
 
     name: str
     provider: str | None = None
     file: str | None = None
     sweeps: tuple[Coupled, ...] = ()
+    every: bool = False
 
     @property
     def qualified(self) -> str:
@@ -47,13 +53,14 @@ class Selected:
         return f"{self.provider}:{self.name}" if self.provider else self.name
 
 
-def parse(text: str, what: str) -> list[Selected]:
+def parse(text: str, what: str, *, every: bool = False) -> list[Selected]:
     """What a selection names, in its order. `what` is the option that it was given to, such as "--methods".
 
-    Raises UsageError that shows the place of the mistake; nothing is looked up or checked against a config.
+    every: whether `saf[*]` and `*` are understood, of what has records. Raises UsageError that shows the place of the
+    mistake; nothing is looked up or checked against a config.
     """
     reader = Reader(text, what)
-    return _separated(reader, lambda: _selected(reader))
+    return _separated(reader, lambda: _selected(reader, every))
 
 
 def expand(selected: Selected, config: type, owner: str) -> list[Choice]:
@@ -107,7 +114,7 @@ def words(text: str, what: str) -> list[str]:
     """The names in a list such as `accuracy,nll`. Raises UsageError for an empty name and for one given twice."""
     reader = Reader(text, what)
     tokens = _separated(reader, lambda: _name(reader))
-    _refuse_repeated(reader, tokens)
+    _refuse_repeated(reader, tokens, set())
     return [token.text for token in tokens]
 
 
@@ -136,11 +143,13 @@ def _first_seeds(reader: Reader, count: object, at: int) -> tuple[int, ...]:
 def _listed_seeds(reader: Reader, sweep: Sweep, at: int) -> tuple[int, ...]:
     if not sweep.values:
         reader.fail("the list of seeds is empty", at)
-    for index, (seed, place) in enumerate(zip(sweep.values, sweep.at, strict=True)):
+    seen: set[int] = set()
+    for seed, place in zip(sweep.values, sweep.at, strict=True):
         if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
             reader.fail(f"a seed must be an int from 0 to 2**63-1, not {literal(seed)}", place)
-        if seed in sweep.values[:index]:
+        if seed in seen:
             reader.fail(f"the seed {seed} is given twice", place)
+        seen.add(seed)
     return sweep.values
 
 
@@ -158,37 +167,54 @@ def _separated(reader: Reader, item: Callable[[], Item]) -> list[Item]:
     return items
 
 
-def _name(reader: Reader) -> Token:
+def _name(reader: Reader, *kinds: str) -> Token:
+    """The next token, a word or one of the other kinds that may be a name here."""
     if reader.next.kind in (",", "end"):
         reader.fail(f"an empty name: expected one before {found(reader.next)}")
-    return reader.take("word", "a name")
+    return reader.skip(*kinds) or reader.take("word", "a name")
 
 
-def _selected(reader: Reader) -> Selected:
-    token = _name(reader)
+def _selected(reader: Reader, every: bool) -> Selected:
+    if _star(reader, every):
+        return Selected("*", every=True)
+    token = _name(reader, "path")
     opening = reader.skip("[", "(")
-    sweeps = _sweeps(reader, opening) if opening else ()
-    if "/" in token.text or token.text.endswith(".py"):
-        return Selected(token.text, None, token.text, sweeps)
+    parameters = _parameters(reader, opening, every) if opening else []
+    sweeps = tuple(each for each in parameters if each is not None)
+    starred = len(sweeps) < len(parameters)
+    if token.kind == "path" or is_path(token.text):
+        return Selected(token.text, None, token.text, sweeps, starred)
     provider, colon, name = token.text.rpartition(":")
     if colon and (not provider or not name or ":" in provider):
         reader.fail(f"{token.text!r} is no name; expected distribution:name", token.at)
-    return Selected(name, provider or None, None, sweeps)
+    return Selected(name, provider or None, None, sweeps, starred)
 
 
-def _sweeps(reader: Reader, opening: Token) -> tuple[Coupled, ...]:
-    names: list[Token] = []
-    return tuple(reader.enclosed(opening, lambda: _parameter(reader, names), trailing=False))
+def _star(reader: Reader, every: bool) -> Token | None:
+    if reader.next.kind == "*" and not every:
+        reader.fail(NO_STAR)
+    return reader.skip("*")
 
 
-def _parameter(reader: Reader, names: list[Token]) -> Coupled:
-    """One parameter, or several that are swept together; adds to `names`, in which none may be twice."""
+def _parameters(reader: Reader, opening: Token, every: bool) -> list[Coupled | None]:
+    """The parameters up to the bracket that closes, none of them twice; None stands for `*`."""
+    seen: set[str] = set()
+
+    def parameter() -> Coupled | None:
+        star = _star(reader, every)
+        _refuse_repeated(reader, [star] if star else [], seen)
+        return None if star else _parameter(reader, seen)
+
+    return reader.enclosed(opening, parameter, trailing=False)
+
+
+def _parameter(reader: Reader, seen: set[str]) -> Coupled:
+    """One parameter, or several that are swept together; `seen` are the names before, in which none may be again."""
     opening = reader.skip("(")
     own = reader.enclosed(opening, lambda: _key(reader), trailing=True) if opening else [_key(reader)]
     if not own:
         reader.fail("expected the name of a parameter", opening and opening.at)
-    names.extend(own)
-    _refuse_repeated(reader, names)
+    _refuse_repeated(reader, own, seen)
     reader.take("=", f"'=' after the parameter {own[-1].text!r}")
     at = reader.next.at
     value = reader.value()
@@ -216,10 +242,12 @@ def _rows(reader: Reader, own: list[Token], value: Any, at: int) -> tuple[tuple[
     return value.values
 
 
-def _refuse_repeated(reader: Reader, tokens: list[Token]) -> None:
-    for index, token in enumerate(tokens):
-        if token.text in [earlier.text for earlier in tokens[:index]]:
+def _refuse_repeated(reader: Reader, tokens: Iterable[Token], seen: set[str]) -> None:
+    """Add the texts to those seen before, in which none of them may be."""
+    for token in tokens:
+        if token.text in seen:
             reader.fail(f"{token.text!r} is given twice", token.at)
+        seen.add(token.text)
 
 
 # --- expanding ----------------------------------------------------------------------------------------------------
@@ -253,8 +281,8 @@ def _group(selected: Selected, choices: list[Choice]) -> str:
     """The normal form of all the choices of one item together: `saf[variant=final,rate=[0.1,0.3]]`."""
     if len(choices) == 1:
         return choices[0].label
-    order = list(choices[0].given)
-    sweeps = sorted(selected.sweeps, key=lambda sweep: min(map(order.index, sweep[0])))
+    order = {name: place for place, name in enumerate(choices[0].given)}
+    sweeps = sorted(selected.sweeps, key=lambda sweep: min(order[name] for name in sweep[0]))
     return f"{selected.qualified}[{','.join(_swept(names, choices) for names, _ in sweeps)}]"
 
 

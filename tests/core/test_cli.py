@@ -43,6 +43,30 @@ def test_a_mistake_in_the_call_is_exit_2_and_names_the_word(plugin, capsys, argu
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--results", "a", "--results", "b", "--methods", "spiky"],
+        ["run", "--seeds", "3", "--methods=spiky", "--seeds=[0]"],
+        ["report", "--format", "csv", "--format", "json"],
+        ["data", "list", "--data-dir", "a", "--data-dir", "b"],
+        ["plot", "--size", "1", "--size", "2"],
+    ],
+)
+def test_a_second_value_of_an_option_that_takes_one_is_refused(plugin, capsys, arguments):
+    assert main(["-p", plugin, *arguments]) == 2
+    out, err = capsys.readouterr()
+    option = next(word.partition("=")[0] for word in arguments if word.startswith("--"))
+    assert out == ""
+    assert err.splitlines()[0] == f"harness: {option} is given 2 times, it takes one value"
+
+
+def test_options_that_take_several_values_and_flags_may_be_given_twice(plugin, capsys):
+    assert main(["-p", plugin, "list", "methods", "-p", plugin, "--debug", "--debug"]) == 0
+    assert "spiky" in capsys.readouterr().out
+    assert main(["-p", plugin, "plot", "--size", "1", "--size", "2", "--help"]) == 0
+
+
+@pytest.mark.parametrize(
     ("how", "code", "message"),
     [
         ("user", 1, "harness: mend this\n"),

@@ -103,6 +103,33 @@ def test_a_file_is_a_plugin_and_one_module_however_it_is_spelt(tmp_path, offers_
     assert sys.modules[plugin.module].loaded is first
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "My Drive (1)/it's mine.py",
+        "./My Drive (1)/it's mine.py",
+        "~/My Drive (1)/it's mine.py",
+        '"My Drive (1)/it\'s mine.py"',
+        r"'My Drive (1)/it\'s mine.py'",
+        r"My\ Drive\ \(1\)/it\'s\ mine.py",
+        "~/'My Drive (1)'/it\\'s\\ mine.py",
+    ],
+)
+def test_a_file_is_found_in_every_spelling_of_a_shell(tmp_path, offers_method, monkeypatch, spelling):
+    path = source_file(tmp_path / "My Drive (1)" / "it's mine.py", offers_method("mine"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (plugin,) = load(Settings(plugins=(spelling,), only=())).plugins
+    assert plugin.file == str(path)
+
+
+@pytest.mark.parametrize(("spelling", "words"), [(r"C:\Users\m.py", "written with '/'"), ("~nobody-such/m.py", "home")])
+def test_a_path_that_can_be_none_here_is_a_mistake_of_the_user(spelling, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        load(Settings(plugins=(spelling,), only=()))
+    assert spelling in str(caught.value)
+
+
 def test_a_file_that_fails_leaves_no_half_made_module(tmp_path):
     path = source_file(tmp_path / "broken.py", "1 / 0")
     before = set(sys.modules)

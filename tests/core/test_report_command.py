@@ -83,11 +83,19 @@ def test_methods_choose_rows_and_their_order(harness, results):
 @pytest.mark.parametrize(
     "wanted, rows",
     [
-        ("saf[steps=4]", ["saf", "saf[steps=4,wide=True]"]),
+        ("saf[steps=4]", ["saf"]),
+        ("saf[steps=4,*]", ["saf", "saf[steps=4,wide=True]"]),
+        ("saf[*,steps=[4]]", ["saf", "saf[steps=4,wide=True]"]),
+        ("saf[*]", ["saf", "saf[steps=4,wide=True]", "saf[steps=8]"]),
+        ("*", ["saf", "saf[steps=4,wide=True]", "saf[steps=8]"]),
+        ("saf[steps=8],*", ["saf[steps=8]", "saf", "saf[steps=4,wide=True]"]),
+        ("saf", ["saf"]),
         ("saf[steps=[8,6]]", ["saf[steps=8]"]),
         ("saf[(steps,wide)=[(4,yes),(8,no)]]", ["saf[steps=4,wide=True]", "saf[steps=8]"]),
-        ("saf(wide=true)", ["saf[steps=4,wide=True]"]),
-        ("saf[sizes=(1,2)]", ["saf[steps=8]"]),
+        ("saf(steps=4.0,wide=true)", ["saf[steps=4,wide=True]"]),
+        ("saf(wide=true,*)", ["saf[steps=4,wide=True]"]),
+        ("saf[sizes=(1,2),steps=8]", ["saf[steps=8]"]),
+        ("saf[sizes=[1,2],*]", ["saf[steps=8]"]),
         ("saf[variant=final]", ["saf"]),
     ],
 )
@@ -103,16 +111,110 @@ def test_parameters_choose_by_what_was_used(harness, tmp_path, wanted, rows):
     assert [row["method"] for row in json.loads(out)["rows"]] == rows
 
 
-def test_a_name_chooses_all_its_rows(harness, tmp_path):
-    folder = written(tmp_path / "r", [record("saf"), record("saf[steps=4]"), record("ottt")])
-    _, out, _ = harness("report", "--results", folder, "--methods", "saf", "--format", "json")
-    assert [row["method"] for row in json.loads(out)["rows"]] == ["saf", "saf[steps=4]"]
+def test_a_name_chooses_the_plain_method_and_a_star_its_variants(harness, tmp_path):
+    folder = written(tmp_path / "r", [record("saf"), record("saf[steps=4]"), record("ottt[steps=4]")])
+
+    def rows(methods: str) -> list[str]:
+        _, out, _ = harness("report", "--results", folder, "--methods", methods, "--format", "json")
+        return [row["method"] for row in json.loads(out)["rows"]]
+
+    assert rows("saf") == ["saf"]
+    assert rows("saf[steps=4]") == ["saf[steps=4]"]
+    assert rows("saf[*]") == ["saf", "saf[steps=4]"]
+    assert rows("ottt[*],saf") == ["ottt[steps=4]", "saf"]
+    refused(harness("report", "--results", folder, "--methods", "ottt"), "'ottt' without options; ottt[*] is every")
+    refused(harness("report", "--results", folder, "--methods", "saf[steps=5]"), "'saf' with these options; saf[*]")
+
+
+def test_what_resolved_to_the_same_stands_for_a_label_that_is_not_there(harness, tmp_path):
+    plain = record("saf", options={"steps": 4, "rate": 0.5})
+    given = record("saf[steps=4]", options={"steps": 4, "rate": 0.5})
+    for records, expected in (([plain], ["saf"]), ([plain, given], ["saf[steps=4]"])):
+        folder = written(tmp_path / str(len(records)), records)
+        _, out, _ = harness("report", "--results", folder, "--methods", "saf[steps=4]", "--format", "json")
+        assert [row["method"] for row in json.loads(out)["rows"]] == expected
+
+
+def test_every_variant_is_one_sweep_to_choose_from(harness, tmp_path):
+    scores = {"saf": 0.8, "saf[steps=4]": 0.9, "ottt": 0.7}
+    records = [record(name, scores={"accuracy@valid": value}) for name, value in scores.items()]
+    method = dataclasses.replace(records[1].trial.method, given={"steps": 4})
+    records[1] = dataclasses.replace(records[1], trial=dataclasses.replace(records[1].trial, method=method))
+    folder = written(tmp_path / "r", records)
+    call = ["report", "--results", folder, "--select", "accuracy@valid", "--format", "json", "--methods"]
+    _, out, _ = harness(*call, "saf[*],ottt")
+    assert [(row["method"], row["tried"]) for row in json.loads(out)["rows"]] == [("saf[steps=4]", 2), ("ottt", 1)]
+    assert [row["method"] for row in json.loads(harness(*call, "*")[1])["rows"]] == list(scores)
 
 
 def test_datasets_choose_tables(harness, tmp_path):
+    records = [record(dataset="digits"), record(dataset="mnist[train=100]"), record(dataset="mnist")]
+    folder = written(tmp_path / "r", records)
+
+    def tables(datasets: str) -> list[str]:
+        _, out, _ = harness("report", "--results", folder, "--datasets", datasets, "--format", "json")
+        return [row["dataset"] for row in json.loads(out)["rows"]]
+
+    assert tables("mnist") == ["mnist"]
+    assert tables("mnist[*]") == ["mnist[train=100]", "mnist"]
+
+
+def test_a_data_set_that_was_never_run_whole_is_shown_as_it_was_run_and_a_line_says_so(harness, tmp_path):
     folder = written(tmp_path / "r", [record(dataset="digits"), record(dataset="mnist[train=100]")])
-    _, out, _ = harness("report", "--results", folder, "--datasets", "mnist", "--format", "json")
+    _, out, err = harness("report", "--results", folder, "--datasets", "mnist", "--format", "json")
     assert [row["dataset"] for row in json.loads(out)["rows"]] == ["mnist[train=100]"]
+    assert err == "harness: no record of plain mnist; shown instead: mnist[train=100]\n"
+
+
+def test_records_of_several_folders_are_one_comparison_and_a_note_says_whose_count(harness, tmp_path):
+    old = [record("saf", seed, scores={"accuracy": 0.5}, finished="2026-01-01T00:00:00.000+00:00") for seed in range(2)]
+    new = [record("saf", 1, scores={"accuracy": 0.9}, finished="2026-02-01T00:00:00.000+00:00"), record("ottt")]
+    a, b = written(tmp_path / "a", old), written(tmp_path / "b", new)
+    for first, second in ((a, b), (b, a)):
+        _, out, err = harness("report", "--results", first, "--results", second, "--format", "json")
+        report = json.loads(out)
+        cells = {row["method"]: row["metrics"]["accuracy"] for row in report["rows"] if "accuracy" in row["metrics"]}
+        assert cells["saf"]["mean"] == pytest.approx(0.7)
+        assert {row["method"] for row in report["rows"]} == {"saf", "ottt"}
+        sizes = {a: 2, b: 2}
+        assert report["notes"][:2] == [
+            f"records of {first} ({sizes[first]}) and {second} ({sizes[second]})",
+            f"1 trial is in {first} and {second}: the newest record counts (1 of {b})",
+        ]
+        assert err == ""
+
+
+def test_one_folder_by_two_names_is_one(harness, results, monkeypatch):
+    monkeypatch.chdir(results.parent)
+    alone = harness("report", "--format", "json")
+    assert harness("report", "--results", "results", "--results", f"./{results.name}/", "--format", "json") == alone
+
+
+def test_a_folder_without_records_is_named_beside_one_that_has_some(harness, results, tmp_path):
+    refused(harness("report", "--results", results, "--results", tmp_path / "nothing"), str(tmp_path / "nothing"))
+
+
+def test_show_looks_in_several_folders_and_says_so(harness, tmp_path):
+    a = written(tmp_path / "a", [record("saf")])
+    b = written(tmp_path / "b", [record("ottt")])
+    code, out, err = harness("show", "ottt/digits/0", "--results", a, "--results", b)
+    assert code == 0
+    assert out.startswith("ottt on digits, seed 0: ok")
+    assert err == f"harness: records of {a} (1) and {b} (1)\n"
+
+
+@pytest.mark.parametrize("text", ["saf(steps=4)/digits/0", "saf[ steps = 4 ]/digits/0", "saf[steps=4,*]/digits/*"])
+def test_show_knows_a_trial_however_its_options_are_written(harness, tmp_path, text):
+    folder = written(tmp_path / "r", [record("saf"), record("saf[steps=4]"), record("ottt")])
+    code, out, _ = harness("show", text, "--results", folder)
+    assert (code, out.splitlines()[0]) == (0, "saf[steps=4] on digits, seed 0: ok")
+
+
+def test_show_lists_what_a_star_selects(harness, tmp_path):
+    folder = written(tmp_path / "r", [record("saf"), record("saf[steps=4]"), record("ottt")])
+    code, out, err = harness("show", "saf[*]/digits/0", "--results", folder)
+    assert (code, out) == (2, "")
+    assert [line.split()[1] for line in err.splitlines()[1:]] == ["saf/digits/0,", "saf[steps=4]/digits/0,"]
 
 
 def test_metrics_choose_columns(harness, results):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -214,6 +215,20 @@ def test_a_file_is_a_method(harness, results):
     done = harness("run", "--methods", f"{TINY.parent / 'tiny_extra.py'},counts", "--seeds", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(records(results)) == ["counts 0", "extra 0"]
+
+
+def test_a_file_in_a_folder_with_blanks_is_a_method_and_its_records_are_found_again(harness, results, tmp_path):
+    folder = tmp_path / "My Drive, (old) [1]"
+    folder.mkdir()
+    shutil.copy(TINY.parent / "tiny_extra.py", folder / "extra one.py")
+    suite = tmp_path / "mine.toml"
+    suite.write_text(f"""methods = ['"{folder}/extra one.py"', "counts"]\nseeds = 1\n""")
+    done = harness("run", "--methods", f"'{folder}/extra one.py',counts", "--seeds", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(records(results)) == ["counts 0", "extra 0"]
+    again = harness("run", "--suite", str(suite))
+    assert "2 of 2 trials have a record" in again.stderr
+    assert harness("report", "--methods", "extra").returncode == 0
 
 
 # --- crashes and interrupts ---------------------------------------------------------------------------------------

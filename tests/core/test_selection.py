@@ -6,7 +6,7 @@ import json
 import random
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from typing import Any, Literal
 
 import pytest
@@ -169,6 +169,91 @@ def test_a_file_is_told_from_a_name(name):
 
 def test_a_name_is_no_file():
     assert [each.file for each in selection.parse("saf,gm-vi,x.y", "--methods")] == [None, None, None]
+
+
+# --- paths --------------------------------------------------------------------------------------------------------
+
+PATHS = [
+    ("My Drive/m.py", "My Drive/m.py"),
+    ("~/My Drive/m.py", "~/My Drive/m.py"),
+    ("/content/drive/My Drive/a  b/m.py", "/content/drive/My Drive/a  b/m.py"),
+    ("./My Drive/m.py", "./My Drive/m.py"),
+    ("../My Drive/m.py", "../My Drive/m.py"),
+    ("my method.py", "my method.py"),
+    ("'My Drive/m.py'", "My Drive/m.py"),
+    ('"My Drive/m.py"', "My Drive/m.py"),
+    ("'My Drive'/m.py", "My Drive/m.py"),
+    ('~/"My Drive"/m.py', "~/My Drive/m.py"),
+    (r"My\ Drive/m.py", "My Drive/m.py"),
+    (r"~/My\ Drive/a\ \(1\)/m.py", "~/My Drive/a (1)/m.py"),
+    (r"'My\ Drive/m.py'", "My Drive/m.py"),
+    ("'runs (1), [x]/m.py'", "runs (1), [x]/m.py"),
+    ('"it\'s/m.py"', "it's/m.py"),
+    (r"it\'s/m.py", "it's/m.py"),
+    ("'My Drive/methods'", "My Drive/methods"),
+    ("/a&b;c#d%!/m.py", "/a&b;c#d%!/m.py"),
+    ("./rate=0.1/m.py", "./rate=0.1/m.py"),
+    ("Übung 日本/é.py", "Übung 日本/é.py"),
+    ("C:/My Files/m.py", "C:/My Files/m.py"),
+]
+
+
+@pytest.mark.parametrize(("text", "path"), PATHS)
+def test_a_path_is_understood_in_every_spelling_of_a_shell(text, path):
+    sweeps = ((("rate",), ((0.1,),)),)
+    assert selection.parse(text, "--methods") == [Selected(path, None, path)]
+    for form in ("saf,{}[rate=0.1],ottt", " saf , {} [ rate = 0.1 ] , ottt ", "saf,{}(rate=0.1),ottt"):
+        first, file, last = selection.parse(form.format(text), "--methods")
+        assert (first.name, file, last.name) == ("saf", Selected(path, None, path, sweeps), "ottt")
+    assert [each.file for each in selection.parse(f"{text},{text}", "--methods")] == [path, path]
+
+
+@pytest.mark.parametrize(
+    "text, message, place",
+    [
+        ("C:\\Users\\me\\m.py", "paths are written with '/' here", 2),
+        ("saf,'..\\m.py'", "paths are written with '/' here", 7),
+        ("saf ./m.py", "expected ',' or the end, not './m.py'", 4),
+        ("./a.py ./b.py", "expected ',' or the end, not './b.py'", 7),
+        ("a.py b.py", "expected ',' or the end, not 'b.py'", 5),
+        ("My Drive/methods", "expected ',' or the end, not 'Drive/methods'", 3),
+        ("./runs (1)/m.py", "a path with brackets, parentheses or commas in it stands in quotes", 9),
+        ("./it's/m.py", "begins a string that never ends", 4),
+        ("'my method'", "expected a name", 0),
+        ("saf,'./my method.py' x", "expected ',' or the end, not 'x'", 21),
+    ],
+)
+def test_a_mistake_in_a_path_is_shown_in_its_place(text, message, place):
+    first, shown, caret = refused(text).splitlines()
+    assert message in first
+    assert (shown, caret) == (f"  {text}", f"  {' ' * place}^")
+
+
+# --- what has records ---------------------------------------------------------------------------------------------
+
+
+def test_a_star_is_understood_where_records_are_read():
+    found = selection.parse("saf[*],ottt(steps=4,*),*", "--methods", every=True)
+    assert [(each.name, each.sweeps, each.every) for each in found] == [
+        ("saf", (), True),
+        ("ottt", ((("steps",), ((4,),)),), True),
+        ("*", (), True),
+    ]
+
+
+@pytest.mark.parametrize("text, place", [("*", 0), ("saf[*]", 4), ("ottt,saf[steps=4,*]", 17), ("saf,*", 4)])
+def test_a_star_is_refused_where_something_is_to_be_run(text, place):
+    first, _, caret = refused(text).splitlines()
+    assert "'*' stands for what has records, which report and show read; here say which" in first
+    assert caret == f"  {' ' * place}^"
+
+
+@pytest.mark.parametrize(
+    "text", ["*[steps=4]", "saf*", "saf[**]", "saf[*,*]", "saf[steps=*]", "saf[*=4]", "saf[(*)=[1]]"]
+)
+def test_a_star_has_its_places(text):
+    with pytest.raises(UsageError):
+        selection.parse(text, "--methods", every=True)
 
 
 # --- the normal form reads back -----------------------------------------------------------------------------------
@@ -348,6 +433,69 @@ def test_seeds_refuses(text, message):
     with pytest.raises(UsageError, match=r"^--seeds: ") as caught:
         selection.seeds(text)
     assert message in str(caught.value)
+
+
+# --- long texts: what grew with the square of the length would not end here -----------------------------------------
+
+MANY = 20_000
+VERY_MANY = 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"saf[{','.join(f'option{n}={n}' for n in range(MANY))}]",
+        f"saf[({','.join(f'option{n}' for n in range(MANY))})=[({','.join(map(str, range(MANY)))})]]",
+        f"saf[steps=[{','.join(map(str, range(MANY)))}]]",
+        f"saf[{','.join(f'option{n}=[1,(2,[3])]' for n in range(MANY))},*]",
+        f"saf[note='{'x' * MANY * 10}']",
+        f"saf[anything=({'(),' * MANY})]",
+        ",".join(f"method{n}" for n in range(MANY)),
+        ",".join(f"'a b/{n}.py',c d/{n}.py,\\ e/{n}.py" for n in range(MANY // 4)),
+        "a b " * MANY + "c/m.py",
+        "'a'b" * MANY + "/m.py",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_long_selection_is_read_in_one_go(text):
+    assert selection.parse(text, "--methods", every=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a b " * MANY + "[",
+        "a 'b " * MANY,
+        "\\ " * MANY,
+        " " * MANY + "[",
+        "saf" + "[" * MANY,
+        "saf[steps=4]" * MANY,
+        f"saf[{','.join(f'option{n}={n}' for n in range(MANY))},option7=1]",
+        "x]" * MANY + "/",
+        "saf[note=" + "'" * (2 * MANY + 1),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_long_mistake_is_found_in_one_go_and_shown_in_part(text):
+    with pytest.raises(UsageError) as caught:
+        selection.parse(text, "--methods")
+    assert len(str(caught.value)) < 1000
+
+
+def test_long_lists_of_seeds_and_names_are_read_in_one_go():
+    assert selection.seeds(f"[{','.join(map(str, range(VERY_MANY)))}]") == tuple(range(VERY_MANY))
+    with pytest.raises(UsageError, match="the seed 3 is given twice"):
+        selection.seeds(f"[{','.join(map(str, range(VERY_MANY)))},3]")
+    assert len(selection.words(",".join(f"metric{n}" for n in range(VERY_MANY)), "--metrics")) == VERY_MANY
+
+
+def test_a_choice_of_thousands_of_options_and_a_sweep_of_thousands_of_values_are_expanded():
+    config = make_dataclass("Wide", [(f"o{n}", int, n) for n in range(2_000)], frozen=True)
+    (selected,) = selection.parse(f"saf[{','.join(f'o{n}={n}' for n in range(2_000))}]", "--methods")
+    (choice,) = selection.expand(selected, config, "saf")
+    assert len(choice.given) == 2_000
+    (selected,) = selection.parse(f"saf[steps=[{','.join(map(str, range(1, 10_001)))}]]", "--methods")
+    assert len(selection.expand(selected, Config, "saf")) == 10_000
 
 
 # --- anything at all ----------------------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ def desk(tmp_path_factory):
     done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     shutil.copy(CENTROID / "harness_centroid" / "__init__.py", folder / "my_method.py")
+    shutil.copytree(folder / "results", folder / "other-machine")
     return folder
 
 

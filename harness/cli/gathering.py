@@ -1,0 +1,73 @@
+"""The records of one results folder, or of several together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.errors import UsageError
+from harness.types import Record
+
+
+def read_records(folders: Sequence[Path]) -> tuple[list[Record], list[str]]:
+    """The newest record of every trial in these folders, and what is to be said of where they are from.
+
+    What cannot be read is named on stderr.
+    """
+    named: dict[Path, Path] = {}
+    for folder in folders:
+        named.setdefault(folder.resolve(), folder)  # one folder has many names
+    found = {folder: _read(folder) for folder in named.values()}
+    if len(found) == 1:
+        return next(iter(found.values())), []
+    return merged(found)
+
+
+def _read(folder: Path) -> list[Record]:
+    from harness.records.store import Store
+
+    store = Store(folder)
+    if not store.trials.is_dir():
+        raise UsageError(
+            f"results folder {folder}: no records there; `harness run` makes some, --results names another"
+        )
+    records, problems = store.records()
+    for problem in problems:
+        click.echo(f"harness: {problem}", err=True)
+    if not records:
+        raise UsageError(f"results folder {folder}: no records that can be read; `harness run` makes some")
+    return records
+
+
+def merged(found: Mapping[Path, Sequence[Record]]) -> tuple[list[Record], list[str]]:
+    """The newest record of every trial, and how many each folder has, and which of a trial in several counts."""
+    from harness.records.store import identity, newest
+
+    kept = newest(record for records in found.values() for record in records)
+    counted = {id(record) for record in kept}
+    held: dict[tuple[Any, ...], dict[Path, Record]] = {}
+    for folder, records in found.items():
+        for record in records:
+            held.setdefault(identity(record.trial), {})[folder] = record
+    notes = [f"records of {' and '.join(f'{folder} ({len(records)})' for folder, records in found.items())}"]
+    for folders, several in _by_folders(held).items():
+        chosen = [folder for own in several for folder, record in own.items() if id(record) in counted]
+        of = ", ".join(f"{chosen.count(folder)} of {folder}" for folder in folders if folder in chosen)
+        notes.append(f"{_trials(len(several))} in {' and '.join(map(str, folders))}: the newest record counts ({of})")
+    return kept, notes
+
+
+def _by_folders(held: Mapping[Any, Mapping[Path, Record]]) -> dict[tuple[Path, ...], list[Mapping[Path, Record]]]:
+    """The trials of which several folders have a record, by these folders."""
+    shared: dict[tuple[Path, ...], list[Mapping[Path, Record]]] = {}
+    for own in held.values():
+        if len(own) > 1:
+            shared.setdefault(tuple(own), []).append(own)
+    return shared
+
+
+def _trials(count: int) -> str:
+    return "1 trial is" if count == 1 else f"{count} trials are"
