@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from harness import options
 from harness.catalog import resolve
+from harness.data.soundness import sound
 from harness.data.subset import subset
-from harness.errors import Broken, Unsupported
+from harness.errors import Broken, HarnessError, Unsupported
 from harness.seeds import derive
 from harness.testing import tiny
 from harness.types import (
@@ -221,6 +222,10 @@ class DatasetSubject:
         config = options.build(self.dataset.config, {**self.given, **rows}, self.dataset.name)
         derived = derive(seed, self.dataset.name, "split")
         data: Data = resolve(self.dataset.load, f"data set {self.dataset.name}")(config, derived, self.folder)
+        try:
+            data = sound(self.dataset.name, data)
+        except HarnessError as error:
+            broken(str(error))
         return subset(data, config.train, config.valid, config.test, derived)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from harness import options
 from harness.catalog import Catalog, resolve
 from harness.data.digests import digests
+from harness.data.soundness import fitting, sound
 from harness.data.subset import subset
 from harness.errors import Unsupported
 from harness.records import environment
@@ -125,8 +126,8 @@ def _load(catalog: Catalog, trial: Trial, folder: Path | None) -> Data:
     dataset = catalog.datasets.get(trial.dataset.name, trial.dataset.provider)
     config = options.build(dataset.config, trial.dataset.options, dataset.name)
     seed = derive(trial.seed, dataset.name, "split")
-    data: Data = resolve(dataset.load)(config, seed, folder or Path())
-    return subset(data, config.train, config.valid, config.test, seed)
+    data = sound(trial.dataset.label, resolve(dataset.load)(config, seed, folder or Path()))
+    return fitting(trial.dataset.label, subset(data, config.train, config.valid, config.test, seed), trial.batch_size)
 
 
 def _keep(bench: Bench, learner: Learner[Any], state: Any, weights: Path | None) -> None:

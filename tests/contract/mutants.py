@@ -466,19 +466,29 @@ DATASETS = [
     ("data-options-described", sound_data, "noise: no meaning", NamelessData),
     ("data-deterministic", unseeded, "two loads with the same seed", DataOptions),
     ("data-as-stated", problem_with(input_shape=(6,)), "problem.input_shape is (6,)", DataOptions),
-    ("data-as-stated", problem_with(output_size=3), "targets go from 0 to 3", DataOptions),
-    ("data-as-stated", problem_with(train_size=39), "the training split has 40", DataOptions),
+    (
+        "data-as-stated",
+        problem_with(output_size=3),
+        "the target of the train split, row 3, is 3, expected 0 to 2: problem.output_size is 3",
+        DataOptions,
+    ),
+    (
+        "data-as-stated",
+        problem_with(train_size=39),
+        "problem.train_size is 39, the train split has 40 rows",
+        DataOptions,
+    ),
     ("data-as-stated", problem_with(kind="regression"), "its kind is classification", DataOptions),
     (
         "data-as-stated",
         changed(valid=lambda split: split._replace(targets=split.targets.astype(np.int32))),
-        "valid: targets are int32; expected int64",
+        "the target of the valid split is int32, expected int64",
         DataOptions,
     ),
     (
         "data-as-stated",
         changed(test=lambda split: split._replace(inputs=split.inputs * np.float32(np.nan))),
-        "test: inputs are not finite",
+        "the input of the test split, row 0, holds nan",
         DataOptions,
     ),
     (

@@ -1,0 +1,190 @@
+"""Data that nothing can be learnt from, named before a trial begins: data set, split, first bad row, what was expected.
+
+Every kind of problem has inputs and targets of as many rows, and finite numbers. Of classification, regression and
+language more is known; of other kinds, which plugins may name, no more than that is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from harness.errors import HarnessError
+from harness.types import Batch, Data, Problem
+
+# numpy takes longer to import than a listing may; plugins import modules of this package with the names of `harness`.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SPLITS = ("train", "valid", "test")
+PIECE = 1 << 22  # numbers that are looked at in one go: a mask of all of them would be as large as a split of bytes
+NUMBERS = "biufc"
+
+
+def sound(label: str, data: Data) -> Data:
+    """The same data. Raises HarnessError that names what is wrong with them: data set (its label), split and row."""
+    try:
+        _require_data(data)
+        for name, split in _splits(data):
+            _require_split(name, split, data.problem)
+        _require_sizes(data)
+    except _Unsound as error:
+        raise HarnessError(f"data set {label}: {error}") from None
+    return data
+
+
+def fitting(label: str, data: Data, batch_size: int) -> Data:
+    """The same data. Raises HarnessError for a stream too short for a window in each of `batch_size` streams."""
+    problem = data.problem
+    steps = data.train.targets.shape[1] if problem.order == "contiguous" else 0
+    if problem.order == "contiguous" and steps // batch_size < problem.window:
+        raise HarnessError(
+            f"data set {label}: the train split has {steps:,} steps, {steps // batch_size:,} for each of {batch_size} "
+            f"streams, fewer than the {problem.window} of a window; take more rows or a smaller batch size"
+        )
+    return data
+
+
+class _Unsound(Exception):
+    """What is wrong, and where."""
+
+
+def _fail(reason: str) -> NoReturn:
+    raise _Unsound(reason)
+
+
+def _require_data(data: object) -> None:
+    if not isinstance(data, Data):
+        _fail(f"its load returned {_a(data)}, expected harness.Data")
+    if not isinstance(data.problem, Problem):
+        _fail(f"its problem is {_a(data.problem)}, expected harness.Problem")
+    if not isinstance(data.shifted, Mapping):
+        _fail(f"its shifted splits are {_a(data.shifted)}, expected a dictionary of them by name")
+    shape = data.problem.input_shape
+    if not isinstance(shape, tuple) or not all(isinstance(size, int) and size > 0 for size in shape):
+        _fail(f"problem.input_shape is {shape!r:.100}, expected a tuple of whole numbers above 0")
+
+
+def _splits(data: Data) -> Iterator[tuple[str, Any]]:
+    yield from ((f"the {name} split", getattr(data, name)) for name in SPLITS)
+    yield from ((f"the shifted split {name!r:.100}", split) for name, split in data.shifted.items())
+
+
+def _require_split(name: str, split: object, problem: Problem) -> None:
+    if split is None:
+        _fail(f"{name} is missing")
+    if not isinstance(split, Batch):
+        _fail(f"{name} is {_a(split)}, expected a harness.Batch of inputs and targets")
+    inputs, targets = (_array(f"{field} of {name}", getattr(split, field)) for field in ("inputs", "targets"))
+    if not len(inputs) or not len(targets):
+        _fail(f"{name} has no rows")
+    if len(inputs) != len(targets):
+        _fail(f"{name} has {len(inputs):,} inputs and {len(targets):,} targets, expected one target for each input")
+    if problem.kind == "language":
+        _require_tokens(name, inputs, targets, problem)
+        return
+    if inputs.shape[1:] != problem.input_shape:
+        _fail(f"rows of {name} have shape {inputs.shape[1:]}, problem.input_shape is {problem.input_shape}")
+    _require_finite(f"input of {name}", inputs)
+    _require_targets(name, targets, problem)
+
+
+def _array(what: str, given: Any) -> NDArray[Any]:
+    """The array, or what numpy sees of an array of another library on this machine's memory."""
+    import numpy as np
+
+    if not hasattr(given, "__array__"):
+        _fail(f"the {what} are {_a(given)}, expected a numpy array")
+    try:
+        array = np.asarray(given)
+    except Exception as error:  # another library's array, on a device or of a type of its own
+        _fail(f"the {what} are {_a(given)} that is no numpy array ({error})")
+    if array.dtype.kind not in NUMBERS:
+        _fail(f"the {what} are an array of {array.dtype}, expected numbers")
+    if not array.ndim:
+        _fail(f"the {what} are a single number, expected an array of rows")
+    return array
+
+
+def _require_finite(what: str, array: NDArray[Any]) -> None:
+    """No row holds a number that is none, or an infinite one."""
+    import numpy as np
+
+    if array.dtype.kind not in "fc":
+        return
+    step = max(1, PIECE * len(array) // max(array.size, 1))
+    for start in range(0, len(array), step):
+        piece = array[start : start + step]
+        finite = np.isfinite(piece)
+        if not finite.all():
+            row, value = _first(~finite, piece)
+            _fail(f"the {what}, row {start + row}, holds {value}, expected finite numbers")
+
+
+def _first(bad: NDArray[np.bool_], values: NDArray[Any]) -> tuple[int, Any]:
+    """The first row in which something is bad, and the first such value of it."""
+    flags, flat = (each.reshape(len(each), -1) for each in (bad, values))
+    row = int(flags.any(axis=1).argmax())
+    return row, flat[row, int(flags[row].argmax())]
+
+
+def _require_targets(name: str, targets: NDArray[Any], problem: Problem) -> None:
+    if problem.kind == "classification":
+        if targets.ndim != 1:
+            _fail(f"targets of {name} have shape {targets.shape}, expected one class for each row, ({len(targets)},)")
+        _require_whole(f"target of {name}", targets, problem.output_size, "classes")
+    if problem.kind == "regression" and targets.dtype.kind not in "fiu":
+        _fail(f"targets of {name} are {targets.dtype}, expected real numbers")
+    if problem.kind == "regression" and targets.ndim != 1:
+        _fail(f"targets of {name} have shape {targets.shape}, expected one number for each row, ({len(targets)},)")
+    _require_finite(f"target of {name}", targets)
+
+
+def _require_tokens(name: str, inputs: NDArray[Any], targets: NDArray[Any], problem: Problem) -> None:
+    expected = (len(inputs), inputs.shape[1] - 1) if inputs.ndim == 2 else None
+    if expected is None or targets.shape != expected or not expected[1]:
+        _fail(
+            f"{name} has inputs of shape {inputs.shape} and targets of shape {targets.shape}, "
+            "expected tokens (rows, L) and (rows, L - 1), the tokens that follow"
+        )
+    _require_whole(f"input of {name}", inputs, problem.output_size, "tokens")
+    _require_whole(f"target of {name}", targets, problem.output_size, "tokens")
+    differing = (inputs[:, 1:] != targets).any(axis=1)
+    if differing.any():
+        _fail(f"the target of {name}, row {int(differing.argmax())}, is not inputs[:, 1:], the tokens that follow")
+
+
+def _require_whole(what: str, values: NDArray[Any], size: int, noun: str) -> None:
+    """Whole numbers from 0 to below the number of classes or tokens."""
+    import numpy as np
+
+    if values.dtype != np.int64:
+        _fail(f"the {what} is {values.dtype}, expected int64, the number of one of {size} {noun}")
+    if int(values.min()) >= 0 and int(values.max()) < size:
+        return
+    row, value = _first((values < 0) | (values >= size), values)
+    _fail(f"the {what}, row {row}, is {value}, expected 0 to {size - 1}: problem.output_size is {size}")
+
+
+def _require_sizes(data: Data) -> None:
+    """The sizes of which the problem speaks are those of the training split."""
+    train, problem = data.train, data.problem
+    if problem.order != "contiguous":
+        if problem.train_size != len(train.inputs):
+            _fail(f"problem.train_size is {problem.train_size:,}, the train split has {len(train.inputs):,} rows")
+        return
+    steps = train.targets.shape[1] if train.targets.ndim > 1 else 0
+    if len(train.inputs) != 1 or not 0 < problem.window <= steps:
+        _fail(
+            f"contiguous data are one row that is cut into windows: the train split has {len(train.inputs):,} rows of "
+            f"{steps:,} steps, problem.window is {problem.window}"
+        )
+    if problem.train_size != steps:
+        _fail(f"problem.train_size is {problem.train_size:,}, the train split has {steps:,} steps")
+
+
+def _a(thing: object) -> str:
+    """`a list`, `an int`, `None`."""
+    name = type(thing).__name__
+    return "None" if thing is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
