@@ -18,7 +18,8 @@ class OwnOptions:
     the gradient; "fused" runs the first and keeps the trace for the second's gradient, which is the same.
     presynaptic: with "spike" instead of its trace, the gradient is that of SLTT, spatial learning through time (Meng et
     al., ICCV 2023): of each step as if there were no other. Value and gradient then come from the same spikes, and one
-    operation is enough for both.
+    operation is enough for both. Nothing else of SLTT is here: not SLTT-K, which goes
+    backward at K steps drawn at random, nor its networks and settings.
     """
 
     update: Literal["accumulated", "online"] = option(
@@ -28,7 +29,8 @@ class OwnOptions:
         "official", "linear operations per layer and step: two as published, or one"
     )
     presynaptic: Literal["trace", "spike"] = option(
-        "trace", "what the error of a step is multiplied with for a weight's gradient; spike makes it SLTT"
+        "trace",
+        "what the error of a step is multiplied with for a weight's gradient; spike is SLTT's rule, of SLTT only that",
     )
     chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
 

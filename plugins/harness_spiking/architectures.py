@@ -2,8 +2,15 @@
 
 `64C3`: 3x3 convolution to 64 channels, then LIF neurons; `64C3/2` with stride 2. `256`: dense layer of 256 LIF neurons.
 `AP2`: 2x2 average pooling of what the layer before it fires; `GAP`: over the whole map. `FC`: the readout, always last,
-no neuron. `64R3`, `64R3/2`: a residual block of two 3x3 convolutions, each followed by neurons, as in normalizer-free
+no neuron. `64R3`, `64R3/2`: a residual block of two 3x3 convolutions, each followed by neurons, after normalizer-free
 ResNets (Brock et al. 2021): the second adds 0.2 of its output to the current that the block started from.
+
+`residual34` has the stages, widths and depth of a ResNet-34, and is not the NF-ResNet-34 of OTTT's published code.
+There, currents are pooled (3x3, stride 2) before the first neurons fire, the first block's shortcut is the identity,
+the other stages' is a 1x1 convolution with stride and bias, each block's output has a learned gain that starts at
+zero, and the readout, which does too, sees the last block's current. Here the stem's neurons fire before 2x2 pooling,
+shortcuts between stages, the first included, pool before their 1x1 convolution, which has no bias, the share of 0.2 is
+all of a block's gain, and neurons fire once more behind the last block.
 """
 
 from __future__ import annotations
@@ -19,7 +26,7 @@ DIGITS_NET = "32C3-64C3-AP2-128C3-128C3-AP2-FC"
 SMALL_NET = "16C3-AP2-32C3-AP2-64C3-FC"
 HALF_VGG = "32C3-64C3-AP2-128C3-128C3-AP2-256C3-256C3-AP2-256C3-256C3-GAP-FC"
 VGG11 = "64C3-128C3-AP2-256C3-256C3-AP2-512C3-512C3-AP2-512C3-512C3-GAP-FC"
-NF_RESNET34 = "-".join(
+RESIDUAL34 = "-".join(
     [
         "64C7/2-AP2",
         *["64R3"] * 3,
@@ -38,8 +45,12 @@ NAMED = {
     "small": SMALL_NET,
     "half-vgg": HALF_VGG,
     "vgg11": VGG11,
-    "nf-resnet34": NF_RESNET34,
+    "residual34": RESIDUAL34,
     "mlp": MLP,
+}
+RENAMED = {
+    "nf-resnet34": "residual34, which is no NF-ResNet-34: its neurons, shortcuts and gains lie elsewhere than in the "
+    "published one, as harness_spiking.architectures says"
 }
 
 BRANCH = 0.2  # share of a block's output that joins the residual stream
@@ -122,7 +133,7 @@ def standard(shape: tuple[int, ...]) -> str:
     for largest, text in ((15, DIGITS_NET), (31, SMALL_NET), (159, VGG11)):
         if side <= largest:
             return text
-    return NF_RESNET34
+    return RESIDUAL34
 
 
 def check(text: str, feedback: bool) -> None:
@@ -146,6 +157,8 @@ def require_maps(layers: Sequence[Layer], text: str) -> None:
 
 def tokens(text: str) -> list[str]:
     """The words of an architecture, or of a named one. Raises UsageError for one that is unknown or out of place."""
+    if text in RENAMED:
+        raise UsageError(f"architecture {text!r}: now called {RENAMED[text]}")
     words = NAMED.get(text, text).split("-")
     for word in words[:-1]:
         _check(word, text)

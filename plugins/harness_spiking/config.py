@@ -56,7 +56,9 @@ class SpikingOptions:
         None, "initial learning rate, cosine to zero; 0.1 for sgd and 0.001 for adam by default", above=0
     )
     momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
-    weight_decay: float = option(0.0, "weight decay", low=0)
+    weight_decay: float = option(
+        0.0, "weight decay: sgd adds it to the gradient, adam applies it apart from that (AdamW)", low=0
+    )
     dropout: float | None = option(
         None,
         "share of neurons whose spikes are dropped, the same ones at every step; the recipe's, else none, by default",

@@ -67,11 +67,16 @@ def begin(problem: Problem, training: Training, options: SpikingOptions) -> Stat
 
 
 def _optimiser(network: Network, options: SpikingOptions, captured: bool) -> torch.optim.Optimizer:
-    """A captured update reads its learning rate from the device, where the schedule writes it."""
+    """A captured update reads its learning rate from the device, where the schedule writes it.
+
+    adam decays weights apart from its moments, as AdamW, whose steps without decay are Adam's.
+    """
     parameters, rate = list(network.parameters.values()), learning_rate(options)
     lr = torch.tensor(rate, device=parameters[0].device) if captured else rate
+    if options.optimiser == "adam" and options.weight_decay:
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=options.weight_decay, capturable=captured)
     if options.optimiser == "adam":
-        return torch.optim.Adam(parameters, lr=lr, weight_decay=options.weight_decay, capturable=captured)
+        return torch.optim.Adam(parameters, lr=lr, capturable=captured)
     fused = True if captured else None
     return torch.optim.SGD(parameters, lr=lr, momentum=options.momentum, weight_decay=options.weight_decay, fused=fused)
 
@@ -267,7 +272,7 @@ def describe(state: State) -> Mapping[str, object]:
         "kernels": network.kernels.name,
         "captured": state.replay is not None and state.replay.captured,
         "weight_gradients": "patches" if suited(device, network.compute) else "torch",
-        "optimiser": type(state.optimiser).__name__.lower(),
+        "optimiser": type(state.optimiser).__name__.lower(),  # adamw, where adam has a weight decay
         "learning_rate": learning_rate(options),
         "loss_lambda": options.shared_loss,
         "dropout": network.dropout,

@@ -9,7 +9,7 @@ from harness_spiking.architectures import (
     HALF_VGG,
     MLP,
     NAMED,
-    NF_RESNET34,
+    RESIDUAL34,
     SMALL_NET,
     VGG11,
     resolve,
@@ -30,8 +30,8 @@ from harness_spiking.architectures import (
         ((2, 34, 34), VGG11),
         ((2, 48, 48), VGG11),
         ((2, 128, 128), VGG11),
-        ((3, 160, 160), NF_RESNET34),
-        ((3, 224, 224), NF_RESNET34),
+        ((3, 160, 160), RESIDUAL34),
+        ((3, 224, 224), RESIDUAL34),
     ],
 )
 def test_one_table_leads_from_input_to_architecture(shape, text):
@@ -96,7 +96,8 @@ def test_global_pooling_covers_the_whole_map():
         ("8C3-R3-FC", "unknown word 'R3'; known are .* 64R3"),
         ("GAP-FC", "GAP pools spikes"),
         ("8C3-FC-8C3-FC", "unknown word 'FC'"),
-        ("vgg", "one of digits, small, half-vgg, vgg11, nf-resnet34, mlp"),
+        ("nf-resnet34", "now called residual34, which is no NF-ResNet-34"),
+        ("vgg", "one of digits, small, half-vgg, vgg11, residual34, mlp"),
     ],
 )
 def test_words_that_cannot_be_read_are_named_while_planning(text, reason):
@@ -174,8 +175,8 @@ def test_networks_have_names_and_sizes(name, text, shape, count, neurons):
     assert (parameters(architecture), architecture.neurons) == (count, neurons)
 
 
-def test_nf_resnet_34_has_its_stages_maps_and_parameters():
-    architecture = resolve(NF_RESNET34, (3, 224, 224), 1000)
+def test_residual_34_has_its_stages_maps_and_parameters():
+    architecture = resolve(RESIDUAL34, (3, 224, 224), 1000)
     maps = [layer.map for layer in architecture.layers]
     stages = [(64, 56, 56, 6), (128, 28, 28, 8), (256, 14, 14, 12), (512, 7, 7, 6)]
     assert maps == [(64, 112, 112)] + [stage[:3] for stage in stages for _ in range(stage[3])]

@@ -29,6 +29,7 @@ METHODS = {
     "saf feedback": lambda **options: build_saf(SAFOptions(**options, feedback=True)),
     "saf parts": lambda **options: build_saf(SAFOptions(**options, micro_batch=20)),
     "saf final": lambda **options: build_saf(SAFOptions(**options, variant="final")),
+    "saf decaying": lambda **options: build_saf(SAFOptions(**options, optimiser="adam", weight_decay=0.1)),
     "saf online": lambda **options: build_saf(SAFOptions(**options, update="online")),
     "ottt": lambda **options: build_ottt(OTTTOptions(**options)),
     "ottt fused": lambda **options: build_ottt(OTTTOptions(**options, forward="fused")),

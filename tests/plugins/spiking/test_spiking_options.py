@@ -28,16 +28,30 @@ OFFICIAL = ["saf", "ottt", "bptt"]
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_adam_is_torchs_own_on_the_same_gradients(method, weight_decay):
+    """AdamW, as in the official code, where weights decay; its steps without are those of Adam."""
     options = {"optimiser": "adam", "learning_rate": 0.003, "weight_decay": weight_decay}
     learner, state = prepared(method, steps=3, **options)
+    assert learner.describe(state)["optimiser"] == ("adamw" if weight_decay else "adam")
     mine = {name: tensor.detach().clone().requires_grad_() for name, tensor in state.network.parameters.items()}
-    adam = torch.optim.Adam(mine.values(), lr=0.003, weight_decay=weight_decay)
+    by_torch = torch.optim.AdamW(mine.values(), lr=0.003, weight_decay=weight_decay)
     for seed in range(3):
         for gradients in step_gradients(learner, state, batch("conv", seed=seed)):
             for name, gradient in gradients.items():
                 mine[name].grad = gradient
-            adam.step()
+            by_torch.step()
     assert worst(dict(state.network.parameters), mine) < 1e-12
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_weights_without_a_gradient_decay_as_each_optimiser_has_it(optimiser):
+    """adam shrinks them by rate * decay at every step, whatever its moments; sgd by that and by its momentum."""
+    options = {"optimiser": optimiser, "learning_rate": 0.01, "weight_decay": 0.5, "steps": 1, "threshold": 1e9}
+    learner, state = prepared("saf", **options)  # no neuron fires, no error passes: only the readout's bias is taught
+    before = state.network.parameters["readout.weight"].detach().clone()
+    for seed in range(2):
+        learner.update(state, batch("conv", seed=seed))
+    shrunk = (1 - 0.005) ** 2 if optimiser == "adam" else (1 - 0.005) * (1 - 0.005) - 0.9 * 0.005
+    torch.testing.assert_close(state.network.parameters["readout.weight"].detach(), before * shrunk)
 
 
 @pytest.mark.parametrize("method", OFFICIAL)
