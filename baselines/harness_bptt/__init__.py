@@ -24,7 +24,7 @@ class OwnOptions:
 class BPTTOptions(SpikingOptions, OwnOptions):
     """The exact surrogate gradient, which has no `convention`."""
 
-    convention: Literal["official", "theory"] = option("official", "of gradients that are local in time", listed=False)
+    convention: Literal["official", "theory"] | None = option(None, "of gradients local in time", listed=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -67,7 +67,8 @@ class OTTT:
         if self.options.presynaptic == "spike":
             return described
         carried = {str(_carried(state.network, each)).removeprefix("torch.") for each in _windows(state.network)}
-        return {**described, "trace": " and ".join(sorted(carried))}
+        trace = " and ".join(sorted(carried))
+        return {**described, "trace": trace, "convention": self.options.resolved_convention}
 
     def save(self, state: State) -> Mapping[str, Tensor]:
         return shared.save(state)
@@ -103,7 +104,7 @@ class Forward:
         self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
         self.traced = options.presynaptic == "trace"
         self.fused = options.forward == "fused" or not self.traced  # a spike is both the value's and the gradient's
-        self.theory = options.convention == "theory"
+        self.theory = options.resolved_convention == "theory"
         # How often a bias counts in a step's gradient: in theory L_t, the trace of a constant one; officially once.
         self.counts = traces_of_one(self.neuron.leak, network.steps) if self.theory else [1.0] * network.steps
         self.biases = StepBiases([1.0] * network.steps, self.counts)

@@ -57,7 +57,7 @@ class SpikeRepresentationOptions(SpikingOptions, OwnOptions):
     surrogate: SurrogateName = option("sigmoid", "of no spike", listed=False)
     surrogate_scale: float | None = option(None, "of no surrogate", listed=False)
     feedback: bool = option(False, "needs an equilibrium solve", listed=False)
-    convention: Literal["official", "theory"] = option("official", "of gradients that are local in time", listed=False)
+    convention: Literal["official", "theory"] | None = option(None, "of gradients local in time", listed=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

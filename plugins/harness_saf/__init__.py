@@ -18,6 +18,12 @@ from harness_spiking.config import (
     refuse_without_effect,
 )
 
+OFFICIAL_NEEDS_EVERY_STEP = (
+    "variant=final has one loss, at the last step, so that no other step makes up for what the official form leaves "
+    "out: biases would get a fraction 1 / L_T of its derivative (0.508 at T = 6 and leak 0.5), and of frames the first "
+    "layer would see the last one alone; leave convention out, for theory, or use variant=every"
+)
+
 
 @dataclass(frozen=True)
 class OwnOptions:
@@ -35,8 +41,14 @@ class SAFOptions(SpikingOptions, OwnOptions):
     """SAF-E by default, with one optimiser step per mini-batch.
 
     surrogate "clamp", for variant final: the derivative of the firing rate as a function of the weighted input, with
-    which SAF-F's gradient is that of Spike Representation: without a steepness, a `convention` or feedback.
+    which SAF-F's gradient is that of Spike Representation at any threshold: without a steepness or feedback.
     """
+
+    convention: Literal["official", "theory"] | None = option(
+        None,
+        "first layer, biases and readout in gradients that are local in time; official by default, theory where "
+        "variant=final, which has no other",
+    )
 
     surrogate: SurrogateName | Literal["clamp"] = option(  # type: ignore[assignment]
         "sigmoid", "shape of the surrogate derivative of a spike; clamp makes variant=final Spike Representation"
@@ -47,6 +59,8 @@ class SAFOptions(SpikingOptions, OwnOptions):
         online = self.update == "online"
         if self.variant == "final" and online:
             raise UsageError("variant=final has one loss per mini-batch; update=online needs variant=every")
+        if self.variant == "final" and self.convention == "official":
+            raise UsageError(f"convention=official: {OFFICIAL_NEEDS_EVERY_STEP}")
         if self.surrogate == "clamp" and self.variant == "every":
             raise UsageError("surrogate=clamp is the derivative of the rates at the end; it needs variant=final")
         if self.surrogate == "clamp":
@@ -54,14 +68,13 @@ class SAFOptions(SpikingOptions, OwnOptions):
         refuse_chunks(self, self.chunk, online)
         refuse_parts(self, online)
 
+    @property
+    def resolved_convention(self) -> Literal["official", "theory"]:
+        return "theory" if self.variant == "final" else super().resolved_convention
+
 
 def _refuse_beside_clamp(options: SAFOptions) -> None:
     refuse_without_effect(options, ["surrogate_scale"], "surrogate=clamp is a clamped rate's slope, with no steepness")
-    refuse_without_effect(
-        options,
-        ["convention"],
-        "with surrogate=clamp there is one gradient, of a mean over time, and it is the same in both",
-    )
     if options.feedback:
         raise UsageError(
             f"feedback=yes: surrogate=clamp makes variant=final Spike Representation, and {NO_EQUILIBRIUM}; "

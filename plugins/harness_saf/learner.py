@@ -6,6 +6,7 @@ Layers exchange spike traces a[t] = leak a[t-1] + s[t] instead of spikes. With L
 
 gives the spikes of the LIF network from one linear operation per layer and step and one carried tensor per neuron.
 Gradients are local in time: dL/dU[t] = phi(u[t] - V_th) dL/da[t], where u[t] = U[t] - leak V_th a[t-1].
+With the loss at the final step alone there is one such gradient, and it is the whole of these equations' (theory).
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class SAF:
 
     def describe(self, state: State) -> Mapping[str, object]:
         carried = state.network.carried(self.options.chunk)
-        return {**shared.describe(state), "trace": str(carried).removeprefix("torch.")}
+        trace = str(carried).removeprefix("torch.")
+        return {**shared.describe(state), "trace": trace, "convention": self.options.resolved_convention}
 
     def save(self, state: State) -> Mapping[str, Tensor]:
         return shared.save(state)
@@ -97,8 +99,7 @@ class Forward:
         self.network, self.neuron, self.options = network, network.neuron, options
         self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
         self.outlets = rows.outlets(network)
-        # The gradient of rates has one form, as a bias counts once in a mean: that of Spike Representation.
-        self.theory = options.convention == "theory" or options.surrogate == "clamp"
+        self.theory = options.resolved_convention == "theory"
         self.of_one = traces_of_one(self.neuron.leak, network.steps)  # L_1 to L_T
         self.counts = self.of_one if self.theory else [1.0] * network.steps  # officially this step's b alone counts
         self.biases = StepBiases(self.of_one, self.counts)
@@ -212,8 +213,8 @@ class _Fire(torch.autograd.Function):
     """U[t] - V_th (K * B, ...) and the trace a (B, ...) before to P a[t]; overwrites both, the potentials with what the
     surrogate keeps.
 
-    clamp: L_T, where the derivative is that of the rate a[T] / L_T as a function of U[T] / (L_T V_th), clamped to
-    [0, 1]; None for the surrogate's.
+    clamp: L_T, where the derivative is that of the rate a[T] / L_T = clamp(U[T] / (L_T V_th), 0, 1): 1 / V_th inside
+    the range; None for the surrogate's.
     """
 
     @staticmethod
@@ -241,7 +242,9 @@ class _Fire(torch.autograd.Function):
         kernels = ctx.network.kernels
         if ctx.clamped:
             inside = join(kept)
-            errors = split(ctx.outlet.back(gradient, inside) * inside, len(kept))
+            into_rate = ctx.outlet.back(gradient, inside) * inside
+            threshold = ctx.network.neuron.threshold
+            errors = split(into_rate if threshold == 1 else into_rate.div_(threshold), len(kept))
         else:
             errors = kernels.backward_(split(gradient, len(kept)), kept, ctx.network.neuron, ctx.outlet)
         return join(errors), kernels.sum_per_channel(errors) if ctx.shifted else None, *[None] * 5

@@ -33,6 +33,7 @@ class SpikingOptions:
     convention: how the first layer, the biases and the readout take part in a gradient that is local in time.
     "official" as in the published OTTT code: the first layer sees the plain input, biases count once, the readout sees
     traces. "theory" as follows from the LIF equations: input trace, accumulated bias, and the readout sees spikes.
+    The official form belongs to a sum of losses over the steps: what it leaves out at one, the others make up for.
     """
 
     steps: int | None = option(None, "time steps of one example; the data set's recipe, else 6, by default", low=1)
@@ -71,8 +72,8 @@ class SpikingOptions:
     feedback: bool = option(
         False, "spikes of the last layer return to the first one a step later, through a convolution"
     )
-    convention: Literal["official", "theory"] = option(
-        "official", "first layer, biases and readout in gradients that are local in time, from traces"
+    convention: Literal["official", "theory"] | None = option(
+        None, "first layer, biases and readout in gradients that are local in time, from traces; official by default"
     )
     micro_batch: int | None = option(
         None,
@@ -101,6 +102,11 @@ class SpikingOptions:
     def shared_loss(self) -> float:
         """`loss_lambda`, resolved."""
         return DEFAULT_LOSS_LAMBDA if self.loss_lambda is None else self.loss_lambda
+
+    @property
+    def resolved_convention(self) -> Literal["official", "theory"]:
+        """`convention`, resolved."""
+        return self.convention or "official"
 
     @property
     def scale(self) -> float:

@@ -116,8 +116,8 @@ SURROGATES: dict[SurrogateName, type[Sigmoid | Rectangle | Triangle | Arctan]] =
 
 
 def inside_range_(potential: Tensor, threshold: float, of_one: float) -> Tensor:
-    """One where 0 <= U / (L V_th) <= 1, else zero, in place of U - V_th (B, ...): the derivative of a firing rate that
-    is a clamped map of U.
+    """One where 0 <= U / (L V_th) <= 1, else zero, in place of U - V_th (B, ...): where a firing rate that is that
+    clamped to [0, 1] follows U, with a slope of 1 / V_th by U / L.
 
     of_one: L, the trace of a constant one. The range has both its ends, up to rounding: on a constant part of an image,
     standardised weights make U zero but for that, and no method's own rounding shall decide.

@@ -28,6 +28,13 @@ METHODS = {
 }
 OFFLINE = [name for name in METHODS if "online" not in name]
 IN_CHUNKS = ["saf", "saf-final", "ottt", "ottt-fused"]
+IN_FORMS = [
+    (method, convention)
+    for method in METHODS
+    if method != "bptt"
+    for convention in ("official", "theory")
+    if (method, convention) != ("saf-final", "official")
+]
 
 
 @contextmanager
@@ -62,12 +69,13 @@ def expected(method, net, xs, targets):
     return [net.gradients(loss) for loss in (losses if method.endswith("online") else [sum(losses)])]
 
 
-def assert_naive(method, network="conv", varying=False, convention="official", rows=6, naively=None, **options):
+def assert_naive(method, network="conv", varying=False, convention=None, rows=6, naively=None, **options):
     """The gradients of one update are those of the naive network, changed as `naively` says, to 1e-12."""
     learner, state = prepared(method, network, 6, varying, convention=convention, **options)
     given = batch(network, 6 if varying else None, rows)
     changes = naively if isinstance(naively, Mapping) else {}
-    net = replace(naive(network, state, theory=convention == "theory"), **changes)
+    theory = learner.options.resolved_convention == "theory"
+    net = replace(naive(network, state, theory=theory), **changes)
     should = expected(method, net, frames(given, 6, varying), given.targets)
     found = step_gradients(learner, state, given)
     assert len(found) == len(should)

@@ -9,7 +9,8 @@ SAF fires as the LIF network at leak 0.5 and 0.9, T = 6 and 20; in single precis
 gradients of SAF-E, SAF-F and OTTT in both conventions, beside autograd               test_saf, test_ottt
 gradients of BPTT, with and without the gradient through the reset                    test_bptt
 OTTT_A is BPTT in the last layer, for one layer, for T = 1, without leak              test_ottt
-SAF-F with the clamp derivative is Spike Representation up to V_th^k (T4); DSR        test_spike_representation
+SAF-F with the clamp derivative is Spike Representation at any threshold (T4); DSR    test_spike_representation
+SAF-F has the whole derivative of its loss, beside finite differences                 test_final
 one dropout mask for all steps: SAF, OTTT and BPTT beside autograd                    test_dropout
 chunks of steps and micro-batches take the same gradients                             test_chunks
 traces at leak 1/2 are exact in narrow types, rounded potentials are not              test_kernels, test_precision
@@ -21,7 +22,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
-from spiking_methods import learner_of, prepared, torchs_weight_gradients
+from spiking_feedback import feedback_lif, feedback_ottt, with_feedback
+from spiking_methods import IN_FORMS, learner_of, prepared, torchs_weight_gradients
 from spiking_reference import TINY, batch, frames, gradient_of, naive, problem, start, step_gradients, worst
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -73,8 +75,7 @@ def of_one(leak, steps):
 # --- T1: spikes ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["saf", "saf-final"])
-@pytest.mark.parametrize("convention", ["official", "theory"])
+@pytest.mark.parametrize(("method", "convention"), [each for each in IN_FORMS if each[0] in ("saf", "saf-final")])
 @pytest.mark.parametrize(
     ("network", "steps", "leak", "varying"),
     [("conv", 50, 0.99, False), ("mlp", 50, 0.99, True), ("mlp", 64, 1.0, True), ("gap", 20, 0.9, False)],
@@ -252,7 +253,7 @@ def test_they_agree_where_an_image_is_constant_too(precision, tolerance):
 def test_with_the_sigmoid_surrogate_saf_f_is_not_spike_representation(steps):
     """Cosines of 0.9 in the last layer, down to 0.5 in the first one, however many steps there are."""
     rows, options = batch("mlp", rows=64), {"architecture": "96-96-96-FC"}
-    saf = gradients_of("saf-final", "mlp", rows, steps=steps, convention="theory", **options)
+    saf = gradients_of("saf-final", "mlp", rows, steps=steps, **options)
     other = represented("mlp", rows, steps, **options)
     cosines = [cosine(saf[f"layers.{layer}.weight"], other[f"layers.{layer}.weight"]) for layer in (2, 1, 0)]
     assert 0.75 < cosines[0] < 0.97
@@ -308,67 +309,6 @@ def test_the_official_convention_stretches_the_readouts_gradient_and_shrinks_bia
 
 
 # --- feedback and hard reset --------------------------------------------------------------------------------------
-
-FEEDBACK = {"architecture": "6C3-8C3-AP2-7C3-AP2-FC", "feedback": True}
-
-
-def with_feedback(method, steps=6, varying=False, **options):
-    """A state whose feedback is not zero."""
-    learner, state = prepared(method, "conv", steps, varying, **FEEDBACK, **options)
-    with torch.no_grad():
-        weight = state.network.parameters["feedback.weight"]
-        weight.copy_(0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(5)))
-    return learner, state
-
-
-def returned(net, features, like, factor=1.0):
-    """What feedback adds to the first layer's current: W up(2.74 s) + factor b."""
-    up = F.interpolate(2.74 * features, like.shape[-2:], mode="nearest")
-    bias = factor * net.parameters["feedback.bias"]
-    return F.conv2d(up, net.parameters["feedback.weight"], bias, padding=1)
-
-
-def feedback_lif(net, xs):
-    """Spikes [t][layer] and readouts [t], all in one graph; the first step gets nothing back."""
-    v, fired, outputs = [0.0] * net.depth, [], []
-    for x in xs:
-        h, now = x, []
-        for layer in range(net.depth):
-            current = net.affine(layer, h)
-            if layer == 0 and fired:
-                current = current + returned(net, fired[-1][-1], current)
-            u = net.leak * v[layer] + current
-            s = net.fire(u - net.threshold)
-            v[layer] = u - net.threshold * s.detach()
-            now.append(s)
-            h = net.after(layer, s)
-        fired.append(now)
-        outputs.append(net.affine(net.depth, h))
-    return fired, outputs
-
-
-def feedback_ottt(net, xs, targets):
-    """OTTT's losses, each on a graph of its step; the graph of feedback sees the trace a step ago."""
-    v, a, back = [0.0] * net.depth, [0.0] * net.depth, None
-    trace_x = factor = 0.0
-    for x in xs:
-        factor, factor_before = (1 + net.leak * factor, factor) if net.theory else (1.0, 1.0)
-        trace_x = x + net.leak * trace_x
-        h, seen = x, trace_x if net.theory else x
-        for layer in range(net.depth):
-            current = gradient_of(net.affine(layer, h), net.affine(layer, seen, factor))
-            if layer == 0 and back is not None:
-                value, graph = returned(net, back[0], current), returned(net, back[1], current, factor_before)
-                current = current + gradient_of(value, graph)
-            u = net.leak * v[layer] + current
-            s = net.fire(u - net.threshold)
-            trace = net.leak * a[layer] + s
-            v[layer], a[layer] = (u - net.threshold * s).detach(), trace.detach()
-            h, seen = net.after(layer, s), net.after(layer, trace)
-        back = s.detach(), a[-1]
-        out = net.affine(net.depth, h)
-        out = out if net.theory else gradient_of(out, net.affine(net.depth, seen))
-        yield net.loss(out, targets) / len(xs)
 
 
 @pytest.mark.parametrize("leak", [0.5, 0.9])

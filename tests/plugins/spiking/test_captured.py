@@ -39,7 +39,6 @@ def test_what_is_looked_for_is_found():
         ("saf", "conv", {}),
         ("saf", "residual-pooled", {"chunk": 3, "dropout": 0.2}),
         ("saf", "conv", {"feedback": True}),
-        ("saf-final", "conv", {"chunk": 4}),
         ("saf-online", "conv", {}),
         ("ottt", "residual", {"chunk": 3, "micro_batch": 4}),
         ("ottt-fused", "conv", {"chunk": 6}),
@@ -55,13 +54,14 @@ def test_an_update_takes_nothing_from_the_host(method, network, options, varying
 @pytest.mark.parametrize(
     ("method", "options"),
     [
+        ("saf-final", {"chunk": 4}),
         ("saf-final", {"chunk": 4, "surrogate": "clamp"}),
         ("bptt", {"detach_reset": False}),
         ("bptt", {"saved": "packed"}),
         ("bptt", {"feedback": True}),
     ],
 )
-def test_nor_does_one_without_conventions(method, options, varying):
+def test_nor_does_one_without_a_choice_of_convention(method, options, varying):
     learner, state = prepared(method, "conv", 6, varying, "fp32", **options)
     assert not met_by(learner, state, batch("conv", 6 if varying else None, dtype=torch.float32))
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from spiking_methods import IN_CHUNKS, METHODS, OFFLINE, assert_naive, assert_refused, learner_of, prepared
+from spiking_methods import IN_CHUNKS, IN_FORMS, METHODS, OFFLINE, assert_naive, assert_refused, learner_of, prepared
 from spiking_reference import batch, step_gradients, worst
 
 from harness import Batch, Problem, Training
@@ -29,9 +29,8 @@ def activation_bytes(method, rows=16, **options):
 
 
 @pytest.mark.parametrize("varying", [False, True])
-@pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize("chunk", [2, 4, 6, 9])  # of six steps: the last one smaller for 4, all in one for 6 and 9
-@pytest.mark.parametrize("method", IN_CHUNKS)
+@pytest.mark.parametrize(("method", "convention"), [each for each in IN_FORMS if each[0] in IN_CHUNKS])
 def test_gradients_are_the_same_in_chunks_of_any_size(method, chunk, convention, varying):
     assert_naive(method, "conv", varying, convention, chunk=chunk)
 
@@ -82,8 +81,7 @@ def test_gradients_are_the_same_in_micro_batches_of_any_size(method, size, varyi
     assert_naive(method, "conv", varying, micro_batch=size)
 
 
-@pytest.mark.parametrize("convention", ["official", "theory"])
-@pytest.mark.parametrize("method", IN_CHUNKS)
+@pytest.mark.parametrize(("method", "convention"), [each for each in IN_FORMS if each[0] in IN_CHUNKS])
 def test_chunks_and_micro_batches_go_together(method, convention):
     assert_naive(method, "gap", True, convention, chunk=4, micro_batch=4)
 

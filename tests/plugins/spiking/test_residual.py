@@ -4,7 +4,7 @@ import pytest
 import spiking_reference as reference
 import torch
 import torch.nn.functional as F
-from spiking_methods import IN_CHUNKS, METHODS, OFFLINE, assert_naive, expected, learner_of, prepared
+from spiking_methods import IN_CHUNKS, IN_FORMS, OFFLINE, assert_naive, expected, learner_of, prepared
 from spiking_reference import RESIDUAL, batch, frames, naive, problem, start, step_gradients, worst
 
 from harness_spiking.lif import run
@@ -67,7 +67,7 @@ def test_the_deployed_network_is_the_naive_one(network, varying):
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize(
     ("method", "convention"),
-    [*((method, "official") for method in METHODS), *((method, "theory") for method in METHODS if method != "bptt")],
+    [("bptt", None), *IN_FORMS],
 )
 @pytest.mark.parametrize("network", RESIDUAL)
 def test_gradients_of_every_method_are_the_naive_ones(method, network, convention, varying):

@@ -78,12 +78,11 @@ def test_accumulated_gradients_are_the_sum_over_steps(network, convention, varyi
 
 
 @pytest.mark.parametrize("varying", [False, True])
-@pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize("network", ["mlp", "conv"])
-def test_final_variant_differentiates_the_last_step_alone(network, convention, varying):
-    learner, state = prepared(network, 6, varying, convention=convention, variant="final")
+def test_final_variant_differentiates_the_last_step_alone(network, varying):
+    learner, state = prepared(network, 6, varying, variant="final")
     rows = batch(network, 6 if varying else None)
-    net = naive(network, state, theory=convention == "theory")
+    net = naive(network, state, theory=True)
     list(net.saf_losses(frames(rows, 6, varying), rows.targets))
     (found,) = step_gradients(learner, state, rows)
     assert worst(found, net.gradients(net.loss(net.final, rows.targets))) < 1e-12
