@@ -20,7 +20,7 @@ from harness.data import files
 from harness.errors import HarnessError, UsageError
 from harness.planning.plan import plan
 from harness.records.store import Store
-from harness.running import runner
+from harness.running import runner, surroundings
 from harness.running.lock import locked
 from harness.suites import references, suite
 from harness.types import Budget, Executor, RunContext, Trial, Unit
@@ -183,7 +183,7 @@ def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: 
         split = runner.split(trials, store)
         if split.done:
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
-        for line in _remarks(catalog, trials, split, store):
+        for line in _remarks(catalog, trials, split, store, context.workers):
             click.echo(line, err=True)
         if not split.todo:
             return
@@ -199,10 +199,11 @@ def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: 
             raise
 
 
-def _remarks(catalog: Catalog, trials: Sequence[Trial], split: runner.Split, store: Store) -> list[str]:
+def _remarks(catalog: Catalog, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int) -> list[str]:
     """What is to be known of records that are there and of trials that run, a line each."""
-    again = (*runner.outdated(catalog, split.done, store), *runner.again(split.todo, store))
-    return [*again, *runner.unfollowed(catalog, trials)]
+    kept = [*surroundings.moved(catalog, split.done, split.todo), *runner.outdated(catalog, split.done, store)]
+    run = [*runner.again(split.todo, store), *surroundings.crowded(split.todo, workers)]
+    return [*kept, *run, *runner.unfollowed(catalog, trials)]
 
 
 def _chooser(catalog: Catalog, text: str | None, trials: Sequence[Trial]) -> Criterion | None:
@@ -239,7 +240,7 @@ def _print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers
         state = f"skipped: {trial.skip}" if trial.skip else "to run" if trial.key in todo else "has a record"
         budget = f"{trial.budget}, batches of {trial.batch_size}"
         click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
-    for line in _remarks(catalog, trials, split, store):
+    for line in _remarks(catalog, trials, split, store, workers):
         click.echo(line)
     first = trials[0]
     threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"

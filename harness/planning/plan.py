@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from harness import options
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import UsageError
-from harness.planning import sources
+from harness.planning import cores, sources
 from harness.selections import selection
 from harness.suites import references
 from harness.suites.suite import Request
@@ -191,7 +190,7 @@ def _setting(catalog: Catalog, request: Request) -> Setting:
     precision = request.precision or "fp32"
     check = resolve(backend.value.check)
     device = check(request.device or "auto", precision, request.workers)
-    threads = request.threads or max(1, _cores() // request.workers)
+    threads = request.threads or cores.default_threads(request.workers)
     return Setting(device, precision, threads, bool(request.deterministic), backend)
 
 
@@ -204,12 +203,6 @@ def _backend(catalog: Catalog) -> Offer[BackendOffer]:
     if reason:
         raise UsageError(f"backend {offers[0].value.name}: {reason}")
     return offers[0]
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _trial(

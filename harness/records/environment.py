@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.catalog import Catalog
+from harness.planning import cores
 from harness.types import Trial
 from harness.version import __version__
+
+CPUINFO = Path("/proc/cpuinfo")
+# By the flag that tells of each, the widest first.
+INSTRUCTIONS = {
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+    "avx": "AVX",
+    "sse4_2": "SSE4.2",
+    "sve": "SVE",
+    "asimd": "NEON",
+    "neon": "NEON",
+    "vsx": "VSX",
+    "rvv": "RVV",
+}
+LIBRARIES = ("scipy", "scikit-learn")
 
 
 def machine() -> dict[str, Any]:
@@ -22,22 +40,63 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": processor(),
+        "instruction_set": instruction_set(),
         "cores": os.cpu_count(),
+        "usable_cores": cores.usable(),
         "memory_bytes": _memory(),
     }
-    if hasattr(os, "getloadavg"):
-        facts["load"] = [round(load, 2) for load in os.getloadavg()]
-    return facts
+    if average := load():
+        facts["load"] = average
+    return facts | _libraries()
+
+
+def load() -> list[float]:
+    """How many processes ran or waited to, on average over 1, 5 and 15 minutes; empty where that is not told."""
+    return [round(average, 2) for average in os.getloadavg()] if hasattr(os, "getloadavg") else []
+
+
+def instruction_set(cpuinfo: Path = CPUINFO) -> str:
+    """The widest arithmetic that the processor offers: results differ in their last digits between these."""
+    found = {word for line in _lines(cpuinfo) if line.startswith(("flags", "Features")) for word in line.split()}
+    known = next((name for flag, name in INSTRUCTIONS.items() if flag in found), None)
+    return known or {"arm64": "NEON", "aarch64": "NEON"}.get(platform.machine(), "unknown")
+
+
+def _libraries() -> dict[str, Any]:
+    """Versions of the numerical libraries, and what computes their matrix products, with its threads."""
+    import numpy as np  # so that the library that it computes with is loaded
+    import threadpoolctl
+
+    versions = {"numpy": np.__version__} | {name: version for name in LIBRARIES if (version := _version(name))}
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool.get("user_api") == "blas"]
+    return versions | ({"blas": "; ".join(dict.fromkeys(map(_blas, pools)))} if pools else {})
+
+
+def _blas(pool: Mapping[str, Any]) -> str:
+    """`openblas 0.3.30 (SkylakeX), 2 threads`."""
+    name = f"{pool['internal_api']} {pool.get('version') or ''}".strip()
+    kernels = f" ({pool['architecture']})" if pool.get("architecture") else ""
+    return f"{name}{kernels}, {pool['num_threads']} thread{'' if pool['num_threads'] == 1 else 's'}"
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def processor() -> str:
     """The processor's model name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    names = [line.partition(":")[2].strip() for line in _lines(CPUINFO) if line.startswith("model name")]
     return names[0] if names else platform.processor() or "unknown"
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no such system
+        return []
 
 
 def commit() -> str | None:

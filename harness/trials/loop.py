@@ -16,6 +16,7 @@ from typing import Any, get_args
 from harness.seeds import derive
 from harness.trials import scoring
 from harness.trials.bench import Bench, Diverged, Notes
+from harness.trials.effort import Effort
 from harness.types import Array, Fit, Learner, Point, Prediction, Progress
 
 PREDICTIONS: tuple[type[Prediction], ...] = get_args(Prediction)
@@ -54,11 +55,14 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
     batches = bench.backend.batches(bench.data, bench.trial.batch_size, order)
     _evaluate(bench, learner, state, Point(0, 0.0, 0.0, {}, {}))
     stops = _Stops(bench.trial.budget.amount, bench.updates(), per_epoch)
+    effort = Effort()
 
     def look(done: int) -> None:
-        scalars = _finite(meter.read(), done)
-        _evaluate(bench, learner, state, Point(done, done / per_epoch, math.fsum(clock.seconds()), scalars, {}))
-        bench.report(Progress("train", stops.fraction(done), bench.notes.curve[-1]))
+        seconds = math.fsum(clock.seconds())
+        with effort.paused():
+            scalars = _finite(meter.read(), done)
+            _evaluate(bench, learner, state, Point(done, done / per_epoch, seconds, scalars, {}))
+            bench.report(Progress("train", stops.fraction(done), bench.notes.curve[-1]))
 
     done, stale, tell = 0, False, time.perf_counter() + SECONDS_BETWEEN_REPORTS
     while not (stale or stops.spent(done)):
@@ -81,6 +85,7 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
             tell = now + SECONDS_BETWEEN_REPORTS
     if done and bench.notes.curve[-1].update < done:
         look(done)
+    bench.notes.environment |= effort.spent()
     if bench.trial.patience is not None:
         bench.notes.measured |= {"stopped_early": not stops.spent(done), "stopped_update": done}
     _time_readings(bench.notes, list(clock.seconds()), per_epoch)

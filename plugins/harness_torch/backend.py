@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,6 +126,8 @@ class TorchBackend:
         known: dict[str, Any] = {
             "torch": torch.__version__,
             "numpy": np.__version__,
+            "instruction_set": _instruction_set(),
+            "torch_blas": _blas(),
             "threads": torch.get_num_threads(),
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
             "deterministic": torch.are_deterministic_algorithms_enabled(),
@@ -136,6 +139,22 @@ class TorchBackend:
         return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
             isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
         )
+
+
+def _instruction_set() -> str:
+    """That of the kernels: of the processor, unless ATEN_CPU_CAPABILITY asks for another."""
+    found = torch.backends.cpu.get_cpu_capability()
+    said = {"AVX512": "AVX-512", "DEFAULT": "the compiler's default"}.get(found, found)
+    asked = os.environ.get("ATEN_CPU_CAPABILITY")
+    return f"{said} (ATEN_CPU_CAPABILITY={asked})" if asked else said
+
+
+def _blas() -> str:
+    """What torch itself computes matrix products with, as it was built."""
+    found = re.search(r"Math Kernel Library Version ([\d.]+)|BLAS_INFO=(\w+)", torch.__config__.show())
+    if found is None:
+        return "unknown"
+    return f"mkl {found[1]}" if found[1] else found[2]
 
 
 def _transformed(inputs: Any, device: str, transform: Callable[[Tensor], Tensor]) -> Tensor:

@@ -1,0 +1,77 @@
+"""How many cores a run may use: those that the system, the scheduler and the container leave to this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+SLURM = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+ROOT = Path("/")
+
+
+def usable(environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> int:
+    """Whole cores, at least one. root: of the file system that tells of control groups."""
+    slurm = (count for name in SLURM if (count := _number(environment.get(name))))
+    return max(1, min([_scheduled(), *slurm, *map(int, quotas(root))]))
+
+
+def default_threads(workers: int, environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> int:
+    """Threads of each of so many trials at once: a fair share of the cores, and no more than OMP_NUM_THREADS."""
+    share = max(1, usable(environment, root) // workers)
+    # A list is for nested levels; the first number is that of the outermost.
+    asked = _number(environment.get("OMP_NUM_THREADS", "").partition(",")[0])
+    return min(share, asked) if asked else share
+
+
+def _scheduled() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _number(text: str | None) -> int:
+    """A number above 0, or 0 for anything else."""
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def quotas(root: Path) -> Iterator[float]:
+    """The cores' worth of time that each control group above this process may take, version 2 or 1."""
+    groups = root / "sys/fs/cgroup"
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers == "":
+            yield from _finite(_quota(*_words(folder / "cpu.max")) for folder in _chain(groups, path))
+        elif "cpu" in controllers.split(","):
+            folders = [folder for name in ("cpu", controllers) for folder in _chain(groups / name, path)]
+            files = ((folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us") for folder in folders)
+            yield from _finite(_quota(*map(_text, pair)) for pair in files)
+
+
+def _chain(root: Path, path: str) -> Iterator[Path]:
+    """A control group and those that it is in. In a container the path may be that of the machine outside."""
+    group = root / path.strip("/")
+    yield from (folder for folder in (group, *group.parents) if folder == root or folder.is_relative_to(root))
+
+
+def _words(path: Path) -> tuple[str, str]:
+    quota, _, period = _text(path).strip().partition(" ")
+    return quota, period
+
+
+def _quota(quota: str, period: str) -> float | None:
+    """None where there is no limit: `max`, -1, or no such file."""
+    microseconds, each = _number(quota), _number(period)
+    return microseconds / each if microseconds and each else None
+
+
+def _finite(found: Iterable[float | None]) -> Iterator[float]:
+    return (quota for quota in found if quota is not None)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # no such system
+        return ""

@@ -1,0 +1,72 @@
+"""What has changed around a run since its earlier records were taken, and what its setting asks of the machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.catalog import Catalog, resolve
+from harness.planning import cores
+from harness.records import environment
+from harness.types import Backend, Record, Trial
+
+CHANGING = ("python", "instruction_set")  # and every library that a record names the version of
+
+
+def moved(catalog: Catalog, done: Sequence[Record], todo: Sequence[Trial]) -> list[str]:
+    """A line if records were taken with other versions, or on another instruction set, than this run has."""
+    if not done:
+        return []
+    now = _present(catalog, todo)
+    found: Counter[tuple[str, str, str]] = Counter()
+    for record in done:
+        for name, before in _versions(record):
+            present = now.get(name) or (None if name in CHANGING else _version(name))
+            if present and present != before:
+                found[name.replace("_", " "), before, present] += 1
+    said = [
+        f"{count} of {len(done)} records {'was' if count == 1 else 'were'} taken with {name} {before}, "
+        f"this run has {present}"
+        for (name, before, present), count in found.items()
+    ]
+    return ["; ".join(said)] if said else []
+
+
+def _present(catalog: Catalog, todo: Sequence[Trial]) -> Mapping[str, Any]:
+    """This run's environment. The backend is asked only where there is something to run that needs it anyway."""
+    present = environment.machine()
+    del present["instruction_set"]  # of the processor; that of the kernels is the backend's to say
+    if todo and todo[0].device == "cpu":  # a GPU is not woken for a remark
+        backend: Backend = resolve(catalog.backends.values()[0].factory)()
+        present = environment.machine() | dict(backend.environment("cpu"))
+    return present
+
+
+def _versions(record: Record) -> Iterator[tuple[str, str]]:
+    """Name and version of Python, of libraries, and the instruction set that a record was taken with."""
+    libraries = record.provenance.get("libraries")
+    named = {**(libraries if isinstance(libraries, Mapping) else {}), **record.environment}
+    for name, value in named.items():
+        if isinstance(value, str) and name != "harness" and (name in CHANGING or _version(name)):
+            yield name, value
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return None
+
+
+def crowded(trials: Sequence[Trial], workers: int) -> list[str]:
+    """A line if more threads are asked for than there are cores for them."""
+    threads = max((trial.threads for trial in trials if not trial.skip), default=0)
+    usable = cores.usable()
+    if threads * workers <= usable:
+        return []
+    asked = f"{threads} threads" if threads != 1 else "1 thread"
+    each = f"{asked} for each of {workers} trials at once" if workers > 1 else asked
+    there = f"{usable} usable cores" if usable != 1 else "1 usable core"
+    return [f"{each} on {there}: they wait for each other, and times are longer than they need be"]
