@@ -1,6 +1,7 @@
 """Means with their uncertainty over seeds, and differences of methods paired by seed. Pure.
 
-Few seeds, so Student's t throughout; a single value has no deviation and no interval, which is None, never zero.
+Few seeds, so Student's t throughout; a single value has no deviation and no interval, which is None, never zero. Values
+that all agree have a deviation of zero and no interval either: t says nothing of a spread that was not seen.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
+
+ROUNDING = 1e-12  # relative; what lies closer together than this differs by the rounding of floats alone
 
 
 class Estimate(NamedTuple):
@@ -21,13 +24,18 @@ class Estimate(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Mean paired difference with its interval: None where there are too few pairs."""
+    """Mean paired difference with its interval: None where there are too few pairs or all of them agree."""
 
     mean: float | None
     sd: float | None
     n: int
     low: float | None
     high: float | None
+
+    @property
+    def no_interval(self) -> str:
+        """Why there is none; empty where there is one."""
+        return "" if self.low is not None else why_no_interval(self.n)
 
 
 def estimate(values: Iterable[float]) -> Estimate:
@@ -40,20 +48,36 @@ def estimate(values: Iterable[float]) -> Estimate:
     if not finite:
         return Estimate(None, None, 0)
     # fmean of equal values may differ from them in the last digit
-    mean = finite[0] if len(set(finite)) == 1 else statistics.fmean(finite)
-    sd = statistics.stdev(finite) if len(finite) > 1 else None
-    return Estimate(mean, sd, len(finite))
+    mean, sd = (finite[0], 0.0) if alike(finite) else (statistics.fmean(finite), statistics.stdev(finite))
+    return Estimate(mean, sd if len(finite) > 1 else None, len(finite))
 
 
-def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
-    """Student-t confidence interval of the mean; None for fewer than two finite values.
+def alike(values: Sequence[float], magnitude: float = 0.0) -> bool:
+    """Whether all values are equal up to rounding, of themselves or of the magnitude of what they were taken from.
 
-    Raises ValueError unless 0 < confidence < 1.
+    >>> alike([0.1 + 0.2, 0.3]), alike([0.3 - 0.2, 0.4 - 0.3], magnitude=0.4), alike([1e-9, 2e-9])
+    (True, True, False)
+    """
+    largest = max((magnitude, *map(abs, values)))
+    return max(values, default=0.0) - min(values, default=0.0) <= ROUNDING * largest
+
+
+def why_no_interval(n: int) -> str:
+    """Of n values that have none: `equal in all 3 seeds`, `one seed`."""
+    if n == 0:
+        return "no seed"
+    return "one seed" if n == 1 else f"equal in all {n} seeds"
+
+
+def interval(values: Sequence[float], confidence: float = 0.95, magnitude: float = 0.0) -> tuple[float, float] | None:
+    """Student-t confidence interval of the mean; None for fewer than two finite values, and where all agree.
+
+    magnitude: of what the values were taken from, as for `alike`. Raises ValueError unless 0 < confidence < 1.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     mean, sd, n = estimate(values)
-    if mean is None or sd is None:
+    if mean is None or sd is None or alike([value for value in values if math.isfinite(value)], magnitude):
         return None
     half = _quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
     return mean - half, mean + half
@@ -64,10 +88,24 @@ def paired_difference(left: Mapping[int, float], right: Mapping[int, float], con
 
     left, right: value by seed. Raises ValueError unless 0 < confidence < 1.
     """
-    differences = [left[seed] - right[seed] for seed in left if seed in right]
+    seeds = [seed for seed in left if seed in right]
+    differences, magnitude = subtract([left[seed] for seed in seeds], [right[seed] for seed in seeds])
     mean, sd, n = estimate(differences)
-    low, high = interval(differences, confidence) or (None, None)
+    low, high = interval(differences, confidence, magnitude) or (None, None)
+    if sd is not None and low is None:
+        mean, sd = differences[0], 0.0
     return Difference(mean, sd, n, low, high)
+
+
+def subtract(left: Sequence[float], right: Sequence[float]) -> tuple[list[float], float]:
+    """Left less right, one by one, and the largest magnitude on either side. What is rounding alone is zero.
+
+    >>> subtract([0.1 + 0.2], [0.3])
+    ([0.0], 0.30000000000000004)
+    """
+    pairs = list(zip(left, right, strict=True))
+    differences = [0.0 if alike(pair) else pair[0] - pair[1] for pair in pairs]
+    return differences, max(map(abs, (*left, *right)), default=0.0)
 
 
 @cache

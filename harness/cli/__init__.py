@@ -50,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if COMPLETION in os.environ:
         cli.main(prog_name="harness")  # click answers the shell and exits
     session = Session()
+    session.arguments = tuple(sys.argv[1:] if argv is None else argv)
     try:
-        result = _call(list(sys.argv[1:] if argv is None else argv), session)
+        result = _call(list(session.arguments), session)
         session.warn()
         sys.stdout.flush()
         return result if isinstance(result, int) else 0

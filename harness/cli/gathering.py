@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.errors import UsageError
 from harness.types import Record
+
+if TYPE_CHECKING:
+    from harness.records.plans import Planned
 
 
 def read_records(folders: Sequence[Path]) -> tuple[list[Record], list[str]]:
@@ -24,6 +27,16 @@ def read_records(folders: Sequence[Path]) -> tuple[list[Record], list[str]]:
     if len(found) == 1:
         return next(iter(found.values())), []
     return merged(found)
+
+
+def read_plans(folders: Sequence[Path]) -> list[Planned]:
+    """What the runs of these folders meant to run; a plan that cannot be read is named on stderr."""
+    from harness.records import plans
+
+    planned, problems = plans.read(*{folder.resolve(): folder for folder in folders}.values())
+    for problem in problems:
+        click.echo(f"harness: {problem}", err=True)
+    return planned
 
 
 def _read(folder: Path) -> list[Record]:

@@ -16,9 +16,16 @@ from harness.types import Choice, Record
 MOST_LISTED = 20
 
 if TYPE_CHECKING:
+    from harness.records.plans import Planned
     from harness.selections.matching import Index
     from harness.selections.selection import Selected
     from harness.suites.suite import Comparison
+
+
+def of_records(planned: Iterable[Planned], records: Iterable[Record]) -> list[Planned]:
+    """Those plans that are of the methods and data sets of some records."""
+    held = {(record.trial.method.label, record.trial.dataset.label) for record in records}
+    return [row for row in planned if (row.method, row.dataset) in held]
 
 
 def only(records: Sequence[Record], text: str | None, option: str) -> list[Record]:

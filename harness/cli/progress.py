@@ -212,7 +212,7 @@ def _took(seconds: float | None) -> str:
 def duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f} s" if seconds >= 0.1 or not seconds else f"{seconds:.1g} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

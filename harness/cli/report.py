@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.catalog import Catalog
-from harness.cli.gathering import read_records
-from harness.cli.picking import check_views, find, of_suite, only, suite_of
+from harness.cli.gathering import read_plans, read_records
+from harness.cli.picking import check_views, find, of_records, of_suite, only, suite_of
 from harness.errors import UsageError
 from harness.options import suggest
 from harness.types import Record
 
 if TYPE_CHECKING:
     from harness.cli.session import Session
+    from harness.records.plans import Planned
     from harness.report.selecting import Criterion
     from harness.suites.suite import Comparison
 
@@ -100,6 +101,7 @@ def report(
     names = columns(session.catalog, metrics)
     suite = suite_of(session.catalog, suite_name)
     records, sources = read_records(folders)
+    planned = read_plans(folders)
     if suite is not None:
         records = of_suite(session.catalog, suite, records, methods, datasets)
     records = only(records, methods, "--methods")
@@ -112,7 +114,9 @@ def report(
     check_views([select] if select else [], [record for record in records if record.status == "ok"], "--select")
     methods = methods or (suite.request.methods if suite else None)
     asked = Shown(names, target, chooser, (methods,) if methods else (), suite, tuple(sources))
-    print_summary(session.catalog, records, asked, format_, output)
+    if methods or datasets or suite is not None:
+        planned = of_records(planned, records)
+    print_summary(session.catalog, records, asked, format_, output, planned)
 
 
 @click.command(epilog=SHOW_EXAMPLES)
@@ -145,8 +149,9 @@ def print_summary(
     shown: Shown,
     format_: str = "text",
     output: str = "-",
+    planned: Sequence[Planned] = (),
 ) -> None:
-    """Summarise records in the order of their methods and print them, or write them to a file.
+    """Summarise records in the order of their methods and print them, or write them to a file. planned: by runs.
 
     Raises UsageError for a file that cannot be written.
     """
@@ -160,9 +165,10 @@ def print_summary(
         target=shown.target,
         select=shown.select,
         items=shown.items,
+        planned=planned,
     )
     if shown.suite is not None:
-        summary = with_suite(summary, records, metrics, shown.suite, shown.target)
+        summary = with_suite(summary, records, metrics, shown.suite, shown.target, planned)
     summary = replace(summary, notes=(*shown.sources, *summary.notes))
     if output == "-":
         click.echo(render(summary, format_, _width(), _colour()), nl=False, color=True)

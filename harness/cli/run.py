@@ -19,6 +19,7 @@ from harness.cli.session import Session
 from harness.data import files
 from harness.errors import HarnessError, UsageError
 from harness.planning.plan import plan
+from harness.records import plans
 from harness.records.store import Store
 from harness.running import runner, surroundings
 from harness.running.lock import locked
@@ -123,7 +124,7 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
         _print_plan(catalog, trials, store, asked.workers)
         return 0
     store.prepare()
-    _execute(catalog, trials, store, executor, _context(catalog, request, asked, trials))
+    _execute(catalog, trials, store, executor, _context(catalog, request, asked, trials), session.arguments)
     return _report(catalog, trials, store, shown)
 
 
@@ -177,7 +178,14 @@ def _preload(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*catalog.backends.values()[0].preload, *needed)))
 
 
-def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: Executor, context: RunContext) -> None:
+def _execute(
+    catalog: Catalog,
+    trials: Sequence[Trial],
+    store: Store,
+    executor: Executor,
+    context: RunContext,
+    command: Sequence[str],
+) -> None:
     """Run what has no ok record yet. An interrupt says what is kept, and passes."""
     with locked(store.folder):
         split = runner.split(trials, store)
@@ -187,6 +195,7 @@ def _execute(catalog: Catalog, trials: Sequence[Trial], store: Store, executor: 
             click.echo(line, err=True)
         if not split.todo:
             return
+        plans.write(store.folder, trials, command)
         view = progress.view(split.todo, split.done, context.workers, sys.stderr.isatty())
         ended = 0
         try:
@@ -224,7 +233,7 @@ def _items(trials: Sequence[Trial]) -> tuple[str, ...]:
 def _report(catalog: Catalog, trials: Sequence[Trial], store: Store, shown: Shown) -> int:
     """Print the table of these trials from the files; the exit code says whether all of them ended ok."""
     records = [record for trial in trials if (record := store.last(trial.key))]
-    print_summary(catalog, records, shown)
+    print_summary(catalog, records, shown, planned=plans.planned(trials))
     broken = [record for record in records if record.traceback]
     if broken:
         results = "" if store.folder == Path(RESULTS) else f" --results {store.folder}"

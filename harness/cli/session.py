@@ -27,6 +27,7 @@ class Session:
         self.disabled: list[str] = []
         self.strict = False
         self.debug = False
+        self.arguments: tuple[str, ...] = ()  # as the program was called
         self._loaded: tuple[Settings, Catalog] | None = None
         self._group: tuple[Catalog, click.Group] | None = None
         self._warned = 0

@@ -49,5 +49,6 @@ def _costs() -> Iterator[Metric]:
     yield Metric("epoch_seconds", "that time for one pass over the training rows", "s", "lower", per="epoch")
     yield Metric("train_seconds", "time of all training updates, evaluation excluded", "s", "lower")
     yield Metric("prepare_seconds", "time of what a method does before its first update", "s", "lower")
+    yield Metric("finish_seconds", "time of what a method does after its last update", "s", "lower")
     yield Metric("seconds_to_target", "training time until validation reaches --target", "s", "lower")
-    yield Metric("parameters", "numbers that the trained network is made of", "", "lower")
+    yield Metric("parameters", "numbers that the trained network is made of", "", "lower", exact=True)

@@ -69,7 +69,7 @@ class Store:
         path = self.path(record.trial.key)
         try:
             _set_aside(path)
-            _write_atomically(path, json.dumps(to_json(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+            write_atomically(path, json.dumps(to_json(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
         except OSError as error:
             raise HarnessError(
                 f"record {path}: could not be written ({error.strerror}); the records before it are kept: "
@@ -137,7 +137,7 @@ def _set_aside(path: Path) -> None:
         path.replace(path.with_suffix(".unreadable"))
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8") as file:

@@ -2,7 +2,8 @@
 
 from harness.report.record import render_record
 from harness.report.render import FORMATS, render
-from harness.report.rows import Cell, Row, Summary, Table, summarise
+from harness.report.rows import Cell, Row, Summary, Table
 from harness.report.suites import with_suite
+from harness.report.summary import summarise
 
 __all__ = ["FORMATS", "Cell", "Row", "Summary", "Table", "render", "render_record", "summarise", "with_suite"]

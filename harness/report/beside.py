@@ -48,7 +48,7 @@ def _row(each: Beside, metric: Metric, sources: Notes) -> list[str]:
     scale = numbers.scale(cells, metric)
     shown = [_number(cell, scale) for cell in cells]
     few = f" (n={entry.n})" if entry.n is not None else ""
-    measured = shown[0] if each.measured is not None else "-"
+    measured = f"{shown[0]}{_part(each)}" if each.measured is not None else "-"
     published = f"{shown[-1]}{few} {sources.mark(entry.note)}"
     return [entry.method, entry.dataset, entry.metric, measured, published]
 
@@ -56,8 +56,13 @@ def _row(each: Beside, metric: Metric, sources: Notes) -> list[str]:
 def _number(cell: Cell, scale: numbers.Scale) -> str:
     if cell.mean is None:
         return "-"
-    deviation = f" ± {scale.number(cell.sd)}" if cell.sd else ""
-    return f"{scale.number(cell.mean)}{deviation} {scale.unit}".rstrip()
+    return f"{scale.mean(cell)}{scale.deviation(cell)} {scale.unit}".rstrip()
+
+
+def _part(each: Beside) -> str:
+    """` (2 of 3 seeds)` where that is measured over survivors."""
+    n = each.measured.n if each.measured is not None else each.planned
+    return f" ({n} of {each.planned} seeds)" if n < each.planned else ""
 
 
 def _source(each: Judged, sources: Notes) -> str:

@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from harness.report import notes
+from harness.report import notes, sameness
+from harness.report.planned import Plan
 from harness.report.values import Target, Value, base_name, claimed, lower_bound, value
 from harness.statistics import Estimate, estimate
-from harness.suites.claims import Judgement, Side, judge
+from harness.suites.claims import COUNT, Judgement, Side, judge
 from harness.suites.entries import Claim, Published, Quantity
 from harness.types import Metric, Record
 
 
 @dataclass(frozen=True)
 class Place:
-    """Records that may be compared: one data set under one protocol. target: what `seconds_to_target` is to reach."""
+    """Records that may be compared: one data set under one protocol. target: what `seconds_to_target` is to reach.
+
+    plan: which seeds a method should have.
+    """
 
     dataset: str
     protocol: Mapping[str, Any]
     records: Sequence[Record]
     target: Target | None = None
+    plan: Plan = field(default_factory=Plan)
 
     def of(self, method: str) -> list[Record]:
         """One record a seed, the last one, by seed."""
         by_seed = {record.trial.seed: record for record in self.records if record.trial.method.label == method}
         return [by_seed[seed] for seed in sorted(by_seed)]
 
+    def planned(self, records: Sequence[Record]) -> frozenset[int]:
+        """The seeds that a method with these records should have."""
+        return self.plan.expected(records, self.records)
+
 
 @dataclass(frozen=True)
 class Beside:
-    """A published value, and what was measured of the same method and metric on the same data set, if anything."""
+    """A published value, and what was measured of the same method and metric on the same data set, if anything.
+
+    planned: over how many seeds it should have been measured.
+    """
 
     published: Published
     measured: Estimate | None = None
     protocol: Mapping[str, Any] | None = None
+    planned: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,16 +66,27 @@ class Judged:
         found, claim = self.judgement, self.judgement.claim
         if found.measured is None:
             return "; ".join([claim.expression, *filter(None, [found.reason]), f"claimed {claim.bounds}", *found.notes])
-        shown = f"{claim.expression} = {found.measured:.4g} ({_interval(found)})"
+        shown = f"{claim.expression} = {_figures(found)[0]} ({_interval(found)})"
         return "; ".join([shown, f"claimed {claim.bounds}", *filter(None, [found.reason]), *found.notes])
 
 
 def _interval(found: Judgement) -> str:
     if found.low is None:
-        return f"n={found.n}"
-    if found.low == found.high:
-        return f"in all {found.n} seeds"
-    return f"95 % interval {found.low:.4g} to {found.high:.4g}, n={found.n}"
+        return f"n={found.n}" if found.n == 1 and found.no_interval != COUNT else _without(found)
+    _, low, high = _figures(found)
+    return f"95 % interval {low} to {high}, n={found.n}"
+
+
+def _without(found: Judgement) -> str:
+    return f"{COUNT}, n={found.n}" if found.no_interval == COUNT else found.no_interval
+
+
+def _figures(found: Judgement) -> list[str]:
+    """Mean and ends of the interval, with two figures of half of it, four at least."""
+    values = [each for each in (found.measured, found.low, found.high) if each is not None]
+    largest, half = max(map(abs, values)), (max(values) - min(values)) / 2
+    figures = 4 if not half else min(12, max(4, 2 + math.ceil(math.log10(largest / half))))
+    return [f"{value:.{figures}g}" for value in values]
 
 
 def beside(
@@ -73,7 +98,7 @@ def beside(
         own = [place for place in places if place.dataset == entry.dataset and place.of(entry.method)]
         for place in own:
             side = _side(place, Quantity(entry.method, entry.metric), described)
-            found.append(Beside(entry, estimate(side.values.values()), place.protocol))
+            found.append(Beside(entry, estimate(side.values.values()), place.protocol, len(side.planned)))
         if not own:
             found.append(Beside(entry))
     return tuple(found)
@@ -95,8 +120,11 @@ def _judged(claim: Claim, places: Sequence[Place], described: Mapping[str, Metri
 
 
 def _judgement(claim: Claim, place: Place, described: Mapping[str, Metric]) -> Judgement:
-    right = None if claim.right is None else _side(place, claim.right, described)
-    return judge(claim, _side(place, claim.left, described), right)
+    left = _side(place, claim.left, described)
+    if claim.right is None:
+        return judge(claim, left, None)
+    apart = sameness.apart(place.of(claim.left.method), place.of(claim.right.method))
+    return judge(claim, left, _side(place, claim.right, described), apart and f"over different data: {apart}")
 
 
 def _nowhere(claim: Claim) -> tuple[Side, Side | None]:
@@ -120,7 +148,8 @@ def _side(place: Place, quantity: Quantity, described: Mapping[str, Metric]) -> 
     lines = [f"{quantity} {notes.seeds(seeds)}: {reason}" for reason, seeds in missing.items()]
     bounds = (lower_bound(record, quantity.metric) for record in good)
     reasons = [*notes.failures(quantity.method, records), *lines]
-    return Side(values, "; ".join(reasons), next(filter(None, bounds), ""))
+    planned = place.planned(records)
+    return Side(values, "; ".join(reasons), next(filter(None, bounds), ""), planned, metric.exact)
 
 
 def _value(record: Record, name: str, metric: Metric, target: Target | None) -> Value:

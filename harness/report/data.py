@@ -16,18 +16,21 @@ CSV_COLUMNS = ("method", "dataset", "metric", "mean", "sd", "n", "unit", "better
 PUBLISHED_COLUMNS = ("published", "published_sd", "published_n", "source")
 PROTOCOL_COLUMNS = ("budget", "batch_size", "device", "precision", "threads", "deterministic", "patience")
 
+RARE_COLUMNS = ("at_least", "lacking_seeds")
+
 
 def csv(summary: Summary) -> str:
     """One line per method, data set, metric; the protocol tells lines of different runs apart."""
     import pandas
 
     lines = [
-        {"method": row.method, "dataset": table.dataset, "metric": name, **estimate, **table.protocol}
+        {"method": row.method, "dataset": table.dataset, "metric": name, **estimate, **table.protocol, **_lacking(row)}
         for table in summary.tables
         for row in table.rows
         for name, estimate in _estimates(table, row, summary).items()
     ]
-    columns = [*CSV_COLUMNS, *PROTOCOL_COLUMNS, *(["at_least"] if any("at_least" in line for line in lines) else [])]
+    rare = [name for name in RARE_COLUMNS if any(name in line for line in lines)]
+    columns = [*CSV_COLUMNS, *PROTOCOL_COLUMNS, *rare]
     if summary.published:
         columns += PUBLISHED_COLUMNS
         entries = dict.fromkeys(each.published for each in summary.published)
@@ -73,6 +76,7 @@ def _claim(each: Judged) -> dict[str, Any]:
         "low": found.low,
         "high": found.high,
         "n": found.n,
+        "no_interval": found.no_interval,
         "left": str(claim.left),
         **quantities,
         "at_least": claim.at_least,
@@ -94,6 +98,8 @@ def _json_row(table: Table, row: Row, summary: Summary) -> dict[str, Any]:
         "statuses": dict(row.statuses),
         "metrics": _estimates(table, row, summary),
         "seeds": list(row.seeds),
+        "planned_seeds": list(row.planned),
+        "lacking_seeds": list(row.lacking),
         "protocol": dict(table.protocol),
         "holes": {name: row.cells[name].hole for name in table.names if row.cells[name].hole},
         "failures": list(row.failures),
@@ -105,7 +111,14 @@ def _json_row(table: Table, row: Row, summary: Summary) -> dict[str, Any]:
 
 
 def _difference(against: Against) -> dict[str, Any]:
-    return {"metric": against.metric, "against": against.method, **against.difference._asdict()}
+    found = against.difference
+    places = {"seeds": list(against.seeds), "no_interval": found.no_interval}
+    return {"metric": against.metric, "against": against.method, **found._asdict(), **places}
+
+
+def _lacking(row: Row) -> dict[str, str]:
+    """The planned seeds of which no trial ended ok; nothing where all did."""
+    return {"lacking_seeds": " ".join(map(str, row.lacking))} if row.lacking else {}
 
 
 def _estimates(table: Table, row: Row, summary: Summary) -> dict[str, dict[str, Any]]:
@@ -114,4 +127,4 @@ def _estimates(table: Table, row: Row, summary: Summary) -> dict[str, dict[str, 
 
 def _estimate(cell: Cell, metric: Metric) -> dict[str, Any]:
     found = {"mean": cell.mean, "sd": cell.sd, "n": cell.n, "unit": metric.unit, "better": metric.better}
-    return found | ({"at_least": True} if cell.lower_bound else {})
+    return found | ({"at_least": True} if cell.lower_bound else {}) | ({"exact": True} if cell.exact else {})

@@ -94,20 +94,21 @@ def _rows(table: Table, summary: Summary, named: Callable[[str], str], bold: Cal
     columns = {
         name: numbers.scale([row.cells[name] for row in table.rows], summary.metrics[name]) for name in table.columns
     }
+    best = {name: scale.best([row.cells[name] for row in table.rows]) for name, scale in columns.items()}
     return [
-        [named(row.method), count(row), *(_cell(row.cells[name], scale, bold) for name, scale in columns.items())]
-        for row in table.rows
+        [named(row.method), count(row)]
+        + [_cell(row.cells[name], scale, bold if best[name][place] else str) for name, scale in columns.items()]
+        for place, row in enumerate(table.rows)
     ]
 
 
-def _cell(cell: Cell, scale: numbers.Scale, bold: Callable[[str], str]) -> str:
+def _cell(cell: Cell, scale: numbers.Scale, marked: Callable[[str], str]) -> str:
     if cell.mean is None:
         return "-"
-    least = "≥ " if cell.lower_bound else ""
-    shown = least + scale.number(cell.mean) + (f" ± {scale.number(cell.sd)}" if cell.sd else "")
+    shown = ("≥ " if cell.lower_bound else "") + scale.mean(cell) + scale.deviation(cell)
     few = f" (n={cell.n})" if cell.hole else ""
-    relative = f" ({numbers.ratio(cell.relative)})" if cell.relative else ""
-    return (bold(shown) if cell.best else shown) + few + relative
+    relative = f" ({numbers.ratio(cell.relative)})" if cell.relative is not None else ""
+    return marked(shown) + few + relative
 
 
 def _head(table: Table, name: str, summary: Summary) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.report.values import base_name, claimed
+from harness.report import mixing, timing
+from harness.report.mixing import seeds
+from harness.report.values import base_name, claimed, measured
+from harness.statistics import alike
 from harness.types import Metric, Record
+from harness.words import clean, clean_line
 
-# workers have a note of their own; what of the source matters is in a trial's key
-TOLD_APART = ("workers", "commit")
-
-
-def seeds(numbers: Sequence[int]) -> str:
-    """`seed 2`, `seeds 0, 1`."""
-    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+__all__ = ["collect", "failures", "seeds"]
 
 
 def failures(method: str, records: Iterable[Record]) -> tuple[str, ...]:
@@ -27,19 +25,17 @@ def failures(method: str, records: Iterable[Record]) -> tuple[str, ...]:
 
 
 def _ending(record: Record) -> str:
-    first = (record.reason.strip().splitlines() or [""])[0]
+    first = clean_line((clean(record.reason).splitlines() or [""])[0])
     if first.startswith((record.status, "after ")) or not first:
         return f"{record.status} {first.removeprefix(record.status).lstrip()}".rstrip()
     return f"{record.status}: {first}"
 
 
-def collect(records: Sequence[Record], described: Mapping[str, Metric]) -> tuple[str, ...]:
-    """All notes on records that ended ok, most serious first."""
-    good = [record for record in records if record.status == "ok"]
-    settings = (_environments(good), _measuring(good), _eager(good), _options(good), _seeds(good))
-    every = (_warnings(good), _workers(good), *settings)
-    described_only = (_claims(good, described), _unknown(good, described), _holes(good, described))
-    return tuple(note for notes in (*every, *described_only) for note in notes)
+def collect(good: Sequence[Record], every: Sequence[Record], described: Mapping[str, Metric]) -> tuple[str, ...]:
+    """All notes on the records of a table that ended ok, most serious first. every: all records that there are."""
+    making = (mixing.collect(good), _warnings(good), timing.collect(good, every), _eager(good), _seeds(good))
+    said = (_counts(good, described), _claims(good, described), _unknown(good, described), _holes(good, described))
+    return tuple(note for notes in (*making, *said) for note in notes)
 
 
 def _warnings(records: Iterable[Record]) -> Iterator[str]:
@@ -48,57 +44,9 @@ def _warnings(records: Iterable[Record]) -> Iterator[str]:
     for record in records:
         for name, text in (*record.measured.items(), *record.readings.items()):
             if name.endswith("_warning") and isinstance(text, str):
-                warned.setdefault(text, []).append(f"{record.trial.method.label} seed {record.trial.seed}")
+                warned.setdefault(clean_line(text), []).append(f"{record.trial.method.label} seed {record.trial.seed}")
     for text, trials in warned.items():
         yield f"{text} ({', '.join(dict.fromkeys(trials))})"
-
-
-def _workers(records: Iterable[Record]) -> Iterator[str]:
-    counts = {_workers_of(record) for record in records}
-    if counts - {1}:
-        numbers = " and ".join(map(str, sorted(counts)))
-        yield f"timings taken with {numbers} workers at once: they disturb each other"
-
-
-def _workers_of(record: Record) -> int:
-    found = record.environment.get("workers", record.provenance.get("workers", 1))
-    return found if isinstance(found, int) else 1
-
-
-def _environments(records: Sequence[Record]) -> Iterator[str]:
-    """Names what differs between the machines or versions that times were taken with.
-
-    Floating-point entries, such as the load, differ from trial to trial and are left out.
-    """
-    flat = [{key: text for key, text in _flat(record.environment) if key not in TOLD_APART} for record in records]
-    for key in dict.fromkeys(key for entries in flat for key in entries):
-        values: dict[str, list[str]] = {}
-        for record, entries in zip(records, flat, strict=True):
-            values.setdefault(entries.get(key, "unknown"), []).append(record.trial.method.label)
-        if len(values) > 1:
-            listed = "; ".join(f"{text} ({', '.join(dict.fromkeys(labels))})" for text, labels in values.items())
-            yield f"times are of different environments: {key} {listed}"
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, entry in values.items():
-        if isinstance(entry, Mapping):
-            yield from _flat(entry, f"{prefix}{key}.")
-        elif isinstance(entry, (str, bool, int)):
-            yield f"{prefix}{key}", str(entry)
-
-
-def _measuring(records: Iterable[Record]) -> Iterator[str]:
-    """Metrics and instruments of a plugin whose source was not the same for all records."""
-    sources: dict[str, dict[str, list[str]]] = {}
-    for record in records:
-        found = record.provenance.get("measured_by")
-        for plugin, source in found.items() if isinstance(found, Mapping) else ():
-            sources.setdefault(str(plugin), {}).setdefault(str(source), []).append(record.trial.method.label)
-    for plugin, by in sources.items():
-        if len(by) > 1:
-            listed = "; ".join(", ".join(dict.fromkeys(labels)) for labels in by.values())
-            yield f"what {plugin} measures is of different versions of its source: {listed}"
 
 
 def _eager(records: Iterable[Record]) -> Iterator[str]:
@@ -119,18 +67,6 @@ def _step(facts: Mapping[str, Any]) -> str:
     return ", ".join([*named, *(["a captured graph"] if facts.get("captured") is True else [])])
 
 
-def _options(records: Iterable[Record]) -> Iterator[str]:
-    """One label, different options: a default or a data set's recipe has changed between the records."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for record in records:
-        for choice in (record.trial.method, record.trial.dataset):
-            for option, chosen in choice.options.items():
-                found.setdefault((choice.label, option), set()).add(str(chosen))
-    for (label, option), values in found.items():
-        if len(values) > 1:
-            yield f"{label}: records with different defaults, {option} = {' and '.join(sorted(values))}"
-
-
 def _seeds(records: Iterable[Record]) -> Iterator[str]:
     rows: dict[str, set[int]] = {}
     for record in records:
@@ -138,6 +74,17 @@ def _seeds(records: Iterable[Record]) -> Iterator[str]:
     if len(set(map(frozenset, rows.values()))) > 1:
         listed = "; ".join(f"{method} {', '.join(map(str, sorted(numbers)))}" for method, numbers in rows.items())
         yield f"means are over different seeds: {listed}"
+
+
+def _counts(records: Sequence[Record], described: Mapping[str, Metric]) -> Iterator[str]:
+    """A count that varies over the seeds of a row is none."""
+    for name, metric in described.items():
+        values: dict[str, list[float]] = {}
+        for record in records if metric.exact else ():
+            number = measured(record, name)
+            values.setdefault(record.trial.method.label, []).extend([] if number is None else [number])
+        if varying := [label for label, own in values.items() if not alike(own)]:
+            yield f"{name} is called a count, which repeats exactly over seeds, but it varies: {', '.join(varying)}"
 
 
 def _claims(records: Sequence[Record], described: Mapping[str, Metric]) -> Iterator[str]:
@@ -161,6 +108,6 @@ def _holes(records: Iterable[Record], described: Mapping[str, Metric]) -> Iterat
     for record in records:
         for name, reason in record.holes.items():
             if base_name(name) not in described:
-                holes.setdefault((name, reason), []).append(record.trial.method.label)
+                holes.setdefault((name, clean_line(reason)), []).append(record.trial.method.label)
     for (name, reason), labels in holes.items():
         yield f"{name}: {reason} ({', '.join(dict.fromkeys(labels))})"

@@ -1,4 +1,8 @@
-"""How numbers read: one prefix and one number of decimals per column, so that digits line up."""
+"""How numbers read: one prefix and one number of decimals per column, so that digits line up.
+
+Where those decimals would leave little or nothing of a value, it gets as many as it needs: what is not zero never reads
+as zero. Cells that read alike are marked alike.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,9 @@ LARGEST = {"s": 0}
 FIGURES = 4
 MOST_FIGURES = 5
 MOST_DECIMALS = 6
+LEAST_FIGURES = 3  # of a mean, LEAST_WITH_SD where a deviation says how much of it to believe
+LEAST_WITH_SD = 2
+LONGEST = 12  # decimals, beyond which a number is written with an exponent
 
 
 @dataclass(frozen=True)
@@ -26,13 +33,46 @@ class Scale:
     unit: str
     decimals: int | None
 
-    def number(self, value: float) -> str:
-        """
-        >>> Scale(1e-3, "ms", 2).number(0.00251)
-        '2.51'
+    def number(self, value: float, figures: int = LEAST_FIGURES) -> str:
+        """With at least so many significant figures, or exactly.
+
+        >>> Scale(1e-3, "ms", 2).number(0.00251), Scale(1e6, "M", 0).number(0.25e6), Scale(1e6, "M", 0).number(3e6)
+        ('2.51', '0.250', '3')
         """
         scaled = value / self.divisor
-        return f"{scaled:.{FIGURES}g}" if self.decimals is None else f"{scaled:.{self.decimals}f}"
+        return f"{scaled:.{FIGURES}g}" if self.decimals is None else fixed(scaled, self.decimals, figures)
+
+    def mean(self, cell: Cell) -> str:
+        """The mean of a cell that has one."""
+        assert cell.mean is not None
+        return self.number(cell.mean, LEAST_WITH_SD if cell.sd else LEAST_FIGURES)
+
+    def deviation(self, cell: Cell) -> str:
+        """` ± 0.02`, ` ± 0` where all seeds agree, nothing where one alone has no deviation."""
+        if cell.sd is None:
+            return ""
+        return f" ± {self.number(cell.sd, 1)}" if cell.sd else " ± 0"
+
+    def best(self, cells: Sequence[Cell]) -> list[bool]:
+        """Which cells to mark as the best: those that are, and every rival that reads the same; none if all do."""
+        shown = [f"{self.mean(cell)}{' at least' * bool(cell.lower_bound)}" if cell.rival else "" for cell in cells]
+        alike = {text for cell, text in zip(cells, shown, strict=True) if cell.best}
+        return [text in alike and alike != {*shown} - {""} for text in shown]
+
+
+def fixed(value: float, decimals: int, figures: int = 1, sign: str = "") -> str:
+    """A number with so many decimals, or more where fewer than `figures` significant ones would be left of it.
+
+    >>> fixed(0.25, 0), fixed(-0.0004, 3, sign="+"), fixed(3.0, 0, figures=3), fixed(1e-15, 2), fixed(-0.0, 2)
+    ('0.2', '-0.0004', '3', '1e-15', '0.00')
+    """
+    if not value or not math.isfinite(value):
+        return f"{abs(value):.{decimals}f}" if not value else f"{value:{sign}}"
+    shown = f"{value:{sign}.{decimals}f}"
+    needed = figures - 1 - _magnitude(abs(value))
+    if needed <= decimals or float(shown) == value:
+        return shown
+    return f"{value:{sign}.{needed}f}" if needed <= LONGEST else f"{value:{sign}.{max(figures, 2)}g}"
 
 
 def scale(cells: Iterable[Cell], metric: Metric) -> Scale:
@@ -49,10 +89,10 @@ def scale(cells: Iterable[Cell], metric: Metric) -> Scale:
 
 def ratio(value: float) -> str:
     """
-    >>> [ratio(value) for value in (1, 0.6149, 0.0123, 12.34, 1234.5)]
-    ['1.00x', '0.61x', '0.012x', '12.3x', '1234x']
+    >>> [ratio(value) for value in (1, 0.6149, 0.0123, 12.34, 1234.5, 0, 1e9)]
+    ['1.00x', '0.61x', '0.012x', '12.3x', '1234x', '0x', '1e+09x']
     """
-    if value < 0.1:
+    if value < 0.1 or value >= 1e6:
         return f"{value:.2g}x"
     return f"{value:.{max(0, 2 - int(math.log10(max(value, 1))))}f}x"
 

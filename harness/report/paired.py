@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from harness.report import notes, numbers
 from harness.report.rows import Against, Table
-
-MOST_DECIMALS = 6
 
 
 def heading(table: Table) -> str:
@@ -22,14 +21,12 @@ def entries(table: Table) -> Iterator[tuple[str, str]]:
 
 
 def words(found: Against) -> str:
-    """Two figures of half the interval, and no interval where all seeds agree."""
+    """Two figures of half the interval, or that all seeds agree; the seeds in common where some are lacking."""
     mean, _, n, low, high = found.difference
     assert mean is not None
-    assert low is not None
-    assert high is not None
-    half = (high - low) / 2
-    if half <= 1e-9 * abs(mean):
-        return f"{mean:+.4g} in all {n} seeds" if mean else f"none in all {n} seeds"
-    decimals = min(MOST_DECIMALS, max(0, 1 - math.floor(math.log10(half))))
-    shown = (f"{value:+.{decimals}f}" for value in (mean, low, high))
-    return "{} ({} to {}), n={}".format(*shown, n)
+    common = f", over {notes.seeds(found.seeds)} alone" if found.lacking else ""
+    if low is None or high is None:
+        return f"{f'{mean:+.4g}' if mean else '0'}, {found.difference.no_interval}{common}"
+    decimals = min(numbers.LONGEST, max(0, 1 - math.floor(math.log10((high - low) / 2))))
+    shown = (numbers.fixed(value, decimals, sign="+") for value in (mean, low, high))
+    return "{} ({} to {}), n={}".format(*shown, n) + common

@@ -123,7 +123,7 @@ def _number(value: Any, metric: Metric) -> str:
         return str(value)
     scale = numbers.scale([Cell(number, None, 1)], metric)
     per = f"per {metric.per}" if metric.per and is_cost(metric) else ""
-    return " ".join(part for part in (scale.number(number), scale.unit, per) if part)
+    return " ".join(part for part in (scale.number(number, numbers.FIGURES), scale.unit, per) if part)
 
 
 def _curve(console: Console, curve: Sequence[Point]) -> None:

@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 from harness.errors import UsageError
 from harness.options import suggest
-from harness.report import notes
+from harness.report import notes, sameness
+from harness.report.planned import Plan
 from harness.selections import matching, selection
 from harness.selections.grammar import literal
 from harness.types import Choice, Metric, Record
@@ -90,11 +91,14 @@ def criterion(text: str, metrics: Sequence[Metric]) -> Criterion:
     return Criterion(scores[name], view)
 
 
-def choose(records: Sequence[Record], by: Criterion | None, items: Iterable[str] = ()) -> Selection:
+def choose(
+    records: Sequence[Record], by: Criterion | None, items: Iterable[str] = (), plan: Plan | None = None
+) -> Selection:
     """The records of the configurations chosen from each sweep, and of sweeps from which nothing can be chosen.
 
     records: of one data set under one protocol. by: the score that decides; None keeps everything.
     items: selections, such as `saf[rate=[0.1,0.3]]`, that make a sweep of what may have been run one by one.
+    plan: which seeds a configuration should have.
     """
     if by is None:
         return Selection(records)
@@ -103,9 +107,10 @@ def choose(records: Sequence[Record], by: Criterion | None, items: Iterable[str]
     said: list[str] = []
     sweeps = _sweeps(records, items)
     for sweep in sweeps:
-        best = _best(sweep, by)
+        seeds = _expected(sweep, plan or Plan())
+        best = _best(sweep, by, seeds)
         kept += sweep.records if best is None else [best]
-        said += _said(sweep, best, by)
+        said += _said(sweep, best, by, seeds)
         if best is not None:
             chosen[sweep.records[best][0].trial.method.label] = Chosen(len(sweep.given), by.name)
     left = [record for record in records if _configuration(record.trial.method) in kept]
@@ -180,15 +185,31 @@ def _text(value: object) -> str:
 # --- choosing -----------------------------------------------------------------------------------------------------
 
 
-def _best(sweep: _Sweep, by: Criterion) -> Configuration | None:
-    """The configuration with the best mean; one that has the score for fewer seeds than another is passed over."""
+def _expected(sweep: _Sweep, plan: Plan) -> frozenset[int]:
+    """The seeds that each configuration should have."""
+    every = [record for records in sweep.records.values() for record in records]
+    return frozenset(seed for records in sweep.records.values() for seed in plan.expected(records, every))
+
+
+def _best(sweep: _Sweep, by: Criterion, seeds: frozenset[int]) -> Configuration | None:
+    """The configuration with the best mean over all seeds; where none has all, among those that have the same most.
+
+    None where none has the score, or where configurations are of different data.
+    """
     scores = {each: _scores(records, by) for each, records in sweep.records.items()}
-    most = max(map(len, scores.values()))
-    if most == 0:
+    most = max((own.keys() for own in scores.values()), key=len)
+    if not most or _apart(sweep):
         return None
+    wanted = seeds if any(own.keys() >= seeds for own in scores.values()) else most
     sign = 1 if by.metric.better == "higher" else -1
-    means = {each: sign * math.fsum(own.values()) / most for each, own in scores.items() if len(own) == most}
+    means = {each: sign * math.fsum(own.values()) / len(own) for each, own in scores.items() if own.keys() == wanted}
     return max(means, key=means.__getitem__)
+
+
+def _apart(sweep: _Sweep) -> str:
+    """Why configurations may not be compared: they are of different data."""
+    classes = sameness.classes(list(sweep.records), sweep.records.__getitem__)
+    return sameness.apart(*(sweep.records[each[0]] for each in classes[:2])) if len(classes) > 1 else ""
 
 
 def _scores(records: Iterable[Record], by: Criterion) -> dict[int, float]:
@@ -198,19 +219,22 @@ def _scores(records: Iterable[Record], by: Criterion) -> dict[int, float]:
     return {seed: score for seed, score in scores.items() if math.isfinite(score)}
 
 
-def _said(sweep: _Sweep, best: Configuration | None, by: Criterion) -> Iterator[str]:
+def _said(sweep: _Sweep, best: Configuration | None, by: Criterion, seeds: frozenset[int]) -> Iterator[str]:
     """Which configurations were not in the running, and why."""
     if best is None:
-        yield f"{sweep.label}: none is chosen, no trial ended with {by.name}"
+        yield f"{sweep.label}: none is chosen, {_apart(sweep) or f'no trial ended with {by.name}'}"
         return
     absent = len(sweep.given) - len(sweep.records)
     if absent:
         yield f"{sweep.label}: no record here of {absent} of its {len(sweep.given)} configurations"
-    most = len(_scores(sweep.records[best], by))
+    chosen = _scores(sweep.records[best], by).keys()
+    if left := sorted(seeds - chosen):
+        label = sweep.records[best][0].trial.method.label
+        yield f"{label} is chosen over survivors: no configuration has {by.name} for {notes.seeds(left)} and the others"
     for records in sweep.records.values():
-        if len(_scores(records, by)) < most:
+        if _scores(records, by).keys() != chosen:
             label = records[0].trial.method.label
-            why = "; ".join(notes.failures(label, records)) or f"{label}: no {by.name}"
+            why = "; ".join(notes.failures(label, records)) or f"{label}: no {by.name} for some"
             yield f"passed over, with {by.name} for fewer seeds than others: {why}"
 
 

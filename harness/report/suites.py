@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.records.plans import Planned
 from harness.report.comparison import Place, beside, judged
+from harness.report.planned import Plan
 from harness.report.rows import Summary, protocol
 from harness.report.values import Target, base_name, target_metric
 from harness.suites.suite import Comparison
@@ -19,13 +21,15 @@ def with_suite(
     metrics: Sequence[Metric],
     suite: Comparison,
     target: float | None = None,
+    planned: Sequence[Planned] = (),
 ) -> Summary:
     """The summary of these records with the suite's published values and the verdicts on its claims.
 
     Raises KeyError for a metric of the suite that no descriptor describes.
     """
     described = {metric.name: metric for metric in metrics}
-    places = _places(records, metrics, target)
+    plan = Plan(planned)
+    places = [replace(place, plan=plan) for place in _places(records, metrics, target)]
     named = [each.metric for each in suite.published]
     return replace(
         summary,

@@ -63,8 +63,8 @@ def title(table: Table) -> str:
 
 
 def count(row: Row) -> str:
-    """`3`, or `2/3` where trials failed."""
-    total = sum(row.statuses.values())
+    """`3`, or `2/3` where trials failed or have no record yet."""
+    total = sum(row.statuses.values()) + len(row.unrecorded)
     return str(row.n) if row.n == total else f"{row.n}/{total}"
 
 
@@ -184,23 +184,24 @@ def _folded(label: str, width: int) -> str:
 def _column(table: Table, name: str, metric: Metric, reasons: Notes, plain: bool) -> Column:
     cells = [row.cells[name] for row in table.rows]
     scale = numbers.scale(cells, metric)
+    best = scale.best(cells)
     parts = [
         _padded([_mean(cell, scale) for cell in cells], right=True),
-        _padded([_deviation(cell, scale) for cell in cells], right=True),
-        _padded(["*" if cell.best and plain else "" for cell in cells]),
+        _padded([scale.deviation(cell) for cell in cells], right=True),
+        _padded(["*" if marked and plain else "" for marked in best]),
         _padded([_relative(cell) for cell in cells], right=True),
         _padded([_few(cell, row, reasons) for cell, row in zip(cells, table.rows, strict=True)]),
     ]
     head = Text.assemble((name, "bold"), f" {ARROWS[metric.better]}", (f"\n{scale.unit}" if scale.unit else "", "dim"))
-    shown = [_cell(cell, [part[index] for part in parts]) for index, cell in enumerate(cells)]
+    shown = [_cell([part[index] for part in parts], marked) for index, marked in enumerate(best)]
     empty = [_empty(cell, row, reasons) for cell, row in zip(cells, table.rows, strict=True)]
     texts = tuple(e if cell.mean is None else s for cell, s, e in zip(cells, shown, empty, strict=True))
     return Column(head, texts, is_cost(metric))
 
 
-def _cell(cell: Cell, parts: Sequence[str]) -> Text:
+def _cell(parts: Sequence[str], best: bool) -> Text:
     mean, deviation, star, relative, few = parts
-    return Text.assemble((mean + deviation, "bold green" if cell.best else ""), star, (relative + few, "dim"))
+    return Text.assemble((mean + deviation, "bold green" if best else ""), star, (relative + few, "dim"))
 
 
 def _empty(cell: Cell, row: Row, reasons: Notes) -> Text:
@@ -209,16 +210,11 @@ def _empty(cell: Cell, row: Row, reasons: Notes) -> Text:
 
 
 def _mean(cell: Cell, scale: numbers.Scale) -> str:
-    return "" if cell.mean is None else f"{'≥ ' if cell.lower_bound else ''}{scale.number(cell.mean)}"
-
-
-def _deviation(cell: Cell, scale: numbers.Scale) -> str:
-    """Nothing where all seeds agree, as counts of operations do."""
-    return f" ± {scale.number(cell.sd)}" if cell.sd else ""
+    return "" if cell.mean is None else f"{'≥ ' if cell.lower_bound else ''}{scale.mean(cell)}"
 
 
 def _relative(cell: Cell) -> str:
-    return f"  {numbers.ratio(cell.relative)}" if cell.relative else ""
+    return f"  {numbers.ratio(cell.relative)}" if cell.relative is not None else ""
 
 
 def _few(cell: Cell, row: Row, reasons: Notes) -> str:
@@ -238,7 +234,7 @@ def _legend(summary: Summary, colour: bool) -> str:
     terms = ["mean ± standard deviation over n seeds" if several else "n: trials that ended ok"]
     if any(cell.best for _, cell in cells):
         terms.append("bold: best" if colour else "*: best")
-    if any(cell.relative for _, cell in cells):
+    if any(cell.relative is not None for _, cell in cells):
         first = dict.fromkeys(table.rows[0].method for table in summary.tables)
         terms.append(f"x: relative to {next(iter(first)) if len(first) == 1 else 'the first method of each table'}")
     return "; ".join(terms)

@@ -5,40 +5,55 @@ What a seed does to both sides cancels, so the ratio (or difference) is taken se
 
 - holds: the whole interval lies within the bounds.
 - fails: the whole interval lies outside, below `at_least` or above `at_most`.
-- open: the interval crosses a bound, or one seed alone gives no interval. More seeds may decide it.
-- not measured: no seed has both sides; the reason says why.
+- open: the interval crosses a bound, there is none, or seeds are lacking: what is left are survivors.
+- not measured: no seed has both sides, or both are not of the same data; the reason says why.
 
-A quantity whose seeds all agree, as counts of operations do, has an interval of width zero. A side that is only a lower
-bound (operations without a formula were left out) opens the interval on the side where the truth may lie further out.
+Two kinds of numbers have no interval. A count (`Metric.exact`) repeats exactly over seeds, so its value decides by
+itself, and one seed is enough; where values differ after all, it is judged like any other quantity. What is equal in
+all seeds though it need not be shows no spread to reckon with, which is not to have none: it decides nothing, but for
+one case. Two sides that are the same number in each of at least three seeds (difference 0, ratio 1) bear out a claim
+with that number strictly within its bounds: they compute the same.
+
+A side that is only a lower bound (operations without a formula were left out) opens the interval on the side where the
+truth may lie further out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from harness.statistics import estimate, interval
-from harness.suites.entries import Claim
+from harness.statistics import alike, estimate, interval, subtract, why_no_interval
+from harness.suites.entries import Claim, Quantity
 
 Verdict = Literal["holds", "fails", "open", "not measured"]
+
+COUNT = "count"
+FEWEST_EQUAL = 3  # seeds in which both sides are the same number before that bears out a claim
 
 
 @dataclass(frozen=True)
 class Side:
-    """One quantity by seed. missing: why seeds are absent. lower_bound: why the values may be too low."""
+    """One quantity by seed. missing: why seeds are absent. lower_bound: why the values may be too low.
+
+    planned: the seeds that there should be. exact: whether the quantity is a count, which repeats exactly over seeds.
+    """
 
     values: Mapping[int, float] = field(default_factory=dict)
     missing: str = ""
     lower_bound: str = ""
+    planned: Collection[int] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim with its verdict. measured: the mean over n seeds; low, high: its interval, None for fewer than two.
+    """A claim with its verdict. measured: the mean over n seeds; low, high: its interval, None where there is none.
 
-    reason: why it is not measured or not decided. notes: what else to know of the numbers.
+    reason: why it is not measured or not decided. notes: what else to know of the numbers. no_interval: why there is
+    none: `count`, `one seed`, `equal in all 3 seeds`.
     """
 
     claim: Claim
@@ -49,39 +64,112 @@ class Judgement:
     n: int = 0
     reason: str = ""
     notes: tuple[str, ...] = ()
+    no_interval: str = ""
 
 
-def judge(claim: Claim, left: Side, right: Side | None) -> Judgement:
-    """The verdict on a claim from its two sides; right is None for a claim about `left` alone."""
-    notes = tuple(
-        f"{quantity} counts at least: {side.lower_bound}"
-        for quantity, side in ((claim.left, left), (claim.right, right))
-        if side is not None and side.lower_bound
-    )
-    values, reason = _compared(claim, left, right)
-    mean, _, n = estimate(values)
+@dataclass(frozen=True)
+class _Compared:
+    """What a claim is about, by seed. same: the number that both sides have in common if they compute the same.
+
+    magnitude: of what was subtracted. lacking: seeds that one of the sides should have and has not.
+    """
+
+    values: list[float]
+    reason: str
+    lacking: list[int]
+    magnitude: float = 0.0
+    same: float | None = None
+
+
+def judge(claim: Claim, left: Side, right: Side | None, apart: str = "") -> Judgement:
+    """The verdict on a claim from its two sides; right is None for a claim about `left` alone.
+
+    apart: why the two may not be compared, such as different data; empty where they may.
+    """
+    sides = [(claim.left, left), *([(claim.right, right)] if claim.right and right else [])]
+    notes = tuple(note for quantity, side in sides for note in _notes(quantity, side))
+    if apart:
+        return Judgement(claim, "not measured", reason=apart, notes=notes)
+    compared = _compared(claim, left, right)
+    mean, _, n = estimate(compared.values)
     if mean is None:
-        return Judgement(claim, "not measured", reason=reason or "no seed has both sides", notes=notes)
-    found = interval(values)
-    if found is None:
-        return Judgement(claim, "open", mean, n=n, reason="one seed gives no interval", notes=notes)
-    verdict = _verdict(claim, *_opened(claim, found, left, right))
-    undecided = "an uncounted part decides" if _verdict(claim, *found) != "open" else "the interval crosses a bound"
-    return Judgement(claim, verdict, mean, *found, n, undecided if verdict == "open" else reason, notes)
+        return Judgement(claim, "not measured", reason=compared.reason or "no seed has both sides", notes=notes)
+    if all(_counted(side) for _, side in sides):
+        return _decided(Judgement(claim, "open", mean, n=n, notes=notes, no_interval=COUNT), compared, left, right)
+    found = interval(compared.values, magnitude=compared.magnitude)
+    low, high = found or (None, None)
+    why = "" if found else why_no_interval(n)
+    return _decided(Judgement(claim, "open", mean, low, high, n, "", notes, why), compared, left, right)
 
 
-def _compared(claim: Claim, left: Side, right: Side | None) -> tuple[list[float], str]:
+def _decided(found: Judgement, compared: _Compared, left: Side, right: Side | None) -> Judgement:
+    """The judgement with its verdict, and the reason where that is open."""
+    assert found.measured is not None
+    if found.no_interval != COUNT and compared.lacking:
+        return replace(found, reason=_joined(f"over survivors: lacks {_seeds(compared.lacking)}", compared.reason))
+    if found.low is not None and found.high is not None:
+        limits = (found.low, found.high)
+    elif found.no_interval == COUNT or _same(found, compared):
+        limits = (found.measured, found.measured)
+    else:
+        return replace(found, reason=_joined(_undecided(found.n), compared.reason))
+    verdict = _verdict(found.claim, *_opened(found.claim, limits, left, right))
+    crossed = (
+        "an uncounted part decides" if _verdict(found.claim, *limits) != "open" else "the interval crosses a bound"
+    )
+    return replace(found, verdict=verdict, reason=crossed if verdict == "open" else compared.reason)
+
+
+def _same(found: Judgement, compared: _Compared) -> bool:
+    """Whether both sides are the same number in enough seeds, and that lies strictly within the bounds."""
+    same, claim = compared.same, found.claim
+    if same is None or found.n < FEWEST_EQUAL or not alike([same, *compared.values], compared.magnitude):
+        return False
+    return (claim.at_least is None or claim.at_least < same) and (claim.at_most is None or same < claim.at_most)
+
+
+def _undecided(n: int) -> str:
+    return "one seed gives no interval" if n == 1 else f"{why_no_interval(n)}, which gives no interval"
+
+
+def _counted(side: Side) -> bool:
+    return side.exact and alike(list(side.values.values()))
+
+
+def _notes(quantity: Quantity, side: Side) -> Iterator[str]:
+    if side.lower_bound:
+        yield f"{quantity} counts at least: {side.lower_bound}"
+    if side.exact and not _counted(side):
+        yield f"{quantity} is called a count but differs between seeds, so it is judged like any other quantity"
+
+
+def _compared(claim: Claim, left: Side, right: Side | None) -> _Compared:
     """Left, its ratio or its difference, by seed, and why seeds are missing."""
     if right is None:
-        return list(left.values.values()), left.missing
+        return _Compared(list(left.values.values()), left.missing, _lacking(left.values, left))
     reasons = dict.fromkeys(side.missing for side in (left, right) if side.missing)
-    pairs = [(value, right.values[seed]) for seed, value in left.values.items() if seed in right.values]
+    pairs = {seed: (value, right.values[seed]) for seed, value in left.values.items() if seed in right.values}
     if claim.minus is not None:
-        return [value - other for value, other in pairs], "; ".join(reasons)
-    if any(other == 0 for _, other in pairs):
+        differences, magnitude = subtract([one for one, _ in pairs.values()], [other for _, other in pairs.values()])
+        return _Compared(differences, "; ".join(reasons), _lacking(pairs, left, right), magnitude, 0.0)
+    if any(other == 0 for _, other in pairs.values()):
         reasons[f"{claim.right} is 0"] = None
-    ratios = (value / other for value, other in pairs if other)
-    return [ratio for ratio in ratios if math.isfinite(ratio)], "; ".join(reasons)
+    ratios = {seed: value / other for seed, (value, other) in pairs.items() if other}
+    finite = {seed: ratio for seed, ratio in ratios.items() if math.isfinite(ratio)}
+    return _Compared(list(finite.values()), "; ".join(reasons), _lacking(finite, left, right), same=1.0)
+
+
+def _lacking(found: Collection[int], *sides: Side) -> list[int]:
+    """Seeds that one side was planned for, or has, and that could not be compared."""
+    return sorted({seed for side in sides for seed in (*side.planned, *side.values)} - {*found})
+
+
+def _seeds(numbers: Sequence[int]) -> str:
+    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def _opened(claim: Claim, found: tuple[float, float], left: Side, right: Side | None) -> tuple[float, float]:

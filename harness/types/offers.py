@@ -167,7 +167,8 @@ class Outcome:
 class Metric:
     """A number per trial. compute: (Outcome) -> float or None where it does not apply; itself None for a reading of
     the same name that an instrument takes. per: what the number counts, such as "update" or "example". headline: it
-    decides which validation point is the best for its kinds.
+    decides which validation point is the best for its kinds. exact: a count that repeats exactly over seeds, so that
+    one seed decides a claim; where values differ after all, the mark is dropped and that is said.
     """
 
     name: str
@@ -178,6 +179,7 @@ class Metric:
     compute: str | Callable[[Outcome], float | None] | None = None
     per: str = ""
     headline: bool = False
+    exact: bool = False
 
 
 class Gauge(Protocol):

@@ -81,11 +81,11 @@ def instruments() -> Iterator[Instrument]:
 def metrics() -> Iterator[Metric]:
     """A metric for each number that an instrument reads and a table may show."""
     for name, summary in MEMORY.items():
-        yield Metric(name, summary, unit="B", better="lower", per="update")
+        yield Metric(name, summary, unit="B", better="lower", per="update", exact=name != "tensor_peak_bytes")
     for name, summary in COUNTS.items():
-        yield Metric(name, summary, unit="", better="lower", per="update")
+        yield Metric(name, summary, unit="", better="lower", per="update", exact=True)
     for name, summary in SYNAPTIC.items():
-        yield Metric(name, summary, unit="", better="lower", per="example")
+        yield Metric(name, summary, unit="", better="lower", per="example", exact=name in BY_SHAPE)
     yield Metric(
         "firing_rate", "spikes per neuron and time step of the trained network", unit="", better="lower", per="step"
     )
@@ -112,6 +112,8 @@ SYNAPTIC = {
     "synaptic_macs": "of synaptic_ops, those that multiply: the input is real-valued",
     "synaptic_dense_ops": "synaptic_ops if no weight and no input were zero",
 }
+
+BY_SHAPE = ("inference_macs", "synaptic_dense_ops")  # the others depend on who fires
 
 COUNTS = {
     "forward_macs": "multiply-accumulates of the forward pass, executed without gradients included",

@@ -184,7 +184,7 @@ def test_the_headline_score_is_set_against_the_first_row_seed_by_seed():
     assert (low, high) == (pytest.approx(mean - half), pytest.approx(mean + half))
     shown = render(summarise(records, METRICS), "text", 80)
     assert re.search(r"^ +accuracy less that of saf, paired by seed \(95 % interval\):$", shown, re.MULTILINE)
-    assert re.search(r"^ +ottt +\+0\.013 \(-0\.001 to \+0\.028\), n=3$", shown, re.MULTILINE)
+    assert re.search(r"^ +ottt +\+0\.013 \(-0\.001 to \+0\.028\), n=3, over seeds 0, 1, 2 alone$", shown, re.MULTILINE)
     _, row, other = json.loads(render(summarise(records, METRICS), "json"))["rows"]
     assert (row["difference"]["against"], row["difference"]["metric"], row["difference"]["n"]) == ("saf", "accuracy", 3)
     assert row["difference"]["low"] == pytest.approx(low)
@@ -196,7 +196,7 @@ def test_a_difference_is_of_what_ended_ok_and_of_a_column_that_is_shown():
     records = [*accuracies(0.5, 0.7, 0.9), *accuracies(0.5, 0.7, 0.9, method="ottt"), *failed]
     assert rows(records)[1].against is None
     equal = [*accuracies(0.5, 0.7, 0.9), *accuracies(0.5, 0.7, 0.9, method="ottt")]
-    assert "ottt  none in all 3 seeds" in render(summarise(equal, METRICS), "text", 80)
+    assert "ottt  0, equal in all 3 seeds" in render(summarise(equal, METRICS), "text", 80)
     assert "less that of" not in render(summarise(equal, METRICS, columns=["nll"]), "text", 80)
 
 
@@ -254,19 +254,26 @@ def test_parallel_workers_are_told():
 
 
 def test_different_environments_are_told_the_load_is_not():
-    here = record("saf", environment={"torch": "2.8", "load": [0.1], "temperature": 50.5, "gpu": {"name": "A"}})
-    there = record("ottt", environment={"torch": "2.9", "load": [7.3], "temperature": 80.1, "gpu": {"name": "A"}})
-    assert notes(here, there) == ("times are of different environments: torch 2.8 (saf); 2.9 (ottt)",)
+    """What changes no score, such as the number of cores, is told of times alone."""
+    same = {"gpu": {"name": "A"}}
+    here = record("saf", environment={"torch": "2.8", "load": [0.1], "temperature": 50.5, "cores": 2, **same})
+    there = record("ottt", environment={"torch": "2.9", "load": [1.3], "temperature": 80.1, "cores": 4, **same})
+    assert notes(here, there) == (
+        "scores and times are of different environments: torch 2.8 (saf); 2.9 (ottt)",
+        "times are of different environments: cores 2 (saf); 4 (ottt)",
+    )
 
 
 def test_different_seeds_are_told():
-    (note,) = notes(record("saf", 0), record("saf", 1), record("ottt", 1))
-    assert note == "means are over different seeds: saf 0, 1; ottt 1"
+    assert notes(record("saf", 0), record("saf", 1), record("ottt", 1)) == (
+        "rows that lack seeds are never the best and have no ratio but of counts: ottt 0",
+        "means are over different seeds: saf 0, 1; ottt 1",
+    )
 
 
 def test_a_default_that_has_changed_is_told():
     (note,) = notes(record("saf", 0, options={"steps": 4}), record("saf", 1, options={"steps": 6}))
-    assert note == "saf: records with different defaults, steps = 4 and 6"
+    assert note == "saf: records with different defaults, steps = 4 (saf seed 0) and 6 (saf seed 1)"
 
 
 def test_a_whole_instrument_that_failed_is_told():
@@ -373,7 +380,7 @@ def test_the_terminal_table_says_what_matters():
     assert re.search(r"saf +3 +0\.9820 ± 0\.0010 ", shown)
     assert re.search(r"ottt +3 +0\.9826 ± 0\.0010\* ", shown)
     assert re.search(r"2\.51\d* ± 0\.010\*? +1\.00x", shown)
-    assert re.search(r"18\.56 +1\.60x", shown)
+    assert re.search(r"18\.56 ± 0 +1\.60x", shown)
     assert re.search(r"bptt .* - \[1\]", shown)
     assert "[1] RuntimeError: no storage" in shown
     assert "bptt seed 2: timeout after 60 s" in shown
@@ -427,14 +434,16 @@ def test_markdown():
         "",
         "| method | n | accuracy ↑ | forward_macs [M MACs] ↓ |",
         "|: | :| :| :|",
-        "| `saf` | 3 | 0.9820 ± 0.0010 | **11.60** (1.00x) |",
-        "| `ottt` | 3 | **0.9826 ± 0.0010** | 18.56 (1.60x) |",
-        "| `bptt` | 2/3 | 0.9826 ± 0.0007 | 24.36 (2.10x) |",
+        "| `saf` | 3 | 0.9820 ± 0.0010 | **11.60 ± 0** (1.00x) |",
+        "| `ottt` | 3 | **0.9826 ± 0.0010** | 18.56 ± 0 (1.60x) |",
+        "| `bptt` | 2/3 | 0.9826 ± 0.0007 | 24.36 ± 0 (2.10x) |",
         "",
-        " accuracy less that of saf, paired by seed (95 % interval): ottt +0.0006 in all 3 seeds",
-        " accuracy less that of saf, paired by seed (95 % interval): bptt +0.0011 in all 2 seeds",
+        " accuracy less that of saf, paired by seed (95 % interval): ottt +0.0006, equal in all 3 seeds",
+        " accuracy less that of saf, paired by seed (95 % interval): bptt +0.0011, equal in all 2 seeds, "
+        "over seeds 0, 1 alone",
         " bptt seed 2: timeout after 60 s",
         "",
+        " rows that lack seeds are never the best and have no ratio but of counts: bptt 2",
         " means are over different seeds: saf 0, 1, 2; ottt 0, 1, 2; bptt 0, 1",
     ]
 
@@ -464,7 +473,14 @@ def test_json_is_what_other_tools_read():
     assert (found["schema"], found["claims"]) == (1, [])
     saf, _, bptt = found["rows"]
     assert {"method": "saf", "dataset": "digits", "n": 3, "statuses": {"ok": 3}}.items() <= saf.items()
-    assert saf["metrics"]["forward_macs"] == {"mean": 11.6e6, "sd": 0.0, "n": 3, "unit": "MACs", "better": "lower"}
+    assert saf["metrics"]["forward_macs"] == {
+        "mean": 11.6e6,
+        "sd": 0.0,
+        "n": 3,
+        "unit": "MACs",
+        "better": "lower",
+        "exact": True,
+    }
     assert bptt["metrics"]["activation_bytes"]["mean"] is None
     assert bptt["holes"] == {"activation_bytes": "RuntimeError: no storage"}
     assert bptt["statuses"] == {"ok": 2, "timeout": 1}

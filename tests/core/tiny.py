@@ -198,4 +198,4 @@ def harness_instruments():
 
 @hookimpl
 def harness_metrics():
-    yield Metric("length", "how long it is", "B", "lower", per="update")
+    yield Metric("length", "how long it is", "B", "lower", per="update", exact=True)

@@ -1,0 +1,156 @@
+"""Notes on records of one table that are not of the same making: sources, versions, defaults, machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.types import Record, Trial
+from harness.words import clean_line
+
+# workers and load have notes of their own, the commit stands with the sources
+TOLD_APART = ("workers", "commit", "load")
+# What a time depends on and no score does. Whatever else differs may change the last digits of a score as well.
+OF_TIMES = ("cores", "usable_cores", "memory_bytes", "gpu_memory_bytes", "system", "memory_bounded")
+PARTS = ("source", "version", "files")
+WORD = 60  # characters of a value that a note shows
+
+
+def seeds(numbers: Sequence[int]) -> str:
+    """`seed 2`, `seeds 0, 1`."""
+    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def who(records: Iterable[Record], every: Iterable[Record]) -> str:
+    """The rows of some records, with the seeds where others of the row are not among them: `saf, ottt seeds 0, 1`."""
+    own, whole = _seeds(records), _seeds(every)
+    names = (label if found == whole[label] else f"{label} {seeds(sorted(found))}" for label, found in own.items())
+    return ", ".join(names)
+
+
+def collect(records: Sequence[Record]) -> Iterator[str]:
+    """All such notes on records that ended ok."""
+    yield from _sources(records)
+    yield from _environments(records)
+    yield from _measuring(records)
+    yield from _options(records)
+
+
+def _sources(records: Sequence[Record]) -> Iterator[str]:
+    """Parts of the code and the data that differ, those that part the records in the same way in one note."""
+    found: dict[str, list[tuple[str, Record]]] = {}
+    for record in records:
+        for words, part in _parts(record):
+            found.setdefault(words, []).append((part, record))
+    divisions: dict[str, list[str]] = {}
+    for words, parts in found.items():
+        by_value = _grouped(parts)
+        if len(by_value) > 1:
+            division = "; ".join(who(own, records) for own in by_value.values())
+            divisions.setdefault(division, []).append(words + _values(words, by_value))
+    for division, named in divisions.items():
+        yield f"records differ in {_listed(named)}: {division}"
+
+
+def _parts(record: Record) -> Iterator[tuple[str, str]]:
+    """What a record was made by, in words, with a digest or version of each part that it states."""
+    for trial in _chain(record.trial):
+        if "core" in trial.parts:
+            yield "the source of the harness", str(trial.parts["core"])
+        owners = {"backend": "the backend", "method": trial.method.name, "dataset": trial.dataset.name}
+        for role, owner in owners.items():
+            stated = trial.parts.get(role)
+            known = stated if isinstance(stated, Mapping) else {}
+            for part in PARTS:
+                if part in known:
+                    yield f"the {part} of {owner}", json.dumps(known[part], sort_keys=True, default=str)
+    if "commit" in record.environment:
+        yield "the commit", str(record.environment["commit"])
+
+
+def _chain(trial: Trial) -> Iterator[Trial]:
+    yield trial
+    if trial.base is not None:
+        yield from _chain(trial.base)
+
+
+def _values(words: str, by_value: Mapping[str, object]) -> str:
+    """Versions and commits, which a person knows; digests tell nobody anything."""
+    if words != "the commit" and not words.startswith("the version"):
+        return ""
+    return f" ({' and '.join(_word(value.strip(chr(34))) for value in by_value)})"
+
+
+def _environments(records: Sequence[Record]) -> Iterator[str]:
+    """Names what differs between the machines or versions that numbers were taken with.
+
+    Floating-point entries, such as the load, differ from trial to trial and are left out.
+    """
+    flat = [{key: text for key, text in _flat(record.environment) if key not in TOLD_APART} for record in records]
+    for key in dict.fromkeys(key for entries in flat for key in entries):
+        values = _grouped(
+            [(entries.get(key, "unknown"), record) for record, entries in zip(records, flat, strict=True)]
+        )
+        if len(values) > 1:
+            listed = "; ".join(f"{_word(value)} ({who(own, records)})" for value, own in values.items())
+            what = "times" if key in OF_TIMES else "scores and times"
+            yield f"{what} are of different environments: {key} {listed}"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, entry in values.items():
+        if isinstance(entry, Mapping):
+            yield from _flat(entry, f"{prefix}{key}.")
+        elif isinstance(entry, (str, bool, int)):
+            yield f"{prefix}{key}", str(entry)
+
+
+def _measuring(records: Sequence[Record]) -> Iterator[str]:
+    """Metrics and instruments of a plugin whose source was not the same for all records."""
+    sources: dict[str, list[tuple[str, Record]]] = {}
+    for record in records:
+        found = record.provenance.get("measured_by")
+        for plugin, source in found.items() if isinstance(found, Mapping) else ():
+            sources.setdefault(str(plugin), []).append((str(source), record))
+    for plugin, stated in sources.items():
+        by = _grouped(stated)
+        if len(by) > 1:
+            listed = "; ".join(who(own, records) for own in by.values())
+            yield f"what {plugin} measures is of different versions of its source: {listed}"
+
+
+def _options(records: Sequence[Record]) -> Iterator[str]:
+    """One label, different options: a default or a data set's recipe has changed between the records."""
+    found: dict[tuple[str, str], list[tuple[str, Record]]] = {}
+    for record in records:
+        for choice in (record.trial.method, record.trial.dataset):
+            for option, chosen in choice.options.items():
+                found.setdefault((choice.label, option), []).append((str(chosen), record))
+    for (label, option), chosen_by in found.items():
+        values = _grouped(chosen_by)
+        if len(values) > 1:
+            listed = " and ".join(f"{_word(value)} ({who(own, records)})" for value, own in sorted(values.items()))
+            yield f"{label}: records with different defaults, {option} = {listed}"
+
+
+def _grouped(found: Iterable[tuple[str, Record]]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = {}
+    for value, record in found:
+        groups.setdefault(value, []).append(record)
+    return groups
+
+
+def _seeds(records: Iterable[Record]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for record in records:
+        found.setdefault(record.trial.method.label, set()).add(record.trial.seed)
+    return found
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else words[0]
+
+
+def _word(value: str) -> str:
+    return clean_line(value, WORD)

@@ -1,0 +1,83 @@
+"""Rows held against each other: the best of each column, costs relative to the first row, scores paired by seed.
+
+Only what may be compared is: means over all seeds that the table should have, of the same data. A mean over survivors,
+or over other seeds than its rivals', is never the best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from harness.report import sameness
+from harness.report.rows import Against, Cell, Row, is_cost
+from harness.report.values import measured
+from harness.statistics import paired_difference
+from harness.types import Metric, Record
+
+Groups = Mapping[str, Sequence[Record]]
+
+
+def compare(rows: Sequence[Row], groups: Groups, shown: Mapping[str, Metric]) -> list[Row]:
+    """The rows with the best value of each metric marked, costs set against the first row's, and scores paired with it.
+
+    groups: the records of each row, by its method.
+    """
+    seeds = {seed for row in rows for seed in row.planned}
+    classes = sameness.classes(range(len(rows)), lambda place: groups[rows[place].method])
+    marked: list[dict[str, Cell]] = [{} for _ in rows]
+    for name, metric in shown.items():
+        column = [_rival(row.cells[name], seeds, len(classes) == 1) for row in rows]
+        best = _best(column, metric)
+        for place, cell in enumerate(column):
+            has_ratio = is_cost(metric) and len(rows) > 1 and place in classes[0]
+            relative = _relative(cell, column[0], len(seeds)) if has_ratio else None
+            marked[place][name] = replace(cell, relative=relative, best=best is not None and _is(cell, best))
+    paired = [_against(row, rows[0], groups, shown) if n in classes[0] else None for n, row in enumerate(rows)]
+    return [replace(row, cells=cells, against=pair) for row, cells, pair in zip(rows, marked, paired, strict=True)]
+
+
+def _rival(cell: Cell, seeds: Collection[int], same_data: bool) -> Cell:
+    whole = cell.n == len(seeds) and cell.mean is not None
+    return replace(cell, rival=whole and same_data and not cell.hole)
+
+
+def _is(cell: Cell, best: float) -> bool:
+    return cell.rival and cell.mean == best and not cell.lower_bound
+
+
+def _best(cells: Iterable[Cell], metric: Metric) -> float | None:
+    """The best mean among the rivals; none where all of them agree."""
+    means = [cell.mean for cell in cells if cell.rival and cell.mean is not None]
+    if len(set(means)) < 2:
+        return None
+    return max(means) if metric.better == "higher" else min(means)
+
+
+def _relative(cell: Cell, first: Cell, seeds: int) -> float | None:
+    """The ratio to the first row's mean, if both are over all seeds; counts are the same in any."""
+    whole = all(each.exact or each.n == seeds for each in (cell, first))
+    if not whole or cell.lower_bound or first.lower_bound or cell.mean is None or not first.mean:
+        return None
+    ratio = cell.mean / first.mean
+    return ratio if math.isfinite(ratio) else None
+
+
+def _against(row: Row, first: Row, groups: Groups, shown: Mapping[str, Metric]) -> Against | None:
+    for name, metric in shown.items():
+        if metric.headline and name == metric.name and row is not first:
+            ours, theirs = (_by_seed(groups[each.method], name) for each in (row, first))
+            difference = paired_difference(ours, theirs)
+            if difference.n > 1:
+                seeds = tuple(sorted(seed for seed in ours if seed in theirs))
+                lacking = sorted({*row.planned, *first.planned} - {*seeds})
+                return Against(first.method, name, difference, seeds, tuple(lacking))
+    return None
+
+
+def _by_seed(records: Iterable[Record], name: str) -> dict[int, float]:
+    """The score of each seed's last record, where that ended ok; what is not finite counts for no pair."""
+    last = {record.trial.seed: record for record in records}
+    found = {seed: measured(record, name) for seed, record in last.items() if record.status == "ok"}
+    return {seed: number for seed, number in found.items() if number is not None and math.isfinite(number)}

@@ -1,0 +1,172 @@
+"""Records to a summary: one table per data set and protocol, one row per method, and what to beware of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.records.plans import Planned
+from harness.report import notes, sameness
+from harness.report.planned import Plan
+from harness.report.rivals import compare
+from harness.report.rows import Cell, Row, Summary, Table, is_cost, protocol
+from harness.report.selecting import Chosen, Criterion, Selection, choose
+from harness.report.values import TO_TARGET, Target, Value, base_name, known, lower_bound, target_metric, value
+from harness.statistics import estimate
+from harness.types import Metric, Record
+
+DEFAULT_COSTS = ("update_seconds", "activation_bytes", "forward_macs", "total_macs")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to tabulate: metrics by name, whether the user chose them, the score to reach, what was planned."""
+
+    shown: Mapping[str, Metric]
+    chosen: bool
+    target: float | None
+    plan: Plan
+
+
+def summarise(
+    records: Sequence[Record],
+    metrics: Sequence[Metric],
+    *,
+    columns: Sequence[str] | None = None,
+    target: float | None = None,
+    select: Criterion | None = None,
+    items: Sequence[str] = (),
+    planned: Sequence[Planned] = (),
+) -> Summary:
+    """Group records into tables, in the order in which methods and data sets first appear.
+
+    metrics: descriptors, in the order in which to show them. columns: names to show, with a suffix such as @best where
+    wanted; by default all scores and the usual costs. target: validation score whose training time is
+    `seconds_to_target`. select: the validation score that chooses one configuration of each sweep; items:
+    further sweeps (see `selecting.choose`). planned: what runs meant to run. Raises KeyError for a column that no
+    metric describes.
+    """
+    described = {metric.name: metric for metric in metrics}
+    names = _names(records, metrics) if columns is None else list(columns)
+    if target is not None and TO_TARGET not in names:
+        names.append(TO_TARGET)
+    plan = Plan(planned)
+    asked = Asked({name: described[base_name(name)] for name in names}, columns is not None, target, plan)
+    groups = [choose(group, select, items, plan) for group in _grouped(records).values()]
+    tables = [_table(group, metrics, asked) for group in groups]
+    said = [*plan.notes(records)]
+    for group, table in zip(groups, tables, strict=True):
+        own = [record for record in group.records if record.status == "ok"]
+        said += [*group.notes, *_uncompared(table, group.records), *notes.collect(own, records, described)]
+    return Summary(tuple(tables), asked.shown, tuple(dict.fromkeys(said)))
+
+
+def _grouped(records: Iterable[Record]) -> dict[tuple[Any, ...], list[Record]]:
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    datasets = list(dict.fromkeys(record.trial.dataset.label for record in records))
+    for record in sorted(records, key=lambda record: datasets.index(record.trial.dataset.label)):
+        groups.setdefault((record.trial.dataset.label, *protocol(record).items()), []).append(record)
+    return groups
+
+
+def _names(records: Iterable[Record], metrics: Iterable[Metric]) -> list[str]:
+    """Every metric that some record knows, each followed by its views."""
+    scored = list(dict.fromkeys(name for record in records for name in record.scores))
+    names = []
+    for metric in metrics:
+        if any(known(record, metric.name) for record in records):
+            names.append(metric.name)
+        names += [name for name in scored if "@" in name and base_name(name) == metric.name]
+    return names
+
+
+def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Table:
+    records = selection.records
+    compared = target_metric(records, metrics)
+    target = Target(asked.target, compared) if asked.target is not None and compared else None
+    by_method: dict[str, list[Record]] = {}
+    for record in records:
+        by_method.setdefault(record.trial.method.label, []).append(record)
+    rows = [_row(method, group, asked.shown, target) for method, group in by_method.items()]
+    rows = [_planned(row, by_method[row.method], records, asked.plan) for row in rows]
+    rows = compare([_labelled(row, selection.chosen.get(row.method)) for row in rows], by_method, asked.shown)
+    names = [name for name in asked.shown if _wanted(records, name, asked)]
+    columns = tuple(names) if asked.chosen else _usual(names, asked)
+    return Table(records[0].trial.dataset.label, protocol(records[0]), tuple(rows), tuple(names), columns)
+
+
+def _wanted(records: Iterable[Record], name: str, asked: Asked) -> bool:
+    to_target = name == TO_TARGET and asked.target is not None
+    return asked.chosen or to_target or any(known(record, name) for record in records)
+
+
+def _usual(names: Sequence[str], asked: Asked) -> tuple[str, ...]:
+    """The final scores, the one that validation goes by with its best beside it, and the usual costs."""
+    scores = [name for name in names if not is_cost(asked.shown[name]) and ("@" not in name or _at_best(name, asked))]
+    costs = [name for name in DEFAULT_COSTS if name in names]
+    return (*scores, *costs, *([TO_TARGET] if asked.target is not None else []))
+
+
+def _at_best(name: str, asked: Asked) -> bool:
+    return asked.shown[name].headline and name == f"{base_name(name)}@best"
+
+
+def _row(method: str, records: Sequence[Record], shown: Mapping[str, Metric], target: Target | None) -> Row:
+    by_seed = {record.trial.seed: record for record in records}  # the last record of a seed counts
+    used = [by_seed[seed] for seed in sorted(by_seed)]
+    good = [record for record in used if record.status == "ok"]
+    cells = {
+        name: replace(
+            _cell([(record.trial.seed, value(record, name, metric, target)) for record in good], metric),
+            lower_bound=next(filter(None, (lower_bound(record, name) for record in good)), ""),
+        )
+        for name, metric in shown.items()
+    }
+    statuses: Counter[str] = Counter(record.status for record in used)
+    seeds = tuple(record.trial.seed for record in good)
+    return Row(method, len(good), seeds, dict(statuses), cells, notes.failures(method, used))
+
+
+def _planned(row: Row, own: Sequence[Record], table: Sequence[Record], plan: Plan) -> Row:
+    """The row with the seeds that it should have."""
+    recorded = {record.trial.seed for record in own}
+    unrecorded = plan.seeds(own[0]) - recorded
+    return replace(row, planned=tuple(sorted(plan.expected(own, table))), unrecorded=tuple(sorted(unrecorded)))
+
+
+def _labelled(row: Row, chosen: Chosen | None) -> Row:
+    return row if chosen is None else replace(row, tried=chosen.tried, selected_by=chosen.by)
+
+
+def _cell(values: Sequence[tuple[int, Value]], metric: Metric) -> Cell:
+    """The estimate over seeds and, where some have no number, why, with the seeds unless it holds for all."""
+    mean, sd, n = estimate([found.number for _, found in values if found.number is not None])
+    missing: dict[str, list[int]] = {}
+    for seed, found in values:
+        if found.number is None:
+            missing.setdefault(found.reason, []).append(seed)
+    if not values:
+        return Cell(None, None, 0, "no trial ended ok")
+    whole = len(missing) == 1 and n == 0
+    reasons = [reason if whole else f"{reason} ({notes.seeds(seeds)})" for reason, seeds in missing.items()]
+    return Cell(mean, sd, n, "; ".join(reasons), exact=metric.exact and not sd)
+
+
+# --- what is not compared -----------------------------------------------------------------------------------------
+
+
+def _uncompared(table: Table, records: Sequence[Record]) -> Iterator[str]:
+    """Rows that lack seeds or are of other data, counts that vary: why they have no mark, no ratio, no difference."""
+    lacking = [f"{row.method} {', '.join(map(str, row.lacking))}" for row in table.rows if row.n and row.lacking]
+    if lacking:
+        yield f"rows that lack seeds are never the best and have no ratio but of counts: {'; '.join(lacking)}"
+    by_method: dict[str, list[Record]] = {row.method: [] for row in table.rows}
+    for record in records:
+        by_method[record.trial.method.label].append(record)
+    classes = sameness.classes(list(by_method), by_method.__getitem__)
+    if len(classes) > 1:
+        listed = "; ".join(", ".join(labels) for labels in classes)
+        why = sameness.apart(by_method[classes[0][0]], by_method[classes[1][0]])
+        yield f"rows of {table.dataset} over different data are neither paired nor compared: {listed} ({why})"

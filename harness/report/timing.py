@@ -1,0 +1,129 @@
+"""Notes on what times are worth: workers, a busy machine, training outside the updates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.report.mixing import seeds
+from harness.report.values import as_number, measured
+from harness.types import Record, Trial
+
+SHARE = 0.1  # of the training: what a method does outside its updates is told from here on
+IDLE = 0.8  # of the wall time: with less CPU time, a process waited for something else
+BUSY = 1.2  # of threads x wall time: with more CPU time, more threads ran than were asked for
+SHORTEST = 0.2  # seconds: below it, times of a process and of the clock need not agree
+PHASES = ("prepare", "finish")
+
+
+def collect(records: Sequence[Record], every: Sequence[Record]) -> Iterator[str]:
+    """All such notes on records that ended ok. every: the records among which their bases are."""
+    yield from _workers(records)
+    yield from _load(records)
+    yield from _cpu_time(records)
+    yield from _beside_updates(records, every)
+
+
+def beside_updates(record: Record, by_key: Mapping[str, Record]) -> dict[str, tuple[float, float]]:
+    """Seconds of `prepare` and `finish` that exceed a tenth of those of the updates of the trial and its bases."""
+    training = _training(record, by_key)
+    found = {phase: seconds for phase in PHASES if (seconds := as_number(record.seconds.get(phase))) is not None}
+    return {phase: (seconds, training) for phase, seconds in found.items() if seconds > SHARE * training}
+
+
+def by_key(records: Sequence[Record]) -> dict[str, Record]:
+    """Records by the key of their trial, for `beside_updates`."""
+    return {record.trial.key: record for record in records}
+
+
+def _training(record: Record, known: Mapping[str, Record]) -> float:
+    total = measured(record, "train_seconds") or 0.0
+    base = record.trial.base
+    while base is not None:
+        total += (measured(known[base.key], "train_seconds") or 0.0) if base.key in known else 0.0
+        base = base.base
+    return total
+
+
+def _beside_updates(records: Sequence[Record], every: Sequence[Record]) -> Iterator[str]:
+    known = by_key(every)
+    rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for record in records:
+        for phase, seconds in beside_updates(record, known).items():
+            rows.setdefault((record.trial.method.label, phase), []).append(seconds)
+    for (label, phase), found in rows.items():
+        outside, training = (sum(each) / len(found) for each in zip(*found, strict=True))
+        yield f"{label} trains {_seconds(outside)} in {phase} beside {_seconds(training)} of updates"
+
+
+def _workers(records: Sequence[Record]) -> Iterator[str]:
+    counts = {_workers_of(record) for record in records}
+    if counts - {1}:
+        numbers = " and ".join(map(str, sorted(counts)))
+        yield f"timings taken with {numbers} workers at once: they disturb each other"
+
+
+def _workers_of(record: Record) -> int:
+    found = record.environment.get("workers", record.provenance.get("workers", 1))
+    return found if isinstance(found, int) else 1
+
+
+def _load(records: Sequence[Record]) -> Iterator[str]:
+    """Trials that began while more processes wanted to run than the machine has cores for."""
+    busy = [(record, load, cores) for record in records for load, cores in _loads(record) if load > cores]
+    if busy:
+        loads, cores = [load for _, load, _ in busy], sorted({cores for _, _, cores in busy})
+        on = f"{' or '.join(f'{each:g}' for each in cores)} core{'s' if cores != [1] else ''}"
+        listed = _rows([(record, None) for record, _, _ in busy])
+        yield f"times were taken on a busy machine, with a load of {_range(loads)} on {on}: {listed}"
+
+
+def _loads(record: Record) -> Iterator[tuple[float, float]]:
+    stated = record.environment.get("load")
+    load = as_number(stated[0] if isinstance(stated, (list, tuple)) and stated else stated)
+    cores = as_number(record.environment.get("usable_cores", record.environment.get("cores")))
+    if load is not None and cores is not None:
+        yield load, cores
+
+
+def _cpu_time(records: Sequence[Record]) -> Iterator[str]:
+    """Trials whose CPU time in training is not what their wall time lets one expect."""
+    waited, crowded = [], []
+    for record in records:
+        wall, cpu = (as_number(record.environment.get(f"train_{name}_seconds")) for name in ("wall", "cpu"))
+        if wall is None or cpu is None or not _on_cpu(record.trial) or not SHORTEST <= wall < math.inf:
+            continue
+        if cpu < IDLE * wall:
+            waited.append((record, cpu / wall))
+        elif cpu > BUSY * record.trial.threads * wall:
+            crowded.append((record, cpu / wall / record.trial.threads))
+    if waited:
+        yield f"training waited, for its CPU time is less than its wall time, by a factor of: {_rows(waited)}"
+    if crowded:
+        yield f"training used more threads than it was given, CPU time over threads x wall time: {_rows(crowded)}"
+
+
+def _on_cpu(trial: Trial) -> bool:
+    return trial.device.partition(":")[0] == "cpu"
+
+
+def _rows(found: Sequence[tuple[Record, float | None]]) -> str:
+    """`saf seeds 0, 1 (0.35 to 0.4); ottt seed 2 (0.7)`."""
+    by_label: dict[str, list[tuple[int, float | None]]] = {}
+    for record, figure in found:
+        by_label.setdefault(record.trial.method.label, []).append((record.trial.seed, figure))
+    return "; ".join(_row(label, sorted(own)) for label, own in by_label.items())
+
+
+def _row(label: str, found: Sequence[tuple[int, float | None]]) -> str:
+    figures = [figure for _, figure in found if figure is not None]
+    return f"{label} {seeds([seed for seed, _ in found])}" + (f" ({_range(figures)})" if figures else "")
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
