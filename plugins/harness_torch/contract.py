@@ -17,6 +17,7 @@ from harness import Broken, Unsupported
 from harness.testing import Run, Subject
 from harness_torch.calls import Call, tensors
 from harness_torch.formulas import work
+from harness_torch.host import host_tensors
 from harness_torch.operations import Counter, Tally
 from harness_torch.phases import Phase
 from harness_torch.storages import live_tensors, steady_garbage, storages
@@ -221,12 +222,13 @@ class _Factors:
 
 def no_synchronisation(subject: Subject) -> None:
     """In a steady update, seen operator by operator: what makes a GPU's host wait is there on a CPU, too."""
-    run = subject.start(subject.training(eager=True))
-    run.updates(2)
-    batch = next(subject.batches())
-    tally = Tally()
-    with Counter(tally):
-        run.state, scalars = run.learner.update(run.state, batch)
+    with host_tensors() as host:
+        run = subject.start(subject.training(eager=True))
+        run.updates(2)
+        batch = next(subject.batches())
+        tally = Tally(host)
+        with Counter(tally):
+            run.state, scalars = run.learner.update(run.state, batch)
     del scalars
     waits = {name: count.syncs for (_, name), count in tally.counts.items() if count.syncs}
     if waits:

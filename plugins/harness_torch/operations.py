@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from harness_torch import phases
 from harness_torch.calls import Call, Work, bind
 from harness_torch.formulas import costs_nothing, work
+from harness_torch.host import HostTensors, host_tensors
 from harness_torch.phases import PHASES, Phase
 from harness_torch.synchronisations import synchronises
 from harness_torch.traffic import moved
@@ -39,10 +40,11 @@ class Count:
 
 
 class Tally:
-    """Counts by phase and operator."""
+    """Counts by phase and operator. host: tells which tensors nobody waits for."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: HostTensors | None = None) -> None:
         self.counts: dict[tuple[Phase, str], Count] = defaultdict(Count)
+        self._host = host
 
     def add(self, phase: Phase, call: Call) -> None:
         done = work(call)
@@ -54,7 +56,7 @@ class Tally:
         count.elementwise += elementwise
         count.bytes += moved(call)
         count.launches += not costs_nothing(call)
-        count.syncs += synchronises(call)
+        count.syncs += synchronises(call, self._host)
 
     def total(
         self, field: Literal["macs", "elementwise", "bytes", "launches", "syncs"], phase: Phase | None = None
@@ -133,8 +135,9 @@ class Operations:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Nothing to prepare: only what is measured is counted."""
-        yield
+        """From the birth of the state on, so that counters on the host are known."""
+        with host_tensors() as self._host:
+            yield
 
     @contextmanager
     def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
@@ -143,8 +146,8 @@ class Operations:
         if stage != "update":
             yield
             return
-        tally = Tally()
-        with plain_layers(), phases.optimizer_steps(), Counter(tally):
+        tally = Tally(self._host)
+        with plain_layers(), Counter(tally):
             yield
         self._readings = _update(tally)
 

@@ -68,6 +68,26 @@ def is_parameter(tensor: Tensor) -> bool:
         return False
 
 
+class Marked:
+    """A set of tensors by their storages: views and aliases of one are in it as well, until it dies."""
+
+    def __init__(self) -> None:
+        self._references: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+
+    def add(self, tensor: Tensor) -> None:
+        for storage in storages(tensor):
+            self._references[storage._cdata] = weakref.ref(storage)
+
+    def discard(self, tensor: Tensor) -> None:
+        for storage in storages(tensor):
+            self._references.pop(storage._cdata, None)
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        # An address is used again; the reference says whether it is still the same storage.
+        known = (self._references.get(storage._cdata) for storage in storages(tensor))
+        return any(reference is not None and reference() is not None for reference in known)
+
+
 @contextmanager
 def steady_garbage() -> Iterator[None]:
     """Collect now and not while inside, so that what lies in reference cycles is the same in every repeat."""

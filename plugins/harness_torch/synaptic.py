@@ -11,12 +11,10 @@ and `inference_macs` that number with the zeros that convolutions pad with, whic
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from harness import Unsupported
@@ -26,7 +24,7 @@ from harness_torch.marks import listening
 from harness_torch.operations import Counter, Tally, plain_layers
 from harness_torch.pairs import pairs
 from harness_torch.phases import Phase
-from harness_torch.storages import storages
+from harness_torch.storages import Marked
 
 
 class SynapticOperations:
@@ -74,20 +72,20 @@ class _Synapses:
         self._tally = Tally()
         self._accumulates = self._multiplies = self._dense = 0
         self._spikes = self._chances = 0
-        self._declared: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._declared = Marked()
 
     def fired(self, spikes: Tensor) -> None:
         """A population has declared its spikes."""
         self._spikes += int(spikes.count_nonzero())
         self._chances += spikes.numel()
-        self._declare(spikes)
+        self._declared.add(spikes)
 
     def add(self, phase: Phase, call: Call) -> None:
         """An operator has run: count it if it is a product, and follow spikes through views and copies."""
         self._tally.add(phase, call)
         found = pairs(call)
         if found is not None:
-            accumulates = any(map(self._is_spikes, found.factors))
+            accumulates = any(factor in self._declared for factor in found.factors)
             self._accumulates += found.effective if accumulates else 0
             self._multiplies += 0 if accumulates else found.effective
             self._dense += found.dense
@@ -110,24 +108,14 @@ class _Synapses:
     def _follow(self, call: Call) -> None:
         if call.key in COPIES and self._moves_spikes(call):
             for result in tensors(call.result):
-                self._declare(result)
+                self._declared.add(result)
             return
         for tensor in written(call.func, (), call.arguments):
-            for storage in storages(tensor):
-                self._declared.pop(storage._cdata, None)
+            self._declared.discard(tensor)
 
     def _moves_spikes(self, call: Call) -> bool:
         """Whether all numbers that the result is made of are spikes; what it overwrites does not matter."""
         overwritten = {id(tensor) for tensor in written(call.func, (), call.arguments)}
         sources = [each for each in tensors(list(call.arguments.values())) if id(each) not in overwritten]
         numbers = [each for each in sources if each.is_floating_point()]
-        return bool(numbers) and all(map(self._is_spikes, numbers))
-
-    def _declare(self, spikes: Tensor) -> None:
-        for storage in storages(spikes):
-            self._declared[storage._cdata] = weakref.ref(storage)
-
-    def _is_spikes(self, tensor: Tensor) -> bool:
-        # An address is used again; the reference says whether it is still the same storage.
-        known = (self._declared.get(storage._cdata) for storage in storages(tensor))
-        return any(reference is not None and reference() is not None for reference in known)
+        return bool(numbers) and all(each in self._declared for each in numbers)
