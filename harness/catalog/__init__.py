@@ -53,7 +53,8 @@ def load(settings: Settings) -> Catalog:
 class Catalog:
     """Plugins and what they offer. A shelf is filled when it is first looked at, by asking one hook of each plugin.
 
-    problems: what went wrong so far. switched_off: installed plugins that the settings left out.
+    problems: what went wrong so far. switched_off: installed plugins that the settings left out. twins: plugins that
+    are the same module as one that came before, which serves both.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -61,6 +62,7 @@ class Catalog:
         self.plugins: list[Plugin] = []
         self.problems: list[PluginProblem] = []
         self.switched_off: list[Plugin] = []
+        self.twins: list[tuple[Plugin, Plugin]] = []
         self._by_key: dict[str, Plugin] = {}
         self._offers: dict[tuple[str, str], list[Offer[Any]]] = {}
         self._shelves: dict[str, Shelf[Any]] = {}
@@ -114,6 +116,7 @@ class Catalog:
         if hook not in self._shelves:
             offers = [offer for key, call in self._calls(hook) for offer in self._ask(hook, key, call)]
             self.refuse_problems()
+            offers = [replace(offer, also=self._also(offer.plugin)) for offer in offers]
             self._shelves[hook] = Shelf(NOUNS[hook], offers, self.hint)
         return self._shelves[hook]
 
@@ -191,7 +194,7 @@ class Catalog:
     def _register(self, plugin: object, origin: Plugin) -> Plugin | None:
         known = self._manager.get_name(plugin)
         if known is not None:
-            return self._by_key[known]
+            return self._twin(origin, self._by_key[known])
         key = str(origin) if str(origin) not in self._by_key else f"{origin} #{len(self._by_key)}"
         self._by_key[key] = origin
         problem = attempt(origin, "registration", partial(_register, self._manager, plugin, key))
@@ -203,6 +206,15 @@ class Catalog:
         self.plugins.append(origin)
         self._shelves.clear()
         return origin
+
+    def _twin(self, origin: Plugin, serving: Plugin) -> Plugin:
+        if origin != serving and (origin, serving) not in self.twins:
+            self.twins.append((origin, serving))
+            self._shelves.clear()
+        return serving
+
+    def _also(self, plugin: Plugin) -> tuple[Plugin, ...]:
+        return tuple(twin for twin, serving in self.twins if serving == plugin)
 
     def refuse_problems(self) -> None:
         """Under `strict`, raise PluginError that names every problem so far. A notification can fail no run."""

@@ -7,7 +7,8 @@ Which plugins are loaded, in this order:
 2. what `-p` names: an entry point that HARNESS_PLUGINS left out, an importable module, or a path to a .py file;
 3. less what `--disable-plugin NAME` (or `-p no:NAME`) switches off.
 
-A NAME here is that of an entry point, `distribution:entry-point`, a distribution, a module, or the stem of a file.
+A NAME here is that of an entry point, a distribution, a module, the stem of a file, or its path; what means one plugin
+alone, whatever the others are called, is `distribution:entry-point`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.catalog.loading import VARIABLE, Plugin, Settings, listed
+from harness.catalog.loading import VARIABLE, Plugin, Settings, listed, normal
 from harness.errors import UsageError
 from harness.options import suggest
 from harness.spelling import Backslash, is_path, unquoted
@@ -49,11 +50,12 @@ def wanted(settings: Settings) -> tuple[list[Candidate], list[Plugin]]:
     found = installed()
     asked = [requested(reference, found) for reference in settings.requested]
     plugins = [candidate.plugin for candidate in [*found, *asked]]
+    blocked = {str(file_of(name)) if is_file(name) else name for name in settings.blocked}
     _require_known(VARIABLE, settings.only or (), plugins)
-    _require_known("--disable-plugin", settings.blocked, plugins)
+    _require_known("--disable-plugin", blocked, plugins)
     chosen = {candidate.plugin: candidate for candidate in found if _selected(candidate.plugin, settings.only)}
     chosen |= {candidate.plugin: candidate for candidate in asked}
-    kept = [candidate for plugin, candidate in chosen.items() if not plugin.answers_to(settings.blocked)]
+    kept = [candidate for plugin, candidate in chosen.items() if not plugin.answers_to(blocked)]
     loaded = {candidate.plugin for candidate in kept}
     return kept, [plugin for plugin in dict.fromkeys(plugins) if plugin not in loaded]
 
@@ -65,7 +67,7 @@ def _selected(plugin: Plugin, only: tuple[str, ...] | None) -> bool:
 def _require_known(owner: str, names: Collection[str], plugins: Sequence[Plugin]) -> None:
     for name in sorted(names):
         if not any(plugin.answers_to([name]) for plugin in plugins):
-            known = sorted({plugin.name for plugin in plugins})
+            known = sorted({plugin.full_name if ":" in name else plugin.name for plugin in plugins})
             raise UsageError(f"{owner}: no plugin {name!r}{suggest(name, known)}; known: {listed(known)}")
 
 
@@ -80,7 +82,7 @@ def installed() -> list[Candidate]:
         # Reading the metadata of every distribution would cost more than all else that `harness list` does.
         if f"[{GROUP}]" in text:
             name, version = _identity(distribution)
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), _parsed(text, name, version))
+            found.setdefault(normal(name), _parsed(text, name, version))
     return [candidate for _, candidates in sorted(found.items()) for candidate in candidates]
 
 
@@ -118,10 +120,13 @@ def requested(reference: str, found: Sequence[Candidate]) -> Candidate:
     """The plugin that `-p reference` means. Raises UsageError where there is no such entry point, module or file."""
     if is_file(reference):
         return from_file(reference)
-    for candidate in found:
-        # An entry point wins over a module: `-p torch` means the plugin of that name, not the library.
-        if reference in candidate.plugin.names:
-            return candidate
+    # An entry point wins over a module: `-p torch` means the plugin of that name, not the library.
+    meant = [candidate for candidate in found if candidate.plugin.is_called(reference)]
+    if len({candidate.plugin.module for candidate in meant}) > 1:
+        choices = " or ".join(candidate.plugin.full_name for candidate in meant)
+        raise UsageError(f"-p {reference}: several plugins are called that; write {choices}")
+    if meant:
+        return meant[0]
     if not importable(reference.partition(".")[0]):
         raise UsageError(f"-p {reference}: {_missing(reference, found)}")
     return Candidate(Plugin(reference, module=reference), partial(importlib.import_module, reference))
@@ -150,17 +155,12 @@ def extra_with(modules: Collection[str], distribution: str) -> str | None:
         requirements = importlib.metadata.requires(distribution) if distribution else None
     except importlib.metadata.PackageNotFoundError:
         return None
-    sought = {_normal(module.partition(".")[0]) for module in modules}
+    sought = {normal(module.partition(".")[0]) for module in modules}
     packages: dict[str, set[str]] = {}
     for requirement in requirements or ():
         if found := re.match(r"([\w.-]+).*;.*extra\s*==\s*['\"]([^'\"]+)", requirement):
-            packages.setdefault(found[2], set()).add(_normal(found[1]))
+            packages.setdefault(found[2], set()).add(normal(found[1]))
     return next((extra for extra, names in packages.items() if sought <= names), None)
-
-
-def _normal(name: str) -> str:
-    """The name of a package as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def is_file(reference: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -26,6 +27,11 @@ def listed(names: Iterable[str]) -> str:
     names = sorted(names)
     more = f" and {len(names) - _CAP} more" if len(names) > _CAP else ""
     return (", ".join(names[:_CAP]) + more) or "none"
+
+
+def normal(name: str) -> str:
+    """The name of a distribution as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _only() -> tuple[str, ...] | None:
@@ -76,13 +82,21 @@ class Plugin:
         return f"{self.name} ({origin})" if origin and origin != self.name else self.name
 
     @property
-    def names(self) -> frozenset[str]:
-        """What a user may call this plugin and no other of its distribution."""
-        return frozenset({self.name, f"{self.distribution}:{self.name}", self.module})
+    def full_name(self) -> str:
+        """What means this plugin and no other: `distribution:name`, or the file or module that it is."""
+        return f"{self.distribution}:{self.name}" if self.distribution else self.file or self.module or self.name
+
+    def is_called(self, name: str) -> bool:
+        """Whether a name means this plugin and no other of its distribution."""
+        distribution, colon, own = name.partition(":")
+        if colon and self.distribution and normal(distribution) == normal(self.distribution):
+            return own in (self.name, self.module)
+        return bool(name) and name in (self.name, self.module, self.file)
 
     def answers_to(self, names: Collection[str]) -> bool:
         """Whether one of the names means this plugin or its whole distribution."""
-        return not (self.names | {self.distribution}).isdisjoint(names)
+        own = normal(self.distribution)
+        return any(self.is_called(name) or (own and normal(name) == own) for name in names)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from harness.catalog.loading import Plugin, listed
+from harness.catalog.loading import Plugin, listed, normal
 from harness.errors import UsageError
 from harness.options import describe, suggest
 from harness.types import BackendOffer, Check, DataOptions, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
@@ -39,10 +40,18 @@ NOUNS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Offer(Generic[T]):
-    """One thing that a plugin offers."""
+    """One thing that a plugin offers. also: further plugins that are the same module."""
 
     value: T
     plugin: Plugin
+    also: tuple[Plugin, ...] = ()
+
+    @property
+    def providers(self) -> tuple[tuple[str, ...], ...]:
+        """What may stand before the colon in `provider:name`: distributions, then plugins, then modules."""
+        plugins = (self.plugin, *self.also)
+        ways = ([normal(each.provider) for each in plugins], [each.name for each in plugins])
+        return (*map(tuple, ways), tuple(each.module for each in plugins))
 
 
 class Shelf(Generic[T]):
@@ -82,13 +91,21 @@ class Shelf(Generic[T]):
         found = self._by_name.get(name)
         if not found:
             raise UsageError(self._unknown(name))
-        matching = [offer for offer in found if provider is None or _provided_by(offer, provider)]
+        matching = found if provider is None else provided(found, provider)
         if not matching:
             providers = listed({offer.plugin.provider for offer in found})
             raise UsageError(f"{self.noun} {name!r} is not offered by {provider!r} but by {providers}")
         if len(matching) > 1:
             raise UsageError(self._ambiguous(name, matching))
         return matching[0]
+
+    def owner(self, name: str, home: str | None) -> str | None:
+        """Of a name that several plugins offer, what means the one of the distribution `home`; None where it has none
+        or several, or where the name says enough.
+        """
+        found = self._by_name.get(name, [])
+        own = [offer for offer in found if home and normal(home) in offer.providers[0]]
+        return _qualifier(own[0], found) if len(found) > 1 and len(own) == 1 else None
 
     def _unknown(self, name: str) -> str:
         close = suggest(name, self._by_name)
@@ -97,29 +114,30 @@ class Shelf(Generic[T]):
 
     def _ambiguous(self, name: str, offers: Sequence[Offer[T]]) -> str:
         owners = " and ".join(str(offer.plugin) for offer in offers)
-        choices = " or ".join(f"{provider}:{name}" for provider in _tell_apart(offers))
-        return f"{self.noun} {name!r} is offered by {owners}: write {choices}, or --disable-plugin one of them"
+        choices = " or ".join(f"{_qualifier(offer, self._by_name[name])}:{name}" for offer in offers)
+        off = " or ".join(f"--disable-plugin {shlex.quote(offer.plugin.full_name)}" for offer in offers)
+        return f"{self.noun} {name!r} is offered by {owners}: write {choices}, or switch one off with {off}"
+
+
+def provided(offers: Sequence[Offer[T]], provider: str) -> list[Offer[T]]:
+    """Those that `provider:name` means: by distribution, where none is of that one by plugin, else by module."""
+    ranks = ([offer for offer in offers if own in offer.providers[rank]] for rank, own in _ranked(provider))
+    return next(filter(None, ranks), [])
+
+
+def _ranked(provider: str) -> Iterable[tuple[int, str]]:
+    return enumerate((normal(provider), provider, provider))
+
+
+def _qualifier(offer: Offer[Any], offers: Sequence[Offer[Any]]) -> str:
+    """The most telling word by which this offer is found and no other of its name."""
+    words = (offer.plugin.provider, offer.plugin.name, offer.plugin.module)
+    return next((word for word in words if provided(offers, word) == [offer]), words[-1])
 
 
 def _name(offer: Offer[Any]) -> str:
     name: str = offer.value.name
     return name
-
-
-def _provided_by(offer: Offer[Any], provider: str) -> bool:
-    return provider in _providers(offer)
-
-
-def _providers(offer: Offer[Any]) -> tuple[str, ...]:
-    """What may stand before the colon in `provider:name`, the most telling first."""
-    plugin = offer.plugin
-    return (plugin.provider, plugin.name, plugin.module)
-
-
-def _tell_apart(offers: Sequence[Offer[Any]]) -> Sequence[str]:
-    """The first way of naming providers under which no two of these offers share one."""
-    ways = list(zip(*map(_providers, offers), strict=True))
-    return next((way for way in ways if len(set(way)) == len(offers)), ways[-1])
 
 
 # --- what an offer must look like ---------------------------------------------------------------------------------

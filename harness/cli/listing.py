@@ -11,6 +11,7 @@ import click
 from harness import options
 from harness.catalog import Catalog, Offer, PluginProblem, available
 from harness.catalog.loading import Plugin, listed
+from harness.catalog.shelves import provided
 from harness.cli import views
 from harness.cli.group import OWN
 from harness.cli.session import Session
@@ -68,7 +69,7 @@ def _named(offers: Mapping[str, list[Offer[Any]]], what: str, hint: str) -> dict
 def _is_called(offer: Offer[Any], what: str) -> bool:
     """Whether an offer is meant by `name` or `provider:name`."""
     provider, _, name = what.rpartition(":")
-    return offer.value.name == name and provider in ("", offer.plugin.provider, offer.plugin.name)
+    return offer.value.name == name and (not provider or bool(provided([offer], provider)))
 
 
 def _brief(shelf: str, offers: Sequence[Offer[Any]]) -> str:
@@ -141,6 +142,7 @@ def plugins(session: Session, problems: bool, style: str) -> None:
 def _state(catalog: Catalog) -> dict[str, Any]:
     return {
         "plugins": [views.plain(plugin) | {"hooks": catalog.implemented(plugin)} for plugin in catalog.plugins],
+        "same_module": [views.plain(twin) | {"as": str(plugin)} for twin, plugin in catalog.twins],
         "switched_off": views.plain(catalog.switched_off),
         "problems": views.plain(catalog.problems),
     }
@@ -148,6 +150,10 @@ def _state(catalog: Catalog) -> dict[str, Any]:
 
 def _overview(catalog: Catalog) -> str:
     rows = [[plugin.name, _origin(plugin), _offered(catalog, plugin)] for plugin in catalog.plugins]
+    rows += [
+        [twin.name, _origin(twin), f"(the same module as {plugin}, which serves both)"]
+        for twin, plugin in catalog.twins
+    ]
     rows += [[plugin.name, _origin(plugin), "(switched off)"] for plugin in catalog.switched_off]
     failed = [problem for problem in catalog.problems if problem.stage in ("import", "registration")]
     rows += [[each.plugin, f"{each.distribution} {each.version}".strip(), "(failed)"] for each in failed]

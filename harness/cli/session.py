@@ -69,7 +69,7 @@ class Session:
 
 
 def _summary(problems: list[PluginProblem]) -> str:
-    plugins = list(dict.fromkeys(problem.plugin for problem in problems))
+    plugins = [plugin for plugin, _ in dict.fromkeys((problem.plugin, problem.distribution) for problem in problems)]
     if len(plugins) == 1:
         return f"{problems[0]}; harness plugins --problems shows more"
     return f"{len(plugins)} plugins failed ({', '.join(plugins)}): harness plugins --problems says why"

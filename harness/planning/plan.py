@@ -51,7 +51,7 @@ def plan(catalog: Catalog, request: Request) -> list[Trial]:
 
     Raises UsageError for anything that cannot be run; a method that cannot take a data set gives a trial with `skip`.
     """
-    selected = _selected_methods(catalog, request.methods)
+    selected = _selected_methods(catalog, request)
     datasets = _datasets(catalog, request)
     _check_patience(catalog, request.patience, datasets)
     methods = {dataset.choice.label: (dataset, _methods(selected, dataset)) for dataset in datasets}
@@ -75,12 +75,12 @@ def _add(trials: dict[str, Trial], trial: Trial) -> None:
 # --- selections ---------------------------------------------------------------------------------------------------
 
 
-def _selected_methods(catalog: Catalog, text: str | None) -> list[tuple[Offer[Method], selection.Selected]]:
+def _selected_methods(catalog: Catalog, request: Request) -> list[tuple[Offer[Method], selection.Selected]]:
     """What --methods names, each with who offers it; a file stands for all the methods that it offers."""
-    if text is None:
+    if request.methods is None:
         raise UsageError(f"--methods: say which to run; known: {', '.join(catalog.methods.names())}")
-    named = references.selected_methods(catalog, text, "--methods")
-    offers = [(catalog.methods.offer(selected.qualified), selected) for selected in named]
+    named = references.selected_methods(catalog, request.methods, "--methods", request.home)
+    offers = [(catalog.methods.offer(selected.name, selected.source), selected) for selected in named]
     for offer, _ in offers:
         _check_bases(catalog, offer)
     return offers
@@ -91,13 +91,19 @@ def _check_bases(catalog: Catalog, offer: Offer[Method]) -> None:
     chain = [offer.value.name]
     while (text := offer.value.starts_from) is not None:
         owner = f"{offer.value.name} ({offer.plugin}) starts from {text!r}"
-        selected = selection.parse(text, f"starts_from of {offer.value.name}")
-        offer = catalog.methods.offer(selected[0].qualified)
+        selected = _bases(catalog, offer)
+        offer = catalog.methods.offer(selected[0].name, selected[0].source)
         if len(selected) > 1 or len(selection.expand(selected[0], offer.value.config, offer.value.name)) > 1:
             raise UsageError(f"{owner}: one method with one value for each option was expected")
         if offer.value.name in chain:
             raise UsageError(f"{owner}: that goes in a circle, {' -> '.join([*chain, offer.value.name])}")
         chain.append(offer.value.name)
+
+
+def _bases(catalog: Catalog, offer: Offer[Method]) -> list[selection.Selected]:
+    """What a method starts from; a name that several distributions offer is that of its own."""
+    parsed = selection.parse(offer.value.starts_from or "", f"starts_from of {offer.value.name}")
+    return [references.owned(catalog.methods, each, offer.plugin.provider) for each in parsed]
 
 
 def _methods(
@@ -111,17 +117,18 @@ def _methods(
 
 
 def _datasets(catalog: Catalog, request: Request) -> list[Picked[Dataset]]:
-    text = request.datasets
+    text, home = request.datasets, request.home
     if text is None:
-        defaults = [offer.value.name for offer in catalog.datasets.offers() if offer.value.default]
+        defaults = [offer for offer in catalog.datasets.offers() if offer.value.default]
         if len(defaults) != 1:
             raise UsageError(f"--datasets: say which; known: {', '.join(catalog.datasets.names())}")
-        text = defaults[0]
+        text, home = defaults[0].value.name, defaults[0].plugin.provider
     picked: list[Picked[Dataset]] = []
-    for selected in selection.parse(text, "--datasets"):
+    for parsed in selection.parse(text, "--datasets"):
+        selected = references.owned(catalog.datasets, parsed, home)
         if selected.file is not None:
             raise UsageError(f"--datasets {selected.file}: a file is loaded with -p {selected.file}, then named here")
-        offer = catalog.datasets.offer(selected.qualified)
+        offer = catalog.datasets.offer(selected.name, selected.source)
         _refuse_unavailable(offer)
         for choice in _choices(offer, selected):
             _refuse_more_rows(offer.value, choice)
@@ -146,7 +153,7 @@ def _with_files(offer: Offer[Dataset], choice: Choice, folder: Path) -> Picked[D
 
 def _choices(offer: Offer[Any], selected: selection.Selected) -> list[Choice]:
     choices = selection.expand(selected, offer.value.config, offer.value.name)
-    return [dataclasses.replace(choice, name=offer.value.name, provider=selected.provider) for choice in choices]
+    return [dataclasses.replace(choice, name=offer.value.name, provider=selected.source) for choice in choices]
 
 
 def _refuse_unavailable(offer: Offer[Dataset]) -> None:
@@ -208,7 +215,7 @@ def _backend(catalog: Catalog) -> Offer[BackendOffer]:
 def _trial(
     catalog: Catalog, request: Request, setting: Setting, method: Picked[Method], dataset: Picked[Dataset], seed: int
 ) -> Trial:
-    base = _base(catalog, request, setting, method.offer.value, dataset, seed)
+    base = _base(catalog, request, setting, method.offer, dataset, seed)
     recipe = dataset.offer.value.recipe
     trial = Trial(
         method=method.choice,
@@ -228,13 +235,13 @@ def _trial(
 
 
 def _base(
-    catalog: Catalog, request: Request, setting: Setting, method: Method, dataset: Picked[Dataset], seed: int
+    catalog: Catalog, request: Request, setting: Setting, method: Offer[Method], dataset: Picked[Dataset], seed: int
 ) -> Trial | None:
     """The trial whose weights a method starts from: the data set's recipe decides its budget, not the run's flags."""
-    if method.starts_from is None:
+    if method.value.starts_from is None:
         return None
-    (selected,) = selection.parse(method.starts_from, f"starts_from of {method.name}")
-    offer = catalog.methods.offer(selected.qualified)
+    (selected,) = _bases(catalog, method)
+    offer = catalog.methods.offer(selected.name, selected.source)
     (picked,) = _expanded(offer, selected, dataset.offer.value.recipe)
     own = dataclasses.replace(request, budget=None, batch_size=None, patience=None)
     return dataclasses.replace(_trial(catalog, own, setting, picked, dataset, seed), keep=True)

@@ -146,7 +146,8 @@ def _merged(sets: Iterable[tuple[Configuration, ...]]) -> list[tuple[Configurati
 
 
 def _configuration(choice: Choice) -> Configuration:
-    return _named(choice.name, choice.provider, choice.given)
+    provider = choice.label.partition("[")[0].rpartition(":")[0]  # as it was written: a suite leaves its own out
+    return _named(choice.name, provider or None, choice.given)
 
 
 def _items(text: str, held: Mapping[Configuration, Sequence[Record]]) -> list[tuple[Configuration, ...]]:

@@ -39,6 +39,7 @@ class Selected:
     provider: the distribution of `distribution:name`. file: a plugin's file, selected instead of a catalogue's name;
     `name` is then the same text. sweeps: names that vary together, and the rows of their values; a parameter that
     does not vary has one row. every: whatever the other parameters are; the name is "*" where it may be any, too.
+    owner: who is meant although nothing is written before the colon: a suite means its own distribution's.
     """
 
     name: str
@@ -46,6 +47,12 @@ class Selected:
     file: str | None = None
     sweeps: tuple[Coupled, ...] = ()
     every: bool = False
+    owner: str | None = None
+
+    @property
+    def source(self) -> str | None:
+        """Whose it is, as far as that was written or is meant."""
+        return self.provider or self.owner
 
     @property
     def qualified(self) -> str:

@@ -23,45 +23,60 @@ T = TypeVar("T", Published, Claim)
 def find(catalog: Catalog, name: str) -> Comparison:
     """The suite of that name, or in that file, with what it refers to checked against the catalogue.
 
-    Methods are then named as the trials of the suite are. Raises UsageError for a metric that nobody offers, and for a
+    Of a name that several distributions offer it means that of its own. Methods are then named as the trials of the
+    suite are. Raises UsageError for a metric that nobody offers, and for a
     method or data set that is not among the suite's.
     """
-    is_file = name.endswith(".toml") or "/" in name
-    comparison = read(Path(name) if is_file else catalog.suites.get(name).path)
-    return _checked(catalog, comparison)
+    if name.endswith(".toml") or "/" in name:
+        return _checked(catalog, read(Path(name)))
+    offer = catalog.suites.offer(name)
+    comparison = read(offer.value.path)
+    request = dataclasses.replace(comparison.request, home=offer.plugin.provider)
+    return _checked(catalog, dataclasses.replace(comparison, request=request))
 
 
 def methods(catalog: Catalog, request: Request) -> list[Choice]:
     """The methods that a request names, in its order."""
-    named = selected_methods(catalog, request.methods, "methods") if request.methods else ()
+    named = selected_methods(catalog, request.methods, "methods", request.home) if request.methods else ()
     return [choice for selected in named for choice in _choices(catalog.methods, selected)]
 
 
 def selected(catalog: Catalog, request: Request, records: Sequence[Record]) -> list[Record]:
     """The records of a request's methods, in its order, on its data sets; all where it does not say which."""
-    order = [choice.label for choice in methods(catalog, request)]
-    places = [choice.label for choice in datasets(catalog, request)]
+    order = {choice.label: place for place, choice in enumerate(methods(catalog, request))}
+    places = {choice.label for choice in datasets(catalog, request)}
     kept = [record for record in records if not places or record.trial.dataset.label in places]
     if not order:
         return kept
     kept = [record for record in kept if record.trial.method.label in order]
-    return sorted(kept, key=lambda record: order.index(record.trial.method.label))
+    return sorted(kept, key=lambda record: order[record.trial.method.label])
 
 
-def selected_methods(catalog: Catalog, text: str, what: str) -> list[selection.Selected]:
-    """What a selection of methods names, a file replaced by the methods that it offers. `what` is who gave it."""
+def selected_methods(catalog: Catalog, text: str, what: str, home: str | None = None) -> list[selection.Selected]:
+    """What a selection of methods names, a file replaced by the methods that it offers. `what` is who gave it.
+
+    home: whose are meant where several distributions offer a name.
+    """
     named: list[selection.Selected] = []
     for selected in selection.parse(text, what):
         names = [selected.qualified] if selected.file is None else catalog.add_file(selected.file)
         for provider, _, name in (name.rpartition(":") for name in names):
-            named.append(dataclasses.replace(selected, file=None, provider=provider or None, name=name))
+            each = dataclasses.replace(selected, file=None, provider=provider or None, name=name)
+            named.append(owned(catalog.methods, each, home))
     return named
+
+
+def owned(shelf: Shelf[Any], selected: selection.Selected, home: str | None) -> selection.Selected:
+    """The selected item as one of `home`, where that decides whose it is."""
+    owner = None if selected.provider else shelf.owner(selected.name, home)
+    return dataclasses.replace(selected, owner=owner)
 
 
 def datasets(catalog: Catalog, request: Request) -> list[Choice]:
     """The data sets that a request names."""
     named = selection.parse(request.datasets, "datasets") if request.datasets else ()
-    return [choice for selected in named for choice in _choices(catalog.datasets, selected)]
+    owned_by = (owned(catalog.datasets, selected, request.home) for selected in named)
+    return [choice for selected in owned_by for choice in _choices(catalog.datasets, selected)]
 
 
 def _checked(catalog: Catalog, comparison: Comparison) -> Comparison:
@@ -69,7 +84,7 @@ def _checked(catalog: Catalog, comparison: Comparison) -> Comparison:
     with _within(where):
         chosen = methods(catalog, comparison.request)
         places = [choice.label for choice in datasets(catalog, comparison.request)]
-    names = _Names(catalog, chosen, places)
+    names = _Names(catalog, chosen, places, comparison.request.home)
     published = _each(f"{where}: published", comparison.published, names.published)
     claims = _each(f"{where}: claims", comparison.claims, names.claim)
     return dataclasses.replace(comparison, published=published, claims=claims)
@@ -99,10 +114,11 @@ class _Names:
     catalog: Catalog
     chosen: Sequence[Choice]
     places: Sequence[str]
+    home: str | None = None
 
     def published(self, value: Published) -> Published:
         """Its data set may be one that the suite does not run: then there is nothing measured beside it."""
-        self.catalog.metrics.get(value.metric.partition("@")[0])
+        self._check_metric(value.metric)
         return dataclasses.replace(value, method=self._method(value.method))
 
     def claim(self, claim: Claim) -> Claim:
@@ -112,8 +128,12 @@ class _Names:
         return dataclasses.replace(claim, left=self._quantity(claim.left), over=over, minus=minus)
 
     def _quantity(self, quantity: Quantity) -> Quantity:
-        self.catalog.metrics.get(quantity.metric.partition("@")[0])
+        self._check_metric(quantity.metric)
         return Quantity(self._method(quantity.method), quantity.metric)
+
+    def _check_metric(self, text: str) -> None:
+        name = text.partition("@")[0]
+        self.catalog.metrics.get(name, self.catalog.metrics.owner(name, self.home))
 
     def _method(self, text: str) -> str:
         """The label of the suite's method with the same options, however those are written."""
@@ -127,13 +147,14 @@ class _Names:
 
     def _alike(self, selected: selection.Selected) -> list[Choice]:
         own = [choice for choice in self.chosen if choice.name == selected.name]
+        own = [choice for choice in own if selected.provider in (None, choice.provider)]
         if not own:
             return []
-        wanted = _choices(self.catalog.methods, dataclasses.replace(selected, provider=own[0].provider))
+        wanted = _choices(self.catalog.methods, dataclasses.replace(selected, owner=own[0].provider))
         return [choice for each in wanted for choice in own if choice.options == each.options]
 
 
 def _choices(shelf: Shelf[Any], selected: selection.Selected) -> list[Choice]:
-    offer = shelf.offer(selected.qualified)
+    offer = shelf.offer(selected.name, selected.source)
     found = selection.expand(selected, offer.value.config, offer.value.name)
-    return [dataclasses.replace(choice, name=offer.value.name, provider=selected.provider) for choice in found]
+    return [dataclasses.replace(choice, name=offer.value.name, provider=selected.source) for choice in found]

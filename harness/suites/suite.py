@@ -39,7 +39,10 @@ from harness.types import UNITS, Budget
 
 @dataclass(frozen=True)
 class Request:
-    """What a run was asked for, before it is planned. None: not said, so a suite, a data set or a default decides."""
+    """What a run was asked for, before it is planned. None: not said, so a suite, a data set or a default decides.
+
+    home: the distribution whose methods, data sets and metrics are meant by a name that several offer.
+    """
 
     methods: str | None = None
     datasets: str | None = None
@@ -55,6 +58,7 @@ class Request:
     select: str | None = None
     data: Path | None = None
     workers: int = 1
+    home: str | None = None
 
     def over(self, suite: Request) -> Request:
         """This request, with the suite's values where it says nothing."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shlex
 import sys
+import textwrap
 from dataclasses import dataclass
 
 import click
@@ -10,6 +14,7 @@ import pytest
 
 from harness import DataOptions, Dataset, Method, Metric, PluginError, Suite, UsageError, hookimpl
 from harness.catalog import Catalog, Settings, available, load, resolve
+from harness.cli import main
 from harness.errors import HarnessError
 
 
@@ -80,6 +85,81 @@ def test_a_name_of_two_plugins_of_one_distribution_is_told_apart_by_plugin(insta
     with pytest.raises(UsageError, match=r"write one:saf or two:saf"):
         catalog.methods.get("acme:saf")
     assert catalog.methods.offer("two:saf").plugin.name == "two"
+
+
+def test_what_a_clash_proposes_means_one_plugin_each(install, offers_method, tmp_path):
+    """Names of plugins, distributions and files that are each other's: whatever is proposed has to work."""
+    install("acme", saf=offers_method("saf"), other=offers_method("saf"))
+    install("Zeta_Nets", saf=offers_method("saf"))
+    install("saf", one=offers_method("saf"))
+    file = tmp_path / "saf.py"
+    file.write_text("from harness import *\n" + textwrap.dedent(offers_method("saf")))
+    settings = Settings(plugins=(str(file),), only=("acme", "zeta-nets", "saf:one"))
+    catalog = load(settings)
+    with pytest.raises(UsageError) as caught:
+        catalog.methods.get("saf")
+    message = str(caught.value)
+    choices = message.partition("write ")[2].partition(", or switch")[0].split(" or ")
+    plugins = [str(catalog.methods.offer(choice).plugin) for choice in choices]
+    assert len(set(plugins)) == len(choices) == 5
+    for proposed in message.partition("switch one off with ")[2].split(" or "):
+        words = shlex.split(proposed)
+        assert words[0] == "--disable-plugin"
+        left = load(dataclasses.replace(settings, disabled=(words[1],)))
+        assert len(left.plugins) == 4
+        assert len(left.switched_off) == len(catalog.switched_off) + 1
+        assert load(dataclasses.replace(settings, plugins=(str(file), f"no:{words[1]}"))).plugins == left.plugins
+
+
+def test_a_distribution_s_name_is_compared_as_pip_compares_it(install, offers_method):
+    install("Acme_Nets", one=offers_method("saf"), two=offers_method("other"))
+    for name in ("acme-nets", "Acme_Nets", "ACME.nets"):
+        catalog = load(Settings(only=(f"{name}:one",)))
+        assert [str(plugin) for plugin in catalog.plugins] == ["one (Acme_Nets 1.0)"]
+        assert catalog.methods.get(f"{name}:saf").name == "saf"
+        assert load(Settings(only=(name,), disabled=(f"{name}:one",))).methods.names() == ["other"]
+
+
+def test_one_of_two_plugins_of_a_name_is_loaded_by_its_full_name(install, offers_method):
+    install("acme", one=offers_method("a"))
+    install("zeta", one=offers_method("b"))
+    with pytest.raises(UsageError, match=r"-p one: several plugins are called that; write acme:one or zeta:one"):
+        load(Settings(plugins=("one",), only=()))
+    assert load(Settings(plugins=("zeta:one",), only=())).methods.names() == ["b"]
+    with pytest.raises(UsageError, match=r"no plugin 'zeta:onne'; did you mean 'zeta:one'"):
+        load(Settings(disabled=("zeta:onne",), only=()))
+
+
+@pytest.fixture
+def twins(install, offers_method, tmp_path):
+    """Two distributions, one module."""
+    install("acme", one=offers_method("saf"))
+    install("zeta")
+    (tmp_path / "site" / "zeta-1.0.dist-info" / "entry_points.txt").write_text("[harness]\nagain = acme_one\n")
+
+
+def test_a_module_of_two_distributions_is_one_plugin_that_both_name(twins):
+    catalog = load(Settings(only=("acme", "zeta")))
+    assert [str(plugin) for plugin in catalog.plugins] == ["one (acme 1.0)"]
+    assert [(str(twin), str(plugin)) for twin, plugin in catalog.twins] == [("again (zeta 1.0)", "one (acme 1.0)")]
+    for name in ("saf", "acme:saf", "zeta:saf", "again:saf", "acme_one:saf"):
+        assert catalog.methods.offer(name).plugin.name == "one"
+    for off, left in (("acme:one", "again"), ("zeta:again", "one")):
+        catalog = load(Settings(only=("acme", "zeta"), disabled=(off,)))
+        assert [plugin.name for plugin in catalog.plugins] == [left]
+        assert (catalog.twins, catalog.methods.names()) == ([], ["saf"])
+
+
+def test_both_distributions_of_a_module_are_listed(twins, capsys, monkeypatch):
+    monkeypatch.setenv("HARNESS_PLUGINS", "acme,zeta")
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["plugins"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "one acme 1.0 methods: saf" in lines
+    assert "again zeta 1.0 (the same module as one (acme 1.0), which serves both)" in lines
+    assert main(["plugins", "--format", "json"]) == 0
+    (twin,) = json.loads(capsys.readouterr().out)["same_module"]
+    assert (twin["name"], twin["distribution"], twin["as"]) == ("again", "zeta", "one (acme 1.0)")
 
 
 def test_plugins_are_asked_once_and_only_when_their_shelf_is_needed():

@@ -13,10 +13,12 @@ import pytest
 from example_records import METRICS, record
 
 from harness import Budget, UsageError
+from harness.catalog import Settings, load
 from harness.cli import main
+from harness.planning.plan import plan
 from harness.records.store import Store
 from harness.report import render, summarise, with_suite
-from harness.suites import suite
+from harness.suites import references, suite
 from harness.suites.entries import Claim, Published, Quantity
 from harness.suites.suite import Comparison, Request
 
@@ -134,6 +136,85 @@ def measured(accuracy=0.9, cost=100, methods=("old", "new[rate=0.25]", "new[rate
         for seed in (0, 7)
         for method in methods
     ]
+
+
+FOREIGN = """
+    from dataclasses import dataclass
+    from harness import *
+
+    @dataclass(frozen=True)
+    class Config:
+        rate: str = option("high", "how fast")
+
+    @hookimpl
+    def harness_methods():
+        yield Method("old", "another of this name", "nowhere:build", ("classification",), config=Config)
+        yield Method("start", "another of this name", "nowhere:build", ("regression",), config=Config)
+
+    @hookimpl
+    def harness_datasets():
+        yield Dataset("toy", "another of this name", "regression", "nowhere:load")
+
+    @hookimpl
+    def harness_metrics():
+        yield Metric("forward_macs", "another of this name", "", "lower", per="update")
+    """
+STARTS = """
+    @hookimpl
+    def harness_backends():
+        yield BackendOffer("none", "math:sqrt", lambda device, precision, workers: "cpu")
+
+    @hookimpl
+    def harness_methods():
+        yield Method("old", "a method", "math:sqrt", ("classification",), config=Config, starts_from="start")
+        yield Method("new", "a method", "math:sqrt", ("classification",), config=Config)
+        yield Method("start", "what old starts from", "math:sqrt", ("classification",), config=Config)
+
+    @hookimpl
+    def harness_datasets():
+        yield Dataset("toy", "a toy", "classification", "math:sqrt", default=True)
+    """
+
+
+@pytest.fixture
+def clash(install, tmp_path, monkeypatch):
+    """A suite of one distribution, and another distribution whose names are the same."""
+    monkeypatch.setenv("HARNESS_PLUGINS", "metrics,executors,acme,stranger")
+    monkeypatch.setenv("COLUMNS", "140")
+    head, _, tail = PLUGIN.partition("    @hookimpl\n    def harness_methods")
+    shelves = tail.partition("    @hookimpl\n    def harness_metrics")
+    install("acme", one=f"{head}\n{STARTS}\n{''.join(shelves[1:])}")
+    (tmp_path / "site" / "halves.toml").write_text(textwrap.dedent(HALVES))
+    install("stranger", one=FOREIGN)
+
+
+def test_a_suite_means_the_methods_of_its_own_distribution(clash, tmp_path, capsys):
+    assert main(["run", "--methods", "old", "--dry-run", "--results", str(tmp_path / "r")]) == 2
+    assert "write acme:old or stranger:old" in capsys.readouterr().err
+    assert main(["run", "--suite", "halves", "--dry-run", "--results", str(tmp_path / "r")]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    names = [line.split("  ")[1].partition(" on ")[0] for line in out.splitlines()[:-1]]
+    assert names == ["start", "old", "new[rate=0.25]", "new[rate=0.5]"] * 2
+
+
+def test_the_report_of_a_suite_needs_no_qualified_names_either(clash, tmp_path, capsys):
+    folder = written(tmp_path / "results", measured())
+    assert main(["report", "--suite", "halves", "--results", str(folder), "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [row["method"] for row in report["rows"]] == ["old", "new[rate=0.25]", "new[rate=0.5]"]
+    assert report["claims"][0]["verdict"] == "holds"
+    assert [each["method"] for each in report["published"]] == ["old", "new[rate=0.25]"]
+
+
+def test_trials_of_a_suite_say_whose_methods_they_are(clash):
+    catalog = load(Settings())
+    trials = plan(catalog, references.find(catalog, "halves").request)
+    chosen = {trial.method.label: trial.method for trial in trials}
+    assert set(chosen) == {"start", "old", "new[rate=0.25]", "new[rate=0.5]"}
+    assert (chosen["old"].provider, chosen["start"].provider) == ("acme", "acme")
+    assert {trial.dataset.provider for trial in trials} == {"acme"}
+    assert {trial.skip for trial in trials} == {None}
 
 
 # --- the file -----------------------------------------------------------------------------------------------------
