@@ -3,6 +3,7 @@
 These names are what a plugin may import; everything else is private to the core.
 """
 
+import harness.starting  # noqa: F401  # isort: skip - before all that takes time
 from typing import TYPE_CHECKING, Any
 
 from harness.data.subset import stratified_rows

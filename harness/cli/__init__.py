@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from harness import __version__
+from harness.cli import signals, streams
 from harness.cli.group import Commands
 from harness.cli.session import Session, session_of, with_global_options
 from harness.errors import HarnessError
@@ -16,7 +17,6 @@ from harness.errors import HarnessError
 __all__ = ["Session", "cli", "main"]
 
 REPORT_TO = "https://github.com/harness-bench/harness/issues"
-INTERRUPTED = 130
 BROKEN_PIPE = 141
 COMPLETION = "_HARNESS_COMPLETE"
 
@@ -30,7 +30,8 @@ Examples:
 
 \b
 Exit codes: 0 all well, 1 some trials did not end well, 2 a mistake in what was asked for,
-3 a broken plugin under --strict-plugins, 130 interrupted (what had finished is kept).
+3 a broken plugin under --strict-plugins, 130 interrupted, 143 and 129 ended by SIGTERM and
+SIGHUP (what had finished is kept).
 """
 
 
@@ -49,23 +50,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say("Windows is not supported: trials run in process groups that only Linux and macOS have; use WSL", 1)
     if COMPLETION in os.environ:
         cli.main(prog_name="harness")  # click answers the shell and exits
+    with streams.tolerant(), signals.as_interrupts(restore=argv is not None) as handler:
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        except (KeyboardInterrupt, click.Abort) as stop:
+            handler.leaving = True
+            streams.flush_or_drop()
+            return _say(*signals.words(stop))
+
+
+def _run(arguments: list[str]) -> int:
+    """Run the command; what it raises becomes a message and an exit code, an interrupt and SystemExit pass."""
     session = Session()
-    session.arguments = tuple(sys.argv[1:] if argv is None else argv)
+    session.arguments = tuple(arguments)
     try:
-        result = _call(list(session.arguments), session)
+        result = _call(arguments, session)
         session.warn()
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except click.Abort:
+        raise
     except BrokenPipeError:
-        return _drop_output()
+        streams.drop_output()
+        return BROKEN_PIPE
     except SystemExit as stop:
         # rich turns a broken pipe into exit code 1, which would say that trials failed.
         if isinstance(stop.__context__, BrokenPipeError):
-            return _drop_output()
+            streams.drop_output()
+            return BROKEN_PIPE
         raise
-    except (KeyboardInterrupt, click.Abort):
-        return _say("interrupted", INTERRUPTED)
     except Exception as error:
+        streams.flush_or_drop()
         return _fail(error, session)
 
 
@@ -106,9 +121,3 @@ def _where_to_look(error: click.ClickException) -> str:
 def _say(message: str, code: int) -> int:
     click.echo(f"harness: {message}", err=True)
     return code
-
-
-def _drop_output() -> int:
-    """The reader of our output has gone: what is left is nobody's, and must not fail again when Python exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE

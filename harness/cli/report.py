@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import click
 from harness.catalog import Catalog
 from harness.cli.gathering import read_plans, read_records
 from harness.cli.picking import check_views, find, of_records, of_suite, only, suite_of
+from harness.cli.streams import wants_colour
 from harness.errors import UsageError
 from harness.options import suggest
 from harness.types import Record
@@ -140,7 +140,7 @@ def show(session: Session, trial: str, folders: Sequence[Path], format_: str) ->
         return
     from harness.report import render_record
 
-    click.echo(render_record(record, session.catalog.metrics.values(), _width(), _colour()), nl=False)
+    click.echo(render_record(record, session.catalog.metrics.values(), _width(), _colour()), nl=False, color=True)
 
 
 def print_summary(
@@ -177,7 +177,7 @@ def print_summary(
         Path(output).write_text(render(summary, format_), encoding="utf-8")
     except OSError as error:
         raise UsageError(
-            f"--output {output}: not written ({error.strerror}); name a file in a folder that exists"
+            f"--output {output}: not written ({error.strerror}); name a file in a folder that exists and has room"
         ) from error
 
 
@@ -219,5 +219,4 @@ def _width() -> int:
 
 
 def _colour() -> bool:
-    """Colours on a terminal that wants them (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wants_colour(sys.stdout)

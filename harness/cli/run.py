@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.catalog import Catalog, resolve
-from harness.cli import progress
+from harness.cli import progress, streams
 from harness.cli.amounts import Amount, Count, Size
 from harness.cli.report import SELECT, Shown, columns, criterion, print_summary
 from harness.cli.session import Session
@@ -186,7 +186,7 @@ def _execute(
     context: RunContext,
     command: Sequence[str],
 ) -> None:
-    """Run what has no ok record yet. An interrupt says what is kept, and passes."""
+    """Run what has no ok record yet. An interrupt passes, and says what is kept."""
     with locked(store.folder):
         split = runner.split(trials, store)
         if split.done:
@@ -196,15 +196,15 @@ def _execute(
         if not split.todo:
             return
         plans.write(store.folder, trials, command)
-        view = progress.view(split.todo, split.done, context.workers, sys.stderr.isatty())
+        view = progress.view(split.todo, split.done, context.workers, streams.is_lively(sys.stderr))
         ended = 0
         try:
             with view, closing(runner.run(catalog, split.todo, store, executor, context, view)) as records:
                 for _ in records:
                     ended += 1
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             kept = f"{ended} of {len(split.todo)} trials ended and are kept in {store.folder}"
-            click.echo(f"interrupted: {kept}; the same command goes on", err=True)
+            stop.args = (f"{kept}; the same command goes on",)
             raise
 
 
@@ -233,7 +233,13 @@ def _items(trials: Sequence[Trial]) -> tuple[str, ...]:
 def _report(catalog: Catalog, trials: Sequence[Trial], store: Store, shown: Shown) -> int:
     """Print the table of these trials from the files; the exit code says whether all of them ended ok."""
     records = [record for trial in trials if (record := store.last(trial.key))]
-    print_summary(catalog, records, shown, planned=plans.planned(trials))
+    try:
+        print_summary(catalog, records, shown, planned=plans.planned(trials))
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # of stdout: the trials have ended as they have, and their records are there
+        streams.drop_output()
+        click.echo(f"harness: output: {error.strerror}; harness report prints the table", err=True)
     broken = [record for record in records if record.traceback]
     if broken:
         results = "" if store.folder == Path(RESULTS) else f" --results {store.folder}"

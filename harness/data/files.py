@@ -72,16 +72,27 @@ def members(entry: Folder, folder: Path) -> list[Path]:
 
 
 def folder(given: Path | None = None) -> Path:
-    """The data folder: what was given (--data-dir), else HARNESS_DATA_DIR, else the user's cache. It may not exist."""
+    """The data folder: what was given (--data-dir), else HARNESS_DATA_DIR, else the user's cache. It may not exist.
+
+    Raises UsageError for the home of a user who is unknown.
+    """
     named = given or os.environ.get(VARIABLE)
-    return Path(named).expanduser() if named else cache()
+    try:
+        return Path(named).expanduser() if named else cache()
+    except RuntimeError as error:
+        raise UsageError(
+            f"data folder {named}: there is no such user; name another with --data-dir DIR or {VARIABLE}"
+        ) from error
 
 
 def cache() -> Path:
     """The harness's folder in the user's cache, the one that `pooch.os_cache("harness")` names."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "harness"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"
+    try:
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "harness"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"
+    except RuntimeError:  # a user without a home, as in many containers
+        return Path(os.environ.get("TMPDIR") or "/tmp") / f"harness-{os.getuid()}"  # noqa: S108
 
 
 def check(files: Sequence[Entry], folder: Path) -> list[FileProblem]:

@@ -1,0 +1,121 @@
+"""Standard streams that cost no command its work: closed, full, hung up, or lacking a character to be written."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+ERRORS = "harness.spelt"
+SPELT = dict(
+    zip("±…×µ≥≤√–—─━↑↓·’│", ("+-", "...", "x", "u", ">=", "<=", "sqrt", *"----^v.'|"), strict=True),
+)
+
+
+@contextlib.contextmanager
+def tolerant() -> Iterator[None]:
+    """Within, what is said on stderr never fails, and both streams spell out what their encoding lacks."""
+    _open_closed()
+    said = sys.stderr
+    # After a failure a stream of Python keeps what it could not write, and fails again as the interpreter ends.
+    sink = getattr(said, "buffer", None)
+    if sink is not None:
+        _flush(said)
+        sys.stderr = io.TextIOWrapper(
+            _Tolerant(getattr(sink, "raw", sink)), said.encoding, ERRORS, write_through=True, line_buffering=True
+        )
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=ERRORS)
+    try:
+        yield
+    finally:
+        sys.stderr = said
+
+
+def flush_or_drop() -> None:
+    """Write what is left to be written to stdout, unless that fails."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        drop_output()
+
+
+def drop_output() -> None:
+    """What is left to be written to stdout is nobody's, and must not fail again when Python exits."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether colours may be written: to a terminal, unless NO_COLOR or TERM=dumb; elsewhere if FORCE_COLOR."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    forced = os.environ.get("FORCE_COLOR")
+    return forced != "0" if forced else is_lively(stream)
+
+
+def is_lively(stream: TextIO) -> bool:
+    """Whether lines that were written can be written anew: a terminal that is not dumb."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class _Tolerant(io.BufferedIOBase):
+    """Bytes that go to another stream where that takes them, and nowhere where it does not."""
+
+    def __init__(self, sink: Any) -> None:
+        self._sink = sink
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        with contextlib.suppress(OSError, ValueError):
+            while left:
+                left = left[self._sink.write(left) or len(left) :]  # None: it would block
+        return size
+
+    def flush(self) -> None:
+        _flush(self._sink)
+
+    def isatty(self) -> bool:
+        return bool(self._sink.isatty())
+
+    def fileno(self) -> int:
+        return int(self._sink.fileno())
+
+    def close(self) -> None:
+        """Not ours to close."""
+
+
+def _flush(stream: Any) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+
+
+def _open_closed() -> None:
+    """A closed one becomes the null device: the next file opened would take its number, and get what it is sent."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number, inheritable=True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _spelt(error: UnicodeError) -> tuple[str | bytes, int]:
+    """An error handler for `codecs`: signs in words of ASCII, all else as Python escapes it."""
+    if isinstance(error, UnicodeEncodeError) and error.object[error.start] in SPELT:
+        return SPELT[error.object[error.start]], error.start + 1
+    return codecs.backslashreplace_errors(error)
+
+
+codecs.register_error(ERRORS, _spelt)
