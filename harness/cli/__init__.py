@@ -23,15 +23,15 @@ COMPLETION = "_HARNESS_COMPLETE"
 EPILOG = """\b
 Examples:
   harness run --methods saf,ottt
-  harness run --methods 'saf[variant=final,steps=[4,8]],ottt' --datasets digits --seeds 5
+  harness run --methods "saf[variant=final,steps=[4,8]],ottt" --seeds 5
   harness run --methods ./my_method.py --datasets digits
   harness report --format markdown
   harness list methods
 
 \b
-Exit codes: 0 all well, 1 some trials did not end well, 2 a mistake in what was asked for,
-3 a broken plugin under --strict-plugins, 130 interrupted, 143 and 129 ended by SIGTERM and
-SIGHUP (what had finished is kept).
+Exit codes: 0 all well, 1 some trials did not end well, 2 a mistake in what
+was asked for, 3 a broken plugin under --strict-plugins, 130 interrupted, 143
+and 129 ended by SIGTERM and SIGHUP (what had finished is kept).
 """
 
 

@@ -9,11 +9,15 @@ import click
 
 
 @click.command()
-@click.option("--device", default="auto", metavar="auto|cpu|cuda|cuda:N", help="The device to describe.")
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.option(
+    "--device", default="auto", metavar="auto|cpu|cuda|cuda:N", help="The device to describe.", show_default=True
+)
+@click.option(
+    "--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print it.", show_default=True
+)
 @click.pass_obj
 def env(session: Any, device: str, style: str) -> None:
-    """Print the machine, the versions and the device that records taken here would name."""
+    """Show the machine, the versions and the device that records taken here would name."""
     from harness.catalog import resolve
     from harness.records import environment
 

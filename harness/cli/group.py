@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 
 from harness.catalog.loading import listed
+from harness.cli.help import summary, write_commands
 from harness.cli.session import session_of, with_global_options
 from harness.errors import HarnessError
 from harness.options import suggest
@@ -29,7 +30,9 @@ OWN = {
     "list": Own("harness.cli.listing:list_", "List methods, data sets, metrics and more, or describe one of them."),
     "plugins": Own("harness.cli.listing:plugins", "List the plugins, and what is wrong with those that failed."),
     "data": Own("harness.cli.data:data", "List, fetch and verify the files of data sets."),
-    "env": Own("harness.cli.env:env", "Show the environment that a record would state."),
+    "env": Own(
+        "harness.cli.env:env", "Show the machine, the versions and the device that records taken here would name."
+    ),
 }
 
 
@@ -62,6 +65,5 @@ class Commands(click.Group):
         # Help is given even where a misspelt plugin keeps everything else from working.
         with contextlib.suppress(HarnessError):
             foreign = session_of(ctx).commands(OWN)
-            summaries |= {name: each.get_short_help_str(80) for name, each in foreign.items() if not each.hidden}
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(summaries.items()))
+            summaries |= {name: summary(each) for name, each in foreign.items() if not each.hidden}
+        write_commands(formatter, summaries)

@@ -24,16 +24,18 @@ FORMAT = click.option(
 )
 
 
-@click.command("list")
+LIST_HELP = f"""List what can be run and measured.
+
+Without an argument everything, a line each. A SHELF ({", ".join(views.SHELVES)}) is one kind with all that is known of
+it, a NAME whatever has that name, as in `harness list digits`.
+"""
+
+
+@click.command("list", help=LIST_HELP)
 @click.argument("what", required=False, metavar="[SHELF|NAME]")
 @FORMAT
 @click.pass_obj
 def list_(session: Session, what: str | None, style: str) -> None:
-    """List what can be run and measured.
-
-    Without an argument everything, a line each. A SHELF (methods, datasets, metrics, instruments, suites, executors,
-    backends) is one kind with all that is known of it, a NAME whatever has that name.
-    """
     catalog = session.catalog
     found = _found(catalog, what)
     if style == "json":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.catalog import Catalog
+from harness.cli.amounts import Amount
 from harness.cli.gathering import read_plans, read_records
 from harness.cli.picking import check_views, find, of_records, of_suite, only, suite_of
 from harness.cli.streams import wants_colour
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   harness report
-  harness report --methods saf,ottt --metrics accuracy,accuracy@best,train_seconds
+  harness report --methods saf,ottt --metrics accuracy,train_seconds
   harness report --methods "saf[*],ottt"
   harness report --results results --results other/results
   harness report --target 0.95
@@ -45,6 +46,8 @@ Examples:
 """
 
 SELECT = "Of each sweep, report the choice that validation finds best: at the end, or at its best point."
+TARGET = "Report the training time until validation reaches this score."
+FORMAT = "How to print it."
 METHODS = 'Only these, written as for `harness run`: saf is the plain one, "saf[*]" every variant, "*" everything.'
 PLAIN_WIDTH = 100
 
@@ -79,9 +82,11 @@ class Shown:
 @click.option("--methods", metavar="LIST", help=METHODS)
 @click.option("--datasets", metavar="LIST", help="Only these, likewise.")
 @click.option("--metrics", metavar="LIST", help="Columns; a suffix names a view: accuracy@best, accuracy@valid.")
-@click.option("--target", type=float, help="Report the training time until validation reaches this score.")
+@click.option("--target", type=Amount(), metavar="SCORE", help=TARGET)
 @click.option("--select", metavar="METRIC@valid[-best]", help=SELECT)
-@click.option("--format", "format_", metavar="text|markdown|latex|csv|json", default="text", help="[default: text]")
+@click.option(
+    "--format", "format_", metavar="text|markdown|latex|csv|json", default="text", help=FORMAT, show_default=True
+)
 @click.option("--output", metavar="FILE|-", default="-", help="Where to write it.  [default: standard output]")
 @click.pass_obj
 def report(
@@ -122,7 +127,7 @@ def report(
 @click.command(epilog=SHOW_EXAMPLES)
 @click.argument("trial")
 @RESULTS
-@click.option("--format", "format_", metavar="text|json", default="text", help="[default: text]")
+@click.option("--format", "format_", metavar="text|json", default="text", help=FORMAT, show_default=True)
 @click.pass_obj
 def show(session: Session, trial: str, folders: Sequence[Path], format_: str) -> None:
     """Show everything that is known of one trial: TRIAL is the beginning of its key, or METHOD/DATASET/SEED."""

@@ -34,8 +34,8 @@ RESULTS = "results"
 EXAMPLES = """\b
 Examples:
   harness run --methods saf,ottt
-  harness run --methods "saf[steps=[4,8]],ottt[forward=fused]" --datasets mnist --seeds 5 --epochs 3
-  harness run --methods ./mymethod.py,bptt --dry-run
+  harness run --methods "saf[steps=[4,8]],bptt" --datasets mnist --epochs 3
+  harness run --methods "My Drive/mymethod.py,bptt" --dry-run
   harness run --suite comparison.toml --device cuda
 """
 

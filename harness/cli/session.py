@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.catalog import Catalog, PluginProblem, Settings, load
+from harness.cli.help import WIDEST, format_commands, readable
 
 Command = TypeVar("Command", bound=click.Command)
 
@@ -83,13 +84,18 @@ def session_of(context: click.Context) -> Session:
 def with_global_options(command: Command) -> Command:
     """A copy of the command (and of its subcommands) that takes the global options too, unless it has such ones.
 
-    Of an option that takes one value it refuses a second one, of which click would take the last without a word.
+    Its help cuts no sentence and says limits in words. Of an option that takes one value it refuses a second one, of
+    which click would take the last without a word.
     """
     copied = copy(command)
     copied.parse_args = partial(_parse_once, copied, type(command))  # type: ignore[method-assign]
     taken = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    copied.params = [*command.params, *(option for option in _options() if taken.isdisjoint(option.opts))]
+    own = map(readable, command.params)
+    copied.params = [*own, *(option for option in _options() if taken.isdisjoint(option.opts))]
+    copied.context_settings = {"max_content_width": WIDEST, **command.context_settings}
     if isinstance(copied, click.Group):
+        if type(copied).format_commands is click.Group.format_commands:
+            copied.format_commands = partial(format_commands, copied)  # type: ignore[method-assign]
         copied.commands = {name: with_global_options(each) for name, each in copied.commands.items()}
     return copied
 
@@ -112,10 +118,11 @@ def _parse_once(
 def _options() -> list[click.Option]:
     """The options that stand before or after any command; eager, so that --help knows of the commands of a plugin."""
     plugin = "Load a plugin: a module, a .py file, or the name of an installed one; no:NAME switches one off."
+    off = "Do not load this plugin; DISTRIBUTION:NAME where another has the same name."
     strict = "End with exit code 3 when a plugin is broken."
     return [
         _option(["-p", "--plugin"], _extend("plugins"), plugin, metavar="NAME", multiple=True),
-        _option(["--disable-plugin"], _extend("disabled"), "Do not load this plugin.", metavar="NAME", multiple=True),
+        _option(["--disable-plugin"], _extend("disabled"), off, metavar="NAME", multiple=True),
         _option(["--strict-plugins"], _raise_flag("strict"), strict, is_flag=True),
         _option(["--debug"], _raise_flag("debug"), "Show the traceback of an error.", is_flag=True),
     ]

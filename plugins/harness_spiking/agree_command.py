@@ -27,7 +27,7 @@ EXAMPLES = """\b
 Examples:
   harness agree saf ottt
   harness agree "ottt[convention=theory]" bptt --datasets mnist --batch-size 8
-  harness agree "saf[variant=final]" ottt --format json --output agreement.json
+  harness agree "saf[variant=final]" ottt --format json --output saf.json
 """
 
 
@@ -40,7 +40,7 @@ Examples:
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to compute.  [default: auto]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the update.  [default: cores]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder with data sets.  [env: HARNESS_DATA_DIR]")
-@click.option("--format", "format_", metavar="text|json", default="text", help="[default: text]")
+@click.option("--format", "format_", metavar="text|json", default="text", help="How to print it.  [default: text]")
 @click.option("--output", metavar="FILE|-", default="-", help="Where to write it.  [default: standard output]")
 @click.pass_obj
 def agree(

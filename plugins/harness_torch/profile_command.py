@@ -21,7 +21,7 @@ QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 EXAMPLES = """\b
 Examples:
   harness profile saf
-  harness profile "ottt[forward=fused]" --datasets mnist --device cuda --output ottt.json
+  harness profile "ottt[forward=fused]" --device cuda --output ottt.json
 """
 
 
