@@ -51,6 +51,7 @@ from harness.types import (
 from harness.version import __version__
 
 if TYPE_CHECKING:
+    from harness.records.reading import read_records
     from harness.trials.rehearsal import Rehearsal, rehearse
 
 __all__ = [
@@ -99,13 +100,18 @@ __all__ = [
     "derive",
     "hookimpl",
     "option",
+    "read_records",
     "rehearse",
     "stratified_rows",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """`rehearse` runs parts of a trial: what it imports is of no use to a plugin that is only listed."""
+    """What runs parts of a trial, or reads records, imports what is of no use to a plugin that is only listed."""
+    if name == "read_records":
+        from harness.records.reading import read_records
+
+        return read_records
     if name in ("Rehearsal", "rehearse"):
         from harness.trials import rehearsal
 
