@@ -140,8 +140,10 @@ def show(session: Session, trial: str, folders: Sequence[Path], format_: str) ->
         import json
 
         from harness.records.format import to_json
+        from harness.report.cleaning import readable, trace
 
-        click.echo(json.dumps(to_json(record), indent=1, allow_nan=False, ensure_ascii=False))
+        values = readable(to_json(record)) | {"traceback": trace(record.traceback)}
+        click.echo(json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False))
         return
     from harness.report import render_record
 

@@ -31,13 +31,13 @@ def markdown(summary: Summary) -> str:
     """A heading, a table, and what is to be said of it, for each data set and protocol."""
     parts = []
     for table in summary.tables:
-        heads = ["method", "n", *(_head(table, name, summary) for name in table.columns)]
+        heads = ["method", "n", *(_plain(_head(table, name, summary)) for name in table.columns)]
         rows = _rows(table, summary, _code, lambda shown: f"**{shown}**")
-        parts.append(f"### {_code(table.dataset)}\n\n{title(table)}\n")
+        parts.append(f"### {_span(table.dataset)}\n\n{title(table)}\n")
         parts.append(tabulate(rows, heads, "pipe", disable_numparse=True, colalign=_align(table)) + "\n")
-        parts += [f"- {line}" for line in _below(table)]
+        parts += [f"- {_plain(line)}" for line in _below(table)]
         parts += [""] * bool(_below(table))
-    parts += [f"- {note}" for note in summary.notes]
+    parts += [f"- {_plain(note)}" for note in summary.notes]
     return _joined([*parts, *_markdown_suite(summary)])
 
 
@@ -58,13 +58,13 @@ def _markdown_suite(summary: Summary) -> Iterator[str]:
     sources = beside.Notes()
     rows = beside.published_rows(summary, sources)
     if rows:
-        rows = [[_code(method), _code(dataset), *rest] for method, dataset, *rest in rows]
+        rows = [[_code(method), _code(dataset), _plain(metric), *rest] for method, dataset, metric, *rest in rows]
         yield f"\n### Measured beside published\n\n{tabulate(rows, beside.HEADS, 'pipe', **BESIDE)}"
     lines = list(beside.claim_lines(summary, sources))
     if lines:
         yield "\n### Claims\n"
-    yield from (f"- **{verdict}**: {words}  \n  {_code(found)}" for verdict, words, found in lines)
-    yield from ["", *(f"- {line}" for line in sources.lines())]
+    yield from (f"- **{verdict}**: {_plain(words)}  \n  {_span(found)}" for verdict, words, found in lines)
+    yield from ["", *(f"- [{number}] {_plain(note)}" for note, number in sources.numbered.items())]
 
 
 def _latex_suite(summary: Summary) -> Iterator[str]:
@@ -137,8 +137,21 @@ def _align(table: Table) -> list[str]:
 
 
 def _code(name: str) -> str:
-    """A name as Markdown code: its brackets, stars and underscores are then no markup; a bar still ends a cell."""
-    return "`" + name.replace("|", r"\|") + "`"
+    """A name in a cell as Markdown code: its brackets, stars and underscores are then no markup; a bar ends a cell."""
+    return _span(name).replace("|", r"\|")
+
+
+def _span(text: str) -> str:
+    """Text as Markdown code, between as many backticks as it needs."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    padding = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{padding}{text}{padding}{fence}"
+
+
+def _plain(text: str) -> str:
+    """Text in which Markdown sees no markup: no table, code, emphasis, heading, link, mathematics or HTML."""
+    escaped = re.sub(r"([\\`*|<>$~]|(?<!\w)_|_(?!\w)|^[#+=-]|\[(?=[^\]]*\]\()|^\[(?=[^\]]*\]:))", r"\\\1", text)
+    return re.sub(r"&(?=#?\w+;)", "&amp;", escaped)
 
 
 def _comment(line: str) -> str:

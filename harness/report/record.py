@@ -13,10 +13,13 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from harness.report import numbers
+from harness.report.cleaning import readable, trace
 from harness.report.rows import Cell, is_cost
 from harness.report.values import as_number, base_name, lower_bound
 from harness.types import Metric, Point, Record, Trial
+from harness.words import LONGEST, clean, clean_line
 
+LISTED = 4000  # characters of what is no text, such as the operators that an instrument lists
 BARS = "▁▂▃▄▅▆▇█"
 SECONDS = Metric("seconds", "", "s", "lower")
 COLOURS = {"ok": "green", "skipped": "yellow"}
@@ -30,16 +33,16 @@ def render_record(record: Record, metrics: Sequence[Metric], width: int | None =
     described = {metric.name: metric for metric in metrics}
     _head(console, record)
     _section(console, "scores", _measured(record.scores, described))
-    _section(console, "measured", _measured(record.measured, described))
-    _section(console, "readings", _bounded(record, _measured(record.readings, described)))
+    _section(console, "measured", _measured(readable(record.measured), described))
+    _section(console, "readings", _bounded(record, _measured(readable(record.readings), described)))
     _section(console, "not measured", record.holes)
     _section(console, "seconds by phase", {phase: _number(value, SECONDS) for phase, value in record.seconds.items()})
     _curve(console, record.curve)
     for name in ("facts", "environment", "provenance"):
-        _section(console, name, _flat(getattr(record, name)))
+        _section(console, name, _flat(readable(getattr(record, name))))
     if record.traceback:
         _title(console, "traceback")
-        console.print(Text(record.traceback.rstrip()), soft_wrap=True)
+        console.print(Text(trace(record.traceback)), soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
@@ -58,7 +61,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 def _head(console: Console, record: Record) -> None:
     trial = record.trial
-    name = f"{trial.method.label} on {trial.dataset.label}, seed {trial.seed}"
+    name = clean_line(f"{trial.method.label} on {trial.dataset.label}, seed {trial.seed}")
     console.print(
         Text.assemble((name, "bold"), ": ", (record.status, COLOURS.get(record.status, "red"))), soft_wrap=True
     )
@@ -92,12 +95,14 @@ def _section(console: Console, title: str, entries: Mapping[str, Any], *, empty:
     shown = {name: value for name, value in entries.items() if empty or value}
     if not shown:
         return
-    _title(console, title)
+    _title(console, clean_line(title))
     grid = Grid.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in shown.items():
-        grid.add_row(Text(f"  {name}"), Text(str(value)))
+        grid.add_row(
+            Text(f"  {clean_line(name)}"), Text(clean(str(value), LONGEST if isinstance(value, str) else LISTED))
+        )
     console.print(grid)
 
 
@@ -134,7 +139,7 @@ def _curve(console: Console, curve: Sequence[Point]) -> None:
     scalars = list(dict.fromkeys(name for point in curve for name in point.scalars))
     grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for head in ("  update", "epoch", "seconds", *scalars, *(f"{name}@valid" for name in names)):
-        grid.add_column(Text(head), justify="right", no_wrap=True)
+        grid.add_column(Text(clean_line(head) if head.strip() == head else head), justify="right", no_wrap=True)
     for point in curve:
         numbers_shown = [*(point.scalars.get(name) for name in scalars), *(point.valid.get(name) for name in names)]
         cells = ["-" if number is None else f"{number:.4g}" for number in numbers_shown]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.errors import UsageError
 from harness.options import suggest
+from harness.report.cleaning import cleaned
 from harness.report.rows import Summary
 
 FORMATS = ("text", "markdown", "latex", "csv", "json")
@@ -14,6 +15,7 @@ def render(summary: Summary, format: str = "text", width: int | None = None, col
 
     Raises UsageError for an unknown format.
     """
+    summary = cleaned(summary)
     if format == "text":
         from harness.report.text import text
 

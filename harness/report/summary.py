@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.records.plans import Planned
-from harness.report import notes, sameness
+from harness.report import notes, sameness, timing
 from harness.report.planned import Plan
 from harness.report.rivals import compare
 from harness.report.rows import Cell, Row, Summary, Table, is_cost, protocol
@@ -22,12 +22,16 @@ DEFAULT_COSTS = ("update_seconds", "activation_bytes", "forward_macs", "total_ma
 
 @dataclass(frozen=True)
 class Asked:
-    """What to tabulate: metrics by name, whether the user chose them, the score to reach, what was planned."""
+    """What to tabulate: metrics by name, whether the user chose them, the score to reach, what was planned.
+
+    every: all records, those of other tables and of what a method starts from among them.
+    """
 
     shown: Mapping[str, Metric]
     chosen: bool
     target: float | None
     plan: Plan
+    every: Sequence[Record]
 
 
 def summarise(
@@ -53,7 +57,7 @@ def summarise(
     if target is not None and TO_TARGET not in names:
         names.append(TO_TARGET)
     plan = Plan(planned)
-    asked = Asked({name: described[base_name(name)] for name in names}, columns is not None, target, plan)
+    asked = Asked({name: described[base_name(name)] for name in names}, columns is not None, target, plan, records)
     groups = [choose(group, select, items, plan) for group in _grouped(records).values()]
     tables = [_table(group, metrics, asked) for group in groups]
     said = [*plan.notes(records)]
@@ -93,7 +97,7 @@ def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Tab
     rows = [_planned(row, by_method[row.method], records, asked.plan) for row in rows]
     rows = compare([_labelled(row, selection.chosen.get(row.method)) for row in rows], by_method, asked.shown)
     names = [name for name in asked.shown if _wanted(records, name, asked)]
-    columns = tuple(names) if asked.chosen else _usual(names, asked)
+    columns = tuple(names) if asked.chosen else _usual(names, asked, timing.phases(records, asked.every))
     return Table(records[0].trial.dataset.label, protocol(records[0]), tuple(rows), tuple(names), columns)
 
 
@@ -102,10 +106,12 @@ def _wanted(records: Iterable[Record], name: str, asked: Asked) -> bool:
     return asked.chosen or to_target or any(known(record, name) for record in records)
 
 
-def _usual(names: Sequence[str], asked: Asked) -> tuple[str, ...]:
-    """The final scores, the one that validation goes by with its best beside it, and the usual costs."""
+def _usual(names: Sequence[str], asked: Asked, phases: Collection[str]) -> tuple[str, ...]:
+    """The final scores, the one that validation goes by with its best beside it, the usual costs, and what a method
+    trains outside its updates.
+    """
     scores = [name for name in names if not is_cost(asked.shown[name]) and ("@" not in name or _at_best(name, asked))]
-    costs = [name for name in DEFAULT_COSTS if name in names]
+    costs = [name for name in (*DEFAULT_COSTS, *phases) if name in names]
     return (*scores, *costs, *([TO_TARGET] if asked.target is not None else []))
 
 

@@ -9,6 +9,7 @@ from harness.report.mixing import seeds
 from harness.report.values import as_number, measured
 from harness.types import Record, Trial
 
+CROWD = 1.1  # x cores: a load up to here may be that of the trial before
 SHARE = 0.1  # of the training: what a method does outside its updates is told from here on
 IDLE = 0.8  # of the wall time: with less CPU time, a process waited for something else
 BUSY = 1.2  # of threads x wall time: with more CPU time, more threads ran than were asked for
@@ -24,16 +25,23 @@ def collect(records: Sequence[Record], every: Sequence[Record]) -> Iterator[str]
     yield from _beside_updates(records, every)
 
 
-def beside_updates(record: Record, by_key: Mapping[str, Record]) -> dict[str, tuple[float, float]]:
+def phases(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
+    """The columns of phases in which a method of the table trains beside its updates."""
+    known = _bases(records, every)
+    found = {phase for record in records if record.status == "ok" for phase in _beyond(record, known)}
+    return [f"{phase}_seconds" for phase in PHASES if phase in found]
+
+
+def _beyond(record: Record, by_key: Mapping[str, Record]) -> dict[str, tuple[float, float]]:
     """Seconds of `prepare` and `finish` that exceed a tenth of those of the updates of the trial and its bases."""
     training = _training(record, by_key)
     found = {phase: seconds for phase in PHASES if (seconds := as_number(record.seconds.get(phase))) is not None}
     return {phase: (seconds, training) for phase, seconds in found.items() if seconds > SHARE * training}
 
 
-def by_key(records: Sequence[Record]) -> dict[str, Record]:
-    """Records by the key of their trial, for `beside_updates`."""
-    return {record.trial.key: record for record in records}
+def _bases(records: Sequence[Record], every: Sequence[Record]) -> dict[str, Record]:
+    """The records by key among which those are that some of the records start from."""
+    return {each.trial.key: each for each in every} if any(each.trial.base for each in records) else {}
 
 
 def _training(record: Record, known: Mapping[str, Record]) -> float:
@@ -46,10 +54,10 @@ def _training(record: Record, known: Mapping[str, Record]) -> float:
 
 
 def _beside_updates(records: Sequence[Record], every: Sequence[Record]) -> Iterator[str]:
-    known = by_key(every)
+    known = _bases(records, every)
     rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for record in records:
-        for phase, seconds in beside_updates(record, known).items():
+        for phase, seconds in _beyond(record, known).items():
             rows.setdefault((record.trial.method.label, phase), []).append(seconds)
     for (label, phase), found in rows.items():
         outside, training = (sum(each) / len(found) for each in zip(*found, strict=True))
@@ -70,7 +78,7 @@ def _workers_of(record: Record) -> int:
 
 def _load(records: Sequence[Record]) -> Iterator[str]:
     """Trials that began while more processes wanted to run than the machine has cores for."""
-    busy = [(record, load, cores) for record in records for load, cores in _loads(record) if load > cores]
+    busy = [(record, load, cores) for record in records for load, cores in _loads(record) if load > CROWD * cores]
     if busy:
         loads, cores = [load for _, load, _ in busy], sorted({cores for _, _, cores in busy})
         on = f"{' or '.join(f'{each:g}' for each in cores)} core{'s' if cores != [1] else ''}"

@@ -157,7 +157,7 @@ FOREIGN = """
 
     @hookimpl
     def harness_metrics():
-        yield Metric("forward_macs", "another of this name", "", "lower", per="update")
+        yield Metric("forward_macs", "another of this name", "", "lower", per="update", exact=True)
     """
 STARTS = """
     @hookimpl
@@ -521,7 +521,7 @@ def test_markdown_and_latex_have_values_claims_and_sources():
     text = reported(measured(methods=["old", "new"]), HALF, published=[ACCURACY, ELSEWHERE], style="markdown")
     assert "| `new`    | `cifar`    | forward_macs |               - | 2.500 G MACs [2] |" in text
     assert "- **holds**: half" in text
-    assert "- [1] S_1 & T; a | b" in text
+    assert r"- [1] S_1 & T; a \| b" in text
     text = reported(measured(methods=["old", "new"]), HALF, published=[ACCURACY, ELSEWHERE], style="latex")
     assert r"0.9035 $\pm$ 0.0049" in text
     assert "% claim holds: half; old.forward_macs / new.forward_macs = 2" in text

@@ -1,0 +1,69 @@
+"""Texts of plugins, records and suites, made fit to be printed before any format sees them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from harness.report.rows import Summary
+from harness.words import LONGEST, clean, clean_line
+
+LONGEST_NOTE = 4000  # a note names many rows, whose own texts are bounded
+LONGEST_TRACE = 20_000
+DEEPEST = 40  # levels of what a record holds that are shown
+
+T = TypeVar("T")
+
+
+def cleaned(summary: Summary) -> Summary:
+    """The summary with all of its texts in one line each, without escape sequences and control characters, bounded."""
+    notes = tuple(clean_line(note, LONGEST_NOTE) for note in summary.notes)
+    return dataclasses.replace(_tidy(summary), notes=notes)
+
+
+def readable(value: Any, level: int = 0) -> Any:
+    """Plain values of a record with their texts cleaned, line breaks kept; what is nested too deep is left out."""
+    if isinstance(value, str):
+        return clean(value)
+    if level >= DEEPEST and isinstance(value, (Mapping, list, tuple)):
+        return "…" if value else value
+    if isinstance(value, Mapping):
+        return {_name(name): readable(item, level + 1) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [readable(item, level + 1) for item in value]
+    return value
+
+
+def trace(text: str) -> str:
+    """A traceback, which may be longer than other texts."""
+    return clean(text, LONGEST_TRACE)
+
+
+def _tidy(value: T) -> T:
+    """A dataclass, mapping, tuple or text of a summary, cleaned all the way down; itself where it is clean."""
+    found: Any = value
+    if isinstance(found, str):
+        return found if _fit(found) else clean_line(found)  # type: ignore[return-value]
+    if isinstance(found, Mapping):
+        items = {_tidy(name): _tidy(item) for name, item in found.items()}
+        kept = all(name in found and found[name] is item for name, item in items.items())
+        return found if kept else items  # type: ignore[return-value]
+    if isinstance(found, tuple):
+        tidied = [_tidy(item) for item in found]
+        if all(new is old for new, old in zip(tidied, found, strict=True)):
+            return value
+        return type(found)(*tidied) if hasattr(found, "_fields") else tuple(tidied)  # type: ignore[return-value]
+    if not dataclasses.is_dataclass(found) or isinstance(found, type):
+        return value
+    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found) if field.init}
+    changed = {name: new for name, old in fields.items() if (new := _tidy(old)) is not old}
+    return dataclasses.replace(found, **changed) if changed else found  # type: ignore[return-value]
+
+
+def _fit(text: str) -> bool:
+    return text.isprintable() and len(text) <= LONGEST and "  " not in text
+
+
+def _name(name: object) -> str:
+    return clean_line(str(name))

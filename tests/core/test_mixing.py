@@ -1,0 +1,260 @@
+"""Records of one table that are not of the same making: what is said of them, and what is not compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example_records import METRICS, record
+
+from harness import Budget
+from harness.report import FORMATS, render, summarise, with_suite
+from harness.report.selecting import criterion
+from harness.suites.entries import Claim, Published, Quantity
+from harness.suites.suite import Comparison, Request
+from harness.types import Record
+
+PARTS = {
+    "core": "core-1",
+    "backend": {"distribution": "b", "version": "1.0", "source": "backend-1"},
+    "method": {"distribution": "m", "version": "1.0", "source": "method-1"},
+    "dataset": {"distribution": "d", "version": "1.0", "source": "data-1", "files": {"x.npy": [1, 2]}, "options": {}},
+}
+SPLITS = ("train.inputs", "train.targets", "valid.inputs", "valid.targets", "test.inputs", "test.targets")
+
+
+def trained(method: str, seeds=range(3), *, rows: str | None = "rows", parts: dict[str, Any] | None = None, **others):
+    """Records with parts and digests; `rows` names the data of all seeds, None for older records without digests."""
+    found = []
+    for seed in seeds:
+        provenance = {} if rows is None else {"data": {split: f"{rows}-{split}-{seed}" for split in SPLITS}}
+        scores = {"accuracy": 0.9 + seed / 100 + len(method) * seed / 1000, "accuracy@valid": 0.9 + seed / 100}
+        readings = {"train_seconds": 2.0 + len(method) + seed / 10, "forward_macs": 100 * len(method)}
+        each = record(method, seed, scores=scores, readings=readings, provenance=provenance, **others)
+        merged = {
+            name: part | (parts or {}).get(name, {}) if isinstance(part, dict) else part for name, part in PARTS.items()
+        }
+        merged |= {name: part for name, part in (parts or {}).items() if not isinstance(part, dict)}
+        found.append(dataclasses.replace(each, trial=dataclasses.replace(each.trial, parts=merged)))
+    return found
+
+
+def notes(*records: list[Record]) -> tuple[str, ...]:
+    return summarise([each for row in records for each in row], METRICS).notes
+
+
+def compared(*records: list[Record]) -> dict[str, bool]:
+    """Whether anything in the table holds the rows against each other, by kind."""
+    (table,) = summarise([each for row in records for each in row], METRICS).tables
+    cells = [cell for row in table.rows for cell in row.cells.values()]
+    return {
+        "best": any(cell.best for cell in cells),
+        "ratio": any(cell.relative is not None for row in table.rows[1:] for cell in row.cells.values()),
+        "difference": any(row.against is not None for row in table.rows),
+    }
+
+
+NOTHING = {"best": False, "ratio": False, "difference": False}
+ALL = {"best": True, "ratio": True, "difference": True}
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+EDITED = {"dataset": {"source": "data-2"}}
+MOVED = {"dataset": {"files": {"x.npy": [3, 4]}}}
+
+
+def test_rows_over_other_data_are_neither_paired_nor_compared():
+    first, second = trained("a"), trained("bb", rows="others", parts=EDITED)
+    assert compared(first, second) == NOTHING
+    said = notes(first, second)
+    assert said[0].startswith("rows of digits over different data are neither paired nor compared: a; bb (the rows of ")
+    assert "train.inputs" in said[0]
+    assert "records differ in the source of digits: a; bb" in said
+    for style in FORMATS:
+        shown = render(summarise([*first, *second], METRICS), style, 120)
+        assert "less that of a" not in shown
+
+
+def test_the_same_rows_from_another_source_are_compared_with_a_note():
+    first, second = trained("a"), trained("bb", parts=EDITED)
+    assert compared(first, second) == ALL
+    assert notes(first, second) == ("records differ in the source of digits: a; bb",)
+
+
+@pytest.mark.parametrize("parts", [EDITED, MOVED, {"dataset": {"options": {"train": 100}}}], ids=str)
+@pytest.mark.parametrize("without", [(True, True), (True, False), (False, True)], ids=["both", "first", "second"])
+def test_without_digests_what_the_data_came_from_decides(parts, without):
+    rows = [None if old else "rows" for old in without]
+    first, second = trained("a", rows=rows[0]), trained("bb", rows=rows[1], parts=parts)
+    assert compared(first, second) == NOTHING
+    assert "not known to be the same" in notes(first, second)[0]
+    assert compared(trained("a", rows=rows[0]), trained("bb", rows=rows[1])) == ALL
+
+
+def test_one_seed_of_other_data_parts_two_rows():
+    mixed = [*trained("bb", (0, 1)), *trained("bb", (2,), rows="others")]
+    assert compared(trained("a"), mixed) == NOTHING
+    assert any("(seed 2)" in note for note in notes(trained("a"), mixed))
+
+
+def test_rows_without_a_common_seed_are_of_what_their_data_came_from():
+    assert notes(trained("a", (0, 1)), trained("bb", (2, 3), parts=EDITED))[1].startswith(
+        "rows of digits over different"
+    )
+    assert not any("over different data" in note for note in notes(trained("a", (0, 1)), trained("bb", (2, 3))))
+
+
+def test_rows_of_the_first_rows_data_keep_their_difference():
+    (table,) = summarise([*trained("a"), *trained("bb"), *trained("ccc", rows="others")], METRICS).tables
+    assert [row.against is not None for row in table.rows] == [False, True, False]
+    assert [row.cells["train_seconds"].relative is not None for row in table.rows] == [True, True, False]
+    assert not any(cell.best for row in table.rows for cell in row.cells.values())
+
+
+def test_claims_across_data_are_not_measured_and_published_values_stand():
+    claim = Claim("better", Quantity("bb", "accuracy"), minus=Quantity("a", "accuracy"), at_least=-10)
+    value = Published("a", "digits", "accuracy", 0.9, "Someone 2020")
+    suite = Comparison(Path("s.toml"), Request(), published=(value,), claims=(claim,))
+
+    def judged(second):
+        records = [*trained("a"), *second]
+        return with_suite(summarise(records, METRICS), records, METRICS, suite)
+
+    assert judged(trained("bb")).claims[0].judgement.verdict == "holds"
+    found = judged(trained("bb", rows="others"))
+    assert found.claims[0].judgement.verdict == "not measured"
+    assert "over different data: the rows of train.inputs" in found.claims[0].finding
+    assert found.published[0].measured.n == 3
+
+
+def test_nothing_is_chosen_from_configurations_over_different_data():
+    def swept(rows):
+        found = []
+        for rate, own in zip((0.1, 0.2), rows, strict=True):
+            for each in trained(f"saf[rate={rate}]", rows=own):
+                method = dataclasses.replace(each.trial.method, given={"rate": rate}, group="saf[rate=[0.1,0.2]]")
+                found.append(dataclasses.replace(each, trial=dataclasses.replace(each.trial, method=method)))
+        return summarise(found, METRICS, select=criterion("accuracy@valid", METRICS))
+
+    assert len(swept(("rows", "rows")).tables[0].rows) == 1
+    apart = swept(("rows", "others"))
+    assert len(apart.tables[0].rows) == 2
+    assert any("none is chosen, the rows of train.inputs" in note for note in apart.notes)
+
+
+# --- code, versions, machines -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "parts, words",
+    [
+        ({"core": "core-2"}, "the source of the harness"),
+        ({"backend": {"source": "backend-2"}}, "the source of the backend"),
+        ({"backend": {"version": "2.0"}}, "the version of the backend (1.0 and 2.0)"),
+        ({"method": {"source": "method-2"}}, "the source of a"),
+        ({"method": {"version": "2.0"}}, "the version of a (1.0 and 2.0)"),
+        (MOVED, "the files of digits"),
+        (
+            {"core": "core-2", "backend": {"source": "backend-2"}},
+            "the source of the harness and the source of the backend",
+        ),
+    ],
+    ids=str,
+)
+def test_a_part_that_differs_between_seeds_is_named_with_the_seeds(parts, words):
+    said = notes([*trained("a", (0, 1)), *trained("a", (2,), parts=parts)], trained("bb"))
+    others = "" if "of a" in words else ", bb"
+    assert f"records differ in {words}: a seeds 0, 1{others}; a seed 2" in said
+
+
+def test_another_commit_is_named():
+    first, second = trained("a", environment={"commit": "abc"}), trained("bb", environment={"commit": "def+"})
+    assert notes(first, second) == ("records differ in the commit (abc and def+): a; bb",)
+
+
+def test_methods_differ_by_nature_and_their_sources_are_no_note():
+    assert notes(trained("a"), trained("bb", parts={"method": {"source": "method-2"}})) == ()
+
+
+def test_a_base_of_another_source_is_named():
+    def with_base(source, seed):
+        (base,) = trained("dense", (seed,), parts={"method": {"source": source}})
+        (own,) = trained("a", (seed,))
+        return dataclasses.replace(own, trial=dataclasses.replace(own.trial, base=base.trial))
+
+    assert notes([with_base("x", 0), with_base("y", 1)]) == (
+        "records differ in the source of dense: a seed 0; a seed 1",
+    )
+
+
+@pytest.mark.parametrize("key", ["torch", "numpy", "scipy", "scikit-learn", "python", "cpu", "instruction_set", "blas"])
+def test_what_may_change_the_last_digits_of_a_score_is_noted_for_scores_too(key):
+    said = notes(trained("a", environment={key: "1"}), trained("bb", environment={key: "2"}))
+    assert said == (f"scores and times are of different environments: {key} 1 (a); 2 (bb)",)
+
+
+@pytest.mark.parametrize("key", ["cores", "usable_cores", "memory_bytes", "system"])
+def test_what_changes_times_alone_is_noted_for_them(key):
+    said = notes(trained("a", environment={key: 1}), trained("bb", environment={key: 2}))
+    assert said == (f"times are of different environments: {key} 1 (a); 2 (bb)",)
+
+
+# --- times --------------------------------------------------------------------------------------------------------
+
+
+def test_a_busy_machine_is_told_once_for_all_trials():
+    busy = {"load": [15.2, 3.0, 1.0], "usable_cores": 2, "cores": 64}
+    said = notes(trained("a", environment=busy), trained("bb", (0, 2), environment=busy))
+    assert [note for note in said if "busy" in note] == [
+        "times were taken on a busy machine, with a load of 15 on 2 cores: a seeds 0, 1, 2; bb seeds 0, 2"
+    ]
+    idle = {"load": [1.9, 30.0, 30.0], "usable_cores": 2}
+    assert notes(trained("a", environment=idle)) == ()
+
+
+@pytest.mark.parametrize(
+    "cpu, threads, device, words",
+    [
+        (3.0, 1, "cpu", "training waited, for its CPU time is less than its wall time, by a factor of: a seed 0 (0.3)"),
+        (19.0, 1, "cpu", "used more threads than it was given, CPU time over threads x wall time: a seed 0 (1.9)"),
+        (19.0, 2, "cpu", ""),
+        (9.0, 1, "cpu", ""),
+        (3.0, 1, "cuda", ""),
+        (None, 1, "cpu", ""),
+    ],
+)
+def test_processor_time_that_parts_from_the_clock_is_told(cpu, threads, device, words):
+    environment = {"train_wall_seconds": 10.0, "train_cpu_seconds": cpu}
+    said = notes(trained("a", (0,), environment=environment, threads=threads, device=device))
+    assert [words in note for note in said] == [True] * bool(words)
+
+
+@pytest.mark.parametrize("phase", ["prepare", "finish"])
+def test_what_a_method_trains_outside_its_updates_is_a_column_and_a_note(phase):
+    def summary(seconds, **others):
+        row = record("mymethod", scores={"accuracy": 0.9}, readings={"train_seconds": 1.0}, seconds={phase: seconds})
+        return summarise([dataclasses.replace(row, **others), record("b", readings={"train_seconds": 1.0})], METRICS)
+
+    found = summary(3.1)
+    assert found.notes == (f"mymethod trains 3.1 s in {phase} beside 1 s of updates",)
+    assert f"{phase}_seconds" in found.tables[0].columns
+    assert f"{phase}_seconds" in render(found, "text", 120)
+    assert summary(0.09).notes == ()
+    assert f"{phase}_seconds" not in summary(0.09).tables[0].columns
+
+
+def test_the_training_of_a_base_counts_as_training():
+    base = record("dense", readings={"train_seconds": 99.0}, budget=Budget("epochs", 50), key="base")
+    own = record("a", measured={"train_seconds": 1.0}, seconds={"prepare": 3.0})
+    own = dataclasses.replace(own, trial=dataclasses.replace(own.trial, base=base.trial))
+    assert summarise([base, own], METRICS).notes == ()
+    assert summarise([own], METRICS).notes == ("a trains 3 s in prepare beside 1 s of updates",)
+
+
+def test_json_of_a_mixed_table_is_read_by_other_tools():
+    found = json.loads(render(summarise([*trained("a"), *trained("bb", rows="others")], METRICS), "json"))
+    assert [row["difference"] for row in found["rows"]] == [None, None]
+    assert "over different data" in found["notes"][0]
