@@ -174,7 +174,7 @@ class Catalog:
         """
         candidate = discovery.from_file(path)
         plugin = self.add(candidate)
-        mine = [offer.value.name for offer in self.methods.offers() if offer.plugin == plugin]
+        mine = [offer for offer in self.methods.offers() if offer.plugin == plugin]
         for problem in self.problems:
             if problem.concerns(candidate.plugin):
                 raise UsageError(f"methods in {path}: {problem.message}; harness plugins --problems -p {path}")
@@ -182,8 +182,7 @@ class Catalog:
             raise UsageError(f"methods in {path}: it offers none; mark a function harness_methods with @hookimpl")
         if plugin.file not in self.settings.plugins:
             self.settings = replace(self.settings, plugins=(*self.settings.plugins, plugin.file))
-        names = [offer.value.name for offer in self.methods.offers()]
-        return [f"{plugin.name}:{name}" if names.count(name) > 1 else name for name in mine]
+        return [self.methods.qualified(offer) for offer in mine]
 
     def register(self, plugin: object, name: str) -> Plugin | None:
         """Register an object or module with hook implementations; None where that failed and became a problem."""

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.catalog.loading import VARIABLE, Plugin, Settings, listed, normal
+from harness.catalog.loading import VARIABLE, Plugin, Settings, as_word, listed, normal
 from harness.errors import UsageError
 from harness.options import suggest
 from harness.spelling import Backslash, is_path, unquoted
@@ -188,7 +188,7 @@ def from_file(reference: str | Path) -> Candidate:
         raise UsageError(f"plugin {reference}: expected a .py file, found {found}")
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     module = f"harness_file_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}_{digest}"
-    return Candidate(Plugin(path.stem, module=module, file=str(path)), partial(_import_file, path, module))
+    return Candidate(Plugin(as_word(path.stem), module=module, file=str(path)), partial(_import_file, path, module))
 
 
 def _import_file(path: Path, name: str) -> Any:

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 from harness.errors import HarnessError
@@ -27,6 +28,11 @@ def listed(names: Iterable[str]) -> str:
     names = sorted(names)
     more = f" and {len(names) - _CAP} more" if len(names) > _CAP else ""
     return (", ".join(names[:_CAP]) + more) or "none"
+
+
+def as_word(text: str) -> str:
+    """The text as one word of a selection, as which it may stand before a colon."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-")
 
 
 def normal(name: str) -> str:
@@ -80,6 +86,12 @@ class Plugin:
     def __str__(self) -> str:
         origin = f"{self.distribution} {self.version}".strip() or self.file or self.module
         return f"{self.name} ({origin})" if origin and origin != self.name else self.name
+
+    @property
+    def folder_name(self) -> str:
+        """A file's name with that of its folder: `version2.mymethod`; empty for what is no file."""
+        folder = as_word(Path(self.file).parent.name)
+        return f"{folder}.{self.name}" if self.file and folder else ""
 
     @property
     def full_name(self) -> str:

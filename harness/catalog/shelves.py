@@ -50,8 +50,8 @@ class Offer(Generic[T]):
     def providers(self) -> tuple[tuple[str, ...], ...]:
         """What may stand before the colon in `provider:name`: distributions, then plugins, then modules."""
         plugins = (self.plugin, *self.also)
-        ways = ([normal(each.provider) for each in plugins], [each.name for each in plugins])
-        return (*map(tuple, ways), tuple(each.module for each in plugins))
+        names = tuple(name for each in plugins for name in (each.name, each.folder_name) if name)
+        return tuple(normal(each.provider) for each in plugins), names, tuple(each.module for each in plugins)
 
 
 class Shelf(Generic[T]):
@@ -99,6 +99,12 @@ class Shelf(Generic[T]):
             raise UsageError(self._ambiguous(name, matching))
         return matching[0]
 
+    def qualified(self, offer: Offer[T]) -> str:
+        """The name of an offer, with `provider:` before it where others have the same."""
+        name = _name(offer)
+        found = self._by_name[name]
+        return f"{_qualifier(offer, found)}:{name}" if len(found) > 1 else name
+
     def owner(self, name: str, home: str | None) -> str | None:
         """Of a name that several plugins offer, what means the one of the distribution `home`; None where it has none
         or several, or where the name says enough.
@@ -131,8 +137,9 @@ def _ranked(provider: str) -> Iterable[tuple[int, str]]:
 
 def _qualifier(offer: Offer[Any], offers: Sequence[Offer[Any]]) -> str:
     """The most telling word by which this offer is found and no other of its name."""
-    words = (offer.plugin.provider, offer.plugin.name, offer.plugin.module)
-    return next((word for word in words if provided(offers, word) == [offer]), words[-1])
+    plugin = offer.plugin
+    words = (plugin.provider, plugin.name, plugin.folder_name, plugin.module)
+    return next((word for word in words if word and provided(offers, word) == [offer]), plugin.module)
 
 
 def _name(offer: Offer[Any]) -> str:

@@ -58,7 +58,10 @@ def selected_methods(catalog: Catalog, text: str, what: str, home: str | None = 
     home: whose are meant where several distributions offer a name.
     """
     named: list[selection.Selected] = []
-    for selected in selection.parse(text, what):
+    parsed = selection.parse(text, what)
+    for file in dict.fromkeys(selected.file for selected in parsed if selected.file is not None):
+        catalog.add_file(file)  # all of them, before any name is given that a later one may clash with
+    for selected in parsed:
         names = [selected.qualified] if selected.file is None else catalog.add_file(selected.file)
         for provider, _, name in (name.rpartition(":") for name in names):
             each = dataclasses.replace(selected, file=None, provider=provider or None, name=name)

@@ -12,6 +12,8 @@ import pytest
 
 from harness import Method, UsageError, hookimpl
 from harness.catalog import Catalog, Settings, load
+from harness.selections import selection
+from harness.suites import references
 
 
 def method(name: str, **fields: object) -> Method:
@@ -188,10 +190,10 @@ def test_another_process_loads_the_same_plugins(tmp_path, offers_method, monkeyp
     assert result.stdout.strip() == "['mine'] ['metrics', 'mine']"
 
 
-def test_two_files_of_one_name_are_told_apart_by_module(tmp_path, offers_method):
+def test_two_files_of_one_name_are_told_apart_by_folder(tmp_path, offers_method):
     files = [source_file(tmp_path / folder / "mine.py", offers_method("saf")) for folder in ("a", "b")]
     catalog = load(Settings(plugins=tuple(map(str, files)), only=()))
-    with pytest.raises(UsageError, match=r"write harness_file_mine_\w+:saf or harness_file_mine_\w+:saf") as caught:
+    with pytest.raises(UsageError, match=r"write a.mine:saf or b.mine:saf") as caught:
         catalog.methods.get("saf")
     qualified = str(caught.value).partition("write ")[2].split()[0]
     assert catalog.methods.offer(qualified).plugin.file == str(files[0])
@@ -209,6 +211,26 @@ def test_a_file_selects_the_methods_that_it_offers(tmp_path, offers_method):
     assert catalog.add_file(path) == ["mine:saf"]
     assert catalog.settings.plugins == (str(path),)
     assert catalog.add_file(source_file(tmp_path / "two.py", offers_method("fresh"))) == ["fresh"]
+
+
+def test_a_name_with_blanks_qualifies_as_one_word(tmp_path, offers_method):
+    catalog = Catalog.of(Offers("saf"))
+    path = source_file(tmp_path / "it's mine (2).py", offers_method("saf"))
+    assert catalog.add_file(path) == ["it-s-mine-2:saf"]
+    assert catalog.methods.offer("it-s-mine-2:saf").plugin.file == str(path)
+
+
+def test_files_that_offer_one_name_are_compared_with_each_other(tmp_path, offers_method):
+    """Two versions of a method, side by side: no name is given before all files are known."""
+    catalog = Catalog.of(Offers("other"))
+    files = [source_file(tmp_path / name, offers_method("net")) for name in ("v1/net.py", "v2/net.py", "new.py")]
+    text = f"{files[0]},other,{files[1]},{files[2]},{files[0]}"
+    selected = references.selected_methods(catalog, text, "--methods")
+    assert [each.qualified for each in selected] == ["v1.net:net", "other", "v2.net:net", "new:net", "v1.net:net"]
+    found = [catalog.methods.offer(each.name, each.source).plugin.file for each in selected if each.name == "net"]
+    assert found == [str(files[place]) for place in (0, 1, 2, 0)]
+    again = selection.parse(",".join(each.qualified for each in selected), "--methods")
+    assert [each.qualified for each in again] == [each.qualified for each in selected]
 
 
 @pytest.mark.parametrize(
