@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.catalog import Catalog, resolve
-from harness.cli import progress, streams
+from harness.cli import progress, reusing, streams
 from harness.cli.amounts import Amount, Count, Size
 from harness.cli.report import SELECT, Shown, columns, criterion, print_summary
+from harness.cli.reusing import Reuse
 from harness.cli.session import Session
 from harness.data import files
 from harness.errors import HarnessError, UsageError
@@ -24,7 +25,7 @@ from harness.records.store import Store
 from harness.running import runner, surroundings
 from harness.running.lock import locked
 from harness.suites import references, suite
-from harness.types import Budget, Executor, RunContext, Trial, Unit
+from harness.types import Budget, Executor, Record, RunContext, Trial, Unit
 
 if TYPE_CHECKING:
     from harness.report.selecting import Criterion
@@ -67,6 +68,8 @@ class Asked:
     target: float | None
     patience: int | None
     select: str | None
+    rerun: str | None
+    keep_outdated: bool
     dry_run: bool
 
 
@@ -102,6 +105,10 @@ class Asked:
     "--target", type=Amount(), metavar="SCORE", help="Report the training time until validation reaches this score."
 )
 @click.option("--select", metavar="METRIC@valid[-best]", help=SELECT)
+@click.option("--rerun", metavar="LIST|*", help="Run these methods again; a record stays until its new one is ok.")
+@click.option(
+    "--keep-outdated", is_flag=True, help="Use the newest ok record where nothing but code has changed since."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan, run nothing.")
 @click.pass_obj
 def run(session: Session, /, **options: Any) -> int:  # click hands options over by name
@@ -120,12 +127,14 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     chooser = _chooser(catalog, request.select, trials)
     shown = Shown(names, request.target, chooser, _items(trials), comparison)
     store = Store(asked.results)
+    context = _context(catalog, request, asked, trials)
+    reuse = reusing.choose(catalog, trials, store, context, asked.rerun, asked.keep_outdated, asked.here)
     if asked.dry_run:
-        _print_plan(catalog, trials, store, asked.workers)
+        _print_plan(catalog, trials, store, asked.workers, reuse)
         return 0
     store.prepare()
-    _execute(catalog, trials, store, executor, _context(catalog, request, asked, trials), session.arguments)
-    return _report(catalog, trials, store, shown)
+    attempts = _execute(catalog, trials, store, executor, context, reuse, session.arguments)
+    return _report(catalog, trials, store, shown, reuse, attempts)
 
 
 def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request:
@@ -184,34 +193,44 @@ def _execute(
     store: Store,
     executor: Executor,
     context: RunContext,
+    reuse: Reuse,
     command: Sequence[str],
-) -> None:
-    """Run what has no ok record yet. An interrupt passes, and says what is kept."""
+) -> list[Record]:
+    """Run what has no ok record yet; return how trials ended whose earlier ok record stays.
+
+    An interrupt passes, and says what is kept.
+    """
+    attempts: list[Record] = []
     with locked(store.folder):
-        split = runner.split(trials, store)
+        split = reuse.split(trials, store)
         if split.done:
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
-        for line in _remarks(catalog, trials, split, store, context.workers):
+        for line in _remarks(catalog, trials, split, store, context.workers, reuse):
             click.echo(line, err=True)
         if not split.todo:
-            return
+            return attempts
         plans.write(store.folder, trials, command)
         view = progress.view(split.todo, split.done, context.workers, streams.is_lively(sys.stderr))
         ended = 0
         try:
             with view, closing(runner.run(catalog, split.todo, store, executor, context, view)) as records:
-                for _ in records:
+                for record in records:
                     ended += 1
+                    if record.status != "ok" and store.find(record.trial.key):
+                        attempts.append(record)
         except KeyboardInterrupt as stop:
             kept = f"{ended} of {len(split.todo)} trials ended and are kept in {store.folder}"
             stop.args = (f"{kept}; the same command goes on",)
             raise
+    return attempts
 
 
-def _remarks(catalog: Catalog, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int) -> list[str]:
+def _remarks(
+    catalog: Catalog, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int, reuse: Reuse
+) -> list[str]:
     """What is to be known of records that are there and of trials that run, a line each."""
     kept = [*surroundings.moved(catalog, split.done, split.todo), *runner.outdated(catalog, split.done, store)]
-    run = [*runner.again(split.todo, store), *surroundings.crowded(split.todo, workers)]
+    run = [*reuse.remarks(split), *runner.again(split.todo, store), *surroundings.crowded(split.todo, workers)]
     return [*kept, *run, *runner.unfollowed(catalog, trials)]
 
 
@@ -230,9 +249,17 @@ def _items(trials: Sequence[Trial]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(trial.method.group for trial in trials))
 
 
-def _report(catalog: Catalog, trials: Sequence[Trial], store: Store, shown: Shown) -> int:
+def _report(
+    catalog: Catalog,
+    trials: Sequence[Trial],
+    store: Store,
+    shown: Shown,
+    reuse: Reuse,
+    attempts: Sequence[Record],
+) -> int:
     """Print the table of these trials from the files; the exit code says whether all of them ended ok."""
-    records = [record for trial in trials if (record := store.last(trial.key))]
+    records = [record for trial in trials if (record := reuse.record(trial, store))]
+    shown = replace(shown, sources=(*reuse.notes(trials, store), *reusing.failures(attempts, store)))
     try:
         print_summary(catalog, records, shown, planned=plans.planned(trials))
     except BrokenPipeError:
@@ -244,18 +271,18 @@ def _report(catalog: Catalog, trials: Sequence[Trial], store: Store, shown: Show
     if broken:
         results = "" if store.folder == Path(RESULTS) else f" --results {store.folder}"
         click.echo(f"harness show {broken[0].trial.key}{results} shows where the first of these failed", err=True)
-    return 0 if sum(record.status == "ok" for record in records) == len(trials) else 1
+    return 0 if sum(record.status == "ok" for record in records) == len(trials) and not attempts else 1
 
 
-def _print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers: int) -> None:
+def _print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers: int, reuse: Reuse) -> None:
     """The plan as lines, with an estimate from earlier records of the same methods."""
-    split = runner.split(trials, store)
+    split = reuse.split(trials, store)
     todo = {trial.key for trial in split.todo}
     for trial in trials:
-        state = f"skipped: {trial.skip}" if trial.skip else "to run" if trial.key in todo else "has a record"
+        state = f"skipped: {trial.skip}" if trial.skip else reuse.state(trial, store, trial.key in todo)
         budget = f"{trial.budget}, batches of {trial.batch_size}"
         click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
-    for line in _remarks(catalog, trials, split, store, workers):
+    for line in (*_remarks(catalog, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
         click.echo(line)
     first = trials[0]
     threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"

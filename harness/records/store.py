@@ -61,13 +61,21 @@ class Store:
         except (Unreadable, FileNotFoundError):
             return None
 
-    def write(self, record: Record) -> None:
-        """Write a record atomically. What stood at its place and could not be read is kept as `<key>.unreadable`.
+    def attempt(self, key: str) -> Path:
+        """Where the record of a trial lies that ran again and did not end ok, while its ok record stays."""
+        return self.folder / "attempts" / f"{key}.json"
 
-        Raises HarnessError when the disk is full or the folder has gone; nothing written before is touched.
+    def write(self, record: Record) -> Path:
+        """Write a record atomically, and return where. What could not be read there is kept as `<key>.unreadable`.
+
+        An ok record gives way to an ok one alone: how another attempt ended is in `attempts/<key>.json`, until one is
+        ok. Raises HarnessError when the disk is full or the folder has gone; nothing written before is touched.
         """
-        path = self.path(record.trial.key)
+        key = record.trial.key
+        aside = record.status != "ok" and self.find(key) is not None
+        path = self.attempt(key) if aside else self.path(key)
         try:
+            path.parent.mkdir(exist_ok=True)
             _set_aside(path)
             write_atomically(path, json.dumps(to_json(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
         except OSError as error:
@@ -75,12 +83,20 @@ class Store:
                 f"record {path}: could not be written ({error.strerror}); the records before it are kept: "
                 "mend this and run the same command again"
             ) from error
+        if record.status == "ok":
+            self.attempt(key).unlink(missing_ok=True)
+        return path
 
     def records(self) -> tuple[list[Record], list[str]]:
         """The newest record of every trial, in the order in which they ended, and a line for each unreadable file.
 
         Trials that differ in nothing but versions or source code are one trial here: only the newest counts.
         """
+        records, problems = self.every()
+        return newest(records), problems
+
+    def every(self) -> tuple[list[Record], list[str]]:
+        """Likewise all records, those of older source code too."""
         if not self.trials.is_dir():
             raise HarnessError(f"results folder {self.folder}: no records there (no folder {self.trials})")
         records, problems = [], []
@@ -89,7 +105,7 @@ class Store:
                 records.append(read(path))
             except Unreadable as problem:
                 problems.append(str(problem))
-        return newest(records), problems
+        return records, problems
 
 
 def newest(records: Iterable[Record]) -> list[Record]:

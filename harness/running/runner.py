@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from harness.catalog import Catalog
@@ -32,9 +33,19 @@ class Split:
     todo: tuple[Trial, ...]
 
 
-def split(trials: Sequence[Trial], store: Store) -> Split:
-    """Which trials have an ok record already. A base whose weights have gone runs again only if a trial needs them."""
-    found = {trial.key: store.find(trial.key) for trial in trials}
+def split(
+    trials: Sequence[Trial],
+    store: Store,
+    rerun: Collection[str] = (),
+    kept: Mapping[str, Record] = MappingProxyType({}),
+) -> Split:
+    """Which trials have an ok record already. A base whose weights have gone runs again only if a trial needs them.
+
+    rerun: keys of trials that run all the same. kept: records that stand for trials without one of their own.
+    """
+    found = {
+        trial.key: None if trial.key in rerun else store.find(trial.key) or kept.get(trial.key) for trial in trials
+    }
     again = {key for key, record in found.items() if record is None}
     for trial in reversed(trials):  # a base stands before what starts from it, and may have a base itself
         if trial.base and trial.key in again and not store.weights(trial.base.key).exists():

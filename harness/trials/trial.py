@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import options
-from harness.catalog import Catalog, resolve
+from harness.catalog import Catalog, Settings, load, resolve
 from harness.data.digests import digests
 from harness.data.soundness import fitting, sound
 from harness.data.subset import subset
@@ -23,7 +23,7 @@ from harness.seeds import derive
 from harness.trials.bench import Bench, Diverged, Notes, one_line
 from harness.trials.loop import train
 from harness.trials.profiling import profile, profile_trained, watched
-from harness.types import Backend, Data, Learner, Progress, Record, Status, Trial
+from harness.types import Backend, Data, Learner, Progress, Record, RunContext, Status, Trial
 
 
 def run_trial(
@@ -128,6 +128,14 @@ def _load(catalog: Catalog, trial: Trial, folder: Path | None) -> Data:
     seed = derive(trial.seed, dataset.name, "split")
     data = sound(trial.dataset.label, resolve(dataset.load)(config, seed, folder or Path()))
     return fitting(trial.dataset.label, subset(data, config.train, config.valid, config.test, seed), trial.batch_size)
+
+
+def look(trial: Trial, context: RunContext, report: Callable[[Progress], None]) -> Record:
+    """An executor's task: load the data of a trial, and say in the record no more than what they are."""
+    del report
+    catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
+    found = digests(_load(catalog, trial, context.data))
+    return Record(trial, "ok", provenance={"data": found}, finished=environment.now())
 
 
 def _keep(bench: Bench, learner: Learner[Any], state: Any, weights: Path | None) -> None:
