@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import pluggy
 from harness import hookspecs
 from harness.catalog import discovery, siblings
 from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, off_stdout
-from harness.catalog.shelves import HOOKS, NOUNS, Offer, Shelf, checked
+from harness.catalog.shelves import HOOKS, NOUNS, ONCE, Offer, Shelf, checked, first_owners
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.options import suggest
 from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
@@ -115,6 +115,8 @@ class Catalog:
         """What all plugins answer to one of the hooks that list. Raises PluginError for a broken one under `strict`."""
         if hook not in self._shelves:
             offers = [offer for key, call in self._calls(hook) for offer in self._ask(hook, key, call)]
+            if hook in ONCE:
+                offers = self._once(hook, offers)
             self.refuse_problems()
             offers = [replace(offer, also=self._also(offer.plugin)) for offer in offers]
             self._shelves[hook] = Shelf(NOUNS[hook], offers, self.hint)
@@ -124,12 +126,22 @@ class Catalog:
         """One plugin's offers: all that it lists, or none where something is wrong with one of them."""
         if (hook, key) not in self._offers:
             plugin = self._by_key[key]
-            values = attempt(plugin, "listing", lambda: off_stdout(lambda: checked(hook, call())))
+            values = attempt(plugin, "listing", lambda: off_stdout(lambda: checked(hook, call(), plugin)))
             if isinstance(values, PluginProblem):
                 self.problems.append(values)
                 values = []
             self._offers[hook, key] = [Offer(value, plugin) for value in values]
         return self._offers[hook, key]
+
+    def _once(self, hook: str, offers: Sequence[Offer[Any]]) -> list[Offer[Any]]:
+        """Without those whose name is taken, each of which is a problem of its plugin."""
+        owners = first_owners(offers)
+        for offer in offers:
+            if (first := owners[offer.value.name]) != offer.plugin:
+                clash = f"{NOUNS[hook]} {offer.value.name!r} is offered by {first} already: this one is left out"
+                problem = PluginProblem.of(offer.plugin, "listing", clash)
+                self.problems += [problem] if problem not in self.problems else []
+        return [offer for offer in offers if owners[offer.value.name] == offer.plugin]
 
     @property
     def hint(self) -> str:

@@ -122,6 +122,10 @@ class PluginProblem:
     message: str
     traceback: str = ""
 
+    @classmethod
+    def of(cls, plugin: Plugin, stage: Stage, message: str, traceback: str = "") -> PluginProblem:
+        return cls(plugin.name, plugin.distribution, plugin.version, stage, message, traceback)
+
     def concerns(self, plugin: Plugin) -> bool:
         return (self.plugin, self.distribution) == (plugin.name, plugin.distribution)
 
@@ -158,4 +162,4 @@ def _problem(plugin: Plugin, stage: Stage, error: BaseException) -> PluginProble
     kind = "" if isinstance(error, HarnessError) else f"{type(error).__name__}: "
     message = " ".join(f"{kind}{error}".split())
     text = "".join(format_exception(error))
-    return PluginProblem(plugin.name, plugin.distribution, plugin.version, stage, message, text)
+    return PluginProblem.of(plugin, stage, message, text)

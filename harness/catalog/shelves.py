@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from harness.catalog.loading import Plugin, listed, normal
 from harness.errors import UsageError
+from harness.names import MEASURED
 from harness.options import describe, suggest
 from harness.types import BackendOffer, Check, DataOptions, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
 
@@ -149,6 +150,8 @@ def _name(offer: Offer[Any]) -> str:
 
 # --- what an offer must look like ---------------------------------------------------------------------------------
 
+OWN_METRICS = "harness.metrics"
+ONCE = ("harness_metrics", "harness_instruments")  # no selection qualifies these, so one name is one thing
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "better": ("higher", "lower"),
@@ -159,8 +162,11 @@ _TUPLES = ("kinds", "precisions", "requires", "preload", "files")
 _REFERENCES = ("factory", "load", "compute", "check", "function")
 
 
-def checked(hook: str, answer: Any) -> list[Any]:
-    """A plugin's answer to the hook as a list of sound descriptors. Raises TypeError or ValueError, saying why."""
+def checked(hook: str, answer: Any, plugin: Plugin | None = None) -> list[Any]:
+    """A plugin's answer to the hook as a list of sound descriptors. Raises TypeError or ValueError, saying why.
+
+    plugin: whose answer it is; the harness's own metrics alone may be called what the harness measures.
+    """
     kind = HOOKS[hook]
     if answer is None or isinstance(answer, (str, kind)) or not hasattr(answer, "__iter__"):
         raise TypeError(f"{hook} must return or yield {kind.__name__} objects, got {answer!r}")
@@ -170,10 +176,25 @@ def checked(hook: str, answer: Any) -> list[Any]:
         if not isinstance(value, kind):
             raise TypeError(f"{hook} must return or yield {kind.__name__} objects, got {value!r}")
         _check(hook, value)
+        if isinstance(value, Metric) and value.name in _taken(plugin):
+            raise ValueError(f"metric {value.name!r}: the name is taken by what the harness itself measures")
         if value.name in names:
             raise ValueError(f"{hook} offers {value.name!r} twice")
         names.add(value.name)
     return values
+
+
+def first_owners(offers: Sequence[Offer[Any]]) -> dict[str, Plugin]:
+    """Whose each name is where several offer it: the harness's own metrics go first, then the plugin loaded first."""
+    owners: dict[str, Plugin] = {}
+    for offer in sorted(offers, key=lambda each: each.plugin.module != OWN_METRICS):
+        owners.setdefault(_name(offer), offer.plugin)
+    return owners
+
+
+def _taken(plugin: Plugin | None) -> frozenset[str]:
+    """Names that this plugin may give no metric."""
+    return frozenset() if plugin is not None and plugin.module == OWN_METRICS else MEASURED
 
 
 def _check(hook: str, value: Any) -> None:

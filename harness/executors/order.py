@@ -24,6 +24,7 @@ class Queue:
         self._waiting = list(trials)
         self._ahead = {trial.key for trial in trials}
         self._bad: dict[str, Record] = {}
+        self._unsaved: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -39,6 +40,9 @@ class Queue:
         """The record of a trial that need not be tried."""
         if trial.skip:
             return ended(trial, "skipped", trial.skip)
+        if trial.base and (hole := self._unsaved.get(trial.base.key)):
+            reason = f"starts from {trial.base.method.label}, whose trained arrays were not saved: {hole}"
+            return ended(trial, "skipped", reason)
         base = self._bad.get(trial.base.key) if trial.base else None
         if base is None:
             return None
@@ -50,3 +54,5 @@ class Queue:
         self._ahead.discard(record.trial.key)
         if record.status != "ok":
             self._bad[record.trial.key] = record
+        elif "save" in record.holes:
+            self._unsaved[record.trial.key] = record.holes["save"]

@@ -16,7 +16,7 @@ from harness.executors import linux
 from harness.executors.forkserver import Child, read_number
 from harness.executors.log import Log
 from harness.executors.server import kill_group
-from harness.executors.worker import LENGTH, LONGEST_MESSAGE, Job, ended
+from harness.executors.worker import LENGTH, LONGEST_MESSAGE, Job, ended, rescued
 from harness.types import Point, Progress, Record, Status, Trial
 
 GRACE_SECONDS = 1.0
@@ -47,6 +47,7 @@ class TrialProcess:
         self._heard = bytearray()
         self._curve: list[Point] = []
         self._message: Mapping[str, Any] | None = None
+        self._so_far: tuple[Mapping[str, Any], list[str]] | None = None
         self._verdict: tuple[Status, str] | None = None
         self._exit: int | None = None
         self._given_up = False
@@ -83,6 +84,9 @@ class TrialProcess:
             return
         try:
             message = json.loads(line)
+            if "so_far" in message:
+                self._so_far = dict(message["so_far"]), [str(name) for name in message["missing"]]
+                return
             record = dict(message["record"]) if "record" in message else None
             news = None if record else _news(*message["progress"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -178,17 +182,25 @@ class TrialProcess:
             self.listen()
         if self._message is None or self._verdict:
             return self._obituary(*(self._verdict or self._cause()))
-        from harness.records.format import from_json
-
         try:
-            record = from_json(self._message)
+            return self._read(self._message)
         except Exception as error:
             return self._obituary("failed", f"its record cannot be read: {type(error).__name__}: {error}")
+
+    def _read(self, message: Mapping[str, Any]) -> Record:
+        from harness.records.format import from_json
+
+        record = from_json(message)
         return dataclasses.replace(record, trial=self.trial, curve=record.curve or tuple(self._curve))
 
     def _obituary(self, status: Status, reason: str) -> Record:
+        """What it was trained to, if it had told that by then: what ended it is a hole. Else what became of it."""
         measured = {"bytes_at_death": self._bytes} if self._bytes else {}
         words = self._log.last_words()
+        if self._so_far is not None:
+            with contextlib.suppress(Exception):
+                record = rescued(self._read(self._so_far[0]), self._so_far[1], reason, words)
+                return dataclasses.replace(record, measured={**record.measured, **measured})
         return ended(self.trial, status, reason, curve=self._curve, measured=measured, traceback=words)
 
     def _cause(self) -> tuple[Status, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import faulthandler
 import importlib
 import json
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple, TextIO
 
 from harness.executors import linux
 from harness.types import Point, Progress, Record, RunContext, Status, Trial
+from harness.words import clean_line
 
 Report = Callable[[Progress], None]
 Task = Callable[[Trial, RunContext, Report], Record]
@@ -54,8 +56,14 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
     weights = store.weights(trial.key)
     part = weights.with_suffix(".part")
+
+    def tell(progress: Progress) -> None:
+        if progress.record is not None and part.exists():
+            part.replace(weights)
+        report(progress)
+
     try:
-        record = run_trial(catalog, trial, context.data, base, report, part if trial.keep else None)
+        record = run_trial(catalog, trial, context.data, base, tell, part if trial.keep else None)
         if part.exists() and record.status == "ok":
             part.replace(weights)
     finally:
@@ -64,22 +72,55 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
 
 
 def attempt(task: str, trial: Trial, context: RunContext, report: Report) -> Record:
-    """The record of a trial, whatever its task does; only an interrupt passes, and what kills the process."""
+    """The record of a trial, whatever its task does; only an interrupt passes, and what kills the process.
+
+    Once the trial has told what it was trained to, that stands, and what ends it leaves holes.
+    """
+    told = Told(report)
     try:
-        record = _resolve(task)(trial, context, report)
+        record = _resolve(task)(trial, context, told)
     except KeyboardInterrupt:
         raise
-    except MemoryError as error:
-        return ended(trial, "oom", f"MemoryError: {error}", traceback=traceback.format_exc())
-    except SystemExit as error:
-        return ended(trial, "failed", f"called sys.exit({error.code!r})", traceback=traceback.format_exc())
     except BaseException as error:
-        said = str(error).strip().partition("\n")[0]
-        reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
-        return ended(trial, "failed", reason, traceback=traceback.format_exc())
+        status, reason = _ending(error)
+        if told.last is not None and told.last.record is not None:
+            return rescued(told.last.record, told.last.missing, reason, traceback.format_exc())
+        return ended(trial, status, reason, traceback=traceback.format_exc())
     if not isinstance(record, Record):
         return ended(trial, "failed", f"{task} returned {type(record).__name__}, not a Record")
     return record
+
+
+class Told:
+    """Passes progress on. last: the last that held a record."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.last: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.record is not None:
+            self.last = progress
+        self._report(progress)
+
+
+def rescued(record: Record, missing: Sequence[str], reason: str, traceback: str = "") -> Record:
+    """A trial that was trained and scored, and died over what was still to be measured: each of that is a hole.
+
+    The first is what it died of; the others it did not reach.
+    """
+    holes = dict.fromkeys(missing[1:], f"not reached: {missing[0]} ended the trial")
+    holes |= dict.fromkeys(missing[:1] or ("profiling",), f"profiling: {reason}")
+    return dataclasses.replace(record, holes={**holes, **record.holes}, traceback=traceback)
+
+
+def _ending(error: BaseException) -> tuple[Status, str]:
+    if isinstance(error, SystemExit):
+        return "failed", f"called sys.exit({error.code!r})"
+    if isinstance(error, MemoryError):
+        return "oom", clean_line(f"MemoryError: {error}")
+    said = str(error).strip().partition("\n")[0]
+    return "failed", clean_line(f"{type(error).__name__}: {said}" if said else type(error).__name__)
 
 
 def ended(
@@ -156,17 +197,28 @@ class Messenger:
         self._channel = channel
         self._trial = trial
         self._owner = os.getpid()
+        self._told: Record | None = None
         self._point: Point | None = None
         self._due = 0.0
 
     def progress(self, progress: Progress) -> None:
-        """Every point of the curve is told; the rest is, at most ten times a second."""
+        """Every point of the curve is told, and every record so far; the rest is, at most ten times a second."""
+        if progress.record is not None:
+            self._so_far(progress.record, progress.missing)
         now = time.monotonic()
         if progress.point == self._point and now < self._due:
             return
         self._point, self._due = progress.point, now + SECONDS_BETWEEN_REPORTS
         point = progress.point and progress.point._asdict()
         self._send({"progress": [progress.phase, progress.fraction, point]})
+
+    def _so_far(self, record: Record, missing: Sequence[str]) -> None:
+        """What cannot be told now may be when it is complete."""
+        from harness.records.format import to_json
+
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
+            self._send({"so_far": to_json(record), "missing": list(missing)})
+            self._told = record
 
     def record(self, record: Record) -> None:
         """The last word. What cannot be told in JSON, or is beyond all measure, becomes a failure that says so."""
@@ -176,7 +228,9 @@ class Messenger:
             self._send({"record": to_json(record)})
         except Exception as error:
             reason = f"its record cannot be handed over: {type(error).__name__}: {error}"
-            self._send({"record": to_json(ended(self._trial, "failed", reason, traceback=traceback.format_exc()))})
+            left = traceback.format_exc()
+            known = rescued(self._told, (), reason, left) if self._told else None
+            self._send({"record": to_json(known or ended(self._trial, "failed", reason, traceback=left))})
 
     def _send(self, message: Mapping[str, Any]) -> None:
         if os.getpid() != self._owner:  # a plugin has forked and its child has come back here: that is not the trial

@@ -15,6 +15,7 @@ from harness.planning import modules
 from harness.planning.modules import Place, Source
 
 _CORE = (
+    "names.py",
     "trials/*.py",
     "metrics/*.py",
     "data/subset.py",

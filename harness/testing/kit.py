@@ -15,7 +15,7 @@ from harness.data import files
 from harness.errors import Broken, Unsupported, UsageError
 from harness.selections import selection
 from harness.testing.subjects import DatasetSubject, MetricSubject, Subject
-from harness.trials.bench import one_line
+from harness.trials.places import one_line
 from harness.types import Backend, Check, Dataset, Method, Metric
 
 Status: TypeAlias = Literal["ok", "broken", "not applicable"]

@@ -1,44 +1,19 @@
-"""What one running trial works with, and what is known of it so far."""
+"""What one running trial works with."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from harness import names
 from harness.catalog import Catalog
-from harness.errors import HarnessError
 from harness.seeds import derive
-from harness.types import Array, Backend, Data, Learner, Point, Progress, Training, Trial
-
-
-class Diverged(Exception):
-    """The learner's own scalars or its validation scores are no longer finite."""
-
-
-@dataclass
-class Notes:
-    """What is known of a running trial so far: it becomes the record, however the trial ends."""
-
-    scores: dict[str, float] = field(default_factory=dict)
-    measured: dict[str, Any] = field(default_factory=dict)
-    readings: dict[str, Any] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
-    curve: list[Point] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    holes: dict[str, str] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+from harness.trials.notes import DATA, Notes
+from harness.trials.places import Code, code_of_trial, one_line
+from harness.types import Array, Backend, Data, Learner, Progress, Training, Trial
 
 
 @dataclass(frozen=True)
@@ -46,6 +21,7 @@ class Bench:
     """All that one trial works with.
 
     pauses: what lets the instruments that look on know that no training goes on; settles: that it has become steady.
+    pending: names of what is still to be measured once the trial is trained and scored; `tell` is called with them.
     """
 
     catalog: Catalog
@@ -56,16 +32,63 @@ class Bench:
     weights: Mapping[str, Array] | None
     notes: Notes
     report: Callable[[Progress], None]
+    tell: Callable[[tuple[str, ...]], None] = lambda _: None
+    pending: list[str] = field(default_factory=list)
     pauses: list[Callable[[], AbstractContextManager[None]]] = field(default_factory=list)
     settles: list[Callable[[], None]] = field(default_factory=list)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """What happens inside is no training: it has a time of its own, and instruments may look away."""
-        with self.notes.phase("evaluate"), ExitStack() as paused:
-            for pause in (*self.pauses, self.backend.evaluating):
+        with self.notes.phase("evaluate"), self.aside(), self.backend.evaluating():
+            yield
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What happens inside is none of the training's business: instruments look away."""
+        with ExitStack() as paused:
+            for pause in self.pauses:
                 paused.enter_context(pause())
             yield
+
+    @contextmanager
+    def hole(self, name: str, code: Code = ()) -> Iterator[None]:
+        """Whatever is raised inside is the reason for which something is not measured; only an interrupt passes.
+
+        code: where the code of others than the method is that may raise.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.notes.hole(name, one_line(error, (*code, *self.code)))
+
+    @contextmanager
+    def part(self, name: str, code: Code = ()) -> Iterator[None]:
+        """One part of what is measured after the scores: if it fails it is a hole; if the process dies over it, what
+        was told before stands.
+        """
+        self.tell(tuple(self.pending))
+        with self.hole(name, code):
+            yield
+        self.pending[:] = [each for each in self.pending if each != name]
+
+    @cached_property
+    def code(self) -> Code:
+        """Where the code of the method and of the data set is."""
+        return code_of_trial(self.catalog, self.trial)
+
+    def read(self, owner: str, said: object) -> None:
+        """Note the readings of an instrument, or what a data set says of itself: never under the harness's own names,
+        and a data set under no metric's.
+        """
+        metrics = self.catalog.metrics.values()
+        taken = dict.fromkeys(names.MEASURED, "what the harness itself measures")
+        taken |= {each.name: "a score" for each in metrics if each.compute is not None}
+        if owner.startswith(DATA):
+            taken |= {each.name: "what an instrument reads" for each in metrics if each.name not in taken}
+        self.notes.read(owner, said, taken)
 
     def settle(self) -> None:
         """The updates to come are steady: nothing is tried out any more."""
@@ -99,11 +122,3 @@ class Bench:
             return None
         planned = budget.amount * self.updates_per_epoch() if budget.unit == "epochs" else budget.amount
         return max(1, round(planned)) if budget.amount else 0
-
-
-def one_line(error: BaseException) -> str:
-    """An error in a line: its type, unless the message stands for itself, and the first line of what it says."""
-    first, _, _ = str(error).strip().partition("\n")
-    if isinstance(error, HarnessError):
-        return first
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -11,40 +11,82 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, get_args
+from typing import Any, TypeVar
 
+from harness import names
 from harness.seeds import derive
-from harness.trials import scoring
-from harness.trials.bench import Bench, Diverged, Notes
+from harness.trials import answers, scoring
+from harness.trials.bench import Bench
 from harness.trials.effort import Effort
-from harness.types import Array, Fit, Learner, Point, Prediction, Progress
+from harness.trials.notes import Notes
+from harness.trials.places import Diverged
+from harness.types import Fit, Learner, Meter, Point, Progress
 
-PREDICTIONS: tuple[type[Prediction], ...] = get_args(Prediction)
+T = TypeVar("T")
+
 WARMUP_UPDATES = 5
 SETTLED_UPDATES = 2  # algorithms have been tried, the optimiser's state is there; no step has been captured yet
 MOST_POINTS = 20
 FEWEST_POINTS = 5
 SECONDS_BETWEEN_REPORTS = 0.5
+SHARE_BEYOND = 0.01  # of a budget of seconds that finish may take beyond it without a word
 
 
 def train(bench: Bench) -> tuple[Learner[Any], Any]:
-    """Init, prepare, the loop, finish, the final scores: the trained learner and its state."""
+    """Init, prepare, the loop, finish, the scores of what would be deployed: the trained learner and its state."""
     notes, data = bench.notes, bench.data
     with notes.phase("init"):
         learner = bench.build()
         state = learner.init(data.problem, bench.training(), bench.base)
     if hasattr(learner, "prepare"):
-        with notes.phase("prepare"):
-            state = learner.prepare(state, Fit(data.train, data.valid))
+        state = _fitted(bench, "prepare", learner.prepare, state)
     state = _loop(bench, learner, state)
     if hasattr(learner, "finish"):
-        with notes.phase("finish"):
-            state = learner.finish(state, Fit(data.train, data.valid))
+        state = _fitted(bench, "finish", learner.finish, state)
+        _warn_of_finish(bench)
         _evaluate(bench, learner, state, notes.curve[-1])
     with bench.evaluating():
-        _final_scores(bench, learner, state)
-    notes.facts |= learner.describe(state) if hasattr(learner, "describe") else {}
+        _score_test(bench, learner.predict, state, "")
+        notes.scores |= _named(notes.curve[-1].valid, "valid")
     return learner, state
+
+
+def look_further(bench: Bench, learner: Learner[Any], state: Any) -> None:
+    """What is optional of a trained learner: its further views, and what it says of itself. What fails is a hole."""
+    if hasattr(learner, "views"):
+        with bench.part("views"):
+            _score_views(bench, learner, state)
+    if hasattr(learner, "describe"):
+        with bench.part("describe"):
+            bench.notes.claim(answers.facts(learner, state))
+
+
+def _score_views(bench: Bench, learner: Learner[Any], state: Any) -> None:
+    for name, predict, flaw in answers.views(learner):
+        if flaw:
+            bench.notes.hole(f"view {name}", flaw)
+        else:
+            with bench.hole(f"view {name}"), bench.evaluating():
+                _score_test(bench, predict, state, name)
+
+
+def _fitted(bench: Bench, phase: str, fit: Callable[[Any, Fit], Any], state: Any) -> Any:
+    """What `prepare` or `finish` makes of the state; its time ends when the device has done it."""
+    clock = bench.backend.clock(bench.trial.device)
+    with bench.notes.phase(phase):
+        clock.start()
+        state = fit(state, Fit(bench.data.train, bench.data.valid))
+        clock.stop()
+        clock.seconds()
+    return state
+
+
+def _warn_of_finish(bench: Bench) -> None:
+    """A budget of seconds is for all that trains; what `finish` took beyond it is told, since no loop can stop it."""
+    budget, seconds = bench.trial.budget, bench.notes.seconds
+    beyond = math.fsum(seconds.get(phase, 0.0) for phase in ("prepare", "train", "finish")) - budget.amount
+    if budget.unit == "seconds" and (beyond := min(beyond, seconds["finish"])) > SHARE_BEYOND * budget.amount:
+        bench.notes.measured["finish_warning"] = f"finish trained on for {beyond:.3g} s beyond the budget of {budget}"
 
 
 def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
@@ -54,14 +96,15 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
     order = derive(bench.trial.seed, bench.trial.dataset.name, "order")
     batches = bench.backend.batches(bench.data, bench.trial.batch_size, order)
     _evaluate(bench, learner, state, Point(0, 0.0, 0.0, {}, {}))
-    stops = _Stops(bench.trial.budget.amount, bench.updates(), per_epoch)
+    prepared = bench.notes.seconds.get("prepare", 0.0)
+    stops = _Stops(bench.trial.budget.amount, bench.updates(), per_epoch, prepared)
     effort = Effort()
 
     def look(done: int) -> None:
         seconds = math.fsum(clock.seconds())
         with effort.paused():
-            scalars = _finite(meter.read(), done)
-            _evaluate(bench, learner, state, Point(done, done / per_epoch, seconds, scalars, {}))
+            means = _fit(bench, _finite(_means(meter, returned), done))
+            _evaluate(bench, learner, state, Point(done, done / per_epoch, seconds, means, {}))
             bench.report(Progress("train", stops.fraction(done), bench.notes.curve[-1]))
 
     done, stale, tell = 0, False, time.perf_counter() + SECONDS_BETWEEN_REPORTS
@@ -72,8 +115,14 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
         clock.start()
         returned = learner.update(state, batch)
         clock.stop()
-        state, scalars = returned if done else _a_step(returned)
-        meter.add(scalars)
+        if not done:
+            answers.a_step(returned)
+        try:
+            state, scalars = returned
+            meter.add(scalars)
+        except Exception:
+            answers.a_step(returned)  # says better what is wrong, if it is this
+            raise
         done += 1
         if stops.due(done):
             clock.seconds()  # what the device still has to do is training and counts; then time stands still
@@ -88,17 +137,24 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
     bench.notes.environment |= effort.spent()
     if bench.trial.patience is not None:
         bench.notes.measured |= {"stopped_early": not stops.spent(done), "stopped_update": done}
-    _time_readings(bench.notes, list(clock.seconds()), per_epoch)
+    _note_times(bench.notes, list(clock.seconds()), per_epoch)
+    if not done and prepared >= bench.trial.budget.amount and bench.updates() is None:
+        bench.notes.holes["update_seconds"] = (
+            f"no updates: prepare took {prepared:.3g} s, the budget is {bench.trial.budget}"
+        )
     return state
 
 
 class _Stops:
-    """When to look at the validation split, and when to stop, in updates or in seconds of training."""
+    """When to look at the validation split, and when to stop, in updates or in seconds of training.
 
-    def __init__(self, seconds: float, updates: int | None, per_epoch: float) -> None:
+    spent: seconds of the budget that are gone before the first update.
+    """
+
+    def __init__(self, seconds: float, updates: int | None, per_epoch: float, spent: float) -> None:
         self._updates = updates
         self._seconds = seconds
-        self._started = time.perf_counter()
+        self._started = time.perf_counter() - spent
         if updates is None:
             self._points = FEWEST_POINTS * 2
             self._due_seconds = self._seconds / self._points
@@ -140,21 +196,36 @@ def _out_of_patience(bench: Bench) -> bool:
     return len(scores) - 1 - _best(scores) >= bench.trial.patience
 
 
-def _a_step(returned: Any) -> tuple[Any, Mapping[str, Any]]:
-    """What the first update returned, if it is what an update returns; the others are like it."""
-    if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Mapping):
-        return returned
-    raise TypeError(f"update returned {type(returned).__name__}, expected (state, {{name: scalar}})")
+def _means(meter: Meter, returned: Any) -> Mapping[str, float]:
+    """Of the scalars since the last point. Raises TypeError where what the last update returned are none."""
+    try:
+        return {name: float(value) for name, value in meter.read().items()}
+    except Exception:
+        answers.a_step(returned)
+        raise
 
 
 def _finite(scalars: Mapping[str, float], update: int) -> Mapping[str, float]:
     for name, value in scalars.items():
         if not math.isfinite(value):
-            raise Diverged(f"{name} is {value} at update {update}")
+            raise Diverged(f"{names.shown(name)} is {value} at update {update}")
     return scalars
 
 
-def _time_readings(notes: Notes, laps: list[float], per_epoch: float) -> None:
+def _fit(bench: Bench, scalars: Mapping[str, float]) -> Mapping[str, float]:
+    """Those that a record can hold; the others leave a hole."""
+    fit: dict[str, float] = {}
+    for name, value in scalars.items():
+        if flaw := names.flaw(name):
+            bench.notes.hole(f"update.{names.shown(name)}", f"the name of the scalar {flaw}")
+        elif len(fit) < answers.MOST_SCALARS:
+            fit[name] = value
+        else:
+            bench.notes.hole("update", f"returned {len(scalars)} scalars; {answers.MOST_SCALARS} of them are kept")
+    return fit
+
+
+def _note_times(notes: Notes, laps: list[float], per_epoch: float) -> None:
     """The median of the steady updates; those that compile, tune and allocate are told apart."""
     notes.seconds["train"] = math.fsum(laps)
     notes.measured["train_seconds"] = math.fsum(laps)
@@ -174,18 +245,28 @@ def _evaluate(bench: Bench, learner: Learner[Any], state: Any, point: Point) -> 
     """Score the validation split, append the point, and keep the scores of both splits at the best one."""
     notes = bench.notes
     with bench.evaluating():
-        valid = scoring.score(bench.catalog, bench.data, bench.data.valid, _predictor(bench, learner.predict, state))
-        notes.curve.append(point._replace(valid=valid))
-        for name, value in valid.items():
-            if math.isnan(value):
-                raise Diverged(f"validation {name} is nan at update {point.update}")
+        predictor = _predictor(bench, learner.predict, state)
+        scores = scoring.score(bench.catalog, bench.data, bench.data.valid, predictor)
+        notes.curve.append(point._replace(valid=scores.found))
+        if scores.nan:
+            raise Diverged(f"validation {scores.nan} is nan at update {point.update}")
+        for name, reason in scores.holes.items():
+            notes.hole(f"{name}@valid", f"at update {point.update}: {reason}")
         if bench.base is not None and point.update == 0:
-            notes.scores |= _named(_test_scores(bench, learner.predict, state), "start")
-        scores = _headline_scores(bench)
-        if scores and _best(scores) == len(scores) - 1:
-            notes.scores |= _named(valid, "valid-best")
-            notes.scores |= _named(_test_scores(bench, learner.predict, state), "best")
+            _score_test(bench, learner.predict, state, "start")
+        found = _headline_scores(bench)
+        if found and _best(found) == len(found) - 1:
+            _forget(notes, "valid-best", "best")
+            notes.scores |= _named(scores.found, "valid-best")
+            _score_test(bench, learner.predict, state, "best")
             notes.measured["best_update"] = point.update
+
+
+def _forget(notes: Notes, *views: str) -> None:
+    """Scores, and their holes, of a point that is no longer the best."""
+    for known in (notes.scores, notes.holes):
+        for name in [name for name in known if name.partition("@")[2] in views]:
+            del known[name]
 
 
 def _headline_scores(bench: Bench) -> list[float]:
@@ -202,30 +283,18 @@ def _best(scores: list[float]) -> int:
     return scores.index(max(scores))
 
 
-def _final_scores(bench: Bench, learner: Learner[Any], state: Any) -> None:
-    notes = bench.notes
-    notes.scores |= _test_scores(bench, learner.predict, state)
-    notes.scores |= _named(notes.curve[-1].valid, "valid")
-    for view, predict in getattr(learner, "views", {}).items():
-        notes.scores |= _named(_test_scores(bench, predict, state), view)
+def _score_test(bench: Bench, predict: answers.View, state: Any, view: str) -> None:
+    """Scores of the test split under the name of a view; the plain ones have none."""
+    predictor = _predictor(bench, predict, state)
+    scores = scoring.score(bench.catalog, bench.data, bench.data.test, predictor, bench.data.shifted)
+    bench.notes.scores |= _named(scores.found, view)
+    for name, reason in _named(scores.holes, view).items():
+        bench.notes.hole(name, reason)
 
 
-def _test_scores(bench: Bench, predict: Callable[[Any, Array], Any], state: Any) -> dict[str, float]:
-    return scoring.score(
-        bench.catalog, bench.data, bench.data.test, _predictor(bench, predict, state), bench.data.shifted
-    )
+def _predictor(bench: Bench, predict: answers.View, state: Any) -> scoring.Predict:
+    return lambda inputs: bench.backend.numpy(answers.a_prediction(predict(state, inputs)))
 
 
-def _predictor(bench: Bench, predict: Callable[[Any, Array], Any], state: Any) -> scoring.Predict:
-    return lambda inputs: bench.backend.numpy(_a_prediction(predict(state, inputs)))
-
-
-def _a_prediction(value: Any) -> Prediction:
-    if not isinstance(value, PREDICTIONS):
-        expected = ", ".join(kind.__name__ for kind in PREDICTIONS)
-        raise TypeError(f"predict returned {type(value).__name__}, expected one of {expected}")
-    return value
-
-
-def _named(scores: Mapping[str, float], view: str) -> dict[str, float]:
-    return {f"{name}@{view}": value for name, value in scores.items()}
+def _named(values: Mapping[str, T], view: str) -> dict[str, T]:
+    return {f"{name}@{view}" if view else name: value for name, value in values.items()}

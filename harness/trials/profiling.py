@@ -7,61 +7,84 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness.catalog import resolve
+from harness.catalog import Offer, resolve
 from harness.errors import Unsupported
 from harness.seeds import derive
-from harness.trials.bench import Bench, one_line
+from harness.trials import answers
+from harness.trials.bench import Bench
+from harness.trials.places import code_of
 from harness.types import Fit, Gauge, Instrument, Learner, Prediction
 
 ALIKE = 1e-3  # what two predictions of one network may differ by
 MOST_UNLIKE = 0.1  # share of their numbers: rounding at a threshold changes some of them by more
 
 
+Watching: TypeAlias = list[tuple[Offer[Instrument], Gauge]]
+
+
 @contextmanager
-def watched(bench: Bench) -> Iterator[None]:
+def watched(bench: Bench) -> Iterator[Watching]:
     """The instruments that disturb nothing, from the birth of the trained state to its death."""
-    gauges: list[tuple[Instrument, Gauge]] = []
+    gauges: Watching = []
     with ExitStack() as sessions:
         for instrument in _instruments(bench, intrusive=False):
             with _hole(bench, instrument):
-                gauge: Gauge = resolve(instrument.factory)()
+                gauge: Gauge = resolve(instrument.value.factory)()
                 _enter(bench, instrument, gauge.session(), sessions)
                 gauges.append((instrument, gauge))
                 if hasattr(gauge, "pause"):
                     bench.pauses.append(_pausing(bench, instrument, gauge.pause))
                 if hasattr(gauge, "settle"):
                     bench.settles.append(_settling(bench, instrument, gauge.settle))
-        yield
-    for instrument, gauge in gauges:
-        if instrument.name not in bench.notes.holes:
-            with _hole(bench, instrument):
-                bench.notes.readings |= gauge.readings()
+        yield gauges
+
+
+def waiting(bench: Bench) -> list[str]:
+    """The instruments that are still to be read and have not failed yet, in the order in which they are read."""
+    groups = (_instruments(bench, intrusive=False), _trained(bench), _instruments(bench, intrusive=True))
+    return [each.value.name for group in groups for each in group if each.value.name not in bench.notes.holes]
+
+
+def read_watching(bench: Bench, watching: Watching) -> None:
+    """Read the instruments that looked on."""
+    for instrument, gauge in watching:
+        if instrument.value.name not in bench.notes.holes:
+            _read(bench, instrument, gauge.readings)
+
+
+def profile_trained(bench: Bench, learner: Learner[Any], state: Any) -> None:
+    """One prediction of the trained network for each of the instruments whose readings depend on what was learnt."""
+    for instrument in _trained(bench):
+        _read(bench, instrument, partial(_measured_trained, bench, instrument.value, learner, state))
 
 
 def profile(bench: Bench) -> None:
     """One fresh state for each of the instruments that disturb what they measure."""
     for instrument in _instruments(bench, intrusive=True):
-        with _hole(bench, instrument), bench.backend.isolated(derive(bench.trial.seed, "profile")):
-            bench.notes.readings |= _measured(bench, instrument)
+        _read(bench, instrument, partial(_measured, bench, instrument.value))
 
 
-def profile_trained(bench: Bench, learner: Learner[Any], state: Any) -> None:
-    """One prediction of the trained network for each of the instruments whose readings depend on what was learnt."""
-    for instrument in bench.catalog.instruments.values():
-        if instrument.trained:
-            with _hole(bench, instrument), bench.backend.isolated(derive(bench.trial.seed, "profile")):
-                bench.notes.readings |= _measured_trained(bench, instrument, learner, state)
+def _read(bench: Bench, instrument: Offer[Instrument], measure: Callable[[], Mapping[str, Any]]) -> None:
+    name, seed = instrument.value.name, derive(bench.trial.seed, "profile")
+    with bench.part(name, code_of(instrument)), bench.backend.isolated(seed):
+        bench.read(name, measure())
 
 
-def _instruments(bench: Bench, intrusive: bool) -> list[Instrument]:
-    return [each for each in bench.catalog.instruments.values() if each.intrusive == intrusive and not each.trained]
+def _instruments(bench: Bench, intrusive: bool) -> list[Offer[Instrument]]:
+    offers = bench.catalog.instruments.offers()
+    return [each for each in offers if each.value.intrusive == intrusive and not each.value.trained]
 
 
-def _enter(bench: Bench, instrument: Instrument, span: AbstractContextManager[None], stack: ExitStack) -> None:
+def _trained(bench: Bench) -> list[Offer[Instrument]]:
+    return [each for each in bench.catalog.instruments.offers() if each.value.trained]
+
+
+def _enter(bench: Bench, instrument: Offer[Instrument], span: AbstractContextManager[None], stack: ExitStack) -> None:
     """Enter a span now and leave it with the stack: an instrument that fails there leaves a hole and spoils nothing."""
 
     def leave(*raised: Any) -> None:
@@ -73,7 +96,7 @@ def _enter(bench: Bench, instrument: Instrument, span: AbstractContextManager[No
 
 
 def _pausing(
-    bench: Bench, instrument: Instrument, pause: Callable[[], AbstractContextManager[None]]
+    bench: Bench, instrument: Offer[Instrument], pause: Callable[[], AbstractContextManager[None]]
 ) -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def paused() -> Iterator[None]:
@@ -85,7 +108,7 @@ def _pausing(
     return paused
 
 
-def _settling(bench: Bench, instrument: Instrument, settle: Callable[[], None]) -> Callable[[], None]:
+def _settling(bench: Bench, instrument: Offer[Instrument], settle: Callable[[], None]) -> Callable[[], None]:
     def settled() -> None:
         with _hole(bench, instrument):
             settle()
@@ -93,15 +116,9 @@ def _settling(bench: Bench, instrument: Instrument, settle: Callable[[], None]) 
     return settled
 
 
-@contextmanager
-def _hole(bench: Bench, instrument: Instrument) -> Iterator[None]:
+def _hole(bench: Bench, instrument: Offer[Instrument]) -> AbstractContextManager[None]:
     """Whatever is raised inside is the reason for which something is not measured."""
-    try:
-        yield
-    except Unsupported as error:
-        bench.notes.holes.setdefault(instrument.name, str(error))
-    except Exception as error:
-        bench.notes.holes.setdefault(instrument.name, one_line(error))
+    return bench.hole(instrument.value.name, code_of(instrument))
 
 
 def _measured(bench: Bench, instrument: Instrument) -> Mapping[str, Any]:
@@ -116,7 +133,7 @@ def _measured(bench: Bench, instrument: Instrument) -> Mapping[str, Any]:
         if hasattr(learner, "prepare"):
             state = learner.prepare(state, Fit(bench.data.train, bench.data.valid))
         for batch in (first, second):
-            state, _ = learner.update(state, batch)
+            state, _ = answers.a_step(learner.update(state, batch))
         with gauge.measure("update", examples):
             state, scalars = learner.update(state, third)
         inputs = bench.data.valid.inputs[:examples]

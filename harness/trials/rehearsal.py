@@ -15,7 +15,8 @@ from harness.planning.plan import plan
 from harness.seeds import derive
 from harness.selections import selection
 from harness.suites.suite import Request
-from harness.trials.bench import Bench, Notes
+from harness.trials.bench import Bench
+from harness.trials.notes import Notes
 from harness.trials.trial import set_up
 from harness.types import Backend, Batch, Data, Fit, Learner, Trial
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from harness.catalog import Catalog, resolve
+from harness.catalog import Catalog, Offer, resolve
+from harness.trials import entries
+from harness.trials.places import code_of, one_line
 from harness.types import (
     Array,
     Batch,
@@ -33,7 +36,18 @@ TYPES: Mapping[str, type[Prediction]] = {
     "regression": RegressionMixture,
     "language": TokenLogProbs,
 }
+OWN = "harness.metrics"  # the plugin whose scores say that training diverged
 NORMALISED = 1e-3  # what probabilities may be away from one
+
+
+class Scores(NamedTuple):
+    """found: finite scores by metric. holes: why others are missing. nan: the first that says that training diverged:
+    one of the harness's own metrics, or any where the prediction itself is nan.
+    """
+
+    found: dict[str, float]
+    holes: dict[str, str]
+    nan: str = ""
 
 
 def score(
@@ -42,26 +56,60 @@ def score(
     split: Batch,
     predict: Predict,
     shifted: Mapping[str, Batch] | None = None,
-) -> dict[str, float]:
-    """Every metric that applies to the problem's kind, of one split (and of shifted test splits, where given)."""
-    problem = data.problem
-    outcome = Outcome(
-        *_scored(data, split, predict),
-        problem=problem,
-        shifted={name: _scored(data, other, predict) for name, other in (shifted or {}).items()},
-    )
-    scores = {metric.name: _computed(metric, outcome) for metric in applying(catalog, problem.kind)}
-    return {name: value for name, value in scores.items() if value is not None}
+) -> Scores:
+    """Every metric that applies to the problem's kind, of one split (and of shifted test splits, where given).
+
+    A metric that fails, or gives what is no finite number, leaves a hole; so does a shifted split that cannot be
+    predicted. Raises what predicting the split itself raises.
+    """
+    outcome = Outcome(*_scored(data, split, predict), problem=data.problem)
+    others, holes = _of_shifted(data, predict, shifted or {})
+    outcome = dataclasses.replace(outcome, shifted=others)
+    scores: dict[str, float] = {}
+    nan = ""
+    for offer in applying(catalog, data.problem.kind):
+        name = offer.value.name
+        try:
+            value = _computed(offer.value, outcome)
+        except (Exception, SystemExit) as error:
+            holes[name] = f"{name}: {one_line(error, code_of(offer))}"
+            continue
+        if value is not None and math.isfinite(value):
+            scores[name] = value
+        elif value is not None:
+            holes[name] = f"{name} is {value:g}; expected a finite number"
+            nan = nan or (name if math.isnan(value) and (is_own(offer) or _has_nan(outcome.prediction)) else "")
+    return Scores(scores, holes, nan)
 
 
-def applying(catalog: Catalog, kind: str) -> list[Metric]:
+def applying(catalog: Catalog, kind: str) -> list[Offer[Metric]]:
     """The metrics that are computed from predictions of this kind."""
-    return [metric for metric in catalog.metrics.values() if metric.compute is not None and kind in metric.kinds]
+    offers = catalog.metrics.offers()
+    return [offer for offer in offers if offer.value.compute is not None and kind in offer.value.kinds]
 
 
 def headline(catalog: Catalog, kind: str) -> Metric | None:
-    """The metric that decides which validation point is the best."""
-    return next((metric for metric in applying(catalog, kind) if metric.headline), None)
+    """The metric that decides which validation point is the best: the harness's own, where it has one for the kind."""
+    found = [offer for offer in applying(catalog, kind) if offer.value.headline]
+    return min(found, key=lambda offer: not is_own(offer)).value if found else None
+
+
+def is_own(offer: Offer[Metric]) -> bool:
+    """Whether a metric is one of those that come with the harness."""
+    return offer.plugin.module == OWN
+
+
+def _of_shifted(
+    data: Data, predict: Predict, shifted: Mapping[str, Batch]
+) -> tuple[dict[str, tuple[Prediction, Array]], dict[str, str]]:
+    found: dict[str, tuple[Prediction, Array]] = {}
+    holes: dict[str, str] = {}
+    for name, split in shifted.items():
+        try:
+            found[name] = _scored(data, split, predict)
+        except (Exception, SystemExit) as error:
+            holes[f"shifted.{name}"] = one_line(error)
+    return found, holes
 
 
 def flaw(prediction: Prediction, inputs: Array, problem: Problem) -> str:
@@ -116,9 +164,14 @@ def _improbable(prediction: Prediction) -> str:
 
 
 def _computed(metric: Metric, outcome: Outcome) -> float | None:
+    """Raises whatever the metric raises, and Unfit for what is no number."""
     assert metric.compute is not None
     value = resolve(metric.compute)(outcome)
-    return None if value is None else float(value)
+    return None if value is None else entries.number(value)
+
+
+def _has_nan(prediction: Prediction) -> bool:
+    return any(bool(np.isnan(field).any()) for field in prediction)
 
 
 def _scored(data: Data, split: Batch, predict: Predict) -> tuple[Prediction, Array]:
@@ -130,7 +183,15 @@ def _scored(data: Data, split: Batch, predict: Predict) -> tuple[Prediction, Arr
     targets = np.asarray(split.targets.cpu() if hasattr(split.targets, "cpu") else split.targets)
     if problem.target_scale != 1.0 or problem.target_mean != 0.0:
         targets = problem.target_mean + problem.target_scale * targets.astype(np.float64)
-    return prediction.rescaled(problem.target_mean, problem.target_scale), targets
+    rescaled = prediction.rescaled(problem.target_mean, problem.target_scale)
+    return type(rescaled)._make(map(_unwritable, rescaled)), _unwritable(targets)
+
+
+def _unwritable(array: Any) -> Any:
+    """A view that no metric can write to: the others shall see the same prediction, and training its own targets."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def _predicted(inputs: Array, predict: Predict, whole: bool) -> Prediction:

@@ -6,13 +6,15 @@ printing. Whatever a plugin raises becomes the status of the record.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import traceback
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from harness import options
+from harness import names, options
 from harness.catalog import Catalog, Settings, load, resolve
 from harness.data.digests import digests
 from harness.data.soundness import fitting, sound
@@ -20,10 +22,15 @@ from harness.data.subset import subset
 from harness.errors import Unsupported
 from harness.records import environment
 from harness.seeds import derive
-from harness.trials.bench import Bench, Diverged, Notes, one_line
-from harness.trials.loop import train
-from harness.trials.profiling import profile, profile_trained, watched
+from harness.trials import answers
+from harness.trials.bench import Bench
+from harness.trials.loop import look_further, train
+from harness.trials.notes import DATA, Notes
+from harness.trials.places import Diverged, code_of_trial, one_line
+from harness.trials.profiling import profile, profile_trained, read_watching, waiting, watched
 from harness.types import Backend, Data, Learner, Progress, Record, RunContext, Status, Trial
+
+FURTHER = ("views", "describe", "save")  # what is optional of a trained learner
 
 
 def run_trial(
@@ -37,53 +44,52 @@ def run_trial(
     """Run one trial and return its record, whatever happens; only an interrupt passes.
 
     base: the arrays of the trial that this one starts from. weights: where the trained arrays are kept, if anywhere.
+    A trial that is trained and scored reports the record so far before anything else of it is looked at or profiled.
     """
     notes = Notes()
     status: Status = "ok"
     reason = trace = ""
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
+    provenance = cache(partial(environment.provenance, catalog, trial))
+
+    told = False
+
+    def tell(missing: tuple[str, ...]) -> None:
+        nonlocal told
+        told = True
+        report(Progress("profile", 1.0, record=notes.record(trial, provenance()), missing=missing))
+
     try:
-        _run(catalog, trial, backend, data_folder, base, report, weights, notes)
+        _run(set_up(catalog, trial, backend, data_folder, base, report, notes, tell), weights)
     except Unsupported as error:
-        status, reason = "skipped", str(error)
+        status, reason = "skipped", one_line(error)
     except Diverged as error:
-        status, reason = "diverged", str(error)
+        status, reason = "diverged", one_line(error)
     except Exception as error:
         status = "oom" if backend.out_of_memory(error) else "failed"
-        reason = one_line(error)
+        reason = one_line(error, code_of_trial(catalog, trial))
         trace = traceback.format_exc()
-    notes.provenance |= environment.provenance(catalog, trial)
-    return Record(
-        trial=trial,
-        status=status,
-        reason=reason,
-        traceback=trace,
-        finished=environment.now(),
-        **vars(notes),
-    )
+    if told and status != "ok":  # it was trained and scored by then: that stands
+        notes.hole("profiling", reason)
+        status, reason = "ok", ""
+    return notes.record(trial, provenance(), status, reason, trace)
 
 
-def _run(
-    catalog: Catalog,
-    trial: Trial,
-    backend: Backend,
-    data_folder: Path | None,
-    base: Path | None,
-    report: Callable[[Progress], None],
-    weights: Path | None,
-    notes: Notes,
-) -> None:
-    bench = set_up(catalog, trial, backend, data_folder, base, report, notes)
-    data = bench.data
+def _run(bench: Bench, weights: Path | None) -> None:
+    trial, data = bench.trial, bench.data
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
-    notes.readings |= data.readings
-    notes.measured["rows"] = {name: len(split.inputs) for name, split in splits.items()}
+    bench.read(f"{DATA}{trial.dataset.name}", data.readings)
+    bench.notes.measured["rows"] = {name: len(split.inputs) for name, split in splits.items()}
     # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
-    with backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench):
+    with bench.backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench) as watching:
         learner, state = train(bench)
-    _keep(bench, learner, state, weights)
-    report(Progress("profile", 1.0))
-    with notes.phase("profile"):
+        bench.pending[:] = [*(part for part in FURTHER if hasattr(learner, part)), *waiting(bench)]
+        bench.tell(tuple(bench.pending))
+        look_further(bench, learner, state)
+    with bench.part("save"):
+        _keep(bench, learner, state, weights)
+    with bench.notes.phase("profile"):
+        read_watching(bench, watching)
         profile_trained(bench, learner, state)
         del learner, state  # their memory is not the profiled pass's
         profile(bench)
@@ -97,6 +103,7 @@ def set_up(
     base: Path | None,
     report: Callable[[Progress], None],
     notes: Notes,
+    tell: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> Bench:
     """This process made ready for a trial, with the data on its device: all that the loop works with."""
     backend.setup(trial)
@@ -105,7 +112,7 @@ def set_up(
         loaded = _load(catalog, trial, data_folder)
     notes.provenance["data"] = digests(loaded)
     with notes.phase("load"):
-        data = backend.place(loaded, trial.device)
+        data = backend.place(_named(loaded, notes), trial.device)
     del loaded
     method = catalog.methods.get(trial.method.name, trial.method.provider)
     config = options.build(method.config, trial.method.options, method.name)
@@ -118,6 +125,7 @@ def set_up(
         weights=backend.load(base) if base else None,
         notes=notes,
         report=report,
+        tell=tell,
     )
 
 
@@ -138,12 +146,21 @@ def look(trial: Trial, context: RunContext, report: Callable[[Progress], None]) 
     return Record(trial, "ok", provenance={"data": found}, finished=environment.now())
 
 
+def _named(data: Data, notes: Notes) -> Data:
+    """Without the shifted splits whose names will not do; each leaves a hole."""
+    flaws = {name: names.flaw(name) for name in data.shifted}
+    for name, flaw in flaws.items():
+        if flaw:
+            notes.hole(f"shifted.{names.shown(name)}", f"the name {flaw}")
+    return dataclasses.replace(data, shifted={name: data.shifted[name] for name, flaw in flaws.items() if not flaw})
+
+
 def _keep(bench: Bench, learner: Learner[Any], state: Any, weights: Path | None) -> None:
     if not hasattr(learner, "save"):
         if bench.trial.keep:
             raise TypeError(f"{bench.trial.method.name} has no save(state), and another method starts from it")
         return
-    saved = learner.save(state)
+    saved = answers.arrays(learner, state)
     bench.notes.measured["parameters"] = sum(math.prod(array.shape) for array in saved.values())
     if weights is not None and bench.trial.keep:
         bench.backend.save(saved, weights)

@@ -93,11 +93,17 @@ class Record:
 
 
 class Progress(NamedTuple):
-    """Sent by a running trial: what it does, how far it is in [0, 1], the last point of its curve."""
+    """Sent by a running trial: what it does, how far it is in [0, 1], the last point of its curve.
+
+    record: of a trial that is trained and scored, all that is known by then; `missing` names what is still to be
+    measured. If the trial dies over that, the record stands and these are holes.
+    """
 
     phase: str
     fraction: float
     point: Point | None = None
+    record: Record | None = None
+    missing: tuple[str, ...] = ()
 
 
 class Executor(Protocol):

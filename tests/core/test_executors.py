@@ -335,8 +335,8 @@ def test_trained_arrays_pass_from_base_to_dependent(real_context, executor):
     assert [(record.status, record.reason) for record in records] == [
         ("ok", ""),
         ("ok", ""),
-        ("failed", "RuntimeError: never learns"),
-        ("skipped", "starts from hopeless, which failed: RuntimeError: never learns"),
+        ("failed", "RuntimeError: never learns (points.py line 25, in update)"),
+        ("skipped", "starts from hopeless, which failed: RuntimeError: never learns (points.py line 25, in update)"),
     ]
     assert [record.facts["weight"] for record in records[:2]] == [41.0, 42.0]
     assert [record.scores["accuracy"] for record in records[:2]] == [1.0, 1.0]

@@ -26,8 +26,9 @@ from harness import Batch, Budget, ClassLogProbs, Data, Dataset, Method, Problem
 from harness.catalog import Catalog, resolve
 from harness.planning.plan import plan
 from harness.suites.suite import Request
-from harness.trials.bench import Bench, Notes
+from harness.trials.bench import Bench
 from harness.trials.loop import train
+from harness.trials.notes import Notes
 from harness.types import BackendOffer
 
 from .paired import Ratio, Row, interleaved, ratio, show

@@ -1,0 +1,99 @@
+"""Values that plugins say, made fit for a record: plain, of bounded depth and size, or refused with the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from harness.words import clean_line
+
+DEEPEST = 20
+LARGEST = 2**20  # bytes of JSON, roughly
+_NUMBER = 8
+_HIGHEST_BIT = 1024  # of an integer: beyond it no float holds its size
+
+
+class Unfit(Exception):
+    """A value that no record can hold, for this reason."""
+
+
+def fit(name: str, value: object) -> tuple[Any, int]:
+    """The value as plain JSON values, nan and inf within it as None, and its size; a warning in one clean line.
+
+    Raises Unfit. A value that is itself nan or infinite is unfit: it is no measurement.
+    """
+    walk = _Walk()
+    try:
+        plain = walk.plain(value, 0)
+    except Unfit:
+        raise
+    except Exception as error:
+        raise Unfit(f"cannot be written as JSON: {type(error).__name__}: {error}") from error
+    if plain is None and value is not None:
+        raise Unfit(f"is {clean_line(str(value), 20)}; expected a finite number")
+    plain = clean_line(plain) if name.endswith("_warning") and isinstance(plain, str) else plain
+    return plain, LARGEST - walk.room
+
+
+class _Walk:
+    """One way through a value, as far as there is room for what it holds."""
+
+    def __init__(self) -> None:
+        self.room = LARGEST
+
+    def plain(self, value: Any, depth: int) -> Any:
+        if depth > DEEPEST:
+            raise Unfit(f"is nested deeper than {DEEPEST} levels")
+        if isinstance(value, Mapping):
+            return {self._text(str(key)): self.plain(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            self._take(2)
+            return [self.plain(item, depth + 1) for item in value]
+        if hasattr(value, "tolist"):
+            self._take(_NUMBER * math.prod(getattr(value, "shape", ())), keep=True)
+            return self.plain(value.tolist(), depth)
+        return self._scalar(value)
+
+    def _scalar(self, value: Any) -> Any:
+        self._take(_NUMBER)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            if value.bit_length() > _HIGHEST_BIT:
+                raise Unfit("is an integer beyond the range of floats")
+            return int(value)
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else None
+        return self._text(value if isinstance(value, str) else _words(value))
+
+    def _text(self, text: str) -> str:
+        """A lone surrogate, as in the name of a file that is not UTF-8, has no encoding: it is spelt out."""
+        self._take(len(text))
+        return str(text).encode(errors="backslashreplace").decode()
+
+    def _take(self, size: int, keep: bool = False) -> None:
+        """Raises Unfit where there is no room for so much more. keep: it is counted when it is walked through."""
+        if size > self.room:
+            raise Unfit(f"is larger than {LARGEST // 2**20} MB")
+        self.room -= 0 if keep else size
+
+
+def _words(value: object) -> str:
+    """What an object that is no JSON says of itself, such as a path. Raises Unfit for one that says nothing."""
+    text = str(value)
+    if text.startswith("<") and " at 0x" in text:
+        raise Unfit(f"is a {type(value).__name__}, which JSON does not hold")
+    return text
+
+
+def number(value: Any) -> float:
+    """What a metric returned as a float, nan and inf included. Raises Unfit for what is no number, or too large."""
+    if isinstance(value, (str, bytes)):
+        raise Unfit(f"is {type(value).__name__}; expected a number or None")
+    try:
+        return float(value)
+    except TypeError as error:
+        raise Unfit(f"is {type(value).__name__}; expected a number or None") from error
+    except (OverflowError, ValueError, RuntimeError) as error:
+        raise Unfit(f"is no number: {error}") from error

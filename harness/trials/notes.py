@@ -1,0 +1,106 @@
+"""What is known of a running trial so far: it becomes the record, however the trial ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import names
+from harness.records import environment
+from harness.trials import entries
+from harness.types import Point, Record, Status, Trial
+from harness.words import clean_line
+
+DATA = "data set "  # how the owner is called whose readings are what a data set says of itself
+MOST_NAMES = 1000  # that one plugin says
+ROOM = 2**24  # bytes of JSON, roughly, of all that plugins say in one trial
+
+
+@dataclass
+class Notes:
+    """The fields of a record, as far as they are known. said_by: whose each reading is."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+    readings: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    curve: list[Point] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    holes: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    said_by: dict[str, str] = field(default_factory=dict)
+    room: int = ROOM
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+    def hole(self, name: str, reason: str) -> None:
+        """Something is not measured, for this reason; the first one stands."""
+        self.holes.setdefault(name, clean_line(reason))
+
+    def record(
+        self, trial: Trial, provenance: Mapping[str, Any], status: Status = "ok", reason: str = "", trace: str = ""
+    ) -> Record:
+        """All of it as a record that ended now; later notes do not change it. provenance: more of that."""
+        known = {field.name for field in dataclasses.fields(Record)}
+        copies = {name: value.copy() for name, value in vars(self).items() if name in known}
+        copies["provenance"] |= provenance
+        return Record(trial, status, reason, **copies, traceback=trace, finished=environment.now())
+
+    # --- what plugins say ---------------------------------------------------------------------------------------------
+
+    def read(self, owner: str, said: object, taken: Mapping[str, str]) -> None:
+        """Add readings. One whose name or value will not do leaves a hole, and so does the second of one name; but what
+        was measured goes before what a data set says. taken: names that are not the owner's to give, and why.
+        """
+        for name, value in self._named(owner, "readings", said):
+            first = self.said_by.get(name, owner)
+            if name in taken:
+                self.hole(f"{owner}.{name}", f"the name is taken: it is {taken[name]}")
+            elif first != owner and not first.startswith(DATA):
+                self.hole(f"{owner}.{name}", f"the name is taken: it is a reading of {first}")
+            else:
+                self._put(self.readings, owner, name, value, name)
+                self.said_by[name] = owner
+                if first != owner:
+                    self.hole(f"{first}.{name}", f"the name is taken: it is a reading of {owner}")
+
+    def claim(self, facts: object) -> None:
+        """Add what a method states of itself; what will not do leaves a hole."""
+        for name, value in self._named("describe", "facts", facts):
+            self._put(self.facts, "describe", name, value, f"describe.{name}")
+
+    def _named(self, owner: str, what: str, said: object) -> Iterator[tuple[str, Any]]:
+        if not isinstance(said, Mapping):
+            self.hole(owner, f"returned {type(said).__name__} for its {what}; expected {{name: value}}")
+            return
+        for number, (name, value) in enumerate(list(said.items())):
+            if number == MOST_NAMES:
+                self.hole(owner, f"has {len(said)} {what}; the first {MOST_NAMES} are kept")
+                return
+            if flaw := names.flaw(name):
+                self.hole(f"{owner}.{names.shown(name)}", f"the name {flaw}")
+            else:
+                yield name, value
+
+    def _put(self, into: dict[str, Any], owner: str, name: str, value: object, key: str) -> None:
+        into.pop(name, None)
+        try:
+            plain, size = entries.fit(name, value)
+            if size > self.room:
+                raise entries.Unfit(f"is beyond the {ROOM // 2**20} MB that one record may hold of what plugins say")
+        except entries.Unfit as unfit:
+            self.hole(key, f"{name} of {owner} {unfit}")
+        else:
+            into[name] = plain
+            self.room -= size

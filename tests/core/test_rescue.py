@@ -1,0 +1,146 @@
+"""A trial that is trained and scored keeps that, whatever its process dies of over the rest."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+import tiny
+
+from harness.catalog import Settings, load
+from harness.executors.here import HereExecutor
+from harness.executors.local import LocalExecutor
+from harness.planning.plan import plan
+from harness.records.store import Store
+from harness.suites.suite import Request
+from harness.types import RunContext
+
+PLUGIN = """
+    import ctypes, os, signal, sys, threading
+    import tiny
+    from harness import *
+
+    ACTS = {
+        "hangs": lambda: threading.Event().wait(),
+        "exits-at-once": lambda: os._exit(7),
+        "segfaults": lambda: ctypes.string_at(0),
+        "kills-itself": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "interrupts": lambda: raises(KeyboardInterrupt()),
+        "eats-memory": lambda: eat(),
+        "exits": lambda: sys.exit(3),
+    }
+
+    def raises(error):
+        raise error
+
+    def eat():
+        food = []
+        while True:
+            food.append(b"x" * 2**24)
+
+    def instrument(name, act):
+        class Gauge(tiny.Ruler):
+            def readings(self):
+                return {f"{name}_depth": 1, **(act() or {})}
+        return Gauge
+
+    class Counts(tiny.Counts):
+        def __init__(self, config):
+            super().__init__(tiny.Prior())
+
+    class Starts(tiny.Starts):
+        def __init__(self, config):
+            super().__init__(tiny.Prior())
+
+    class Spoilt(Counts):
+        def save(self, state):
+            raise ValueError("no room")
+
+    @hookimpl
+    def harness_methods():
+        yield Method("counting", "a method", Counts, ("classification",))
+        yield Method("starting", "starts from it", Starts, ("classification",), starts_from="counting")
+        yield Method("spoilt", "cannot be saved", Spoilt, ("classification",))
+        yield Method("hindered", "starts from that", Starts, ("classification",), starts_from="spoilt")
+
+    @hookimpl
+    def harness_instruments():
+        yield Instrument("first", "reads", instrument("first", lambda: None), intrusive=INTRUSIVE)
+        if ACT:
+            yield Instrument("deadly", "ends it", instrument("deadly", ACTS[ACT]), intrusive=INTRUSIVE)
+        yield Instrument("last", "reads", instrument("last", lambda: None), intrusive=INTRUSIVE)
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_PLUGINS", "")
+    monkeypatch.syspath_prepend(Path(tiny.__file__).parent)
+
+    def go(act, methods, intrusive=True, executor=None, **limits):
+        source = f"ACT = {act!r}\nINTRUSIVE = {intrusive}\n{textwrap.dedent(PLUGIN)}"
+        path = tmp_path / f"mine_{act}_{intrusive}.py".replace("-", "_")
+        path.write_text(source)
+        plugins = ("harness.metrics", "tiny", str(path))
+        store = Store(tmp_path / "results")
+        store.prepare()
+        trials = plan(load(Settings(plugins)), Request(methods=methods, seeds="[0]"))
+        context = RunContext(store.folder, None, plugins=plugins, **limits)
+        records = list((executor or LocalExecutor()).run(trials, context, lambda *_: None))
+        return store, records
+
+    return go
+
+
+DEATHS = [
+    ("hangs", {"timeout": 3.0}, "profiling: stopped at its time limit of 3 s (--timeout)"),
+    ("exits-at-once", {}, "profiling: exited with code 7 before it returned a record"),
+    ("segfaults", {}, "profiling: killed by SIGSEGV"),
+    ("kills-itself", {}, "profiling: killed by SIGKILL, not by this run"),
+    ("interrupts", {}, "profiling: exited with code 1"),
+    ("eats-memory", {"memory": 2**29}, "profiling: held "),
+    ("exits", {}, "SystemExit: 3"),
+]
+
+
+@pytest.mark.parametrize("intrusive", [True, False])
+@pytest.mark.parametrize(("act", "limits", "reason"), DEATHS, ids=[act for act, *_ in DEATHS])
+def test_what_ends_the_process_in_an_instrument_leaves_a_hole_and_the_trial_whole(run, act, limits, reason, intrusive):
+    _, (sound,) = run(None, "counting", intrusive)
+    _, (record,) = run(act, "counting", intrusive, **limits)
+    assert (record.status, record.reason) == ("ok", "")
+    assert record.holes["deadly"].startswith(reason)
+    assert record.scores == sound.scores
+    assert [point.valid for point in record.curve] == [point.valid for point in sound.curve]
+    assert record.measured.keys() - {"bytes_at_death"} == sound.measured.keys()
+    assert record.readings["first_depth"] == 1
+    if act == "exits":
+        assert record.readings["last_depth"] == 1
+    else:
+        assert record.holes["last"] == "not reached: deadly ended the trial"
+    if act == "segfaults":
+        assert "in readings" in record.traceback
+
+
+def test_trained_arrays_are_kept_and_what_starts_from_them_goes_on(run):
+    store, (base, record) = run("exits-at-once", "starting")
+    assert (base.status, record.status) == ("ok", "ok")
+    assert store.weights(base.trial.key).exists()
+    assert not list(store.trials.glob("*.part"))
+    assert "accuracy@start" in record.scores
+
+
+@pytest.mark.parametrize("executor", [LocalExecutor(), HereExecutor()])
+def test_arrays_that_cannot_be_saved_cost_what_starts_from_them_and_it_says_why(run, executor):
+    _, (base, record) = run(None, "hindered", executor=executor)
+    assert base.status == "ok"
+    assert base.scores
+    assert base.holes["save"].startswith("ValueError: no room (mine_None_True.py line ")
+    assert record.status == "skipped"
+    assert record.reason == f"starts from spoilt, whose trained arrays were not saved: {base.holes['save']}"
+
+
+def test_here_a_trial_that_ends_itself_is_whole_too(run):
+    _, (record,) = run("exits", "counting", executor=HereExecutor())
+    assert (record.status, record.holes["deadly"].startswith("SystemExit: 3")) == ("ok", True)
