@@ -15,6 +15,7 @@ from harness.planning.plan import changes
 from harness.records import environment
 from harness.records.store import Store, identity
 from harness.types import Executor, Progress, Record, RunContext, Trial
+from harness.words import clean_line
 
 
 class Listener(Protocol):
@@ -145,13 +146,29 @@ def run(
                 environment={**record.environment, "workers": context.workers},
                 provenance={**record.provenance, **origins.of(record.trial)},
             )
-            store.write(record)
+            record = _written(store, record)
             records.append(record)
             listener.finished(record.trial, record)
             catalog.notify("harness_trial_finished", {"trial": record.trial, "record": record})
             yield record
     finally:
         catalog.notify("harness_run_finished", {"records": records})
+
+
+def _written(store: Store, record: Record) -> Record:
+    """What is on disk now: the record, or a failed one where no file can hold it, so that it costs no other trial.
+
+    Raises HarnessError when the disk is full or the folder has gone.
+    """
+    try:
+        store.write(record)
+    except HarnessError:
+        raise
+    except Exception as error:
+        reason = clean_line(f"its record cannot be written: {type(error).__name__}: {error}")
+        record = Record(record.trial, "failed", reason, finished=environment.now())
+        store.write(record)
+    return record
 
 
 def _records(

@@ -109,10 +109,10 @@ def set_up(
     backend.setup(trial)
     notes.environment |= {**environment.machine(), **backend.environment(trial.device)}
     with notes.phase("load"):
-        loaded = _load(catalog, trial, data_folder)
+        loaded = _load(catalog, trial, data_folder, notes)
     notes.provenance["data"] = digests(loaded)
     with notes.phase("load"):
-        data = backend.place(_named(loaded, notes), trial.device)
+        data = backend.place(loaded, trial.device)
     del loaded
     method = catalog.methods.get(trial.method.name, trial.method.provider)
     config = options.build(method.config, trial.method.options, method.name)
@@ -129,12 +129,12 @@ def set_up(
     )
 
 
-def _load(catalog: Catalog, trial: Trial, folder: Path | None) -> Data:
+def _load(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes) -> Data:
     """The data set of a trial, the same for every method: split and subset depend on seed and data set alone."""
     dataset = catalog.datasets.get(trial.dataset.name, trial.dataset.provider)
     config = options.build(dataset.config, trial.dataset.options, dataset.name)
     seed = derive(trial.seed, dataset.name, "split")
-    data = sound(trial.dataset.label, resolve(dataset.load)(config, seed, folder or Path()))
+    data = _named(sound(trial.dataset.label, resolve(dataset.load)(config, seed, folder or Path())), notes)
     return fitting(trial.dataset.label, subset(data, config.train, config.valid, config.test, seed), trial.batch_size)
 
 
@@ -142,7 +142,7 @@ def look(trial: Trial, context: RunContext, report: Callable[[Progress], None]) 
     """An executor's task: load the data of a trial, and say in the record no more than what they are."""
     del report
     catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
-    found = digests(_load(catalog, trial, context.data))
+    found = digests(_load(catalog, trial, context.data, Notes()))
     return Record(trial, "ok", provenance={"data": found}, finished=environment.now())
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import Budget, Record, Trial
+from harness import Budget, Dataset, Method, Record, Trial, hookimpl
 from harness.records.store import Store
+from harness.running import runner
 from harness.running.runner import again, split
-from harness.types import Choice
+from harness.types import Choice, RunContext
 
 TINY = Path(__file__).with_name("tiny.py")
 
@@ -96,6 +97,61 @@ def test_a_metric_that_has_changed_since_is_told_and_nothing_runs_again(tmp_path
     again = run(11)
     assert "changed" not in again.stderr
     assert "11" in again.stdout
+
+
+class Hands:
+    """An executor that hands out records as they are, and what is told of a run."""
+
+    def __init__(self, *records):
+        self.records = records
+        self.finished_as = []
+
+    def run(self, trials, context, progress):
+        yield from self.records
+
+    def started(self, trial): ...
+
+    def progressed(self, trial, progress): ...
+
+    def finished(self, trial, record):
+        self.finished_as.append(record.status)
+
+
+def nested(depth):
+    value: object = 1
+    for _ in range(depth):
+        value = {"in": value}
+    return value
+
+
+class Unwritable:
+    def __str__(self):
+        raise RuntimeError("freed")
+
+
+@pytest.mark.parametrize("facts", [nested(490), nested(5000), Unwritable(), 10**5000], ids=range(4))
+def test_a_record_that_no_file_can_hold_becomes_a_failed_one_and_costs_no_other(store, tmp_path, catalog_of, facts):
+    class Offers:
+        @hookimpl
+        def harness_methods(self):
+            yield from (Method(name, "x", "nowhere:x", ("classification",)) for name in "abc")
+
+        @hookimpl
+        def harness_datasets(self):
+            yield Dataset("d", "x", "classification", "nowhere:x")
+
+    before, odd, after = (dataclasses.replace(trial, base=None) for trial in chain())
+    hands = Hands(Record(before, "ok"), Record(odd, "ok", facts={"odd": facts}), Record(after, "ok"))
+    context = RunContext(tmp_path, None)
+    list(run([before, odd, after], catalog_of(Offers()), store, hands, context))
+    assert hands.finished_as == ["ok", "failed", "ok"]
+    found = {record.trial.key: record for record in store.records()[0]}
+    assert {key: record.status for key, record in found.items()} == {"a": "ok", "b": "failed", "c": "ok"}
+    assert found["b"].reason.startswith("its record cannot be written: ")
+
+
+def run(trials, catalog, store, hands, context):
+    return runner.run(catalog, trials, store, hands, context, hands)
 
 
 # --- why a trial runs again -----------------------------------------------------------------------------------------
