@@ -17,12 +17,23 @@ _ESCAPE = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
+def visible(text: str) -> str:
+    r"""JSON whose control characters, and those that reorder the text around them, are all written as escapes.
+
+    >>> visible('"\x9b31m"')
+    '"\\u009b31m"'
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def clean(text: str, most: int = LONGEST) -> str:
     r"""The text without escape sequences and control characters, cut to `most` characters; its line breaks stay.
 
     >>> clean("\x1b[31mred\x1b[0m and \x07loud")
     'red and loud'
     """
+    if len(text) <= most and text.isprintable():
+        return text.strip()
     text = _ESCAPE.sub("", text[:_LONGEST_READ].replace("\r\n", "\n").replace("\r", "\n"))
     text = _CONTROL.sub("", text.encode(errors="backslashreplace").decode()).strip()
     return text if len(text) <= most else f"{text[: most - 2].rstrip()} …"
@@ -31,3 +42,21 @@ def clean(text: str, most: int = LONGEST) -> str:
 def clean_line(text: str, most: int = LONGEST) -> str:
     """The cleaned text in one line: every run of white space is one blank."""
     return clean(" ".join(clean(text, _LONGEST_READ).split()), most)
+
+
+def clean_ends(text: str, most: int) -> str:
+    """The cleaned text, where it is too long its beginning and its end: of a traceback both tell something."""
+    if len(text) <= most:
+        return clean(text, most)
+    half = most // 2 - 20
+    return f"{clean(text[:half], half)}\n[{len(text) - 2 * half} characters cut here]\n{clean(text[-half:], half)}"
+
+
+def clean_label(text: str) -> str:
+    """A label in one line. One that is cut ends in a digest, so that no two of them become one."""
+    if len(text) <= LONGEST:
+        return clean_line(text)
+    from hashlib import sha256  # few labels are so long
+
+    digest = sha256(text.encode(errors="backslashreplace")).hexdigest()[:8]
+    return f"{clean_line(text, LONGEST - 12)}{digest}"

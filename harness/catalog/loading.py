@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 from harness.errors import HarnessError
+from harness.words import LONGEST, clean_ends, clean_line
 
 VARIABLE = "HARNESS_PLUGINS"
 
 Stage: TypeAlias = Literal["import", "registration", "listing", "notification"]
 T = TypeVar("T")
 _CAP = 20
+LONGEST_TRACEBACK = 20_000
 
 
 def listed(names: Iterable[str]) -> str:
@@ -137,7 +139,7 @@ class PluginProblem:
             "listing": "failed while listing what it offers",
             "notification": "failed while being notified",
         }
-        return f"plugin {self.plugin}{origin} {failed[self.stage]}: {self.message}"
+        return clean_line(f"plugin {self.plugin}{origin} {failed[self.stage]}: {self.message}", 2 * LONGEST)
 
 
 def attempt(plugin: Plugin, stage: Stage, action: Callable[[], T]) -> T | PluginProblem:
@@ -156,10 +158,18 @@ def off_stdout(action: Callable[[], T]) -> T:
         return action()
 
 
+def _said(error: BaseException) -> str:
+    """Its message, even where its `__str__` fails."""
+    try:
+        return str(error)
+    except Exception as another:
+        return f"(its message raises {type(another).__name__})"
+
+
 def _problem(plugin: Plugin, stage: Stage, error: BaseException) -> PluginProblem:
     from traceback import format_exception  # it loads linecache and tokenize, which a healthy run does not need
 
     kind = "" if isinstance(error, HarnessError) else f"{type(error).__name__}: "
-    message = " ".join(f"{kind}{error}".split())
-    text = "".join(format_exception(error))
+    message = clean_line(f"{kind}{_said(error)}")
+    text = clean_ends("".join(format_exception(error)), LONGEST_TRACEBACK)
     return PluginProblem.of(plugin, stage, message, text)

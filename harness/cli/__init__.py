@@ -13,11 +13,14 @@ from harness.cli import signals, streams
 from harness.cli.group import Commands
 from harness.cli.session import Session, session_of, with_global_options
 from harness.errors import HarnessError
+from harness.words import clean, clean_ends, clean_line
 
 __all__ = ["Session", "cli", "main"]
 
 REPORT_TO = "https://github.com/harness-bench/harness/issues"
 BROKEN_PIPE = 141
+LONGEST_MESSAGE = 4_000
+LONGEST_TRACEBACK = 20_000
 COMPLETION = "_HARNESS_COMPLETE"
 
 EPILOG = """\b
@@ -99,7 +102,9 @@ def _fail(error: Exception, session: Session) -> int:
     """Say what went wrong, with the traceback under --debug."""
     session.warn()
     if session.debug:
-        sys.excepthook(type(error), error, error.__traceback__)
+        from traceback import format_exception
+
+        click.echo(clean_ends("".join(format_exception(error)), LONGEST_TRACEBACK), err=True)
     if isinstance(error, HarnessError):
         return _say(str(error), error.exit_code)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -109,7 +114,7 @@ def _fail(error: Exception, session: Session) -> int:
         return _say(error.format_message() + _where_to_look(error), error.exit_code)
     if isinstance(error, OSError) and error.strerror:
         return _say(f"{error.filename or 'output'}: {error.strerror}", 1)
-    what = " ".join(f"{type(error).__name__}: {error}".split())
+    what = clean_line(f"{type(error).__name__}: {error}")
     return _say(f"internal error, please report it at {REPORT_TO}: {what} (--debug shows the traceback)", 1)
 
 
@@ -119,5 +124,5 @@ def _where_to_look(error: click.ClickException) -> str:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"harness: {message}", err=True)
+    click.echo(f"harness: {clean(message, LONGEST_MESSAGE)}", err=True)
     return code

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.session import Session
+from harness.words import clean_ends, clean_label, clean_line, visible
 
 if TYPE_CHECKING:
     from harness.testing import Case, Result
 
 SCHEMA = 1
 BROKEN = 1
+LONGEST_REASON = 1_000
+LONGEST_TRACEBACK = 20_000
 
 
 @click.command()
@@ -43,10 +46,10 @@ def check(session: Session, names: Sequence[str], device: str, data_dir: Path | 
         if style == "text":
             click.echo(_line(case, results[-1], max(len(each.check.name) for each in cases)))
             if session.debug and results[-1].traceback:
-                click.echo(results[-1].traceback, err=True)
+                click.echo(clean_ends(results[-1].traceback, LONGEST_TRACEBACK), err=True)
     if style == "json":
         rows = [_row(case, result) for case, result in zip(cases, results, strict=True)]
-        click.echo(json.dumps({"schema": SCHEMA, "results": rows}, indent=1, ensure_ascii=False))
+        click.echo(visible(json.dumps({"schema": SCHEMA, "results": rows}, indent=1, ensure_ascii=False)))
     return BROKEN if any(result.status == "broken" for result in results) else 0
 
 
@@ -60,14 +63,14 @@ def _resolved(session: Session, device: str) -> str:
 
 
 def _head(case: Case) -> str:
-    return f"{NOUNS[case.of]} {case.label}"
+    return f"{NOUNS[case.of]} {clean_label(case.label)}"
 
 
 NOUNS = {"method": "method", "dataset": "data set", "metric": "metric"}
 
 
 def _line(case: Case, result: Result, width: int) -> str:
-    reason = f": {' '.join(result.reason.split())}" if result.reason else ""
+    reason = f": {clean_line(result.reason, LONGEST_REASON)}" if result.reason else ""
     return f"  {case.check.name.ljust(width)}  {result.status}{reason}"
 
 

@@ -18,7 +18,7 @@ from harness.data.files import Entry
 from harness.errors import HarnessError
 from harness.selections import selection
 from harness.types import Dataset, Folder
-from harness.words import clean_line
+from harness.words import clean, clean_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -33,6 +33,7 @@ DATA_DIR = click.option(
 )
 Needed: TypeAlias = tuple[str, Sequence[Entry]]
 
+LONGEST_LINE = 2_000
 NONE = "needs no files"
 COLUMNS = ("name", "kind", "files", "size", "licence", "summary")
 WORDS = {
@@ -154,7 +155,7 @@ def _verified(name: str, needed: Sequence[Entry], folder: Path) -> bool:
     """Print what is wrong with the files of a data set; whether nothing is."""
     problems = files.check(needed, folder)
     for problem in problems:
-        click.echo(f"{name}: {problem}")
+        click.echo(clean(f"{name}: {problem}", LONGEST_LINE))
     if problems:
         click.echo(f"{name}: {files.remedy(shlex.quote(name), folder)}")
     else:
@@ -197,7 +198,7 @@ def _lines() -> Report:
         del done, total
         if url not in seen:
             seen.add(url)
-            click.echo(f"fetching {url}", err=True)
+            click.echo(clean_line(f"fetching {url}"), err=True)
 
     return report
 
@@ -207,7 +208,7 @@ def _bars(bars: Progress) -> Report:
 
     def report(url: str, done: int, total: int) -> None:
         if url not in tasks:
-            tasks[url] = bars.add_task(url.rpartition("/")[2])
+            tasks[url] = bars.add_task(clean_line(url.rpartition("/")[2]))
         bars.update(tasks[url], completed=done, total=total or None)
 
     return report

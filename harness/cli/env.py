@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from harness.words import clean_line
+
 
 @click.command()
 @click.option(
@@ -30,4 +32,4 @@ def env(session: Any, device: str, style: str) -> None:
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        click.echo(f"{name:<{width}}  {value}")
+        click.echo(f"{name:<{width}}  {clean_line(str(value))}")

@@ -10,6 +10,7 @@ import click
 
 from harness.errors import UsageError
 from harness.types import Record
+from harness.words import clean_line
 
 if TYPE_CHECKING:
     from harness.records.plans import Planned
@@ -35,7 +36,7 @@ def read_plans(folders: Sequence[Path]) -> list[Planned]:
 
     planned, problems = plans.read(*{folder.resolve(): folder for folder in folders}.values())
     for problem in problems:
-        click.echo(f"harness: {problem}", err=True)
+        click.echo(f"harness: {clean_line(problem)}", err=True)
     return planned
 
 
@@ -49,7 +50,7 @@ def _read(folder: Path) -> list[Record]:
         )
     records, problems = store.records()
     for problem in problems:
-        click.echo(f"harness: {problem}", err=True)
+        click.echo(f"harness: {clean_line(problem)}", err=True)
     if not records:
         raise UsageError(f"results folder {folder}: no records that can be read; `harness run` makes some")
     return records

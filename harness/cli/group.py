@@ -13,6 +13,7 @@ from harness.cli.help import summary, write_commands
 from harness.cli.session import session_of, with_global_options
 from harness.errors import HarnessError
 from harness.options import suggest
+from harness.words import clean_line
 
 
 class Own(NamedTuple):
@@ -65,5 +66,7 @@ class Commands(click.Group):
         # Help is given even where a misspelt plugin keeps everything else from working.
         with contextlib.suppress(HarnessError):
             foreign = session_of(ctx).commands(OWN)
-            summaries |= {name: summary(each) for name, each in foreign.items() if not each.hidden}
+            summaries |= {
+                clean_line(name): clean_line(summary(each)) for name, each in foreign.items() if not each.hidden
+            }
         write_commands(formatter, summaries)

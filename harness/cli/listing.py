@@ -17,6 +17,7 @@ from harness.cli.group import OWN
 from harness.cli.session import Session
 from harness.cli.tables import folded, output_width, table
 from harness.errors import PluginError, UsageError
+from harness.words import visible
 
 SCHEMA = 1
 FORMAT = click.option(
@@ -40,7 +41,7 @@ def list_(session: Session, what: str | None, style: str) -> None:
     found = _found(catalog, what)
     if style == "json":
         shelves = {shelf: [_facts(shelf, offer) for offer in offers] for shelf, offers in found.items()}
-        click.echo(json.dumps({"schema": SCHEMA, **shelves}, indent=1, ensure_ascii=False))
+        click.echo(visible(json.dumps({"schema": SCHEMA, **shelves}, indent=1, ensure_ascii=False, default=str)))
     elif what is None:
         click.echo("\n\n".join(_brief(shelf, offers) for shelf, offers in found.items()))
     else:
@@ -133,7 +134,9 @@ def plugins(session: Session, problems: bool, style: str) -> None:
     catalog.fill()
     catalog.commands(click.Group(), reserved=OWN)
     if style == "json":
-        click.echo(json.dumps({"schema": SCHEMA, **_state(catalog)}, indent=1, ensure_ascii=False))
+        click.echo(
+            visible(json.dumps({"schema": SCHEMA, **_state(catalog)}, indent=1, ensure_ascii=False, default=str))
+        )
     else:
         click.echo(_problems(catalog.problems) if problems else _overview(catalog))
     if session.strict and catalog.problems:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import click
 
 from harness.types import Point, Progress, Record, Trial
+from harness.words import clean_label, clean_line
 
 BAR_WIDTH = 12
 NOTE_WIDTH = 32
@@ -194,14 +195,14 @@ class Bars:
 
 def name(trial: Trial) -> str:
     """A trial in a few words."""
-    return f"{trial.method.label} on {trial.dataset.label}, seed {trial.seed}"
+    return f"{clean_label(trial.method.label)} on {clean_label(trial.dataset.label)}, seed {trial.seed}"
 
 
 def outcome(record: Record) -> str:
     """How a trial ended, with its first score."""
     if record.status != "ok":
-        return f"{record.status}: {record.reason}"
-    scores = [f"{metric} {value:.4g}" for metric, value in record.scores.items() if "@" not in metric]
+        return clean_line(f"{record.status}: {record.reason}")
+    scores = [f"{clean_line(metric)} {value:.4g}" for metric, value in record.scores.items() if "@" not in metric]
     return scores[0] if scores else "ok"
 
 

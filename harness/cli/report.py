@@ -19,6 +19,7 @@ from harness.cli.streams import wants_colour
 from harness.errors import UsageError
 from harness.options import suggest
 from harness.types import Record
+from harness.words import clean_line, visible
 
 if TYPE_CHECKING:
     from harness.cli.session import Session
@@ -134,7 +135,7 @@ def show(session: Session, trial: str, folders: Sequence[Path], format_: str) ->
     check_format(format_, ("text", "json"))
     records, sources = read_records(folders)
     for line in sources:
-        click.echo(f"harness: {line}", err=True)
+        click.echo(f"harness: {clean_line(line)}", err=True)
     record = find(records, trial)
     if format_ == "json":
         import json
@@ -143,7 +144,7 @@ def show(session: Session, trial: str, folders: Sequence[Path], format_: str) ->
         from harness.report.cleaning import readable, trace
 
         values = readable(to_json(record)) | {"traceback": trace(record.traceback)}
-        click.echo(json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False))
+        click.echo(visible(json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False)))
         return
     from harness.report import render_record
 

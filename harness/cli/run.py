@@ -26,11 +26,13 @@ from harness.running import runner, surroundings
 from harness.running.lock import locked
 from harness.suites import references, suite
 from harness.types import Budget, Executor, Record, RunContext, Trial, Unit
+from harness.words import clean_line
 
 if TYPE_CHECKING:
     from harness.report.selecting import Criterion
 
 RESULTS = "results"
+LONGEST_LINE = 2_000
 
 EXAMPLES = """\b
 Examples:
@@ -206,7 +208,7 @@ def _execute(
         if split.done:
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
         for line in _remarks(catalog, trials, split, store, context.workers, reuse):
-            click.echo(line, err=True)
+            click.echo(clean_line(line, LONGEST_LINE), err=True)
         if not split.todo:
             return attempts
         plans.write(store.folder, trials, command)
@@ -279,11 +281,11 @@ def _print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers
     split = reuse.split(trials, store)
     todo = {trial.key for trial in split.todo}
     for trial in trials:
-        state = f"skipped: {trial.skip}" if trial.skip else reuse.state(trial, store, trial.key in todo)
+        state = f"skipped: {clean_line(trial.skip)}" if trial.skip else reuse.state(trial, store, trial.key in todo)
         budget = f"{trial.budget}, batches of {trial.batch_size}"
         click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
     for line in (*_remarks(catalog, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
-        click.echo(line)
+        click.echo(clean_line(line, LONGEST_LINE))
     first = trials[0]
     threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
     setting = f"{first.device}, {first.precision}, {threads}, {workers} at once"

@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from harness.words import clean
+
 PLAIN_WIDTH = 100  # where the output is no terminal
 NARROWEST = 24  # of the last column, before it moves below the others
 WIDEST = 24  # of another column, where the last one lacks room
 ALONE = " " * 6
+LONGEST_CELL = 4_000  # characters of a text that a plugin says of itself
 
 # Before a word, after a comma that is not within a number, and between alternatives.
 BREAKS = re.compile(r"(?<=\s)(?=\S)|(?<=,)(?=[^\s\d])|(?<=\|)(?=\S)")
@@ -31,7 +34,7 @@ def folded(text: str, width: int, first: str = "", indent: str = "") -> list[str
     """
     lines = [first]
     empty = True
-    for piece in BREAKS.split(text):
+    for piece in BREAKS.split(clean(text, LONGEST_CELL)):
         if not empty and len(lines[-1] + piece.rstrip()) > width:
             lines.append(indent)
         lines[-1] += piece
@@ -47,7 +50,8 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | No
     """
     if not rows:
         return "  (none)"
-    columns = [column for column in zip(heading, *rows, strict=True) if any(column[1:])]
+    cells = [[clean(cell, LONGEST_CELL) for cell in row] for row in rows]
+    columns = [column for column in zip(heading, *cells, strict=True) if any(column[1:])]
     if width is None:
         return "\n".join(_rows(columns))
     *others, last = columns

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.executors.worker import ended
 from harness.types import Record, Status, Trial
+from harness.words import clean_line
 
 ENDED: dict[Status, str] = {
     "failed": "failed",
@@ -47,7 +48,8 @@ class Queue:
         if base is None:
             return None
         why = f": {base.reason}" if base.reason else ""
-        return ended(trial, "skipped", f"starts from {base.trial.method.label}, which {ENDED[base.status]}{why}")
+        reason = f"starts from {base.trial.method.label}, which {ENDED[base.status]}{why}"
+        return ended(trial, "skipped", clean_line(reason))
 
     def ended(self, record: Record) -> None:
         """Let those go on that wait for this trial."""

@@ -18,12 +18,15 @@ from harness.executors.log import Log
 from harness.executors.server import kill_group
 from harness.executors.worker import LENGTH, LONGEST_MESSAGE, Job, ended, rescued
 from harness.types import Point, Progress, Record, Status, Trial
+from harness.words import clean_ends, clean_line
 
 GRACE_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
 CHUNK = 2**18
 CHUNKS_LEFT = 16
 LONGEST_CURVE = 100_000
+LONGEST_PHASE = 40
+LONGEST_TRACEBACK = 20_000
 
 
 class TrialProcess:
@@ -80,16 +83,19 @@ class TrialProcess:
         return True
 
     def _understand(self, line: bytes) -> None:
-        if self._message is not None or self._verdict:
+        if self._verdict:
             return
         try:
             message = json.loads(line)
+            if self._message is not None:
+                self._verdict = ("failed", "sent two records") if "record" in message else None
+                return
             if "so_far" in message:
                 self._so_far = dict(message["so_far"]), [str(name) for name in message["missing"]]
                 return
             record = dict(message["record"]) if "record" in message else None
             news = None if record else _news(*message["progress"])
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except Exception as error:
             self._condemn("failed", f"sent a message that cannot be read: {type(error).__name__}: {error}")
             return
         if news:
@@ -191,12 +197,15 @@ class TrialProcess:
         from harness.records.format import from_json
 
         record = from_json(message)
+        if record.trial.key != self.trial.key:
+            raise ValueError(f"it is of another trial, {record.trial.key!r}")
         return dataclasses.replace(record, trial=self.trial, curve=record.curve or tuple(self._curve))
 
     def _obituary(self, status: Status, reason: str) -> Record:
         """What it was trained to, if it had told that by then: what ended it is a hole. Else what became of it."""
         measured = {"bytes_at_death": self._bytes} if self._bytes else {}
-        words = self._log.last_words()
+        words = clean_ends(self._log.last_words(), LONGEST_TRACEBACK)
+        reason = clean_line(reason)
         if self._so_far is not None:
             with contextlib.suppress(Exception):
                 record = rescued(self._read(self._so_far[0]), self._so_far[1], reason, words)
@@ -221,7 +230,11 @@ class TrialProcess:
 
 
 def _news(phase: str, fraction: float, point: Mapping[str, Any] | None) -> Progress:
-    return Progress(str(phase), float(fraction), Point(**point) if point else None)
+    """Progress as a trial tells it. Raises ValueError and the like for anything else."""
+    from harness.records.format import point_from_json
+
+    share = min(1.0, max(0.0, float(fraction)))  # of nan: 0
+    return Progress(clean_line(str(phase), LONGEST_PHASE), share, point_from_json(point) if point else None)
 
 
 def _hand_over(job: Job, child: Child) -> None:

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from harness.types import STATUSES, UNITS, Budget, Choice, Point, Record, Trial
+from harness.words import clean, clean_ends, clean_label, clean_line
 
 SCHEMA = 1
+LONGEST_TRACEBACK = 20_000
+DEEPEST = 50
 
 T = TypeVar("T")
 
@@ -29,18 +32,18 @@ def from_json(value: Mapping[str, Any]) -> Record:
     return Record(
         trial=trial_from_json(value["trial"]),
         status=value["status"],
-        reason=str(value["reason"]),
+        reason=clean(str(value["reason"])),
         scores=_numbers(value["scores"]),
-        measured=dict(value.get("measured", {})),  # older records have all of it among the readings
-        readings=dict(value["readings"]),
-        facts=dict(value["facts"]),
-        curve=tuple(_point(point) for point in value["curve"]),
+        measured=bounded(dict(value.get("measured", {}))),  # older records have all of it among the readings
+        readings=bounded(dict(value["readings"])),
+        facts=bounded(dict(value["facts"])),
+        curve=tuple(point_from_json(point) for point in value["curve"]),
         seconds=_numbers(value["seconds"]),
-        holes={str(name): str(reason) for name, reason in value["holes"].items()},
-        provenance=dict(value["provenance"]),
-        environment=dict(value["environment"]),
-        traceback=str(value["traceback"]),
-        finished=str(value["finished"]),
+        holes={clean_line(str(name)): clean(str(reason)) for name, reason in value["holes"].items()},
+        provenance=bounded(dict(value["provenance"])),
+        environment=bounded(dict(value["environment"])),
+        traceback=clean_ends(str(value["traceback"]), LONGEST_TRACEBACK),
+        finished=clean_line(str(value["finished"])),
     )
 
 
@@ -58,7 +61,7 @@ def trial_from_json(value: Mapping[str, Any]) -> Trial:
         threads=_as(int, value, "threads"),
         deterministic=_as(bool, value, "deterministic"),
         base=trial_from_json(base) if base else None,
-        key=_as(str, value, "key"),
+        key=clean_line(_as(str, value, "key")),
         parts=_as(dict, value, "parts"),
         skip=_as(str, value, "skip") if value["skip"] is not None else None,
         keep=_as(bool, value, "keep"),
@@ -70,7 +73,8 @@ def _choice(value: Mapping[str, Any]) -> Choice:
     provider = _as(str, value, "provider") if value["provider"] is not None else None
     given, options = _as(dict, value, "given"), _as(dict, value, "options")
     group = _as(str, value, "group") if "group" in value else ""  # records of older versions have none
-    return Choice(_as(str, value, "name"), given, options, _as(str, value, "label"), provider, group)
+    name, label = clean_line(_as(str, value, "name")), clean_label(_as(str, value, "label"))
+    return Choice(name, given, options, label, provider, group)
 
 
 def _as(kind: type[T], value: Mapping[str, Any], name: str) -> T:
@@ -95,7 +99,8 @@ def _amount(value: object) -> float:
     return value  # type: ignore[return-value]
 
 
-def _point(value: Mapping[str, Any]) -> Point:
+def point_from_json(value: Mapping[str, Any]) -> Point:
+    """A point of a curve from plain JSON values. Raises KeyError, TypeError or ValueError for anything else."""
     return Point(
         int(value["update"]),
         float(value["epoch"]),
@@ -106,7 +111,18 @@ def _point(value: Mapping[str, Any]) -> Point:
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {str(name): math.nan if number is None else float(number) for name, number in values.items()}
+    return {clean_line(str(name)): math.nan if number is None else float(number) for name, number in values.items()}
+
+
+def bounded(value: Any, depth: int = 0) -> Any:
+    """JSON values with their texts cleaned and cut. Raises ValueError for what is nested too deep to be written."""
+    if depth > DEEPEST:
+        raise ValueError(f"nested more than {DEEPEST} deep")
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean_line(str(key)): bounded(item, depth + 1) for key, item in value.items()}
+    return [bounded(item, depth + 1) for item in value] if isinstance(value, list) else value
 
 
 def plain(value: Any) -> Any:

@@ -18,6 +18,7 @@ from harness.errors import HarnessError
 from harness.records.format import plain
 from harness.records.store import write_atomically
 from harness.types import Trial
+from harness.words import clean_label
 
 SCHEMA = 1
 FOLDER = "plans"
@@ -142,6 +143,6 @@ def _planned(row: Mapping[str, Any]) -> Planned:
 
 
 def _text(label: str) -> str:
-    """A label as it can be printed: a lone surrogate has no encoding. Raises ValueError."""
+    """A label as records have it. Raises ValueError for a lone surrogate, which has no encoding."""
     label.encode()
-    return label
+    return clean_label(label)

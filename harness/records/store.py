@@ -15,6 +15,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.records.format import SCHEMA, from_json, plain, to_json
 from harness.types import Record, Trial
+from harness.words import clean_label
 
 LONGEST_REASON = 200
 
@@ -118,7 +119,8 @@ def identity(trial: Trial) -> tuple[Any, ...]:
     """What a user sees as one trial: everything but versions and source code."""
     base = identity(trial.base) if trial.base else None
     setting = (trial.device, trial.precision, trial.threads, trial.deterministic, trial.patience)
-    return (trial.method.label, trial.dataset.label, trial.seed, trial.budget, trial.batch_size, *setting, base)
+    labels = (clean_label(trial.method.label), clean_label(trial.dataset.label))
+    return (*labels, trial.seed, trial.budget, trial.batch_size, *setting, base)
 
 
 def read(path: Path) -> Record:

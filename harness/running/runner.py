@@ -143,7 +143,7 @@ def run(
             # Trials that run at once spoil each other's times: the report must know.
             record = dataclasses.replace(
                 record,
-                environment={**record.environment, "workers": context.workers},
+                environment={"memory_limit": "none", **record.environment, "workers": context.workers},
                 provenance={**record.provenance, **origins.of(record.trial)},
             )
             record = _written(store, record)

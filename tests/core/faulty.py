@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 
+from harness.records.format import to_json
 from harness.types import Budget, Choice, Point, Progress, Record, RunContext, Trial
 
 
@@ -384,6 +385,60 @@ def never_ends_a_line(trial, context):
     channel = _channel()
     while True:
         channel.sendall(b"x" * 2**20)
+
+
+def sends_no_json(trial, context):
+    _send(b"{'record': 1}")
+
+
+def sends_no_object(trial, context):
+    _send(b"17")
+
+
+def sends_a_false_point(trial, context):
+    point = {"update": "many", "epoch": 0, "seconds": 0, "scalars": {}, "valid": {}}
+    _send(json.dumps({"progress": ["train", 0.5, point]}).encode())
+
+
+def sends_a_deep_record(trial, context):
+    _send_record(Record(trial, "ok", facts={"deep": None}), '"deep": null', '"deep": ' + "[" * 490 + "]" * 490)
+    os._exit(0)
+
+
+def sends_a_bottomless_message(trial, context):
+    _send(b'{"record": ' + b"[" * 10**6)
+
+
+def sends_the_record_of_another(trial, context):
+    _send_record(Record(globals()["trial"]("good", "other"), "ok"))
+    os._exit(0)
+
+
+def sends_two_records(trial, context):
+    _send_record(Record(trial, "ok", finished="now"))
+
+
+def sends_an_empty_record(trial, context):
+    _send(b'{"record": {"x": 1}}')
+    os._exit(0)
+
+
+def raises_megabytes(trial, context):
+    raise ValueError("\x1b[31m" + "x" * 5_000_000 + "\x1b[0m\x07")
+
+
+def prints_escapes_and_dies(trial, context):
+    print("\x1b[31mred\x1b[0m\x07\x1b]0;title\x07")
+    os._exit(3)
+
+
+def _send_record(record, *replacement):
+    text = json.dumps({"record": to_json(record)})
+    _send((text.replace(*replacement) if replacement else text).encode())
+
+
+def _send(line):
+    _channel().sendall(line + b"\n")
 
 
 def _channel():
