@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final
 
-from harness import options
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import UsageError
-from harness.planning import cores, sources
+from harness.planning import cores
+from harness.planning.making import Maker, Picked, Setting, bases, canonical, choices, expanded
 from harness.selections import selection
 from harness.suites import references
 from harness.suites.suite import Request
-from harness.types import BackendOffer, Choice, Dataset, Method, Recipe, Trial
+from harness.types import BackendOffer, Choice, Dataset, Method, Trial
 
+MOST_TRIALS: Final = 200_000
 DEFAULT_SEEDS = "3"
 BASE = "what it starts from"
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all trials of a plan share."""
-
-    device: str
-    precision: str
-    threads: int
-    deterministic: bool
-    backend: Offer[BackendOffer]
-
-
-@dataclass(frozen=True)
-class Picked(Generic[T]):
-    """A catalogue offer with the parameters chosen for it; files: what identifies the files of a data set."""
-
-    offer: Offer[T]
-    choice: Choice
-    files: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plan(catalog: Catalog, request: Request) -> list[Trial]:
@@ -51,25 +26,54 @@ def plan(catalog: Catalog, request: Request) -> list[Trial]:
 
     Raises UsageError for anything that cannot be run; a method that cannot take a data set gives a trial with `skip`.
     """
-    selected = _selected_methods(catalog, request)
-    datasets = _datasets(catalog, request)
+    methods, places = _selected_methods(catalog, request), _selected_datasets(catalog, request)
+    seeds = selection.seeds(request.seeds if request.seeds is not None else DEFAULT_SEEDS)
+    _refuse_too_many(catalog, methods, places, len(seeds))
+    datasets = _datasets(places, request)
     _check_patience(catalog, request.patience, datasets)
-    methods = {dataset.choice.label: (dataset, _methods(selected, dataset)) for dataset in datasets}
-    setting = _setting(catalog, request)
+    picked = [(dataset, _methods(methods, dataset)) for dataset in datasets]
+    maker = Maker(catalog, request, _setting(catalog, request))
+    makes = [maker.trials(method, dataset) for dataset, each in picked for method in each]
     trials: dict[str, Trial] = {}
-    for seed in selection.seeds(request.seeds if request.seeds is not None else DEFAULT_SEEDS):
-        for dataset, picked in methods.values():
-            for method in picked:
-                _add(trials, _trial(catalog, request, setting, method, dataset, seed))
+    for seed in seeds:
+        for make in makes:
+            _add(trials, make(seed))
     return list(trials.values())
 
 
 def _add(trials: dict[str, Trial], trial: Trial) -> None:
     """Insert a trial after its base; a trial that is there already only learns to keep its weights."""
     if trial.base is not None and not trial.skip:
-        _add(trials, dataclasses.replace(trials.get(trial.base.key, trial.base), keep=True))
+        _add(trials, trial.base)
     known = trials.get(trial.key)
-    trials[trial.key] = dataclasses.replace(trial, keep=trial.keep or (known is not None and known.keep))
+    if known is None or (trial.keep and not known.keep):
+        trials[trial.key] = trial
+
+
+def _refuse_too_many(
+    catalog: Catalog,
+    methods: Sequence[tuple[Offer[Method], selection.Selected]],
+    datasets: Sequence[tuple[Offer[Dataset], selection.Selected]],
+    seeds: int,
+) -> None:
+    """Raise UsageError for more trials than MOST_TRIALS, before any is made."""
+    method, places = _count(methods), _count(datasets)
+    based = len({base.value.name for offer, _ in methods for base in _chain(catalog, offer)})
+    count = (method + based) * places * seeds
+    if count > MOST_TRIALS:
+        which = f"{_many(method, 'method')}{f' and {based} that they start from' if based else ''}"
+        raise UsageError(
+            f"{which} on {_many(places, 'data set')} with {_many(seeds, 'seed')} make {count:,} trials; at most "
+            f"{MOST_TRIALS:,} can be planned: ask for fewer, or for some of them at a time"
+        )
+
+
+def _count(selected: Sequence[tuple[Offer[Any], selection.Selected]]) -> int:
+    return sum(selection.count(each, offer.value.config) for offer, each in selected)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 # --- selections ---------------------------------------------------------------------------------------------------
@@ -88,22 +92,23 @@ def _selected_methods(catalog: Catalog, request: Request) -> list[tuple[Offer[Me
 
 def _check_bases(catalog: Catalog, offer: Offer[Method]) -> None:
     """Every base must be one method with one value for each option, and no method may start from itself."""
+    for _ in _chain(catalog, offer):
+        pass
+
+
+def _chain(catalog: Catalog, offer: Offer[Method]) -> Iterator[Offer[Method]]:
+    """What a method starts from, and what that starts from."""
     chain = [offer.value.name]
     while (text := offer.value.starts_from) is not None:
         owner = f"{offer.value.name} ({offer.plugin}) starts from {text!r}"
-        selected = _bases(catalog, offer)
+        selected = bases(catalog, offer)
         offer = catalog.methods.offer(selected[0].name, selected[0].source)
         if len(selected) > 1 or len(selection.expand(selected[0], offer.value.config, offer.value.name)) > 1:
             raise UsageError(f"{owner}: one method with one value for each option was expected")
         if offer.value.name in chain:
             raise UsageError(f"{owner}: that goes in a circle, {' -> '.join([*chain, offer.value.name])}")
         chain.append(offer.value.name)
-
-
-def _bases(catalog: Catalog, offer: Offer[Method]) -> list[selection.Selected]:
-    """What a method starts from; a name that several distributions offer is that of its own."""
-    parsed = selection.parse(offer.value.starts_from or "", f"starts_from of {offer.value.name}")
-    return [references.owned(catalog.methods, each, offer.plugin.provider) for each in parsed]
+        yield offer
 
 
 def _methods(
@@ -111,26 +116,35 @@ def _methods(
 ) -> list[Picked[Method]]:
     """Every combination of the sweeps, none twice, with the recipe's values for options that were left unset."""
     recipe = dataset.offer.value.recipe
-    picked = [method for offer, each in selected for method in _expanded(offer, each, recipe)]
+    picked = [method for offer, each in selected for method in expanded(offer, each, recipe)]
     selection.distinct([method.choice for method in picked], "--methods")
     return picked
 
 
-def _datasets(catalog: Catalog, request: Request) -> list[Picked[Dataset]]:
+def _selected_datasets(catalog: Catalog, request: Request) -> list[tuple[Offer[Dataset], selection.Selected]]:
+    """What --datasets names, each with who offers it."""
     text, home = request.datasets, request.home
     if text is None:
         defaults = [offer for offer in catalog.datasets.offers() if offer.value.default]
         if len(defaults) != 1:
             raise UsageError(f"--datasets: say which; known: {', '.join(catalog.datasets.names())}")
         text, home = defaults[0].value.name, defaults[0].plugin.provider
-    picked: list[Picked[Dataset]] = []
+    picked: list[tuple[Offer[Dataset], selection.Selected]] = []
     for parsed in selection.parse(text, "--datasets"):
         selected = references.owned(catalog.datasets, parsed, home)
         if selected.file is not None:
             raise UsageError(f"--datasets {selected.file}: a file is loaded with -p {selected.file}, then named here")
         offer = catalog.datasets.offer(selected.name, selected.source)
         _refuse_unavailable(offer)
-        for choice in _choices(offer, selected):
+        picked.append((offer, selected))
+    return picked
+
+
+def _datasets(selected: Sequence[tuple[Offer[Dataset], selection.Selected]], request: Request) -> list[Picked[Dataset]]:
+    """Every combination of the sweeps, none twice, with files that are there."""
+    picked: list[Picked[Dataset]] = []
+    for offer, each in selected:
+        for choice in choices(offer, each):
             _refuse_more_rows(offer.value, choice)
             picked.append(_with_files(offer, choice, files.folder(request.data)))
     selection.distinct([dataset.choice for dataset in picked], "--datasets")
@@ -151,27 +165,10 @@ def _with_files(offer: Offer[Dataset], choice: Choice, folder: Path) -> Picked[D
     return Picked(offer, choice, files.identity(needed, folder))
 
 
-def _choices(offer: Offer[Any], selected: selection.Selected) -> list[Choice]:
-    choices = selection.expand(selected, offer.value.config, offer.value.name)
-    return [dataclasses.replace(choice, name=offer.value.name, provider=selected.source) for choice in choices]
-
-
 def _refuse_unavailable(offer: Offer[Dataset]) -> None:
     reason = available(offer)
     if reason:
         raise UsageError(f"{offer.value.name}: {reason}")
-
-
-def _expanded(offer: Offer[Method], selected: selection.Selected, recipe: Recipe) -> Iterator[Picked[Method]]:
-    """Every combination of a sweep, with the recipe's values for options that were left unset.
-
-    Raises UsageError for what does not go with those.
-    """
-    for choice in _choices(offer, selected):
-        unset = {name for name, value in choice.options.items() if value is None and name not in choice.given}
-        filled = {name: recipe.options.get(name) if name in unset else value for name, value in choice.options.items()}
-        options.build(offer.value.config, filled, offer.value.name)
-        yield Picked(offer, dataclasses.replace(choice, options=filled))
 
 
 def _check_patience(catalog: Catalog, patience: int | None, datasets: Iterable[Picked[Dataset]]) -> None:
@@ -212,89 +209,9 @@ def _backend(catalog: Catalog) -> Offer[BackendOffer]:
     return offers[0]
 
 
-def _trial(
-    catalog: Catalog, request: Request, setting: Setting, method: Picked[Method], dataset: Picked[Dataset], seed: int
-) -> Trial:
-    base = _base(catalog, request, setting, method.offer, dataset, seed)
-    recipe = dataset.offer.value.recipe
-    trial = Trial(
-        method=method.choice,
-        dataset=dataset.choice,
-        seed=seed,
-        budget=request.budget or recipe.budget,
-        batch_size=request.batch_size or recipe.batch_size,
-        device=setting.device,
-        precision=setting.precision,
-        threads=setting.threads,
-        deterministic=setting.deterministic,
-        patience=request.patience,
-        base=base,
-        skip=_unsuited(method.offer, dataset.offer.value, setting.precision) or _without_base(base),
-    )
-    return _keyed(trial, setting, method.offer, dataset)
-
-
-def _base(
-    catalog: Catalog, request: Request, setting: Setting, method: Offer[Method], dataset: Picked[Dataset], seed: int
-) -> Trial | None:
-    """The trial whose weights a method starts from: the data set's recipe decides its budget, not the run's flags."""
-    if method.value.starts_from is None:
-        return None
-    (selected,) = _bases(catalog, method)
-    offer = catalog.methods.offer(selected.name, selected.source)
-    (picked,) = _expanded(offer, selected, dataset.offer.value.recipe)
-    own = dataclasses.replace(request, budget=None, batch_size=None, patience=None)
-    return dataclasses.replace(_trial(catalog, own, setting, picked, dataset, seed), keep=True)
-
-
-def _unsuited(offer: Offer[Method], dataset: Dataset, precision: str) -> str | None:
-    method = offer.value
-    if dataset.kind not in method.kinds:
-        return f"{method.name} takes {' and '.join(method.kinds)}, {dataset.name} is {dataset.kind}"
-    if precision not in method.precisions:
-        return f"{method.name} offers {', '.join(method.precisions)}, not {precision}"
-    return available(offer)
-
-
-def _without_base(base: Trial | None) -> str | None:
-    return f"starts from {base.method.label}, which is skipped: {base.skip}" if base and base.skip else None
-
-
-def _keyed(trial: Trial, setting: Setting, method: Offer[Method], dataset: Picked[Dataset]) -> Trial:
-    """The trial with its key and the parts that were hashed, so that a user can be told why it ran again."""
-    backend = setting.backend
-    parts: dict[str, Any] = {
-        "core": sources.core(),
-        "backend": _source(backend),
-        "method": _chosen(trial.method) | _source(method),
-        "dataset": _chosen(trial.dataset) | _source(dataset.offer) | {"files": dataset.files},
-        "seed": trial.seed,
-        "budget": dataclasses.asdict(trial.budget),
-        "batch_size": trial.batch_size,
-        "device": trial.device,
-        "precision": trial.precision,
-        "threads": trial.threads,
-        "deterministic": trial.deterministic,
-        "patience": trial.patience,
-        "base": trial.base.key if trial.base else None,
-    }
-    digest = hashlib.sha256(_canonical(parts).encode()).hexdigest()
-    return dataclasses.replace(trial, parts=parts, key=digest[:16])
-
-
-def _chosen(choice: Choice) -> dict[str, Any]:
-    return {"label": choice.label, "options": choice.options}
-
-
-def _source(offer: Offer[Any]) -> dict[str, str]:
-    plugin = offer.plugin
-    versions = {"distribution": plugin.distribution, "version": plugin.version}
-    return versions | {"source": sources.behind(offer).digest}
-
-
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The names of the key parts that differ between two trials: why one ran again."""
-    return [name for name in new if _canonical(old.get(name)) != _canonical(new[name])]
+    return [name for name in new if canonical(old.get(name)) != canonical(new[name])]
 
 
 def changes(old: Trial, new: Trial) -> list[str]:
@@ -310,7 +227,3 @@ def _said(name: str, old: Trial, new: Trial) -> Iterator[str]:
         return
     owner = {"method": new.method.name, "dataset": new.dataset.name}.get(name, f"the {name}")
     yield from (f"the {part} of {owner}" for part in changed(before, after))
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)

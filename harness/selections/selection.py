@@ -87,7 +87,7 @@ def combinations(selected: Selected) -> list[dict[str, Any]]:
 
     Raises UsageError for more than MOST_CHOICES.
     """
-    count = math.prod(len(rows) for _, rows in selected.sweeps)
+    count = _size(selected)
     if count > MOST_CHOICES:
         raise UsageError(
             f"{selected.name}: the sweeps make {count} combinations; at most {MOST_CHOICES} can be selected"
@@ -95,6 +95,15 @@ def combinations(selected: Selected) -> list[dict[str, Any]]:
     names = [name for coupled, _ in selected.sweeps for name in coupled]
     product = itertools.product(*(rows for _, rows in selected.sweeps))
     return [dict(zip(names, itertools.chain(*rows), strict=True)) for rows in product]
+
+
+def count(selected: Selected, config: type) -> int:
+    """How many combinations `expand` would make. Nothing is checked."""
+    return _size(_with_whole_lists(selected, options.taken_whole(config)))
+
+
+def _size(selected: Selected) -> int:
+    return math.prod(len(rows) for _, rows in selected.sweeps)
 
 
 def label(name: str, given: Mapping[str, Any]) -> str:

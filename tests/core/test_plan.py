@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -294,3 +295,56 @@ def test_a_suite_that_is_wrong_names_the_file_and_the_word(tmp_path: Path, text,
     file.write_text(text)
     with pytest.raises(UsageError, match=rf"s\.toml.*{said}"):
         suite.read(file)
+
+
+# --- how many -----------------------------------------------------------------------------------------------------
+
+
+HUNDRED = ",".join(f"{number}" for number in range(1, 101))
+MANY = {
+    "seeds": (dict(methods=f"fast[rate=[{HUNDRED}],steps=[{HUNDRED}]]", seeds="100"), "10,000 methods", "1,000,000"),
+    "several selections": (
+        dict(methods=f"fast[rate=[{HUNDRED}]],fast[rate=[{HUNDRED}],steps=[1,2]]", seeds="1000"),
+        "300 methods on 1 data set with 1,000 seeds",
+        "300,000",
+    ),
+    "data sets": (dict(datasets=f"dots[noise=[{HUNDRED}]],lines", seeds="2000"), "101 data sets", "202,000"),
+    "combinations alone": (
+        dict(methods=f"fast[rate=[{HUNDRED}],steps=[{HUNDRED}]]", datasets=f"dots[noise=[{HUNDRED}]]", seeds="1"),
+        "10,000 methods on 100 data sets",
+        "1,000,000",
+    ),
+    "bases": (
+        dict(methods="thin", datasets=f"dots[noise=[{HUNDRED}]]", seeds="1001"),
+        "1 method and 1 that they start from",
+        "200,200",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_more_trials_than_can_be_planned_are_refused_before_any_is_made(planned, monkeypatch, what):
+    asked, which, count = MANY[what]
+    monkeypatch.setattr(hashlib, "sha256", None)  # no key can be made
+    with pytest.raises(UsageError, match="at most 200,000 can be planned") as caught:
+        planned(**asked)
+    assert which in str(caught.value)
+    assert f"make {count} trials" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_bound_itself_is_planned(planned, monkeypatch):
+    monkeypatch.setattr("harness.planning.plan.MOST_TRIALS", 24)
+    asked = dict(methods="thin,fast[rate=[0.1,0.2]]", datasets="dots[noise=[0,1]]")
+    assert len(planned(**asked, seeds="3")) == 24
+    with pytest.raises(UsageError, match="3 methods and 1 that they start from on 2 data sets with 4 seeds make 32"):
+        planned(**asked, seeds="4")
+
+
+def test_sources_are_followed_once_for_each_offer(planned, monkeypatch):
+    followed: list[str] = []
+    behind = sources.behind
+    monkeypatch.setattr(sources, "behind", lambda offer: followed.append(offer.value.name) or behind(offer))
+    trials = planned("thin,fast[rate=[0.1,0.2]]", datasets="dots[noise=[0,1]]", seeds="3")
+    assert sorted(followed) == ["dots", "fast", "thin", "torch"]
+    assert len({trial.key for trial in trials}) == len(trials) == 24

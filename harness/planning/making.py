@@ -1,0 +1,182 @@
+"""Trials of one plan: what they share is found out once, whatever the number of seeds and combinations."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from harness import options
+from harness.catalog import Catalog, Offer, available
+from harness.planning import sources
+from harness.selections import selection
+from harness.suites import references
+from harness.suites.suite import Request
+from harness.types import BackendOffer, Choice, Dataset, Method, Recipe, Trial
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a plan share."""
+
+    device: str
+    precision: str
+    threads: int
+    deterministic: bool
+    backend: Offer[BackendOffer]
+
+
+@dataclass(frozen=True)
+class Picked(Generic[T]):
+    """A catalogue offer with the parameters chosen for it; files: what identifies the files of a data set."""
+
+    offer: Offer[T]
+    choice: Choice
+    files: Mapping[str, Any] = field(default_factory=dict)
+
+
+Make = Callable[[int], Trial]
+
+
+class Maker:
+    """Makes the trials of one method on one data set, each from its seed."""
+
+    def __init__(self, catalog: Catalog, request: Request, setting: Setting) -> None:
+        self._catalog = catalog
+        self._request = request
+        self._setting = setting
+        self._prints = sources.Fingerprints()
+        self._of_base: dict[tuple[int, str], Make] = {}
+
+    def trials(self, method: Picked[Method], dataset: Picked[Dataset]) -> Make:
+        """The trial of a seed."""
+        base = self._bases(method.offer, dataset)
+        recipe, request = dataset.offer.value.recipe, self._request
+        setting = {name: value for name, value in vars(self._setting).items() if name != "backend"}
+        shared = Trial(
+            method=method.choice,
+            dataset=dataset.choice,
+            seed=0,
+            budget=request.budget or recipe.budget,
+            batch_size=request.batch_size or recipe.batch_size,
+            patience=request.patience,
+            skip=_unsuited(method.offer, dataset.offer.value, self._setting.precision),
+            **setting,
+        )
+        return partial(_made, shared, self._parts(shared, method, dataset), base)
+
+    def _bases(self, method: Offer[Method], dataset: Picked[Dataset]) -> Make | None:
+        """The trials whose weights a method starts from: the recipe decides their budget, not the run's flags."""
+        if method.value.starts_from is None:
+            return None
+        known = (id(method), dataset.choice.label)
+        if known not in self._of_base:
+            (selected,) = bases(self._catalog, method)
+            offer = self._catalog.methods.offer(selected.name, selected.source)
+            (picked,) = expanded(offer, selected, dataset.offer.value.recipe)
+            own = dataclasses.replace(self._request, budget=None, batch_size=None, patience=None)
+            make = Maker(self._catalog, own, self._setting).sharing(self).trials(picked, dataset)
+            self._of_base[known] = _Once(make)
+        return self._of_base[known]
+
+    def sharing(self, other: Maker) -> Maker:
+        """This maker with the fingerprints and bases that another one knows."""
+        self._prints, self._of_base = other._prints, other._of_base
+        return self
+
+    def _parts(self, trial: Trial, method: Picked[Method], dataset: Picked[Dataset]) -> dict[str, Any]:
+        """What is hashed to the key; seed and base differ from trial to trial."""
+        return {
+            "core": sources.core(),
+            "backend": self._source(self._setting.backend),
+            "method": _chosen(trial.method) | self._source(method.offer),
+            "dataset": _chosen(trial.dataset) | self._source(dataset.offer) | {"files": dataset.files},
+            "seed": None,
+            "budget": dataclasses.asdict(trial.budget),
+            "batch_size": trial.batch_size,
+            "device": trial.device,
+            "precision": trial.precision,
+            "threads": trial.threads,
+            "deterministic": trial.deterministic,
+            "patience": trial.patience,
+            "base": None,
+        }
+
+    def _source(self, offer: Offer[Any]) -> dict[str, str]:
+        plugin = offer.plugin
+        versions = {"distribution": plugin.distribution, "version": plugin.version}
+        return versions | {"source": self._prints.of(offer).digest}
+
+
+class _Once:
+    """Makes one trial of each seed: methods that start from the same one share it."""
+
+    def __init__(self, make: Make) -> None:
+        self._make = make
+        self._made: dict[int, Trial] = {}
+
+    def __call__(self, seed: int) -> Trial:
+        if seed not in self._made:
+            self._made[seed] = dataclasses.replace(self._make(seed), keep=True)
+        return self._made[seed]
+
+
+def _made(shared: Trial, parts: Mapping[str, Any], bases: Make | None, seed: int) -> Trial:
+    """The trial of a seed with its key and the parts that were hashed, so that a user can be told why it ran again."""
+    base = bases(seed) if bases is not None else None
+    own = {**parts, "seed": seed, "base": base.key if base else None}
+    key = hashlib.sha256(canonical(own).encode()).hexdigest()[:16]
+    skip = shared.skip or _without_base(base)
+    return dataclasses.replace(shared, seed=seed, base=base, skip=skip, parts=own, key=key)
+
+
+def bases(catalog: Catalog, offer: Offer[Method]) -> list[selection.Selected]:
+    """What a method starts from; a name that several distributions offer is that of its own."""
+    parsed = selection.parse(offer.value.starts_from or "", f"starts_from of {offer.value.name}")
+    return [references.owned(catalog.methods, each, offer.plugin.provider) for each in parsed]
+
+
+def choices(offer: Offer[Any], selected: selection.Selected) -> list[Choice]:
+    """Every combination of a sweep."""
+    found = selection.expand(selected, offer.value.config, offer.value.name)
+    return [dataclasses.replace(choice, name=offer.value.name, provider=selected.source) for choice in found]
+
+
+def expanded(offer: Offer[Method], selected: selection.Selected, recipe: Recipe) -> Iterator[Picked[Method]]:
+    """Every combination of a sweep, with the recipe's values for options that were left unset.
+
+    Raises UsageError for what does not go with those.
+    """
+    for choice in choices(offer, selected):
+        unset = {name for name, value in choice.options.items() if value is None and name not in choice.given}
+        filled = {name: recipe.options.get(name) if name in unset else value for name, value in choice.options.items()}
+        options.build(offer.value.config, filled, offer.value.name)
+        yield Picked(offer, dataclasses.replace(choice, options=filled))
+
+
+def canonical(value: Any) -> str:
+    """One text for equal values, however they are ordered."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _chosen(choice: Choice) -> dict[str, Any]:
+    return {"label": choice.label, "options": choice.options}
+
+
+def _unsuited(offer: Offer[Method], dataset: Dataset, precision: str) -> str | None:
+    method = offer.value
+    if dataset.kind not in method.kinds:
+        return f"{method.name} takes {' and '.join(method.kinds)}, {dataset.name} is {dataset.kind}"
+    if precision not in method.precisions:
+        return f"{method.name} offers {', '.join(method.precisions)}, not {precision}"
+    return available(offer)
+
+
+def _without_base(base: Trial | None) -> str | None:
+    return f"starts from {base.method.label}, which is skipped: {base.skip}" if base and base.skip else None
