@@ -14,7 +14,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.catalog import discovery, siblings
-from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, off_stdout
+from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, in_place, off_stdout
 from harness.catalog.shelves import HOOKS, NOUNS, ONCE, Offer, Shelf, checked, first_owners
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.options import suggest
@@ -31,6 +31,7 @@ __all__ = [
     "Settings",
     "Shelf",
     "available",
+    "in_place",
     "lacking",
     "load",
     "resolve",
@@ -185,7 +186,8 @@ class Catalog:
         The file becomes part of `settings`. Raises UsageError where it cannot be loaded or offers no method.
         """
         candidate = discovery.from_file(path)
-        plugin = self.add(candidate)
+        with in_place():
+            plugin = self.add(candidate)
         mine = [offer for offer in self.methods.offers() if offer.plugin == plugin]
         for problem in self.problems:
             if problem.concerns(candidate.plugin):

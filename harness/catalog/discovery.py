@@ -180,6 +180,13 @@ def file_of(reference: str | Path) -> Path:
         raise UsageError(f"plugin {reference}: {getattr(error, 'strerror', None) or error}") from error
 
 
+def absolute(reference: str) -> str:
+    """What `-p` was given, so that it means the same from another working directory."""
+    if reference.startswith("no:") or not is_file(reference):
+        return reference
+    return str(Path(reference).expanduser().absolute())
+
+
 def from_file(reference: str | Path) -> Candidate:
     """A plugin in one .py file, which need not be importable. The same file is one module, however it is spelt."""
     path = file_of(reference)

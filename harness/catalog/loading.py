@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
@@ -164,6 +164,21 @@ def _said(error: BaseException) -> str:
         return str(error)
     except Exception as another:
         return f"(its message raises {type(another).__name__})"
+
+
+@contextlib.contextmanager
+def in_place() -> Iterator[None]:
+    """Import plugins and come back to the working directory, from which other paths of the command are seen."""
+    try:
+        here = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # it has been removed, or may not be read
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 def _problem(plugin: Plugin, stage: Stage, error: BaseException) -> PluginProblem:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.catalog import Catalog, resolve
+from harness.catalog.discovery import absolute
 from harness.cli import progress, reusing, streams
 from harness.cli.amounts import Amount, Count, Size
 from harness.cli.report import SELECT, Shown, columns, criterion, print_summary
@@ -119,6 +120,7 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     Trials that have a record are not run again; what is interrupted goes on where it stopped.
     """
     asked = Asked(**options)
+    store = Store(asked.results)
     catalog = session.catalog
     comparison = references.find(catalog, asked.suite_name) if asked.suite_name is not None else None
     request = _request(asked, comparison)
@@ -128,7 +130,6 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     trials = plan(catalog, request)
     chooser = _chooser(catalog, request.select, trials)
     shown = Shown(names, request.target, chooser, _items(trials), comparison)
-    store = Store(asked.results)
     context = _context(catalog, request, asked, trials)
     reuse = reusing.choose(catalog, trials, store, context, asked.rerun, asked.keep_outdated, asked.here)
     if asked.dry_run:
@@ -169,11 +170,11 @@ def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request
 
 
 def _context(catalog: Catalog, request: suite.Request, asked: Asked, trials: Sequence[Trial]) -> RunContext:
-    """What trials need to know; the plan may have added files to the plugins."""
+    """What trials need to know; the plan may have added files to the plugins, and a plugin may go elsewhere."""
     return RunContext(
-        results=asked.results,
-        data=files.folder(request.data),
-        plugins=catalog.settings.plugins,
+        results=asked.results.absolute(),
+        data=files.folder(request.data).absolute(),
+        plugins=tuple(map(absolute, catalog.settings.plugins)),
         disabled=catalog.settings.disabled,
         preload=_preload(catalog, trials),
         workers=asked.workers,

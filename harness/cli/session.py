@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from harness.catalog import Catalog, PluginProblem, Settings, load
+from harness.catalog import Catalog, PluginProblem, Settings, in_place, load
 from harness.cli.help import WIDEST, format_commands, readable
 
 Command = TypeVar("Command", bound=click.Command)
@@ -42,7 +42,8 @@ class Session:
     def catalog(self) -> Catalog:
         """The plugins of the settings. Raises PluginError under --strict-plugins for one that is broken."""
         if self._loaded is None or self._loaded[0] != self.settings:
-            self._loaded, self._warned = (self.settings, load(self.settings)), 0
+            with in_place():
+                self._loaded, self._warned = (self.settings, load(self.settings)), 0
             self.warn()
         return self._loaded[1]
 

@@ -6,8 +6,11 @@ reason to lose the others. Trained arrays lie beside it as `<key>.safetensors` w
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,14 @@ from harness.types import Record, Trial
 from harness.words import clean_label
 
 LONGEST_REASON = 200
+LARGEST = 2**28
+KINDS = {
+    stat.S_IFDIR: "Is a directory",
+    stat.S_IFIFO: "a named pipe, not a file",
+    stat.S_IFSOCK: "a socket, not a file",
+    stat.S_IFCHR: "a device, not a file",
+    stat.S_IFBLK: "a device, not a file",
+}
 
 
 class Unreadable(HarnessError):
@@ -28,8 +39,9 @@ class Store:
     """The records of one results folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.trials = folder / "trials"
+        self.folder = folder  # as it was given, for messages; a plugin may change the working directory
+        self._root = folder.absolute()
+        self.trials = self._root / "trials"
 
     def path(self, key: str) -> Path:
         return self.trials / f"{key}.json"
@@ -64,7 +76,7 @@ class Store:
 
     def attempt(self, key: str) -> Path:
         """Where the record of a trial lies that ran again and did not end ok, while its ok record stays."""
-        return self.folder / "attempts" / f"{key}.json"
+        return self._root / "attempts" / f"{key}.json"
 
     def write(self, record: Record) -> Path:
         """Write a record atomically, and return where. What could not be read there is kept as `<key>.unreadable`.
@@ -85,7 +97,8 @@ class Store:
                 "mend this and run the same command again"
             ) from error
         if record.status == "ok":
-            self.attempt(key).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the record is there, which is what matters
+                self.attempt(key).unlink()
         return path
 
     def records(self) -> tuple[list[Record], list[str]]:
@@ -102,6 +115,8 @@ class Store:
             raise HarnessError(f"results folder {self.folder}: no records there (no folder {self.trials})")
         records, problems = [], []
         for path in sorted(self.trials.glob("*.json")):
+            if path.name.startswith("."):  # of editors, of other systems' copies, or half written
+                continue
             try:
                 records.append(read(path))
             except Unreadable as problem:
@@ -126,13 +141,13 @@ def identity(trial: Trial) -> tuple[Any, ...]:
 def read(path: Path) -> Record:
     """One record. Raises Unreadable, naming the file and what to do; FileNotFoundError where there is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         # An escape may stand for a lone surrogate, which could not be printed.
         value = plain(json.loads(text)) if "\\ud" in text.lower() else json.loads(text)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise Unreadable(f"record {path}: cannot be read ({error.strerror}); set aside") from error
+        raise Unreadable(f"record {path}: cannot be read ({error.strerror or error}); set aside") from error
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"record {path}: not JSON or cut short ({error}); set aside, run its trial again") from error
     if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
@@ -146,13 +161,39 @@ def read(path: Path) -> Record:
         raise Unreadable(f"record {path}: damaged ({what}); set aside, run its trial again") from error
 
 
+def read_text(path: Path) -> str:
+    """What is in a file; what is none, such as a pipe that nobody writes to, is never waited for.
+
+    Raises FileNotFoundError where nothing is there, and OSError for whatever else cannot be read as a file.
+    """
+    try:
+        kind = path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise OSError(f"a link to {path.readlink()}, which is not there") from None
+        raise
+    if not stat.S_ISREG(kind.st_mode):
+        raise OSError(KINDS.get(stat.S_IFMT(kind.st_mode), "not a file"))
+    if kind.st_size > LARGEST:
+        raise OSError(f"{kind.st_size} bytes, more than any record has")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # it may have become a pipe meanwhile
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        return file.read()
+
+
 def _set_aside(path: Path) -> None:
     try:
         read(path)
     except FileNotFoundError:
         return
     except Unreadable:
-        path.replace(path.with_suffix(".unreadable"))
+        path.rename(_free(path.with_suffix(".unreadable")))
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first of `path-2`, `path-3` ... at which nothing is."""
+    names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in itertools.count(1))
+    return next(name for name in names if not (name.exists() or name.is_symlink()))
 
 
 def write_atomically(path: Path, text: str) -> None:

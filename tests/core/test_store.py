@@ -7,6 +7,8 @@ import errno
 import json
 import math
 import os
+import socket
+from pathlib import Path
 
 import pytest
 
@@ -201,3 +203,76 @@ def test_numbers_of_numerical_libraries_become_plain(store):
 
     value = to_json(record(readings={"macs": Scalar(), "pair": (1, 2)}))
     assert value["readings"] == {"macs": 3, "pair": [1, 2]}
+
+
+# --- what is no file ----------------------------------------------------------------------------------------------
+
+
+def listen_at(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        here = Path.cwd()
+        os.chdir(path.parent)  # the names of sockets are short
+        try:
+            made.bind(path.name)
+        finally:
+            os.chdir(here)
+
+
+ODD = {
+    "a dangling link": (lambda path: path.symlink_to("nowhere"), "a link to nowhere, which is not there"),
+    "a link to itself": (lambda path: path.symlink_to(path), "symbolic links"),
+    "a pipe": (os.mkfifo, "a named pipe, not a file"),
+    "a link to a pipe": (lambda path: (os.mkfifo(path.with_name("p")), path.symlink_to("p")), "a named pipe"),
+    "a socket": (listen_at, "a socket, not a file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "a device, not a file"),
+    "a folder": (lambda path: path.mkdir(), "Is a directory"),
+    "a folder with a file": (lambda path: (path.mkdir(), (path / "x").touch()), "Is a directory"),
+    "a sparse file of ages": (lambda path: (path.touch(), os.truncate(path, 2**34)), "more than any record has"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_is_no_file_is_named_and_set_aside_and_nothing_waits_for_it(store, what):
+    make, said = ODD[what]
+    store.write(record(trial(seed=1, key="k1")))
+    make(store.path("k0"))
+    records, problems = store.records()
+    assert [found.trial.key for found in records] == ["k1"]
+    (problem,) = problems
+    assert "k0.json" in problem
+    assert said in problem
+    assert store.find("k0") is None
+    store.write(record())
+    assert store.find("k0") is not None
+    aside = store.path("k0").with_suffix(".unreadable")
+    assert aside.is_symlink() or aside.exists()
+
+
+def test_what_was_set_aside_before_stays_when_more_is_set_aside(store):
+    for text in ("first", "second", "third"):
+        store.path("k0").write_text(text)
+        store.write(record())
+    aside = sorted(path.read_text() for path in store.trials.glob("k0.unreadable*"))
+    assert aside == ["first", "second", "third"]
+
+
+def test_dot_files_are_passed_over(store):
+    store.write(record())
+    for name in (".x.json", "._k0.json", ".k0.json.123.json"):
+        (store.trials / name).write_bytes(b"\x00\x05\x16\x07")
+    os.mkfifo(store.trials / ".pipe.json")
+    records, problems = store.records()
+    assert ([found.trial.key for found in records], problems) == (["k0"], [])
+
+
+def test_a_store_stays_where_it_is_when_the_working_directory_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = Store(Path("results"))
+    made.prepare()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    made.write(record())
+    made.write(record(status="failed"))
+    assert made.find("k0") is not None
+    assert (tmp_path / "results/trials/k0.json").is_file()
+    assert (tmp_path / "results/attempts/k0.json").is_file()
