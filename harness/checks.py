@@ -12,6 +12,7 @@ from harness.types import Check
 @hookimpl
 def harness_checks() -> Iterator[Check]:
     yield from _checks("method", "harness.testing.configs", CONFIGS)
+    yield from _checks("method", "harness.testing.answers", ANSWERS)
     yield from _checks("method", "harness.testing.training", TRAINING)
     yield from _checks("method", "harness.testing.prediction", PREDICTION)
     yield from _checks("dataset", "harness.testing.datasets", DATASETS)
@@ -26,6 +27,9 @@ def _checks(of: Literal["method", "dataset", "metric"], module: str, named: Mapp
 CONFIGS = {
     "options-described": "every option has a meaning, the defaults are valid, and the values can be read back",
     "kinds-taken": "a problem of every kind that it declares can be learnt and predicted",
+}
+ANSWERS = {
+    "answers-well-formed": "update, predict, views, describe and save answer as is expected, by names of their own",
 }
 TRAINING = {
     "deterministic": "the same seed gives the same state and the same updates, bit by bit on a CPU",

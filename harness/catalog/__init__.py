@@ -198,6 +198,18 @@ class Catalog:
             self.settings = replace(self.settings, plugins=(*self.settings.plugins, plugin.file))
         return [self.methods.qualified(offer) for offer in mine]
 
+    def load_file(self, path: str | Path) -> Plugin:
+        """Load a .py file as a plugin, for whatever it offers. Raises UsageError where that, or a list of it, fails."""
+        candidate = discovery.from_file(path)
+        plugin = self.add(candidate)
+        for shelf in (self.methods, self.datasets, self.metrics):
+            shelf.offers()
+        for problem in self.problems:
+            if problem.concerns(candidate.plugin):
+                raise UsageError(f"{path}: {problem.message}; harness plugins --problems -p {path}")
+        assert plugin is not None
+        return plugin
+
     def register(self, plugin: object, name: str) -> Plugin | None:
         """Register an object or module with hook implementations; None where that failed and became a problem."""
         registered = self._register(plugin, Plugin(name, module=getattr(plugin, "__name__", type(plugin).__module__)))

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import names
 from harness.errors import Unsupported
 from harness.testing.configs import described
 from harness.testing.subjects import ORDER, Arrays, DatasetSubject, broken, require_same
+from harness.trials import entries
 from harness.types import Batch, Data, Problem
 
 SPLITS = ("train", "valid", "test")
@@ -59,8 +61,23 @@ def data_as_stated(subject: DatasetSubject) -> None:
     size = data.train.targets.shape[1] if problem.order == "contiguous" else len(data.train.inputs)
     if problem.train_size != size:
         broken(f"problem.train_size is {problem.train_size}; the training split has {size}")
+    _check_names(data)
     if problem.time_axis and not problem.input_shape:
         broken("problem.time_axis is set, but input_shape has no axis")
+
+
+def _check_names(data: Data) -> None:
+    """Names of shifted splits and readings, and what those say."""
+    for name in data.shifted:
+        if flaw := names.flaw(name):
+            broken(f"shifted split {names.shown(name)}: the name {flaw}")
+    for name, value in data.readings.items():
+        if flaw := names.flaw(name) or ("is what the harness itself measures" if name in names.MEASURED else ""):
+            broken(f"reading {names.shown(name)}: the name {flaw}")
+        try:
+            entries.fit(name, value)
+        except entries.Unfit as unfit:
+            broken(f"reading {name} {unfit}")
 
 
 def _check_arrays(name: str, inputs: NDArray[np.generic], targets: NDArray[np.generic], problem: Problem) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
@@ -15,13 +15,15 @@ from harness.data import files
 from harness.errors import Broken, Unsupported, UsageError
 from harness.selections import selection
 from harness.testing.subjects import DatasetSubject, MetricSubject, Subject
-from harness.trials.places import one_line
+from harness.trials.places import Code, code_of, one_line
 from harness.types import Backend, Check, Dataset, Method, Metric
+from harness.words import clean_line
 
 Status: TypeAlias = Literal["ok", "broken", "not applicable"]
 Of: TypeAlias = Literal["method", "dataset", "metric"]
 Make: TypeAlias = Callable[[], Any]
 
+OWN = "harness.checks"  # whose checks come first: they say in plain words what others would stumble over
 SEVERITY: Sequence[Status] = ("broken", "ok", "not applicable")
 
 
@@ -35,13 +37,17 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """One check of one thing. makes: makes its subjects, one for each kind of problem that it declares."""
+    """One check of one thing. makes: makes its subjects, one for each kind of problem that it declares.
+
+    code: where the code of the thing is, to say where in it an error arose.
+    """
 
     of: Of
     label: str
     check: Check
     makes: tuple[tuple[str, Make], ...]
     backend: Backend
+    code: Code = ()
 
     def run(self) -> Result:
         """The worst result over all kinds: broken by one, else ok if it applies to any."""
@@ -56,23 +62,28 @@ class Case:
             with self.backend.isolated(0):
                 resolve(self.check.function, f"check {self.check.name}")(make())
         except Unsupported as error:
-            return Result("not applicable", str(error))
+            return Result("not applicable", clean_line(str(error)))
         except Broken as error:
-            return Result("broken", str(error))
+            return Result("broken", clean_line(str(error)))
         except (Exception, SystemExit) as error:
-            return Result("broken", f"raised {one_line(error)}", traceback.format_exc())
+            return Result("broken", f"raised {one_line(error, self.code)}", traceback.format_exc())
         return Result("ok")
 
 
 def cases(catalog: Catalog, text: str, device: str = "cpu", data: Path | None = None) -> list[Case]:
-    """The checks of a method, data set or metric, selected as in `saf[variant=final]`. data: folder with data sets.
+    """The checks of a method, data set or metric, selected as in `saf[variant=final]`, or of all that a file offers.
+
+    data: folder with data sets.
 
     Raises UsageError for a name that nothing has, for parameters that it refuses, and for a method that is not
     available here.
     """
     found: list[Case] = []
     for selected in selection.parse(text, "check"):
-        found += _cases(catalog, selected, device, data)
+        if selected.file is None:
+            found += _cases(catalog, selected, device, data)
+        else:
+            found += _cases_of_file(catalog, selected.file, selected, device, data)
     return found
 
 
@@ -88,6 +99,20 @@ def cases_of_plugin(catalog: Catalog, name: str, device: str = "cpu") -> list[Ca
         raise UsageError(f"{name!r} offers no method, data set or metric; plugins come from: {known}{catalog.hint}")
     selected = [selection.Selected(offer.value.name, offer.plugin.module or offer.plugin.name) for offer in offers]
     return [case for each in dict.fromkeys(selected) for case in _cases(catalog, each, device, None, tolerant=True)]
+
+
+def _cases_of_file(
+    catalog: Catalog, file: str, selected: selection.Selected, device: str, data: Path | None
+) -> Iterator[Case]:
+    """Parameters, as in `./mine.py[rate=0.1]`, are those of its methods, which alone are checked then."""
+    plugin = catalog.load_file(file)
+    shelves = (catalog.methods,) if selected.sweeps else (catalog.methods, catalog.datasets, catalog.metrics)
+    offers = [offer for shelf in shelves for offer in shelf.offers() if offer.plugin == plugin]
+    if not offers:
+        raise UsageError(f"check {file}: it offers no method, data set or metric")
+    for offer in offers:
+        each = replace(selected, file=None, provider=plugin.module, name=offer.value.name)
+        yield from _cases(catalog, each, device, data, tolerant=True)
 
 
 def _is_from(offer: Offer[Any], name: str) -> bool:
@@ -110,7 +135,7 @@ def _cases(
             if not tolerant:
                 raise UsageError(f"check: {shelf.noun} {selected.name}: {reason}")
             of: Of = "method" if isinstance(offer.value, Method) else "dataset"
-            yield from _checked(catalog, of, selected.name, (("", partial(_nothing, reason)),), backend)
+            yield from _checked(catalog, of, offer, selected.name, (("", partial(_nothing, reason)),), backend)
         elif isinstance(offer.value, Method):
             yield from _of_method(catalog, offer, selected, backend, device)
         elif isinstance(offer.value, Dataset):
@@ -151,7 +176,7 @@ def _of_method(
     for label, given in _given(selected, method.config, method.name):
         make = partial(_method_subject, catalog, method, given, backend, device)
         makes = tuple((kind, partial(make, kind)) for kind in method.kinds)
-        yield from _checked(catalog, "method", label, makes, backend)
+        yield from _checked(catalog, "method", offer, label, makes, backend)
 
 
 def _method_subject(
@@ -172,7 +197,7 @@ def _of_dataset(
     dataset = offer.value
     for label, given in _given(selected, dataset.config, dataset.name):
         makes = (("", partial(_dataset_subject, dataset, given, backend, data)),)
-        yield from _checked(catalog, "dataset", label, makes, backend)
+        yield from _checked(catalog, "dataset", offer, label, makes, backend)
 
 
 def _dataset_subject(dataset: Dataset, given: Mapping[str, Any], backend: Backend, data: Path | None) -> DatasetSubject:
@@ -185,7 +210,7 @@ def _dataset_subject(dataset: Dataset, given: Mapping[str, Any], backend: Backen
 def _of_metric(catalog: Catalog, offer: Offer[Metric], backend: Backend) -> Iterator[Case]:
     metric = offer.value
     makes = tuple((kind, partial(_metric_subject, metric, kind)) for kind in metric.kinds or ("",))
-    yield from _checked(catalog, "metric", metric.name, makes, backend)
+    yield from _checked(catalog, "metric", offer, metric.name, makes, backend)
 
 
 def _metric_subject(metric: Metric, kind: str) -> MetricSubject:
@@ -195,12 +220,13 @@ def _metric_subject(metric: Metric, kind: str) -> MetricSubject:
 
 
 def _checked(
-    catalog: Catalog, of: Of, label: str, makes: Iterable[tuple[str, Make]], backend: Backend
+    catalog: Catalog, of: Of, offer: Offer[Any], label: str, makes: Iterable[tuple[str, Make]], backend: Backend
 ) -> Iterator[Case]:
-    checks = [check for check in catalog.checks.values() if check.of == of]
+    offers = sorted(catalog.checks.offers(), key=lambda each: each.plugin.module != OWN)
+    checks = [each.value for each in offers if each.value.of == of]
     if not checks:
         raise UsageError(
             f"check: nothing tests a {of}; is the plugin 'checks' switched off? -p harness.checks loads it"
         )
     for check in checks:
-        yield Case(of, label, check, tuple(makes), backend)
+        yield Case(of, label, check, tuple(makes), backend, code_of(offer))

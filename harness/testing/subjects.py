@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from harness.data.subset import subset
 from harness.errors import Broken, HarnessError, Unsupported
 from harness.seeds import derive
 from harness.testing import tiny
+from harness.trials import answers, entries
 from harness.types import (
     Array,
     Backend,
@@ -38,6 +39,7 @@ SEED = derive(0, "contract", "init")
 ORDER = derive(0, "contract", "order")
 PLANNED = 8
 
+T = TypeVar("T")
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -107,6 +109,13 @@ class Subject:
             self.backend.save(named, path)
             return self.backend.load(path)
 
+    def answered(self, check: Callable[[Any], T], answer: Any) -> T:
+        """What a learner answered, if it passes the check. Raises Broken with what was expected."""
+        try:
+            return check(answer)
+        except TypeError as error:
+            raise Broken(str(error)) from error
+
     def batches(self, seed: int = ORDER, data: Data | None = None) -> Iterator[Batch]:
         return self.backend.batches(data or self.data, tiny.BATCH, seed)
 
@@ -136,7 +145,8 @@ class Run:
 
     def update(self, batch: Batch) -> None:
         meter = self.subject.backend.meter()
-        self.state, scalars = self.learner.update(self.state, batch)
+        returned = answers.asked(self.learner.update, self.state, batch)
+        self.state, scalars = self.subject.answered(answers.a_step, returned)
         meter.add(scalars)
         self.scalars.append(meter.read())
 
@@ -152,17 +162,19 @@ class Run:
     @property
     def predictors(self) -> Mapping[str, Callable[[Any, Array], Prediction]]:
         """`predict` and every further view."""
-        return {"predict": self.learner.predict, **getattr(self.learner, "views", {})}
+        views = self.subject.answered(answers.views, self.learner)
+        return {"predict": self.learner.predict, **{name: predict for name, predict, flaw in views if not flaw}}
 
     def predict(self, inputs: Array, view: str = "predict") -> Prediction:
         """In numpy."""
-        return self.subject.backend.numpy(self.predictors[view](self.state, inputs))
+        returned = answers.asked(self.predictors[view], self.state, inputs)
+        return self.subject.backend.numpy(self.subject.answered(answers.a_prediction, returned))
 
     def saved(self) -> Mapping[str, Array]:
         """Raises Unsupported for a learner without `save`, which is optional."""
         if not hasattr(self.learner, "save"):
             raise Unsupported("it has no save(state), which is optional")
-        named: Mapping[str, Array] = self.learner.save(self.state)
+        named: Mapping[str, Array] = self.subject.answered(answers.arrays, self.learner.save(self.state))
         return named
 
     def seen(self) -> Arrays:
@@ -240,4 +252,7 @@ class MetricSubject:
         """None where the metric does not apply to the outcome."""
         assert self.metric.compute is not None
         value = resolve(self.metric.compute, f"metric {self.metric.name}")(outcome)
-        return None if value is None else float(value)
+        try:
+            return None if value is None else entries.number(value)
+        except entries.Unfit as unfit:
+            broken(f"it {unfit}")

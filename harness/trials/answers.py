@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, get_args
 
 from harness import names
@@ -25,6 +25,21 @@ def a_step(returned: Any) -> tuple[Any, Mapping[Any, Any]]:
     return returned
 
 
+def asked(function: Callable[[Any, Any], Any], state: Any, what: Any) -> Any:
+    """What an update or a predict answers; an error says if there was no state to answer from."""
+    try:
+        return function(state, what)
+    except Exception as error:
+        note_state(error, state)
+        raise
+
+
+def note_state(error: BaseException, state: Any) -> None:
+    """Add to an error of a learner that it was given no state, which is why as a rule."""
+    if state is None:
+        error.add_note("the state is None: did init, or the update before, return none?")
+
+
 def a_prediction(value: Any) -> Prediction:
     """Raises TypeError for what is no prediction of any kind."""
     if not isinstance(value, PREDICTIONS):
@@ -33,32 +48,29 @@ def a_prediction(value: Any) -> Prediction:
     return value
 
 
-def views(learner: Any) -> Iterator[tuple[str, View, str]]:
+def views(learner: Any) -> list[tuple[str, View, str]]:
     """Name, function, and what is wrong with it, if anything is, of each further view. Raises TypeError."""
     found = getattr(learner, "views", {})
     if not isinstance(found, Mapping):
         raise TypeError(f"views is {_kind(found)}, expected {{name: function}}")
-    for name, predict in found.items():
-        yield names.shown(name), predict, _flaw_of_view(name, predict)
+    return [(names.shown(name), predict, _flaw_of_view(name, predict)) for name, predict in found.items()]
 
 
-def facts(learner: Any, state: Any) -> Mapping[Any, Any]:
-    """What `describe` returns. Raises TypeError."""
-    described = learner.describe(state)
+def facts(described: Any) -> Mapping[Any, Any]:
+    """What `describe` returned, if it can be that. Raises TypeError."""
     if not isinstance(described, Mapping):
         raise TypeError(f"describe returned {_kind(described)}, expected {{name: value}}")
     return described
 
 
-def arrays(learner: Any, state: Any) -> Mapping[str, Array]:
-    """What `save` returns. Raises TypeError."""
-    saved = learner.save(state)
+def arrays(saved: Any) -> Mapping[str, Array]:
+    """What `save` returned, if it can be that. Raises TypeError."""
     if not isinstance(saved, Mapping):
         raise TypeError(f"save returned {_kind(saved)}, expected {{name: array}}")
     for name, array in saved.items():
         if not isinstance(name, str) or not hasattr(array, "shape"):
-            found = f"{_kind(array)} under {names.shown(name)}"
-            raise TypeError(f"save returned {found}, expected {{name: array}}, flat and named")
+            found = f"{names.shown(name)} is {_kind(array)}"
+            raise TypeError(f"save(state) must be flat, {{name: array}}, with texts for names; {found}")
     return saved
 
 

@@ -58,7 +58,7 @@ def look_further(bench: Bench, learner: Learner[Any], state: Any) -> None:
             _score_views(bench, learner, state)
     if hasattr(learner, "describe"):
         with bench.part("describe"):
-            bench.notes.claim(answers.facts(learner, state))
+            bench.notes.claim(answers.facts(learner.describe(state)))
 
 
 def _score_views(bench: Bench, learner: Learner[Any], state: Any) -> None:
@@ -113,7 +113,11 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
             bench.settle()
         batch = next(batches)
         clock.start()
-        returned = learner.update(state, batch)
+        try:
+            returned = learner.update(state, batch)
+        except Exception as error:
+            answers.note_state(error, state)
+            raise
         clock.stop()
         if not done:
             answers.a_step(returned)
@@ -293,7 +297,7 @@ def _score_test(bench: Bench, predict: answers.View, state: Any, view: str) -> N
 
 
 def _predictor(bench: Bench, predict: answers.View, state: Any) -> scoring.Predict:
-    return lambda inputs: bench.backend.numpy(answers.a_prediction(predict(state, inputs)))
+    return lambda inputs: bench.backend.numpy(answers.a_prediction(answers.asked(predict, state, inputs)))
 
 
 def _named(values: Mapping[str, T], view: str) -> dict[str, T]:

@@ -55,7 +55,8 @@ def code_of_trial(catalog: Catalog, trial: Trial) -> Code:
 
 def _first_line(error: BaseException) -> str:
     try:
-        return str(error).strip().partition("\n")[0]
+        first = str(error).strip().partition("\n")[0]
+        return "; ".join([*([first] if first else []), *getattr(error, "__notes__", ())])
     except Exception as broken:  # an error may fail at saying what it is
         return f"(its message raised {type(broken).__name__})"
 

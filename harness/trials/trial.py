@@ -160,7 +160,7 @@ def _keep(bench: Bench, learner: Learner[Any], state: Any, weights: Path | None)
         if bench.trial.keep:
             raise TypeError(f"{bench.trial.method.name} has no save(state), and another method starts from it")
         return
-    saved = answers.arrays(learner, state)
+    saved = answers.arrays(learner.save(state))
     bench.notes.measured["parameters"] = sum(math.prod(array.shape) for array in saved.values())
     if weights is not None and bench.trial.keep:
         bench.backend.save(saved, weights)

@@ -358,7 +358,53 @@ class Leaves(Sound):
         raise SystemExit(3)
 
 
+def answering(**parts):
+    """A sound learner that answers something else for some of its parts."""
+    return type("Answers", (Sound,), parts)
+
+
+def nested(depth):
+    return [nested(depth - 1)] if depth else []
+
+
+ANSWERS = [
+    (answering(update=lambda *_: None), "update returned NoneType, expected (state, {name: scalar})"),
+    (answering(update=lambda self, state, batch: (state, None)), "update returned tuple, expected (state, {name"),
+    (
+        answering(update=lambda self, state, batch: (state, {"loss": batch.inputs[:, 0, 0, 0]})),
+        "update returned Tensor of shape (8,) as the scalar loss, expected one number",
+    ),
+    (answering(update=lambda self, state, batch: (state, {3: 1.0})), "a scalar of update 1, 3: the name is int"),
+    (answering(init=lambda *_: None), "the state is None: did init, or the update before, return none?"),
+    (
+        answering(__init__=lambda self, config: setattr(self, "views", [len])),
+        "views is list, expected {name: function}",
+    ),
+    (answering(save=lambda *_: [1]), "save returned list, expected {name: array}"),
+    (answering(describe=lambda *_: [1]), "describe returned list, expected {name: value}"),
+    (answering(describe=lambda *_: {"a@b": 1}), "describe: a@b: the name has an @"),
+    (answering(describe=lambda *_: {"deep": nested(30)}), "describe: deep is nested deeper than 20 levels"),
+]
+
+
+def with_view(name):
+    class Views(Sound):
+        def __init__(self, config):
+            self.views = {name: self.predict}
+
+    return Views
+
+
+VIEWS = [
+    *((with_view(name), f"view {name}: the name is taken") for name in ("valid", "valid-best", "best", "start")),
+    (with_view(""), "view '': the name is empty"),
+    (with_view(3), "view 3: the name is int; expected a text"),
+    (with_view("a@b"), "view a@b: the name has an @"),
+]
+
 METHODS = [
+    *(("answers-well-formed", learner, reason, NoOptions) for learner, reason in (*ANSWERS, *VIEWS)),
+    ("prediction-well-formed", answering(predict=lambda self, state, inputs: inputs), "returned Tensor of", NoOptions),
     ("options-described", Sound, "steps: no meaning", Nameless),
     ("options-described", Sound, "its defaults are refused", Refused),
     ("options-described", Sound, "read back as", Shifting),

@@ -58,7 +58,7 @@ def test_a_sound_method_is_exit_0_with_a_line_for_each_check(plugin, capsys):
     assert check("uniform", "-p", plugin) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == "method uniform"
-    assert len(lines) == 20
+    assert len(lines) == 21
     assert all("ok" in line or "not applicable: " in line for line in lines)
     assert [line.split() for line in lines if line.split()[0] == "deterministic"] == [["deterministic", "ok"]]
 
@@ -83,6 +83,75 @@ def test_debug_shows_where_a_check_was_interrupted(plugin, capsys):
     out, err = capsys.readouterr()
     assert "kinds-taken             broken: raised KeyError: 'lost'" in out
     assert "in update" in err
+
+
+def test_an_error_is_told_once_with_its_place_and_the_checks_that_fail_by_it_are_counted(plugin, capsys):
+    path = Path(plugin)
+    path.write_text(path.read_text().replace("return state, {}", "raise KeyError('lost')"))
+    line = path.read_text().splitlines().index("        raise KeyError('lost')") + 1
+    assert check("uniform", "-p", plugin) == 1
+    out = capsys.readouterr().out
+    assert out.count("KeyError") == 1
+    assert f"kinds-taken             broken: raised KeyError: 'lost' (mine.py line {line}, in update)\n" in out
+    alike = out.count("broken: as above (kinds-taken)\n") + 1
+    assert alike > 10
+    assert out.splitlines()[-1] == f"  {alike} of {len(out.splitlines()) - 2} checks are broken, all by one error"
+
+
+@pytest.mark.parametrize(
+    ("changed", "into", "reason"),
+    [
+        ("return state, {}", "pass", "update returned NoneType, expected (state, {name: scalar})"),
+        ("return problem.output_size", "pass", "the state is None: did init, or the update before, return none?"),
+        ("return state, {}", "return state, {'loss': batch.inputs}", "as the scalar loss, expected one number"),
+    ],
+)
+def test_what_a_learner_returns_wrongly_is_said_in_words(plugin, capsys, changed, into, reason):
+    path = Path(plugin)
+    path.write_text(path.read_text().replace(changed, into))
+    assert check("uniform", "-p", plugin) == 1
+    assert reason in capsys.readouterr().out
+
+
+def test_a_file_is_checked_as_it_is_run(plugin, capsys, monkeypatch):
+    path = Path(plugin)
+    path.write_text(
+        path.read_text()
+        + textwrap.dedent(
+            """
+            @hookimpl
+            def harness_metrics():
+                yield Metric("half", "of the rows", "", "higher", ("classification",), lambda outcome: 0.5)
+            """
+        )
+    )
+    monkeypatch.chdir(path.parent)
+    for name in ("./mine.py", str(path)):
+        assert check(name) == 1
+        out = capsys.readouterr().out
+        heads = [line for line in out.splitlines() if line and not line.startswith(" ")]
+        assert heads == ["method uniform", "method careless", "metric half"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "it implements no hook: is @hookimpl missing?"),
+        ("raise ValueError('no')", "mine.py: ValueError: no"),
+        (
+            "from harness import *\n@hookimpl\ndef harness_metrics(): yield Metric('rows', 'x', '', 'lower')",
+            "metric 'rows': the name is taken by what the harness itself measures",
+        ),
+        (
+            "from harness import *\n@hookimpl\ndef harness_suites(): return []",
+            "it offers no method, data set or metric",
+        ),
+    ],
+)
+def test_a_file_that_offers_nothing_to_check_is_a_mistake_in_the_call(plugin, capsys, text, message):
+    Path(plugin).write_text(text)
+    assert check(plugin) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_json_says_the_same_to_a_program(plugin, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import mutants
 import pytest
@@ -203,7 +204,10 @@ def test_a_plugin_adds_a_promise_of_its_own():
         methods=[Method("subject", "a method", factory=Sound, kinds=("classification",))],
     )
     result = outcomes(plugin, only="polite")["polite"]
-    assert result[:2] == ("broken", "raised AssertionError: it does not say please")
+    assert result.status == "broken"
+    assert re.fullmatch(
+        r"raised AssertionError: it does not say please \(test_kit\.py line \d+, in polite\)", result.reason
+    )
     assert "in polite" in result.traceback
 
 

@@ -313,8 +313,8 @@ def test_an_optional_part_of_a_learner_that_raises_costs_that_part(part, error):
     [
         ("describe", [1], "describe returned list, expected {name: value}"),
         ("describe", None, "describe returned NoneType"),
-        ("save", {"a": 3}, "save returned int under a, expected {name: array}"),
-        ("save", {3: np.zeros(2)}, "under 3, expected {name: array}"),
+        ("save", {"a": 3}, "save(state) must be flat, {name: array}, with texts for names; a is int"),
+        ("save", {3: np.zeros(2)}, "with texts for names; 3 is ndarray of shape (2,)"),
         ("save", [np.zeros(2)], "save returned list, expected {name: array}"),
     ],
 )

@@ -1,0 +1,35 @@
+"""Checks of what a learner answers: its form, and the names of what it says."""
+
+from __future__ import annotations
+
+from harness import names
+from harness.testing.subjects import Subject, broken
+from harness.trials import answers, entries
+
+
+def answers_well_formed(subject: Subject) -> None:
+    """Of two updates, and of all that is optional."""
+    run = subject.start()
+    run.updates(2)
+    for number, scalars in enumerate(run.scalars, 1):
+        for name in scalars:
+            if flaw := names.flaw(name):
+                broken(f"a scalar of update {number}, {names.shown(name)}: the name {flaw}")
+    run.finish()
+    for name, _, flaw in subject.answered(answers.views, run.learner):
+        if flaw:
+            broken(f"view {name}: {flaw}")
+    if hasattr(run.learner, "save"):
+        run.saved()
+    if hasattr(run.learner, "describe"):
+        _check_facts(subject, run.learner.describe(run.state))
+
+
+def _check_facts(subject: Subject, described: object) -> None:
+    for name, value in subject.answered(answers.facts, described).items():
+        if flaw := names.flaw(name):
+            broken(f"describe: {names.shown(name)}: the name {flaw}")
+        try:
+            entries.fit(name, value)
+        except entries.Unfit as unfit:
+            broken(f"describe: {name} {unfit}")
