@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Instrument, Method, Metric, Record, Suite, Trial
+from harness.types import (
+    BackendOffer,
+    Check,
+    Dataset,
+    ExecutorOffer,
+    Formula,
+    Instrument,
+    Method,
+    Metric,
+    Record,
+    Suite,
+    Trial,
+)
 
 if TYPE_CHECKING:
     import click
@@ -48,6 +60,16 @@ def harness_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
 @hookspec
 def harness_instruments() -> Iterable[Instrument]:  # type: ignore[empty-body]
     """The instruments that this plugin offers. Every reading that is to be shown needs a Metric of the same name."""
+
+
+@hookspec
+def harness_formulas() -> Iterable[Formula]:  # type: ignore[empty-body]
+    """The formulas that this plugin offers for operators of its own, so that their work is counted.
+
+    @hookimpl
+    def harness_formulas():
+        yield Formula("mylib::scan", macs="mylib.formulas:scan_macs")
+    """
 
 
 @hookspec

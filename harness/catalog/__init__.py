@@ -15,10 +15,10 @@ import pluggy
 from harness import hookspecs
 from harness.catalog import discovery, siblings
 from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, in_place, off_stdout
-from harness.catalog.shelves import HOOKS, NOUNS, ONCE, Offer, Shelf, checked, first_owners
+from harness.catalog.shelves import HOOKS, NOUNS, ONCE, Offer, Shelf, checked, first_owners, refuse_known
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.options import suggest
-from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
+from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Formula, Instrument, Method, Metric, Suite
 
 if TYPE_CHECKING:
     import click
@@ -97,6 +97,10 @@ class Catalog:
         return self.shelf("harness_instruments")
 
     @property
+    def formulas(self) -> Shelf[Formula]:
+        return self.shelf("harness_formulas")
+
+    @property
     def suites(self) -> Shelf[Suite]:
         return self.shelf("harness_suites")
 
@@ -127,12 +131,18 @@ class Catalog:
         """One plugin's offers: all that it lists, or none where something is wrong with one of them."""
         if (hook, key) not in self._offers:
             plugin = self._by_key[key]
-            values = attempt(plugin, "listing", lambda: off_stdout(lambda: checked(hook, call(), plugin)))
+            values = attempt(plugin, "listing", lambda: off_stdout(lambda: self._checked(hook, call(), plugin)))
             if isinstance(values, PluginProblem):
                 self.problems.append(values)
                 values = []
             self._offers[hook, key] = [Offer(value, plugin) for value in values]
         return self._offers[hook, key]
+
+    def _checked(self, hook: str, answer: Any, plugin: Plugin) -> list[Any]:
+        values = checked(hook, answer, plugin)
+        if hook == "harness_formulas":
+            refuse_known(values, [library for backend in self.backends.values() for library in backend.operators])
+        return values
 
     def _once(self, hook: str, offers: Sequence[Offer[Any]]) -> list[Offer[Any]]:
         """Without those whose name is taken, each of which is a problem of its plugin."""

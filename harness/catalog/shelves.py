@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +13,18 @@ from harness.catalog.loading import Plugin, listed, normal
 from harness.errors import UsageError
 from harness.names import MEASURED
 from harness.options import describe, suggest
-from harness.types import BackendOffer, Check, DataOptions, Dataset, ExecutorOffer, Instrument, Method, Metric, Suite
+from harness.types import (
+    BackendOffer,
+    Check,
+    DataOptions,
+    Dataset,
+    ExecutorOffer,
+    Formula,
+    Instrument,
+    Method,
+    Metric,
+    Suite,
+)
 
 T = TypeVar("T")
 
@@ -22,6 +33,7 @@ HOOKS: Mapping[str, type[Any]] = {
     "harness_datasets": Dataset,
     "harness_metrics": Metric,
     "harness_instruments": Instrument,
+    "harness_formulas": Formula,
     "harness_suites": Suite,
     "harness_checks": Check,
     "harness_executors": ExecutorOffer,
@@ -32,6 +44,7 @@ NOUNS: Mapping[str, str] = {
     "harness_datasets": "data set",
     "harness_metrics": "metric",
     "harness_instruments": "instrument",
+    "harness_formulas": "formula",
     "harness_suites": "suite",
     "harness_checks": "check",
     "harness_executors": "executor",
@@ -87,7 +100,7 @@ class Shelf(Generic[T]):
 
     def offer(self, name: str, provider: str | None = None) -> Offer[T]:
         """Like `get`, together with the plugin that offers it."""
-        if provider is None and ":" in name:
+        if provider is None and name not in self._by_name and ":" in name:
             provider, _, name = name.rpartition(":")
         found = self._by_name.get(name)
         if not found:
@@ -151,15 +164,21 @@ def _name(offer: Offer[Any]) -> str:
 # --- what an offer must look like ---------------------------------------------------------------------------------
 
 OWN_METRICS = "harness.metrics"
-ONCE = ("harness_metrics", "harness_instruments")  # no selection qualifies these, so one name is one thing
+ONCE = (
+    "harness_metrics",
+    "harness_instruments",
+    "harness_formulas",
+)  # no selection qualifies these, so one name is one thing
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_OPERATOR = re.compile(r"[A-Za-z_]\w*::[A-Za-z_]\w*")
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "better": ("higher", "lower"),
     "role": ("proposed", "baseline"),
     "of": ("method", "dataset", "metric"),
 }
 _TUPLES = ("kinds", "precisions", "requires", "preload", "files")
-_REFERENCES = ("factory", "load", "compute", "check", "function")
+_REFERENCES = ("factory", "load", "compute", "check", "function", "macs", "elementwise")
+_OPTIONAL = ("compute", "elementwise")
 
 
 def checked(hook: str, answer: Any, plugin: Plugin | None = None) -> list[Any]:
@@ -197,8 +216,18 @@ def _taken(plugin: Plugin | None) -> frozenset[str]:
     return frozenset() if plugin is not None and plugin.module == OWN_METRICS else MEASURED
 
 
+def refuse_known(formulas: Iterable[Formula], libraries: Collection[str]) -> None:
+    """Raise ValueError for a formula of an operator that the backend knows the work of, by its library."""
+    for formula in formulas:
+        if (library := formula.name.partition("::")[0]) in libraries:
+            raise ValueError(f"formula {formula.name!r}: the work of {library}'s operators is known; name one of yours")
+
+
 def _check(hook: str, value: Any) -> None:
-    if not isinstance(value.name, str) or not _NAME.fullmatch(value.name):
+    if isinstance(value, Formula):
+        if not isinstance(value.name, str) or not _OPERATOR.fullmatch(value.name):
+            raise ValueError(f"formula {value.name!r}: an operator is named with its library, as in 'mylib::scan'")
+    elif not isinstance(value.name, str) or not _NAME.fullmatch(value.name):
         raise ValueError(f"{NOUNS[hook]} {value.name!r}: a name is letters, digits, '.', '_' and '-'")
     owner = f"{NOUNS[hook]} {value.name!r}"
     for name, given in vars(value).items():
@@ -212,7 +241,7 @@ def _check_field(owner: str, name: str, given: object) -> None:
         raise TypeError(f"{owner}: {name} must be a tuple, got {given!r}; a tuple of one is written (x,)")
     if name in _CHOICES and given not in _CHOICES[name]:
         raise ValueError(f"{owner}: {name} must be one of {', '.join(_CHOICES[name])}, got {given!r}")
-    if name in _REFERENCES and not _is_reference(given) and not (name == "compute" and given is None):
+    if name in _REFERENCES and not _is_reference(given) and not (name in _OPTIONAL and given is None):
         raise TypeError(f"{owner}: {name} must be a callable or 'module:attribute', got {given!r}")
 
 

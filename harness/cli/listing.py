@@ -72,7 +72,8 @@ def _named(offers: Mapping[str, list[Offer[Any]]], what: str, hint: str) -> dict
 def _is_called(offer: Offer[Any], what: str) -> bool:
     """Whether an offer is meant by `name` or `provider:name`."""
     provider, _, name = what.rpartition(":")
-    return offer.value.name == name and (not provider or bool(provided([offer], provider)))
+    called = offer.value.name == name and (not provider or bool(provided([offer], provider)))
+    return called or offer.value.name == what  # an operator has colons of its own
 
 
 def _brief(shelf: str, offers: Sequence[Offer[Any]]) -> str:

@@ -119,6 +119,7 @@ SHELVES: Mapping[str, View] = {
         "harness_metrics", ("unit", "per", "better", "kinds"), ("unit", "per", "better", "kinds", "headline")
     ),
     "instruments": _view("harness_instruments", ("intrusive",), ("intrusive",)),
+    "formulas": _view("harness_formulas", (), ()),
     "suites": View(
         "harness_suites",
         {

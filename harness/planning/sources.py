@@ -71,8 +71,8 @@ class Fingerprints:
 
 
 def measuring(catalog: Catalog) -> dict[str, str]:
-    """A digest for each plugin that offers metrics or instruments. These are in no trial's key: a further metric would
-    make every trial run again. The core's own metrics are in all of them.
+    """A digest for each plugin that offers metrics, instruments or formulas. These are in no trial's key: a further
+    metric would make every trial run again. The core's own metrics are in all of them.
     """
     offers: dict[str, list[Reference]] = {}
     plugins: dict[str, Plugin] = {}
@@ -88,6 +88,8 @@ def _measures(catalog: Catalog) -> Iterable[tuple[Offer[Any], Reference]]:
             yield metric, metric.value.compute
     for instrument in catalog.instruments.offers():
         yield instrument, instrument.value.factory
+    for formula in catalog.formulas.offers():
+        yield from ((formula, each) for each in (formula.value.macs, formula.value.elementwise) if each is not None)
 
 
 @functools.cache

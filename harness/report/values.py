@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.types import Metric, Record
+from harness.words import clean_line
 
 TO_TARGET = "seconds_to_target"
 OPERATIONS = ("_macs", "_ops")  # how the names of totals of operations end
@@ -71,11 +72,17 @@ def claimed(record: Record, name: str) -> float | None:
 
 
 def lower_bound(record: Record, name: str) -> str:
-    """Why a total of operations is "at least" what was counted: too many were operators without a formula.
+    """Why a number is "at least" what was counted: its instrument says so (NAME_at_least), or it is a total of
+    operations, and too many of them had no formula.
 
     Empty where at most 1 % of the bytes moved were theirs, and for what is no total of operations.
     """
-    if not name.endswith(OPERATIONS) or measured(record, name) is None:
+    if measured(record, name) is None:
+        return ""
+    said = record.readings.get(f"{name}_at_least")
+    if isinstance(said, str) and said:
+        return clean_line(said)
+    if not name.endswith(OPERATIONS):
         return ""
     family = f"{name.partition('_')[0]}_"  # forward_macs and total_macs share the list of the update
     prefix = family if f"{family}uncovered" in record.readings else ""

@@ -12,11 +12,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness.catalog import Offer, resolve
+from harness.catalog import Offer
 from harness.errors import Unsupported
 from harness.seeds import derive
 from harness.trials import answers
 from harness.trials.bench import Bench
+from harness.trials.gauges import gauge_of
 from harness.trials.places import code_of
 from harness.types import Fit, Gauge, Instrument, Learner, Prediction
 
@@ -34,7 +35,7 @@ def watched(bench: Bench) -> Iterator[Watching]:
     with ExitStack() as sessions:
         for instrument in _instruments(bench, intrusive=False):
             with _hole(bench, instrument):
-                gauge: Gauge = resolve(instrument.value.factory)()
+                gauge = gauge_of(bench.catalog, instrument.value)
                 _enter(bench, instrument, gauge.session(), sessions)
                 gauges.append((instrument, gauge))
                 if hasattr(gauge, "pause"):
@@ -123,7 +124,7 @@ def _hole(bench: Bench, instrument: Offer[Instrument]) -> AbstractContextManager
 
 def _measured(bench: Bench, instrument: Instrument) -> Mapping[str, Any]:
     """Two updates to reach a steady state, one measured; then one prediction of the rows of a batch."""
-    gauge: Gauge = resolve(instrument.factory)()
+    gauge = gauge_of(bench.catalog, instrument)
     batches = bench.backend.batches(bench.data, bench.trial.batch_size, derive(bench.trial.seed, "profile"))
     first, second, third = (next(batches) for _ in range(3))
     examples = len(third.inputs)
@@ -145,7 +146,7 @@ def _measured(bench: Bench, instrument: Instrument) -> Mapping[str, Any]:
 
 def _measured_trained(bench: Bench, instrument: Instrument, learner: Learner[Any], state: Any) -> Mapping[str, Any]:
     """The rows of a batch, predicted from the trained state by an eager learner, which hides no operator."""
-    gauge: Gauge = resolve(instrument.factory)()
+    gauge = gauge_of(bench.catalog, instrument)
     inputs = bench.data.valid.inputs[: bench.trial.batch_size]
     eager = bench.build()
     eager.init(bench.data.problem, bench.training(eager=True), bench.base)

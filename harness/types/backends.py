@@ -54,7 +54,8 @@ class Backend(Protocol):
 @dataclass(frozen=True)
 class BackendOffer:
     """How the core finds a backend. check(device, precision, workers) -> resolved device; it runs while planning, and
-    raises UsageError. preload: modules that the fork server imports once for all trials. version: of the library.
+    raises UsageError. preload: modules that the fork server imports once for all trials. operators: libraries of
+    operators whose work is known, so that no plugin offers a formula for one of them.
     """
 
     name: str
@@ -62,3 +63,4 @@ class BackendOffer:
     check: str | Callable[[str, str, int], str]
     preload: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()

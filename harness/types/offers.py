@@ -182,12 +182,42 @@ class Metric:
     exact: bool = False
 
 
+@dataclass(frozen=True)
+class Formula:
+    """How much work an operator does that a plugin brings along, for the instruments that count operations.
+
+    operator: its library and name, as in "mylib::scan", for all of its overloads; its backward is an operator too, and
+    has a formula of its own. macs: "module:function" or a callable that returns the multiply-accumulates of one call, a
+    whole number, 0 or more. elementwise: likewise the operations on single elements; None for none.
+
+    Both are called after the operator, by name, with those of its arguments that they take (as its schema names them,
+    defaults filled in, tensors as they are) and its `result`:
+
+        def macs(x, weight, steps):  # mylib::scan(Tensor x, Tensor weight, int steps=1) -> Tensor
+            return steps * len(x) * weight.numel()  # x (B, I), weight (I, O)
+
+    They leave tensors alone, and look at shapes rather than values, which a GPU would wait for. One that raises, or
+    returns something else, leaves the operator without a formula, with the reason.
+    """
+
+    operator: str
+    macs: str | Callable[..., int]
+    elementwise: str | Callable[..., int] | None = None
+    summary: str = ""
+
+    @property
+    def name(self) -> str:
+        """The operator's."""
+        return self.operator
+
+
 class Gauge(Protocol):
     """What an instrument's factory returns. `session` spans the life of one fresh state; `measure` one stage in it. For
     an instrument of the trained network, `session` spans one prediction of it and `measure` is that prediction.
 
     Optional, for one that is not intrusive: `pause()`, a context that spans each evaluation within the session, and
-    `settle()`, called before the first update after those in which libraries try out their algorithms.
+    `settle()`, called before the first update after those in which libraries try out their algorithms. For one that
+    counts operations: `use_formulas(formulas)`, called first, with those that plugins offer for operators of their own.
     """
 
     def session(self) -> AbstractContextManager[None]:
@@ -201,8 +231,9 @@ class Gauge(Protocol):
     def readings(self) -> Mapping[str, Any]:
         """Numbers by metric name; other values (a coverage list) under further names.
 
-        A text under a name that ends with _warning stands below every table with this trial. Raises Unsupported, with
-        the reason, for what it cannot measure here.
+        A text under a name that ends with _warning stands below every table with this trial; one under NAME_at_least
+        says why NAME may be more than the number, which then is never best. Raises Unsupported, with the reason, for
+        what it cannot measure here.
         """
         ...
 

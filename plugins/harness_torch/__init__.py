@@ -42,6 +42,7 @@ def harness_backends() -> Iterable[BackendOffer]:
         # The first torch.optim optimiser imports torch._dynamo, which takes longer than many a trial.
         preload=("torch", "torch._dynamo", "safetensors.torch", "harness_torch.backend"),
         requires=("torch",),
+        operators=("aten", "prim", "prims", "profiler"),
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from harness import Broken, Unsupported
 from harness.testing import Run, Subject
 from harness_torch.calls import Call, tensors
+from harness_torch.departures import Departures
 from harness_torch.formulas import work
 from harness_torch.host import host_tensors
 from harness_torch.operations import Counter, Tally
@@ -226,11 +227,11 @@ def no_synchronisation(subject: Subject) -> None:
         run = subject.start(subject.training(eager=True))
         run.updates(2)
         batch = next(subject.batches())
-        tally = Tally(host)
-        with Counter(tally):
+        tally, left = Tally(host), Departures(host)
+        with left, Counter(tally):
             run.state, scalars = run.learner.update(run.state, batch)
     del scalars
-    waits = {name: count.syncs for (_, name), count in tally.counts.items() if count.syncs}
+    waits = {name: count.syncs for (_, name), count in tally.counts.items() if count.syncs} | left.waits
     if waits:
         listed = ", ".join(f"{count}x {name}" for name, count in waits.items())
         raise Broken(f"an update makes the host wait for the device: {listed} (.item(), float() and masks do that)")

@@ -6,7 +6,8 @@ over them; known to do no arithmetic (it allocates, fills, copies, reorders or v
 One element-wise operation is one arithmetic operation, comparison, selection, conversion by a function (exp, tanh) or
 random draw for one element of the result, whatever it costs in cycles: an operator of three operands such as addcmul
 counts one. A reduction counts one per element of its input. Operators that hold a whole layer count what the same layer
-would in single operators.
+would in single operators. A complex number is one element; a product of complex numbers takes four real MACs (torch
+convolves them by three real convolutions, and these are what is counted).
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from collections.abc import Mapping
 
 import torch
 
-from harness_torch.calls import Call, Work, elements, is_view, largest, produced
+from harness_torch.calls import Call, Work, elements, is_view, largest, produced, tensors
 from harness_torch.kernels import KERNELS
 from harness_torch.layers import LAYERS
 from harness_torch.products import PRODUCTS
+
+COMPLEX = 4  # real MACs of a complex one: BLAS does not save one of them by sums, as Gauss did
 
 
 def work(call: Call) -> Work | None:
     """The work of a call, or None where no rule covers its operator."""
     formula = PRODUCTS.get(call.key) or KERNELS.get(call.key) or LAYERS.get(call.key)
     if formula is not None:
-        return formula(call)
+        macs, elementwise = formula(call)
+        return Work(macs * (COMPLEX if _is_complex(call) else 1), elementwise)
     if costs_nothing(call) or call.key in COPIES:
         return Work()
     if call.key in POINTWISE:
@@ -38,6 +42,10 @@ def work(call: Call) -> Work | None:
     if torch.Tag.pointwise in getattr(call.func, "tags", ()):
         return Work(elementwise=produced(call))
     return None
+
+
+def _is_complex(call: Call) -> bool:
+    return any(each.is_complex() for each in tensors(list(call.arguments.values())))
 
 
 def costs_nothing(call: Call) -> bool:

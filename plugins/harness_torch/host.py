@@ -35,9 +35,10 @@ class HostTensors(TorchFunctionMode):
 
     def holds(self, tensor: Tensor) -> bool:
         """Whether this tensor lies on the host whatever the trial's device."""
-        return tensor.device.type == "cpu" and (self._on_gpu or self._is_found(tensor))
+        return tensor.device.type == "cpu" and (self._on_gpu or self.made(tensor))
 
-    def _is_found(self, tensor: Tensor) -> bool:
+    def made(self, tensor: Tensor) -> bool:
+        """Whether this tensor was made on the host, and holds nothing that was ever on a device."""
         # What is trained belongs to the network, even if it was never placed on a device.
         return not tensor.requires_grad and tensor in self._found
 
@@ -52,12 +53,12 @@ class HostTensors(TorchFunctionMode):
         finally:
             self.writes_number = False
         made = list(tensors(result)) or _written(func, args)
-        if made and not self._on_gpu:
+        if made:
             self._follow(made, list(tensors((args, kwargs))), _device(func, args, kwargs))
         return result
 
     def _follow(self, made: list[Tensor], given: list[Tensor], device: Any) -> None:
-        on_host = all(map(self._is_found, given)) and _is_host(device)
+        on_host = all(map(self.made, given)) and _is_host(device)
         for tensor in made:
             (self._found.add if on_host else self._found.discard)(tensor)
 

@@ -7,8 +7,9 @@ torch's dispatcher (a bare Triton kernel, another library) are not seen at all.
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -17,9 +18,12 @@ import torch
 import torch.backends.mha
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness_torch import phases
+from harness import Formula
+from harness_torch import departures, phases
 from harness_torch.calls import Call, Work, bind
-from harness_torch.formulas import costs_nothing, work
+from harness_torch.custom import Formulas
+from harness_torch.departures import Departures
+from harness_torch.formulas import costs_nothing
 from harness_torch.host import HostTensors, host_tensors
 from harness_torch.phases import PHASES, Phase
 from harness_torch.synchronisations import synchronises
@@ -42,12 +46,13 @@ class Count:
 class Tally:
     """Counts by phase and operator. host: tells which tensors nobody waits for."""
 
-    def __init__(self, host: HostTensors | None = None) -> None:
+    def __init__(self, host: HostTensors | None = None, formulas: Formulas | None = None) -> None:
         self.counts: dict[tuple[Phase, str], Count] = defaultdict(Count)
         self._host = host
+        self._formulas = formulas or Formulas()
 
     def add(self, phase: Phase, call: Call) -> None:
-        done = work(call)
+        done = self._formulas.work(call)
         count = self.counts[phase, call.name]
         count.calls += 1
         count.covered = done is not None
@@ -102,8 +107,9 @@ class Counter(TorchDispatchMode):
             # In inference mode operators made of others arrive whole; this is how torch itself takes them apart.
             with self:
                 return func._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
-        result = func(*args, **kwargs)
-        self._tally.add(phases.current(), bind(func, args, kwargs, result))
+        with departures.inside():  # what an operator does has its formula
+            result = func(*args, **kwargs)
+            self._tally.add(phases.current(), bind(func, args, kwargs, result))
         return result
 
 
@@ -124,18 +130,34 @@ def _is_composite(func: Any) -> bool:
     return isinstance(func, torch._ops.OpOverload) and kernels(func.name(), "CompositeImplicitAutograd")
 
 
+# What a reading of an update or a prediction is called, where more may have been done than was seen.
+OF_AN_UPDATE = (
+    *(f"{phase}_{kind}" for phase in PHASES for kind in ("macs", "elementwise_ops")),
+    *("total_macs", "elementwise_ops", "bytes_moved", "launches"),
+    *("activation_bytes", "held_before_bytes", "held_after_bytes", "state_bytes", "saved_bytes", "tensor_peak_bytes"),
+)
+OF_A_PREDICTION = ("inference_macs", "inference_elementwise_ops")
+
+
 class Operations:
     """Operations of one steady update by phase.
 
-    Readings besides the totals: `uncovered` by operator, `host_sync_operators`, element-wise operations by phase.
+    Readings besides the totals: `uncovered` by operator, `host_sync_operators`, element-wise operations by phase; and
+    why they, and the memory of the same update, are more than was seen, where it works outside torch as well.
     """
 
     def __init__(self) -> None:
         self._readings: dict[str, Any] = {}
+        self._formulas = Formulas()
+
+    def use_formulas(self, formulas: Iterable[Formula]) -> None:
+        """Those of plugins, for operators of their own."""
+        self._formulas = Formulas(formulas)
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """From the birth of the state on, so that counters on the host are known."""
+        """From the birth of the state on, so that counters on the host and threads of the learner are known."""
+        self._threads = threading.enumerate()
         with host_tensors() as self._host:
             yield
 
@@ -146,10 +168,10 @@ class Operations:
         if stage != "update":
             yield
             return
-        tally = Tally(self._host)
-        with plain_layers(), Counter(tally):
+        tally, left = Tally(self._host, self._formulas), Departures(self._host, self._threads)
+        with plain_layers(), left, Counter(tally):
             yield
-        self._readings = _update(tally)
+        self._readings = _update(tally) | at_least(OF_AN_UPDATE, unseen(tally, left, self._formulas))
 
     def readings(self) -> Mapping[str, Any]:
         """Counts per update; `uncovered` by operator."""
@@ -165,6 +187,11 @@ class Inference:
 
     def __init__(self) -> None:
         self._readings: dict[str, Any] = {}
+        self._formulas = Formulas()
+
+    def use_formulas(self, formulas: Iterable[Formula]) -> None:
+        """Those of plugins, for operators of their own."""
+        self._formulas = Formulas(formulas)
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -177,14 +204,27 @@ class Inference:
         if stage != "predict":
             yield
             return
-        tally = Tally()
-        with plain_layers(), Counter(tally):
+        tally, left = Tally(formulas=self._formulas), Departures()
+        with plain_layers(), left, Counter(tally):
             yield
         self._readings = _prediction(tally, examples)
+        self._readings |= at_least(OF_A_PREDICTION, unseen(tally, left, self._formulas))
 
     def readings(self) -> Mapping[str, Any]:
         """Counts per example."""
         return dict(self._readings)
+
+
+def unseen(tally: Tally, left: Departures, formulas: Formulas) -> str:
+    """Why more may have been done than was counted; empty where all was seen."""
+    broken = [f"the formula of {name}: {reason}" for name, reason in formulas.broken.items()]
+    nothing = [] if tally.total("launches") else ["no operator of torch ran: what is done elsewhere is not counted"]
+    return "; ".join([*filter(None, [left.reason()]), *(nothing if not left.reason() else []), *broken])
+
+
+def at_least(names: Iterable[str], reason: str) -> dict[str, str]:
+    """The reason for each reading that it is about; nothing without one."""
+    return {f"{name}_at_least": reason for name in names} if reason else {}
 
 
 def _update(tally: Tally) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 The definition is NeuroBench's (Yik et al., Nature Communications 2025): zero weights and zero inputs both save work,
 biases and the zeros that a convolution pads with are no inputs. Computed from counts of nonzero elements along the axes
 that a product sums out, in int64, so that no result is too large to be exact and nothing of the inputs' size is kept.
+Of complex numbers the real and the imaginary parts meet, four pairs.
 """
 
 from __future__ import annotations
@@ -33,8 +34,20 @@ def pairs(call: Call) -> Pairs | None:
 def matrix_pairs(left: Tensor, right: Tensor) -> Pairs:
     """Of left (..., m, k) times right (..., k, n)."""
     a, b = (each.to_dense() if is_sparse(each) else each for each in (left, right))
-    met = a.count_nonzero(-2) * b.count_nonzero(-1)  # (..., k) int64
-    return Pairs(int(met.sum()), met.numel() * a.shape[-2] * b.shape[-1], (left, right))
+    met = nonzeros(a, -2) * nonzeros(b, -1)  # (..., k) int64
+    dense = met.numel() * a.shape[-2] * b.shape[-1] * _parts(a) * _parts(b)
+    return Pairs(int(met.sum()), dense, (left, right))
+
+
+def nonzeros(tensor: Tensor, axis: int) -> Tensor:
+    """How many are not zero along an axis; of complex numbers each part for itself."""
+    if not tensor.is_complex():
+        return tensor.count_nonzero(axis)
+    return tensor.real.count_nonzero(axis) + tensor.imag.count_nonzero(axis)
+
+
+def _parts(tensor: Tensor) -> int:
+    return 2 if tensor.is_complex() else 1
 
 
 class Sliding(NamedTuple):
@@ -51,7 +64,7 @@ def convolution_pairs(image: Tensor, weight: Tensor, out: Sequence[int], sliding
     """Of image (B, C_in, *size) with weight (C_out, C_in / groups, *kernel), or transposed (C_in, C_out / groups,
     *kernel), into maps of size `out`. Each tap of the kernel meets the inputs that it sees on its way.
     """
-    inputs = image.count_nonzero(0)  # (C_in, *size)
+    inputs = nonzeros(image, 0)  # (C_in, *size)
     full = weight.shape[1] if sliding.transposed else weight.shape[0] // sliding.groups
     effective = dense = 0
     taps: Iterator[tuple[int, ...]] = itertools.product(*map(range, weight.shape[2:]))
@@ -59,15 +72,15 @@ def convolution_pairs(image: Tensor, weight: Tensor, out: Sequence[int], sliding
         places = tuple(_seen(tap, image.shape[2:], out, sliding))
         seen = inputs[(slice(None), *places)].flatten(1)  # (C_in, positions)
         effective += int((seen.sum(1) * filters).sum())
-        dense += seen.numel() * len(image) * full
+        dense += seen.numel() * len(image) * full * _parts(image) * _parts(weight)
     return Pairs(effective, dense, (image, weight))
 
 
 def _filters(weight: Tensor, sliding: Sliding) -> Tensor:
     """Nonzero weights from each input channel at each tap, (C_in, *kernel)."""
     if sliding.transposed:
-        return weight.count_nonzero(1)
-    return weight.unflatten(0, (sliding.groups, -1)).count_nonzero(1).flatten(0, 1)
+        return nonzeros(weight, 1)
+    return nonzeros(weight.unflatten(0, (sliding.groups, -1)), 1).flatten(0, 1)
 
 
 def _seen(tap: Sequence[int], size: Sequence[int], out: Sequence[int], sliding: Sliding) -> Iterator[slice]:

@@ -11,20 +11,24 @@ and `inference_macs` that number with the zeros that convolutions pad with, whic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 from torch import Tensor
 
-from harness import Unsupported
+from harness import Formula, Unsupported
 from harness_torch.calls import Call, tensors, written
-from harness_torch.formulas import COPIES, work
+from harness_torch.custom import Formulas
+from harness_torch.departures import Departures
+from harness_torch.formulas import COPIES
 from harness_torch.marks import listening
-from harness_torch.operations import Counter, Tally, plain_layers
+from harness_torch.operations import Counter, Tally, at_least, plain_layers, unseen
 from harness_torch.pairs import pairs
 from harness_torch.phases import Phase
 from harness_torch.storages import Marked
+
+COUNTS = ("synaptic_ops", "synaptic_acs", "synaptic_macs", "synaptic_dense_ops")
 
 
 class SynapticOperations:
@@ -38,6 +42,11 @@ class SynapticOperations:
     def __init__(self) -> None:
         self._readings: dict[str, Any] = {}
         self._hidden: tuple[str, ...] = ()
+        self._formulas = Formulas()
+
+    def use_formulas(self, formulas: Iterable[Formula]) -> None:
+        """Those of plugins, for operators of their own: whether there are products in them."""
+        self._formulas = Formulas(formulas)
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -50,11 +59,11 @@ class SynapticOperations:
         if stage != "predict":
             yield
             return
-        synapses = _Synapses()
-        with plain_layers(), listening(synapses.fired), Counter(synapses):
+        synapses, left = _Synapses(self._formulas), Departures()
+        with plain_layers(), listening(synapses.fired), left, Counter(synapses):
             yield
         self._hidden = tuple(synapses.hidden)
-        self._readings = synapses.readings(examples)
+        self._readings = synapses.readings(examples) | at_least(COUNTS, unseen(synapses.tally, left, self._formulas))
 
     def readings(self) -> Mapping[str, Any]:
         """Per example; the firing rate per neuron and time step."""
@@ -67,9 +76,10 @@ class SynapticOperations:
 class _Synapses:
     """Counts of one prediction, and which storages hold spikes."""
 
-    def __init__(self) -> None:
+    def __init__(self, formulas: Formulas) -> None:
         self.hidden: dict[str, None] = {}
-        self._tally = Tally()
+        self.tally = Tally(formulas=formulas)
+        self._formulas = formulas
         self._accumulates = self._multiplies = self._dense = 0
         self._spikes = self._chances = 0
         self._declared = Marked()
@@ -82,19 +92,19 @@ class _Synapses:
 
     def add(self, phase: Phase, call: Call) -> None:
         """An operator has run: count it if it is a product, and follow spikes through views and copies."""
-        self._tally.add(phase, call)
+        self.tally.add(phase, call)
         found = pairs(call)
         if found is not None:
             accumulates = any(factor in self._declared for factor in found.factors)
             self._accumulates += found.effective if accumulates else 0
             self._multiplies += 0 if accumulates else found.effective
             self._dense += found.dense
-        elif (done := work(call)) is not None and done.macs:
+        elif (done := self._formulas.work(call)) is not None and done.macs:
             self.hidden[call.name] = None
         self._follow(call)
 
     def readings(self, examples: int) -> dict[str, Any]:
-        uncovered = self._tally.uncovered()
+        uncovered = self.tally.uncovered()
         counted = {
             "synaptic_ops": (self._accumulates + self._multiplies) / examples,
             "synaptic_acs": self._accumulates / examples,

@@ -1,6 +1,6 @@
 """Operators that make the host wait for the device. On a CPU they cost nothing, yet show what a GPU would suffer.
 
-What reads a tensor's memory without an operator (`tolist` and `numpy` of a tensor on the CPU) is not seen.
+What reads a tensor's memory without an operator (`tolist` and `numpy` of a tensor on the CPU): see `departures`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,18 @@ from dataclasses import dataclass
 import click
 import pytest
 
-from harness import DataOptions, Dataset, Method, Metric, PluginError, Suite, UsageError, hookimpl
+from harness import (
+    BackendOffer,
+    DataOptions,
+    Dataset,
+    Formula,
+    Method,
+    Metric,
+    PluginError,
+    Suite,
+    UsageError,
+    hookimpl,
+)
 from harness.catalog import Catalog, Settings, available, load, resolve
 from harness.cli import main
 from harness.errors import HarnessError
@@ -188,6 +199,71 @@ def test_the_same_object_is_registered_once():
 def test_a_catalogue_of_objects_refuses_a_broken_one():
     with pytest.raises(PluginError, match=r"plugin object could not be registered: it implements no hook"):
         Catalog.of(object())
+
+
+class Works:
+    """A plugin in this process with formulas of these operators."""
+
+    def __init__(self, *operators: object, **fields: object) -> None:
+        self.formulas = [Formula(operator, **{"macs": "nowhere:macs", **fields}) for operator in operators]
+
+    @hookimpl
+    def harness_formulas(self):
+        return self.formulas
+
+
+class Library:
+    """A backend that counts the operators of a library itself."""
+
+    @hookimpl
+    def harness_backends(self):
+        yield BackendOffer("x", factory="nowhere:build", check="nowhere:check", operators=("core",))
+
+
+def test_a_formula_is_found_by_its_operator():
+    catalog = Catalog.of(Library(), Works("mylib::scan", "mylib::scan_backward", "your_lib::_fold"))
+    assert catalog.formulas.names() == ["mylib::scan", "mylib::scan_backward", "your_lib::_fold"]
+    assert catalog.formulas.get("mylib::scan").macs == "nowhere:macs"
+
+
+@pytest.mark.parametrize(
+    "operator", ["scan", "mylib:scan", "mylib::scan.default", "mylib::", "::scan", "a b::c", 3, ""]
+)
+def test_a_formula_without_an_operator_is_refused(operator):
+    with pytest.raises(PluginError, match=r"an operator is named with its library, as in 'mylib::scan'"):
+        Catalog.of(Works(operator)).formulas  # noqa: B018 - the shelf is filled
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"macs": None}, "macs must be a callable or 'module:attribute', got None"),
+        ({"macs": 12}, "macs must be a callable or 'module:attribute', got 12"),
+        ({"macs": "nowhere"}, "macs must be a callable or 'module:attribute', got 'nowhere'"),
+        ({"elementwise": 0}, "elementwise must be a callable or 'module:attribute', got 0"),
+    ],
+)
+def test_a_formula_needs_functions(fields, reason):
+    with pytest.raises(PluginError) as caught:
+        Catalog.of(Works("mylib::scan", **fields)).formulas  # noqa: B018
+    assert reason in str(caught.value)
+
+
+def test_a_formula_of_an_operator_that_has_one_is_refused():
+    with pytest.raises(PluginError, match=r"harness_formulas offers 'mylib::scan' twice"):
+        Catalog.of(Works("mylib::scan", "mylib::scan")).formulas  # noqa: B018
+    with pytest.raises(PluginError, match=r"'core::add': the work of core's operators is known; name one of yours"):
+        Catalog.of(Library(), Works("core::add")).formulas  # noqa: B018
+
+
+def test_a_formula_that_is_taken_leaves_the_first_one_and_becomes_a_problem():
+    catalog = Catalog()
+    for name, plugin in (("first", Works("mylib::scan")), ("second", Works("mylib::fold", "mylib::scan"))):
+        catalog.register(plugin, name)
+    assert catalog.formulas.names() == ["mylib::scan", "mylib::fold"]
+    assert catalog.formulas.offer("mylib::scan").plugin.name == "first"
+    (problem,) = catalog.problems
+    assert (problem.plugin, problem.stage) == ("second", "listing")
 
 
 def test_every_kind_of_offer_has_its_shelf(tmp_path):

@@ -13,6 +13,7 @@ from harness import (
     Check,
     Dataset,
     ExecutorOffer,
+    Formula,
     Instrument,
     Method,
     Metric,
@@ -34,6 +35,7 @@ OFFERED = {
     "harness_datasets": Dataset("x", "s", kind="classification", load=nothing),
     "harness_metrics": Metric("x", "s", unit="s", better="lower"),
     "harness_instruments": Instrument("x", "s", factory=nothing),
+    "harness_formulas": Formula("mylib::x", macs=nothing),
     "harness_suites": Suite("x", "s", Path("x.toml")),
     "harness_checks": Check("x", "s", of="method", function=nothing),
     "harness_executors": ExecutorOffer("x", "s", factory=nothing),
@@ -68,7 +70,7 @@ def test_what_a_hook_yields_lies_on_its_shelf(hook):
     catalog = Catalog.of(plugin(hook, lambda: iter([OFFERED[hook]])))
     shelf = getattr(catalog, hook.removeprefix("harness_"))
     assert shelf.values() == [OFFERED[hook]]
-    assert shelf.get("x") is OFFERED[hook]
+    assert shelf.get(OFFERED[hook].name) is OFFERED[hook]
     assert [name for name in OFFERED if catalog.shelf(name).names()] == [hook]
 
 

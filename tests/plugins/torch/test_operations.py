@@ -596,3 +596,45 @@ def test_only_what_is_measured_counts_and_stages_do_not_mix() -> None:
     assert inference.readings()["inference_macs"] == 42
     assert not any(name.startswith("inference") for name in operations.readings())
     assert all(name.startswith("inference") for name in inference.readings())
+
+
+# --- complex numbers ----------------------------------------------------------------------------------------------
+
+
+def complex_(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.complex64)
+
+
+@pytest.mark.parametrize(
+    ("run", "products"),
+    [
+        (lambda: complex_(2, 3) @ complex_(3, 4), 2 * 3 * 4),
+        (lambda: torch.bmm(complex_(5, 2, 3), complex_(5, 3, 4)), 5 * 2 * 3 * 4),
+        (lambda: torch.baddbmm(complex_(5, 2, 4), complex_(5, 2, 3), complex_(5, 3, 4)), 5 * 2 * 3 * 4),
+        (lambda: torch.addmm(complex_(2, 4), complex_(2, 3), complex_(3, 4)), 2 * 3 * 4),
+        (lambda: torch.einsum("bi,io->bo", complex_(2, 3), complex_(3, 4)), 2 * 3 * 4),
+        (lambda: F.linear(complex_(2, 3), complex_(4, 3), complex_(4)), 2 * 3 * 4),
+        (lambda: complex_(2, 3) @ complex_(3), 2 * 3),
+        (lambda: torch.vdot(complex_(7), complex_(7)), 7),
+        (lambda: torch.outer(complex_(7), complex_(5)), 0),  # one element-wise multiplication each
+        (lambda: complex_(2, 3).conj() @ complex_(3, 4).to(torch.complex128).to(torch.complex64), 2 * 3 * 4),
+        (lambda: torch.linalg.inv(torch.eye(4, dtype=torch.complex64)), 4**3),
+    ],
+)
+def test_a_product_of_complex_numbers_takes_four_of_real_ones(run: Callable[[], Any], products: int) -> None:
+    assert macs(run) == 4 * products
+
+
+def test_its_gradients_likewise() -> None:
+    x, w = complex_(2, 3), complex_(3, 4).requires_grad_()
+    readings = update(lambda: (x @ w).abs().sum().backward())
+    assert readings["uncovered"] == {}
+    assert (readings["forward_macs"], readings["backward_macs"]) == (4 * 24, 4 * 24)
+
+
+def test_torch_convolves_complex_numbers_by_three_real_convolutions() -> None:
+    x, w = complex_(2, 3, 5, 5), complex_(4, 3, 3, 3).requires_grad_()
+    one = 2 * 4 * 3 * 9 * 9
+    readings = update(lambda: F.conv2d(x, w).abs().sum().backward())
+    assert readings["uncovered"] == {}
+    assert (readings["forward_macs"], readings["backward_macs"]) == (3 * one, 3 * one)

@@ -242,3 +242,15 @@ def test_without_zeros_or_padding_it_is_the_number_of_macs() -> None:
         net(x)
     readings = predict(lambda: net(x), examples=5)
     assert readings["synaptic_ops"] == readings["synaptic_dense_ops"] == macs.readings()["inference_macs"]
+
+
+def test_real_and_imaginary_parts_meet_each_other() -> None:
+    """(1 + 0i) and (2 + 3i) meet in two products, (1 + i) and (2 + 3i) in four, 0 in none."""
+    left = torch.tensor([[1.0 + 0j, 1 + 1j, 0]])
+    right = torch.tensor([[2.0 + 3j], [2 + 3j], [2 + 3j]])
+    readings = predict(lambda: left @ right)
+    assert readings["synaptic_ops"] == 2 + 4
+    gauge = Inference()
+    with gauge.session(), gauge.measure("predict", 1):
+        left @ right
+    assert readings["synaptic_dense_ops"] == gauge.readings()["inference_macs"] == 4 * 3
