@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
+from harness.catalog.guard import guarded, is_own
 from harness.errors import HarnessError
 from harness.words import LONGEST, clean_ends, clean_line
 
@@ -143,11 +144,17 @@ class PluginProblem:
 
 
 def attempt(plugin: Plugin, stage: Stage, action: Callable[[], T]) -> T | PluginProblem:
-    """What the plugin's code returns, or the problem it makes: even SystemExit is one, only Ctrl-C passes."""
+    """What the plugin's code returns, or the problem it makes: even SystemExit is one, only Ctrl-C passes.
+
+    What it changes of the process as a whole is put back.
+    """
     try:
-        return action()
-    except KeyboardInterrupt:
-        raise
+        with guarded():
+            return action()
+    except KeyboardInterrupt as interrupt:
+        if not is_own(interrupt):
+            raise
+        return _problem(plugin, stage, interrupt)
     except BaseException as error:
         return _problem(plugin, stage, error)
 
@@ -162,7 +169,7 @@ def _said(error: BaseException) -> str:
     """Its message, even where its `__str__` fails."""
     try:
         return str(error)
-    except Exception as another:
+    except BaseException as another:
         return f"(its message raises {type(another).__name__})"
 
 

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from harness.catalog.loading import Plugin, listed, normal
@@ -27,6 +28,8 @@ from harness.types import (
 )
 
 T = TypeVar("T")
+
+MOST = 10_000  # offers of a plugin at one hook: one that never stops is broken
 
 HOOKS: Mapping[str, type[Any]] = {
     "harness_methods": Method,
@@ -189,7 +192,9 @@ def checked(hook: str, answer: Any, plugin: Plugin | None = None) -> list[Any]:
     kind = HOOKS[hook]
     if answer is None or isinstance(answer, (str, kind)) or not hasattr(answer, "__iter__"):
         raise TypeError(f"{hook} must return or yield {kind.__name__} objects, got {answer!r}")
-    values: list[Any] = list(answer)
+    values: list[Any] = list(islice(answer, MOST + 1))
+    if len(values) > MOST:
+        raise ValueError(f"{hook} offers more than {MOST}")
     names: set[str] = set()
     for value in values:
         if not isinstance(value, kind):

@@ -11,6 +11,7 @@ import click
 from harness import __version__
 from harness.cli import signals, streams
 from harness.cli.group import Commands
+from harness.cli.leaving import leave_threads
 from harness.cli.session import Session, session_of, with_global_options
 from harness.errors import HarnessError
 from harness.words import clean, clean_ends, clean_line
@@ -53,9 +54,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say("Windows is not supported: trials run in process groups that only Linux and macOS have; use WSL", 1)
     if COMPLETION in os.environ:
         cli.main(prog_name="harness")  # click answers the shell and exits
-    with streams.tolerant(), signals.as_interrupts(restore=argv is not None) as handler:
+    code = _guarded(list(sys.argv[1:] if argv is None else argv), restore=argv is not None)
+    if argv is None:
+        leave_threads(code)
+    return code
+
+
+def _guarded(arguments: list[str], restore: bool) -> int:
+    """The exit code of a command, which neither streams nor signals keep from giving one."""
+    with streams.tolerant(), signals.as_interrupts(restore) as handler:
         try:
-            return _run(list(sys.argv[1:] if argv is None else argv))
+            return _run(arguments)
         except (KeyboardInterrupt, click.Abort) as stop:
             handler.leaving = True
             streams.flush_or_drop()

@@ -20,20 +20,21 @@ SPELT = dict(
 def tolerant() -> Iterator[None]:
     """Within, what is said on stderr never fails, and both streams spell out what their encoding lacks."""
     _open_closed()
-    said = sys.stderr
-    # After a failure a stream of Python keeps what it could not write, and fails again as the interpreter ends.
-    sink = getattr(said, "buffer", None)
-    if sink is not None:
-        _flush(said)
-        sys.stderr = io.TextIOWrapper(
-            _Tolerant(getattr(sink, "raw", sink)), said.encoding, ERRORS, write_through=True, line_buffering=True
-        )
+    before = sys.stdout, sys.stderr
+    for stream in before:
+        _flush(stream)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors=ERRORS)
+        sys.stdout = _Text(_Lasting(sys.stdout.buffer), sys.stdout.encoding, ERRORS, line_buffering=sys.stdout.isatty())
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        # After a failure a buffer of Python keeps what it could not write, and fails again as the interpreter ends.
+        sink = getattr(sys.stderr.buffer, "raw", sys.stderr.buffer)
+        sys.stderr = _Text(_Tolerant(sink), sys.stderr.encoding, ERRORS, line_buffering=True, write_through=True)
     try:
         yield
     finally:
-        sys.stderr = said
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
+        sys.stdout, sys.stderr = before
 
 
 def flush_or_drop() -> None:
@@ -65,14 +66,44 @@ def is_lively(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-class _Tolerant(io.BufferedIOBase):
-    """Bytes that go to another stream where that takes them, and nowhere where it does not."""
+class _Text(io.TextIOWrapper):
+    """Text that whoever prints may not close: it is not theirs."""
+
+    def close(self) -> None:
+        _flush(self)
+
+
+class _Lasting(io.BufferedIOBase):
+    """Bytes that go to another stream, and do not close it."""
 
     def __init__(self, sink: Any) -> None:
         self._sink = sink
 
+    @property
+    def name(self) -> Any:
+        return getattr(self._sink, "name", "")
+
     def writable(self) -> bool:
         return True
+
+    def write(self, data: Any) -> int:
+        return int(self._sink.write(data))
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+    def isatty(self) -> bool:
+        return bool(self._sink.isatty())
+
+    def fileno(self) -> int:
+        return int(self._sink.fileno())
+
+    def close(self) -> None:
+        """Not ours to close."""
+
+
+class _Tolerant(_Lasting):
+    """Bytes that go to another stream where that takes them, and nowhere where it does not."""
 
     def write(self, data: Any) -> int:
         left = memoryview(data).cast("B")
@@ -84,15 +115,6 @@ class _Tolerant(io.BufferedIOBase):
 
     def flush(self) -> None:
         _flush(self._sink)
-
-    def isatty(self) -> bool:
-        return bool(self._sink.isatty())
-
-    def fileno(self) -> int:
-        return int(self._sink.fileno())
-
-    def close(self) -> None:
-        """Not ours to close."""
 
 
 def _flush(stream: Any) -> None:
