@@ -15,7 +15,17 @@ import pluggy
 from harness import hookspecs
 from harness.catalog import discovery, siblings
 from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, in_place, off_stdout
-from harness.catalog.shelves import HOOKS, NOUNS, ONCE, Offer, Shelf, checked, first_owners, refuse_known
+from harness.catalog.shelves import (
+    HOOKS,
+    NOUNS,
+    ONCE,
+    Offer,
+    Shelf,
+    checked,
+    first_owners,
+    own_first,
+    refuse_known,
+)
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.options import suggest
 from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Formula, Instrument, Method, Metric, Suite
@@ -152,7 +162,7 @@ class Catalog:
                 clash = f"{NOUNS[hook]} {offer.value.name!r} is offered by {first} already: this one is left out"
                 problem = PluginProblem.of(offer.plugin, "listing", clash)
                 self.problems += [problem] if problem not in self.problems else []
-        return [offer for offer in offers if owners[offer.value.name] == offer.plugin]
+        return [offer for offer in own_first(offers) if owners[offer.value.name] == offer.plugin]
 
     @property
     def hint(self) -> str:

@@ -211,9 +211,14 @@ def checked(hook: str, answer: Any, plugin: Plugin | None = None) -> list[Any]:
 def first_owners(offers: Sequence[Offer[Any]]) -> dict[str, Plugin]:
     """Whose each name is where several offer it: the harness's own metrics go first, then the plugin loaded first."""
     owners: dict[str, Plugin] = {}
-    for offer in sorted(offers, key=lambda each: each.plugin.module != OWN_METRICS):
+    for offer in own_first(offers):
         owners.setdefault(_name(offer), offer.plugin)
     return owners
+
+
+def own_first(offers: Sequence[Offer[T]]) -> list[Offer[T]]:
+    """The harness's own metrics before those of others: the first of several headlines decides."""
+    return sorted(offers, key=lambda each: each.plugin.module != OWN_METRICS)
 
 
 def _taken(plugin: Plugin | None) -> frozenset[str]:

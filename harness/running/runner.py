@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def run(
 
     Closing the iterator, or an interrupt, stops the trial that runs; everything finished is on disk.
     """
-    catalog.notify("harness_run_started", {"trials": trials})
+    catalog.notify("harness_run_started", {"trials": tuple(trials)})
     records: list[Record] = []
     origins = Origins(catalog)
     try:
@@ -146,21 +147,24 @@ def run(
                 environment={"memory_limit": "none", **record.environment, "workers": context.workers},
                 provenance={**record.provenance, **origins.of(record.trial)},
             )
-            record = _written(store, record)
-            records.append(record)
+            record, told = _written(store, record)
+            records.append(told)
             listener.finished(record.trial, record)
-            catalog.notify("harness_trial_finished", {"trial": record.trial, "record": record})
+            catalog.notify("harness_trial_finished", {"trial": record.trial, "record": told})
             yield record
     finally:
         catalog.notify("harness_run_finished", {"records": records})
 
 
-def _written(store: Store, record: Record) -> Record:
+def _written(store: Store, record: Record) -> tuple[Record, Record]:
     """What is on disk now: the record, or a failed one where no file can hold it, so that it costs no other trial.
+
+    Besides, a copy for plugins: what they do to it is not what was measured.
 
     Raises HarnessError when the disk is full or the folder has gone.
     """
     try:
+        told = copy.deepcopy(record)
         store.write(record)
     except HarnessError:
         raise
@@ -168,7 +172,8 @@ def _written(store: Store, record: Record) -> Record:
         reason = clean_line(f"its record cannot be written: {type(error).__name__}: {error}")
         record = Record(record.trial, "failed", reason, finished=environment.now())
         store.write(record)
-    return record
+        told = copy.deepcopy(record)
+    return record, told
 
 
 def _records(

@@ -211,6 +211,22 @@ def test_no_plugin_computes_the_harness_s_own_scores_in_its_place():
         assert "metric 'accuracy' is offered by harness.metrics already" in problem.message
 
 
+def test_the_harness_s_own_headline_decides_which_point_is_the_best_wherever_its_plugin_stands():
+    class Improves(Counts):
+        """Wrong until its third update."""
+
+        def predict(self, state, inputs):
+            believed = state["counts"] if state["updates"] > 2 else np.array([1.0, 2.0, 3.0])
+            return super().predict({"counts": believed}, inputs)
+
+    first = Metric("first", "x", "", "higher", ("classification",), lambda outcome: 1.0, headline=True)
+    for order in (slice(None), slice(None, None, -1)):
+        loaded = Catalog.of(*[harness.metrics, Backend(), Plugin(Improves, first)][order])
+        (trial,) = plan(loaded, Request(methods="subject", seeds="[0]"))
+        assert run_trial(loaded, trial).measured["best_update"] > 0
+        assert next(metric.name for metric in loaded.metrics.values() if metric.headline) == "accuracy"
+
+
 def test_a_metric_cannot_write_into_what_the_others_score():
     def writes(outcome):
         outcome.prediction.log_probs[:] = 0.0

@@ -150,6 +150,35 @@ def test_a_record_that_no_file_can_hold_becomes_a_failed_one_and_costs_no_other(
     assert found["b"].reason.startswith("its record cannot be written: ")
 
 
+def test_a_plugin_that_is_told_of_a_record_cannot_change_it(store, tmp_path, catalog_of):
+    class Offers:
+        @hookimpl
+        def harness_methods(self):
+            yield Method("a", "x", "nowhere:x", ("classification",))
+
+        @hookimpl
+        def harness_datasets(self):
+            yield Dataset("d", "x", "classification", "nowhere:x")
+
+        @hookimpl
+        def harness_run_started(self, trials):
+            trials.clear()
+
+        @hookimpl
+        def harness_trial_finished(self, record):
+            record.scores["accuracy"] = 1.0
+
+        @hookimpl
+        def harness_run_finished(self, records):
+            for record in records:
+                record.scores["accuracy"] = 1.0
+
+    trial, *_ = chain()
+    hands = Hands(Record(trial, "ok", scores={"accuracy": 0.5}))
+    (record,) = run([trial], catalog_of(Offers()), store, hands, RunContext(tmp_path, None))
+    assert record.scores == {"accuracy": 0.5}
+
+
 def run(trials, catalog, store, hands, context):
     return runner.run(catalog, trials, store, hands, context, hands)
 

@@ -303,6 +303,72 @@ def test_prepare_and_finish_see_training_and_validation_rows_only(run):
     assert {"prepare", "finish"} <= record.seconds.keys()
 
 
+class Clockwork(Slope):
+    """An update takes a second, as do `prepare` and `finish` of what the test says."""
+
+    now: ClassVar = [0.0]
+    takes: ClassVar = {}
+
+    def prepare(self, state, fit):
+        self.now[0] += self.takes.get("prepare", 0.0)
+        return state
+
+    def update(self, state, batch):
+        self.now[0] += 1.0
+        return super().update(state, batch)
+
+    def predict(self, state, inputs):
+        self.now[0] += 50.0
+        return super().predict(state, inputs)
+
+    def finish(self, state, fit):
+        self.now[0] += self.takes.get("finish", 0.0)
+        return state
+
+
+@pytest.fixture
+def clockwork(run, monkeypatch):
+    monkeypatch.setattr("time.perf_counter", lambda: Clockwork.now[0])
+
+    def go(*budget, **takes):
+        monkeypatch.setattr(Clockwork, "takes", takes)
+        return run(Clockwork, budget=Budget(*budget))
+
+    return go
+
+
+@pytest.mark.parametrize(("prepare", "updates"), [(0.0, 10), (4.0, 6), (9.5, 1), (10.0, 0), (25.0, 0)])
+def test_prepare_is_taken_off_a_budget_of_seconds(clockwork, prepare, updates):
+    record = clockwork("seconds", 10, prepare=prepare)
+    assert (record.status, record.curve[-1].update) == ("ok", updates)
+    assert record.seconds["prepare"] == prepare
+    assert record.seconds["train"] == updates
+    said = {} if updates else {"update_seconds": f"no updates: prepare took {prepare:g} s, the budget is 10 seconds"}
+    assert record.holes == said
+
+
+def test_a_budget_of_updates_is_what_it_is_whatever_prepare_takes(clockwork):
+    record = clockwork("updates", 10, prepare=1000.0, finish=1000.0)
+    assert record.curve[-1].update == 10
+    assert "finish_warning" not in record.measured
+    assert (record.seconds["prepare"], record.seconds["finish"]) == (1000.0, 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("takes", "warning"),
+    [
+        ({"finish": 0.0}, None),
+        ({"finish": 0.05}, None),
+        ({"finish": 3.0}, "finish trained on for 3 s beyond the budget of 10 seconds"),
+        ({"finish": 3.0, "prepare": 40.0}, "finish trained on for 3 s beyond the budget of 10 seconds"),
+    ],
+)
+def test_finish_beyond_a_budget_of_seconds_is_a_warning(clockwork, takes, warning):
+    record = clockwork("seconds", 10, **takes)
+    assert record.status == "ok"
+    assert record.measured.get("finish_warning") == warning
+
+
 # --- how a trial ends ---------------------------------------------------------------------------------------------
 
 
