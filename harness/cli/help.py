@@ -24,7 +24,23 @@ def readable(parameter: click.Parameter) -> click.Parameter:
     copied = copy(parameter)
     copied.metavar = parameter.metavar or ("N" if isinstance(parameter.type, click.IntRange) else "NUMBER")
     copied.get_help_extra = partial(_extra, copied, limits(parameter.type))  # type: ignore[method-assign]
+    copied.type = Worded(parameter.type)
     return copied
+
+
+class Worded(click.ParamType[Any]):
+    """A range whose answer to a value beyond it is in words."""
+
+    def __init__(self, kind: Range) -> None:
+        self.name, self._kind = kind.name, kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._kind.convert(value, param, ctx)
+        except click.BadParameter as error:
+            if "not in the range" not in error.message:
+                raise
+            self.fail(f"{value!r}: expected {limits(self._kind)}", param, ctx)
 
 
 def _extra(option: click.Option, words: str, context: click.Context) -> Any:

@@ -20,6 +20,7 @@ from harness.errors import PluginError, UsageError
 from harness.words import visible
 
 SCHEMA = 1
+MORE = "harness list NAME tells all of one: the options of a method, the recipe of a data set, the claims of a suite"
 FORMAT = click.option(
     "--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print it.", show_default=True
 )
@@ -43,11 +44,15 @@ def list_(session: Session, what: str | None, style: str) -> None:
         shelves = {shelf: [_facts(shelf, offer) for offer in offers] for shelf, offers in found.items()}
         click.echo(visible(json.dumps({"schema": SCHEMA, **shelves}, indent=1, ensure_ascii=False, default=str)))
     elif what is None:
-        click.echo("\n\n".join(_brief(shelf, offers) for shelf, offers in found.items()))
+        click.echo("\n\n".join([*(_brief(shelf, offers) for shelf, offers in found.items()), _more()]))
     else:
         click.echo(
             "\n\n".join(_full(shelf, offers, alone=what not in views.SHELVES) for shelf, offers in found.items())
         )
+
+
+def _more() -> str:
+    return "\n".join(folded(MORE, output_width()))
 
 
 def _found(catalog: Catalog, what: str | None) -> dict[str, list[Offer[Any]]]:

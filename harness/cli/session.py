@@ -105,7 +105,12 @@ def _parse_once(
     command: click.Command, kind: type[click.Command], context: click.Context, args: list[str]
 ) -> list[str]:
     given = list(args)
-    rest = kind.parse_args(command, context, args)
+    try:
+        rest = kind.parse_args(command, context, args)
+    except click.UsageError as error:
+        if type(error) is not click.UsageError:
+            raise
+        raise click.UsageError(error.message + _missing_comma(command, error.message), error.ctx) from error
     if not context.resilient_parsing:
         _, _, order = command.make_parser(context).parse_args(given)
         single = [each for each in order if isinstance(each, click.Option) and not (each.multiple or each.count)]
@@ -114,6 +119,14 @@ def _parse_once(
                 name = max(option.opts, key=len)
                 raise click.UsageError(f"{name} is given {times} times, it takes one value", context)
     return rest
+
+
+def _missing_comma(command: click.Command, message: str) -> str:
+    """What to do about a word too many, where a blank in a list may have made it."""
+    lists = [each for each in command.params if isinstance(each, click.Option) and each.metavar == "LIST"]
+    if "unexpected extra argument" not in message or not lists:
+        return ""
+    return f"; a list is one word or stands in quotes: {lists[0].opts[0]} a,b"
 
 
 def _options() -> list[click.Option]:

@@ -116,9 +116,9 @@ SHELVES: Mapping[str, View] = {
         has_options=True,
     ),
     "metrics": _view(
-        "harness_metrics", ("unit", "per", "better", "kinds"), ("unit", "per", "better", "kinds", "headline")
+        "harness_metrics", ("unit", "per", "better", "kinds"), ("unit", "per", "better", "kinds", "headline", "exact")
     ),
-    "instruments": _view("harness_instruments", ("intrusive",), ("intrusive",)),
+    "instruments": _view("harness_instruments", ("intrusive",), ("intrusive", "trained")),
     "formulas": _view("harness_formulas", (), ()),
     "suites": View(
         "harness_suites",

@@ -25,6 +25,13 @@ HEAVY = ("torch", "pandas", "scipy", "sklearn", "numpy", "rich")
     [
         (["lst"], "unknown command 'lst'; did you mean 'list'? Known commands: check, code, data"),
         (["list", "--fromat", "json"], "--format"),
+        (["run", "--epochs", "-1"], "'--epochs': '-1': expected at least 0"),
+        (["run", "--timeout", "0"], "'--timeout': '0': expected above 0"),
+        (["run", "--epochs", "ten"], "'ten' is not a valid number"),
+        (
+            ["run", "--methods", "saf,", "ottt"],
+            "argument (ottt); a list is one word or stands in quotes: --methods a,b",
+        ),
         (["list", "--format", "xml"], "'xml' is not one of 'text', 'json'"),
         (["list", "methds"], "nothing is called 'methds'; did you mean 'methods'? Shelves: methods, datasets"),
         (["list", "zzz"], "nothing is called 'zzz'; shelves: methods, datasets"),
