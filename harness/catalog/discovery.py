@@ -29,7 +29,7 @@ from typing import Any
 from harness.catalog.loading import VARIABLE, Plugin, Settings, as_word, listed, normal
 from harness.errors import UsageError
 from harness.options import suggest
-from harness.spelling import Backslash, is_path, unquoted
+from harness.spelling import is_path, unquoted
 
 GROUP = "harness"
 
@@ -176,7 +176,7 @@ def file_of(reference: str | Path) -> Path:
     try:
         path = Path(reference).expanduser()
         return (path if path.exists() else Path(unquoted(str(reference))).expanduser()).resolve()
-    except (Backslash, OSError, RuntimeError) as error:  # RuntimeError: ~nobody
+    except (ValueError, OSError, RuntimeError) as error:  # a backslash or null byte; what no disk has; ~nobody
         raise UsageError(f"plugin {reference}: {getattr(error, 'strerror', None) or error}") from error
 
 

@@ -98,5 +98,5 @@ def harness_methods() -> Iterator[Method]:
 
 @hookimpl
 def harness_suites() -> Iterator[Suite]:
-    for path in sorted(Path(__file__).with_name("suites").glob("*.toml"), key=lambda path: path.stem):
+    for path in sorted(Path(__file__).with_name("suites").glob("[!.]*.toml"), key=lambda path: path.stem):
         yield Suite(path.stem, tomllib.loads(path.read_text(encoding="utf-8"))["summary"], path)
