@@ -43,7 +43,7 @@ def children(pid: int) -> list[int]:
     """The child processes of a process, zombies included."""
     found: list[int] = []
     for task in _listing(PROC / str(pid) / "task"):
-        found += map(int, _text(task / "children").split())
+        found += map(int, text(task / "children").split())
     return found
 
 
@@ -62,7 +62,7 @@ def started_with(pid: int, variable: str) -> bool:
 
 def is_exiting(pid: int) -> bool:
     """Whether a process has given up its memory, but not yet its children."""
-    state = _text(PROC / str(pid) / "stat").rpartition(")")[2].split()
+    state = text(PROC / str(pid) / "stat").rpartition(")")[2].split()
     return bool(state) and state[0] not in "ZX" and not _bytes(PROC / str(pid) / "environ")
 
 
@@ -74,8 +74,8 @@ def can_weigh() -> bool:
 def resident_bytes(pid: int) -> int:
     """Resident memory of a process and its descendants: quick, but pages that they share count once for each."""
     page = os.sysconf("SC_PAGE_SIZE")
-    fields = (_text(PROC / str(member) / "statm").split() for member in family(pid))
-    return sum(int(field[1]) * page for field in fields if field)
+    sizes = (text(PROC / str(member) / "statm").split() for member in family(pid))
+    return sum(int(size[1]) * page for size in sizes if size)
 
 
 def held_bytes(pid: int) -> int:
@@ -86,24 +86,24 @@ def held_bytes(pid: int) -> int:
 
 
 def _held(pid: int) -> int:
-    sizes = _fields(PROC / str(pid) / "smaps_rollup")
+    sizes = fields(PROC / str(pid) / "smaps_rollup")
     return 1024 * (sizes.get("Pss_Anon:", sizes.get("Pss:", 0)) + sizes.get("Pss_Shmem:", 0))
 
 
 def available_bytes() -> int | None:
     """Memory that can be had without swapping: of the machine, and within the limits set on this process's group."""
-    free = _fields(PROC / "meminfo").get("MemAvailable:")
+    free = fields(PROC / "meminfo").get("MemAvailable:")
     return None if free is None else max(0, min([1024 * free, *_rooms()]))
 
 
 def oom_kills() -> int:
     """How often the system's out-of-memory killer has struck since the machine started."""
-    return _fields(PROC / "vmstat").get("oom_kill", 0)
+    return fields(PROC / "vmstat").get("oom_kill", 0)
 
 
 def _rooms() -> Iterator[int]:
     """What is left of every memory limit of a control group that holds this process, version 2 or 1."""
-    for line in _text(PROC / "self" / "cgroup").splitlines():
+    for line in text(PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             yield from _room(CGROUPS, path, "memory.max", "memory.current")
@@ -114,7 +114,7 @@ def _rooms() -> Iterator[int]:
 def _room(root: Path, path: str, limit: str, usage: str) -> Iterator[int]:
     group = root / path.lstrip("/")
     for folder in (group, *group.parents):
-        most, used = _text(folder / limit).strip(), _text(folder / usage).strip()
+        most, used = text(folder / limit).strip(), text(folder / usage).strip()
         if most.isdecimal() and used.isdecimal():
             yield int(most) - int(used) + _droppable(folder / "memory.stat")
         if folder == root:
@@ -123,17 +123,18 @@ def _room(root: Path, path: str, limit: str, usage: str) -> Iterator[int]:
 
 def _droppable(path: Path) -> int:
     """Files in memory count as used by a group, but the system drops them when memory is wanted."""
-    sizes = _fields(path)
+    sizes = fields(path)
     return sum(sizes.get(f"total_{name}", sizes.get(name, 0)) for name in ("inactive_file", "active_file"))
 
 
-def _fields(path: Path) -> dict[str, int]:
+def fields(path: Path) -> dict[str, int]:
     """The first number after each name in a file of lines such as `Pss: 12 kB`."""
-    lines = (line.split() for line in _text(path).splitlines())
+    lines = (line.split() for line in text(path).splitlines())
     return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdecimal()}
 
 
-def _text(path: Path) -> str:
+def text(path: Path) -> str:
+    """What a file of the system says; nothing where there is none."""
     return _bytes(path).decode(errors="replace")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from harness.executors import linux
+from harness.executors import cgroup, linux
 from harness.executors.forkserver import ForkServer
 from harness.executors.log import Log
 from harness.executors.order import Queue
@@ -71,6 +71,7 @@ class _Pool:
         self._context = context
         self._progress = progress
         self._memory = context.memory or _fair_share(context.workers)
+        self._groups = cgroup.delegated()
         self._server = ForkServer((*context.preload, *PRELOAD))
         self._weighing = time.monotonic()
         self._selector = selectors.DefaultSelector()
@@ -95,9 +96,10 @@ class _Pool:
         self._progress(trial, Progress("start", 0.0))
         job = Job(self._task, trial, self._context, _environment(trial, slot, self._context.workers))
         log = Log(self._context.results / "logs" / f"{trial.key}.log")
-        process = TrialProcess(job, self._server.fork(), log, self._memory, self._progress)
+        child = self._server.fork()
+        group = cgroup.enclose(self._groups, child.pid, trial.key, self._memory)
+        process = TrialProcess(job, child, log, self._memory, group, self._progress)
         self.running[slot] = process
-        child = process.child
         self._selector.register(child.channel, selectors.EVENT_READ, process.hear)
         self._selector.register(child.output, selectors.EVENT_READ, process.listen)
         self._selector.register(child.fate, selectors.EVENT_READ, process.learn_fate)
@@ -139,8 +141,13 @@ class _Pool:
         self._server.sweep()
         record = process.record()
         process.close()
-        bound = "none" if self._memory is None or not linux.can_weigh() else "watched"
-        return replace(record, environment={**record.environment, "memory_limit": bound})
+        return replace(record, environment={**record.environment, "memory_limit": self._bound(process)})
+
+    def _bound(self, process: TrialProcess) -> str:
+        """What keeps a trial within its memory."""
+        if process.group is not None:
+            return "cgroup"
+        return "none" if self._memory is None or not linux.can_weigh() else "watched"
 
 
 def _fair_share(workers: int) -> int | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.executors import linux
+from harness.executors.cgroup import Group
 from harness.executors.forkserver import Child, read_number
 from harness.executors.log import Log
 from harness.executors.server import kill_group
@@ -33,12 +34,20 @@ class TrialProcess:
     """From the fork to the record. Nothing here blocks.
 
     over: the record is due. alarm: when to call `ring`, on the monotonic clock. memory: the most bytes it may hold.
+    group: where the system keeps it within these.
     """
 
     def __init__(
-        self, job: Job, child: Child, log: Log, memory: int | None, progress: Callable[[Trial, Progress], None]
+        self,
+        job: Job,
+        child: Child,
+        log: Log,
+        memory: int | None,
+        group: Group | None,
+        progress: Callable[[Trial, Progress], None],
     ) -> None:
         self.trial = job.trial
+        self.group = group
         self.child = child
         self.over = False
         self.alarm = time.monotonic() + (job.context.timeout or float("inf"))
@@ -150,6 +159,8 @@ class TrialProcess:
         for _ in range(CHUNKS_LEFT):
             self.listen()
         self._log.close()
+        if self.group:
+            self.group.close()
         self.child.channel.close()
         os.close(self.child.output)
         os.close(self.child.fate)
@@ -222,6 +233,9 @@ class TrialProcess:
         name = _signal_name(-self._exit)
         if -self._exit != signal.SIGKILL:
             return "killed", f"killed by {name} ({signal.strsignal(-self._exit) or 'unknown'})"
+        if self.group and self.group.struck() and self._memory:
+            self._bytes = self.group.peak() or self._bytes
+            return "oom", f"killed by the system at the limit of {_size(self._memory)} (--memory)"
         if linux.oom_kills() > self._struck:
             return "oom", f"killed by the system's out-of-memory killer; last seen with {_size(self._bytes)}"
         if self._memory and self._bytes > self._memory / 2:

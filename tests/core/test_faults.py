@@ -13,7 +13,7 @@ import faulty
 import pytest
 from faulty import context, gone, told, trial, wait_for
 
-from harness.executors import forkserver, linux, process
+from harness.executors import cgroup, forkserver, linux, process
 from harness.executors.local import LocalExecutor
 from harness.running.lock import locked
 
@@ -168,6 +168,68 @@ def test_the_record_says_whether_memory_was_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(linux, "PROC", tmp_path)
     bounds.append(run(tmp_path, trial("good"), memory=2**30)[0].environment["memory_limit"])
     assert bounds == [*(["watched"] * 3 if sys.platform == "linux" else ["none"] * 3), "none"]
+
+
+# --- control groups ---
+
+
+@pytest.fixture
+def delegation(tmp_path, monkeypatch):
+    """A file system of control groups as far as plain files can be one: a group with this process alone in it."""
+    own = tmp_path / "groups" / "user" / "scope"
+    own.mkdir(parents=True)
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "cgroup").write_text("1:name=systemd:/\n0::/user/scope\n")
+    (own / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    (own / "cgroup.controllers").write_text("cpu memory pids\n")
+    monkeypatch.setattr(linux, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(linux, "CGROUPS", tmp_path / "groups")
+    return own
+
+
+def test_a_run_alone_in_its_group_makes_groups_below_it(delegation):
+    assert cgroup.delegated() == delegation
+    assert (delegation / "harness-run" / "cgroup.procs").read_text() == str(os.getpid())
+    assert (delegation / "cgroup.subtree_control").read_text() == "+memory"
+    (linux.PROC / "self" / "cgroup").write_text("0::/user/scope/harness-run\n")
+    assert cgroup.delegated() == delegation, "the second run of a process finds the first one's"
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("cgroup.procs", f"{os.getpid()}\n1\n"),  # a shell beside it: no controller would be handed on
+        ("cgroup.procs", ""),
+        ("cgroup.controllers", "cpu pids\n"),
+    ],
+)
+def test_a_group_that_is_not_the_run_s_own_is_left_alone(delegation, file, content):
+    (delegation / file).write_text(content)
+    assert cgroup.delegated() is None
+    assert not (delegation / "harness-run").exists()
+    assert cgroup.enclose(None, 1, "key", 2**30) is None
+
+
+def test_a_refusal_leaves_everything_as_it_was(delegation):
+    (delegation / "cgroup.subtree_control").mkdir()  # which cannot be written
+    assert cgroup.delegated() is None
+    assert (delegation / "cgroup.procs").read_text() == str(os.getpid())
+
+
+def test_a_trial_in_a_group_is_bounded_by_the_system(tmp_path, monkeypatch):
+    monkeypatch.setattr(cgroup, "delegated", lambda: tmp_path)
+
+    def strike(trial, news):
+        if news.phase == "train":
+            (group,) = tmp_path.glob("harness-*")
+            assert (group / "memory.max").read_text() == str(2**33)
+            (group / "memory.events").write_text("oom 1\noom_kill 1\n")
+            (group / "memory.peak").write_text(f"{2**33}\n")
+
+    executor = LocalExecutor("faulty:task")
+    (record,) = executor.run([trial("kills-itself")], context(tmp_path, memory=2**33), strike)
+    assert (record.status, record.reason) == ("oom", "killed by the system at the limit of 8.00 GiB (--memory)")
+    assert (record.environment["memory_limit"], record.measured["bytes_at_death"]) == ("cgroup", 2**33)
 
 
 @pytest.mark.parametrize("act", ["shares-memory", "reads-a-large-file"])

@@ -1,0 +1,96 @@
+"""A control group (version 2) for each trial, where the user may make any: there the system itself keeps the bound.
+
+A group that holds processes hands no controller on to groups below it. So this works where the run has a group of its
+own, as under `systemd-run --user --scope -p Delegate=yes harness run`, or alone in a container that may write there.
+Everywhere else nothing is changed, and the run watches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.executors import linux
+
+RUN = "harness-run"
+
+
+class Group:
+    """The group of one trial."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def struck(self) -> bool:
+        """Whether the system has killed for want of memory in it."""
+        return linux.fields(self._folder / "memory.events").get("oom_kill", 0) > 0
+
+    def peak(self) -> int:
+        """The most bytes that it held, 0 where the system does not tell."""
+        text = linux.text(self._folder / "memory.peak").strip()
+        return int(text) if text.isdecimal() else 0
+
+    def close(self) -> None:
+        """End all that is in it, and remove it."""
+        with contextlib.suppress(OSError):
+            (self._folder / "cgroup.kill").write_text("1")
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
+
+
+def delegated() -> Path | None:
+    """The group below which trials can have theirs; this process moves into one beside them. None where none can."""
+    own = _own()
+    if own is None or own.name == RUN:
+        return own and own.parent
+    ours = {str(pid) for pid in linux.family(os.getpid())}
+    members = linux.text(own / "cgroup.procs").split()
+    if "memory" not in linux.text(own / "cgroup.controllers").split() or not members or not ours.issuperset(members):
+        return None
+    try:
+        (own / RUN).mkdir(exist_ok=True)
+        _move(members, own / RUN)
+        (own / "cgroup.subtree_control").write_text("+memory")
+    except OSError:
+        _undo(members, own)
+        return None
+    return own
+
+
+def enclose(base: Path | None, pid: int, name: str, most: int | None) -> Group | None:
+    """A group of at most so many bytes with this process in it, and all that it will fork. None where none can be."""
+    if base is None or most is None:
+        return None
+    folder = base / f"harness-{os.getpid()}-{name}"
+    try:
+        folder.mkdir()
+        (folder / "memory.max").write_text(str(most))
+        for file, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
+            with contextlib.suppress(OSError):  # of a kernel without swap, or an old one
+                (folder / file).write_text(value)
+        _move([str(pid)], folder)
+    except OSError:
+        Group(folder).close()
+        return None
+    return Group(folder)
+
+
+def _own() -> Path | None:
+    for line in linux.text(linux.PROC / "self" / "cgroup").splitlines():
+        if line.startswith("0::/"):
+            return linux.CGROUPS / line.removeprefix("0::/")
+    return None
+
+
+def _move(pids: Iterable[str], folder: Path) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            (folder / "cgroup.procs").write_text(pid)
+
+
+def _undo(pids: Iterable[str], own: Path) -> None:
+    with contextlib.suppress(OSError):
+        _move(pids, own)
+        (own / RUN).rmdir()
