@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.types import Record, Trial
 from harness.words import clean_line
@@ -14,7 +14,11 @@ TOLD_APART = ("workers", "commit", "load")
 # What a time depends on and no score does. Whatever else differs may change the last digits of a score as well.
 OF_TIMES = ("cores", "usable_cores", "memory_bytes", "gpu_memory_bytes", "system", "memory_bounded")
 PARTS = ("source", "version", "files")
+MOST = 20  # rows, or values, that a note lists
 WORD = 60  # characters of a value that a note shows
+
+
+Rows: TypeAlias = Mapping[str, set[int]]
 
 
 def seeds(numbers: Sequence[int]) -> str:
@@ -22,11 +26,28 @@ def seeds(numbers: Sequence[int]) -> str:
     return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
-def who(records: Iterable[Record], every: Iterable[Record]) -> str:
-    """The rows of some records, with the seeds where others of the row are not among them: `saf, ottt seeds 0, 1`."""
-    own, whole = _seeds(records), _seeds(every)
-    names = (label if found == whole[label] else f"{label} {seeds(sorted(found))}" for label, found in own.items())
-    return ", ".join(names)
+def who(records: Iterable[Record], whole: Rows) -> str:
+    """The rows of some records, with the seeds where others of the row are not among them: `saf, ottt seeds 0, 1`.
+
+    whole: all rows with all their seeds.
+    """
+    own = rows_of(records)
+    names = [label if found == whole[label] else f"{label} {seeds(sorted(found))}" for label, found in own.items()]
+    return ", ".join(first(names))
+
+
+def rows_of(records: Iterable[Record]) -> Rows:
+    """The seeds of each row."""
+    found: dict[str, set[int]] = {}
+    for record in records:
+        found.setdefault(record.trial.method.label, set()).add(record.trial.seed)
+    return found
+
+
+def first(listed: Iterable[str]) -> list[str]:
+    """The first of many, and how many more there are."""
+    every = list(listed)
+    return every if len(every) <= MOST else [*every[: MOST - 1], f"and {len(every) - MOST + 1} more"]
 
 
 def collect(records: Sequence[Record]) -> Iterator[str]:
@@ -39,6 +60,7 @@ def collect(records: Sequence[Record]) -> Iterator[str]:
 
 def _sources(records: Sequence[Record]) -> Iterator[str]:
     """Parts of the code and the data that differ, those that part the records in the same way in one note."""
+    whole = rows_of(records)
     found: dict[str, list[tuple[str, Record]]] = {}
     for record in records:
         for words, part in _parts(record):
@@ -47,7 +69,7 @@ def _sources(records: Sequence[Record]) -> Iterator[str]:
     for words, parts in found.items():
         by_value = _grouped(parts)
         if len(by_value) > 1:
-            division = "; ".join(who(own, records) for own in by_value.values())
+            division = "; ".join(first(who(own, whole) for own in by_value.values()))
             divisions.setdefault(division, []).append(words + _values(words, by_value))
     for division, named in divisions.items():
         yield f"records differ in {_listed(named)}: {division}"
@@ -79,7 +101,7 @@ def _values(words: str, by_value: Mapping[str, object]) -> str:
     """Versions and commits, which a person knows; digests tell nobody anything."""
     if words != "the commit" and not words.startswith("the version"):
         return ""
-    return f" ({' and '.join(_word(value.strip(chr(34))) for value in by_value)})"
+    return f" ({' and '.join(first(_word(value.strip(chr(34))) for value in by_value))})"
 
 
 def _environments(records: Sequence[Record]) -> Iterator[str]:
@@ -87,13 +109,14 @@ def _environments(records: Sequence[Record]) -> Iterator[str]:
 
     Floating-point entries, such as the load, differ from trial to trial and are left out.
     """
+    whole = rows_of(records)
     flat = [{key: text for key, text in _flat(record.environment) if key not in TOLD_APART} for record in records]
     for key in dict.fromkeys(key for entries in flat for key in entries):
         values = _grouped(
             [(entries.get(key, "unknown"), record) for record, entries in zip(records, flat, strict=True)]
         )
         if len(values) > 1:
-            listed = "; ".join(f"{_word(value)} ({who(own, records)})" for value, own in values.items())
+            listed = "; ".join(first(f"{_word(value)} ({who(own, whole)})" for value, own in values.items()))
             what = "times" if key in OF_TIMES else "scores and times"
             yield f"{what} are of different environments: {key} {listed}"
 
@@ -108,6 +131,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 def _measuring(records: Sequence[Record]) -> Iterator[str]:
     """Metrics and instruments of a plugin whose source was not the same for all records."""
+    whole = rows_of(records)
     sources: dict[str, list[tuple[str, Record]]] = {}
     for record in records:
         found = record.provenance.get("measured_by")
@@ -116,12 +140,13 @@ def _measuring(records: Sequence[Record]) -> Iterator[str]:
     for plugin, stated in sources.items():
         by = _grouped(stated)
         if len(by) > 1:
-            listed = "; ".join(who(own, records) for own in by.values())
+            listed = "; ".join(first(who(own, whole) for own in by.values()))
             yield f"what {plugin} measures is of different versions of its source: {listed}"
 
 
 def _options(records: Sequence[Record]) -> Iterator[str]:
     """One label, different options: a default or a data set's recipe has changed between the records."""
+    whole = rows_of(records)
     found: dict[tuple[str, str], list[tuple[str, Record]]] = {}
     for record in records:
         for choice in (record.trial.method, record.trial.dataset):
@@ -130,7 +155,7 @@ def _options(records: Sequence[Record]) -> Iterator[str]:
     for (label, option), chosen_by in found.items():
         values = _grouped(chosen_by)
         if len(values) > 1:
-            listed = " and ".join(f"{_word(value)} ({who(own, records)})" for value, own in sorted(values.items()))
+            listed = " and ".join(first(f"{_word(value)} ({who(own, whole)})" for value, own in sorted(values.items())))
             yield f"{label}: records with different defaults, {option} = {listed}"
 
 
@@ -139,13 +164,6 @@ def _grouped(found: Iterable[tuple[str, Record]]) -> dict[str, list[Record]]:
     for value, record in found:
         groups.setdefault(value, []).append(record)
     return groups
-
-
-def _seeds(records: Iterable[Record]) -> dict[str, set[int]]:
-    found: dict[str, set[int]] = {}
-    for record in records:
-        found.setdefault(record.trial.method.label, set()).add(record.trial.seed)
-    return found
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from harness.records import plans
 from harness.records.plans import Planned
-from harness.report import notes
+from harness.report import mixing, notes
 from harness.types import Record
 
 Place: TypeAlias = tuple[str, tuple[tuple[str, Any], ...]]  # a data set under a protocol: one table
@@ -44,7 +44,7 @@ class Plan:
             if (left := seeds - held.get((place, method), set()))
         ]
         if missing:
-            yield f"planned, no record: {'; '.join(missing)}"
+            yield f"planned, no record: {'; '.join(mixing.first(missing))}"
 
     def _of(self, record: Record) -> Mapping[str, frozenset[int]]:
         return self._seeds.get(_place(record.trial.dataset.label, plans.protocol(record.trial)), {})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.records.plans import Planned
-from harness.report import notes, sameness, timing
+from harness.report import mixing, notes, sameness, timing
 from harness.report.planned import Plan
 from harness.report.rivals import compare
 from harness.report.rows import Cell, Row, Summary, Table, is_cost, protocol
@@ -167,12 +167,13 @@ def _uncompared(table: Table, records: Sequence[Record]) -> Iterator[str]:
     """Rows that lack seeds or are of other data, counts that vary: why they have no mark, no ratio, no difference."""
     lacking = [f"{row.method} {', '.join(map(str, row.lacking))}" for row in table.rows if row.n and row.lacking]
     if lacking:
-        yield f"rows that lack seeds are never the best and have no ratio but of counts: {'; '.join(lacking)}"
+        listed = "; ".join(mixing.first(lacking))
+        yield f"rows that lack seeds are never the best and have no ratio but of counts: {listed}"
     by_method: dict[str, list[Record]] = {row.method: [] for row in table.rows}
     for record in records:
         by_method[record.trial.method.label].append(record)
     classes = sameness.classes(list(by_method), by_method.__getitem__)
     if len(classes) > 1:
-        listed = "; ".join(", ".join(labels) for labels in classes)
+        listed = "; ".join(mixing.first(", ".join(mixing.first(labels)) for labels in classes))
         why = sameness.apart(by_method[classes[0][0]], by_method[classes[1][0]])
         yield f"rows of {table.dataset} over different data are neither paired nor compared: {listed} ({why})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.report.mixing import seeds
+from harness.report.mixing import first, seeds
 from harness.report.values import as_number, measured
 from harness.types import Record, Trial
 
@@ -120,7 +120,7 @@ def _rows(found: Sequence[tuple[Record, float | None]]) -> str:
     by_label: dict[str, list[tuple[int, float | None]]] = {}
     for record, figure in found:
         by_label.setdefault(record.trial.method.label, []).append((record.trial.seed, figure))
-    return "; ".join(_row(label, sorted(own)) for label, own in by_label.items())
+    return "; ".join(first(_row(label, sorted(own)) for label, own in by_label.items()))
 
 
 def _row(label: str, found: Sequence[tuple[int, float | None]]) -> str:

@@ -60,10 +60,11 @@ def measured(record: Record, name: str) -> float | None:
 
     In this order, so that no reading takes the place of what the harness measured.
     """
-    phases = {f"{phase}_seconds": seconds for phase, seconds in record.seconds.items()}
-    sources: tuple[Mapping[str, object], ...] = (record.scores, record.measured, record.readings, phases)
-    numbers = (as_number(source.get(name)) for source in sources)
-    return next((number for number in numbers if number is not None), None)
+    sources: tuple[Mapping[str, object], ...] = (record.scores, record.measured, record.readings)
+    for source in sources:
+        if name in source and (number := as_number(source[name])) is not None:
+            return number
+    return as_number(record.seconds.get(name.removesuffix("_seconds"))) if name.endswith("_seconds") else None
 
 
 def claimed(record: Record, name: str) -> float | None:
