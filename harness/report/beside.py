@@ -70,7 +70,7 @@ def _source(each: Judged, sources: Notes) -> str:
     if not claim.source:
         return ""
     value = f"; published {claim.published:g}" if claim.published is not None else ""
-    return f"{value} {sources.mark(claim.source)}"
+    return f"{value} {sources.mark(claim.note)}"
 
 
 def _place(each: Judged) -> str:

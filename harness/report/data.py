@@ -87,6 +87,7 @@ def _claim(each: Judged) -> dict[str, Any]:
         "protocol": None if each.protocol is None else dict(each.protocol),
         "published": claim.published,
         "source": claim.source,
+        "setting": claim.setting,
     }
 
 

@@ -87,6 +87,10 @@ def _parts(record: Record) -> Iterator[tuple[str, str]]:
             for part in PARTS:
                 if part in known:
                     yield f"the {part} of {owner}", json.dumps(known[part], sort_keys=True, default=str)
+    libraries = record.provenance.get("libraries")
+    for name, version in libraries.items() if isinstance(libraries, Mapping) else ():
+        if name not in record.environment:  # where a note of its own names it
+            yield f"the version of {name}", str(version)
     if "commit" in record.environment:
         yield "the commit", str(record.environment["commit"])
 

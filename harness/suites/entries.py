@@ -52,7 +52,8 @@ class Claim:
     """A statement about `left`, about the ratio left / over, or about the difference left - minus.
 
     text: the claim in words. at_least, at_most: within these bounds it holds. dataset: where; anywhere if None.
-    published: what `source` reports for the same comparison, in the source's own setting.
+    published: what `source` reports for the same comparison; setting: in which way, where that is another quantity,
+    such as the memory of a whole process beside the bytes of activations.
     """
 
     text: str
@@ -64,6 +65,12 @@ class Claim:
     dataset: str | None = None
     published: float | None = None
     source: str = ""
+    setting: str = ""
+
+    @property
+    def note(self) -> str:
+        """Where the published value is from and how it was obtained."""
+        return "; ".join(part for part in (self.source, self.setting) if part)
 
     @property
     def right(self) -> Quantity | None:
@@ -106,6 +113,7 @@ CLAIM: Kinds = {
     "dataset": str,
     "published": NUMBER,
     "source": str,
+    "setting": str,
 }
 
 

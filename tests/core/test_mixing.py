@@ -170,6 +170,20 @@ def test_a_part_that_differs_between_seeds_is_named_with_the_seeds(parts, words)
     assert f"records differ in {words}: a seeds 0, 1{others}; a seed 2" in said
 
 
+def test_another_version_of_a_library_that_a_plugin_uses_is_named():
+    records = [*trained("a", (0, 1)), *trained("bb", (0, 1))]
+    versions = {"a": {"jax": "1", "numpy": "2"}, "bb": {"jax": "3", "other": "1"}}
+    stated = [
+        dataclasses.replace(
+            each,
+            provenance={**each.provenance, "libraries": versions[each.trial.method.label]},
+            environment={"numpy": "2"},
+        )
+        for each in records
+    ]
+    assert notes(stated) == ("records differ in the version of jax (1 and 3): a; bb",)
+
+
 def test_another_commit_is_named():
     first, second = trained("a", environment={"commit": "abc"}), trained("bb", environment={"commit": "def+"})
     assert notes(first, second) == ("records differ in the commit (abc and def+): a; bb",)

@@ -443,7 +443,16 @@ def test_json_has_every_term_of_a_claim():
         "protocol": {"budget": "10 epochs", "batch_size": 128, "device": "cpu", "precision": "fp32", "threads": 1},
         "published": None,
         "source": "",
+        "setting": "",
     }
+
+
+def test_a_published_value_of_another_quantity_says_so():
+    claim = dataclasses.replace(HALF, published=0.7, source="Someone 2020, Table 2", setting="memory of the process")
+    for style in ("text", "markdown", "latex"):
+        shown = reported(measured(methods=["old", "new"]), claim, style=style)
+        assert "[1] Someone 2020, Table 2; memory of the process" in shown
+    assert judged(measured(methods=["old", "new"]), claim)["setting"] == "memory of the process"
 
 
 @pytest.mark.parametrize(
