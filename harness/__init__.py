@@ -52,6 +52,8 @@ from harness.types import (
 from harness.version import __version__
 
 if TYPE_CHECKING:
+    from harness.data.files import located, members
+    from harness.data.parts import Part
     from harness.records.reading import read_records
     from harness.trials.rehearsal import Rehearsal, rehearse
 
@@ -82,6 +84,7 @@ __all__ = [
     "Metric",
     "NoOptions",
     "Outcome",
+    "Part",
     "PluginError",
     "Point",
     "Prediction",
@@ -101,6 +104,8 @@ __all__ = [
     "__version__",
     "derive",
     "hookimpl",
+    "located",
+    "members",
     "option",
     "read_records",
     "rehearse",
@@ -108,14 +113,20 @@ __all__ = [
 ]
 
 
+_LATER = {
+    "Part": "harness.data.parts",
+    "Rehearsal": "harness.trials.rehearsal",
+    "located": "harness.data.files",
+    "members": "harness.data.files",
+    "read_records": "harness.records.reading",
+    "rehearse": "harness.trials.rehearsal",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """What runs parts of a trial, or reads records, imports what is of no use to a plugin that is only listed."""
-    if name == "read_records":
-        from harness.records.reading import read_records
+    """What runs a trial or reads data or records imports what is of no use to a plugin that is only listed."""
+    if name in _LATER:
+        from importlib import import_module
 
-        return read_records
-    if name in ("Rehearsal", "rehearse"):
-        from harness.trials import rehearsal
-
-        return getattr(rehearsal, name)
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'harness' has no attribute {name!r}")

@@ -153,7 +153,7 @@ def _begun(needed: Sequence[Entry], folder: Path) -> bool:
 
 def _verified(name: str, needed: Sequence[Entry], folder: Path) -> bool:
     """Print what is wrong with the files of a data set; whether nothing is."""
-    problems = files.check(needed, folder)
+    problems = files.verify(needed, folder)
     for problem in problems:
         click.echo(clean(f"{name}: {problem}", LONGEST_LINE))
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.data import archives, files
+from harness.data import parts as folders
 from harness.data.files import Entry
 from harness.data.transfers import Pace, Report, download, require_room, short
 from harness.errors import HarnessError
@@ -26,7 +28,7 @@ def fetch(wanted: Sequence[Entry], folder: Path, report: Report, pace: Pace = PA
     and replaces what was there. An archive is fetched once for all of its members; that of a folder is unpacked there.
     Raises HarnessError where no URL gave the right file, or the folder cannot be written.
     """
-    missing = [problem.file for problem in files.check(wanted, folder)]
+    missing = [file for file in wanted if files.check([file], folder)]
     placed: list[Path] = []
     with _writing(folder):
         for group in _by_download(missing):
@@ -140,7 +142,10 @@ def _put(found: Path, entry: Entry, folder: Path) -> Path:
     for path in sorted(found.rglob("*")):
         if path.is_file():
             _place(path, target / path.relative_to(found), folder)
-    _require_same(entry, files.differs(entry, target))
+    whole = dataclasses.replace(entry, partial=False)
+    _require_same(whole, next(iter(files.glance([whole], folder)), None))
+    placed = folders.parts(entry, target)
+    folders.keep(target, placed, folders.hashed(placed), fetched=True)
     return target
 
 

@@ -5,22 +5,25 @@ Nothing is ever fetched here (that is `harness data fetch`): a run only looks, a
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import hashlib
 import os
 import shlex
 import stat
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
 from harness import options
+from harness.data import contents
+from harness.data import parts as folders
+from harness.data.parts import Part, cache
 from harness.errors import HarnessError, UsageError
 from harness.types import Dataset, File, Folder
 
 VARIABLE = "HARNESS_DATA_DIR"
+PLACES = 6  # so many are named in a message
 
 Entry: TypeAlias = File | Folder
 
@@ -40,6 +43,9 @@ class FileProblem:
     def __str__(self) -> str:
         """What was found, what was expected, and where the official file is."""
         return f"{self.path}: {self.found}, expected {expected(self.file)}; official: {source(self.file)}"
+
+
+Differing: TypeAlias = Callable[[Entry, Path], FileProblem | None]
 
 
 def declared(dataset: Dataset, given: Mapping[str, object] | None = None) -> tuple[Entry, ...]:
@@ -62,13 +68,27 @@ def declared(dataset: Dataset, given: Mapping[str, object] | None = None) -> tup
 
 
 def identity(files: Sequence[Entry], folder: Path) -> dict[str, str | None]:
-    """What tells these files from others of the same names: their checksums, of a partial folder what is in it."""
-    return {each.path: _listing(each, folder) if _partial(each) else each.sha256 or each.md5 for each in files}
+    """What tells these files from others of the same names, wherever they lie: declared checksums, of a folder the
+    digest of what is in it.
+    """
+    return {
+        each.path: _content(each, folder) if isinstance(each, Folder) else each.sha256 or each.md5 for each in files
+    }
 
 
-def members(entry: Folder, folder: Path) -> list[Path]:
-    """The files of a folder, in the order of their names."""
-    return sorted(target(entry, folder).glob(entry.pattern))
+def located(file: File, folder: Path) -> Path:
+    """Where a file is taken from: its own path, or one of those that are as good, if the right one is there."""
+    return _located(file, folder)[1]
+
+
+def members(entry: Folder, folder: Path) -> list[Part]:
+    """The files of a folder, in the order of their names. They refuse to be read where they changed since they were
+    verified, unless any part of the folder will do.
+    """
+    form, place = _located(entry, folder)
+    assert isinstance(form, Folder)
+    kept = {} if form.partial else folders.kept(place).known
+    return [part._replace(sha256=kept.get(part.below, ("",))[0]) for part in folders.parts(form, place)]
 
 
 def folder(given: Path | None = None) -> Path:
@@ -85,28 +105,65 @@ def folder(given: Path | None = None) -> Path:
         ) from error
 
 
-def cache() -> Path:
-    """The harness's folder in the user's cache, the one that `pooch.os_cache("harness")` names."""
-    try:
-        if sys.platform == "darwin":
-            return Path.home() / "Library" / "Caches" / "harness"
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"
-    except RuntimeError:  # a user without a home, as in many containers
-        return Path(os.environ.get("TMPDIR") or "/tmp") / f"harness-{os.getuid()}"  # noqa: S108
-
-
 def check(files: Sequence[Entry], folder: Path) -> list[FileProblem]:
     """What is wrong with these files below the folder: missing, of another size, of another checksum.
 
-    A file is hashed once per process as long as its size and time of modification stay the same; of a folder the files
-    are counted. Raises HarnessError for a declaration that cannot be checked.
+    A file is hashed once per process as long as its size and times stay the same, those of a folder once for all, see
+    `parts`. Raises HarnessError for a declaration that cannot be checked.
     """
-    return [problem for file in files if (problem := differs(file, target(file, folder)))]
+    return _problems(files, folder, differs)
 
 
 def glance(files: Sequence[Entry], folder: Path) -> list[FileProblem]:
-    """Like `check`, but by the size alone: quick for files of any size."""
-    return [problem for file in files if (problem := _differs_at_a_glance(file, target(file, folder)))]
+    """Like `check`, but by sizes alone: quick for files of any size."""
+    return _problems(files, folder, _differs_at_a_glance)
+
+
+def verify(files: Sequence[Entry], folder: Path) -> list[FileProblem]:
+    """Like `check`, but every file of a folder is read, in one of which any part will do too."""
+    return _problems(files, folder, lambda file, path: differs(file, path, thoroughly=True))
+
+
+def _problems(files: Sequence[Entry], folder: Path, differing: Differing) -> list[FileProblem]:
+    return [problem for file in files if (problem := _problem(file, folder, differing))]
+
+
+def _problem(file: Entry, folder: Path, differing: Differing) -> FileProblem | None:
+    """Nothing where one of its places has what was declared; else what is wrong with the first that has anything."""
+    problems: list[FileProblem] = []
+    for form, path in _forms(file, folder):
+        problem = differing(form, path)
+        if problem is None:
+            return None
+        problems.append(problem)
+    return next((problem for problem in problems if problem.kind != "missing"), problems[0])
+
+
+def _forms(file: Entry, folder: Path) -> Iterator[tuple[Entry, Path]]:
+    """The places in which a file or folder is looked for, and as what."""
+    yield file, target(file, folder)
+    if isinstance(file, File):
+        yield from ((file, folder / PurePosixPath(path)) for path in file.also)
+    else:
+        for each in file.instead:
+            yield _in_place_of(file, each), target(each, folder)
+
+
+def _in_place_of(file: Folder, other: Folder) -> Folder:
+    """The other folder, with what is to be done about the declared one where it is not right."""
+    return dataclasses.replace(
+        other, urls=file.urls, md5=file.md5, sha256=file.sha256, partial=file.partial, hint=file.hint
+    )
+
+
+def _located(file: Entry, folder: Path) -> tuple[Entry, Path]:
+    forms = list(_forms(file, folder))
+    there = [(form, path) for form, path in forms if path.exists()]
+    if len(there) > 1:
+        there = [each for each in there if (found := _differs_at_a_glance(*each)) is None or found.kind != "missing"]
+    if len(there) > 1:
+        there = [each for each in there if differs(*each) is None] or there
+    return (there or forms)[0]
 
 
 def require(dataset: str, files: Sequence[Entry], data: Path | None) -> None:
@@ -120,7 +177,8 @@ def require(dataset: str, files: Sequence[Entry], data: Path | None) -> None:
     if problems:
         more = f"; {len(problems) - 1} more of its files are missing or wrong" if problems[1:] else ""
         hints = "".join(f"\n{hint}" for hint in dict.fromkeys(_hints(problems)))
-        raise UsageError(f"{dataset}: {problems[0]}{more}\n{remedy(dataset, where)}{hints}")
+        places = _elsewhere(problems[0].file) if problems[0].kind == "missing" else ""
+        raise UsageError(f"{dataset}: {problems[0]}{more}\n{places}{remedy(dataset, where)}{hints}")
 
 
 def _hints(problems: Sequence[FileProblem]) -> Iterator[str]:
@@ -129,6 +187,19 @@ def _hints(problems: Sequence[FileProblem]) -> Iterator[str]:
     for problem in problems:
         if problem.file.hint and not (empty and isinstance(problem.file, Folder)):
             yield problem.file.hint
+
+
+def _elsewhere(file: Entry) -> str:
+    """Where else a file or folder is looked for, as a line."""
+    if isinstance(file, File):
+        places = list(file.also)
+    else:
+        places = list(dict.fromkeys(f"{each.path}/{each.zipped or each.pattern}" for each in file.instead))
+    if not places:
+        return ""
+    more = f" and {len(places) - PLACES} more" if len(places) > PLACES else ""
+    content = "; what counts is its content, compressed in any way or not" if getattr(file, "content_md5", None) else ""
+    return f"it is also looked for as {', '.join(places[:PLACES])}{more}{content}\n"
 
 
 def remedy(dataset: str, where: Path) -> str:
@@ -153,37 +224,111 @@ def target(file: Entry, folder: Path) -> Path:
     return folder / PurePosixPath(file.path)
 
 
-def differs(file: Entry, path: Path) -> FileProblem | None:
+def differs(file: Entry, path: Path, thoroughly: bool = False) -> FileProblem | None:
     """How what lies at `path` differs from the declared file or folder; None where it is the same.
 
-    Raises HarnessError for one that is declared without a checksum.
+    thoroughly: whether each file of a folder is read, whatever was kept. Raises HarnessError for one that is declared
+    without a checksum.
     """
-    algorithm, wanted = digest(file)
-    problem = _differs_at_a_glance(file, path)
-    if problem is not None or isinstance(file, Folder):
+    digest(file)
+    if isinstance(file, Folder):
+        return _differs_as_folder(file, path, thoroughly)
+    problem = _differs_in_size(file, path)
+    if problem is not None and (problem.kind != "size" or not file.content_md5):
         return problem
     try:
-        now = path.stat()
-        found = _hashed(path, now.st_ino, now.st_size, now.st_mtime_ns, algorithm)
+        return _differs_in_content(file, path, problem)
     except OSError as error:
         return FileProblem(file, path, "unreadable", f"cannot be read ({error.strerror})")
-    return None if found == wanted else FileProblem(file, path, "checksum", f"{algorithm} is {found}")
+
+
+def _differs_in_content(file: File, path: Path, size: FileProblem | None) -> FileProblem | None:
+    """size: what is wrong with its size, which does not matter where it holds the same, compressed otherwise."""
+    algorithm, wanted = digest(file)
+    found = "" if size else contents.digest(path, algorithm)
+    if found == wanted or (file.content_md5 and contents.unpacked_md5(path) == file.content_md5.lower()):
+        return None
+    return size or FileProblem(file, path, "checksum", f"{algorithm} is {found}")
 
 
 def _differs_at_a_glance(file: Entry, path: Path) -> FileProblem | None:
-    return _differs_in_number(file, path) if isinstance(file, Folder) else _differs_in_size(file, path)
+    if isinstance(file, Folder):
+        return _differs_in_sizes(file, path, _listed(file, path))
+    problem = _differs_in_size(file, path)
+    # Another size may be another way to compress the same: only a look inside tells.
+    return differs(file, path) if problem is not None and problem.kind == "size" and file.content_md5 else problem
 
 
-def _differs_in_number(folder: Folder, path: Path) -> FileProblem | None:
-    count = sum(1 for _ in path.glob(folder.pattern))
-    if count == folder.count or (folder.partial and count):
-        return None
+def _listed(folder: Folder, path: Path) -> list[Part] | FileProblem:
+    try:
+        return folders.parts(folder, path)
+    except HarnessError as error:
+        return FileProblem(folder, path, "unreadable", str(error))
+
+
+def _differs_as_folder(folder: Folder, path: Path, thoroughly: bool) -> FileProblem | None:
+    found = _listed(folder, path)
+    problem = _differs_in_sizes(folder, path, found)
+    if isinstance(found, FileProblem) or problem is not None:
+        return problem
+    try:
+        return _differs_in_digests(folder, path, found, thoroughly)
+    except HarnessError as error:
+        return FileProblem(folder, path, "unreadable", str(error))
+
+
+def _differs_in_sizes(folder: Folder, path: Path, found: list[Part] | FileProblem) -> FileProblem | None:
+    if isinstance(found, FileProblem):
+        return found
+    count = len(found)
     if not count:
         return FileProblem(folder, path, "missing", "no files" if path.is_dir() else "missing")
-    found = f"{count} file{'' if count == 1 else 's'}"
-    if count < folder.count:
-        return FileProblem(folder, path, "incomplete", found)
-    return FileProblem(folder, path, "surplus", f"{found}, {count - folder.count} too many")
+    files = f"{count} file{'' if count == 1 else 's'}"
+    if count < folder.count and not folder.partial:
+        return FileProblem(folder, path, "incomplete", files)
+    if count > folder.count and not folder.partial:
+        return FileProblem(folder, path, "surplus", f"{files}, {count - folder.count} too many")
+    return _differs_in_records(folder, path, found)
+
+
+def _differs_in_records(folder: Folder, path: Path, found: Sequence[Part]) -> FileProblem | None:
+    """Files that are empty, or no whole number of records."""
+    if not folder.record:
+        return None
+    empty = [part for part in found if not part.size]
+    broken = [part for part in found if part.size % folder.record]
+    if not empty and not broken:
+        return None
+    first = (empty or broken)[0]
+    of = f"{len(empty or broken):,} of {len(found):,} files"
+    what = "empty" if empty else f"of a size that is no multiple of {folder.record} bytes"
+    return FileProblem(folder, path, "size", f"{of} {what}, the first {first.below} ({first.size:,} bytes)")
+
+
+def _differs_in_digests(folder: Folder, path: Path, found: Sequence[Part], thoroughly: bool) -> FileProblem | None:
+    """Files that are not what they were; the digests of those that are new are kept."""
+    kept = folders.kept(path)
+    now = folders.hashed(found) if thoroughly else folders.current(found, kept)
+    changed = kept.changed(now) or ([] if folder.partial else kept.gone(now))
+    if not changed:
+        if {part.below: part.stamp for part in found} != {name: mark for name, (_, mark) in kept.known.items()}:
+            folders.keep(path, found, now, kept.since, kept.fetched)
+        return None
+    if folder.partial and not thoroughly:
+        return None
+    since = f"since they were {'fetched' if kept.fetched else 'first read'} on {kept.since}"
+    remedy = f"if that is meant, remove {kept.path}"
+    what = f"{len(changed):,} of {len(kept.known):,} files changed or gone {since}, the first {changed[0]}; {remedy}"
+    return FileProblem(folder, path, "checksum", what)
+
+
+def _content(entry: Folder, folder: Path) -> str:
+    """A digest of the names and the contents of the files in a folder."""
+    form, place = _located(entry, folder)
+    assert isinstance(form, Folder)
+    found = folders.parts(form, place)
+    now = folders.current(found, folders.kept(place))
+    return hashlib.sha256("".join(f"{name} {now[name]}\n" for name in sorted(now)).encode()).hexdigest()
 
 
 def _differs_in_size(file: File, path: Path) -> FileProblem | None:
@@ -200,25 +345,6 @@ def _differs_in_size(file: File, path: Path) -> FileProblem | None:
     return FileProblem(
         file, path, "size", f"{'truncated' if now.st_size < file.bytes else 'too long'}, {now.st_size} bytes"
     )
-
-
-def _partial(entry: Entry) -> bool:
-    return isinstance(entry, Folder) and entry.partial
-
-
-def _listing(entry: Entry, folder: Path) -> str:
-    """A digest of the names and sizes of the files in a folder."""
-    assert isinstance(entry, Folder)
-    lines = (f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in members(entry, folder))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-# The key holds everything that tells one version of a file from another, so an entry never goes stale.
-@functools.lru_cache(maxsize=4096)
-def _hashed(path: Path, inode: int, size: int, modified: int, algorithm: str) -> str:
-    del inode, size, modified
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def digest(file: Entry) -> tuple[str, str]:

@@ -80,7 +80,8 @@ class File:
     """One file of a data set: `path` below the data folder, where to get it, how to know it.
 
     Digests are lowercase hex; give at least one. `member`: the file's path inside the archive at `urls`, if any.
-    `hint`: what else a user can do where it is missing or wrong.
+    `hint`: what else a user can do where it is missing or wrong. `also`: further paths at which the same file is taken.
+    `content_md5`: of what a gzip file holds; a file that holds the same is taken too, compressed in any way or not.
     """
 
     path: str
@@ -90,10 +91,13 @@ class File:
     sha256: str | None = None
     member: str | None = None
     hint: str = ""
+    also: tuple[str, ...] = ()
+    content_md5: str | None = None
 
     def __post_init__(self) -> None:
         """Raise HarnessError for a path that would leave the data folder."""
-        _require_below("file", self.path, self.path)
+        for path in (self.path, *self.also):
+            _require_below("file", self.path, path)
         if self.member is not None:
             _require_below("file", self.path, self.member)
 
@@ -105,6 +109,9 @@ class Folder:
     path: below the data folder. pattern: what the files are called below it, as in `*/*.bin`; `count` of them are
     complete. urls, bytes, md5, sha256: of the archive (tar or zip, which may hold further zip files), as for a File.
     partial: any number of files will do, but none. hint: what else a user can do about a folder with another number.
+    record: each file holds a whole number of records of so many bytes, and one at least; 0 where it may be empty.
+    zipped: what zip files in the folder are called that hold the files, as in `*.zip`, instead of the folder itself.
+    instead: folders that are as good, of which none has addresses of its own.
     """
 
     path: str
@@ -116,11 +123,14 @@ class Folder:
     sha256: str | None = None
     partial: bool = False
     hint: str = ""
+    record: int = 1
+    zipped: str = ""
+    instead: tuple[Folder, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise HarnessError for a path or a pattern that would leave the data folder."""
-        _require_below("folder", self.path, self.path)
-        _require_below("folder", self.path, self.pattern)
+        for path in (self.path, self.pattern, *([self.zipped] if self.zipped else [])):
+            _require_below("folder", self.path, path)
 
 
 def _require_below(noun: str, owner: str, name: str) -> None:

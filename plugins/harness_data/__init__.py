@@ -102,7 +102,7 @@ def _events() -> Iterator[Dataset]:
     )
     yield Dataset(
         "cifar10-dvs",
-        "10,000 recordings of CIFAR-10 photographs by an event camera, resized to 48x48 pixels (extra: events)",
+        "10,000 recordings of CIFAR-10 photographs by an event camera, resized to 48x48 (tonic's copy: extra events)",
         kind="classification",
         load="harness_data.dvs:load_cifar10",
         config=Cifar10DvsOptions,
@@ -111,7 +111,6 @@ def _events() -> Iterator[Dataset]:
         citation="Li, Liu, Ji, Li and Shi, CIFAR10-DVS: an event-stream dataset for object classification, "
         "Frontiers in Neuroscience 11:309, 2017",
         files=_complete_or_not(registry.CIFAR10_DVS),
-        requires=("tonic", "aedat"),
     )
     yield Dataset(
         "dvs-gesture",

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import Batch, Data, HarnessError
-from harness_data import pickles
+from harness import Batch, Data, HarnessError, located
+from harness_data import pickles, registry
 from harness_data.augment import Augment, Normalise
 from harness_data.images import classification
 from harness_data.options import Cifar10Options, CifarOptions
@@ -31,19 +31,18 @@ Images = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 def load10(config: Cifar10Options, seed: int, folder: Path) -> Data:
     """Inputs (N, 3, 32, 32) uint8, targets (N,) int64. Raises HarnessError naming a bad file."""
-    folder = folder / "cifar-10-batches-py"
-    classes = _classes(folder / "batches.meta", b"label_names", 10)
-    parts = [_read(folder / f"data_batch_{number}", b"labels", classes) for number in sorted(config.batches)]
-    test = _read(folder / "test_batch", b"labels", classes)
-    return _data(_joined(parts), test, classes, seed, config.augment)
+    *batches, test, meta = (located(file, folder) for file in registry.cifar10(config.batches))
+    classes = _classes(meta, b"label_names", 10)
+    parts = [_read(batch, b"labels", classes) for batch in batches]
+    return _data(_joined(parts), _read(test, b"labels", classes), classes, seed, config.augment)
 
 
 def load100(config: CifarOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 3, 32, 32) uint8, fine targets (N,) int64. Raises HarnessError naming a bad file."""
-    folder = folder / "cifar-100-python"
-    classes = _classes(folder / "meta", b"fine_label_names", 100)
-    train, test = (_read(folder / name, b"fine_labels", classes) for name in ("train", "test"))
-    return _data(train, test, classes, seed, config.augment)
+    train, test, meta = (located(file, folder) for file in registry.CIFAR100)
+    classes = _classes(meta, b"fine_label_names", 100)
+    kept, held_out = (_read(path, b"fine_labels", classes) for path in (train, test))
+    return _data(kept, held_out, classes, seed, config.augment)
 
 
 def _data(train: Images, test: Images, classes: int, seed: int, augment: bool) -> Data:

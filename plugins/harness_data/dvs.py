@@ -1,7 +1,8 @@
 """CIFAR10-DVS and DVS128 Gesture, in the copies and the layout of tonic (https://tonic.readthedocs.io).
 
-`CIFAR10DVS/CLASS/*.aedat4` below the data folder: tonic reads this format, and needs the package aedat for it. There is
-no official split: the first 90 % of each class, by number, are for training and the others for testing.
+`CIFAR10DVS/CLASS/*.aedat4` below the data folder: tonic reads this format, and needs the package aedat for it. Or as
+the authors of CIFAR10-DVS publish it, `CIFAR10DVS/CLASS/*.aedat` or one `CIFAR10DVS/CLASS.zip` each; see `aedat`. There
+is no official split: the first 90 % of each class, by number, are for training and the others for testing.
 `DVSGesture/ibmGesture{Train,Test}/USER/LABEL.npy`: x, y, polarity and milliseconds of each event; recordings are cut
 into gestures already, and the split is the official one, by user. A tenth of the training recordings of either,
 stratified by seed, is for validation.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +24,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import Data, Folder, HarnessError
-from harness_data import events, registry
+from harness import Data, Folder, HarnessError, Part, Unsupported, members
+from harness_data import aedat, events, registry
 from harness_data.augment import Augment, Normalise
-from harness_data.events import Events, Split
+from harness_data.events import Events, Odd, Split
 from harness_data.options import Cifar10DvsOptions, EventOptions, GestureOptions
 
 SIZE = 128, 128
@@ -35,6 +37,7 @@ TRAIN_SHARE = 0.9
 RESIZED = 48
 PADDING = 4
 NORMALISE = Normalise((0.2728, 0.1295), (0.2225, 0.1290))
+INSTALL = 'pip install "harness-bench[events]"'
 MICROSECONDS = 1000  # in a millisecond
 ONE = 1 << 22  # weights of a resized picture are whole multiples of 1 / ONE
 
@@ -42,46 +45,52 @@ ONE = 1 << 22  # weights of a resized picture are whole multiples of 1 / ONE
 def load_cifar10(config: Cifar10DvsOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, T, 2, 48, 48) uint8, targets (N,) int64. Raises HarnessError naming a bad file."""
     (entry,) = registry.CIFAR10_DVS
-    paths = [_class_files(entry, folder, name) for name in NAMES]
-    cuts = [int(TRAIN_SHARE * len(each)) for each in paths]
-    train = _pictures([each[:cut] for each, cut in zip(paths, cuts, strict=True)], config)
-    test = _pictures([each[cut:] for each, cut in zip(paths, cuts, strict=True)], config)
-    warning = events.incomplete("cifar10-dvs", [entry], [sum(map(len, paths))])
-    loaded = events.data(train, test, len(NAMES), seed, warning)
+    odd: list[Odd] = []
+    found = members(dataclasses.replace(entry, partial=config.partial), folder)
+    classes = [_of_class(found, name) for name in NAMES]
+    cuts = [int(TRAIN_SHARE * len(each)) for each in classes]
+    train = _pictures([each[:cut] for each, cut in zip(classes, cuts, strict=True)], config, odd)
+    test = _pictures([each[cut:] for each, cut in zip(classes, cuts, strict=True)], config, odd)
+    warning = events.incomplete("cifar10-dvs", [entry], [sum(map(len, classes))])
+    loaded = events.data(train, test, len(NAMES), seed, warning, odd)
     augment = Augment(NORMALISE, PADDING) if config.augment else None
     return dataclasses.replace(loaded, transform=NORMALISE, augment=augment)
 
 
 def load_gesture(config: GestureOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, T, 2, 128, 128), targets (N,) int64. Raises HarnessError naming a bad file."""
-    train, test = (_gestures(entry, config, folder) for entry in registry.DVS_GESTURE)
+    odd: list[Odd] = []
+    whole = [dataclasses.replace(entry, partial=config.partial) for entry in registry.DVS_GESTURE]
+    train, test = (_gestures(entry, config, folder, odd) for entry in whole)
     warning = events.incomplete("dvs-gesture", registry.DVS_GESTURE, [len(train.labels), len(test.labels)])
-    return events.data(train, test, GESTURES, seed, warning)
+    return events.data(train, test, GESTURES, seed, warning, odd)
 
 
 # --- CIFAR10-DVS --------------------------------------------------------------------------------------------------
 
 
-def _class_files(entry: Folder, folder: Path, name: str) -> list[Path]:
+def _of_class(found: Sequence[Part], name: str) -> list[Part]:
     """The recordings of a class in the order of their numbers."""
-    paths = (folder / entry.path / name).glob(Path(entry.pattern).name)
-    return sorted(paths, key=lambda path: (int((re.findall(r"\d+", path.stem) or ["0"])[-1]), path.name))
+    parts = [part for part in found if part.below.split("/")[-2] == name]
+    return sorted(parts, key=lambda part: (int((re.findall(r"\d+", Path(part.name).stem) or ["0"])[-1]), part.name))
 
 
-def _pictures(paths: Sequence[Sequence[Path]], config: EventOptions) -> Split:
-    def read(path: Path) -> NDArray[np.uint8]:
-        return picture(events.frames(_aedat4(path), config.steps, config.frames, SIZE), RESIZED)
+def _pictures(parts: Sequence[Sequence[Part]], config: EventOptions, odd: list[Odd]) -> Split:
+    every = [part for of_class in parts for part in of_class]
+    labels = [number for number, of_class in enumerate(parts) for _ in of_class]
+    decode = aedat.read if every and every[0].name.endswith(".aedat") else _aedat4
+    read = (picture(each, RESIZED) for each in events.read_each(every, decode, config, SIZE, odd))
+    return Split(events.stacked(read, len(every)), np.array(labels, np.int64))
 
-    every = [path for of_class in paths for path in of_class]
-    labels = [number for number, of_class in enumerate(paths) for _ in of_class]
-    return Split(events.stacked(events.read_each(every, read), len(every)), np.array(labels, np.int64))
 
-
-def _aedat4(path: Path) -> Events:
-    from tonic.io import read_aedat4
-
+def _aedat4(part: Part) -> Events:
     try:
-        found = read_aedat4(str(path))
+        from tonic.io import read_aedat4
+    except ImportError as error:
+        raise Unsupported(f"tonic's copy of CIFAR10-DVS cannot be read here, {error}: {INSTALL}") from error
+    part.read()  # refused where it changed since it was verified; the reader wants a path
+    try:
+        found = read_aedat4(str(part.path))
         time, x, y, polarity = (found[name] for name in found.dtype.names)
     except Exception as error:  # whatever the reader makes of a damaged file
         raise HarnessError(f"not an AEDAT 4 file of events, or damaged: {error}") from error
@@ -137,21 +146,21 @@ def _weights(length: int, size: int) -> NDArray[np.float64]:
 # --- DVS128 Gesture -----------------------------------------------------------------------------------------------
 
 
-def _gestures(entry: Folder, config: GestureOptions, folder: Path) -> Split:
-    def read(path: Path) -> NDArray[np.int64]:
-        return events.frames(_gesture(path), config.steps, config.frames, SIZE)
-
-    paths = sorted((folder / entry.path).glob(entry.pattern))
-    labels = [events.label(path, path.stem, GESTURES) for path in paths]
-    return Split(events.stacked(events.read_each(paths, read), len(paths)), np.array(labels, np.int64))
+def _gestures(entry: Folder, config: GestureOptions, folder: Path, odd: list[Odd]) -> Split:
+    found = members(entry, folder)
+    labels = [events.label(part, Path(part.name).stem, GESTURES) for part in found]
+    read = events.read_each(found, _gesture, config, SIZE, odd)
+    return Split(events.stacked(read, len(found)), np.array(labels, np.int64))
 
 
-def _gesture(path: Path) -> Events:
+def _gesture(part: Part) -> Events:
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.load(io.BytesIO(part.read()), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise HarnessError(f"not a numpy array of numbers, or damaged: {error}") from error
-    if found.ndim != 2 or found.shape[1] != 4:
-        raise HarnessError(f"an array of shape {found.shape}, expected (events, 4)")
+    if found.ndim != 2 or found.shape[1] != 4 or found.dtype.kind not in "iuf":
+        raise HarnessError(f"an array of {found.dtype} of shape {found.shape}, expected numbers (events, 4)")
+    if not np.isfinite(found).all():
+        raise HarnessError("an array that holds numbers that are not finite")
     x, y, polarity, time = found.T.astype(np.int64)
     return Events(x, y, polarity, time * MICROSECONDS)

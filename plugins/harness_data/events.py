@@ -7,17 +7,22 @@ N // T events each and the last frame takes what is left; by time, (last - first
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import Batch, Data, Folder, HarnessError, Problem
+from harness import Batch, Data, Folder, HarnessError, Part, Problem
+from harness_data.options import EventOptions
 from harness_data.splits import tenth
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+AS_IT_IS = "the option partial=yes takes such recordings as they are"
+
+ODD = {"empty": "hold no events", "order": "have times that go back"}
 
 By: TypeAlias = Literal["number", "time"]
 Counts: TypeAlias = NDArray[np.unsignedinteger]
@@ -30,6 +35,13 @@ class Events(NamedTuple):
     y: NDArray[np.integer]
     polarity: NDArray[np.integer]
     time: NDArray[np.integer]
+
+
+class Odd(NamedTuple):
+    """A recording that is taken as it is, and what is strange about it, one of ODD."""
+
+    file: str
+    kind: str
 
 
 class Split(NamedTuple):
@@ -92,30 +104,70 @@ def counts(inputs: Tensor) -> Tensor:
     return inputs.float()
 
 
-def read_each(paths: Sequence[Path], read: Callable[[Path], NDArray[np.integer]]) -> Iterator[NDArray[np.integer]]:
-    """What `read` makes of each file; its errors name the file."""
-    for path in paths:
+def read_each(
+    found: Sequence[Part],
+    decode: Callable[[Part], Events],
+    config: EventOptions,
+    size: tuple[int, int],
+    odd: list[Odd],
+) -> Iterator[NDArray[np.int64]]:
+    """Frames (T, 2, H, W) of each recording.
+
+    Raises HarnessError, naming the file, for one that cannot be read, or holds what the camera cannot have seen. So it
+    does for one without events and for times that go back, but where the options take the data as they are: these go
+    into `odd` then.
+    """
+    for part in found:
         try:
-            yield read(path)
-        except OSError as error:
-            raise HarnessError(f"{path}: cannot be read: {error.strerror or error}") from error
+            events = decode(part)
+            if oddity := _oddity(events):
+                odd.append(Odd(str(part), oddity))
+                if not config.partial:
+                    raise HarnessError(f"{_said(events)}; {AS_IT_IS}")
+            yield frames(events, config.steps, config.frames, size)
+        except (OSError, BadZipFile) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise HarnessError(f"{part}: cannot be read: {why}") from error
         except HarnessError as error:
-            raise HarnessError(f"{path}: {error}; remove the file and fetch the data set again") from None
+            raise HarnessError(f"{part}: {error}; remove the file and fetch the data set again") from None
 
 
-def label(path: Path, text: str, classes: int) -> int:
+def _oddity(events: Events) -> str:
+    """What is strange about a recording, if something is."""
+    if not len(events.x):
+        return "empty"
+    time = np.asarray(events.time, np.int64)
+    return "order" if (time[1:] < time[:-1]).any() else ""
+
+
+def _said(events: Events) -> str:
+    """The same in words."""
+    if not len(events.x):
+        return "holds no events, expected some"
+    time = np.asarray(events.time, np.int64)
+    at = int((time[1:] < time[:-1]).argmax())
+    return f"times go back: from {time[at]} to {time[at + 1]} microseconds at event {at + 1}, expected ascending ones"
+
+
+def label(path: object, text: str, classes: int) -> int:
     """The class that a part of a file's path names. Raises HarnessError where it is none."""
     if not text.isdecimal() or int(text) >= classes:
         raise HarnessError(f"{path}: {text!r} is no class, expected 0 to {classes - 1}")
     return int(text)
 
 
-def data(train: Split, test: Split, classes: int, seed: int, warning: str = "") -> Data:
-    """A problem with time as the first axis of an input; a tenth of the training recordings is for validation."""
+def data(train: Split, test: Split, classes: int, seed: int, warning: str = "", odd: Sequence[Odd] = ()) -> Data:
+    """A problem with time as the first axis of an input; a tenth of the training recordings is for validation.
+
+    warning: what the report says of the number of recordings. odd: those of which it says more.
+    """
     rows, held_out = tenth(train.labels, seed)
     kept, valid = (Batch(train.frames[part], train.labels[part]) for part in (rows, held_out))
     problem = Problem("classification", train.frames.shape[1:], classes, len(rows), time_axis=True)
     readings = {"partial_warning": warning} if warning else {}
+    for kind, what in ODD.items():
+        if files := [each.file for each in odd if each.kind == kind]:
+            readings[f"{kind}_warning"] = f"recordings that {what}: {len(files):,}, the first is {files[0]}"
     return Data(problem, kept, valid, Batch(*test), transform=counts, readings=readings)
 
 

@@ -1,18 +1,21 @@
 """MNIST and Fashion-MNIST in their official files, `mnist/*.gz` and `fashion-mnist/*.gz` below the data folder.
 
+The same files are taken uncompressed, compressed otherwise, and where torchvision puts them (`registry`).
+
 The 10,000 test rows are the official ones. Of the 60,000 others, 5,000 stratified by seed are for validation. Pixels
 are divided by 255 and standardised with the customary mean and standard deviation of all training images.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import Batch, Data, DataOptions, HarnessError
-from harness_data import idx
+from harness import Batch, Data, DataOptions, File, HarnessError, located
+from harness_data import idx, registry
 from harness_data.images import classification, grey, standardise
 from harness_data.splits import stratified_split
 
@@ -26,19 +29,22 @@ VALID = 5000
 def load(config: DataOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 1, 28, 28) float32, targets (N,) int64. Raises HarnessError naming a bad file."""
     del config
-    return _data(folder / "mnist", seed, *MNIST)
+    return _data(registry.MNIST, folder, seed, *MNIST)
 
 
 def load_fashion(config: DataOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 1, 28, 28) float32, targets (N,) int64. Raises HarnessError naming a bad file."""
     del config
-    return _data(folder / "fashion-mnist", seed, *FASHION)
+    return _data(registry.FASHION_MNIST, folder, seed, *FASHION)
 
 
-def _data(folder: Path, seed: int, mean: float, std: float) -> Data:
-    images, labels = _read(folder, "train")
+def _data(files: Sequence[File], folder: Path, seed: int, mean: float, std: float) -> Data:
+    train_images, train_labels, test_images, test_labels = (located(file, folder) for file in files)
+    images, labels = _read(train_images, train_labels)
     if len(labels) <= VALID:
-        raise HarnessError(f"{folder}: {len(labels)} training rows, expected more than the {VALID} for validation")
+        raise HarnessError(
+            f"{train_labels}: {len(labels)} training rows, expected more than the {VALID} for validation"
+        )
     train, held_out = stratified_split(labels, {"valid": VALID}, seed)
     valid = held_out["valid"]
 
@@ -48,15 +54,14 @@ def _data(folder: Path, seed: int, mean: float, std: float) -> Data:
     return classification(
         batch(images[train], labels[train]),
         batch(images[valid], labels[valid]),
-        batch(*_read(folder, "t10k")),
+        batch(*_read(test_images, test_labels)),
         CLASSES,
     )
 
 
-def _read(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pixels (N, 28, 28) and labels (N,) of the official split "train" or "t10k"."""
-    images = idx.read(folder / f"{split}-images-idx3-ubyte.gz", 3)
-    path = folder / f"{split}-labels-idx1-ubyte.gz"
+def _read(images_path: Path, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Pixels (N, 28, 28) and labels (N,) of an official split."""
+    images = idx.read(images_path, 3)
     labels = idx.read(path, 1).astype(np.int64)
     if len(labels) != len(images):
         raise HarnessError(f"{path}: {len(labels)} labels, expected {len(images)}, one for each image beside it")

@@ -13,8 +13,21 @@ _MNIST_MIRRORS = (
 )
 
 
-def _mnist(name: str, size: int, md5: str, sha256: str) -> File:
-    return File(f"mnist/{name}", tuple(mirror + name for mirror in _MNIST_MIRRORS), size, md5, sha256)
+def _mnist(name: str, size: int, md5: str, sha256: str, content_md5: str) -> File:
+    urls = tuple(mirror + name for mirror in _MNIST_MIRRORS)
+    also = _clothes(name, "mnist", "MNIST")
+    return File(f"mnist/{name}", urls, size, md5, sha256, also=also, content_md5=content_md5)
+
+
+def _clothes(name: str, folder: str, torchvision: str) -> tuple[str, ...]:
+    """Where else a file of the MNIST family is taken from: as torchvision has it, unpacked, or both.
+
+    Some programs that unpack it write a dot for the hyphen before `idx`.
+    """
+    plain = name.removesuffix(".gz")
+    names = (name, plain, plain.replace("-idx", ".idx"))
+    folders = (folder, f"{torchvision}/raw", f"{folder}/{torchvision}/raw", torchvision, f"{folder}/raw")
+    return tuple(f"{each}/{what}" for each in folders for what in names if (each, what) != (folder, name))
 
 
 MNIST = (
@@ -23,24 +36,28 @@ MNIST = (
         9912422,
         "f68b3c2dcbeaaa9fbdd348bbdeb94873",
         "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "6bbc9ace898e44ae57da46a324031adb",
     ),
     _mnist(
         "train-labels-idx1-ubyte.gz",
         28881,
         "d53e105ee54ea40749a09fcbcd1e9432",
         "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "a25bea736e30d166cdddb491f175f624",
     ),
     _mnist(
         "t10k-images-idx3-ubyte.gz",
         1648877,
         "9fb629c4189551a2d022fa330f9573f3",
         "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "2646ac647ad5339dbf082846283269ea",
     ),
     _mnist(
         "t10k-labels-idx1-ubyte.gz",
         4542,
         "ec29112dd5afa0611ce80d1b7f02629c",
         "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        "27ae3e4e09519cfbb04c329615203637",
     ),
 )
 
@@ -51,25 +68,41 @@ _FASHION_MIRRORS = (
 )
 
 
-def _fashion(name: str, size: int, md5: str) -> File:
-    return File(f"fashion-mnist/{name}", tuple(mirror + name for mirror in _FASHION_MIRRORS), size, md5)
+def _fashion(name: str, size: int, md5: str, content_md5: str) -> File:
+    urls = tuple(mirror + name for mirror in _FASHION_MIRRORS)
+    also = _clothes(name, "fashion-mnist", "FashionMNIST")
+    return File(f"fashion-mnist/{name}", urls, size, md5, also=also, content_md5=content_md5)
 
 
 FASHION_MNIST = (
-    _fashion("train-images-idx3-ubyte.gz", 26421880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-    _fashion("train-labels-idx1-ubyte.gz", 29515, "25c81989df183df01b3e8a0aad5dffbe"),
-    _fashion("t10k-images-idx3-ubyte.gz", 4422102, "bef4ecab320f06d8554ea6380940ec79"),
-    _fashion("t10k-labels-idx1-ubyte.gz", 5148, "bb300cfdad3c16e7a12a480ee83cd310"),
+    _fashion(
+        "train-images-idx3-ubyte.gz", 26421880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"
+    ),
+    _fashion(
+        "train-labels-idx1-ubyte.gz", 29515, "25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"
+    ),
+    _fashion(
+        "t10k-images-idx3-ubyte.gz", 4422102, "bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"
+    ),
+    _fashion("t10k-labels-idx1-ubyte.gz", 5148, "bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"),
 )
 
 
+# What people call the folder that they give torchvision as its root.
+_ROOTS = {
+    10: ("cifar10", "cifar-10", "CIFAR10", "CIFAR-10", "cifar", "torchvision"),
+    100: ("cifar100", "cifar-100", "CIFAR100", "CIFAR-100", "cifar", "torchvision"),
+}
 FEWER = "or train on those of data_batch_1 to 5 that are sound: the option batches takes their numbers"
 
 
 def _cifar(number: int, name: str, size: int | None, md5: str, hint: str = "") -> File:
     folder = f"cifar-{number}-batches-py" if number == 10 else f"cifar-{number}-python"
     url = f"https://www.cs.toronto.edu/~kriz/cifar-{number}-python.tar.gz"
-    return File(f"{folder}/{name}", (url,), size, md5, member=f"{folder}/{name}", hint=hint)
+    path = f"{folder}/{name}"
+    return File(
+        path, (url,), size, md5, member=path, hint=hint, also=tuple(f"{root}/{path}" for root in _ROOTS[number])
+    )
 
 
 _CIFAR10_BATCHES = (
@@ -98,8 +131,17 @@ CIFAR100 = (
 
 # --- events -------------------------------------------------------------------------------------------------------
 
+# Where tonic and SpikingJelly put them, and whoever unpacks the archives by hand.
+_AUTHORS = ("CIFAR10DVS", "CIFAR10DVS/extract", "CIFAR10DVS/download", "cifar10-dvs", "cifar10dvs")
+
 PARTIAL = "or take the folder as it is: partial=yes, an option of the data set"
 _NMNIST_SITE = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
+
+
+def _tonic(split: str, count: int) -> tuple[Folder, ...]:
+    """Where tonic unpacks N-MNIST."""
+    return tuple(Folder(f"{top}/{split}", (), "*/*.bin", count, record=5) for top in ("NMNIST", "nmnist/NMNIST"))
+
 
 NMNIST = (
     Folder(
@@ -109,6 +151,8 @@ NMNIST = (
         count=60000,
         md5="20959b8e626244a1b502305a9e6e2031",
         hint=PARTIAL,
+        record=5,
+        instead=_tonic("Train", 60000),
     ),
     Folder(
         "nmnist/Test",
@@ -117,6 +161,8 @@ NMNIST = (
         count=10000,
         md5="69ca8762b2fe404d9b9bad1103e97832",
         hint=PARTIAL,
+        record=5,
+        instead=_tonic("Test", 10000),
     ),
 )
 CIFAR10_DVS = (
@@ -127,6 +173,10 @@ CIFAR10_DVS = (
         count=10000,
         md5="ce3a4a0682dc0943703bd8f749a7701c",
         hint=PARTIAL,
+        instead=(
+            *(Folder(path, (), "*/*.aedat", 10000) for path in _AUTHORS),
+            *(Folder(path, (), "*/*.aedat", 10000, zipped="*.zip") for path in _AUTHORS),
+        ),
     ),
 )
 DVS_GESTURE = (

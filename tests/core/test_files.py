@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
 import hashlib
 import os
 from pathlib import Path
@@ -10,7 +12,7 @@ import pooch
 import pytest
 
 from harness import Dataset, File, HarnessError, Method, UsageError, hookimpl
-from harness.data.files import check, folder, glance, require
+from harness.data.files import check, folder, glance, identity, located, require, verify
 from harness.planning.plan import plan
 from harness.suites.suite import Request
 
@@ -136,6 +138,83 @@ def test_a_file_declared_without_a_checksum_is_refused(data):
     write(data)
     with pytest.raises(HarnessError, match=r"'set/a.gz'.*sha256 or md5"):
         check([File("set/a.gz", URLS, 18)], data)
+
+
+# --- the same in other clothes ------------------------------------------------------------------------------------
+
+COMPRESSED = gzip.compress(CONTENT, compresslevel=1)
+CLOTHED = File(
+    "set/a.gz",
+    URLS,
+    len(COMPRESSED),
+    sha256=hashlib.sha256(COMPRESSED).hexdigest(),
+    also=("set/a", "OTHER/raw/a.gz", "OTHER/raw/a"),
+    content_md5=MD5,
+)
+OTHERWISE = gzip.compress(CONTENT, compresslevel=9, mtime=12345) + gzip.compress(b"")
+
+
+@pytest.mark.parametrize("path", [CLOTHED.path, *CLOTHED.also])
+@pytest.mark.parametrize("content", [COMPRESSED, CONTENT, OTHERWISE])
+def test_a_file_is_taken_by_its_content_wherever_it_lies(data, path, content):
+    (data / path).parent.mkdir(parents=True, exist_ok=True)
+    (data / path).write_bytes(content)
+    assert check([CLOTHED], data) == glance([CLOTHED], data) == verify([CLOTHED], data) == []
+    assert located(CLOTHED, data) == data / path
+    assert identity([CLOTHED], data) == {"set/a.gz": CLOTHED.sha256}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        CONTENT[:-1],
+        CONTENT.replace(b"o", b"0", 1),
+        gzip.compress(CONTENT[:-1]),
+        OTHERWISE[:-30],
+        OTHERWISE + b"rubbish",
+        gzip.compress(COMPRESSED),
+        gzip.compress(bytes(3_000_000)),
+        b"",
+    ],
+)
+@pytest.mark.parametrize("path", [CLOTHED.path, "OTHER/raw/a"])
+def test_another_content_is_refused_wherever_it_lies(data, path, content):
+    (data / path).parent.mkdir(parents=True, exist_ok=True)
+    (data / path).write_bytes(content)
+    (problem,) = check([CLOTHED], data)
+    assert problem.path == data / path
+    assert problem.kind in ("size", "checksum")
+
+
+def test_the_right_one_of_several_is_taken(data):
+    write(data, COMPRESSED[::-1])
+    (data / "OTHER/raw").mkdir(parents=True)
+    (data / "OTHER/raw/a").write_bytes(CONTENT)
+    assert check([CLOTHED], data) == []
+    assert located(CLOTHED, data) == data / "OTHER/raw/a"
+    (data / "OTHER/raw/a").unlink()
+    assert located(CLOTHED, data) == data / CLOTHED.path
+    (data / CLOTHED.path).unlink()
+    assert located(CLOTHED, data) == data / CLOTHED.path
+
+
+def test_a_missing_file_is_told_with_the_other_places(data):
+    with pytest.raises(UsageError) as caught:
+        require("letters", [CLOTHED], data)
+    assert str(caught.value).splitlines()[1] == (
+        "it is also looked for as set/a, OTHER/raw/a.gz, OTHER/raw/a; "
+        "what counts is its content, compressed in any way or not"
+    )
+    many = dataclasses.replace(CLOTHED, also=tuple("abcdefgh"), content_md5=None)
+    with pytest.raises(
+        UsageError, match=r"\nit is also looked for as a, b, c, d, e, f and 2 more\nrun: harness data fetch"
+    ):
+        require("letters", [many], data)
+
+
+def test_another_place_is_below_the_data_folder_too():
+    with pytest.raises(HarnessError, match=r"'../a' holds '..'; a plugin must declare a path below the data folder"):
+        dataclasses.replace(CLOTHED, also=("../a",))
 
 
 # --- the data folder ----------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import os
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -56,7 +58,7 @@ def tarred(content: Mapping[str, bytes]) -> bytes:
 def entry(archive: bytes = b"", url: str = "http://nowhere.example/archive", **changes) -> Folder:
     """A folder with the checksum of that archive, unless told otherwise."""
     known = {"md5": hashlib.md5(archive, usedforsecurity=False).hexdigest()} | changes
-    return Folder("set/Train", (url,), "*/*.bin", 3, **known)
+    return Folder("set/Train", (url,), "*/*.bin", **{"count": 3} | known)
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def test_a_folder_is_complete_with_all_its_files_and_no_more(tmp_path):
     unpacked(tmp_path)
     assert datafiles.check([whole], tmp_path) == datafiles.glance([whole], tmp_path) == []
     assert [path.name for path in datafiles.members(whole, tmp_path)] == ["a.bin", "b.bin", "c.bin"]
-    unpacked(tmp_path, {"2/d.bin": b""})
+    unpacked(tmp_path, {"2/d.bin": b"d"})
     (problem,) = datafiles.check([whole], tmp_path)
     assert (problem.kind, problem.found) == ("surplus", "4 files, 1 too many")
     assert datafiles.check([entry(partial=True)], tmp_path) == []
@@ -145,8 +147,179 @@ def test_a_part_of_a_folder_is_enough_where_that_is_declared_and_is_known_by_wha
     second = datafiles.identity([part], tmp_path)
     assert first.keys() == second.keys() == {"set/Train"}
     assert first != second
-    whole = entry()
-    assert datafiles.identity([whole], tmp_path) == {"set/Train": whole.md5}
+    # The same content is the same, whether or not it is declared to be all.
+    assert datafiles.identity([entry(count=2)], tmp_path) == second
+
+
+# --- what is in it ------------------------------------------------------------------------------------------------
+
+
+def problem_of(folder: Folder, data: Path, look=datafiles.check) -> str:
+    (problem,) = look([folder], data)
+    return str(problem)
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_empty_files_and_broken_records_are_no_files_of_a_folder(tmp_path, partial):
+    folder = entry(partial=partial)
+    unpacked(tmp_path, dict.fromkeys(FILES, b""))
+    assert "3 of 3 files empty, the first 0/a.bin (0 bytes)" in problem_of(folder, tmp_path)
+    unpacked(tmp_path, FILES | {"0/b.bin": b""})
+    for look in (datafiles.check, datafiles.glance, datafiles.verify):
+        assert "1 of 3 files empty, the first 0/b.bin (0 bytes)" in problem_of(folder, tmp_path, look)
+    assert datafiles.glance([entry(partial=partial, record=0)], tmp_path) == []
+    unpacked(tmp_path)
+    said = "2 of 3 files of a size that is no multiple of 2 bytes, the first 0/a.bin (1 bytes)"
+    assert said in problem_of(entry(partial=partial, record=2), tmp_path)
+    assert datafiles.check([folder], tmp_path) == []
+
+
+@pytest.mark.parametrize("thing", ["folder", "fifo", "dangling"])
+def test_what_is_no_file_is_named(tmp_path, thing):
+    unpacked(tmp_path)
+    path = tmp_path / "set/Train/1/c.bin"
+    path.unlink()
+    {"folder": path.mkdir, "fifo": lambda: os.mkfifo(path), "dangling": lambda: path.symlink_to("nowhere")}[thing]()
+    assert "1/c.bin " in problem_of(entry(), tmp_path)
+
+
+def flip(path: Path, content: bytes = b"!") -> None:
+    """Change a byte, and leave size and time of modification as they were."""
+    before = path.stat()
+    path.write_bytes(content + path.read_bytes()[len(content) :])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_changed_byte_is_seen_with_the_file_that_has_it(tmp_path):
+    unpacked(tmp_path)
+    whole, part = entry(), entry(partial=True)
+    assert datafiles.check([whole], tmp_path) == []
+    before = datafiles.identity([whole], tmp_path)
+    assert datafiles.identity([part], tmp_path) == before
+    flip(tmp_path / "set/Train/1/c.bin")
+    for look in (datafiles.check, datafiles.verify):
+        said = problem_of(whole, tmp_path, look)
+        assert "1 of 3 files changed or gone since they were first read on " in said
+        assert f"the first 1/c.bin; if that is meant, remove {tmp_path}/set/.Train.digests" in said
+    # A part is taken as it is, as something else; to verify it tells.
+    assert datafiles.check([part], tmp_path) == []
+    assert datafiles.identity([part], tmp_path) != before
+    assert "1 of 3 files changed" in problem_of(part, tmp_path, datafiles.verify)
+    (tmp_path / "set/.Train.digests").unlink()
+    assert datafiles.check([whole], tmp_path) == datafiles.verify([whole], tmp_path) == []
+    assert datafiles.identity([whole], tmp_path) == datafiles.identity([part], tmp_path) != before
+
+
+def test_a_file_under_another_name_is_a_change(tmp_path):
+    unpacked(tmp_path)
+    assert datafiles.check([entry()], tmp_path) == []
+    (tmp_path / "set/Train/1/c.bin").rename(tmp_path / "set/Train/1/d.bin")
+    assert "1 of 3 files changed or gone" in problem_of(entry(), tmp_path)
+
+
+def test_an_unchanged_folder_is_read_once_and_a_copy_of_it_is_the_same(tmp_path, monkeypatch):
+    read = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda stream, name: read.append(stream.name) or digest(stream, name))
+    unpacked(tmp_path)
+    for _ in range(2):
+        assert datafiles.check([entry()], tmp_path) == []
+    first = datafiles.identity([entry()], tmp_path)
+    assert len(read) == 3
+    shutil.copytree(tmp_path / "set", tmp_path / "copied/set", copy_function=shutil.copyfile)
+    for _ in range(2):
+        assert datafiles.check([entry()], tmp_path / "copied") == []
+        assert datafiles.identity([entry()], tmp_path / "copied") == first
+    assert len(read) == 6
+    flip(tmp_path / "copied/set/Train/0/a.bin")
+    assert "the first 0/a.bin" in problem_of(entry(), tmp_path / "copied")
+    datafiles.verify([entry()], tmp_path)
+    assert len(read) == 6 + 1 + 3
+
+
+def test_where_nothing_may_be_written_digests_go_into_the_cache(tmp_path, monkeypatch):
+    unpacked(tmp_path)
+    replace = Path.replace
+
+    def refusing(self, target):
+        if "cache" not in str(target):
+            raise PermissionError(13, "Permission denied")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refusing)
+    assert datafiles.check([entry()], tmp_path) == []
+    assert not (tmp_path / "set/.Train.digests").exists()
+    assert len(list((tmp_path / "cache/harness/digests").iterdir())) == 1
+    flip(tmp_path / "set/Train/0/b.bin")
+    assert "the first 0/b.bin" in problem_of(entry(), tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"# harness digests 1 read\nx\n", b"\xff\xfe"])
+def test_a_list_of_digests_that_is_none_of_ours_is_made_anew(tmp_path, content):
+    unpacked(tmp_path)
+    kept = tmp_path / "set/.Train.digests"
+    kept.write_bytes(content)
+    assert datafiles.check([entry()], tmp_path) == []
+    assert kept.read_text().startswith("# harness digests 1 read ")
+    assert hashlib.sha256(b"ccc").hexdigest() in kept.read_text()
+
+
+def test_a_fetched_folder_is_known_as_published(tmp_path, served):
+    whole = served(zipped(FILES))
+    fetch([whole], tmp_path / "data", quiet)
+    flip(tmp_path / "data/set/Train/0/a.bin")
+    assert "1 of 3 files changed or gone since they were fetched on " in problem_of(whole, tmp_path / "data")
+    assert fetch([whole], tmp_path / "data", quiet) == [tmp_path / "data/set/Train"]
+    assert datafiles.verify([whole], tmp_path / "data") == []
+
+
+def test_a_file_that_changed_between_planning_and_reading_is_refused(tmp_path):
+    unpacked(tmp_path)
+    datafiles.check([entry()], tmp_path)
+    parts = datafiles.members(entry(), tmp_path)
+    assert [part.read() for part in parts] == list(FILES.values())
+    flip(tmp_path / "set/Train/0/b.bin")
+    with pytest.raises(HarnessError, match="changed since it was verified"):
+        parts[1].read()
+
+
+# --- the same in other places -------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_as_good_is_taken_and_is_the_same(tmp_path):
+    one = entry(instead=(Folder("OTHER/Train", (), "*/*.bin", 3),))
+    unpacked(tmp_path / "a")
+    (tmp_path / "b/OTHER").mkdir(parents=True)
+    (tmp_path / "a/set/Train").rename(tmp_path / "b/OTHER/Train")
+    unpacked(tmp_path / "a")
+    assert datafiles.check([one], tmp_path / "a") == datafiles.check([one], tmp_path / "b") == []
+    assert datafiles.identity([one], tmp_path / "a") == datafiles.identity([one], tmp_path / "b")
+    assert [part.read() for part in datafiles.members(one, tmp_path / "b")] == list(FILES.values())
+    # The one that is complete goes before the one that is not.
+    unpacked(tmp_path / "b", {"0/a.bin": b"a"})
+    assert datafiles.check([one], tmp_path / "b") == []
+    assert len(datafiles.members(one, tmp_path / "b")) == 3
+    (tmp_path / "b/OTHER/Train/1/c.bin").unlink()
+    assert f"{tmp_path}/b/set/Train: 1 file, expected 3" in problem_of(one, tmp_path / "b")
+    assert f"{tmp_path}/c/set/Train: missing" in problem_of(one, tmp_path / "c")
+
+
+def test_files_within_zip_files_are_the_same_as_unpacked_ones(tmp_path):
+    one = entry(instead=(Folder("ZIPS", (), "*/*.bin", 3, zipped="*.zip"),))
+    unpacked(tmp_path / "a")
+    (tmp_path / "b/ZIPS").mkdir(parents=True)
+    for label in "01":
+        content = {f"top/{name}": data for name, data in FILES.items() if name[0] == label}
+        (tmp_path / f"b/ZIPS/{label}.zip").write_bytes(zipped(content | {"top/readme.txt": b"x"}))
+    assert datafiles.check([one], tmp_path / "b") == []
+    assert datafiles.identity([one], tmp_path / "a") == datafiles.identity([one], tmp_path / "b")
+    parts = datafiles.members(one, tmp_path / "b")
+    assert [(part.below, part.read()) for part in parts] == list(FILES.items())
+    assert str(parts[0]) == f"{tmp_path}/b/ZIPS/0.zip: top/0/a.bin"
+    (tmp_path / "b/ZIPS/1.zip").write_bytes(b"no zip file")
+    assert "1.zip is no zip file, or damaged" in problem_of(one, tmp_path / "b")
+    (tmp_path / "b/ZIPS/1.zip").write_bytes(zipped({"top/1/c.bin": b"cc!"}))
+    assert "the first 1/c.bin" in problem_of(one, tmp_path / "b")
 
 
 # --- fetching -----------------------------------------------------------------------------------------------------
@@ -162,7 +335,7 @@ def test_an_archive_is_unpacked_into_its_folder_whatever_its_own_top_is_called(t
     assert fetch([whole], data, quiet) == [data / "set/Train"]
     found = {path.relative_to(data / "set/Train").as_posix(): path.read_bytes() for path in data.rglob("*.bin")}
     assert found == FILES
-    assert not [path for path in data.rglob("*") if path.is_file() and path.suffix != ".bin"]
+    assert {path.name for path in data.rglob("*") if path.is_file() and path.suffix != ".bin"} == {".Train.digests"}
     assert fetch([whole], data, quiet) == []
 
 

@@ -277,6 +277,16 @@ def test_the_parts_of_an_array_that_no_official_file_names_are_refused(tmp_path)
         load10(Cifar10Options(), 0, tmp_path)
 
 
+@pytest.mark.parametrize("root", ["cifar10", "CIFAR10", "torchvision"])
+def test_the_folder_that_torchvision_makes_is_read_in_its_usual_roots(tmp_path, root):
+    content = write_cifar10(tmp_path / root)
+    data = load10(Cifar10Options(batches=(2,)), 0, tmp_path)
+    assert np.array_equal(data.test.inputs.reshape(-1, 3072), content["test_batch"][b"data"])
+    assert len(data.train.inputs) + len(data.valid.inputs) == 20
+    with pytest.raises(UsageError, match=f"{root}/cifar-10-batches-py/data_batch_2: truncated"):
+        require("cifar10", registry.cifar10([2]), tmp_path)
+
+
 def test_that_fewer_training_files_will_do_is_told_where_one_is_missing(tmp_path):
     with pytest.raises(UsageError, match=r"data_batch_2: missing.*(\n.*)*the option batches takes their numbers"):
         require("cifar10", registry.cifar10([2]), tmp_path)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import re
+import shutil
 import sys
 import types
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +16,11 @@ import pytest
 import torch
 from event_files import Event, random_events, slow_frames
 
-from harness import HarnessError
+from harness import Folder, HarnessError, Unsupported
 from harness.catalog import Settings, available
 from harness.catalog import load as load_catalog
+from harness.data.files import check, glance, identity, verify
+from harness_data import registry
 from harness_data.dvs import NAMES, NORMALISE, load_cifar10, load_gesture, picture
 from harness_data.options import Cifar10DvsOptions, GestureOptions
 
@@ -88,12 +95,131 @@ def test_a_file_that_tonic_cannot_read_is_named(tmp_path, tonic):
         load_cifar10(CIFAR, 0, tmp_path)
 
 
-def test_without_tonic_the_data_set_is_listed_as_unavailable(monkeypatch):
+def test_without_tonic_its_copy_is_a_reason_to_skip_and_the_others_are_there(tmp_path, monkeypatch):
     catalog = load_catalog(Settings())
-    monkeypatch.setattr("harness.catalog.discovery.importable", lambda module: module not in ("tonic", "aedat"))
-    said = available(catalog.datasets.offer("cifar10-dvs"))
-    assert said == 'needs tonic and aedat, not installed: pip install "harness-bench[events]"'
+    assert available(catalog.datasets.offer("cifar10-dvs")) is None
     assert available(catalog.datasets.offer("dvs-gesture")) is None
+    assert "tonic's copy: extra events" in catalog.datasets.get("cifar10-dvs").summary
+    write_cifar10_dvs(tmp_path, {}, each=10)
+    monkeypatch.setitem(sys.modules, "tonic.io", None)
+    with pytest.raises(Unsupported, match=r'tonic.s copy .* pip install "harness-bench\[events\]"'):
+        load_cifar10(CIFAR, 0, tmp_path)
+
+
+# --- as the authors publish it ------------------------------------------------------------------------------------
+
+
+def jaer(events: list[Event], head: bytes = b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n# a camera\r\n") -> bytes:
+    """An AEDAT 2 file of a DVS128, bit by bit: the address of an upright pixel, then the time."""
+    body = b""
+    for x, y, polarity, time in events:
+        address = f"{127 - x:07b}" + f"{127 - y:07b}" + ("0" if polarity else "1")
+        body += int(address, 2).to_bytes(4, "big") + time.to_bytes(4, "big")
+    return head + body
+
+
+def authors(each: int) -> dict[str, list[Event]]:
+    return {
+        f"{name}/cifar10_{name}_{number}.aedat": random_events(60, 100 * label + number, side=128)
+        for label, name in enumerate(NAMES)
+        for number in range(each)
+    }
+
+
+def write_unpacked(folder: Path, recordings: dict[str, list[Event]]) -> None:
+    for name, events in recordings.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(jaer(events))
+
+
+def write_zips(folder: Path, recordings: dict[str, list[Event]], top: bool = True) -> None:
+    folder.mkdir(parents=True)
+    for label in NAMES:
+        with zipfile.ZipFile(folder / f"{label}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, events in recordings.items():
+                if name.startswith(f"{label}/"):
+                    archive.writestr(name if top else name.split("/")[1], jaer(events))
+
+
+LAYOUTS = [
+    ("CIFAR10DVS", write_unpacked),
+    ("CIFAR10DVS/extract", write_unpacked),
+    ("CIFAR10DVS", write_zips),
+    ("CIFAR10DVS/download", write_zips),
+    ("cifar10-dvs", write_zips),
+    ("CIFAR10DVS", functools.partial(write_zips, top=False)),
+]
+
+
+@pytest.fixture
+def few(monkeypatch) -> tuple[Folder, ...]:
+    """The data set as declared, of 10 recordings each instead of 1,000."""
+    (entry,) = registry.CIFAR10_DVS
+    instead = tuple(dataclasses.replace(each, count=100) for each in entry.instead)
+    monkeypatch.setattr(registry, "CIFAR10_DVS", (dataclasses.replace(entry, count=100, instead=instead),))
+    return registry.CIFAR10_DVS
+
+
+def test_the_authors_files_in_any_layout_are_the_same_data_and_the_same_files(tmp_path, few, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tonic", None)
+    recordings = authors(10)
+    found = set()
+    for number, (place, write) in enumerate(LAYOUTS):
+        data = tmp_path / str(number)
+        write(data / place, recordings)
+        assert check(few, data) == glance(few, data) == []
+        loaded = load_cifar10(Cifar10DvsOptions(steps=2), 0, data)
+        found.add((str(identity(few, data)), loaded.train.inputs.tobytes(), loaded.test.inputs.tobytes()))
+        assert loaded.test.targets.tolist() == list(range(10))
+        for label, name in enumerate(NAMES):
+            events = recordings[f"{name}/cifar10_{name}_9.aedat"]
+            assert np.array_equal(loaded.test.inputs[label], picture(slow_frames(events, 2, "number", 128), 48))
+        assert loaded.readings == {}
+    assert len(found) == 1
+
+
+def test_a_byte_that_changed_in_a_zip_file_is_seen(tmp_path, few):
+    recordings = authors(10)
+    write_zips(tmp_path / "CIFAR10DVS", recordings)
+    assert check(few, tmp_path) == []
+    name = "dog/cifar10_dog_7.aedat"
+    recordings[name][5] = (*recordings[name][5][:2], 1 - recordings[name][5][2], recordings[name][5][3])
+    shutil.rmtree(tmp_path / "CIFAR10DVS")
+    write_zips(tmp_path / "CIFAR10DVS", recordings)
+    (problem,) = verify(few, tmp_path)
+    assert "1 of 100 files changed or gone since they were first read on" in str(problem)
+    assert f"the first {name}" in str(problem)
+
+
+GOOD = [(0, 0, 1, 5), (127, 127, 0, 6), (3, 100, 1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not an AEDAT 2 file: begins with '', expected '#!AER-DAT2.0'"),
+        (b"#!AER-DAT3.1\r\n", "not an AEDAT 2 file: begins with '#!AER-DAT3.1"),
+        (jaer(GOOD)[:-3], "truncated: 21 bytes of events, expected a multiple of 8"),
+        (jaer(GOOD) + b"\x00\x01\x00\x00" + bytes(4), "an address of 0x10000 at event 3, expected the 16 bits"),
+        (jaer([]), "holds no events, expected some; the option partial=yes takes such recordings as they are"),
+        (b"#!AER-DAT2.0", "holds no events"),
+        (jaer([GOOD[1], GOOD[0]]), "times go back: from 6 to 5 microseconds at event 1, expected ascending ones"),
+    ],
+)
+def test_a_bad_file_of_the_authors_is_named(tmp_path, few, content, said):
+    write_unpacked(tmp_path / "CIFAR10DVS", authors(10))
+    path = tmp_path / "CIFAR10DVS/cat/cifar10_cat_3.aedat"
+    path.write_bytes(content)
+    with pytest.raises(HarnessError, match=re.escape(f"{path}: {said}")):
+        load_cifar10(Cifar10DvsOptions(steps=2), 0, tmp_path)
+
+
+def test_what_is_no_event_of_a_pixel_is_passed_over(tmp_path, few):
+    write_unpacked(tmp_path / "CIFAR10DVS", authors(10))
+    path = tmp_path / "CIFAR10DVS/airplane/cifar10_airplane_9.aedat"
+    before = load_cifar10(Cifar10DvsOptions(steps=1), 0, tmp_path).test.inputs[0]
+    path.write_bytes(path.read_bytes() + b"\x00\x00\x80\x00\x00\x10\x00\x00")
+    assert np.array_equal(load_cifar10(Cifar10DvsOptions(steps=1), 0, tmp_path).test.inputs[0], before)
 
 
 # --- pictures -----------------------------------------------------------------------------------------------------
@@ -169,7 +295,12 @@ def test_gestures_become_frames_with_the_label_of_their_file(tmp_path, by):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (np.zeros((5, 3), np.int64), r"an array of shape \(5, 3\), expected \(events, 4\)"),
+        (np.zeros((5, 3), np.int64), r"an array of int64 of shape \(5, 3\), expected numbers \(events, 4\)"),
+        (np.array([["a", "b", "c", "d"]]), r"an array of <U1 of shape \(1, 4\), expected numbers"),
+        (np.array([[1, 1, 1, np.nan]]), "an array that holds numbers that are not finite"),
+        (np.zeros((0, 4), np.int64), "holds no events, expected some"),
+        (np.array([[0, 0, 2, 1]]), "an event at x=0, y=0 of polarity 2"),
+        (np.array([[0, 0, 1, 9], [0, 0, 1, 8]]), "times go back: from 9000 to 8000 microseconds at event 1"),
         (np.array([[200, 0, 0, 1]]), "an event at x=200, y=0 of polarity 0"),
         (np.array([[None]]), "not a numpy array of numbers, or damaged"),
         (b"nothing", "not a numpy array of numbers, or damaged"),
@@ -183,4 +314,4 @@ def test_a_bad_gesture_is_named(tmp_path, content, said):
     else:
         np.save(path, content, allow_pickle=True)
     with pytest.raises(HarnessError, match=f"{path}: {said}"):
-        load_gesture(GESTURE, 0, tmp_path)
+        load_gesture(GestureOptions(), 0, tmp_path)

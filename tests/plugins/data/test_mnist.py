@@ -11,7 +11,7 @@ import pytest
 from idx_files import idx, write_mnist
 
 from harness import DataOptions, HarnessError
-from harness.data.files import check
+from harness.data.files import check, identity
 from harness_data.mnist import load, load_fashion
 from harness_data.registry import MNIST
 
@@ -85,6 +85,28 @@ def test_validation_is_stratified_by_seed_and_the_test_split_is_fixed(tmp_path):
     assert np.array_equal(one.test.inputs, other.test.inputs)
 
 
+TORCHVISION = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw"}
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("below", ["", "itself"])
+@pytest.mark.parametrize("dots", [False, True])
+def test_the_layouts_of_torchvision_and_of_whoever_unpacks_are_the_same_data(tmp_path, name, suffix, below, dots):
+    read = load if name == "mnist" else load_fashion
+    content = write_mnist(tmp_path / "ours", train=5010, test=30, name=name)
+    place = tmp_path / "theirs" / (name if below else "") / TORCHVISION[name]
+    place.mkdir(parents=True)
+    for file, values in content.items():
+        packed = gzip.compress(idx(values), compresslevel=9) if suffix else idx(values)
+        spelt = file.replace("-idx", ".idx") if dots and not suffix else file
+        (place / f"{spelt}{suffix}").write_bytes(packed)
+    ours, theirs = (read(DataOptions(), 0, tmp_path / folder) for folder in ("ours", "theirs"))
+    for split in SPLITS:
+        for one, other in zip(getattr(ours, split)[:2], getattr(theirs, split)[:2], strict=True):
+            assert np.array_equal(one, other)
+
+
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"])
 def test_a_file_that_changed_since_planning_is_named(tmp_path, name):
     content = write_mnist(tmp_path, train=5010, test=30)
@@ -133,3 +155,23 @@ def test_the_official_files(real):
     assert every.mean(dtype=np.float64) == pytest.approx(0, abs=2e-4)
     assert every.std(dtype=np.float64) == pytest.approx(1, abs=2e-4)
     assert data.test.targets[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+
+
+def test_official_files_in_other_clothes_are_official(real, tmp_path):
+    """Uncompressed, compressed again, in torchvision's folder: as they lie there, and with the same key."""
+    writers = {
+        "MNIST/raw/{}": gzip.decompress,
+        "MNIST/raw/{}.gz": lambda packed: packed,
+        "mnist/{}": gzip.decompress,
+        "mnist/{}.gz": lambda packed: gzip.compress(gzip.decompress(packed), compresslevel=1),
+    }
+    for number, (place, change) in enumerate(writers.items()):
+        for file in MNIST:
+            path = tmp_path / str(number) / place.format(Path(file.path).name.removesuffix(".gz"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(change((real / file.path).read_bytes()))
+        assert check(MNIST, tmp_path / str(number)) == []
+        assert identity(MNIST, tmp_path / str(number)) == identity(MNIST, real)
+    (tmp_path / "0/MNIST/raw/t10k-labels-idx1-ubyte").write_bytes(bytes(10008))
+    (problem,) = check(MNIST, tmp_path / "0")
+    assert problem.path.name == "t10k-labels-idx1-ubyte"

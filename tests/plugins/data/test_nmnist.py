@@ -15,7 +15,7 @@ from harness import HarnessError, UsageError, rehearse
 from harness.catalog import Settings
 from harness.catalog import load as load_catalog
 from harness.cli import main
-from harness.data.files import check, require
+from harness.data.files import check, identity, require
 from harness_data.nmnist import load
 from harness_data.options import EventOptions
 from harness_data.registry import NMNIST
@@ -76,10 +76,28 @@ def test_a_bad_file_is_named(tmp_path, path, content, said):
         load(PARTIAL, 0, tmp_path)
 
 
-def test_an_empty_recording_is_a_recording(tmp_path):
+def test_strange_recordings_are_refused_by_name_or_taken_as_they_are_with_a_word(tmp_path):
     write_nmnist(tmp_path)
-    (tmp_path / "nmnist/Test/0/00000.bin").write_bytes(b"")
-    assert load(PARTIAL, 0, tmp_path).test.inputs[0].max() == 0
+    backwards = bin_bytes([(1, 1, 1, 100), (2, 2, 0, 300), (3, 3, 1, 200)])
+    for content, kind, said, told in (
+        (b"", "empty", "holds no events, expected some", "hold no events"),
+        (backwards, "order", "times go back: from 300 to 200 microseconds at event 2", "have times that go back"),
+    ):
+        path = tmp_path / "nmnist/Test/0/00000.bin"
+        path.write_bytes(content)
+        with pytest.raises(HarnessError, match=f"{path}: {said}.*; the option partial=yes takes such recordings"):
+            load(EventOptions(), 0, tmp_path)
+        data = load(PARTIAL, 0, tmp_path)
+        assert data.readings[f"{kind}_warning"] == f"recordings that {told}: 1, the first is {path}"
+        assert data.test.inputs[0].sum() == len(content) // 5
+
+
+def test_what_the_camera_cannot_have_seen_is_named(tmp_path):
+    write_nmnist(tmp_path)
+    path = tmp_path / "nmnist/Train/3/00003.bin"
+    path.write_bytes(bin_bytes([(1, 1, 1, 100), (34, 2, 0, 300)]))
+    with pytest.raises(HarnessError, match=f"{path}: an event at x=34, y=2 of polarity 0, expected x below 34"):
+        load(PARTIAL, 0, tmp_path)
 
 
 # --- planning -----------------------------------------------------------------------------------------------------
@@ -97,6 +115,48 @@ def test_an_incomplete_folder_is_found_while_planning(tmp_path):
     assert f"nmnist: {tmp_path}/nmnist/Train: 20 files, expected 60000 files */*.bin" in said
     for fact in (NMNIST[0].urls[0], NMNIST[0].md5, "harness data fetch nmnist", "partial=yes"):
         assert fact in said
+
+
+@pytest.mark.parametrize("asked", ["nmnist", "nmnist[partial=yes]"])
+def test_files_without_events_are_found_while_planning(tmp_path, monkeypatch, asked):
+    few = tuple(dataclasses.replace(folder, count=count) for folder, count in zip(NMNIST, (20, 10), strict=True))
+    monkeypatch.setattr("harness_data.registry.NMNIST", few)
+    written = write_nmnist(tmp_path)
+    for name in written:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UsageError, match=r"nmnist: .*Train: 20 of 20 files empty, the first 0/00000.bin"):
+        rehearsed(asked, tmp_path)
+    for name, events in written.items():
+        (tmp_path / name).write_bytes(bin_bytes(events))
+    (tmp_path / "nmnist/Test/7/00007.bin").write_bytes(bytes(13))
+    said = r"Test: 1 of 10 files of a size that is no multiple of 5 bytes, the first 7/00007.bin \(13 bytes\)"
+    with pytest.raises(UsageError, match=said):
+        rehearsed(asked, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["NMNIST", "nmnist/NMNIST"])
+def test_tonics_folder_holds_the_same_data(tmp_path, monkeypatch, place):
+    few = tuple(
+        dataclasses.replace(
+            folder,
+            count=count,
+            instead=tuple(dataclasses.replace(each, count=count) for each in folder.instead),
+        )
+        for folder, count in zip(NMNIST, (20, 10), strict=True)
+    )
+    monkeypatch.setattr("harness_data.registry.NMNIST", few)
+    ours, tonics = tmp_path / "ours", tmp_path / "tonics"
+    write_nmnist(ours)
+    write_nmnist(tonics)
+    (tonics / place).parent.mkdir(exist_ok=True)
+    (tonics / "nmnist").rename(tonics / "moved")
+    (tonics / place).parent.mkdir(exist_ok=True)
+    (tonics / "moved").rename(tonics / place)
+    assert check(few, ours) == check(few, tonics) == []
+    assert identity(few, ours) == identity(few, tonics)
+    one, other = (load(EventOptions(), 0, folder) for folder in (ours, tonics))
+    assert np.array_equal(one.train.inputs, other.train.inputs)
+    assert np.array_equal(one.test.inputs, other.test.inputs)
 
 
 def test_an_empty_folder_is_no_part_of_one(tmp_path):
