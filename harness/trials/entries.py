@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.words import clean_line
 
+SHOWN = ("_warning", "_at_least")  # how the names of texts end that stand below tables
 DEEPEST = 20
 LARGEST = 2**20  # bytes of JSON, roughly
 _NUMBER = 8
@@ -19,7 +20,7 @@ class Unfit(Exception):
 
 
 def fit(name: str, value: object) -> tuple[Any, int]:
-    """The value as plain JSON values, nan and inf within it as None, and its size; a warning in one clean line.
+    """The value as plain JSON values, nan and inf within it as None, and its size; what tables show, in a clean line.
 
     Raises Unfit. A value that is itself nan or infinite is unfit: it is no measurement.
     """
@@ -32,7 +33,7 @@ def fit(name: str, value: object) -> tuple[Any, int]:
         raise Unfit(f"cannot be written as JSON: {type(error).__name__}: {error}") from error
     if plain is None and value is not None:
         raise Unfit(f"is {clean_line(str(value), 20)}; expected a finite number")
-    plain = clean_line(plain) if name.endswith("_warning") and isinstance(plain, str) else plain
+    plain = clean_line(plain) if name.endswith(SHOWN) and isinstance(plain, str) else plain
     return plain, LARGEST - walk.room
 
 

@@ -65,8 +65,8 @@ class Notes:
         """
         for name, value in self._named(owner, "readings", said):
             first = self.said_by.get(name, owner)
-            if name in taken:
-                self.hole(f"{owner}.{name}", f"the name is taken: it is {taken[name]}")
+            if (stem := name.removesuffix("_at_least")) in taken:
+                self.hole(f"{owner}.{name}", f"the name is taken: {stem} is {taken[stem]}")
             elif first != owner and not first.startswith(DATA):
                 self.hole(f"{owner}.{name}", f"the name is taken: it is a reading of {first}")
             else:

@@ -64,8 +64,8 @@ class Data:
     transform(inputs) -> inputs runs on the device when the data are placed there, on some rows of a split at a time:
     bytes travel, and become the float32 that a learner sees. augment(inputs, generator) -> inputs runs on the device
     for training batches only, after it; it gives inputs of the same shape and never waits for the host.
-    readings: what the record shall say of these data; a text under a name that ends with _warning stands below every
-    table.
+    readings: what the record shall say of these data, under names that no metric has; a text under a name that ends
+    with _warning stands below every table.
     Language: train.inputs (1, L), or valid and test (rows, L), with targets (rows, L - 1) = inputs[:, 1:].
     """
 
@@ -137,8 +137,11 @@ class Learner(Protocol[State]):
     """One way to train. The harness owns loop, order, budget and clock; the learner owns network and optimiser.
 
     Optional, looked up once: `prepare(state, fit)` before the first update and `finish(state, fit)` after the last,
-    each returning the state and timed apart; `views`, a mapping from a name to a further predict-like function;
-    `describe(state) -> Facts`; `save(state) -> {name: array}`, flat and named, what another method may start from.
+    each returning the state and timed apart (`prepare` is taken off a budget of seconds); `views`, a mapping from a
+    name to a further predict-like function; `describe(state) -> Facts`; `save(state) -> {name: array}`, flat and named,
+    what another method may start from. One of the last three that fails is a hole in the record, which keeps the rest.
+    Names of views, facts and scalars are texts without an @, and no view is called as the harness calls scores of its
+    own: valid, valid-best, best, start.
     """
 
     def init(self, problem: Problem, training: Training, base: Mapping[str, Array] | None) -> State:

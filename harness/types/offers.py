@@ -178,7 +178,8 @@ class Metric:
     """A number per trial. compute: (Outcome) -> float or None where it does not apply; itself None for a reading of
     the same name that an instrument takes. per: what the number counts, such as "update" or "example". headline: it
     decides which validation point is the best for its kinds. exact: a count that repeats exactly over seeds, so that
-    one seed decides a claim; where values differ after all, the mark is dropped and that is said.
+    one seed decides a claim; where values differ after all, the mark is dropped and that is said. One that raises, or
+    gives what is no finite number, is a hole in the record. No metric has the name of what the harness measures.
     """
 
     name: str
@@ -239,7 +240,9 @@ class Gauge(Protocol):
         ...
 
     def readings(self) -> Mapping[str, Any]:
-        """Numbers by metric name; other values (a coverage list) under further names.
+        """Numbers by metric name; other values (a coverage list) under further names: texts without an @, none of them
+        that of a score, of what the harness measures (update_seconds and the like) or of another instrument's reading.
+        At most 20 levels deep, 1 MB each. What breaks this is a hole, by its name, and the rest is kept.
 
         A text under a name that ends with _warning stands below every table with this trial; one under NAME_at_least
         says why NAME may be more than the number, which then is never best. Raises Unsupported, with the reason, for

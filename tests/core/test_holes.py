@@ -134,7 +134,7 @@ def test_a_view_never_takes_the_name_of_a_score_of_the_harness(name):
 
 
 @pytest.mark.parametrize("intrusive", [True, False])
-@pytest.mark.parametrize("name", [*HARNESS_NAMES, "accuracy", "nll", "rmse", *BAD_NAMES])
+@pytest.mark.parametrize("name", [*HARNESS_NAMES, "accuracy", "nll", "rmse", "update_seconds_at_least", *BAD_NAMES])
 def test_a_reading_never_takes_a_name_that_the_harness_measures_by(name, intrusive):
     record = run(Counts, gauge({name: 1e-12, "other": 5}, intrusive))
     ((key, reason),) = unchanged(record).items()
@@ -512,6 +512,14 @@ def test_readings_that_are_none_say_what_was_expected(said):
     assert unchanged(run(Counts, gauge(lambda: said))) == {
         "gauge": f"returned {type(said).__name__} for its readings; expected {{name: value}}"
     }
+
+
+def test_texts_that_stand_below_tables_are_one_clean_line():
+    said = {"gauge_warning": "\x1b[31mhot\n" + "x" * 5000, "depth_at_least": "some\nuncounted", "text": "two\nlines"}
+    readings = run(Counts, gauge(said)).readings
+    assert readings["gauge_warning"].startswith("hot xxx")
+    assert len(readings["gauge_warning"]) <= 500
+    assert (readings["depth_at_least"], readings["text"]) == ("some uncounted", "two\nlines")
 
 
 def test_what_is_noted_is_a_copy():
