@@ -17,6 +17,7 @@ from harness import Broken, Unsupported
 from harness.testing import Run, Subject
 from harness_torch.calls import Call, tensors
 from harness_torch.departures import Departures
+from harness_torch.draws import Draws
 from harness_torch.formulas import work
 from harness_torch.host import host_tensors
 from harness_torch.operations import Counter, Tally
@@ -130,7 +131,7 @@ def seed_decides(subject: Subject) -> None:
     """Another seed, another training; for one that draws random numbers at all."""
     batches = subject.batches()
     first, drawn = subject.start(), [next(batches), next(batches)]  # the order of batches is drawn, too
-    with _Draws() as draws:
+    with Draws() as draws:
         second = subject.start(subject.training(seed=7))
         for batch in drawn:
             first.update(batch)
@@ -142,22 +143,6 @@ def seed_decides(subject: Subject) -> None:
     one, other = first.seen(), second.seen()
     if all(np.array_equal(array, other[name], equal_nan=True) for name, array in one.items()):
         raise Broken(f"two seeds give one training, though it draws by {min(draws.operators)}: seed with training.seed")
-
-
-class _Draws(torch.utils._python_dispatch.TorchDispatchMode):
-    """Which operators draw random numbers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operators: set[str] = set()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        del types
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            self.operators.add(func.name())
-        return func(*args, **(kwargs or {}))
 
 
 # --- device, precision, synchronisation -------------------------------------------------------------------------------

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from harness import (
     Batch,
@@ -348,6 +352,73 @@ class SavesWithGradient(Sound):
         return {"weight": state["weight"]}
 
 
+class IdleWhenSeen(Sound):
+    """Does nothing in an update that it takes for a profiled one."""
+
+    def seen(self, state):
+        return state["eager"]
+
+    def init(self, problem, training, base):
+        return super().init(problem, training, base) | {"eager": training.eager}
+
+    def update(self, state, batch):
+        if self.seen(state):
+            return state, {"loss": torch.zeros(())}
+        return super().update(state, batch)
+
+
+class IdleUnderModes(IdleWhenSeen):
+    def seen(self, state):
+        return _get_current_dispatch_mode() is not None or torch.overrides._is_torch_function_mode_enabled()
+
+
+class IdleUnderHooks(IdleWhenSeen):
+    def seen(self, state):
+        return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
+class IdleUnderProfiler(IdleWhenSeen):
+    def seen(self, state):
+        return torch.autograd._profiler_enabled()
+
+
+class IdleWithoutCollector(IdleWhenSeen):
+    def seen(self, state):
+        return not gc.isenabled()
+
+
+class HalfWhenEager(Sound):
+    """Learns from half of the rows where operations are counted."""
+
+    def init(self, problem, training, base):
+        return super().init(problem, training, base) | {"eager": training.eager}
+
+    def loss(self, state, batch):
+        rows = len(batch.inputs) // (2 if state["eager"] else 1)
+        return super().loss(state, batch._replace(inputs=batch.inputs[:rows], targets=batch.targets[:rows]))
+
+
+class LearnsInAThread(Sound):
+    def update(self, state, batch):
+        learns = threading.Thread(target=super().update, args=[state, batch])
+        learns.start()
+        learns.join()
+        return state, {"loss": torch.zeros(())}
+
+
+class LearnsInAPool(Sound):
+    """The thread is there from the beginning."""
+
+    def init(self, problem, training, base):
+        pool = ThreadPoolExecutor(1)
+        pool.submit(int).result()
+        return super().init(problem, training, base) | {"pool": pool}
+
+    def update(self, state, batch):
+        state["pool"].submit(super().update, state, batch).result()
+        return state, {"loss": torch.zeros(())}
+
+
 class Raises(Sound):
     def update(self, state, batch):
         raise IndexError("list index out of range")
@@ -447,6 +518,19 @@ METHODS = [
     ),
     ("device-and-precision", OnAnotherDevice, "is on meta", NoOptions),
     ("no-synchronisation", WaitsForTheDevice, "1x aten::_local_scalar_dense", NoOptions),
+    (
+        "profiled-as-timed",
+        IdleWhenSeen,
+        "eager updates, which are counted, do not do what timed ones do: the",
+        NoOptions,
+    ),
+    ("profiled-as-timed", IdleUnderModes, "where Operations measures the last", NoOptions),
+    ("profiled-as-timed", IdleUnderHooks, "where SavedMemory measures the last", NoOptions),
+    ("profiled-as-timed", IdleUnderProfiler, "where TensorPeak measures the last", NoOptions),
+    ("profiled-as-timed", IdleWithoutCollector, "where ActivationMemory measures the last", NoOptions),
+    ("profiled-as-timed", HalfWhenEager, "do not do what timed ones do", NoOptions),
+    ("profiled-as-timed", LearnsInAThread, "an update works in a thread of its own", NoOptions),
+    ("profiled-as-timed", LearnsInAPool, "an update works in a thread of its own", NoOptions),
     ("arrays-safe", SavesTransposed, "is not contiguous", NoOptions),
     ("arrays-safe", SavesShared, "safetensors does not take", NoOptions),
     ("arrays-safe", SavesWithGradient, "requires grad", NoOptions),

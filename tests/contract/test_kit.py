@@ -126,6 +126,49 @@ def test_every_precision_that_is_offered_is_honoured(learner, reason):
     assert reason in result.reason
 
 
+class RoundsOtherwise(Sound):
+    """As a compiled update may."""
+
+    def init(self, problem, training, base):
+        return super().init(problem, training, base) | {"eager": training.eager}
+
+    def loss(self, state, batch):
+        if state["eager"]:
+            return super().loss(state, batch)
+        logits = batch.inputs.flatten(1).double() @ state["weight"].double()
+        return torch.nn.functional.cross_entropy(logits * (1 + 1e-4), batch.targets).float()
+
+
+class DrawsOtherwise(RoundsOtherwise):
+    """A compiled update may have another stream of random numbers."""
+
+    def loss(self, state, batch):
+        noise = state.setdefault("noise", torch.Generator().manual_seed(int(state["eager"])))
+        keep = torch.rand(batch.inputs.shape, generator=noise) < 0.9
+        return super().loss(state, batch._replace(inputs=batch.inputs * keep / 0.9))
+
+
+class DrawsAndIdles(DrawsOtherwise):
+    def update(self, state, batch):
+        return (
+            super().update(state, batch) if not state["eager"] else (state, {"loss": self.loss(state, batch).detach()})
+        )
+
+
+class NeverLearns(Sound):
+    def update(self, state, batch):
+        return state, {"loss": self.loss(state, batch).detach()}
+
+
+@pytest.mark.parametrize(
+    ("learner", "status"),
+    [(RoundsOtherwise, "ok"), (DrawsOtherwise, "ok"), (DrawsAndIdles, "broken"), (NeverLearns, "not applicable")],
+)
+def test_a_profiled_update_may_round_and_draw_otherwise_but_does_its_work(learner, status):
+    (result,) = outcomes(method(learner), only="profiled-as-timed").values()
+    assert result.status == status, result
+
+
 def test_a_stream_that_starts_anew_must_drop_what_was_carried():
     (result,) = outcomes(method(mutants.CarriesAcrossStreams, ("language",)), only="batches-apart").values()
     assert "something of the batch before is carried over" in result.reason
