@@ -26,21 +26,29 @@ class Index:
     def __init__(self, choices: Iterable[Choice]) -> None:
         self._known = [_Known(choice) for choice in choices]
         self._by_name: dict[str, list[int]] = {}
+        self._by_label: dict[tuple[str, frozenset[tuple[str, str]]], list[int]] = {}
         for place, known in enumerate(self._known):
             self._by_name.setdefault(known.choice.name, []).append(place)
+            self._by_label.setdefault((known.choice.name, known.key), []).append(place)
 
     def places(self, selected: Selected) -> list[int]:
         """The places of the choices that a selected item means, in order."""
         if selected.name == "*":
             return list(range(len(self._known)))
-        named = [place for place in self._by_name.get(selected.name, []) if self._provided(place, selected.provider)]
+        # Most items of a long selection are labels as they stand: no record but theirs is looked at.
+        key = _key(selected)
+        labelled = [] if key is None else self._by_label.get((selected.name, key), [])
+        if own := self._provided(labelled, selected.provider):
+            return own
+        named = self._provided(self._by_name.get(selected.name, []), selected.provider)
         columns = [_Column(names, rows) for names, rows in selected.sweeps]
         if selected.every:
             return [place for place in named if _within(columns, self._known[place].options)]
         return self._labelled(named, columns)
 
-    def _provided(self, place: int, provider: str | None) -> bool:
-        return provider is None or self._known[place].choice.provider in (None, provider)
+    def _provided(self, places: Iterable[int], provider: str | None) -> list[int]:
+        own = (None, provider)
+        return [place for place in places if provider is None or self._known[place].choice.provider in own]
 
     def _labelled(self, named: Sequence[int], columns: Sequence[_Column]) -> list[int]:
         """Those that were given just these options; and those that resolved to a combination that none was given."""
@@ -72,6 +80,11 @@ class _Known:
             return self.choice.given
         return given
 
+    @property
+    def key(self) -> frozenset[tuple[str, str]]:
+        """What tells this choice from others of its name."""
+        return frozenset((name, self.options[name]) for name in self.given)
+
     def at(self, names: Iterable[str]) -> tuple[str, ...]:
         return tuple(self.options[name] for name in sorted(names))
 
@@ -87,6 +100,14 @@ class _Column:
 
     def holds(self, options: Mapping[str, str]) -> bool:
         return tuple(options.get(name) for name in self.names) in self._rows
+
+
+def _key(selected: Selected) -> frozenset[tuple[str, str]] | None:
+    """The key of the one choice that an item without sweeps selects."""
+    if selected.every or any(len(rows) != 1 for _, rows in selected.sweeps):
+        return None
+    given = (pair for names, (row,) in selected.sweeps for pair in zip(names, row, strict=True))
+    return frozenset((name, _text(value)) for name, value in given)
 
 
 def _within(columns: Iterable[_Column], options: Mapping[str, str]) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.options import option
-from harness.selections import selection
+from harness.selections import matching, selection
 from harness.selections.selection import Selected
 
 
@@ -487,6 +487,17 @@ def test_long_lists_of_seeds_and_names_are_read_in_one_go():
     with pytest.raises(UsageError, match="the seed 3 is given twice"):
         selection.seeds(f"[{','.join(map(str, range(VERY_MANY)))},3]")
     assert len(selection.words(",".join(f"metric{n}" for n in range(VERY_MANY)), "--metrics")) == VERY_MANY
+
+
+def test_long_lists_of_labels_look_at_no_records_but_their_own(monkeypatch):
+    labels = [f"saf[steps={n}]" for n in range(1, 2_001)]
+    choices = [only(label) for label in labels]
+    index = matching.Index(choices)
+    compared = []
+    monkeypatch.setattr(matching, "_within", lambda *given: compared.append(given) or False)
+    found = [index.places(each) for each in selection.parse(",".join(labels), "--methods")]
+    assert found == [[place] for place in range(len(labels))]
+    assert compared == []
 
 
 def test_a_choice_of_thousands_of_options_and_a_sweep_of_thousands_of_values_are_expanded():

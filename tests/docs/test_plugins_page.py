@@ -16,7 +16,7 @@ from harness.catalog.shelves import HOOKS
 from harness.cli import main
 from harness.suites import entries, suite
 from harness.types import DataOptions, Dataset, Gauge, Instrument, Method, Metric, Outcome, Record, Suite
-from harness.types.offers import Check
+from harness.types.offers import Check, Formula
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -32,10 +32,10 @@ EXPECTED = {
     "Hooks": [name for name in vars(hookspecs) if name.startswith("harness_")],
     **{
         kind.__name__: fields(kind)
-        for kind in (Method, Dataset, DataOptions, Metric, Outcome, Instrument, Check, Suite)
+        for kind in (Method, Dataset, DataOptions, Metric, Outcome, Instrument, Formula, Check, Suite)
     },
     "Record": fields(Record),
-    "Gauge": [*(name for name in vars(Gauge) if not name.startswith("_")), "pause", "settle"],
+    "Gauge": [*(name for name in vars(Gauge) if not name.startswith("_")), "pause", "settle", "use_formulas"],
     "Keys of a suite's file": list(suite.KINDS),
     "`[[published]]`": list(entries.PUBLISHED),
     "`[[claims]]`": list(entries.CLAIM),
