@@ -228,11 +228,16 @@ def _padded(parts: Sequence[str], *, right: bool = False) -> list[str]:
     return [part.rjust(width) if right else part.ljust(width) for part in parts]
 
 
+def _marked(table: Table, name: str, metric: Metric) -> list[bool]:
+    cells = [row.cells[name] for row in table.rows]
+    return numbers.scale(cells, metric).best(cells)
+
+
 def _legend(summary: Summary, colour: bool) -> str:
     cells = [(table, row.cells[name]) for table in summary.tables for row in table.rows for name in table.columns]
     several = any(cell.n > 1 for _, cell in cells)
     terms = ["mean ± standard deviation over n seeds" if several else "n: trials that ended ok"]
-    if any(cell.best for _, cell in cells):
+    if any(any(_marked(table, name, summary.metrics[name])) for table in summary.tables for name in table.columns):
         terms.append("bold: best" if colour else "*: best")
     if any(cell.relative is not None for _, cell in cells):
         first = dict.fromkeys(table.rows[0].method for table in summary.tables)

@@ -143,3 +143,13 @@ def test_a_long_label_keeps_its_beginning_and_its_seed(terminal):
     assert "a[parameter0" in frame
     assert "seed 0" in frame
     assert "50%, loss 2.04, valid 0.75" in frame
+
+
+def test_a_short_time_never_reads_as_none():
+    assert [progress.duration(seconds) for seconds in (0.0, 0.004, 0.04, 0.5, 12.0)] == [
+        "0.0 s",
+        "0.004 s",
+        "0.04 s",
+        "0.5 s",
+        "12 s",
+    ]
