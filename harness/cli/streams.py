@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -24,11 +25,12 @@ def tolerant() -> Iterator[None]:
     for stream in before:
         _flush(stream)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout = _Text(_Lasting(sys.stdout.buffer), sys.stdout.encoding, ERRORS, line_buffering=sys.stdout.isatty())
+        sys.stdout = _Text(
+            _Lasting(_unbuffered(sys.stdout)), sys.stdout.encoding, ERRORS, line_buffering=sys.stdout.isatty()
+        )
     if isinstance(sys.stderr, io.TextIOWrapper):
-        # After a failure a buffer of Python keeps what it could not write, and fails again as the interpreter ends.
-        sink = getattr(sys.stderr.buffer, "raw", sys.stderr.buffer)
-        sys.stderr = _Text(_Tolerant(sink), sys.stderr.encoding, ERRORS, line_buffering=True, write_through=True)
+        sink = _Tolerant(_unbuffered(sys.stderr))
+        sys.stderr = _Text(sink, sys.stderr.encoding, ERRORS, line_buffering=True, write_through=True)
     try:
         yield
     finally:
@@ -66,6 +68,11 @@ def is_lively(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def _unbuffered(stream: io.TextIOWrapper) -> Any:
+    """A buffer of Python keeps what it could not write, and fails again as the interpreter ends."""
+    return getattr(stream.buffer, "raw", stream.buffer)
+
+
 class _Text(io.TextIOWrapper):
     """Text that whoever prints may not close: it is not theirs."""
 
@@ -87,7 +94,18 @@ class _Lasting(io.BufferedIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        return int(self._sink.write(data))
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while left:
+            left = left[self._sink.write(left) or self._wait() :]
+        return size
+
+    def _wait(self) -> int:
+        """Until somebody reads: another program has put this pipe or terminal in a mode in which it refuses."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLOUT)
+        poll.poll()
+        return 0
 
     def flush(self) -> None:
         self._sink.flush()
@@ -106,12 +124,9 @@ class _Tolerant(_Lasting):
     """Bytes that go to another stream where that takes them, and nowhere where it does not."""
 
     def write(self, data: Any) -> int:
-        left = memoryview(data).cast("B")
-        size = len(left)
         with contextlib.suppress(OSError, ValueError):
-            while left:
-                left = left[self._sink.write(left) or len(left) :]  # None: it would block
-        return size
+            super().write(data)
+        return len(memoryview(data).cast("B"))
 
     def flush(self) -> None:
         _flush(self._sink)

@@ -44,7 +44,19 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     for task in _listing(PROC / str(pid) / "task"):
         found += map(int, text(task / "children").split())
-    return found
+    return found or _children_by_parent(pid)
+
+
+def _children_by_parent(pid: int) -> list[int]:
+    """The same, where the kernel keeps no lists of children: every process names its parent."""
+    if (PROC / "self" / "task" / str(os.getpid()) / "children").exists():
+        return []
+    return [int(path.name) for path in _listing(PROC) if path.name.isdecimal() and _parent(path) == pid]
+
+
+def _parent(process: Path) -> int:
+    found = text(process / "stat").rpartition(")")[2].split()
+    return int(found[1]) if len(found) > 1 else 0
 
 
 def family(pid: int) -> list[int]:

@@ -29,21 +29,35 @@ def from_json(value: Mapping[str, Any]) -> Record:
     """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for anything else."""
     if value["status"] not in STATUSES:
         raise ValueError(f"status {value['status']!r} is none of {', '.join(STATUSES)}")
-    return Record(
+    record = Record(
         trial=trial_from_json(value["trial"]),
         status=value["status"],
-        reason=clean(str(value["reason"])),
+        reason=str(value["reason"]),
         scores=_numbers(value["scores"]),
-        measured=bounded(dict(value.get("measured", {}))),  # older records have all of it among the readings
-        readings=bounded(dict(value["readings"])),
-        facts=bounded(dict(value["facts"])),
+        measured=dict(value.get("measured", {})),  # older records have all of it among the readings
+        readings=dict(value["readings"]),
+        facts=dict(value["facts"]),
         curve=tuple(point_from_json(point) for point in value["curve"]),
         seconds=_numbers(value["seconds"]),
-        holes={clean_line(str(name)): clean(str(reason)) for name, reason in value["holes"].items()},
-        provenance=bounded(dict(value["provenance"])),
-        environment=bounded(dict(value["environment"])),
-        traceback=clean_ends(str(value["traceback"]), LONGEST_TRACEBACK),
-        finished=clean_line(str(value["finished"])),
+        holes={str(name): str(reason) for name, reason in value["holes"].items()},
+        provenance=dict(value["provenance"]),
+        environment=dict(value["environment"]),
+        traceback=str(value["traceback"]),
+        finished=str(value["finished"]),
+    )
+    return tidied(record)
+
+
+def tidied(record: Record) -> Record:
+    """The record with every text in it bounded and clean. Raises ValueError for what is nested too deep."""
+    kept = ("readings", "measured", "facts", "provenance", "environment")
+    return dataclasses.replace(
+        record,
+        reason=clean(record.reason),
+        holes={clean_line(name): clean(reason) for name, reason in record.holes.items()},
+        traceback=clean_ends(record.traceback, LONGEST_TRACEBACK),
+        finished=clean_line(record.finished),
+        **{name: bounded(getattr(record, name)) for name in kept},
     )
 
 
@@ -122,7 +136,7 @@ def bounded(value: Any, depth: int = 0) -> Any:
         return clean(value)
     if isinstance(value, Mapping):
         return {clean_line(str(key)): bounded(item, depth + 1) for key, item in value.items()}
-    return [bounded(item, depth + 1) for item in value] if isinstance(value, list) else value
+    return [bounded(item, depth + 1) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def plain(value: Any) -> Any:

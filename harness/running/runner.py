@@ -14,6 +14,7 @@ from harness.errors import HarnessError
 from harness.planning import sources
 from harness.planning.plan import changes
 from harness.records import environment
+from harness.records.format import tidied
 from harness.records.store import Store, identity
 from harness.types import Executor, Progress, Record, RunContext, Trial
 from harness.words import clean_line
@@ -164,6 +165,7 @@ def _written(store: Store, record: Record) -> tuple[Record, Record]:
     Raises HarnessError when the disk is full or the folder has gone.
     """
     try:
+        record = tidied(record)
         told = copy.deepcopy(record)
         store.write(record)
     except HarnessError:

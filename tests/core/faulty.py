@@ -427,6 +427,10 @@ def raises_megabytes(trial, context):
     raise ValueError("\x1b[31m" + "x" * 5_000_000 + "\x1b[0m\x07")
 
 
+def states_megabytes(trial, context):
+    return {"\x1b[31mname": "\x1b[31m" + "x" * 5_000_000, "list": ["\x07", ("y" * 5_000_000,)]}
+
+
 def prints_escapes_and_dies(trial, context):
     print("\x1b[31mred\x1b[0m\x07\x1b]0;title\x07")
     os._exit(3)

@@ -12,11 +12,15 @@ import pytest
 from example_records import record
 from faulty import context, trial
 
+from harness import Dataset, Method, hookimpl
+from harness.catalog import Catalog
 from harness.cli import main, progress, streams
 from harness.cli.progress import Bars, Forecast, Lines
+from harness.executors.here import HereExecutor
 from harness.executors.local import LocalExecutor
 from harness.records.format import from_json, to_json
 from harness.records.store import Store, Unreadable, read
+from harness.running import runner
 from harness.words import clean_ends, clean_label
 
 NASTY = "\x1b[31mred\x1b[0m\x07 \x1b]0;title\x07\x9b1m\x00\u202egnihton\r\n"
@@ -123,6 +127,33 @@ def test_what_a_trial_says_of_its_end_is_bounded_and_clean(tmp_path):
         assert len(found.reason) <= 500
         assert len(found.traceback) <= 20_000
         assert is_clean(found.reason + found.traceback)
+
+
+class Offers:
+    """What the trials of these tests are of, by name."""
+
+    @hookimpl
+    def harness_methods(self):
+        for name in ("raises-megabytes", "states-megabytes"):
+            yield Method(name, "", factory="nowhere:build", kinds=("classification",))
+
+    @hookimpl
+    def harness_datasets(self):
+        for name in ("raises-megabytes", "states-megabytes"):
+            yield Dataset(name, "", "classification", "nowhere:load")
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_what_stands_on_disk_is_bounded_and_clean_whoever_ran_it(tmp_path, here):
+    executor = HereExecutor("faulty:task") if here else LocalExecutor("faulty:task")
+    store, trials = Store(tmp_path), [trial("raises-megabytes"), trial("states-megabytes")]
+    store.prepare()
+    view = Lines(Forecast(trials, [], 1))
+    for found in runner.run(Catalog.of(Offers()), trials, store, executor, context(tmp_path), view):
+        written = store.path(found.trial.key).read_text()
+        assert len(written) < 25_000
+        assert is_clean(json.dumps(json.loads(written), ensure_ascii=False))
+        assert "\\u001b" not in written
 
 
 # --- terminals, pipes and listings --------------------------------------------------------------------------------
