@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TextIO
 
 from harness.executors import linux
 from harness.types import Point, Progress, Record, RunContext, Status, Trial
-from harness.words import clean_line
+from harness.words import clean_ends, clean_line
 
 Report = Callable[[Progress], None]
 Task = Callable[[Trial, RunContext, Report], Record]
@@ -29,6 +29,7 @@ Task = Callable[[Trial, RunContext, Report], Record]
 LENGTH = struct.Struct("=Q")
 LONGEST_MESSAGE = 64 * 2**20
 SECONDS_BETWEEN_REPORTS = 0.1
+LONGEST_TRACEBACK = 20_000
 
 
 class Job(NamedTuple):
@@ -84,8 +85,8 @@ def attempt(task: str, trial: Trial, context: RunContext, report: Report) -> Rec
     except BaseException as error:
         status, reason = _ending(error)
         if told.last is not None and told.last.record is not None:
-            return rescued(told.last.record, told.last.missing, reason, traceback.format_exc())
-        return ended(trial, status, reason, traceback=traceback.format_exc())
+            return rescued(told.last.record, told.last.missing, reason, _trace())
+        return ended(trial, status, reason, traceback=_trace())
     if not isinstance(record, Record):
         return ended(trial, "failed", f"{task} returned {type(record).__name__}, not a Record")
     return record
@@ -114,9 +115,13 @@ def rescued(record: Record, missing: Sequence[str], reason: str, traceback: str 
     return dataclasses.replace(record, holes={**holes, **record.holes}, traceback=traceback)
 
 
+def _trace() -> str:
+    return clean_ends(traceback.format_exc(), LONGEST_TRACEBACK)
+
+
 def _ending(error: BaseException) -> tuple[Status, str]:
     if isinstance(error, SystemExit):
-        return "failed", f"called sys.exit({error.code!r})"
+        return "failed", clean_line(f"called sys.exit({error.code!r})")
     if isinstance(error, MemoryError):
         return "oom", clean_line(f"MemoryError: {error}")
     said = str(error).strip().partition("\n")[0]
@@ -228,7 +233,7 @@ class Messenger:
             self._send({"record": to_json(record)})
         except Exception as error:
             reason = f"its record cannot be handed over: {type(error).__name__}: {error}"
-            left = traceback.format_exc()
+            left = _trace()
             known = rescued(self._told, (), reason, left) if self._told else None
             self._send({"record": to_json(known or ended(self._trial, "failed", reason, traceback=left))})
 

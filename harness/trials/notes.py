@@ -13,9 +13,10 @@ from harness import names
 from harness.records import environment
 from harness.trials import entries
 from harness.types import Point, Record, Status, Trial
-from harness.words import clean_line
+from harness.words import clean_ends, clean_line
 
 DATA = "data set "  # how the owner is called whose readings are what a data set says of itself
+LONGEST_TRACEBACK = 20_000
 MOST_NAMES = 1000  # that one plugin says
 ROOM = 2**24  # bytes of JSON, roughly, of all that plugins say in one trial
 
@@ -55,7 +56,9 @@ class Notes:
         known = {field.name for field in dataclasses.fields(Record)}
         copies = {name: value.copy() for name, value in vars(self).items() if name in known}
         copies["provenance"] |= provenance
-        return Record(trial, status, reason, **copies, traceback=trace, finished=environment.now())
+        return Record(
+            trial, status, reason, **copies, traceback=clean_ends(trace, LONGEST_TRACEBACK), finished=environment.now()
+        )
 
     # --- what plugins say ---------------------------------------------------------------------------------------------
 

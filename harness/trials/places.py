@@ -35,6 +35,8 @@ def one_line(error: BaseException, code: Code = ()) -> str:
         return clean_line(first)
     place = _place(error, code)
     said = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    if isinstance(error, SystemExit):
+        said = f"called sys.exit({error.code!r})"
     return clean_line(said, LONGEST - len(place)) + place
 
 

@@ -65,7 +65,9 @@ def run_trial(
         status, reason = "skipped", one_line(error)
     except Diverged as error:
         status, reason = "diverged", one_line(error)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         status = "oom" if backend.out_of_memory(error) else "failed"
         reason = one_line(error, code_of_trial(catalog, trial))
         trace = traceback.format_exc()

@@ -93,6 +93,10 @@ def raising(error):
     return function
 
 
+def kind(error):
+    return "called sys.exit(2)" if isinstance(error, SystemExit) else type(error).__name__
+
+
 # --- names ------------------------------------------------------------------------------------------------------------
 
 BAD_NAMES = ["", " ", "a@b", "best ", "a\x1b[31mb", "a\nb", 3, None, ("a",), "x" * 200]
@@ -244,7 +248,7 @@ def test_a_metric_cannot_write_into_what_the_others_score():
     ("compute", "words"),
     [
         (raising(KeyError("lost")), "KeyError: 'lost' (test_holes.py line "),
-        (raising(SystemExit(3)), "SystemExit: 3"),
+        (raising(SystemExit(3)), "called sys.exit(3)"),
         (lambda outcome: math.nan, "odd is nan; expected a finite number"),
         (lambda outcome: -math.inf, "odd is -inf; expected a finite number"),
         (lambda outcome: 10**400, "no number: int too large"),
@@ -317,7 +321,7 @@ def test_an_optional_part_of_a_learner_that_raises_costs_that_part(part, error):
     assert record.status == "ok"
     ((key, reason),) = record.holes.items()
     assert key == ("view odd" if part == "view" else part)
-    assert type(error).__name__ in reason
+    assert kind(error) in reason
     assert "(test_holes.py line" in reason
     assert (record.facts == {"own": 1}) == (part != "describe")
     assert ("parameters" in record.measured) == (part != "save")
@@ -389,6 +393,22 @@ def test_a_failed_trial_names_the_deepest_line_of_the_plugin_once():
     assert record.reason.count("line") == 1
 
 
+class Own(BaseException):
+    """No Exception."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(2), Own("mine"), GeneratorExit()])
+def test_what_ends_a_trial_is_named_with_its_place_whatever_it_is(error):
+    class Ends(Counts):
+        def update(self, state, batch):
+            raise error
+
+    record = run(Ends)
+    assert record.status == "failed"
+    assert record.reason.startswith(kind(error))
+    assert record.reason.endswith(f"(test_holes.py line {Ends.update.__code__.co_firstlineno + 1}, in update)")
+
+
 def test_a_reason_is_one_clean_line_whatever_was_raised():
     class Shouts(Counts):
         def update(self, state, batch):
@@ -398,6 +418,8 @@ def test_a_reason_is_one_clean_line_whatever_was_raised():
     assert record.reason.startswith("ValueError: red xxx")
     assert len(record.reason) <= 500
     assert record.reason.endswith(", in update)")
+    assert len(record.traceback) < 21_000
+    assert "\x1b" not in record.traceback
 
 
 def test_a_shifted_split_that_cannot_be_predicted_costs_itself():
@@ -434,7 +456,7 @@ def test_an_instrument_that_ends_itself_costs_its_readings(error, intrusive):
     record = run(Counts, gauge({"before": 1}, intrusive, "first"), broken, gauge({"after": 2}, intrusive, "last"))
     ((key, reason),) = unchanged(record).items()
     assert key == "broken"
-    assert reason.startswith(type(error).__name__)
+    assert reason.startswith(kind(error))
     assert record.readings == {"before": 1, "after": 2}
 
 

@@ -100,7 +100,7 @@ DEATHS = [
     ("kills-itself", {}, "profiling: killed by SIGKILL, not by this run"),
     ("interrupts", {}, "profiling: exited with code 1"),
     ("eats-memory", {"memory": 2**29}, "profiling: held "),
-    ("exits", {}, "SystemExit: 3"),
+    ("exits", {}, "called sys.exit(3) (mine_exits_"),
 ]
 
 
@@ -143,4 +143,4 @@ def test_arrays_that_cannot_be_saved_cost_what_starts_from_them_and_it_says_why(
 
 def test_here_a_trial_that_ends_itself_is_whole_too(run):
     _, (record,) = run("exits", "counting", executor=HereExecutor())
-    assert (record.status, record.holes["deadly"].startswith("SystemExit: 3")) == ("ok", True)
+    assert (record.status, record.holes["deadly"].startswith("called sys.exit(3)")) == ("ok", True)
