@@ -9,10 +9,13 @@ parts the folders of a Windows path, which is refused.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final
 
 QUOTED: Final = r"""'(?:\\.|[^'\\])*+'|"(?:\\.|[^"\\])*+\""""
-PIECE: Final = rf"""(?:[^\s,'"\\\[\]()]|\\.|{QUOTED})++"""
+# As browsers number copies: `m (1).py`. What is no parameter, and goes on behind the bracket, means nothing else.
+NUMBERED: Final = r"""[(\[][^()\[\],'"\\=]*+[)\]](?=[^\s,'"\\\[\]()])"""
+PIECE: Final = rf"""(?:[^\s,'"\\\[\]()]|\\.|{QUOTED}|{NUMBERED})++"""
 RUN: Final = re.compile(rf"{PIECE}(?:[^\S\r\n]++{PIECE})*+(?=\s*(?:[\[\](),]|$))", re.DOTALL)
 
 _PART: Final = re.compile(rf"{QUOTED}|\\.|[^'\"\\]+|.", re.DOTALL)
@@ -31,6 +34,15 @@ class Backslash(ValueError):
 def is_path(text: str) -> bool:
     """Whether a name means a file rather than something in the catalogue."""
     return "/" in text or text.endswith(".py")
+
+
+def spelt(text: str) -> Path:
+    """The path that a text means: as it stands where there is such a file, else without quotes and backslashes.
+
+    Raises ValueError, OSError or RuntimeError for a path that can be none.
+    """
+    path = Path(text).expanduser()
+    return path if path.exists() else Path(unquoted(text)).expanduser()
 
 
 def path_in(run: str) -> tuple[str, int] | None:

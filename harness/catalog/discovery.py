@@ -29,7 +29,7 @@ from typing import Any
 from harness.catalog.loading import VARIABLE, Plugin, Settings, as_word, listed, normal
 from harness.errors import UsageError
 from harness.options import suggest
-from harness.spelling import is_path, unquoted
+from harness.spelling import is_path, spelt
 
 GROUP = "harness"
 
@@ -169,13 +169,9 @@ def is_file(reference: str) -> bool:
 
 
 def file_of(reference: str | Path) -> Path:
-    """The path that was written: as it stands where there is such a file, else without quotes and backslashes.
-
-    Raises UsageError for a path that can be none here.
-    """
+    """The path that was written, absolute. Raises UsageError for a path that can be none here."""
     try:
-        path = Path(reference).expanduser()
-        return (path if path.exists() else Path(unquoted(str(reference))).expanduser()).resolve()
+        return spelt(str(reference)).resolve()
     except (ValueError, OSError, RuntimeError) as error:  # a backslash or null byte; what no disk has; ~nobody
         raise UsageError(f"plugin {reference}: {getattr(error, 'strerror', None) or error}") from error
 

@@ -13,6 +13,7 @@ from harness.catalog import Catalog, Shelf
 from harness.errors import UsageError
 from harness.options import suggest
 from harness.selections import selection
+from harness.spelling import spelt
 from harness.suites.entries import Claim, Published, Quantity
 from harness.suites.suite import Comparison, Request, read
 from harness.types import Choice, Record
@@ -27,12 +28,19 @@ def find(catalog: Catalog, name: str) -> Comparison:
     suite are. Raises UsageError for a metric that nobody offers, and for a
     method or data set that is not among the suite's.
     """
-    if name.endswith(".toml") or "/" in name:
-        return _checked(catalog, read(Path(name)))
+    if name.rstrip("'\"").endswith(".toml") or "/" in name:
+        return _checked(catalog, read(_file(name)))
     offer = catalog.suites.offer(name)
     comparison = read(offer.value.path)
     request = dataclasses.replace(comparison.request, home=offer.plugin.provider)
     return _checked(catalog, dataclasses.replace(comparison, request=request))
+
+
+def _file(name: str) -> Path:
+    try:
+        return spelt(name)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise UsageError(f"suite {name}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def methods(catalog: Catalog, request: Request) -> list[Choice]:

@@ -241,6 +241,18 @@ VALUE = '[[published]]\nmethod = "old"\ndataset = "toy"\nmetric = "accuracy"\nva
 
 
 @pytest.mark.parametrize(
+    "spelling", ["my suites/h.toml", "'my suites/h.toml'", r"my\ suites/h.toml", "~/my suites/h.toml"]
+)
+def test_a_file_is_found_in_every_spelling_of_a_shell(harness, place, monkeypatch, spelling):
+    (place / "my suites").mkdir()
+    (place / "halves.toml").rename(place / "my suites" / "h.toml")
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("HOME", str(place))
+    written(place / "results", measured())
+    assert harness("report", "--suite", spelling)[0] == 0
+
+
+@pytest.mark.parametrize(
     "text, said",
     [
         ("methods = ", "not TOML"),
