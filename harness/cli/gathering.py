@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +22,9 @@ def read_records(folders: Sequence[Path]) -> tuple[list[Record], list[str]]:
 
     What cannot be read is named on stderr.
     """
-    named: dict[Path, Path] = {}
+    named: dict[str, Path] = {}
     for folder in folders:
-        named.setdefault(folder.resolve(), folder)  # one folder has many names
+        named.setdefault(os.path.realpath(folder), folder)  # one folder has many names; a loop of links is none
     found = {folder: _read(folder) for folder in named.values()}
     if len(found) == 1:
         return next(iter(found.values())), []
@@ -34,7 +35,7 @@ def read_plans(folders: Sequence[Path]) -> list[Planned]:
     """What the runs of these folders meant to run; a plan that cannot be read is named on stderr."""
     from harness.records import plans
 
-    planned, problems = plans.read(*{folder.resolve(): folder for folder in folders}.values())
+    planned, problems = plans.read(*{os.path.realpath(folder): folder for folder in folders}.values())
     for problem in problems:
         click.echo(f"harness: {clean_line(problem)}", err=True)
     return planned

@@ -182,11 +182,21 @@ def print_summary(
         click.echo(render(summary, format_, _width(), _colour()), nl=False, color=True)
         return
     try:
-        Path(output).write_text(render(summary, format_), encoding="utf-8")
+        _write(Path(output), render(summary, format_))
     except OSError as error:
         raise UsageError(
             f"--output {output}: not written ({error.strerror}); name a file in a folder that exists and has room"
         ) from error
+
+
+def _write(path: Path, text: str) -> None:
+    """A file whole or not at all, where it is one: on a full disk what stood there before is worth more than half."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_text(text, encoding="utf-8")
+        return
+    from harness.records.store import write_atomically
+
+    write_atomically(path, text)
 
 
 def criterion(catalog: Catalog, text: str | None) -> Criterion | None:

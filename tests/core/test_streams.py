@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -13,6 +14,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
+from harness.cli import main
 
 TINY = Path(__file__).with_name("tiny.py")
 RUN = ("run", "--methods", "counts,breaks", "--seeds", "1")
@@ -93,6 +96,19 @@ def test_a_file_that_cannot_be_written_is_named(shell, ran):
     assert b"--output /dev/full: not written (No space left on device)" in done.stderr
 
 
+def test_a_file_that_cannot_be_written_keeps_what_it_held(ran, tmp_path, monkeypatch, capsys):
+    def refuse(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("HARNESS_PLUGINS", "metrics,executors")
+    monkeypatch.setattr(os, "fsync", refuse)
+    table = tmp_path / "table.txt"
+    table.write_text("the table of yesterday")
+    assert main(["report", "-p", str(TINY), "--results", str(ran), "--output", str(table)]) == 2
+    assert "table.txt: not written (No space left on device)" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["the table of yesterday"]
+
+
 @pytest.mark.parametrize("coding", ["latin-1", "ascii", "cp1252", "utf-8"])
 def test_signs_that_an_encoding_lacks_are_spelt_out(shell, ran, coding):
     for arguments in (["report"], ["show", "counts/coins/0"], ["show", "breaks/coins/0", "--format", "json"]):
@@ -117,7 +133,9 @@ def test_a_link_to_nothing_is_no_internal_error(shell, tmp_path):
     done = shell("", "run", "--methods", "counts", "--seeds", "1", "--results", "link")
     assert done.returncode in (1, 2)
     assert done.stderr.startswith(b"harness: results folder link: ")
-    assert shell("", "report", "--results", "link").returncode == 2
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("link", "loop"):
+        assert shell("", "report", "--results", name).returncode == 2
     for more in (["--data-dir", "link"], []):
         assert shell("", "run", "--methods", "counts", "--seeds", "1", *more, HARNESS_DATA_DIR="link").returncode == 0
 
