@@ -24,7 +24,7 @@ def compare(rows: Sequence[Row], groups: Groups, shown: Mapping[str, Metric]) ->
 
     groups: the records of each row, by its method.
     """
-    seeds = {seed for row in rows for seed in row.planned}
+    seeds = {seed for row in rows if row.n for seed in row.planned}
     classes = sameness.classes(range(len(rows)), lambda place: groups[rows[place].method])
     marked: list[dict[str, Cell]] = [{} for _ in rows]
     for name, metric in shown.items():

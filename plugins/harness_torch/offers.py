@@ -81,7 +81,7 @@ def instruments() -> Iterator[Instrument]:
 def metrics() -> Iterator[Metric]:
     """A metric for each number that an instrument reads and a table may show."""
     for name, summary in MEMORY.items():
-        yield Metric(name, summary, unit="B", better="lower", per="update", exact=name != "tensor_peak_bytes")
+        yield Metric(name, summary, unit="B", better="lower", per="update", exact=True)
     for name, summary in COUNTS.items():
         yield Metric(name, summary, unit="", better="lower", per="update", exact=True)
     for name, summary in SYNAPTIC.items():

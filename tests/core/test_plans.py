@@ -253,3 +253,8 @@ def test_a_plan_that_cannot_be_written_is_said_in_a_line(folder, capsys):
     assert code == 1
     assert "plans" in err
     assert "internal error" not in err
+
+
+def test_a_row_that_lost_every_seed_is_no_rival():
+    plan = [*planned("a", "b"), *planned("c", seeds=5)]
+    assert best([*STEADY, *diverged("c", 0, 1, 2, 3, 4)], planned=plan) == ["a"]

@@ -35,3 +35,9 @@ def test_a_report_says_why_there_is_no_energy() -> None:
     shown = summarise([record], metrics, columns=["energy_joules"])
     assert "no NVIDIA GPU" in render(shown, "text")
     assert "no NVIDIA GPU" not in render(summarise([record], metrics), "text")  # no word of it where nobody asks
+
+
+def test_counts_that_repeat_over_seeds_are_called_so_and_what_depends_on_spikes_or_time_is_not():
+    exact = {metric.name for metric in offers.metrics() if metric.exact}
+    assert {"activation_bytes", "saved_bytes", "forward_macs", "total_macs", "inference_macs"} <= exact
+    assert exact.isdisjoint({"synaptic_ops", "synaptic_acs", "firing_rate", "process_peak_bytes", "energy_joules"})
