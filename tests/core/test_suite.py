@@ -154,10 +154,6 @@ FOREIGN = """
     @hookimpl
     def harness_datasets():
         yield Dataset("toy", "another of this name", "regression", "nowhere:load")
-
-    @hookimpl
-    def harness_metrics():
-        yield Metric("forward_macs", "another of this name", "", "lower", per="update", exact=True)
     """
 STARTS = """
     @hookimpl
