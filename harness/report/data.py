@@ -62,7 +62,13 @@ def _published(each: Beside, summary: Summary) -> dict[str, Any]:
     entry = asdict(each.published)
     measured = None if each.measured is None else each.measured._asdict()
     protocol = None if each.protocol is None else dict(each.protocol)
-    return {**entry, "unit": summary.metrics[entry["metric"]].unit, "measured": measured, "protocol": protocol}
+    return {
+        **entry,
+        "unit": summary.metrics[entry["metric"]].unit,
+        "measured": measured,
+        "planned_seeds": each.planned,
+        "protocol": protocol,
+    }
 
 
 def _claim(each: Judged) -> dict[str, Any]:

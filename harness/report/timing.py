@@ -77,7 +77,7 @@ def _workers_of(record: Record) -> int:
 
 
 def _load(records: Sequence[Record]) -> Iterator[str]:
-    """Trials that began while more processes wanted to run than the machine has cores for."""
+    """Trials that began or ended while more processes wanted to run than the machine has cores for."""
     busy = [(record, load, cores) for record in records for load, cores in _loads(record) if load > CROWD * cores]
     if busy:
         loads, cores = [load for _, load, _ in busy], sorted({cores for _, _, cores in busy})
@@ -87,11 +87,13 @@ def _load(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _loads(record: Record) -> Iterator[tuple[float, float]]:
-    stated = record.environment.get("load")
-    load = as_number(stated[0] if isinstance(stated, (list, tuple)) and stated else stated)
+    """The larger of the loads at the trial's beginning and end, and the cores that it could use."""
+    stated = (record.environment.get(name) for name in ("load", "load_at_end"))
+    loads = [as_number(each[0] if isinstance(each, (list, tuple)) and each else each) for each in stated]
+    known = [load for load in loads if load is not None]
     cores = as_number(record.environment.get("usable_cores", record.environment.get("cores")))
-    if load is not None and cores is not None:
-        yield load, cores
+    if known and cores is not None:
+        yield max(known), cores
 
 
 def _cpu_time(records: Sequence[Record]) -> Iterator[str]:

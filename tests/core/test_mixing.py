@@ -225,6 +225,8 @@ def test_a_busy_machine_is_told_once_for_all_trials():
     assert [note for note in said if "busy" in note] == [
         "times were taken on a busy machine, with a load of 15 on 2 cores: a seeds 0, 1, 2; bb seeds 0, 2"
     ]
+    later = {"load": [0.1, 0.0, 0.0], "load_at_end": [9.0, 3.0, 1.0], "usable_cores": 2}
+    assert "load of 9 on 2 cores: a seed 0" in notes(trained("a", (0,), environment=later))[0]
     idle = {"load": [1.9, 30.0, 30.0], "usable_cores": 2}
     assert notes(trained("a", environment=idle)) == ()
 
