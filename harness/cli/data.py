@@ -14,7 +14,7 @@ import click
 from harness.cli.session import Session
 from harness.cli.tables import output_width, table
 from harness.data import files
-from harness.data.files import Entry
+from harness.data.differences import Entry
 from harness.errors import HarnessError
 from harness.selections import selection
 from harness.types import Dataset, Folder

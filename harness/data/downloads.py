@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.data import archives, files
 from harness.data import parts as folders
-from harness.data.files import Entry
+from harness.data.differences import Entry, FileProblem, differs, expected
 from harness.data.transfers import Pace, Report, download, require_room, short
 from harness.errors import HarnessError
 from harness.types import File, Folder
@@ -79,7 +79,7 @@ def _from(url: str, group: Sequence[Entry], scratch: Path, report: Report, pace:
             members = [file for file in group if isinstance(file, File)]
             found = dict(archives.unpack_files(members, path, scratch).items())
         for file, each in found.items():
-            _require_same(file, files.differs(file, each))
+            _require_same(file, differs(file, each))
     except HarnessError as error:
         raise HarnessError(f"{_page(path)}{error}") from error
     return found
@@ -88,13 +88,13 @@ def _from(url: str, group: Sequence[Entry], scratch: Path, report: Report, pace:
 def _unpacked(entry: Folder, archive: Path, into: Path) -> Path:
     """The files of an archive that a folder is made of. Raises HarnessError for another archive than the declared."""
     whole = File("the archive", entry.urls, entry.bytes, entry.md5, entry.sha256)
-    _require_same(whole, files.differs(whole, archive))
+    _require_same(whole, differs(whole, archive))
     return archives.unpack_folder(entry, archive, into)
 
 
-def _require_same(file: Entry, problem: files.FileProblem | None) -> None:
+def _require_same(file: Entry, problem: FileProblem | None) -> None:
     if problem is not None:
-        raise HarnessError(f"{file.path}: {problem.found}, expected {files.expected(file)}")
+        raise HarnessError(f"{file.path}: {problem.found}, expected {expected(file)}")
 
 
 def _page(path: Path) -> str:

@@ -26,6 +26,7 @@ from harness.errors import HarnessError
 from harness.types import Folder
 
 HEAD = "# harness digests 1"
+WRITABLE = 0o222
 
 
 class Part(NamedTuple):
@@ -167,10 +168,15 @@ def keep(
     for path in (beside(place), _cached(place)):
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.stat().st_mode & WRITABLE:
+                continue  # nobody is to write there: root could
             temporary = path.with_name(f"{path.name}.{os.getpid()}")
-            temporary.write_text("\n".join(lines) + "\n", "utf-8")
-            temporary.replace(path)
-            return
+            try:
+                temporary.write_text("\n".join(lines) + "\n", "utf-8")
+                temporary.replace(path)
+                return
+            finally:
+                temporary.unlink(missing_ok=True)
 
 
 def kept(place: Path) -> Digests:

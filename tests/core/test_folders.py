@@ -237,7 +237,8 @@ def test_an_unchanged_folder_is_read_once_and_a_copy_of_it_is_the_same(tmp_path,
     assert len(read) == 6 + 1 + 3
 
 
-def test_where_nothing_may_be_written_digests_go_into_the_cache(tmp_path, monkeypatch):
+@pytest.mark.parametrize("by", ["mode", "system"])
+def test_where_nothing_may_be_written_digests_go_into_the_cache(tmp_path, monkeypatch, by):
     unpacked(tmp_path)
     replace = Path.replace
 
@@ -246,8 +247,12 @@ def test_where_nothing_may_be_written_digests_go_into_the_cache(tmp_path, monkey
             raise PermissionError(13, "Permission denied")
         return replace(self, target)
 
-    monkeypatch.setattr(Path, "replace", refusing)
+    if by == "system":
+        monkeypatch.setattr(Path, "replace", refusing)
+    else:
+        (tmp_path / "set").chmod(0o555)  # for root too, whom no system would stop
     assert datafiles.check([entry()], tmp_path) == []
+    (tmp_path / "set").chmod(0o755)
     assert not (tmp_path / "set/.Train.digests").exists()
     assert len(list((tmp_path / "cache/harness/digests").iterdir())) == 1
     flip(tmp_path / "set/Train/0/b.bin")

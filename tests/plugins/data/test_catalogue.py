@@ -7,7 +7,8 @@ import pytest
 from harness import Folder
 from harness.catalog import Settings, load
 from harness.cli import main
-from harness.data.files import declared, digest
+from harness.data.differences import digest
+from harness.data.files import declared
 
 DATASETS = {dataset.name: dataset for dataset in load(Settings()).datasets.values()}
 OURS = ("mnist", "fashion-mnist", "cifar10", "cifar100", "nmnist", "cifar10-dvs", "dvs-gesture")

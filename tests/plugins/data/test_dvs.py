@@ -153,16 +153,16 @@ LAYOUTS = [
 
 @pytest.fixture
 def few(monkeypatch) -> tuple[Folder, ...]:
-    """The data set as declared, of 10 recordings each instead of 1,000."""
+    """The data set as declared, of 5 recordings each instead of 1,000."""
     (entry,) = registry.CIFAR10_DVS
-    instead = tuple(dataclasses.replace(each, count=100) for each in entry.instead)
-    monkeypatch.setattr(registry, "CIFAR10_DVS", (dataclasses.replace(entry, count=100, instead=instead),))
+    instead = tuple(dataclasses.replace(each, count=50) for each in entry.instead)
+    monkeypatch.setattr(registry, "CIFAR10_DVS", (dataclasses.replace(entry, count=50, instead=instead),))
     return registry.CIFAR10_DVS
 
 
 def test_the_authors_files_in_any_layout_are_the_same_data_and_the_same_files(tmp_path, few, monkeypatch):
     monkeypatch.setitem(sys.modules, "tonic", None)
-    recordings = authors(10)
+    recordings = authors(5)
     found = set()
     for number, (place, write) in enumerate(LAYOUTS):
         data = tmp_path / str(number)
@@ -172,22 +172,22 @@ def test_the_authors_files_in_any_layout_are_the_same_data_and_the_same_files(tm
         found.add((str(identity(few, data)), loaded.train.inputs.tobytes(), loaded.test.inputs.tobytes()))
         assert loaded.test.targets.tolist() == list(range(10))
         for label, name in enumerate(NAMES):
-            events = recordings[f"{name}/cifar10_{name}_9.aedat"]
+            events = recordings[f"{name}/cifar10_{name}_4.aedat"]
             assert np.array_equal(loaded.test.inputs[label], picture(slow_frames(events, 2, "number", 128), 48))
         assert loaded.readings == {}
     assert len(found) == 1
 
 
 def test_a_byte_that_changed_in_a_zip_file_is_seen(tmp_path, few):
-    recordings = authors(10)
+    recordings = authors(5)
     write_zips(tmp_path / "CIFAR10DVS", recordings)
     assert check(few, tmp_path) == []
-    name = "dog/cifar10_dog_7.aedat"
+    name = "dog/cifar10_dog_3.aedat"
     recordings[name][5] = (*recordings[name][5][:2], 1 - recordings[name][5][2], recordings[name][5][3])
     shutil.rmtree(tmp_path / "CIFAR10DVS")
     write_zips(tmp_path / "CIFAR10DVS", recordings)
     (problem,) = verify(few, tmp_path)
-    assert "1 of 100 files changed or gone since they were first read on" in str(problem)
+    assert "1 of 50 files changed or gone since they were first read on" in str(problem)
     assert f"the first {name}" in str(problem)
 
 
@@ -207,7 +207,7 @@ GOOD = [(0, 0, 1, 5), (127, 127, 0, 6), (3, 100, 1, 7)]
     ],
 )
 def test_a_bad_file_of_the_authors_is_named(tmp_path, few, content, said):
-    write_unpacked(tmp_path / "CIFAR10DVS", authors(10))
+    write_unpacked(tmp_path / "CIFAR10DVS", authors(5))
     path = tmp_path / "CIFAR10DVS/cat/cifar10_cat_3.aedat"
     path.write_bytes(content)
     with pytest.raises(HarnessError, match=re.escape(f"{path}: {said}")):
@@ -215,8 +215,8 @@ def test_a_bad_file_of_the_authors_is_named(tmp_path, few, content, said):
 
 
 def test_what_is_no_event_of_a_pixel_is_passed_over(tmp_path, few):
-    write_unpacked(tmp_path / "CIFAR10DVS", authors(10))
-    path = tmp_path / "CIFAR10DVS/airplane/cifar10_airplane_9.aedat"
+    write_unpacked(tmp_path / "CIFAR10DVS", authors(5))
+    path = tmp_path / "CIFAR10DVS/airplane/cifar10_airplane_4.aedat"
     before = load_cifar10(Cifar10DvsOptions(steps=1), 0, tmp_path).test.inputs[0]
     path.write_bytes(path.read_bytes() + b"\x00\x00\x80\x00\x00\x10\x00\x00")
     assert np.array_equal(load_cifar10(Cifar10DvsOptions(steps=1), 0, tmp_path).test.inputs[0], before)
