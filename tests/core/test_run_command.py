@@ -136,7 +136,7 @@ def test_what_fails_or_does_not_fit_is_a_hole_with_its_reason_and_exit_code_1(ha
     assert done.returncode == 1
     found = records(results)
     assert found["breaks 0"]["status"] == "failed"
-    assert found["breaks 0"]["reason"] == "ValueError: [red]broken[/red] on purpose"
+    assert found["breaks 0"]["reason"].startswith("ValueError: [red]broken[/red] on purpose (tiny.py line ")
     assert "Breaks" not in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert found["fits 0"]["status"] == "skipped"
