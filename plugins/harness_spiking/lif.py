@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from harness_spiking import stepwise
-from harness_spiking.kernels import Kernels
+from harness_spiking.kernels import Kernels, eager
 from harness_spiking.network import Network
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Affine, Outlet, pool
 from harness_spiking.passes import Current, current, outlets, propagate
 from harness_spiking.weights import Maps, effective
-from harness_torch import time_steps
+from harness_torch import counted, time_steps
 
 # Of one population over all steps, 16 MiB in single precision; a GPU that got so little would wait for its launches.
 CHUNK_ELEMENTS, CHUNK_ELEMENTS_ON_GPU = 2**22, 2**26
@@ -115,8 +115,9 @@ def simulate(network: Network, inputs: Tensor, over_time: Tensor) -> Tensor:
     """Readouts of the deployed network, averaged over time with weights `over_time` (T,): (N, classes).
 
     Weight standardisation is folded into the weights once; every population starts at rest. Rows are taken in chunks,
-    so that memory does not grow with their number.
+    so that memory does not grow with their number. Where operators are counted, fused neurons would hide theirs.
     """
+    network = network._replace(kernels=eager) if counted() else network
     maps = effective(network)
     outputs = (run(network, maps, network.frames(rows)) for rows in chunks(network, inputs))  # (T, rows, classes)
     return torch.cat([torch.tensordot(over_time, output, dims=1) for output in outputs])

@@ -15,12 +15,12 @@ from harness_torch import checks, offers
 if TYPE_CHECKING:
     import click
 
-    from harness_torch.marks import spikes, time_steps
+    from harness_torch.marks import counted, spikes, time_steps
     from harness_torch.phases import phase
 
-__all__ = ["phase", "spikes", "time_steps"]
+__all__ = ["counted", "phase", "spikes", "time_steps"]
 
-MARKS = {"phase": "harness_torch.phases", "spikes": "harness_torch.marks", "time_steps": "harness_torch.marks"}
+MARKS = {"phase": "harness_torch.phases", **dict.fromkeys(("counted", "spikes", "time_steps"), "harness_torch.marks")}
 
 
 def __getattr__(name: str) -> Any:

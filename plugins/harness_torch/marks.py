@@ -4,6 +4,8 @@ measured.
 `for t in time_steps(T)`: the loop over time. What lives at the end of a step is carried into the next.
 `spikes(s)`: a population of neurons fired s. A method that declares nothing is taken at its arithmetic: every unit is
 real-valued.
+`counted()`: operators are being counted, so that a prediction of the trained network, whose state was not made for it
+(`Training.eager`), is to take no kernels that hide theirs.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ class StepWatcher(Protocol):
 
 _steps: ContextVar[StepWatcher | None] = ContextVar("harness_torch.time_steps", default=None)
 _spikes: ContextVar[Callable[[Tensor], None] | None] = ContextVar("harness_torch.spikes", default=None)
+_counted: ContextVar[bool] = ContextVar("harness_torch.counted", default=False)
 
 
 def time_steps(count: int) -> Iterable[int]:
@@ -62,6 +65,21 @@ def spikes(fired: Tensor) -> None:
 def listened() -> bool:
     """Whether anyone is told of spikes: what would not leave any in memory then does."""
     return _spikes.get() is not None
+
+
+def counted() -> bool:
+    """Whether operators are being counted: a kernel of one's own, or a captured graph, would hide what it does."""
+    return _counted.get()
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    """While inside, operators are being counted."""
+    token = _counted.set(True)
+    try:
+        yield
+    finally:
+        _counted.reset(token)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from harness_torch.custom import Formulas
 from harness_torch.departures import Departures
 from harness_torch.formulas import costs_nothing
 from harness_torch.host import HostTensors, host_tensors
+from harness_torch.marks import counting
 from harness_torch.phases import PHASES, Phase
 from harness_torch.synchronisations import synchronises
 from harness_torch.traffic import moved
@@ -115,11 +116,14 @@ class Counter(TorchDispatchMode):
 
 @contextmanager
 def plain_layers() -> Iterator[None]:
-    """Keep nn.TransformerEncoderLayer from its fused inference path, a single operator that would hide its products."""
+    """Keep nn.TransformerEncoderLayer from its fused inference path, an operator that would hide its products, and
+    methods that ask from kernels of their own.
+    """
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with counting():
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
 

@@ -27,6 +27,8 @@ from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet, channels_last, empty
 from harness_spiking.surrogates import SURROGATES, Sigmoid
 from harness_torch.marks import listening
+from harness_torch.operations import Inference
+from harness_torch.synaptic import SynapticOperations
 from tests.speed import gpu_kernels
 
 if find_spec("triton") is None:
@@ -514,3 +516,20 @@ def test_kernels_are_captured_in_a_graph():
         each.fill_(-1)
     graph.replay()
     assert all(map(torch.equal, captured, expected))
+
+
+@pytest.mark.parametrize("network", ["conv", "gap"])
+def test_a_trained_network_with_fused_neurons_is_counted_as_an_eager_one(network):
+    """A trial's state was made for speed, and predicts once more where operators are counted."""
+    readings = []
+    for kernels in (eager, fused):
+        learner, state = prepared("saf", network, precision="fp32", threshold=0.8)
+        state.network = state.network._replace(kernels=kernels)
+        inputs = batch(network).inputs.to(DEVICE)
+        for gauge in (Inference(), SynapticOperations()):
+            with gauge.session(), gauge.measure("predict", len(inputs)):
+                learner.predict(state, inputs)
+            readings.append(gauge.readings())
+    assert readings[:2] == readings[2:]
+    assert readings[0]["inference_uncovered"] == {}
+    assert not any(name.endswith("_at_least") for found in readings for name in found)
