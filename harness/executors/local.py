@@ -41,7 +41,7 @@ class LocalExecutor:
         """
         queue = Queue(trials)
         with _Pool(self.task, _absolute(context), progress) as pool:
-            while queue or pool.running:
+            while queue or pool.running or pool.suspects:
                 for record in _records(queue, pool):
                     queue.ended(record)
                     yield record
@@ -49,7 +49,9 @@ class LocalExecutor:
 
 def _records(queue: Queue, pool: _Pool) -> Iterator[Record]:
     """Fill the free slots, then wait until something ends."""
-    while pool.free and (trial := queue.take()):
+    if pool.suspects and not pool.running:
+        pool.start(pool.suspects.pop(0))
+    while pool.free and not pool.suspects and (trial := queue.take()):
         if obstacle := queue.obstacle(trial):
             yield obstacle
         else:
@@ -63,10 +65,16 @@ def _absolute(context: RunContext) -> RunContext:
 
 
 class _Pool:
-    """The processes that run now, one in each slot, and the loop that waits for them."""
+    """The processes that run now, one in each slot, and the loop that waits for them.
+
+    suspects: trials that died with the fork server while others ran. One of them may have killed it: each runs once
+    more, alone, so that it costs nobody but itself.
+    """
 
     def __init__(self, task: str, context: RunContext, progress: Callable[[Trial, Progress], None]) -> None:
         self.running: dict[int, TrialProcess] = {}
+        self.suspects: list[Trial] = []
+        self._suspected: set[str] = set()
         self._task = task
         self._context = context
         self._progress = progress
@@ -115,7 +123,20 @@ class _Pool:
         for slot, process in list(self.running.items()):
             if process.over:
                 del self.running[slot]
-                yield self._bury(process)
+                record = self._bury(process)
+                if not self._suspect(process, record):
+                    yield record
+
+    def _suspect(self, process: TrialProcess, record: Record) -> bool:
+        """Whether a trial is to run again, since the server's death may have been another's doing."""
+        trial = process.trial
+        if not process.orphaned or record.status != "killed" or self._context.workers == 1:
+            return False
+        if trial.key in self._suspected:
+            return False
+        self._suspected.add(trial.key)
+        self.suspects.append(trial)
+        return True
 
     def _look_after(self) -> None:
         """Limits of memory and time. What has arrived by now counts as in time."""

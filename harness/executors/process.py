@@ -190,6 +190,11 @@ class TrialProcess:
         self.alarm, self.over, self._given_up = float("inf"), True, True
         self._log.write(f"\nprocess {self.child.pid} was killed, but of its end nothing was heard\n".encode())
 
+    @property
+    def orphaned(self) -> bool:
+        """Whether it ended because the fork server did."""
+        return self.over and self._exit is None and not self._given_up
+
     # --- how it ended -------------------------------------------------------------------------------------------------
 
     def record(self) -> Record:

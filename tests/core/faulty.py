@@ -178,6 +178,19 @@ def kills_the_server(trial, context):
     forever()
 
 
+def hangs_the_first_time(trial, context):
+    mark = context.results / "waited"
+    if not mark.exists():
+        mark.touch()
+        forever()
+
+
+def kills_the_server_of_another(trial, context):
+    wait_for((context.results / "waited").exists)
+    os.kill(os.getppid(), signal.SIGKILL)
+    forever()
+
+
 def reads_the_terminal(trial, context):
     input("your name? ")
 

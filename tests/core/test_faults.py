@@ -124,6 +124,22 @@ def test_a_server_that_is_stopped_for_good_is_replaced(tmp_path, monkeypatch):
     assert run_among_good(tmp_path, "stops-its-server-again-and-again", timeout=60).status == "ok"
 
 
+def test_who_kills_the_server_costs_nobody_but_itself(tmp_path):
+    trials = [
+        trial("hangs-the-first-time"),
+        trial("kills-the-server-of-another"),
+        *(trial("good", key) for key in "ab"),
+    ]
+    records = run(tmp_path, *trials, workers=2, timeout=60)
+    assert {record.trial.key: record.status for record in records} == {
+        "hangs-the-first-time": "ok",
+        "kills-the-server-of-another": "killed",
+        "a": "ok",
+        "b": "ok",
+    }
+    assert len(records) == 4
+
+
 @only_linux
 def test_what_ran_away_ends_even_if_the_server_was_killed(tmp_path):
     record = run_among_good(tmp_path, "leaves-a-daemon-and-kills-the-server")
