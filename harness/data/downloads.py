@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from harness.types import File, Folder
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 PACE = Pace()
+SCRATCH = ".fetch-"
+LONGEST_FETCH = 14 * 24 * 3600  # seconds
 
 
 def fetch(wanted: Sequence[Entry], folder: Path, report: Report, pace: Pace = PACE) -> list[Path]:
@@ -31,10 +34,11 @@ def fetch(wanted: Sequence[Entry], folder: Path, report: Report, pace: Pace = PA
     missing = [file for file in wanted if files.check([file], folder)]
     placed: list[Path] = []
     with _writing(folder):
+        _remove_leftovers(folder)
         for group in _by_download(missing):
             for file in group:
                 _require_inside(files.target(file, folder), folder)
-            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=_made(folder)) as scratch:
+            with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=_made(folder)) as scratch:
                 found = _from_any(group, Path(scratch), folder, report, pace)
                 placed += [_put(path, file, folder) for file, path in found.items()]
     return placed
@@ -117,6 +121,13 @@ def _writing(folder: Path) -> Iterator[None]:
         place = error.filename2 or error.filename
         where = f" ({place})" if place and str(place) != str(folder) else ""
         raise HarnessError(f"data folder {folder}: {why}{where}; another is chosen with --data-dir DIR") from error
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What a fetch that was killed has left, once none can be at it still."""
+    for left in folder.glob(f"{SCRATCH}*"):
+        if time.time() - left.stat().st_mtime > LONGEST_FETCH:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _made(folder: Path) -> Path:

@@ -7,6 +7,7 @@ language more is known; of other kinds, which plugins may name, no more than tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.errors import HarnessError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SPLITS = ("train", "valid", "test")
 PIECE = 1 << 22  # numbers that are looked at in one go: a mask of all of them would be as large as a split of bytes
 NUMBERS = "biufc"
+KINDS = ("classification", "regression", "language")
+ORDERS = ("shuffled", "contiguous")
 
 
 def sound(label: str, data: Data) -> Data:
@@ -61,9 +64,24 @@ def _require_data(data: object) -> None:
         _fail(f"its problem is {_a(data.problem)}, expected harness.Problem")
     if not isinstance(data.shifted, Mapping):
         _fail(f"its shifted splits are {_a(data.shifted)}, expected a dictionary of them by name")
-    shape = data.problem.input_shape
-    if not isinstance(shape, tuple) or not all(isinstance(size, int) and size > 0 for size in shape):
-        _fail(f"problem.input_shape is {shape!r:.100}, expected a tuple of whole numbers above 0")
+    _require_problem(data.problem)
+
+
+def _require_problem(problem: Problem) -> None:
+    if not isinstance(problem.input_shape, tuple) or not all(_above_0(size) for size in problem.input_shape):
+        _fail(f"problem.input_shape is {problem.input_shape!r:.100}, expected a tuple of whole numbers above 0")
+    if problem.kind in KINDS and not _above_0(problem.output_size):
+        _fail(f"problem.output_size is {problem.output_size!r:.100}, expected a whole number above 0")
+    if not _above_0(problem.train_size):
+        _fail(f"problem.train_size is {problem.train_size!r:.100}, expected a whole number above 0")
+    if problem.order not in ORDERS:
+        _fail(f"problem.order is {problem.order!r:.100}, expected {' or '.join(map(repr, ORDERS))}")
+    if not isinstance(problem.window, Integral):
+        _fail(f"problem.window is {problem.window!r:.100}, expected a whole number")
+
+
+def _above_0(value: object) -> bool:
+    return isinstance(value, Integral) and int(value) > 0
 
 
 def _splits(data: Data) -> Iterator[tuple[str, Any]]:

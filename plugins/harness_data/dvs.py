@@ -156,7 +156,7 @@ def _gestures(entry: Folder, config: GestureOptions, folder: Path, odd: list[Odd
 def _gesture(part: Part) -> Events:
     try:
         found = np.load(io.BytesIO(part.read()), allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, MemoryError, OverflowError) as error:
         raise HarnessError(f"not a numpy array of numbers, or damaged: {error}") from error
     if found.ndim != 2 or found.shape[1] != 4 or found.dtype.kind not in "iuf":
         raise HarnessError(f"an array of {found.dtype} of shape {found.shape}, expected numbers (events, 4)")

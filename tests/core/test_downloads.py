@@ -196,6 +196,16 @@ def test_a_fetched_file_is_as_readable_as_its_folder(site, tmp_path):
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+def test_what_a_killed_fetch_left_is_removed_when_nobody_can_be_at_it(site, tmp_path):
+    site.pages = {"a": CONTENT}
+    for name in (".fetch-old", ".fetch-new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "download").write_bytes(b"half")
+    os.utime(tmp_path / ".fetch-old", (0, 0))
+    fetch([file_of("a", CONTENT, site.url("a"))], tmp_path, silent)
+    assert everything(tmp_path) == [".fetch-new/download", "a"]
+
+
 def test_progress_is_reported_to_the_end(site, tmp_path):
     site.pages = {"a": CONTENT}
     reports = []

@@ -81,6 +81,16 @@ def none_of(array):
     return array[:0]
 
 
+def stated(make, **changes):
+    """That data set, with other statements about its problem."""
+
+    def changed() -> Data:
+        data = make()
+        return dataclasses.replace(data, problem=dataclasses.replace(data.problem, **changes))
+
+    return changed
+
+
 BAD = [
     (lambda: [1, 2], "its load returned a list, expected harness.Data"),
     (lambda: None, "its load returned None, expected harness.Data"),
@@ -160,10 +170,13 @@ BAD = [
         lambda: dataclasses.replace(stream(), problem=Problem("language", (), 5, 60, order="contiguous", window=61)),
         "the train split has 1 rows of 60 steps, problem.window is 61",
     ),
-    (
-        lambda: dataclasses.replace(classes(), problem=Problem("classification", [2, 3], 3, ROWS)),
-        "problem.input_shape is [2, 3], expected a tuple",
-    ),
+    (stated(classes, input_shape=[2, 3]), "problem.input_shape is [2, 3], expected a tuple of whole numbers above 0"),
+    (stated(classes, input_shape=(2, 0)), "problem.input_shape is (2, 0), expected a tuple"),
+    (stated(classes, output_size=None), "problem.output_size is None, expected a whole number above 0"),
+    (stated(stream, output_size=0), "problem.output_size is 0, expected a whole number above 0"),
+    (stated(classes, train_size=None), "problem.train_size is None, expected a whole number above 0"),
+    (stated(classes, order="random"), "problem.order is 'random', expected 'shuffled' or 'contiguous'"),
+    (stated(stream, window=None), "problem.window is None, expected a whole number"),
 ]
 
 
