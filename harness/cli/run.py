@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -22,6 +23,7 @@ from harness.data import files
 from harness.errors import HarnessError, UsageError
 from harness.planning.plan import plan
 from harness.records import plans
+from harness.records.environment import recent_load
 from harness.records.store import Store
 from harness.running import runner, surroundings
 from harness.running.lock import locked
@@ -212,6 +214,8 @@ def _execute(
             click.echo(clean_line(line, LONGEST_LINE), err=True)
         if not split.todo:
             return attempts
+        for line in surroundings.wait_passively(split.todo, context.workers, os.environ, recent_load()):
+            click.echo(line, err=True)
         plans.write(store.folder, trials, command)
         view = progress.view(split.todo, split.done, context.workers, streams.is_lively(sys.stderr))
         ended = 0

@@ -47,12 +47,19 @@ def machine() -> dict[str, Any]:
     }
     if average := load():
         facts["load"] = average
+    if policy := os.environ.get("OMP_WAIT_POLICY"):
+        facts["omp_wait_policy"] = policy
     return facts | _libraries()
 
 
 def load() -> list[float]:
     """How many processes ran or waited to, on average over 1, 5 and 15 minutes; empty where that is not told."""
     return [round(average, 2) for average in os.getloadavg()] if hasattr(os, "getloadavg") else []
+
+
+def recent_load() -> float:
+    """The load on average over the last minute; 0 where the system does not tell."""
+    return next(iter(load()), 0.0)
 
 
 def instruction_set(cpuinfo: Path = CPUINFO) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from harness.catalog import Catalog, resolve
@@ -12,6 +12,8 @@ from harness.planning import cores
 from harness.records import environment
 from harness.types import Backend, Record, Trial
 
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+LOADED = 1.5  # times as many processes as cores; a run that has just ended leaves a load of one
 CHANGING = ("python", "instruction_set")  # and every library that a record names the version of
 
 
@@ -58,6 +60,24 @@ def _version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return None
+
+
+def wait_passively(
+    trials: Sequence[Trial], workers: int, variables: MutableMapping[str, str], load: float
+) -> list[str]:
+    """Have the threads of trials that share their cores sleep, not spin, where they wait for each other.
+
+    Sets the variables of a process that is yet to start, unless the user has set one of them, and says so in a line. A
+    thread that spins takes the core from the one that it waits for: `tests/speed/passive_waiting.py` has measured it.
+    """
+    threads = max((trial.threads for trial in trials if not trial.skip and trial.device == "cpu"), default=1) * workers
+    usable = cores.usable()
+    shared = threads > usable or load > LOADED * usable
+    if threads == 1 or not shared or not variables.keys().isdisjoint(PASSIVE):
+        return []
+    variables.update(PASSIVE)
+    asked = f"{threads} threads on {usable} usable cores at a load of {load:.1f}"
+    return [f"{asked}: they wait for each other without spinning (OMP_WAIT_POLICY=PASSIVE)"]
 
 
 def crowded(trials: Sequence[Trial], workers: int) -> list[str]:

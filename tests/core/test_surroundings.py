@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness import Budget, Trial
 from harness.records import environment
+from harness.running import surroundings
+from harness.types import Choice
 
 TINY = Path(__file__).with_name("tiny.py")
 
@@ -103,3 +106,28 @@ def test_more_threads_than_cores_are_said(run):
 def test_default_threads_heed_openmp_and_explicit_ones_win(run):
     assert ", 1 thread," in run("--seeds", "1", "--dry-run", OMP_NUM_THREADS="1").stdout
     assert ", 2 threads," in run("--seeds", "1", "--dry-run", "--threads", "2", OMP_NUM_THREADS="1").stdout
+
+
+def waiting(load: float, threads: int = 2, **variables: str) -> tuple[dict[str, str], list[str]]:
+    choice = Choice("a", {}, {}, "a")
+    trial = Trial(choice, choice, 0, Budget("updates", 1), 8, "cpu", "fp32", threads)
+    return variables, surroundings.wait_passively([trial], 1, variables, load)
+
+
+def test_threads_sleep_where_cores_are_shared_unless_the_user_says_how_they_wait(monkeypatch):
+    monkeypatch.setattr(surroundings.cores, "usable", lambda: 2)
+    assert waiting(load=2.5) == ({}, [])
+    assert waiting(load=50, threads=1) == ({}, [])
+    assert waiting(load=50, OMP_WAIT_POLICY="ACTIVE") == ({"OMP_WAIT_POLICY": "ACTIVE"}, [])
+    for found, (line,) in (waiting(load=3.5), waiting(load=0, threads=3)):
+        assert found["OMP_WAIT_POLICY"] == "PASSIVE"
+        assert "without spinning" in line
+
+
+def test_a_record_says_how_its_threads_waited(run, tmp_path):
+    done = run("--seeds", "1", "--threads", "99")
+    assert "99 threads on" in done.stderr
+    assert [json.loads(path.read_text())["environment"]["omp_wait_policy"] for path in files(tmp_path)] == ["PASSIVE"]
+    run("--seeds", "[7]", "--threads", "99", OMP_WAIT_POLICY="active")
+    said = {json.loads(path.read_text())["environment"]["omp_wait_policy"] for path in files(tmp_path)}
+    assert said == {"PASSIVE", "active"}
