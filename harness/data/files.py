@@ -21,6 +21,7 @@ from harness.errors import HarnessError, UsageError
 from harness.types import Dataset, File, Folder
 
 VARIABLE = "HARNESS_DATA_DIR"
+BEYOND_HELP = ("missing", "size", "unreadable")
 PLACES = 6  # so many are named in a message
 
 Differing: TypeAlias = Callable[[Entry, Path], FileProblem | None]
@@ -160,10 +161,10 @@ def require(dataset: str, files: Sequence[Entry], data: Path | None) -> None:
 
 
 def _hints(problems: Sequence[FileProblem]) -> Iterator[str]:
-    """What else can be done, where it helps: an empty folder is no part of one that is incomplete."""
-    empty = any(isinstance(problem.file, Folder) and problem.kind == "missing" for problem in problems)
+    """What else can be done, where it helps: no folder is taken as it is that is empty, or holds what is no file."""
+    beyond_help = any(isinstance(each.file, Folder) and each.kind in BEYOND_HELP for each in problems)
     for problem in problems:
-        if problem.file.hint and not (empty and isinstance(problem.file, Folder)):
+        if problem.file.hint and not (beyond_help and isinstance(problem.file, Folder)):
             yield problem.file.hint
 
 
