@@ -66,7 +66,9 @@ class Case:
         except Broken as error:
             return Result("broken", clean_line(str(error)))
         except (Exception, SystemExit) as error:
-            return Result("broken", f"raised {one_line(error, self.code)}", traceback.format_exc())
+            exits = isinstance(error, SystemExit)
+            said = one_line(error, self.code)
+            return Result("broken", said if exits else f"raised {said}", traceback.format_exc())
         return Result("ok")
 
 

@@ -145,10 +145,14 @@ class Run:
 
     def update(self, batch: Batch) -> None:
         meter = self.subject.backend.meter()
+        meter.add(self.step(batch))
+        self.scalars.append(meter.read())
+
+    def step(self, batch: Batch) -> Mapping[str, Any]:
+        """One update, its answer checked; its scalars are returned as they are and not kept."""
         returned = answers.asked(self.learner.update, self.state, batch)
         self.state, scalars = self.subject.answered(answers.a_step, returned)
-        meter.add(scalars)
-        self.scalars.append(meter.read())
+        return scalars
 
     def updates(self, count: int) -> None:
         """As many updates, on batches that come in the same order in every run."""

@@ -43,7 +43,7 @@ def no_leak(subject: Subject) -> None:
     with steady_garbage():
         for updates in (3, 5, 5):
             for _ in range(updates):
-                run.state, _scalars = run.learner.update(run.state, batch)
+                _scalars = run.step(batch)
                 run.learner.predict(run.state, run.data.valid.inputs)
             del _scalars
             counts.append(_live())
@@ -161,7 +161,7 @@ def device_and_precision(subject: Subject) -> None:
 def _check_places_and_widths(subject: Subject, precision: str) -> None:
     run = subject.start(subject.training(precision=precision))
     batch = next(subject.batches())
-    run.state, scalars = run.learner.update(run.state, batch)
+    scalars = run.step(batch)
     found = {f"scalar {name!r}": value for name, value in scalars.items()}
     for view, predict in run.predictors.items():
         prediction = predict(run.state, run.data.valid.inputs)
@@ -183,7 +183,7 @@ def _check_products(subject: Subject, precision: str) -> None:
     batch = next(subject.batches())
     factors = _Factors()
     with Counter(factors):
-        run.state, _ = run.learner.update(run.state, batch)
+        run.step(batch)
         run.learner.predict(run.state, run.data.valid.inputs)
     narrow = sorted(map(str, factors.types & NARROW))
     if precision == "bf16" and factors.types and torch.bfloat16 not in factors.types:
@@ -214,7 +214,7 @@ def no_synchronisation(subject: Subject) -> None:
         batch = next(subject.batches())
         tally, left = Tally(host), Departures(host)
         with left, Counter(tally):
-            run.state, scalars = run.learner.update(run.state, batch)
+            scalars = run.step(batch)
     del scalars
     waits = {name: count.syncs for (_, name), count in tally.counts.items() if count.syncs} | left.waits
     if waits:

@@ -68,7 +68,7 @@ def _profiled(subject: Subject, gauge: Gauge | None) -> Run:
         for _ in range(UPDATES - 1):
             run.update(next(batches))
         with gauge.measure("update", 1) if gauge is not None else ExitStack():
-            run.state, scalars = run.learner.update(run.state, next(batches))
+            scalars = run.step(next(batches))
         del scalars
     if gauge is not None:
         _require_seen(gauge.readings())

@@ -481,7 +481,7 @@ METHODS = [
     ("options-described", Sound, "read back as", Shifting),
     ("kinds-taken", RefusesItsKind, "declares the kind 'classification'", NoOptions),
     ("kinds-taken", Raises, "raised IndexError: list index out of range", NoOptions),
-    ("kinds-taken", Leaves, "raised SystemExit: 3", NoOptions),
+    ("kinds-taken", Leaves, "called sys.exit(3) (mutants.py line ", NoOptions),
     ("deterministic", Nondeterministic, "two states of the same seed: they differ in", NoOptions),
     ("states-apart", KeepsInLearner, "is something kept in the learner?", NoOptions),
     ("global-seeds-ignored", DrawsGlobally, "two seeds of the global generators", NoOptions),
