@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from harness import hookspecs
-from harness.catalog import discovery, siblings
+from harness.catalog import discovery
 from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, in_place, off_stdout
 from harness.catalog.shelves import (
     HOOKS,
@@ -197,6 +197,8 @@ class Catalog:
 
     def _import(self, candidate: discovery.Candidate) -> Any:
         if candidate.plugin.file:
+            from harness.catalog import siblings  # a listing of installed plugins does without
+
             siblings.admit(Path(candidate.plugin.file), [plugin.file for plugin in self.plugins if plugin.file])
         return candidate.load()
 
