@@ -3,6 +3,9 @@
 Both start from the same weights, and the weights are frozen: the optimiser finds no gradients, since these are taken
 away and summed before each of its steps, be it one per mini-batch or one per time step. Neurons are those of the eager
 kernels, which tell what they fire.
+
+With an optimiser step per time step, frozen weights are not what is trained. A trace counts past spikes by the weights
+of now, a potential by those of their time, so that methods whose gradients are equal here part in training: `parted`.
 """
 
 from __future__ import annotations
@@ -51,6 +54,16 @@ class Agreement(NamedTuple):
     losses: tuple[float | None, float | None]
 
 
+class Parted(NamedTuple):
+    """Where one update with moving weights leads two methods that take an optimiser step per time step, in float64.
+
+    of_way: distance between their parameters over how far the reference's moved. of_weights: over their norm.
+    """
+
+    of_way: float
+    of_weights: float
+
+
 def compare(method: Rehearsal, reference: Rehearsal, batch: Batch) -> dict[str, Agreement]:
     """The two on one mini-batch, in float64 and in float32, if they are `comparable`.
 
@@ -66,11 +79,35 @@ def comparable(method: Rehearsal, reference: Rehearsal) -> None:
     _refuse_unlike(method, reference)
 
 
-def _compared(method: Rehearsal, reference: Rehearsal, batch: Batch, precision: str) -> Agreement:
+def parted(method: Rehearsal, reference: Rehearsal, batch: Batch) -> Parted | None:
+    """None where not both take a step per time step."""
+    pair = (method, reference)
+    if any(getattr(getattr(each.state, "options", None), "update", None) != "online" for each in pair):
+        return None
+    states = _alike(method, reference, "fp64")
+    before = _flat(states[1])
+    for each, state in zip(pair, states, strict=True):
+        each.learner.update(state, batch)
+    found, expected = map(_flat, states)
+    apart, way = (found - expected).norm(), (expected - before).norm()
+    return Parted(float(apart / way) if way else 0.0, float(apart / expected.norm()))
+
+
+def _flat(state: Any) -> Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in state.network.parameters.values()])
+
+
+def _alike(method: Rehearsal, reference: Rehearsal, precision: str) -> tuple[Any, Any]:
+    """A state of each, with the weights of the second."""
     states = begin(method, precision), begin(reference, precision)
     with torch.no_grad():
         for name, tensor in states[0].network.parameters.items():
             tensor.copy_(states[1].network.parameters[name])
+    return states
+
+
+def _compared(method: Rehearsal, reference: Rehearsal, batch: Batch, precision: str) -> Agreement:
+    states = _alike(method, reference, precision)
     found, expected = (
         observe(each.learner.update, state, batch) for each, state in zip((method, reference), states, strict=True)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ from harness import UsageError
 
 if TYPE_CHECKING:
     from harness import Rehearsal
-    from harness_spiking.agree import Agreement, Layer
+    from harness_spiking.agree import Agreement, Layer, Parted
 
 FORMATS = ("text", "json")
 PLAIN_WIDTH = 100
@@ -60,12 +61,13 @@ def agree(
 
     Both start from the same weights, which stay as they are. By layer, in float64 and in float32: the gradients'
     difference relative to those of the second METHOD, their cosine, and the share of neurons and time steps at which
-    one fired and the other did not.
+    one fired and the other did not. Of two methods with update=online also: how far one update with weights that move
+    leads them apart.
     """
     if format_ not in FORMATS:
         raise UsageError(f"--format {format_}: unknown; known: {', '.join(FORMATS)}")
     from harness import rehearse
-    from harness_spiking.agree import comparable, compare
+    from harness_spiking.agree import comparable, compare, parted
 
     pair = [
         rehearse(
@@ -83,18 +85,24 @@ def agree(
     comparable(*pair)
     _refuse_unwritable(output)
     batch = next(pair[1].batches)
-    found, rows = compare(pair[0], pair[1], batch), len(batch.targets)
-    if output != "-":
-        rendered = as_json(pair, rows, found) if format_ == "json" else as_text(pair, rows, found, PLAIN_WIDTH, False)
-        Path(output).write_text(rendered, encoding="utf-8")
-    elif format_ == "json":
-        click.echo(as_json(pair, rows, found), nl=False)
+    found, apart, rows = compare(pair[0], pair[1], batch), parted(pair[0], pair[1], batch), len(batch.targets)
+    here = output == "-"
+    if format_ == "json":
+        rendered = as_json(pair, rows, found, apart)
     else:
-        click.echo(as_text(pair, rows, found, _width(), _colour()), nl=False, color=True)
+        width, colour = (_width(), _colour()) if here else (PLAIN_WIDTH, False)
+        rendered = as_text(pair, rows, found, apart, width, colour)
+    if here:
+        click.echo(rendered, nl=False, color=True)
+    else:
+        Path(output).write_text(rendered, encoding="utf-8")
 
 
-def as_json(pair: list[Rehearsal], rows: int, found: Mapping[str, Agreement]) -> str:
-    """Shares and differences unrounded; null where there are no neurons. rows: of the mini-batch that was compared."""
+def as_json(pair: list[Rehearsal], rows: int, found: Mapping[str, Agreement], apart: Parted | None) -> str:
+    """Shares and differences unrounded; null where there are no neurons, and where one is not finite.
+
+    rows: of the mini-batch that was compared.
+    """
     trial = pair[1].trial
     content: dict[str, Any] = {
         "methods": [each.trial.method.label for each in pair],
@@ -104,6 +112,11 @@ def as_json(pair: list[Rehearsal], rows: int, found: Mapping[str, Agreement]) ->
         "device": trial.device,
         "losses": list(found["float64"].losses),
     }
+    if apart is not None:
+        content["one_online_update"] = {
+            f"apart_over_{name}": value if math.isfinite(value) else None
+            for name, value in (("way", apart.of_way), ("weights", apart.of_weights))
+        }
     for precision, each in found.items():
         layers = {
             name: {
@@ -121,7 +134,14 @@ def as_json(pair: list[Rehearsal], rows: int, found: Mapping[str, Agreement]) ->
     return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def as_text(pair: list[Rehearsal], rows: int, found: Mapping[str, Agreement], width: int, colour: bool) -> str:
+def as_text(
+    pair: list[Rehearsal],
+    rows: int,
+    found: Mapping[str, Agreement],
+    apart: Parted | None,
+    width: int,
+    colour: bool,
+) -> str:
     """A table of both precisions side by side, and what its numbers mean."""
     from rich.console import Console
     from rich.text import Text
@@ -137,7 +157,7 @@ def as_text(pair: list[Rehearsal], rows: int, found: Mapping[str, Agreement], wi
     console.print()
     console.print(_grid(found))
     console.print()
-    for line in [*_meaning(names), *_losses(names, found["float64"].losses)]:
+    for line in [*_meaning(names), *_losses(names, found["float64"].losses), *_moving(names, apart)]:
         console.print(Text(line, style="dim"))
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
@@ -187,6 +207,22 @@ def _losses(names: list[str], losses: tuple[float | None, float | None]) -> list
     return [
         f"losses: {mine:.4f} ({names[0]}) and {other:.4f} ({names[1]}), which are different functions, such as one at "
         "every step and one at the end: their gradients are not meant to be equal."
+    ]
+
+
+def _moving(names: list[str], apart: Parted | None) -> list[str]:
+    """Equal gradients of weights that stay say nothing of weights that change at every step."""
+    if apart is None:
+        return []
+    said = (
+        f"{apart.of_way:.2g} of the way that {names[1]}'s went, {apart.of_weights:.1g} of their size"
+        if math.isfinite(apart.of_way)
+        else "not finite"
+    )
+    return [
+        "update=online: above the weights stay, in training they change at every time step, and a trace counts past "
+        "spikes by the weights of now, a potential by those of their time. After this one mini-batch, with weights "
+        f"that move, the difference of the two methods' weights is {said} (float64), and it grows with every update."
     ]
 
 

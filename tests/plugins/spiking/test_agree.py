@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from textwrap import dedent
@@ -200,6 +201,31 @@ def test_how_the_work_is_cut_makes_no_difference(told, one, other):
     assert said["spike_mismatch"] == 0
 
 
+def test_with_a_step_per_time_step_methods_of_equal_gradients_part_in_training(told):
+    """In proportion to the learning rate, as what changes within a mini-batch does."""
+    apart = {}
+    for rate in ("1e-4", "1e-5"):
+        said = told(*(f"{name}[update=online,learning_rate={rate}]" for name in ("accumulating", "mine")))
+        assert said["float64"]["max_relative_difference"] < 1e-12
+        apart[rate] = said["one_online_update"]
+    assert apart["1e-4"]["apart_over_way"] == pytest.approx(10 * apart["1e-5"]["apart_over_way"], rel=0.05)
+    assert 0 < apart["1e-4"]["apart_over_weights"] < 1e-3 * apart["1e-4"]["apart_over_way"]
+    same = told("mine[update=online]", "mine[update=online,forward=fused]")["one_online_update"]
+    assert same["apart_over_way"] < 1e-12
+
+
+@pytest.mark.parametrize(("one", "other"), [("accumulating", "mine[update=online]"), ("accumulating", "mine")])
+def test_nothing_is_said_of_it_where_not_both_take_such_steps(told, harness, one, other):
+    assert "one_online_update" not in told(one, other)
+    assert "update=online: above" not in harness(one, other)[1]
+
+
+def test_weights_that_went_nowhere_finite_are_said_to_be_so(told, harness):
+    pair = [f"{name}[update=online,learning_rate=1e300]" for name in ("accumulating", "mine")]
+    assert told(*pair)["one_online_update"]["apart_over_way"] is None
+    assert "the two methods' weights is not finite" in " ".join(harness(*pair)[1].split())
+
+
 def test_the_seed_and_the_batch_decide_what_is_compared(told):
     losses = {tuple(told("mine", "mine", *more)["losses"]) for more in ([], ["--seed", "1"], ["--batch-size", "3"])}
     assert len(losses) == 3
@@ -230,6 +256,14 @@ def test_the_text_is_a_table_with_what_it_means(harness, monkeypatch):
     assert "over the largest of mine's" in words
     assert "within rounding of the threshold" in words
     assert "losses" not in out
+
+
+def test_online_updates_are_said_to_part_beside_a_table_of_equal_gradients(harness):
+    code, out, _ = harness("accumulating[update=online]", "mine[update=online]")
+    assert code == 0
+    words = " ".join(out.split())
+    assert "a trace counts past spikes by the weights of now, a potential by those of their time" in words
+    assert re.search(r"weights is 0\.\d+ of the way that mine\[update=online\]'s went, 0\.0\d+ of their size", words)
 
 
 def test_methods_with_different_losses_are_said_to_have_them(harness):
