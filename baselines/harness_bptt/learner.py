@@ -3,7 +3,8 @@
     delta[t] = phi(u[t] - V_th) dL/ds[t] + leak delta[t+1],    dW = sum_t delta[t] (P s_below[t])'
 
 With detach_reset=no, the reset's own derivative, -V_th leak delta[t+1], is added to dL/ds[t].
-The recursion itself is `harness_spiking.lif`: layer by layer, all steps of a layer in one linear operation.
+The recursion itself is `harness_spiking.lif`: layer by layer, all steps of a layer in one linear operation, unless time
+is cut into parts (`recomputed`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from harness import Batch, ClassLogProbs, Problem, Training
-from harness_bptt import BPTTOptions, packed
+from harness_bptt import BPTTOptions, packed, recomputed
 from harness_spiking import lif
 from harness_spiking import training as shared
 from harness_spiking.kernels import eager
@@ -23,7 +24,9 @@ from harness_spiking.weights import Weights
 
 
 class BPTT:
-    """The exact gradient of the mean loss over time, at a memory that grows with the number of steps."""
+    """The exact gradient of the mean loss over time, at a memory that grows with the number of steps, or, with
+    recompute, with its root.
+    """
 
     def __init__(self, options: BPTTOptions) -> None:
         self.options = options
@@ -39,6 +42,8 @@ class BPTT:
         return shared.update(state, batch, self._learn)
 
     def _learn(self, state: State, rows: Rows) -> Tensor:
+        if self.options.in_parts:
+            return recomputed.learn(state, rows, self.options)
         return shared.learn_once(state, rows, lambda weights, part: self._logits(state.network, part, weights))
 
     def _logits(self, network: Network, rows: Rows, weights: Weights) -> Tensor:
@@ -51,7 +56,10 @@ class BPTT:
         return shared.predict(state.network, inputs, shared.uniform(state.network))
 
     def describe(self, state: State) -> Mapping[str, object]:
-        return shared.describe(state)
+        described, options = shared.describe(state), self.options
+        if options.recompute is None:
+            return described
+        return {**described, "recompute": options.kept_every(state.network.steps)}
 
     def save(self, state: State) -> Mapping[str, Tensor]:
         return shared.save(state)

@@ -31,7 +31,9 @@ class OwnOptions:
 
     variant: Literal["every", "final"] = option("every", "loss at every step (SAF-E), or at the final one only (SAF-F)")
     update: Literal["accumulated", "online"] = option(
-        "accumulated", "optimiser steps: one per mini-batch, or one per step"
+        "accumulated",
+        "optimiser steps: one per mini-batch, or one per step, which is another training than OTTT_O's: traces count "
+        "past spikes by the weights of now",
     )
     chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
 

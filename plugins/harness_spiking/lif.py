@@ -26,10 +26,13 @@ from harness_torch import counted, time_steps
 CHUNK_ELEMENTS, CHUNK_ELEMENTS_ON_GPU = 2**22, 2**26
 
 
-class _Scan(torch.autograd.Function):
-    """Currents (T * B, ...), shifted by `Neuron.shift`, to spikes as the next layer sees them; overwrites the currents.
+class Scan(torch.autograd.Function):
+    """Currents (K * B, ...), shifted by `Neuron.shift`, to spikes as the next layer sees them; overwrites the currents.
 
-    One current (B, ...) that holds at every step is left as it is.
+    One current (B, ...) that holds at every step is left as it is. carried: the potential w (B, ...) before the first
+    of these steps, and the one behind the last is returned as well; None for neurons at rest, and then none is. As its
+    gradient counts the delta of the step that it leads to. known: whether anyone will look at its values; if not, zeros
+    that take no memory stand for them in the graph.
     """
 
     @staticmethod
@@ -37,29 +40,38 @@ class _Scan(torch.autograd.Function):
         ctx: Any,
         value: Tensor,
         shift: Tensor | None,
+        carried: Tensor | None,
         kernels: Kernels,
         neuron: Neuron,
         steps: int,
         still: bool,
         outlet: Outlet,
         detach_reset: bool,
-    ) -> Tensor:
+        known: bool,
+    ) -> tuple[Tensor, Tensor | None]:
         keep = any(ctx.needs_input_grad)
         currents = value.detach().unflatten(0, (1 if still else steps, -1))
-        seen, kept = kernels.integrate(currents, shift, None, neuron, steps, outlet, keep)
+        left = None if carried is None else carried.detach().clone()
+        # What is carried has to be the same to the last bit with a graph and without one, and roundings differ.
+        alike = keep or left is not None
+        seen, kept = kernels.integrate(currents, shift, left, neuron, steps, outlet, alike)
         if keep:
             ctx.save_for_backward(kept)
+        ctx.set_materialize_grads(False)
         ctx.rest, ctx.still, ctx.shifted = (kernels, neuron, outlet, detach_reset), still, shift is not None
-        return seen.flatten(0, 1)
+        if left is not None and not known:
+            left = left.new_zeros(()).expand_as(left)
+        return seen.flatten(0, 1), left
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor, later: Tensor | None) -> tuple[Tensor | None, ...]:
         (kept,) = ctx.saved_tensors
         kernels, neuron, outlet, detach_reset = ctx.rest
         gradients = gradient.unflatten(0, (len(kept), -1))
-        errors = kernels.reverse_(gradients, kept, neuron, outlet, detach_reset)
+        errors = kernels.reverse_(gradients, kept, neuron, outlet, detach_reset, later)
         into_shift = kernels.sum_per_channel(errors) if ctx.shifted else None
-        return errors.sum(0) if ctx.still else errors.flatten(0, 1), into_shift, *[None] * 6
+        into_carried = errors[0].clone() if ctx.needs_input_grad[2] else None
+        return errors.sum(0) if ctx.still else errors.flatten(0, 1), into_shift, into_carried, *[None] * 7
 
 
 def run(
@@ -85,8 +97,29 @@ def _through_layers(
     network: Network, maps: Maps, frames: Tensor, detach_reset: bool, following: Sequence[Outlet]
 ) -> Tensor:
     """What the last population sends on, (T * B, ...)."""
-    kernels, neuron, steps = network.kernels, network.neuron, network.steps
-    still = len(frames) == 1 and steps > 1 and not network.architecture.layers[0].stream
+    held = len(frames) < network.steps
+    source = constant(network, maps, frames) if held else frames
+    return through_layers(network, maps, source, held, network.steps, None, detach_reset, following)[0]
+
+
+def through_layers(
+    network: Network,
+    maps: Maps,
+    source: Tensor,
+    held: bool,
+    steps: int,
+    carried: Sequence[Tensor] | None,
+    detach_reset: bool,
+    following: Sequence[Outlet],
+    known: bool = True,
+) -> tuple[Tensor, list[Tensor]]:
+    """So many steps of all populations: what the last one sends on (K * B, ...), and each one's potential behind them.
+
+    source: frames (K, B, ...); held: the first layer's current (B, ...), the same at every step. carried: each
+    population's potential before; None for all at rest, and then none are returned. known: see `Scan`.
+    """
+    neuron, potentials = network.neuron, []
+    still = held and steps > 1 and not network.architecture.layers[0].stream
 
     def connect(h: Tensor, to: Affine, biased: bool) -> Current:
         bias = to.bias + neuron.shift if biased and to.bias is not None else None
@@ -94,20 +127,24 @@ def _through_layers(
         return flow if flow.shift is None else Current(flow.value, flow.shift.expand(steps, -1))
 
     def fire(index: int, flow: Current) -> Tensor:
-        return _Scan.apply(*flow, kernels, neuron, steps, still and index == 0, following[index], detach_reset)
+        before, stays, outlet = None if carried is None else carried[index], still and index == 0, following[index]
+        fired, left = Scan.apply(*flow, before, network.kernels, neuron, steps, stays, outlet, detach_reset, known)
+        potentials.append(left)
+        seen: Tensor = fired
+        return seen
 
-    first = (
-        connect(frames.flatten(0, 1), maps.layers[0], True) if len(frames) == steps else _constant(frames, maps, neuron)
-    )
-    if len(frames) < steps and not still:
-        first = Current(torch.cat([first.value] * steps))
-    return propagate(network, maps, first, connect, fire, pool, neuron.shift)
+    if held:
+        first = Current(source if still else torch.cat([source] * steps))
+    else:
+        first = connect(source.flatten(0, 1), maps.layers[0], True)
+    h = propagate(network, maps, first, connect, fire, pool, neuron.shift)
+    return h, [] if carried is None else potentials
 
 
-def _constant(frames: Tensor, maps: Maps, neuron: Neuron) -> Current:
-    """The first layer's current (B, ...) for one frame (1, B, ...)."""
+def constant(network: Network, maps: Maps, frames: Tensor) -> Tensor:
+    """The first layer's current (B, ...) at every step, for one frame (1, B, ...)."""
     to = maps.layers[0]
-    return Current(current(frames[0], to, None if to.bias is None else to.bias + neuron.shift).whole())
+    return current(frames[0], to, None if to.bias is None else to.bias + network.neuron.shift).whole()
 
 
 @torch.no_grad()

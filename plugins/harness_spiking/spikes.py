@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness_spiking.network import Network
 from harness_spiking.passes import watched
-from harness_torch.marks import listening
+from harness_torch.marks import listened, listening
 
 
 class Spikes:
@@ -52,3 +52,13 @@ def recorded(network: Network) -> Iterator[Spikes]:
             yield spikes
     finally:
         watched.reset(token)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """While inside, nobody notes spikes: those of what is computed a second time have been noted."""
+    if not listened():
+        yield
+        return
+    with listening(lambda _: None):
+        yield

@@ -36,30 +36,55 @@ class Spike(torch.autograd.Function):
 
 def run(network: Network, maps: Maps, frames: Tensor, detach_reset: bool, following: Sequence[Outlet]) -> Tensor:
     """The readout at every step, (T, B, classes); see `harness_spiking.lif.run`."""
+    outputs: list[Tensor] = []
+    carried: tuple[Tensor, ...] = ()
+    for t in time_steps(network.steps):
+        frame = frames[t if len(frames) > 1 else 0]
+        carried = _append_step(outputs, network, maps, frame, carried, detach_reset, following)
+    return torch.stack(outputs)
+
+
+def _append_step(outputs: list[Tensor], *arguments: Any) -> tuple[Tensor, ...]:
+    output, carried = step(*arguments)
+    outputs.append(output)
+    return carried
+
+
+def step(
+    network: Network,
+    maps: Maps,
+    frame: Tensor,
+    carried: tuple[Tensor, ...],
+    detach_reset: bool,
+    following: Sequence[Outlet],
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The readout (B, classes) of one step, and what it leaves to the next one.
+
+    carried: of each population u - V_th s, or what the hard reset leaves of u; with feedback, what the last one fired
+    as well. Nothing at the first step.
+    """
     leak, threshold, surrogate = network.neuron
-    carried: dict[int, Tensor] = {}  # u - V_th s, or what the hard reset leaves of u, by population
-    last = len(network.architecture.layers) - 1
-    features: list[Tensor] = []  # what the last population fired a step ago
+    potentials: list[Tensor] = []
+    features: list[Tensor] = []
+    count = len(network.architecture.layers)
 
     def fire(index: int, flow: Current) -> Tensor:
         u = flow.whole()
-        u = u + leak * carried[index] if index in carried else u
+        u = u + leak * carried[index] if carried else u
         fired = Spike.apply(u - threshold, surrogate)
         declare(fired)
         reset = fired.detach() if detach_reset else fired
-        carried[index] = u * (1 - reset) if network.hard_reset else u - threshold * reset
-        if index == last and network.feedback:
-            features[:] = [following[index]._replace(window=None).out(fired)]
+        potentials.append(u * (1 - reset) if network.hard_reset else u - threshold * reset)
+        if index == count - 1 and network.feedback:
+            features.append(following[index]._replace(window=None).out(fired))
         return following[index].out(fired)
 
     def connect(h: Tensor, to: Affine, biased: bool) -> Current:
         return current(h, to, to.bias if biased else None)
 
-    outputs = []
-    for t in time_steps(network.steps):
-        first = connect(frames[t if len(frames) > 1 else 0], maps.layers[0], True)
-        if features and maps.feedback is not None:
-            first = Current(first.whole() + connect(upsampled(features[0], network), maps.feedback, True).whole())
-        h = propagate(network, maps, first, connect, fire, pool, 0.0)
-        outputs.append(current(h, maps.readout, maps.readout.bias).whole())
-    return torch.stack(outputs)
+    first = connect(frame, maps.layers[0], True)
+    if maps.feedback is not None and carried:
+        returned = connect(upsampled(carried[count], network), maps.feedback, True).whole()
+        first = Current(first.whole() + returned)
+    h = propagate(network, maps, first, connect, fire, pool, 0.0)
+    return current(h, maps.readout, maps.readout.bias).whole(), (*potentials, *features)

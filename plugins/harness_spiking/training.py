@@ -214,15 +214,20 @@ def learn_once(
     version: makes the weights, for a method that has parameters of its own among them.
     """
     weights = version(state.network)
+    return learn_parts(state, rows, weights, lambda part, share: go_back(state, part, logits(weights, part), share))
+
+
+def learn_parts(state: State, rows: Rows, weights: Weights, learn: Callable[[Rows, float], Tensor]) -> Tensor:
+    """`learn` of each micro-batch and its share of the mini-batch, then one optimiser step; the sum of their losses."""
     total = torch.zeros((), dtype=state.network.dtype, device=rows.targets.device)
     for part, share in rows.parts(state.options.micro_batch):
-        total += _learn_part(state, part, logits(weights, part), share)
+        total += learn(part, share)
     descend(state, weights)
     return total
 
 
-def _learn_part(state: State, rows: Rows, logits: Tensor, share: float) -> Tensor:
-    """Logits (B, classes), or those of all steps (T * B, classes)."""
+def go_back(state: State, rows: Rows, logits: Tensor, share: float) -> Tensor:
+    """A backward pass from the loss of logits (B, classes), or of those of all steps (T * B, classes); the loss."""
     value = Loss(rows.targets, state.network, state.options.shared_loss)(logits) * share
     value.backward()
     return value.detach()

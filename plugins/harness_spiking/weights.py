@@ -6,7 +6,8 @@ that traces and spikes enter a convolution as they are. Readout and feedback are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -160,6 +161,18 @@ class Weights(Maps):
         leaf = (value if factor == 1 else value * factor).requires_grad_()
         self._leaves.append(_Scaled(leaf, parameter, factor))
         return leaf
+
+    @contextmanager
+    def summed_apart(self) -> Iterator[None]:
+        """What backward passes collect inside joins what was there before as one sum, as that of a single pass does."""
+        leaves = [each.leaf for each in self._leaves]
+        before = [leaf.grad for leaf in leaves]
+        for leaf in leaves:
+            leaf.grad = None
+        yield
+        for leaf, sum_before in zip(leaves, before, strict=True):
+            if sum_before is not None:
+                leaf.grad = sum_before if leaf.grad is None else sum_before.add_(leaf.grad)
 
     def pull(self) -> None:
         """Send what was collected on to the parameters' `.grad`. Ends this version, whose memory is used for it."""

@@ -57,7 +57,13 @@ class Kernels(Protocol):
     def backward_(self, gradient: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet) -> Tensor: ...
 
     def reverse_(
-        self, gradients: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet, detach_reset: bool
+        self,
+        gradients: Tensor,
+        kept: Tensor,
+        neuron: Neuron,
+        outlet: Outlet,
+        detach_reset: bool,
+        later: Tensor | None = None,
     ) -> Tensor: ...
 
     def sum_per_channel(self, errors: Tensor) -> Tensor: ...

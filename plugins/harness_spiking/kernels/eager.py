@@ -160,21 +160,30 @@ def backward_(gradient: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet) ->
     return _narrowed(flat.unflatten(0, (len(kept), -1)), kept)
 
 
-def reverse_(gradients: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet, detach_reset: bool) -> Tensor:
+def reverse_(
+    gradients: Tensor,
+    kept: Tensor,
+    neuron: Neuron,
+    outlet: Outlet,
+    detach_reset: bool,
+    later: Tensor | None = None,
+) -> Tensor:
     """The same through time, delta[t] = phi[t] dL/ds[t] + leak delta[t+1], (K, B, ...) in place of `kept`.
 
-    With the gradient through the reset, V_th leak delta[t+1] is subtracted from dL/ds[t] first.
+    With the gradient through the reset, V_th leak delta[t+1] is subtracted from dL/ds[t] first. later: the delta
+    (B, ...) of the step that follows the last of these; None where none does.
     """
     leak, threshold, surrogate = neuron
     wide = _wide(kept)
+    later = None if later is None else _wide(later)
     for t in reversed(range(len(wide))):
         gradient = outlet.back(_wide(gradients[t]), wide[t])
-        if t + 1 == len(wide):
-            surrogate.backward_(gradient, wide[t])
-            continue
-        if not detach_reset:
-            gradient = gradient.sub(wide[t + 1], alpha=leak * threshold)
-        surrogate.backward_(gradient, wide[t]).add_(wide[t + 1], alpha=leak)
+        if later is not None and not detach_reset:
+            gradient = gradient.sub(later, alpha=leak * threshold)
+        surrogate.backward_(gradient, wide[t])
+        if later is not None:
+            wide[t].add_(later, alpha=leak)
+        later = wide[t]
     return _narrowed(wide, kept)
 
 

@@ -195,18 +195,32 @@ def backward_(gradient: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet) ->
     """See `eager.backward_`."""
     if not _fits(kept, neuron):
         return eager.backward_(gradient, kept, neuron, outlet)
-    return _differentiate_(gradient, kept, neuron, outlet, steps=1, leak=0.0, detach_reset=True)
+    return _differentiate_(gradient, kept, neuron, outlet, steps=1, leak=0.0, detach_reset=True, later=None)
 
 
-def reverse_(gradients: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet, detach_reset: bool) -> Tensor:
+def reverse_(
+    gradients: Tensor,
+    kept: Tensor,
+    neuron: Neuron,
+    outlet: Outlet,
+    detach_reset: bool,
+    later: Tensor | None = None,
+) -> Tensor:
     """See `eager.reverse_`."""
     if not _fits(kept, neuron):
-        return eager.reverse_(gradients, kept, neuron, outlet, detach_reset)
-    return _differentiate_(gradients, kept, neuron, outlet, len(kept), neuron.leak, detach_reset)
+        return eager.reverse_(gradients, kept, neuron, outlet, detach_reset, later)
+    return _differentiate_(gradients, kept, neuron, outlet, len(kept), neuron.leak, detach_reset, later)
 
 
 def _differentiate_(
-    gradients: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet, steps: int, leak: float, detach_reset: bool
+    gradients: Tensor,
+    kept: Tensor,
+    neuron: Neuron,
+    outlet: Outlet,
+    steps: int,
+    leak: float,
+    detach_reset: bool,
+    later: Tensor | None,
 ) -> Tensor:
     _in_order(kept=kept)
     gradients = _ordered(gradients)
@@ -215,6 +229,7 @@ def _differentiate_(
         fused_kernels.differentiate[(*tile.grid, len(kept) // steps, tile.parts)](
             gradients,
             kept,
+            None if later is None else _ordered(later[None]),
             _mask(outlet, kept),
             steps,
             kept[0].numel(),

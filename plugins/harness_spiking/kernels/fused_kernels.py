@@ -172,6 +172,7 @@ def accumulate(
 def differentiate(
     gradients,  # (K, n): with respect to what the next layer sees
     kept,  # (K, N), overwritten by the gradients with respect to z
+    later,  # (N,): the gradient with respect to the z of the step that follows the last one
     mask,  # (N,)
     steps,
     neurons,
@@ -203,7 +204,10 @@ def differentiate(
     kept += last * neurons
     if mask is not None:
         factor = tl.load(mask + neuron, inside, 0).to(tl.float32)
-    delta = tl.zeros((window, block), tl.float32)
+    if later is None:
+        delta = tl.zeros((window, block), tl.float32)
+    else:
+        delta = tl.load(later + neuron, inside, 0).to(tl.float32)
     for _ in range(steps):
         gradient = tl.load(gradients + outlet, whole, 0).to(tl.float32)
         if pooled:

@@ -70,6 +70,7 @@ def launch(rows: tuple[int, ...], window: tuple[int, int] | None, dtype: torch.d
     fused.accumulate(x, shift, x[0].to(past), neuron, outlet, keep=present)
     fused.backward_(seen, kept, neuron, outlet)
     fused.reverse_(seen, kept, neuron, outlet, detach_reset=present)
+    fused.reverse_(seen, kept, neuron, outlet, detach_reset=present, later=x[0])
     fused.sum_per_channel(kept)
 
 

@@ -59,6 +59,8 @@ def test_an_update_takes_nothing_from_the_host(method, network, options, varying
         ("bptt", {"detach_reset": False}),
         ("bptt", {"saved": "packed"}),
         ("bptt", {"feedback": True}),
+        ("bptt", {"recompute": 4, "chunk": 2, "dropout": 0.2}),
+        ("bptt", {"recompute": 2, "reset": "hard"}),
     ],
 )
 def test_nor_does_one_without_a_choice_of_convention(method, options, varying):

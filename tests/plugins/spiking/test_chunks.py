@@ -127,6 +127,7 @@ def test_micro_batches_are_refused_with_online_updates(method):
     assert_refused(method, "micro_batch=4: with update=online .*; use update=accumulated", micro_batch=4)
 
 
-def test_every_method_but_bptt_has_chunks_and_all_have_micro_batches():
-    assert {name for name in METHODS if hasattr(learner_of(name).options, "chunk")} == set(METHODS) - {"bptt"}
+def test_every_method_has_chunks_and_micro_batches():
+    """Those that go backward at every step, one step at a time by default; BPTT all of them."""
+    assert {name: learner_of(name).options.chunk for name in METHODS} == {**dict.fromkeys(METHODS, 1), "bptt": None}
     assert all(hasattr(learner_of(name).options, "micro_batch") for name in METHODS)

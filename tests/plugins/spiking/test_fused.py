@@ -243,13 +243,14 @@ def test_backward(shape, dtype, steps, surrogate, masked):
         assert not ours[..., -1].any()
 
 
-@sample(60, masked=[True, False], detach_reset=[True, False])
-def test_reverse(shape, dtype, steps, surrogate, masked, detach_reset):
+@sample(60, masked=[True, False], detach_reset=[True, False], followed=[True, False])
+def test_reverse(shape, dtype, steps, surrogate, masked, detach_reset, followed):
     inputs = Inputs(shape, dtype, surrogate, masked)
     gradients = inputs.gradients(steps)
+    later = inputs.grid(1, -1, 1)[0] if followed else None
 
     def call(kernels, kept):
-        return kernels.reverse_(gradients, kept, inputs.neuron, inputs.outlet, detach_reset)
+        return kernels.reverse_(gradients, kept, inputs.neuron, inputs.outlet, detach_reset, later)
 
     (expected, _), (ours, (kept,)) = both(call, inputs.saved(steps))
     assert ours.data_ptr() == kept.data_ptr()
@@ -426,6 +427,8 @@ def test_what_is_overwritten_must_have_channels_last(function):
         ("bptt", "conv", {"dropout": 0.2}),
         ("bptt", "mlp", {"varying": True}),
         ("bptt", "residual", {}),
+        ("bptt", "residual", {"recompute": 2}),
+        ("bptt", "conv", {"recompute": 4, "chunk": 2, "dropout": 0.2, "varying": True}),
         ("saf", "one channel", {}),
         ("ottt-fused", "one channel", {"varying": True}),
         ("bptt", "one channel", {}),

@@ -34,6 +34,7 @@ METHODS = {
     "ottt": lambda **options: build_ottt(OTTTOptions(**options)),
     "ottt fused": lambda **options: build_ottt(OTTTOptions(**options, forward="fused")),
     "bptt": lambda **options: build_bptt(BPTTOptions(**options)),
+    "bptt recomputed": lambda **options: build_bptt(BPTTOptions(**options, recompute=2)),
     "spike-representation": lambda **options: build_sr(SpikeRepresentationOptions(**options)),
     "dsr": lambda **options: build_sr(SpikeRepresentationOptions(**options, form="dsr")),
 }
