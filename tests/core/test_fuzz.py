@@ -20,7 +20,12 @@ TINY = Path(__file__).with_name("tiny.py")
 FORMATS = ("text", "markdown", "latex", "csv", "json")
 
 # What makes a run short stands twice at the end: an option that a mutation has left without its value takes one away.
-QUICK = ["--updates=2", "--updates=2", "--seeds=1", "--seeds=1", "--here", "--here"]
+QUICK = [
+    "--here",
+    "--here",
+    "--updates=2",
+    "--seeds=1",
+]  # the first may be taken for the value of what stands before it
 PLANNED = ["--dry-run", "--dry-run"]
 
 LINES: list[tuple[list[str], list[str]]] = [
@@ -261,7 +266,9 @@ def _read_by_all(results: Path, keys: list[str]) -> list[str]:
         problems.append(
             clean(["show", key, "-p", "tiny.py", "--results", str(results), "--format", ("text", "json")[number % 2]])
         )
-    code, said = call(["-p", "tiny.py", "report", "--results", str(results), "--methods", "waits", "--format", "json"])
+    code, said = call(
+        ["-p", "tiny.py", "report", "--results", str(results), "--methods", "waits[*]", "--format", "json"]
+    )
     if code != 0 or '"waits[strength=9]"' not in said:
         problems.append(f"{results}: the good record is not reported: {code}: {said[-600:]}")
     return [problem for problem in problems if problem]
