@@ -19,13 +19,8 @@ from harness.cli import main
 TINY = Path(__file__).with_name("tiny.py")
 FORMATS = ("text", "markdown", "latex", "csv", "json")
 
-# What makes a run short stands twice at the end: an option that a mutation has left without its value takes one away.
-QUICK = [
-    "--here",
-    "--here",
-    "--updates=2",
-    "--seeds=1",
-]  # the first may be taken for the value of what stands before it
+# A flag stands twice at the end: an option that a mutation has left without its value takes the first one for it.
+QUICK = ["--here", "--here", "--updates=2", "--seeds=1"]
 PLANNED = ["--dry-run", "--dry-run"]
 
 LINES: list[tuple[list[str], list[str]]] = [
