@@ -73,6 +73,12 @@ def find(name: str, plugin: Plugin, folder: Path | None = None) -> Place:
     return _of_spec(top, spec, plugin)
 
 
+def root(source: Source) -> Path:
+    """The folder from which a source is imported: that of a module, or the one that holds its package."""
+    parts = source.package.split(".") if source.package else []
+    return source.path.parents[len(parts)]
+
+
 def _of_spec(top: str, spec: ModuleSpec, plugin: Plugin) -> Place:
     path = _on_disk(Path(spec.origin or ""))
     if plugin.file and path == Path(plugin.file):

@@ -176,9 +176,9 @@ class _Walk:
 
     def _note(self, found: Imports, source: Source) -> None:
         """Say what is imported by a name that only the running program knows, unless the source tells which."""
-        own = source.path
+        own, root = source.path, self._beside or modules.root(source)
         places = (modules.find(name, self._plugin, self._beside) for name in found.candidates if found.unknown)
-        candidates = (each.path for place in places for each in place.sources)
+        candidates = (each.path for place in places for each in place.sources if each.path.is_relative_to(root))
         if found.unknown and all(path == own for path in candidates):
             for unknown in found.unknown:
                 self._gaps[f"{source.name or source.path.name}: {unknown}"] = None

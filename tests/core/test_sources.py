@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -165,7 +166,11 @@ def test_keys_do_not_depend_on_where_a_file_lies(written, catalog_of):
         "import runpy, os\nrun = lambda: runpy.run_path(os.environ['NET'])",
     ],
 )
-def test_what_is_imported_by_a_name_made_up_on_the_way_is_said(written, followed, code):
+def test_what_is_imported_by_a_name_made_up_on_the_way_is_said(written, followed, monkeypatch, code):
+    elsewhere = written({"x.py": ""}, "elsewhere") / "x.py"  # which goes by a word of the plugin, and is not its own
+    module = types.ModuleType("x")
+    module.__file__ = str(elsewhere)
+    monkeypatch.setitem(sys.modules, "x", module)
     found = followed(written({"mynet.py": "", "my_method.py": METHOD.format(imports=code)}) / "my_method.py")
     (gap,) = found.gaps
     assert "my_method.py" in gap
