@@ -12,9 +12,11 @@ import torch
 from harness import hookimpl
 from harness.catalog import Catalog
 
+# A shell lets what it starts in the background ignore Ctrl-C, and nohup a hang-up: so would every run that a test ends.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell lets what it starts in the background ignore Ctrl-C, and so would every run that a test interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 if not torch.cuda.is_available():
     # Read when Triton is imported, by whatever test comes first: without a GPU its kernels are interpreted.

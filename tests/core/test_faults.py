@@ -218,6 +218,7 @@ def test_a_run_alone_in_its_group_makes_groups_below_it(delegation):
         ("cgroup.procs", ""),
         ("cgroup.controllers", "cpu pids\n"),
     ],
+    ids=["shared", "left", "without memory"],
 )
 def test_a_group_that_is_not_the_run_s_own_is_left_alone(delegation, file, content):
     (delegation / file).write_text(content)
