@@ -19,6 +19,7 @@ SELECTIONS = [
     f"ottt[{SMALL}]",
     f"ottt[forward=fused,{SMALL}]",
     f"bptt[{SMALL}]",
+    f"bptt[recompute=2,{SMALL}]",
     f"spike-representation[{SMALL}]",
     f"spike-representation[form=dsr,{SMALL}]",
     f"spike-representation[form=dsr,neuron=if,{SMALL}]",
