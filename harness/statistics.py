@@ -48,8 +48,14 @@ def estimate(values: Iterable[float]) -> Estimate:
     if not finite:
         return Estimate(None, None, 0)
     # fmean of equal values may differ from them in the last digit
-    mean, sd = (finite[0], 0.0) if alike(finite) else (statistics.fmean(finite), statistics.stdev(finite))
+    mean, sd = (finite[0], 0.0) if alike(finite) else (_mean(finite), statistics.stdev(finite))
     return Estimate(mean, sd if len(finite) > 1 else None, len(finite))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean; values that cancel each other but for the rounding of floats have none but 0."""
+    mean = statistics.fmean(values)
+    return mean if abs(mean) > ROUNDING * max(map(abs, values)) else 0.0
 
 
 def alike(values: Sequence[float], magnitude: float = 0.0) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -79,3 +80,12 @@ def test_a_paired_difference_cancels_the_seed():
 def test_too_few_pairs():
     assert paired_difference({0: 2.0}, {0: 1.0, 1: 5.0}) == (1.0, None, 1, None, None)
     assert paired_difference({0: 2.0}, {1: 1.0}) == (None, None, 0, None, None)
+
+
+def test_differences_that_cancel_each_other_have_a_mean_of_zero_and_not_what_rounding_leaves():
+    left = {seed: right / 359 for seed, right in enumerate((355, 352, 355))}  # right of 359 images
+    right = {seed: right / 359 for seed, right in enumerate((353, 353, 356))}
+    found = paired_difference(left, right)
+    assert statistics.fmean(left[seed] - right[seed] for seed in left) != 0  # floats do not cancel
+    assert found.mean == 0
+    assert found.low == -found.high
