@@ -1,0 +1,100 @@
+"""Printed tables hold what their commands give: counts exactly, scores within their spread, times not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+COMMAND, SHOWN = re.findall(r"<!-- output: harness (run .*?) -->\n```text\n(.*?)^```$", README, re.M | re.S)[0]
+
+LEAST_SPREAD = 0.005  # three seeds may score nearly alike by chance
+
+
+def harness(*arguments: str) -> str:
+    call, width = [sys.executable, "-m", "harness", *arguments], {"COLUMNS": "100"}
+    done = subprocess.run(call, cwd=ROOT, env=os.environ | width, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def heads(text: str) -> list[str]:
+    """The words of the heads of both parts of the table: the lines above each rule."""
+    lines = text.splitlines()
+    rules = [index for index, line in enumerate(lines) if line.startswith("──")]
+    return [word for rule in rules for line in lines[rule - 2 : rule] for word in line.split()]
+
+
+def rows(text: str) -> dict[str, list[list[str]]]:
+    """The cells of each method, part by part, without the marks of the best."""
+    found: dict[str, list[list[str]]] = {}
+    for line in text.partition("paired by seed")[0].splitlines():
+        name, *values = re.split(r"\s{2,}", line.strip())
+        if len(values) > 3 and name != "method":
+            found.setdefault(name, []).append([value.replace("*", "") for value in values])
+    return found
+
+
+def number_and_spread(cell: str) -> tuple[float, float]:
+    number, _, spread = cell.partition("±")
+    return float(number), float(spread or 0)
+
+
+@pytest.fixture(scope="module")
+def printed_now():
+    """What the first command of the README prints; where it has been run in this checkout its records are there."""
+    threads = re.search(r"(\d+) threads?$", SHOWN, re.M)
+    return harness(*shlex.split(COMMAND), "--threads", threads[1], "--results", "results")
+
+
+@pytest.mark.timeout(1800)
+def test_the_first_table_has_the_columns_and_rows_that_are_printed(printed_now):
+    assert heads(printed_now) == heads(SHOWN)
+    assert list(rows(printed_now)) == list(rows(SHOWN)) == ["saf", "ottt"]
+
+
+@pytest.mark.timeout(1800)
+def test_counts_of_the_first_table_come_out_exactly(printed_now):
+    found, shown = rows(printed_now), rows(SHOWN)
+    for name, (scores, costs) in shown.items():
+        assert found[name][0][0] == scores[0]  # n
+        assert found[name][1][2:] == costs[2:]  # the first two are a time and its ratio
+        assert len(costs) == 8
+
+
+@pytest.mark.timeout(1800)
+def test_scores_of_the_first_table_come_out_within_their_spread(printed_now):
+    found, shown = rows(printed_now), rows(SHOWN)
+    for name, (scores, _) in shown.items():
+        for now, then in zip(found[name][0][1:], scores[1:], strict=True):
+            (number, spread), (printed, printed_spread) = number_and_spread(now), number_and_spread(then)
+            assert abs(number - printed) <= 3 * max(spread, printed_spread, LEAST_SPREAD), (name, now, then)
+
+
+# --- results/README.md --------------------------------------------------------------------------------------------
+
+
+def reported(suite: str) -> dict[str, dict[str, float]]:
+    """The means of the records of a suite that lie here, by method and metric."""
+    text = harness("report", "--suite", suite, "--results", f"results/{suite}", "--format", "json")
+    return {
+        row["method"]: {name: cell["mean"] for name, cell in row["metrics"].items()} for row in json.loads(text)["rows"]
+    }
+
+
+def test_the_table_of_mnist_is_that_of_its_records():
+    table = re.search(r"^\| method \| MNIST.*?\n\n", REFERENCE, re.M | re.S)[0]
+    lines = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()[2:]]
+    found = reported("saf-mnist")
+    assert [line[0] for line in lines] == list(found)
+    for name, final, best in lines:
+        assert (final, best) == (f"{found[name]['accuracy']:.4f}", f"{found[name]['accuracy@best']:.4f}")
