@@ -13,6 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 ROUNDING = 1e-12  # relative; what lies closer together than this differs by the rounding of floats alone
+SINGLE = 2.0**-22  # the same where scores may have been computed in single precision
 
 
 class Estimate(NamedTuple):
@@ -58,14 +59,14 @@ def _mean(values: Sequence[float]) -> float:
     return mean if abs(mean) > ROUNDING * max(map(abs, values)) else 0.0
 
 
-def alike(values: Sequence[float], magnitude: float = 0.0) -> bool:
+def alike(values: Sequence[float], magnitude: float = 0.0, rounding: float = ROUNDING) -> bool:
     """Whether all values are equal up to rounding, of themselves or of the magnitude of what they were taken from.
 
     >>> alike([0.1 + 0.2, 0.3]), alike([0.3 - 0.2, 0.4 - 0.3], magnitude=0.4), alike([1e-9, 2e-9])
     (True, True, False)
     """
     largest = max((magnitude, *map(abs, values)))
-    return max(values, default=0.0) - min(values, default=0.0) <= ROUNDING * largest
+    return max(values, default=0.0) - min(values, default=0.0) <= rounding * largest
 
 
 def why_no_interval(n: int) -> str:
@@ -83,7 +84,7 @@ def interval(values: Sequence[float], confidence: float = 0.95, magnitude: float
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     mean, sd, n = estimate(values)
-    if mean is None or sd is None or alike([value for value in values if math.isfinite(value)], magnitude):
+    if mean is None or sd is None or alike([value for value in values if math.isfinite(value)], magnitude, SINGLE):
         return None
     half = _quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
     return mean - half, mean + half
@@ -110,7 +111,7 @@ def subtract(left: Sequence[float], right: Sequence[float]) -> tuple[list[float]
     ([0.0], 0.30000000000000004)
     """
     pairs = list(zip(left, right, strict=True))
-    differences = [0.0 if alike(pair) else pair[0] - pair[1] for pair in pairs]
+    differences = [0.0 if alike(pair, rounding=SINGLE) else pair[0] - pair[1] for pair in pairs]
     return differences, max(map(abs, (*left, *right)), default=0.0)
 
 

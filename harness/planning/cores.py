@@ -8,6 +8,7 @@ from pathlib import Path
 
 SLURM = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
 ROOT = Path("/")
+LONGEST_NUMBER = 9  # digits; no machine has as many cores
 
 
 def usable(environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> int:
@@ -33,7 +34,7 @@ def _scheduled() -> int:
 def _number(text: str | None) -> int:
     """A number above 0, or 0 for anything else."""
     text = (text or "").strip()
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER else 0
 
 
 def quotas(root: Path) -> Iterator[float]:

@@ -91,8 +91,7 @@ def _parts(record: Record) -> Iterator[tuple[str, str]]:
     for name, version in libraries.items() if isinstance(libraries, Mapping) else ():
         if name not in record.environment:  # where a note of its own names it
             yield f"the version of {name}", str(version)
-    if "commit" in record.environment:
-        yield "the commit", str(record.environment["commit"])
+    yield "the commit", str(record.environment.get("commit") or "unknown")
 
 
 def _chain(trial: Trial) -> Iterator[Trial]:

@@ -8,7 +8,6 @@ from typing import Any
 from harness.report import mixing, timing
 from harness.report.mixing import seeds
 from harness.report.values import base_name, claimed, measured
-from harness.statistics import alike
 from harness.types import Metric, Record
 from harness.words import clean, clean_line
 
@@ -83,7 +82,7 @@ def _counts(records: Sequence[Record], described: Mapping[str, Metric]) -> Itera
         for record in records if metric.exact else ():
             number = measured(record, name)
             values.setdefault(record.trial.method.label, []).extend([] if number is None else [number])
-        if varying := [label for label, own in values.items() if not alike(own)]:
+        if varying := [label for label, own in values.items() if len({*own}) > 1]:
             yield f"{name} is called a count, which repeats exactly over seeds, but it varies: {', '.join(varying)}"
 
 

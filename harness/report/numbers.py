@@ -23,6 +23,7 @@ MOST_DECIMALS = 6
 LEAST_FIGURES = 3  # of a mean, LEAST_WITH_SD where a deviation says how much of it to believe
 LEAST_WITH_SD = 2
 LONGEST = 12  # decimals, beyond which a number is written with an exponent
+TOO_LONG = 1e12  # likewise
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def fixed(value: float, decimals: int, figures: int = 1, sign: str = "") -> str:
     """
     if not value or not math.isfinite(value):
         return f"{abs(value):.{decimals}f}" if not value else f"{value:{sign}}"
+    if abs(value) >= TOO_LONG:
+        return f"{value:{sign}.4g}"
     shown = f"{value:{sign}.{decimals}f}"
     needed = figures - 1 - _magnitude(abs(value))
     if needed <= decimals or float(shown) == value:

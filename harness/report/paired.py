@@ -27,6 +27,8 @@ def words(found: Against) -> str:
     common = f", over {notes.seeds(found.seeds)} alone" if found.lacking else ""
     if low is None or high is None:
         return f"{f'{mean:+.4g}' if mean else '0'}, {found.difference.no_interval}{common}"
+    if not math.isfinite(high - low):
+        return f"{mean:+.4g}, no finite interval, n={n}{common}"
     decimals = min(numbers.LONGEST, max(0, 1 - math.floor(math.log10((high - low) / 2))))
     shown = (numbers.fixed(value, decimals, sign="+") for value in (mean, low, high))
     return "{} ({} to {}), n={}".format(*shown, n) + common

@@ -48,20 +48,21 @@ def _is(cell: Cell, best: float) -> bool:
 
 
 def _best(cells: Iterable[Cell], metric: Metric) -> float | None:
-    """The best mean among the rivals; none where all of them agree."""
-    means = [cell.mean for cell in cells if cell.rival and cell.mean is not None]
-    if len(set(means)) < 2:
+    """The best mean among the rivals; none where all of them agree, or where one may be higher than is known."""
+    rivals = [(cell.mean, cell.lower_bound) for cell in cells if cell.rival and cell.mean is not None]
+    means = [mean for mean, _ in rivals]
+    if len(set(means)) < 2 or (metric.better == "higher" and any(bound for _, bound in rivals)):
         return None
     return max(means) if metric.better == "higher" else min(means)
 
 
 def _relative(cell: Cell, first: Cell, seeds: int) -> float | None:
-    """The ratio to the first row's mean, if both are over all seeds; counts are the same in any."""
+    """The ratio to the first row's mean, if both are over all seeds; counts are the same in any. None below zero."""
     whole = all(each.exact or each.n == seeds for each in (cell, first))
     if not whole or cell.lower_bound or first.lower_bound or cell.mean is None or not first.mean:
         return None
     ratio = cell.mean / first.mean
-    return ratio if math.isfinite(ratio) else None
+    return ratio if math.isfinite(ratio) and min(cell.mean, first.mean) >= 0 else None
 
 
 def _against(row: Row, first: Row, groups: Groups, shown: Mapping[str, Metric]) -> Against | None:

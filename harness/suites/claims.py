@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from harness.statistics import alike, estimate, interval, subtract, why_no_interval
+from harness.statistics import SINGLE, alike, estimate, interval, subtract, why_no_interval
 from harness.suites.entries import Claim, Quantity
 
 Verdict = Literal["holds", "fails", "open", "not measured"]
@@ -123,7 +123,7 @@ def _decided(found: Judgement, compared: _Compared, left: Side, right: Side | No
 def _same(found: Judgement, compared: _Compared) -> bool:
     """Whether both sides are the same number in enough seeds, and that lies strictly within the bounds."""
     same, claim = compared.same, found.claim
-    if same is None or found.n < FEWEST_EQUAL or not alike([same, *compared.values], compared.magnitude):
+    if same is None or found.n < FEWEST_EQUAL or not alike([same, *compared.values], compared.magnitude, SINGLE):
         return False
     return (claim.at_least is None or claim.at_least < same) and (claim.at_most is None or same < claim.at_most)
 
@@ -133,7 +133,7 @@ def _undecided(n: int) -> str:
 
 
 def _counted(side: Side) -> bool:
-    return side.exact and alike(list(side.values.values()))
+    return side.exact and len({*side.values.values()}) <= 1
 
 
 def _notes(quantity: Quantity, side: Side) -> Iterator[str]:

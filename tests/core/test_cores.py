@@ -118,3 +118,7 @@ def test_what_the_scheduler_gives_bounds_them_too(tmp_path, environment, expecte
 )
 def test_trials_share_them_and_openmp_is_heeded(tmp_path, environment, workers, expected):
     assert cores.default_threads(workers, environment, tmp_path) == expected
+
+
+def test_a_number_of_threads_beyond_all_measure_is_none(tmp_path):
+    assert cores.default_threads(1, {"OMP_NUM_THREADS": "9" * 5000}, tmp_path) == cores.default_threads(1, {}, tmp_path)

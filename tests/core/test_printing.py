@@ -166,3 +166,33 @@ def test_latex_comments_are_one_line_each_and_cells_are_escaped():
         ours = re.sub(r"\$\\(uparrow|downarrow|pm)\$", "", line)
         assert not re.search(r"(?<!\\)[%#$_]", ours), line
     assert r"c\_d \# \& \$" in shown
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_numbers_beyond_all_measure_are_short_and_break_nothing(style):
+    records = [
+        record(f"m{n}", seed, scores={"accuracy": value})
+        for n, value in enumerate((0.5, 1e308, -1e308))
+        for seed in (0, 1)
+    ]
+    records += [record("m3", seed, scores={"accuracy": 10.0 ** (200 + seed)}) for seed in (0, 1)]
+    shown = render(summarise(records, METRICS, columns=["accuracy"]), style, 100)
+    assert max(map(len, shown.splitlines())) < 400
+
+
+def test_nothing_is_the_best_beside_what_may_be_higher():
+    saved = Metric("saved", "operations saved", "", "higher", per="update")
+    records = [
+        record("m0", readings={"saved": 5.0}),
+        record("m1", readings={"saved": 3.0, "saved_at_least": "left torch"}),
+    ]
+    (table,) = summarise(records, [saved], columns=["saved"]).tables
+    assert [row.cells["saved"].best for row in table.rows] == [False, False]
+    assert table.rows[1].cells["saved"].lower_bound
+
+
+def test_ratios_to_what_lies_below_zero_are_left_out():
+    signed = Metric("drift", "signed", "", "lower", per="update")
+    records = [record("m0", readings={"drift": -4.5}), record("m1", readings={"drift": 2.7})]
+    (table,) = summarise(records, [signed], columns=["drift"]).tables
+    assert [row.cells["drift"].relative for row in table.rows] == [None, None]

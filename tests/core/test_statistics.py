@@ -89,3 +89,11 @@ def test_differences_that_cancel_each_other_have_a_mean_of_zero_and_not_what_rou
     assert statistics.fmean(left[seed] - right[seed] for seed in left) != 0  # floats do not cancel
     assert found.mean == 0
     assert found.low == -found.high
+
+
+def test_differences_of_single_precision_scores_are_equal_up_to_their_rounding():
+    left = {seed: float(np.float32(right / 45)) for seed, right in enumerate((3, 4, 5))}
+    right = {seed: float(np.float32(right / 45)) for seed, right in enumerate((0, 1, 2))}
+    found = paired_difference(left, right)
+    assert len({left[seed] - right[seed] for seed in left}) > 1
+    assert (found.low, found.no_interval) == (None, "equal in all 3 seeds")
