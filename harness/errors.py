@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 
 class HarnessError(Exception):
     """Something a user can mend. The message names the thing, what was expected, what came and what to do next."""
@@ -27,3 +29,8 @@ class Broken(Exception):
 
 class Unsupported(Exception):
     """Raised by a learner or a data set for a problem that it cannot take: the trial is skipped with this reason."""
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an error is Ctrl-C. Where that is ignored, as in a trial's own process, a plugin has raised it."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 
 LONGEST_PART = 255  # bytes: what common file systems allow
 _DRIVE = re.compile(r"[A-Za-z]:")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Those that end lines, and those that reorder or hide what stands beside them.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 def fault(name: str) -> str | None:

@@ -15,6 +15,7 @@ from harness.catalog import Catalog
 from harness.cli.amounts import Amount
 from harness.cli.gathering import read_plans, read_records
 from harness.cli.picking import check_views, find, of_records, of_suite, only, suite_of
+from harness.cli.places import Folder
 from harness.cli.streams import wants_colour
 from harness.errors import UsageError
 from harness.options import suggest
@@ -55,7 +56,7 @@ PLAIN_WIDTH = 100
 RESULTS = click.option(
     "--results",
     "folders",
-    type=click.Path(path_type=Path),
+    type=Folder(),
     multiple=True,
     default=[Path("results")],
     help="Where the records are; of several folders the newest record of a trial counts.  [default: results]",

@@ -16,6 +16,7 @@ from harness.catalog import Catalog, resolve
 from harness.catalog.discovery import absolute
 from harness.cli import progress, reusing, streams
 from harness.cli.amounts import Amount, Count, Size
+from harness.cli.places import Folder
 from harness.cli.report import SELECT, Shown, columns, criterion, print_summary
 from harness.cli.reusing import Reuse
 from harness.cli.session import Session
@@ -93,9 +94,7 @@ class Asked:
 @click.option("--threads", type=Count(min=1), metavar="N", help="Threads of a trial.  [default: cores / workers]")
 @click.option("--deterministic", is_flag=True, default=None, help="Deterministic kernels only; slower on a GPU.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder with data sets.  [env: HARNESS_DATA_DIR]")
-@click.option(
-    "--results", type=click.Path(path_type=Path), default=Path(RESULTS), show_default=True, help="Where records go."
-)
+@click.option("--results", type=Folder(), default=Path(RESULTS), show_default=True, help="Where records go.")
 @click.option(
     "--workers", type=Count(min=1), metavar="N", default=1, show_default=True, help="Trials at once; spoils times."
 )
@@ -274,7 +273,7 @@ def _report(
     except OSError as error:  # of stdout: the trials have ended as they have, and their records are there
         streams.drop_output()
         click.echo(f"harness: output: {error.strerror}; harness report prints the table", err=True)
-    broken = [record for record in records if record.traceback]
+    broken = [record for record in records if record.traceback and record.status != "ok"]
     if broken:
         results = "" if store.folder == Path(RESULTS) else f" --results {store.folder}"
         click.echo(f"harness show {broken[0].trial.key}{results} shows where the first of these failed", err=True)

@@ -6,8 +6,9 @@ language more is known; of other kinds, which plugins may name, no more than tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.errors import HarnessError
@@ -22,6 +23,7 @@ SPLITS = ("train", "valid", "test")
 PIECE = 1 << 22  # numbers that are looked at in one go: a mask of all of them would be as large as a split of bytes
 NUMBERS = "biufc"
 KINDS = ("classification", "regression", "language")
+UNSCALED = ("classification", "language")
 ORDERS = ("shuffled", "contiguous")
 
 
@@ -68,6 +70,9 @@ def _require_data(data: object) -> None:
 
 
 def _require_problem(problem: Problem) -> None:
+    if not isinstance(problem.kind, str):
+        _fail(f"problem.kind is {problem.kind!r:.100}, expected a text such as 'classification'")
+    _require_scale(problem)
     if not isinstance(problem.input_shape, tuple) or not all(_above_0(size) for size in problem.input_shape):
         _fail(f"problem.input_shape is {problem.input_shape!r:.100}, expected a tuple of whole numbers above 0")
     if problem.kind in KINDS and not _above_0(problem.output_size):
@@ -78,6 +83,18 @@ def _require_problem(problem: Problem) -> None:
         _fail(f"problem.order is {problem.order!r:.100}, expected {' or '.join(map(repr, ORDERS))}")
     if not isinstance(problem.window, Integral):
         _fail(f"problem.window is {problem.window!r:.100}, expected a whole number")
+
+
+def _require_scale(problem: Problem) -> None:
+    """Targets of classes and tokens have no scale: predictions and scores would be of other numbers."""
+    for name, value in (("target_mean", problem.target_mean), ("target_scale", problem.target_scale)):
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+            _fail(f"problem.{name} is {value!r:.100}, expected a finite number")
+    if problem.kind in UNSCALED and (problem.target_mean, problem.target_scale) != (0, 1):
+        found = f"problem.target_mean is {problem.target_mean!r} and target_scale {problem.target_scale!r}"
+        _fail(f"{found}, expected 0 and 1 for {problem.kind}")
+    if not problem.target_scale > 0:
+        _fail(f"problem.target_scale is {problem.target_scale!r}, expected a number above 0")
 
 
 def _above_0(value: object) -> bool:
@@ -114,6 +131,8 @@ def _array(what: str, given: Any) -> NDArray[Any]:
 
     if not hasattr(given, "__array__"):
         _fail(f"the {what} are {_a(given)}, expected a numpy array")
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        _fail(f"the {what} are a masked array, whose mask nothing heeds; expected all of its numbers")
     try:
         array = np.asarray(given)
     except Exception as error:  # another library's array, on a device or of a type of its own

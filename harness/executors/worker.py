@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
+from harness.errors import is_interrupt
 from harness.executors import linux
 from harness.types import Point, Progress, Record, RunContext, Status, Trial
 from harness.words import clean_ends, clean_line
@@ -80,9 +81,9 @@ def attempt(task: str, trial: Trial, context: RunContext, report: Report) -> Rec
     told = Told(report)
     try:
         record = _resolve(task)(trial, context, told)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if is_interrupt(error):
+            raise
         status, reason = _ending(error)
         if told.last is not None and told.last.record is not None:
             return rescued(told.last.record, told.last.missing, reason, _trace())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, get_args
 
 from harness import names
+from harness.errors import is_interrupt
 from harness.types import Array, Prediction
 
 PREDICTIONS: tuple[type[Prediction], ...] = get_args(Prediction)
@@ -38,6 +39,16 @@ def note_state(error: BaseException, state: Any) -> None:
     """Add to an error of a learner that it was given no state, which is why as a rule."""
     if state is None:
         error.add_note("the state is None: did init, or the update before, return none?")
+
+
+def offers(learner: Any, part: str) -> bool:
+    """Whether a learner has an optional part; one that cannot even be looked up is there, and fails when it is used."""
+    try:
+        return hasattr(learner, part)
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        return True
 
 
 def a_prediction(value: Any) -> Prediction:

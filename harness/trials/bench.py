@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import names
 from harness.catalog import Catalog
+from harness.errors import is_interrupt
 from harness.seeds import derive
 from harness.trials.notes import DATA, Notes
 from harness.trials.places import Code, code_of_trial, one_line
@@ -59,9 +60,9 @@ class Bench:
         """
         try:
             yield
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
+            if is_interrupt(error):
+                raise
             self.notes.hole(name, one_line(error, (*code, *self.code)))
 
     @contextmanager

@@ -36,12 +36,12 @@ def train(bench: Bench) -> tuple[Learner[Any], Any]:
     """Init, prepare, the loop, finish, the scores of what would be deployed: the trained learner and its state."""
     notes, data = bench.notes, bench.data
     with notes.phase("init"):
-        learner = bench.build()
+        learner: Any = bench.build()
         state = learner.init(data.problem, bench.training(), bench.base)
-    if hasattr(learner, "prepare"):
+    if answers.offers(learner, "prepare"):
         state = _fitted(bench, "prepare", learner.prepare, state)
     state = _loop(bench, learner, state)
-    if hasattr(learner, "finish"):
+    if answers.offers(learner, "finish"):
         state = _fitted(bench, "finish", learner.finish, state)
         _warn_of_finish(bench)
         _evaluate(bench, learner, state, notes.curve[-1])
@@ -51,12 +51,12 @@ def train(bench: Bench) -> tuple[Learner[Any], Any]:
     return learner, state
 
 
-def look_further(bench: Bench, learner: Learner[Any], state: Any) -> None:
+def look_further(bench: Bench, learner: Any, state: Any) -> None:
     """What is optional of a trained learner: its further views, and what it says of itself. What fails is a hole."""
-    if hasattr(learner, "views"):
+    if answers.offers(learner, "views"):
         with bench.part("views"):
             _score_views(bench, learner, state)
-    if hasattr(learner, "describe"):
+    if answers.offers(learner, "describe"):
         with bench.part("describe"):
             bench.notes.claim(answers.facts(learner.describe(state)))
 
@@ -143,9 +143,8 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
         bench.notes.measured |= {"stopped_early": not stops.spent(done), "stopped_update": done}
     _note_times(bench.notes, list(clock.seconds()), per_epoch)
     if not done and prepared >= bench.trial.budget.amount and bench.updates() is None:
-        bench.notes.holes["update_seconds"] = (
-            f"no updates: prepare took {prepared:.3g} s, the budget is {bench.trial.budget}"
-        )
+        why = f"no updates: prepare took {prepared:.3g} s, the budget is {bench.trial.budget}"
+        bench.notes.holes |= dict.fromkeys(("update_seconds", "train_seconds"), why)
     return state
 
 
@@ -234,7 +233,8 @@ def _note_times(notes: Notes, laps: list[float], per_epoch: float) -> None:
     notes.seconds["train"] = math.fsum(laps)
     notes.measured["train_seconds"] = math.fsum(laps)
     if not laps:
-        notes.holes["update_seconds"] = "no updates"
+        del notes.measured["train_seconds"]  # nothing was trained in no time
+        notes.holes |= dict.fromkeys(("update_seconds", "train_seconds"), "no updates")
         return
     warm = min(WARMUP_UPDATES, len(laps) // 2)
     notes.measured["update_seconds"] = statistics.median(laps[warm:])

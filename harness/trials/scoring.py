@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from harness.catalog import Catalog, Offer, resolve
+from harness.errors import is_interrupt
 from harness.trials import entries
 from harness.trials.places import code_of, one_line
 from harness.types import (
@@ -71,8 +72,11 @@ def score(
         name = offer.value.name
         try:
             value = _computed(offer.value, outcome)
-        except (Exception, SystemExit) as error:
-            holes[name] = f"{name}: {one_line(error, code_of(offer))}"
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            said = str(error) if isinstance(error, entries.Unfit) else one_line(error, code_of(offer))
+            holes[name] = f"{name}{' ' if isinstance(error, entries.Unfit) else ': '}{said}"
             continue
         if value is not None and math.isfinite(value):
             scores[name] = value

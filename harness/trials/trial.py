@@ -19,7 +19,7 @@ from harness.catalog import Catalog, Settings, load, resolve
 from harness.data.digests import digests
 from harness.data.soundness import fitting, sound
 from harness.data.subset import subset
-from harness.errors import Unsupported
+from harness.errors import Unsupported, is_interrupt
 from harness.records import environment
 from harness.seeds import derive
 from harness.trials import answers
@@ -65,9 +65,9 @@ def run_trial(
         status, reason = "skipped", one_line(error)
     except Diverged as error:
         status, reason = "diverged", one_line(error)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if is_interrupt(error):
+            raise
         status = "oom" if backend.out_of_memory(error) else "failed"
         reason = one_line(error, code_of_trial(catalog, trial))
         trace = traceback.format_exc()
@@ -85,7 +85,7 @@ def _run(bench: Bench, weights: Path | None) -> None:
     # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
     with bench.backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench) as watching:
         learner, state = train(bench)
-        bench.pending[:] = [*(part for part in FURTHER if hasattr(learner, part)), *waiting(bench)]
+        bench.pending[:] = [*(part for part in FURTHER if answers.offers(learner, part)), *waiting(bench)]
         bench.tell(tuple(bench.pending))
         look_further(bench, learner, state)
     with bench.part("save"):

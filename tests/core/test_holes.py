@@ -572,3 +572,15 @@ def test_the_record_so_far_is_told_before_anything_that_may_fail_is_tried():
     assert {progress.record.status for progress in told} == {"ok"}
     assert all(progress.record.scores == record.scores for progress in told)
     assert told[-1].record.readings == {"a": 1}
+
+
+@pytest.mark.parametrize("part", ["views", "describe"])
+@pytest.mark.parametrize("error", [ValueError("not ready"), SystemExit(3)])
+def test_an_optional_part_that_cannot_even_be_looked_up_costs_itself_alone(part, error):
+    def look(self):
+        raise error
+
+    record = run(type("Odd", (Counts,), {part: property(look)}))
+    assert record.status == "ok"
+    assert record.scores["accuracy"] >= 0
+    assert str(error) in record.holes[part]

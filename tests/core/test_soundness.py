@@ -177,6 +177,15 @@ BAD = [
     (stated(classes, train_size=None), "problem.train_size is None, expected a whole number above 0"),
     (stated(classes, order="random"), "problem.order is 'random', expected 'shuffled' or 'contiguous'"),
     (stated(stream, window=None), "problem.window is None, expected a whole number"),
+    (stated(classes, target_scale=0.0), "target_mean is 0.0 and target_scale 0.0, expected 0 and 1 for classification"),
+    (stated(stream, target_mean=1.0), "target_mean is 1.0 and target_scale 1.0, expected 0 and 1 for language"),
+    (stated(numbers, target_mean=float("nan")), "problem.target_mean is nan, expected a finite number"),
+    (stated(numbers, target_scale="x"), "problem.target_scale is 'x', expected a finite number"),
+    (stated(numbers, target_scale=-2.0), "problem.target_scale is -2.0, expected a number above 0"),
+    (
+        with_split("train", numbers, inputs=lambda x: np.ma.masked_array(x, x > 0)),
+        "inputs of the train split are a masked array",
+    ),
 ]
 
 
@@ -275,3 +284,8 @@ def test_what_a_data_set_says_of_itself_is_still_a_reason_to_skip(catalog_of):
     catalog.datasets.get("mine").__dict__["load"] = lambda *_: refuses()
     (trial,) = plan(catalog, Request(methods="never", datasets="mine", seeds="1", device="cpu"))
     assert run_trial(catalog, trial).status == "skipped"
+
+
+def test_a_kind_that_is_no_text_is_named():
+    with pytest.raises(HarnessError, match=r"data set odd: problem.kind is \['classification'\], expected a text"):
+        sound("odd", stated(classes, kind=["classification"])())
