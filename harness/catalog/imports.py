@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-_IMPORTERS = ("import_module", "__import__")
-_RUNNERS = ("spec_from_file_location", "run_path", "run_module", "SourceFileLoader")
+_IMPORTERS = ("import_module", "__import__", "run_module", "resolve_name")
+# By the place and the name of the argument that is the path of what they run.
+_RUNNERS = {
+    "run_path": (0, "path_name"),
+    "spec_from_file_location": (1, "location"),
+    "SourceFileLoader": (1, "path"),
+    "SourcelessFileLoader": (1, "path"),
+    "ExtensionFileLoader": (1, "path"),
+}
+_EXECUTORS = ("exec", "eval")
 _JOINERS = ("joinpath", "join", "with_name", "open", "glob", "rglob", "iglob")
+# Calls that leave a path, or what stands in its file, what their first argument, last argument or own object says.
+_OF_FIRST = ("open", "compile", "str", "fspath", "abspath", "realpath")
+_OF_LAST = ("join", "joinpath", "with_name", "Path")
+_OF_OBJECT = ("open", "read", "read_text", "read_bytes", "resolve", "absolute", "as_posix")
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,11}$")
+_MENTIONS = frozenset({ast.Name, ast.Attribute})
 _TELLING = frozenset({ast.Import, ast.ImportFrom, ast.Call, ast.Constant, ast.BinOp, ast.JoinedStr})
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _LONGEST_NAME = 200
@@ -19,6 +32,7 @@ _LONGEST_NAME = 200
 
 class Imports(NamedTuple):
     """modules: dotted names that may be modules or names within them. files: names or patterns of files, as written.
+    texts: others that may be the name of a file, of no folder.
 
     unknown: what is imported by a name that is only known when it runs, with its line; that name may be one of the
     texts in the source that look like one, `candidates`.
@@ -28,6 +42,7 @@ class Imports(NamedTuple):
     files: frozenset[str]
     unknown: tuple[str, ...] = ()
     candidates: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
 
 
 NOTHING = Imports(frozenset(), frozenset())
@@ -40,33 +55,47 @@ def imports(source: bytes, package: str = "") -> Imports:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return NOTHING
-    nodes = list(_walk(tree))
-    called = _importers(nodes)
+    hot = any(word.encode() in source for word in (*_IMPORTERS, *_RUNNERS))
+    every = _with_literals(list(_walk(tree, _TELLING | _MENTIONS if hot else _TELLING)))
+    nodes = [node for node in every if type(node) not in _MENTIONS]
+    called = tuple(_renamed(nodes, _IMPORTERS))
+    runners = {name: _RUNNERS[own] for name, own in _renamed(nodes, _RUNNERS).items()}
     named = [(node, _named(node, package)) for node in nodes if _calls(node, called)]
-    lost = [node for node, name in named if name is None]
-    lost += [node for node in nodes if _calls(node, _RUNNERS) and not any(_texts(node))]
+    lost = [*(node for node, name in named if name is None), *_lost(every, called, runners)]
     return Imports(
         modules=frozenset([*(name for node in nodes for name in _stated(node, package)), *(n for _, n in named if n)]),
         files=frozenset(name for node in nodes for name in _files(node)),
-        unknown=tuple(f"{ast.unparse(node)[:_LONGEST_NAME]} in line {node.lineno}" for node in _calls_of(lost)),
+        unknown=tuple(f"{ast.unparse(node)[:_LONGEST_NAME]} in line {getattr(node, 'lineno', 0)}" for node in lost),
         candidates=frozenset(name for node in nodes for name in _module_like(node)) if lost else frozenset(),
+        texts=frozenset(name for node in nodes if (name := _bare(node))),
     )
 
 
-def _walk(tree: ast.AST) -> Iterator[ast.AST]:
+def _walk(tree: ast.AST, telling: Collection[type[ast.AST]]) -> Iterator[ast.AST]:
     """Every node that may say something, but those of a function that only lists suites, which decide no result."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         if type(node) is ast.FunctionDef and node.name == "harness_suites":
             continue
-        if type(node) in _TELLING:
+        if type(node) in telling:
             yield node
         for value in vars(node).values():  # quicker than ast.iter_child_nodes
             if isinstance(value, list):
                 waiting += (each for each in value if isinstance(each, ast.AST))
             elif isinstance(value, ast.AST):
                 waiting.append(value)
+
+
+def _with_literals(nodes: list[ast.AST]) -> list[ast.AST]:
+    """The nodes with those of the sources that stand in the file as a text, to be executed."""
+    for node in list(nodes):
+        if isinstance(node, ast.Call) and _executes(node) and node.args and not isinstance(node.args[0], ast.JoinedStr):
+            try:
+                nodes += _walk(ast.parse(_text(node.args[0]) or ""), _TELLING | _MENTIONS)
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+    return nodes
 
 
 # --- modules ------------------------------------------------------------------------------------------------------
@@ -93,21 +122,17 @@ def _absolute(name: str, package: str) -> str | None:
     return ".".join([*kept, *filter(None, [name[level:]])]) if level <= len(parts) else None
 
 
-def _importers(nodes: list[ast.AST]) -> tuple[str, ...]:
-    """What import_module and __import__ are called in this source."""
-    renamed = (
-        alias.asname for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names
-        if alias.name in _IMPORTERS and alias.asname
-    )  # fmt: skip
-    return (*_IMPORTERS, *renamed)
+def _renamed(nodes: list[ast.AST], names: Iterable[str]) -> dict[str, str]:
+    """What some functions are called in this source, each with its own name."""
+    renamed = {
+        alias.asname: alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names
+        if alias.name in names and alias.asname
+    }  # fmt: skip
+    return {name: name for name in names} | renamed
 
 
 def _calls(node: ast.AST, names: tuple[str, ...]) -> bool:
     return isinstance(node, ast.Call) and _name(node.func) in names
-
-
-def _calls_of(nodes: list[ast.AST]) -> Iterator[ast.Call]:
-    return (node for node in nodes if isinstance(node, ast.Call))
 
 
 def _name(node: ast.AST) -> str:
@@ -117,10 +142,61 @@ def _name(node: ast.AST) -> str:
 def _named(node: ast.AST, package: str) -> str | None:
     """The module that a call of import_module names; None where that is decided as it runs."""
     assert isinstance(node, ast.Call)
-    given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "name")]
+    given = [*node.args[:1], *(word.value for word in node.keywords if word.arg in ("name", "mod_name"))]
     if len(given) != 1 or not isinstance(given[0], ast.Constant) or not isinstance(given[0].value, str):
         return None
-    return _absolute(given[0].value, package)
+    return _absolute(given[0].value.partition(":")[0], package)
+
+
+def _lost(
+    nodes: list[ast.AST], importers: tuple[str, ...], runners: Mapping[str, tuple[int, str]]
+) -> Iterator[ast.AST]:
+    """What runs a source that only the running program knows, or hands on what can: `im = import_module`."""
+    telltale = frozenset([*importers, *runners])
+    callees = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    for node in nodes:
+        if isinstance(node, ast.Call):
+            runner = runners.get(_name(node.func))
+            unread = _executes(node) and not (node.args and _executable(node.args[0]))
+            if unread or (runner and not _states_path(node, *runner)):
+                yield node
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and node.value in telltale:
+                yield node
+        elif _name(node) in telltale and id(node) not in callees and isinstance(getattr(node, "ctx", None), ast.Load):
+            yield node
+
+
+def _executes(node: ast.Call) -> bool:
+    called = node.func
+    if isinstance(called, ast.Attribute):
+        return called.attr in _EXECUTORS and _name(called.value) in ("builtins", "__builtins__")
+    return isinstance(called, ast.Name) and called.id in _EXECUTORS
+
+
+def _executable(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) or (not isinstance(node, ast.JoinedStr) and _ends_in_text(node))
+
+
+def _states_path(node: ast.Call, place: int, word: str) -> bool:
+    given = [*node.args[place : place + 1], *(each.value for each in node.keywords if each.arg == word)]
+    return any(isinstance(each, ast.expr) and _ends_in_text(each) for each in given)
+
+
+def _ends_in_text(node: ast.AST) -> bool:
+    """Whether the last part of a path is written there, so that its file is among those that the source names."""
+    text = _text(node)
+    if text is not None:
+        return text.strip("*./") != ""
+    if isinstance(node, ast.BinOp):
+        joined = isinstance(node.op, ast.Div) or (_text(node.right) or "").startswith("/")
+        return joined and _ends_in_text(node.right)
+    if not isinstance(node, ast.Call):
+        return False
+    name, arguments = _name(node.func), node.args
+    if arguments and name in (*_OF_FIRST, *_OF_LAST):
+        return _ends_in_text(arguments[0 if name in _OF_FIRST else -1])
+    return isinstance(node.func, ast.Attribute) and name in _OF_OBJECT and _ends_in_text(node.func.value)
 
 
 def _module_like(node: ast.AST) -> Iterator[str]:
@@ -136,13 +212,22 @@ def _module_like(node: ast.AST) -> Iterator[str]:
 
 def _files(node: ast.AST) -> Iterator[str]:
     """Names of files: texts with a suffix, and the texts that are joined to a path."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        if len(node.value) <= _LONGEST_NAME and _SUFFIX.search(node.value) and "*" not in node.value:
-            yield node.value
+    if isinstance(node, ast.Constant):
+        if _SUFFIX.search(text := _bare(node)):
+            yield text
+    elif isinstance(node, ast.JoinedStr):  # f"{folder}/{name}.txt"
+        if (text := _text(node) or "").startswith("*/") and _SUFFIX.search(text):
+            yield text[2:]
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         yield from filter(None, ["/".join(_divided(node))])
     elif isinstance(node, ast.Call) and _name(node.func) in _JOINERS:
         yield from filter(None, ["/".join(_texts(node))])
+
+
+def _bare(node: ast.AST) -> str:
+    """A text that may be the name of a file, as in `folder + "/name"`; empty where it is none."""
+    text = _text(node) if isinstance(node, ast.Constant) else None
+    return "" if text is None or len(text) > _LONGEST_NAME or "*" in text or "\n" in text else text.lstrip("/")
 
 
 def _divided(node: ast.AST) -> list[str]:

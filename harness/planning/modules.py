@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import posixpath
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,15 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.catalog import Plugin
+from harness.catalog.imports import Imports
 from harness.catalog.siblings import beside
 
 FILES_OF_A_PATTERN = 1000
 SITES = ("site-packages", "dist-packages")
-# What a plugin may read beside itself and never writes while it runs, as it might a log.
-_CODE = ".py .pyx .so .pyd .c .cc .cpp .cu .cuh .h .hpp .jl .ptx"
-_TEXT = ".json .jsonl .toml .yaml .yml .ini .cfg .csv .tsv .xml"
-_ARRAYS = ".npy .npz .pt .pth .safetensors .pkl .pickle .mat .h5 .hdf5 .onnx"
-DATA = frozenset(f"{_CODE} {_TEXT} {_ARRAYS}".split())
+# What programs write beside themselves while they run; every other file may decide what they do.
+_WRITTEN = ".log .lock .lck .tmp .temp .pid .out .err .sock .pyc .pyo .swp .swo .bak .part .partial .prof .tfevents"
+WRITTEN = frozenset(_WRITTEN.split())
 
 
 class Source(NamedTuple):
@@ -185,28 +185,63 @@ def _normal(name: str) -> str:
 # --- files that sources name --------------------------------------------------------------------------------------
 
 
-def named_files(names: Iterable[str], source: Source) -> Iterator[tuple[Path, str]]:
-    """The files beside a source, or at the top of its package, that go by one of these names, patterns or folders."""
-    places = {source.path.parent: source.name.rpartition("/")[0]}
-    depth = source.package.count(".")
-    if source.package and depth:
-        places[source.path.parents[depth]] = source.package.partition(".")[0]
-    for folder, called in places.items():
-        for name in sorted(names):
-            for path in _matching(folder, name):
-                within = path.relative_to(folder).as_posix()
-                yield path, f"{called}/{within}" if called else within
+def named_files(found: Imports, source: Source, beside: Path | None) -> Iterator[tuple[Path, str]]:
+    """The files that a source names, with names or patterns of files or folders, and what each is called.
+
+    They lie beside it or in a folder above, up to the top of its package; beside: up to that of the plugin's file.
+    """
+    base = source.path.parents[source.name.count("/")]
+    top = base if base == beside or "/" not in source.name else base / source.name.partition("/")[0]
+    if not source.path.is_relative_to(top):
+        return
+    names = {posixpath.normpath(name) for name in found.files} | _suffixed(found.files, source)
+    for folder in [each for each in source.path.parents if each.is_relative_to(top)]:
+        below = folder.relative_to(top).as_posix()
+        here = {posixpath.normpath(posixpath.join(below, name)) for name in names if not name.startswith(("/", "~"))}
+        for path in sorted({*_matches(top, here), *_texts(folder, found.texts)}):
+            yield path, path.relative_to(base).as_posix()
+
+
+def _suffixed(names: Iterable[str], source: Source) -> set[str]:
+    """`Path(__file__).with_suffix(".txt")`."""
+    return {source.path.stem + name for name in names if re.fullmatch(r"\.\w+", name)}
+
+
+def _texts(folder: Path, texts: Iterable[str]) -> Iterator[Path]:
+    """The files of a folder that have a text as their name."""
+    present = _present(folder)
+    for text in texts:
+        if text in present and _decides(path := folder / text):
+            yield path
+
+
+def _matches(top: Path, names: Iterable[str]) -> Iterator[Path]:
+    present = _present(top)
+    for name in names:
+        first = name.partition("/")[0]
+        if first != ".." and name.strip("*./") and "\0" not in name and ("*" in first or first in present):
+            yield from _matching(top, name)
 
 
 def _matching(folder: Path, name: str) -> Iterator[Path]:
-    if name.startswith(("/", "~")) or ".." in name.split("/") or name.strip("*./") == "" or "\0" in name:
-        return
     try:
         path = folder / name
         inside = path.is_dir() and not (path / "__init__.py").is_file()
         found = folder.glob(name) if "*" in name else path.glob("*") if inside else [path]
-        for number, each in enumerate(sorted(found)):
-            if number < FILES_OF_A_PATTERN and each.suffix in DATA and each.is_file():
-                yield each
+        yield from [each for each in sorted(found)[:FILES_OF_A_PATTERN] if _decides(each)]
     except (OSError, ValueError):
         return
+
+
+def _decides(path: Path) -> bool:
+    """An empty file without a suffix is a mark that is set and taken away: there is nothing to read in it."""
+    if (path.suffix or path.name).lower() in WRITTEN or not path.is_file():
+        return False
+    return bool(path.suffix) or path.stat().st_size > 0
+
+
+def _present(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(each.name for each in folder.iterdir())
+    except OSError:
+        return frozenset()

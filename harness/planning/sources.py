@@ -30,12 +30,13 @@ Reference = str | Callable[..., Any] | type
 @dataclass(frozen=True)
 class Followed:
     """What stands behind a reference. digest: of all sources, wherever they lie. libraries: other distributions that
-    they import, with their versions. gaps: what could not be followed.
+    they import, with their versions. gaps: what could not be followed. files: a digest of each source, by its name.
     """
 
     digest: str
     libraries: Mapping[str, str] = field(default_factory=dict)
     gaps: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def behind(offer: Offer[Any]) -> Followed:
@@ -118,7 +119,9 @@ class _Walk:
 
     def followed(self) -> Followed:
         digest = _digest((name, content) for name, content in sorted(self._digests.items()))
-        return Followed(digest, dict(sorted(self._libraries.items())), tuple(self._gaps))
+        own = Path(self._plugin.file).name if self._plugin.file else ""
+        files = {name or own: content[:16] for name, content in sorted(self._digests.items())}
+        return Followed(digest, dict(sorted(self._libraries.items())), tuple(self._gaps), files)
 
     def _module(self, name: str) -> bool:
         """Take in a module, if that is the name of one, and what it imports; whether its source is followed."""
@@ -152,7 +155,7 @@ class _Walk:
         if source.path.suffix != ".py":
             return ()
         found = imports(content, source.package)
-        for path, name in modules.named_files(found.files, source):
+        for path, name in modules.named_files(found, source, self._beside):
             if name not in self._digests:
                 self._data(path, name, source)
         self._note(found, source)

@@ -88,6 +88,17 @@ SPELLINGS = {
     "a package's module": "import pack.deep.net as net",
     "a package's relative module": "import pack",
     "a namespace": "from space.inner import net",
+    "resolved": "import pkgutil\nsign = pkgutil.resolve_name('mynet:sign')",
+    "run as a module": "import runpy\nnet = runpy.run_module('mynet')",
+    "import_module handed on": "import importlib\nim = importlib.import_module\nnet = im('mynet')",
+    "import_module by getattr": "import importlib\nnet = getattr(importlib, 'import_module')('mynet')",
+    "__import__ by getattr": "import builtins\nnet = getattr(builtins, '__import__')('mynet')",
+    "a path from a text": (
+        "import importlib.util\nfrom pathlib import Path\nNET = 'mynet'\n"
+        "spec = importlib.util.spec_from_file_location('made', Path(__file__).parent / (NET + '.py'))"
+    ),
+    "executed from a text": "exec('import mynet')",
+    "executed from a made text": "NET = 'mynet'\nexec('import ' + NET)",
     "executed": "from pathlib import Path\nexec(Path(__file__).with_name('mynet.py').read_text())",
 }
 FILES = {
@@ -137,6 +148,58 @@ def test_a_data_file_that_a_source_names_is_part_of_it(written, followed, code, 
     assert now("1") != now("2")
 
 
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("def read(): return (HERE / 'sign.txt').read_text()", "sign.txt"),
+        ("def read(): return np.loadtxt(HERE / 'sign.dat')", "sign.dat"),
+        ("def read(): return np.fromfile(HERE / 'deep' / 'sign.bin')", "deep/sign.bin"),
+        ("SIGN = 'sign.parquet'", "sign.parquet"),
+        ("SIGN = 'sign.txt.gz'", "sign.txt.gz"),
+        ("SIGN = 'sign.7z'", "sign.7z"),
+        ("def read(): return open(HERE / 'sign').read()", "sign"),
+        ("SIGN = 'sign'", "sign"),
+        ("SIGN = str(HERE) + '/sign.txt'", "sign.txt"),
+        ("SIGN = f'{HERE}/sign.txt'", "sign.txt"),
+        ("def read(n): return open(f'{HERE}/{n}.txt')", "sign.txt"),
+        ("SIGN = Path(__file__).with_suffix('.txt')", "my_method.txt"),
+        ("SIGN = HERE / 'deep' / '..' / 'sign.txt'", "sign.txt"),
+        ("SIGN = HERE / 'deep/../other/sign'", "other/sign"),
+        ("def read(): return list((HERE / 'deep').iterdir())", "deep/any.bin"),
+        ("import pack", "sign.txt"),
+        ("import pack", "pack/top.txt"),
+    ],
+)
+def test_a_file_that_a_source_names_is_part_of_it_whatever_its_suffix(written, followed, code, name):
+    method = METHOD.format(
+        imports=f"import numpy as np\nfrom pathlib import Path\nHERE = Path(__file__).parent\n{code}"
+    )
+    pack = "from pathlib import Path\nSIGN = Path(__file__).parent / '..' / '../sign.txt'\nTOP = 'top.txt'\n"
+    others = {"pack/__init__.py": "from .deep import net", "pack/deep/__init__.py": "", "pack/deep/net.py": pack}
+
+    def now(text: str) -> str:
+        return followed(written({**others, "my_method.py": method, name: text}) / "my_method.py").digest
+
+    assert now("1") == now("1")
+    assert now("1") != now("2")
+
+
+@pytest.mark.parametrize(
+    "name", ["my.log", ".lock", "deep/run.tmp", "my.PID", "my.out", "../outside.txt", "unnamed", "mark"]
+)
+def test_what_a_program_writes_or_lies_elsewhere_is_no_source(written, followed, name):
+    names = ["my.log", ".lock", "my.PID", "my.out", "../outside.txt", "mark"]
+    code = f"NAMES = {names}\nLIST = Path(__file__).parent / 'deep'"
+    method = METHOD.format(imports=f"from pathlib import Path\n{code}")
+
+    def now(text: str | None) -> str:
+        files = {} if text is None else {name: text}
+        return followed(written({"my_method.py": method, "deep/x": "", **files}) / "my_method.py").digest
+
+    first = now(None)
+    assert first == now("" if name == "mark" else "1")
+
+
 def test_where_a_file_lies_and_what_it_is_called_make_no_other_source(written, followed, tmp_path):
     files = {
         "mynet.py": "sign = 1\n",
@@ -164,6 +227,21 @@ def test_keys_do_not_depend_on_where_a_file_lies(written, catalog_of):
         "import importlib, os\nnet = importlib.import_module(os.environ.get('NET', 'my' + 'net'))",
         "name = ''.join(['my', 'net'])\nnet = __import__(name)",
         "import runpy, os\nrun = lambda: runpy.run_path(os.environ['NET'])",
+        "import runpy\nrun = lambda n: runpy.run_path(HERE / (n + '.py'), run_name='made')",
+        "from importlib.util import spec_from_file_location as find\nspec = lambda n: find('made', n + '.py')",
+        "import importlib.util as u\nspec = lambda n: u.spec_from_file_location('made', HERE / (n + '.py'))",
+        "import importlib.util as u\nspec = lambda n: u.spec_from_file_location('made', location=HERE / n)",
+        "from importlib.machinery import SourceFileLoader\nload = lambda n: SourceFileLoader('made', f'{n}')",
+        "import importlib\nim = importlib.import_module",
+        "import importlib\nbring = lambda n: map(importlib.import_module, n)",
+        "import importlib\nim = getattr(importlib, 'import_module')",
+        "import builtins\nim = getattr(builtins, '__import__')",
+        "im = __import__",
+        "import pkgutil\nresolve = lambda n: pkgutil.resolve_name(n)",
+        "run = lambda n: exec('import ' + n)",
+        "run = lambda n: exec(f'import {n}')",
+        "run = lambda n: eval(n)",
+        "import builtins\nrun = lambda n: builtins.exec(n)",
     ],
 )
 def test_what_is_imported_by_a_name_made_up_on_the_way_is_said(written, followed, monkeypatch, code):
