@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from harness.types import Record, Trial
+from harness.types import Choice, Record, Trial
 from harness.words import clean_line
 
 # workers and load have notes of their own, the commit stands with the sources
@@ -14,6 +14,7 @@ TOLD_APART = ("workers", "commit", "load")
 # What a time depends on and no score does. Whatever else differs may change the last digits of a score as well.
 OF_TIMES = ("cores", "usable_cores", "memory_bytes", "gpu_memory_bytes", "system", "memory_bounded")
 PARTS = ("source", "version", "files")
+FILE = "the source file "
 MOST = 20  # rows, or values, that a note lists
 WORD = 60  # characters of a value that a note shows
 
@@ -66,13 +67,31 @@ def _sources(records: Sequence[Record]) -> Iterator[str]:
         for words, part in _parts(record):
             found.setdefault(words, []).append((part, record))
     divisions: dict[str, list[str]] = {}
+    owned = {f"the source of {choice.name}" for each in records for choice in _choices(each)}
     for words, parts in found.items():
         by_value = _grouped(parts)
-        if len(by_value) > 1:
+        if len(by_value) > 1 and not (words.startswith(FILE) and _alike(by_value.values())):
             division = "; ".join(first(who(own, whole) for own in by_value.values()))
-            divisions.setdefault(division, []).append(words + _values(words, by_value))
+            named = divisions.setdefault(division, [])
+            if not (words.startswith(FILE) and any(each in owned for each in named)):
+                named.append(words + _values(words, by_value))
     for division, named in divisions.items():
-        yield f"records differ in {_listed(named)}: {division}"
+        yield f"records differ in {_listed(first(named))}: {division}"
+
+
+def _choices(record: Record) -> Iterator[Choice]:
+    yield from (choice for trial in _chain(record.trial) for choice in (trial.method, trial.dataset))
+
+
+def _alike(parts: Iterable[Sequence[Record]]) -> bool:
+    """Whether every row has seeds in each part, and no two rows have one seed in different parts: what differs then
+    is said of each row's own source.
+    """
+    every = [rows_of(part) for part in parts]
+    rows = {row for part in every for row in part}
+    seeds_of = [{seed for own in part.values() for seed in own} for part in every]
+    apart = sum(map(len, seeds_of)) == len(set().union(*seeds_of))
+    return apart and all(rows == set(part) for part in every)
 
 
 def _parts(record: Record) -> Iterator[tuple[str, str]]:
@@ -91,6 +110,9 @@ def _parts(record: Record) -> Iterator[tuple[str, str]]:
     for name, version in libraries.items() if isinstance(libraries, Mapping) else ():
         if name not in record.environment:  # where a note of its own names it
             yield f"the version of {name}", str(version)
+    files = record.provenance.get("sources")
+    for name, digest in files.items() if isinstance(files, Mapping) else ():
+        yield f"{FILE}{clean_line(str(name))}", str(digest)
     yield "the commit", str(record.environment.get("commit") or "unknown")
 
 

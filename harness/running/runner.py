@@ -98,11 +98,12 @@ class Origins:
 
     def of(self, trial: Trial) -> dict[str, Any]:
         """measured_by: the source of metrics and instruments. libraries: other distributions that method and data set
-        import, with versions. not_followed: what of their source no key follows.
+        import, with versions. sources: a digest of each file of theirs. not_followed: what of it no key follows.
         """
         behind = self._behind(trial)
         libraries = {name: version for each in behind for name, version in each.libraries.items()}
         said: dict[str, Any] = {"measured_by": self._measured_by, "libraries": dict(sorted(libraries.items()))}
+        said["sources"] = {name: digest for each in behind for name, digest in sorted(each.files.items())}
         gaps = self.gaps([trial])
         return said | ({"not_followed": gaps} if gaps else {})
 

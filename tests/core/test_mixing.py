@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +194,104 @@ def test_another_commit_is_named():
 
 def test_methods_differ_by_nature_and_their_sources_are_no_note():
     assert notes(trained("a"), trained("bb", parts={"method": {"source": "method-2"}})) == ()
+
+
+def of_file(method: str, seeds, digest: str | None, *, file: str = "m.py", source: str = "", **more: Any):
+    """Records of a method whose plugin is a file of that digest; None for older records that state none."""
+    parts = {"method": {"source": source or f"{method}-{digest}"}, **more}
+    rows = trained(method, seeds, parts=parts)
+    if digest is None:
+        return rows
+    stated = {file: digest, "same.py": "same"}
+    return [dataclasses.replace(each, provenance={**each.provenance, "sources": stated}) for each in rows]
+
+
+def test_two_methods_of_one_file_at_two_versions_are_noted():
+    said = notes(of_file("one", (0, 1), "v1"), of_file("two", (0, 1), "v2"))
+    assert said == ("records differ in the source file m.py: one; two",)
+    said = notes(
+        of_file("one", (0, 1, 2), "v1"),
+        [*of_file("two", (0, 1), "v2", source="x"), *of_file("two", (2,), "v1", source="x")],
+    )
+    assert said == ("records differ in the source file m.py: one, two seed 2; two seeds 0, 1",)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [of_file("two", (0, 1), "v1"), of_file("two", (0, 1), "v2", file="n.py"), of_file("two", (0, 1), None)],
+    ids=["the same", "another file", "an older record"],
+)
+def test_no_note_where_no_file_is_known_to_differ(second):
+    assert notes(of_file("one", (0, 1), "v1"), second) == ()
+
+
+def test_what_a_methods_or_the_datas_own_source_says_is_not_said_twice():
+    one = [*of_file("one", (0,), "v1"), *of_file("one", (1,), "v2")]
+    assert notes(one) == ("records differ in the source of one: one seed 0; one seed 1",)
+    two = [*of_file("two", (0,), "v1"), *of_file("two", (1,), "v2")]
+    assert notes(one, two) == (
+        "records differ in the source of one: one seed 0; one seed 1",
+        "records differ in the source of two: two seed 0; two seed 1",
+    )
+    data = of_file("two", (0, 1), "v2", dataset={"source": "data-2"})
+    assert notes(of_file("one", (0, 1), "v1"), data) == ("records differ in the source of digits: one; two",)
+
+
+def test_many_files_that_differ_alike_are_one_note():
+    one, two = trained("one"), trained("two")
+    rows = [
+        dataclasses.replace(
+            each, provenance={**each.provenance, "sources": {f"pack/{n}.py": digest for n in range(30)}}
+        )
+        for digest, own in (("v1", one), ("v2", two))
+        for each in own
+    ]
+    (note,) = notes(rows)
+    assert "the source file pack/0.py, the source file pack/1.py" in note
+    assert note.endswith("and 11 more: one; two")
+
+
+@pytest.fixture
+def run_twice(tmp_path):
+    """The report on two methods of one file, the second trained after the file was edited."""
+    method = """
+import numpy as np
+from harness import ClassLogProbs, Method, hookimpl
+
+class Learner:
+    def __init__(self, config): pass
+    def init(self, problem, training, base): return problem.output_size
+    def update(self, state, batch): return state, {}
+    def predict(self, state, inputs):
+        return ClassLogProbs(np.full((1, len(inputs), state), -np.log(state)), np.zeros(1))
+
+@hookimpl
+def harness_methods():
+    yield Method("one", "x", Learner, ("classification",))
+    yield Method("two", "x", Learner, ("classification",))
+"""
+    file = tmp_path / "m.py"
+
+    def harness(*words: str) -> str:
+        command = [sys.executable, "-m", "harness", *words, "-p", str(Path(__file__).with_name("tiny.py"))]
+        command += ["--results", str(tmp_path / "results")]
+        environment = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "200"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def runs(edited: str) -> str:
+        for name, text in (("one", method), ("two", method + edited)):
+            file.write_text(text)
+            harness("run", "-p", str(file), "--methods", name, "--seeds", "2")
+        return harness("report")
+
+    return runs
+
+
+@pytest.mark.parametrize("edited", ["", "\nSIGN = -1\n"], ids=["as it was", "edited"])
+def test_a_file_edited_between_the_runs_of_its_methods_is_noted_in_the_report(run_twice, edited):
+    assert ("the source file m.py" in run_twice(edited)) == bool(edited)
 
 
 def test_a_base_of_another_source_is_named():
