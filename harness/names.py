@@ -14,6 +14,7 @@ MEASURED = frozenset(
         "epoch_seconds",
         "finish_warning",
         "parameters",
+        "predict_warning",
         "rows",
         "seconds_to_target",
         "stopped_early",

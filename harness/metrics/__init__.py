@@ -48,6 +48,7 @@ def _costs() -> Iterator[Metric]:
     yield Metric("update_seconds", "median time of a steady training update", "s", "lower", per="update")
     yield Metric("epoch_seconds", "that time for one pass over the training rows", "s", "lower", per="epoch")
     yield Metric("train_seconds", "time of all training updates, evaluation excluded", "s", "lower")
+    yield Metric("init_seconds", "time in which a method is made and sets itself up", "s", "lower")
     yield Metric("prepare_seconds", "time of what a method does before its first update", "s", "lower")
     yield Metric("finish_seconds", "time of what a method does after its last update", "s", "lower")
     yield Metric("seconds_to_target", "training time until validation reaches --target", "s", "lower")

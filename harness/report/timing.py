@@ -14,7 +14,8 @@ SHARE = 0.1  # of the training: what a method does outside its updates is told f
 IDLE = 0.8  # of the wall time: with less CPU time, a process waited for something else
 BUSY = 1.2  # of threads x wall time: with more CPU time, more threads ran than were asked for
 SHORTEST = 0.2  # seconds: below it, times of a process and of the clock need not agree
-PHASES = ("prepare", "finish")
+PHASES = ("init", "prepare", "finish")
+SET_UP = 0.5  # seconds of `init` that imports, allocation and compilation may take: no training
 
 
 def collect(records: Sequence[Record], every: Sequence[Record]) -> Iterator[str]:
@@ -33,10 +34,11 @@ def phases(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
 
 
 def _beyond(record: Record, by_key: Mapping[str, Record]) -> dict[str, tuple[float, float]]:
-    """Seconds of `prepare` and `finish` that exceed a tenth of those of the updates of the trial and its bases."""
+    """Seconds of phases that exceed a tenth of those of the updates of the trial and its bases, and what is set-up."""
     training = _training(record, by_key)
     found = {phase: seconds for phase in PHASES if (seconds := as_number(record.seconds.get(phase))) is not None}
-    return {phase: (seconds, training) for phase, seconds in found.items() if seconds > SHARE * training}
+    least = {phase: max(SHARE * training, SET_UP if phase == "init" else 0.0) for phase in found}
+    return {phase: (seconds, training) for phase, seconds in found.items() if seconds > least[phase]}
 
 
 def _bases(records: Sequence[Record], every: Sequence[Record]) -> dict[str, Record]:
@@ -61,7 +63,8 @@ def _beside_updates(records: Sequence[Record], every: Sequence[Record]) -> Itera
             rows.setdefault((record.trial.method.label, phase), []).append(seconds)
     for (label, phase), found in rows.items():
         outside, training = (sum(each) / len(found) for each in zip(*found, strict=True))
-        yield f"{label} trains {_seconds(outside)} in {phase} beside {_seconds(training)} of updates"
+        verb = "spends" if phase == "init" else "trains"
+        yield f"{label} {verb} {_seconds(outside)} in {phase} beside {_seconds(training)} of updates"
 
 
 def _workers(records: Sequence[Record]) -> Iterator[str]:

@@ -94,7 +94,7 @@ def lower_bound(record: Record, name: str) -> str:
     if not share > MOST_UNCOVERED:
         return ""
     names = ", ".join(sorted(shares, key=lambda each: (-shares[each], each))) or "unnamed"
-    return f"operators without a formula move {100 * share:.2g} % of the bytes: {names}"
+    return f"operators without a formula move {100 * share:.3g} % of the bytes: {names}"
 
 
 def _shares(operators: object) -> dict[str, float]:

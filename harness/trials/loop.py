@@ -29,6 +29,7 @@ SETTLED_UPDATES = 2  # algorithms have been tried, the optimiser's state is ther
 MOST_POINTS = 20
 FEWEST_POINTS = 5
 SECONDS_BETWEEN_REPORTS = 0.5
+SET_UP = 0.5  # seconds of init that are no training: imports, allocation, compilation
 SHARE_BEYOND = 0.01  # of a budget of seconds that finish may take beyond it without a word
 
 
@@ -84,9 +85,14 @@ def _fitted(bench: Bench, phase: str, fit: Callable[[Any, Fit], Any], state: Any
 def _warn_of_finish(bench: Bench) -> None:
     """A budget of seconds is for all that trains; what `finish` took beyond it is told, since no loop can stop it."""
     budget, seconds = bench.trial.budget, bench.notes.seconds
-    beyond = math.fsum(seconds.get(phase, 0.0) for phase in ("prepare", "train", "finish")) - budget.amount
+    beyond = _before_updates(bench.notes) + math.fsum(seconds[phase] for phase in ("train", "finish")) - budget.amount
     if budget.unit == "seconds" and (beyond := min(beyond, seconds["finish"])) > SHARE_BEYOND * budget.amount:
         bench.notes.measured["finish_warning"] = f"finish trained on for {beyond:.3g} s beyond the budget of {budget}"
+
+
+def _before_updates(notes: Notes) -> float:
+    """Seconds of a budget that are gone before the first update: `prepare`, and what of `init` is more than set-up."""
+    return notes.seconds.get("prepare", 0.0) + max(0.0, notes.seconds["init"] - SET_UP)
 
 
 def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
@@ -96,8 +102,8 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
     order = derive(bench.trial.seed, bench.trial.dataset.name, "order")
     batches = bench.backend.batches(bench.data, bench.trial.batch_size, order)
     _evaluate(bench, learner, state, Point(0, 0.0, 0.0, {}, {}))
-    prepared = bench.notes.seconds.get("prepare", 0.0)
-    stops = _Stops(bench.trial.budget.amount, bench.updates(), per_epoch, prepared)
+    gone = _before_updates(bench.notes)
+    stops = _Stops(bench.trial.budget.amount, bench.updates(), per_epoch, gone)
     effort = Effort()
 
     def look(done: int) -> None:
@@ -142,8 +148,13 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
     if bench.trial.patience is not None:
         bench.notes.measured |= {"stopped_early": not stops.spent(done), "stopped_update": done}
     _note_times(bench.notes, list(clock.seconds()), per_epoch)
-    if not done and prepared >= bench.trial.budget.amount and bench.updates() is None:
-        why = f"no updates: prepare took {prepared:.3g} s, the budget is {bench.trial.budget}"
+    if not done and gone >= bench.trial.budget.amount and bench.updates() is None:
+        took = " and ".join(
+            f"{phase} took {bench.notes.seconds[phase]:.3g} s"
+            for phase, least in (("init", SET_UP), ("prepare", 0.0))
+            if bench.notes.seconds.get(phase, 0.0) > least
+        )
+        why = f"no updates: {took}, the budget is {bench.trial.budget}"
         bench.notes.holes |= dict.fromkeys(("update_seconds", "train_seconds"), why)
     return state
 

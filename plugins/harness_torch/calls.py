@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_iter
 class Work(NamedTuple):
     """Arithmetic of an operator: multiply-accumulates, and operations on single elements."""
 
-    macs: int = 0
-    elementwise: int = 0
+    macs: float = 0
+    elementwise: float = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -35,14 +36,17 @@ def _parts(formula: Formula) -> tuple[tuple[str, Any], ...]:
     return ("macs", formula.macs), ("elementwise", formula.elementwise)
 
 
-def _amount(part: str, function: Any, call: Call) -> int:
-    """What a function of a formula says of a call. Raises ValueError for what is no number of operations."""
+def _amount(part: str, function: Any, call: Call) -> float:
+    """What a function of a formula says of a call, not rounded: parts of an operation add up over calls.
+
+    Raises ValueError for what is no number of operations.
+    """
     if function is None:
         return 0
     amount = function(**_wanted(function, {**call.arguments, "result": call.result}))
-    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not math.isfinite(amount) or amount < 0:
+    if isinstance(amount, bool) or not isinstance(amount, numbers.Real) or not math.isfinite(amount) or amount < 0:
         raise ValueError(f"{part} is {amount!r}; expected a number of operations, 0 or more")
-    return round(amount)
+    return int(amount) if amount == int(amount) else float(amount)
 
 
 def _wanted(function: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]:

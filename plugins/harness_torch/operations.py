@@ -7,6 +7,7 @@ torch's dispatcher (a bare Triton kernel, another library) are not seen at all.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,8 +37,8 @@ class Count:
     """Calls of one operator in one phase, and what they did in total. covered: a formula knows it."""
 
     calls: int = 0
-    macs: int = 0
-    elementwise: int = 0
+    macs: float = 0
+    elementwise: float = 0
     bytes: int = 0
     launches: int = 0
     syncs: int = 0
@@ -67,7 +68,9 @@ class Tally:
     def total(
         self, field: Literal["macs", "elementwise", "bytes", "launches", "syncs"], phase: Phase | None = None
     ) -> int:
-        return sum(getattr(count, field) for (where, _), count in self.counts.items() if phase in (None, where))
+        """Of all phases or one, rounded once: what is less than one operation in all is still not none."""
+        total = sum(getattr(count, field) for (where, _), count in self.counts.items() if phase in (None, where))
+        return round(total) or math.ceil(total)
 
     def uncovered(self) -> dict[str, dict[str, float]]:
         """Operators without a formula: calls, bytes moved, share of the bytes moved by all operators."""

@@ -113,6 +113,7 @@ HARNESS_NAMES = [
     "rows",
     "parameters",
     "finish_warning",
+    "predict_warning",
     "bytes_at_death",
 ]
 

@@ -572,6 +572,8 @@ def test_more_than_one_percent_uncovered_makes_a_total_a_lower_bound():
 
     assert bound(0.01, "forward_macs") == ""
     assert bound(0.011, "forward_macs") == "operators without a formula move 1.1 % of the bytes: aten::fft"
+    assert bound(0.997, "forward_macs") == "operators without a formula move 99.7 % of the bytes: aten::fft"
+    assert bound(1.0, "forward_macs") == "operators without a formula move 100 % of the bytes: aten::fft"
     assert bound(0.5, "activation_bytes") == ""
 
 

@@ -30,6 +30,7 @@ from harness import (
     hookimpl,
 )
 from harness.planning.plan import plan
+from harness.report import timing
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
 from harness_torch.backend import TorchBackend
@@ -304,10 +305,18 @@ def test_prepare_and_finish_see_training_and_validation_rows_only(run):
 
 
 class Clockwork(Slope):
-    """An update takes a second, as do `prepare` and `finish` of what the test says."""
+    """An update takes a second; the factory, `init`, `prepare` and `finish` take what the test says."""
 
     now: ClassVar = [0.0]
     takes: ClassVar = {}
+
+    def __init__(self, config):
+        self.now[0] += self.takes.get("factory", 0.0)
+        super().__init__(config)
+
+    def init(self, problem, training, base):
+        self.now[0] += self.takes.get("init", 0.0)
+        return super().init(problem, training, base)
 
     def prepare(self, state, fit):
         self.now[0] += self.takes.get("prepare", 0.0)
@@ -346,6 +355,44 @@ def test_prepare_is_taken_off_a_budget_of_seconds(clockwork, prepare, updates):
     why = f"no updates: prepare took {prepare:g} s, the budget is 10 seconds"
     said = {} if updates else dict.fromkeys(("update_seconds", "train_seconds"), why)
     assert record.holes == said
+
+
+@pytest.mark.parametrize("where", ["init", "factory"])
+@pytest.mark.parametrize(("takes", "updates"), [(0.4, 10), (0.5, 10), (4.5, 6), (30.0, 0)])
+def test_what_init_takes_beyond_a_set_up_is_taken_off_a_budget_of_seconds(clockwork, where, takes, updates):
+    record = clockwork("seconds", 10, **{where: takes})
+    assert (record.status, record.curve[-1].update) == ("ok", updates)
+    assert record.seconds["init"] == pytest.approx(takes)
+    why = f"no updates: init took {takes:g} s, the budget is 10 seconds"
+    said = {} if updates else dict.fromkeys(("update_seconds", "train_seconds"), why)
+    assert record.holes == said
+
+
+@pytest.mark.parametrize(
+    ("takes", "note"), [(0.4, ()), (0.9, ()), (6.0, ("tiny spends 6 s in init beside 10 s of updates",))]
+)
+def test_an_init_that_may_train_is_a_column_and_a_note(clockwork, takes, note):
+    record = clockwork("updates", 10, init=takes)
+    assert tuple(each for each in timing.collect([record], [record]) if " in init " in each) == note
+    assert timing.phases([record], [record]) == (["init_seconds"] if note else [])
+
+
+class Learns(Slope):
+    """Trains in `predict`."""
+
+    def predict(self, state, inputs):
+        state["slope"] += 0.1
+        return super().predict(state, inputs)
+
+
+@pytest.mark.parametrize(
+    ("learner", "warning"),
+    [(Slope, None), (Learns, "predict changed what is saved: it trains, or counts")],
+)
+def test_a_prediction_that_changes_what_is_saved_is_a_warning(run, learner, warning):
+    record = run(learner)
+    assert (record.status, record.holes) == ("ok", {})
+    assert record.measured.get("predict_warning") == warning
 
 
 def test_a_budget_of_updates_is_what_it_is_whatever_prepare_takes(clockwork):

@@ -100,6 +100,7 @@ def _raises(x: Tensor) -> int:
         (lambda x: math.inf, "macs is inf; expected a number"),
         (lambda x: None, "macs is None; expected a number"),
         (lambda x: True, "macs is True; expected a number"),
+        (lambda x: np.bool_(True), "macs is np.True_; expected a number"),
         (lambda x: "many", "macs is 'many'; expected a number"),
         (lambda length: length, "TypeError: it takes length; the operator has x, weight, steps, result"),
     ],
@@ -122,6 +123,19 @@ def test_a_formula_takes_what_it_wants() -> None:
         readings = update((Formula("harness_test::scan", macs), FORMULAS[1]))
         assert readings["uncovered"] == {}
     assert readings["forward_macs"] == 0
+
+
+@pytest.mark.parametrize(
+    ("amount", "total"),
+    [(np.int64(7), 14), (np.float32(7), 14), (7.0, 14), (0.5, 1), (0.25, 1), (1.25, 2), (1.75, 4), (0, 0), (0.0, 0)],
+)
+def test_what_two_calls_take_is_added_up_before_it_is_rounded(amount: Any, total: int) -> None:
+    readings = update(
+        (Formula("harness_test::scan", lambda: amount), Formula("harness_test::scan_backward", lambda: 0))
+    )
+    assert readings["uncovered"] == {}
+    assert readings["forward_macs"] == readings["total_macs"] == total
+    assert isinstance(readings["total_macs"], int)
 
 
 def test_a_product_in_an_operator_of_one_s_own_hides_its_zeros() -> None:
