@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -163,22 +163,22 @@ def _keep(bench: Bench, learner: Learner[Any], state: Any, weights: Path | None)
             raise TypeError(f"{bench.trial.method.name} has no save(state), and another method starts from it")
         return
     saved = answers.arrays(learner.save(state))
-    before = _digests(saved)
     bench.notes.measured["parameters"] = sum(math.prod(array.shape) for array in saved.values())
     if weights is not None and bench.trial.keep:
         bench.backend.save(saved, weights)
     with bench.hole("predict_warning"):
-        _warn_of_prediction(bench, learner, state, before)
+        _warn_of_prediction(bench, learner.predict, partial(learner.save, state), state)
 
 
-def _warn_of_prediction(bench: Bench, learner: Learner[Any], state: Any, before: dict[str, str]) -> None:
-    """One more validation batch is predicted: it shall leave the arrays as they were, whose digests are given."""
+def _warn_of_prediction(bench: Bench, predict: answers.View, save: Callable[[], Any], state: Any) -> None:
+    """One more validation batch is predicted, which shall leave the arrays that are saved as they are."""
+    before = _digests(save())
     seed = derive(bench.trial.seed, bench.trial.dataset.name, "global")
     with bench.backend.isolated(seed), bench.backend.evaluating():
-        learner.predict(state, bench.data.valid.inputs[: bench.trial.batch_size])
-    if _digests(answers.arrays(learner.save(state))) != before:
+        predict(state, bench.data.valid.inputs[: bench.trial.batch_size])
+    if _digests(save()) != before:
         bench.notes.measured["predict_warning"] = "predict changed what is saved: it trains, or counts"
 
 
-def _digests(saved: Mapping[str, Any]) -> dict[str, str]:
-    return {name: digest(array) for name, array in saved.items()}
+def _digests(saved: object) -> dict[str, str]:
+    return {name: digest(array) for name, array in answers.arrays(saved).items()}

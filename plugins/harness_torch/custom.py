@@ -46,7 +46,8 @@ def _amount(part: str, function: Any, call: Call) -> float:
     amount = function(**_wanted(function, {**call.arguments, "result": call.result}))
     if isinstance(amount, bool) or not isinstance(amount, numbers.Real) or not math.isfinite(amount) or amount < 0:
         raise ValueError(f"{part} is {amount!r}; expected a number of operations, 0 or more")
-    return int(amount) if amount == int(amount) else float(amount)
+    whole: Any = math.floor(amount)
+    return whole if whole == amount else float(amount)
 
 
 def _wanted(function: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]:

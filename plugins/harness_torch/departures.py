@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from harness_torch.calls import tensors
+from harness_torch.exported import Exported, replaced
 from harness_torch.host import HostTensors
 
 LITTLE = 64  # numbers that a learner may look at, such as a loss or counts of classes, without doing its work elsewhere
@@ -46,6 +47,8 @@ ENTERING: Mapping[Any, str] = {
     Tensor.new_tensor: "Tensor.new_tensor of an array",
 }
 
+_OF_STORAGES = ("data_ptr", "__getitem__", "__setitem__", "__iter__", "tolist", "from_buffer", "from_file")
+
 # Functions that no mode hears of, by owner and name.
 UNHEARD: tuple[tuple[Any, str, str], ...] = (
     (torch, "from_numpy", "torch.from_numpy"),
@@ -53,7 +56,8 @@ UNHEARD: tuple[tuple[Any, str, str], ...] = (
     (torch, "from_dlpack", "torch.from_dlpack"),
     (torch.utils.dlpack, "from_dlpack", "torch.from_dlpack"),
     (torch.utils.dlpack, "to_dlpack", "torch.to_dlpack"),
-    (torch.UntypedStorage, "data_ptr", "UntypedStorage.data_ptr"),
+    *((torch.UntypedStorage, name, f"UntypedStorage.{name}") for name in _OF_STORAGES),
+    (torch, "from_file", "torch.from_file"),
     (torch.cuda.CUDAGraph, "replay", "CUDAGraph.replay"),
     (threading.Thread, "start", "Thread.start"),
 )
@@ -78,14 +82,22 @@ class Departures(TorchFunctionMode):
     """Notes what leaves torch while it is entered, and where.
 
     host: what never was where the network is, which may be looked at. known: threads that are nobody's business.
-    waits: how often the host looked at what may lie on a GPU, by function.
+    exported: memory that others have shared since before. waits: how often the host looked at what may lie on a GPU, by
+    function.
     """
 
-    def __init__(self, host: HostTensors | None = None, known: Collection[threading.Thread] = ()) -> None:
+    def __init__(
+        self,
+        host: HostTensors | None = None,
+        known: Collection[threading.Thread] = (),
+        exported: Exported | None = None,
+    ) -> None:
         super().__init__()
         self.waits: dict[str, int] = {}
         self._host = host
         self._known = set(known or threading.enumerate())
+        self._exported = exported
+        self._hearing = 0
         self._noted: dict[str, int] = {}
         self._patches = ExitStack()
 
@@ -99,13 +111,15 @@ class Departures(TorchFunctionMode):
 
     def __enter__(self) -> Departures:
         for owner, name, words in UNHEARD:
-            self._patches.enter_context(_replaced(owner, name, self._heard(getattr(owner, name), words)))
+            self._patches.enter_context(replaced(owner, name, self._heard(getattr(owner, name), words)))
         super().__enter__()
+        _entered.append(self)
         return self
 
     def __exit__(self, *raised: Any) -> None:
         super().__exit__(*raised)
         self._patches.close()
+        _entered.remove(self)
         for thread in set(threading.enumerate()) - self._known:
             self._note(f"the thread {thread.name}", ALL)
 
@@ -123,7 +137,22 @@ class Departures(TorchFunctionMode):
             self._waits("Tensor.cpu", args[0])
         if func is Tensor.backward:
             return self._backward(*args, **kwargs)
-        return func(*args, **kwargs)
+        self._hearing += 1
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self._hearing -= 1
+
+    def ran(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """An operator runs: on memory that others share, or as the last step of making a tensor of numbers."""
+        if self._exported is not None and (size := self._exported.touched(func, args, kwargs)):
+            self._note(_placed("a tensor whose memory was handed out before"), size)
+        if func is torch.ops.aten.lift_fresh.default and not self._hearing:  # of torch.tensor the mode hears
+            self._note(_placed("a constructor such as torch.FloatTensor"), args[0].numel())
+
+    def forked(self) -> None:
+        """The process is about to fork."""
+        self._note(_placed("os.fork"), ALL)
 
     def _leaves(self, func: Any, tensor: Tensor) -> None:
         if self._host is None or not self._host.made(tensor):
@@ -169,19 +198,15 @@ class Departures(TorchFunctionMode):
         return noted
 
 
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute of a module or class for a while, whether it is its own or inherited."""
-    own = name in vars(owner)
-    before = vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if own:
-            setattr(owner, name, before)
-        else:
-            delattr(owner, name)
+_entered: list[Departures] = []  # a hook on forks can never be taken back
+
+
+def _before_fork() -> None:
+    for departures in _entered:
+        departures.forked()
+
+
+os.register_at_fork(before=_before_fork)
 
 
 def _placed(words: str) -> str:

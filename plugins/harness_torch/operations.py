@@ -24,6 +24,7 @@ from harness_torch import departures, phases
 from harness_torch.calls import Call, Work, bind
 from harness_torch.custom import Formulas
 from harness_torch.departures import Departures
+from harness_torch.exported import Exported
 from harness_torch.formulas import costs_nothing
 from harness_torch.host import HostTensors, host_tensors
 from harness_torch.marks import counting
@@ -94,13 +95,14 @@ class Sink(Protocol):
 
 
 class Counter(TorchDispatchMode):
-    """Hands every operator that is dispatched inside to a tally, with its phase."""
+    """Hands every operator that is dispatched inside to a tally, with its phase. left: hears of them, too."""
 
     supports_higher_order_operators = True
 
-    def __init__(self, tally: Sink) -> None:
+    def __init__(self, tally: Sink, left: Departures | None = None) -> None:
         super().__init__()
         self._tally = tally
+        self._left = left
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -111,6 +113,8 @@ class Counter(TorchDispatchMode):
             # In inference mode operators made of others arrive whole; this is how torch itself takes them apart.
             with self:
                 return func._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
+        if self._left is not None:
+            self._left.ran(func, args, kwargs)
         with departures.inside():  # what an operator does has its formula
             result = func(*args, **kwargs)
             self._tally.add(phases.current(), bind(func, args, kwargs, result))
@@ -163,9 +167,11 @@ class Operations:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """From the birth of the state on, so that counters on the host and threads of the learner are known."""
+        """From the birth of the state on, so that counters on the host, threads of the learner and memory that it
+        hands out are known.
+        """
         self._threads = threading.enumerate()
-        with host_tensors() as self._host:
+        with host_tensors() as self._host, Exported() as self._exported:
             yield
 
     @contextmanager
@@ -175,8 +181,8 @@ class Operations:
         if stage != "update":
             yield
             return
-        tally, left = Tally(self._host, self._formulas), Departures(self._host, self._threads)
-        with plain_layers(), left, Counter(tally):
+        tally, left = Tally(self._host, self._formulas), Departures(self._host, self._threads, self._exported)
+        with plain_layers(), left, Counter(tally, left):
             yield
         self._readings = _update(tally) | at_least(OF_AN_UPDATE, unseen(tally, left, self._formulas))
 
@@ -212,7 +218,7 @@ class Inference:
             yield
             return
         tally, left = Tally(formulas=self._formulas), Departures()
-        with plain_layers(), left, Counter(tally):
+        with plain_layers(), left, Counter(tally, left):
             yield
         self._readings = _prediction(tally, examples)
         self._readings |= at_least(OF_A_PREDICTION, unseen(tally, left, self._formulas))

@@ -60,7 +60,7 @@ class SynapticOperations:
             yield
             return
         synapses, left = _Synapses(self._formulas), Departures()
-        with plain_layers(), listening(synapses.fired), left, Counter(synapses):
+        with plain_layers(), listening(synapses.fired), left, Counter(synapses, left):
             yield
         self._hidden = tuple(synapses.hidden)
         self._readings = synapses.readings(examples) | at_least(COUNTS, unseen(synapses.tally, left, self._formulas))

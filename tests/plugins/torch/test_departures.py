@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -73,6 +74,82 @@ def in_a_thread(x: Tensor) -> None:
     thread.join()
 
 
+def in_a_fork() -> None:
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def shared(prepare: Callable[[Tensor], Any], run: Callable[[Tensor, Any], Any]) -> str:
+    """What the counts of an update say of a tensor of which something was taken when the state was made."""
+    gauge = Operations()
+    with gauge.session():
+        buffer = torch.zeros(ROWS)
+        kept = prepare(buffer)
+        with gauge.measure("update", ROWS):
+            torch.ones(ROWS).sum()
+            run(buffer, kept)
+    return str(gauge.readings().get("total_macs_at_least", ""))
+
+
+def fill(buffer: Tensor, _: Any) -> None:
+    buffer.copy_(torch.ones(ROWS))
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda x: x.numpy(),
+        lambda x: x[3:].numpy()[2:],
+        lambda x: memoryview(x.numpy()),
+        np.asarray,
+        lambda x: np.from_dlpack(x),
+        lambda x: torch.utils.dlpack.to_dlpack(x),
+        lambda x: x.data_ptr(),
+        lambda x: x.untyped_storage().data_ptr(),
+        lambda x: x.share_memory_(),
+    ],
+)
+@pytest.mark.parametrize("run", [fill, lambda x, _: x.sum(), lambda x, _: x.view(2, -1).t().add_(1)])
+def test_memory_that_was_handed_out_before_the_update_is_a_mark(take, run) -> None:
+    assert "memory was handed out before (test_departures.py:" in shared(take, run)
+    assert shared(take, lambda x, _: None) == ""
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda array: torch.from_numpy(array),
+        lambda array: torch.from_numpy(array[2:])[3:],
+        lambda array: torch.as_tensor(array),
+        lambda array: torch.asarray(array),
+        lambda array: torch.frombuffer(array, dtype=torch.float32),
+    ],
+)
+def test_so_is_writing_to_a_tensor_made_of_an_array_that_is_kept(make) -> None:
+    def pair(_: Tensor) -> tuple[Any, Tensor]:
+        array = np.zeros(ROWS, np.float32)
+        return array, make(array)
+
+    assert "memory was handed out before" in shared(pair, lambda _, kept: kept[1].fill_(1))
+    assert shared(pair, lambda _, kept: kept[1].sum()) == ""
+    assert shared(lambda x: pair(x)[1], lambda _, kept: kept.fill_(1)) == ""
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda x: float(x.numpy().mean()),
+        lambda x: x.clone().numpy(),
+        lambda x: nn.LSTM(3, 4).flatten_parameters(),
+        lambda x: torch.from_dlpack(x.clone()),
+    ],
+)
+def test_a_look_before_the_update_that_nobody_keeps_is_no_mark(look) -> None:
+    assert shared(look, fill) == ""
+
+
 @pytest.mark.parametrize(
     ("run", "named"),
     [
@@ -94,6 +171,12 @@ def in_a_thread(x: Tensor) -> None:
         (lambda x: torch.from_dlpack(NUMBERS), "torch.from_dlpack"),
         (lambda x: InNumpy.apply(x.clone().requires_grad_()).sum().backward(), "torch.from_numpy"),
         (in_a_thread, "Thread.start"),
+        (lambda x: bytes(x.untyped_storage()), "UntypedStorage.__iter__"),
+        (lambda x: x.untyped_storage().tolist(), "UntypedStorage.tolist"),
+        (lambda x: x.untyped_storage()[0], "UntypedStorage.__getitem__"),
+        (lambda x: torch.FloatTensor([1.0] * ROWS), "a constructor such as torch.FloatTensor"),
+        (lambda x: torch.Tensor([1.0] * ROWS), "a constructor such as torch.FloatTensor"),
+        (lambda x: in_a_fork(), "os.fork"),
     ],
 )
 def test_what_leaves_torch_or_comes_from_elsewhere_is_named_with_its_line(run, named) -> None:
@@ -201,6 +284,23 @@ class LinearInNumpy(Linear):
         return {"weight": torch.from_numpy(weight - 0.01 * inputs.T @ error)}, {"loss": float(np.mean(error**2))}
 
 
+class LinearInSharedMemory(Linear):
+    """The same in numpy, on memory that was taken from tensors in `init`; torch does no more than copy."""
+
+    def init(self, problem, training, base):
+        state = super().init(problem, training, base)
+        self.buffers = torch.zeros(10, 20), torch.zeros(10, dtype=torch.long)
+        self.arrays = (*(each.numpy() for each in self.buffers), state["weight"].numpy())
+        return state
+
+    def update(self, state, batch):
+        self.buffers[0].copy_(batch.inputs)
+        self.buffers[1].copy_(batch.targets)
+        inputs, targets, weight = self.arrays
+        weight -= 0.01 * inputs.T @ (inputs @ weight - np.eye(2, dtype=np.float32)[targets])
+        return state, {"loss": 0.0}
+
+
 def load(config, seed, folder):
     inputs = np.random.default_rng(seed).normal(size=(120, 20)).astype(np.float32)
     targets = (inputs[:, 0] > 0).astype(np.int64)
@@ -211,7 +311,7 @@ def load(config, seed, folder):
 class Plugin:
     @hookimpl
     def harness_methods(self):
-        for name, learner in (("here", Linear), ("elsewhere", LinearInNumpy)):
+        for name, learner in (("here", Linear), ("elsewhere", LinearInNumpy), ("shared", LinearInSharedMemory)):
             yield Method(name, "x", learner, ("classification",))
 
     @hookimpl
@@ -225,6 +325,15 @@ class Plugin:
     @hookimpl
     def harness_metrics(self):
         return offers.metrics()
+
+
+def test_so_says_a_trial_of_one_that_works_on_shared_memory(catalog_of) -> None:
+    catalog = catalog_of(Plugin())
+    request = Request(methods="shared", seeds="[0]", device="cpu", budget=Budget("updates", 5), batch_size=10)
+    (record,) = [run_trial(catalog, trial) for trial in plan(catalog, request)]
+    assert (record.status, record.holes) == ("ok", {}), record.reason
+    assert record.readings["total_macs"] == 0
+    assert "memory was handed out before (test_departures.py:" in record.readings["total_macs_at_least"]
 
 
 def test_a_method_that_works_in_numpy_is_never_the_best_by_its_counts(catalog_of) -> None:
