@@ -18,6 +18,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+os.environ.pop("COLUMNS", None)  # of processes that share the tests, which are told that a line has 80
+
 if not torch.cuda.is_available():
     # Read when Triton is imported, by whatever test comes first: without a GPU its kernels are interpreted.
     os.environ.setdefault("TRITON_INTERPRET", "1")
