@@ -149,14 +149,17 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
         bench.notes.measured |= {"stopped_early": not stops.spent(done), "stopped_update": done}
     _note_times(bench.notes, list(clock.seconds()), per_epoch)
     if not done and gone >= bench.trial.budget.amount and bench.updates() is None:
-        took = " and ".join(
-            f"{phase} took {bench.notes.seconds[phase]:.3g} s"
-            for phase, least in (("init", SET_UP), ("prepare", 0.0))
-            if bench.notes.seconds.get(phase, 0.0) > least
-        )
-        why = f"no updates: {took}, the budget is {bench.trial.budget}"
-        bench.notes.holes |= dict.fromkeys(("update_seconds", "train_seconds"), why)
+        _say_budget_was_gone(bench)
     return state
+
+
+def _say_budget_was_gone(bench: Bench) -> None:
+    """Why a budget of seconds left none for updates: what took it before the first one."""
+    seconds = bench.notes.seconds
+    phases = [phase for phase, least in (("init", SET_UP), ("prepare", 0.0)) if seconds.get(phase, 0.0) > least]
+    took = " and ".join(f"{phase} took {seconds[phase]:.3g} s" for phase in phases)
+    why = f"no updates: {took}, the budget is {bench.trial.budget}"
+    bench.notes.holes |= dict.fromkeys(("update_seconds", "train_seconds"), why)
 
 
 class _Stops:
