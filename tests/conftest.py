@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
+
+# Before torch and numpy are imported, and for every process that a test starts: with more threads, tests that share the
+# cores wait for each other. A test that wants more asks for them.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
+from sampling import mark_left_out
 
 from harness import hookimpl
 from harness.catalog import Catalog
+
+torch.set_num_threads(1)  # should something have imported it before
 
 # A shell lets what it starts in the background ignore Ctrl-C, and nohup a hang-up: so would every run that a test ends.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -18,6 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+FEW = 5
 os.environ.pop("COLUMNS", None)  # of processes that share the tests, which are told that a line has 80
 
 if not torch.cuda.is_available():
@@ -30,7 +39,15 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One process for a few files, all cores for folders."""
+    files = [Path(each.partition("::")[0]) for each in config.args]
+    return 0 if len(files) <= FEW and all(file.suffix == ".py" for file in files) else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_left_out(items)
     if torch.cuda.is_available():
         return
     for item in items:

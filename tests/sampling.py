@@ -1,0 +1,41 @@
+"""Which cases of a product of axes run every time: a few that show every value of every axis."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import pytest
+
+
+def covering(cases: Sequence[Mapping[str, object]]) -> list[int]:
+    """The places of cases that together show every value of every axis: the fewest that are found one by one.
+
+    Values are the same where they are written the same.
+    """
+    shown = [{(axis, repr(value)) for axis, value in case.items()} for case in cases]
+    missing, places = set().union(*shown), []
+    while missing:
+        place = max(range(len(shown)), key=lambda each: len(shown[each] & missing))
+        places.append(place)
+        missing -= shown[place]
+    return places
+
+
+def mark_left_out(items: Iterable[pytest.Item]) -> None:
+    """Mark as slow what of the tests marked `sampled(*axes)` is not in their sample; no axes are all parameters."""
+    tests: dict[str, list[pytest.Function]] = defaultdict(list)
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("sampled"):
+            tests[item.nodeid.partition("[")[0]].append(item)
+    for cases in tests.values():
+        kept = set(covering([_values(case) for case in cases]))
+        for place, case in enumerate(cases):
+            if place not in kept:
+                case.add_marker("slow")
+
+
+def _values(case: pytest.Function) -> Mapping[str, object]:
+    (mark,) = list(case.iter_markers("sampled"))[:1]
+    axes = mark.args or case.callspec.params
+    return {axis: case.callspec.params[axis] for axis in axes}
