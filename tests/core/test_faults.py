@@ -17,6 +17,8 @@ from harness.executors import cgroup, forkserver, linux, process
 from harness.executors.local import LocalExecutor
 from harness.running.lock import locked
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
 

@@ -16,6 +16,8 @@ from harness.records.store import Store
 from harness.suites.suite import Request
 from harness.types import RunContext
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 PLUGIN = """
     import ctypes, os, signal, sys, threading
     import tiny
