@@ -14,12 +14,12 @@ import pytest
 from harness.errors import UsageError
 from harness.running.lock import locked
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 HOLDER = """
 import subprocess, sys
 from pathlib import Path
 from harness.running.lock import locked
-
-pytestmark = pytest.mark.xdist_group("processes")
 with locked(Path(sys.argv[1])):
     child = "print('held', flush=True); input()"
     subprocess.run([sys.executable, "-c", child], close_fds=False)
