@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from harness import Batch, ClassLogProbs, Problem, Training
-from harness_bptt import BPTTOptions, packed, recomputed
+from harness_bptt import BPTTOptions, packed, recomputed, reference
 from harness_spiking import lif
+from harness_spiking import reference as plainly
 from harness_spiking import training as shared
 from harness_spiking.kernels import eager
 from harness_spiking.network import Network
@@ -40,6 +41,10 @@ class BPTT:
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         return shared.update(state, batch, self._learn)
+
+    def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
+        """`update`, as the papers write it."""
+        return plainly.update(state, batch, lambda net: reference.losses(net, self.options))
 
     def _learn(self, state: State, rows: Rows) -> Tensor:
         if self.options.in_parts:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from harness import Batch, ClassLogProbs, Problem, Training
-from harness_spike_representation import Neuron, SpikeRepresentationOptions, clamp, dsr, rates
+from harness_spike_representation import Neuron, SpikeRepresentationOptions, clamp, dsr, rates, reference
 from harness_spike_representation import neuron as published
+from harness_spiking import reference as plainly
 from harness_spiking import training as shared
 from harness_spiking.kernels import eager
 from harness_spiking.lif import chunks
@@ -35,6 +36,10 @@ class Clamp:
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         return shared.update(state, batch, self._learn)
+
+    def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
+        """`update`, as the paper writes it."""
+        return plainly.update(state, batch, reference.clamp_losses)
 
     def _learn(self, state: State, rows: Rows) -> Tensor:
         return shared.learn_once(state, rows, lambda weights, part: self._logits(state.network, part, weights))
@@ -84,6 +89,12 @@ class DSR:
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         return shared.update(state, batch, self._learn)
+
+    def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
+        """`update`, as the paper writes it, with a gradient of its own at every step."""
+        neuron = self._neuron(state.network)
+        scale = reference.dsr_scale(neuron)
+        return plainly.update(state, batch, lambda net: reference.dsr_losses(net, neuron), output_scale=scale)
 
     def _learn(self, state: State, rows: Rows) -> Tensor:
         network, neuron = state.network, self._neuron(state.network)

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from harness import Batch, ClassLogProbs, Problem, Training
-from harness_saf import SAFOptions
+from harness_saf import SAFOptions, reference
+from harness_spiking import reference as plainly
 from harness_spiking import training as shared
 from harness_spiking.biases import StepBiases, traces_of_one
 from harness_spiking.drive import Drive, InputTrace
@@ -48,6 +49,11 @@ class SAF:
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         return shared.update(state, batch, self._learn)
+
+    def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
+        """`update`, as the paper writes it."""
+        online = self.options.update == "online"
+        return plainly.update(state, batch, lambda net: reference.losses(net, self.options), online)
 
     def _learn(self, state: State, rows: Rows) -> Tensor:
         options, network = self.options, state.network

@@ -11,6 +11,7 @@ from torch import Tensor
 from harness_spiking.network import Network
 from harness_spiking.passes import watched
 from harness_torch.marks import listened, listening
+from harness_torch.marks import spikes as declare
 
 
 class Spikes:
@@ -52,6 +53,14 @@ def recorded(network: Network) -> Iterator[Spikes]:
             yield spikes
     finally:
         watched.reset(token)
+
+
+def tell(index: int, fired: Tensor) -> None:
+    """Say what a population fired at one step, (B, ...), for what does not go through `passes.propagate`."""
+    watcher = watched.get()
+    if watcher is not None:
+        watcher(index)
+    declare(fired)
 
 
 @contextmanager
