@@ -47,6 +47,7 @@ from harness.types import (
     Suite,
     TokenLogProbs,
     Training,
+    TrainingTerms,
     Trial,
 )
 from harness.version import __version__
@@ -98,6 +99,7 @@ __all__ = [
     "Suite",
     "TokenLogProbs",
     "Training",
+    "TrainingTerms",
     "Trial",
     "Unsupported",
     "UsageError",

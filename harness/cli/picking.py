@@ -155,4 +155,4 @@ def _title(record: Record) -> str:
 
 def _setting(record: Record) -> str:
     trial = record.trial
-    return f"{trial.budget}, {trial.device}, {trial.precision}, {record.status}"
+    return f"{trial.terms.budget}, {trial.terms.device}, {trial.terms.precision}, {record.status}"

@@ -238,7 +238,7 @@ def escape(text: str) -> str:
 
 
 def _kind(trial: Trial) -> str:
-    return f"{trial.method.label} {trial.dataset.label} {trial.budget}"
+    return f"{trial.method.label} {trial.dataset.label} {trial.terms.budget}"
 
 
 def _note(progress: Progress, point: Point | None) -> str:

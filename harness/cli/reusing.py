@@ -125,4 +125,4 @@ def _silent(trial: Trial, progress: Progress) -> None:
 
 
 def _data_of(trial: Trial) -> tuple[str, int, int]:
-    return trial.dataset.label, trial.seed, trial.batch_size
+    return trial.dataset.label, trial.seed, trial.terms.batch_size

@@ -286,13 +286,13 @@ def _print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers
     todo = {trial.key for trial in split.todo}
     for trial in trials:
         state = f"skipped: {clean_line(trial.skip)}" if trial.skip else reuse.state(trial, store, trial.key in todo)
-        budget = f"{trial.budget}, batches of {trial.batch_size}"
+        budget = f"{trial.terms.budget}, batches of {trial.terms.batch_size}"
         click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
     for line in (*_remarks(catalog, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
         click.echo(clean_line(line, LONGEST_LINE))
     first = trials[0]
-    threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
-    setting = f"{first.device}, {first.precision}, {threads}, {workers} at once"
+    threads = "1 thread" if first.terms.threads == 1 else f"{first.terms.threads} threads"
+    setting = f"{first.terms.device}, {first.terms.precision}, {threads}, {workers} at once"
     click.echo(f"{_trials(len(trials))}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
 
 

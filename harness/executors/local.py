@@ -178,7 +178,7 @@ def _fair_share(workers: int) -> int | None:
 
 def _environment(trial: Trial, slot: int, workers: int) -> Mapping[str, str]:
     """With several workers each has a GPU of its own."""
-    if workers == 1 or trial.device != "cuda":
+    if workers == 1 or trial.terms.device != "cuda":
         return {}
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return {"CUDA_VISIBLE_DEVICES": visible[slot % len(visible)] if visible else str(slot)}

@@ -16,7 +16,7 @@ from harness.planning import sources
 from harness.selections import selection
 from harness.suites import references
 from harness.suites.suite import Request
-from harness.types import BackendOffer, Choice, Dataset, Method, Recipe, Trial
+from harness.types import BackendOffer, Choice, Dataset, Method, Recipe, TrainingTerms, Trial
 
 T = TypeVar("T")
 
@@ -57,17 +57,12 @@ class Maker:
     def trials(self, method: Picked[Method], dataset: Picked[Dataset]) -> Make:
         """The trial of a seed."""
         base = self._bases(method.offer, dataset)
-        recipe, request = dataset.offer.value.recipe, self._request
-        setting = {name: value for name, value in vars(self._setting).items() if name != "backend"}
         shared = Trial(
             method=method.choice,
             dataset=dataset.choice,
             seed=0,
-            budget=request.budget or recipe.budget,
-            batch_size=request.batch_size or recipe.batch_size,
-            patience=request.patience,
+            terms=_terms(self._setting, self._request, dataset.offer.value.recipe),
             skip=_unsuited(method.offer, dataset.offer.value, self._setting.precision),
-            **setting,
         )
         return partial(_made, shared, self._parts(shared, method, dataset), base)
 
@@ -98,13 +93,7 @@ class Maker:
             "method": _chosen(trial.method) | self._source(method.offer),
             "dataset": _chosen(trial.dataset) | self._source(dataset.offer) | {"files": dataset.files},
             "seed": None,
-            "budget": dataclasses.asdict(trial.budget),
-            "batch_size": trial.batch_size,
-            "device": trial.device,
-            "precision": trial.precision,
-            "threads": trial.threads,
-            "deterministic": trial.deterministic,
-            "patience": trial.patience,
+            **dataclasses.asdict(trial.terms),
             "base": None,
         }
 
@@ -112,6 +101,14 @@ class Maker:
         plugin = offer.plugin
         versions = {"distribution": plugin.distribution, "version": plugin.version}
         return versions | {"source": self._prints.of(offer).digest}
+
+
+def _terms(*sources: object) -> TrainingTerms:
+    """The terms of a trial: each from the first that has one of its name, else its default."""
+    names = [term.name for term in dataclasses.fields(TrainingTerms)]
+    said = {name: [getattr(source, name, None) for source in sources] for name in names}
+    found = {name: [value for value in values if value is not None] for name, values in said.items()}
+    return TrainingTerms(**{name: values[0] for name, values in found.items() if values})
 
 
 class _Once:
@@ -130,7 +127,7 @@ class _Once:
 def _made(shared: Trial, parts: Mapping[str, Any], bases: Make | None, seed: int) -> Trial:
     """The trial of a seed with its key and the parts that were hashed, so that a user can be told why it ran again."""
     base = bases(seed) if bases is not None else None
-    own = {**parts, "seed": seed, "base": base.key if base else None}
+    own = {**parts, "seed": seed, "base": base.key if base else None} | ({"refit": True} if shared.refit else {})
     key = hashlib.sha256(canonical(own).encode()).hexdigest()[:16]
     skip = shared.skip or _without_base(base)
     return dataclasses.replace(shared, seed=seed, base=base, skip=skip, parts=own, key=key)

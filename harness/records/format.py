@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from harness.types import STATUSES, UNITS, Budget, Choice, Point, Record, Trial
+from harness.conversion import type_text
+from harness.types import STATUSES, UNITS, Budget, Choice, Point, Record, TrainingTerms, Trial
 from harness.words import clean, clean_ends, clean_label, clean_line
 
-SCHEMA = 1
+SCHEMA = 2
+SCHEMA_1_TERMS = ("budget", "batch_size", "device", "precision", "threads", "deterministic", "patience")
 LONGEST_TRACEBACK = 20_000
 DEEPEST = 50
 
@@ -26,7 +29,8 @@ def to_json(record: Record) -> dict[str, Any]:
 
 
 def from_json(value: Mapping[str, Any]) -> Record:
-    """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for anything else."""
+    """The inverse of `to_json`, of older versions too. Raises KeyError, TypeError or ValueError for anything else."""
+    value = _upgraded(value)
     if value["status"] not in STATUSES:
         raise ValueError(f"status {value['status']!r} is none of {', '.join(STATUSES)}")
     record = Record(
@@ -46,6 +50,19 @@ def from_json(value: Mapping[str, Any]) -> Record:
         finished=str(value["finished"]),
     )
     return tidied(record)
+
+
+def _upgraded(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record of any schema as one of this one; this is the one place where the older are known."""
+    return {**value, "trial": _with_terms(value["trial"])} if value.get("schema") == 1 else value
+
+
+def _with_terms(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial of schema 1, in which the terms stood beside the rest, and nothing was trained on validation rows."""
+    terms = {name: trial[name] for name in SCHEMA_1_TERMS if name in trial}
+    rest = {name: item for name, item in trial.items() if name not in SCHEMA_1_TERMS}
+    base = trial["base"]
+    return {**rest, "terms": terms, "refit": False, "base": _with_terms(base) if base else None}
 
 
 def tidied(record: Record) -> Record:
@@ -68,19 +85,31 @@ def trial_from_json(value: Mapping[str, Any]) -> Trial:
         method=_choice(value["method"]),
         dataset=_choice(value["dataset"]),
         seed=_as(int, value, "seed"),
-        budget=_budget(value["budget"]),
-        batch_size=_as(int, value, "batch_size"),
-        device=_as(str, value, "device"),
-        precision=_as(str, value, "precision"),
-        threads=_as(int, value, "threads"),
-        deterministic=_as(bool, value, "deterministic"),
+        terms=_terms(value["terms"]),
         base=trial_from_json(base) if base else None,
         key=clean_line(_as(str, value, "key")),
         parts=_as(dict, value, "parts"),
         skip=_as(str, value, "skip") if value["skip"] is not None else None,
         keep=_as(bool, value, "keep"),
-        patience=_as(int, value, "patience") if value.get("patience") is not None else None,
+        refit=_as(bool, value, "refit"),
     )
+
+
+def _terms(value: Mapping[str, Any]) -> TrainingTerms:
+    """A term without a value has its default. Raises KeyError for one that has none, TypeError for another type."""
+    known = dataclasses.fields(TrainingTerms)
+    given = [each.name for each in known if each.name in value or each.default is dataclasses.MISSING]
+    return TrainingTerms(**{name: _term(value, name) for name in given})
+
+
+def _term(value: Mapping[str, Any], name: str) -> Any:
+    kind = _term_types()[name]
+    return _budget(value[name]) if kind is Budget else _as(kind, value, name)
+
+
+@functools.cache
+def _term_types() -> dict[str, Any]:
+    return get_type_hints(TrainingTerms)
 
 
 def _choice(value: Mapping[str, Any]) -> Choice:
@@ -92,13 +121,13 @@ def _choice(value: Mapping[str, Any]) -> Choice:
 
 
 def _as(kind: type[T], value: Mapping[str, Any], name: str) -> T:
-    """A field that must be of a type. Raises TypeError that names it."""
+    """A field that must be of a type, or of one of a union. Raises TypeError that names it."""
     found = value[name]
-    if type(found) is not kind:
-        raise TypeError(f"{name} must be {kind.__name__}, not {found!r}")
+    if type(found) not in (get_args(kind) or (kind,)):
+        raise TypeError(f"{name} must be {type_text(kind)}, not {found!r}")
     if isinstance(found, str):
         found.encode()  # a lone surrogate could not be printed
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 def _budget(value: Mapping[str, Any]) -> Budget:

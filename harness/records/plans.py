@@ -37,15 +37,7 @@ class Planned:
 
 def protocol(trial: Trial) -> dict[str, Any]:
     """What must agree before numbers may be averaged or compared. GPUs of one machine count as one device."""
-    terms: dict[str, Any] = {
-        "budget": str(trial.budget),
-        "batch_size": trial.batch_size,
-        "device": trial.device.partition(":")[0],
-        "precision": trial.precision,
-        "threads": trial.threads,
-    }
-    terms |= {"patience": trial.patience} if trial.patience is not None else {}
-    return terms | ({"deterministic": True} if trial.deterministic else {})
+    return trial.terms.protocol() | ({"refit": True} if trial.refit else {})
 
 
 def planned(trials: Iterable[Trial]) -> list[Planned]:

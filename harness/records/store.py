@@ -133,9 +133,8 @@ def newest(records: Iterable[Record]) -> list[Record]:
 def identity(trial: Trial) -> tuple[Any, ...]:
     """What a user sees as one trial: everything but versions and source code."""
     base = identity(trial.base) if trial.base else None
-    setting = (trial.device, trial.precision, trial.threads, trial.deterministic, trial.patience)
     labels = (clean_label(trial.method.label), clean_label(trial.dataset.label))
-    return (*labels, trial.seed, trial.budget, trial.batch_size, *setting, base)
+    return (*labels, trial.seed, trial.terms, trial.refit, base)
 
 
 def read(path: Path) -> Record:
@@ -153,7 +152,9 @@ def read(path: Path) -> Record:
     if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
         raise Unreadable(f"record {path}: no record of this program (no schema number); set aside")
     if value["schema"] > SCHEMA:
-        raise Unreadable(f"record {path}: schema {value['schema']}, this version reads {SCHEMA}: upgrade harness-bench")
+        raise Unreadable(
+            f"record {path}: schema {value['schema']}, this version reads 1 to {SCHEMA}: upgrade harness-bench"
+        )
     try:
         return from_json(value)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

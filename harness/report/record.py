@@ -72,16 +72,9 @@ def _head(console: Console, record: Record) -> None:
 
 
 def _protocol(trial: Trial) -> dict[str, Any]:
-    base = trial.base and f"{trial.base.method.label}, {trial.base.budget}"
-    return {
-        "budget": str(trial.budget),
-        "batch size": trial.batch_size,
-        "device": trial.device,
-        "precision": trial.precision,
-        "threads": trial.threads,
-        "deterministic": trial.deterministic,
-        **({"patience": trial.patience} if trial.patience is not None else {}),
-    } | ({"starts from": f"{base} ({trial.base.key})"} if trial.base else {})
+    base = trial.base and f"{trial.base.method.label}, {trial.base.terms.budget}"
+    terms = {name.replace("_", " "): value for name, value in trial.terms.stated().items()}
+    return terms | ({"starts from": f"{base} ({trial.base.key})"} if trial.base else {})
 
 
 def _title(console: Console, title: str) -> None:

@@ -20,6 +20,7 @@ from harness.report import beside, numbers, paired
 from harness.report.beside import Notes
 from harness.report.rows import Cell, Row, Summary, Table, is_cost
 from harness.types import Metric
+from harness.types.terms import heading
 
 PLAIN_WIDTH = 100
 VERDICTS = {"holds": "green", "fails": "red", "open": "yellow", "not measured": "dim"}
@@ -55,11 +56,7 @@ def text(summary: Summary, width: int | None, colour: bool) -> str:
 
 def title(table: Table) -> str:
     """`10 epochs, batch 128, cpu, fp32, 1 thread`."""
-    terms = table.protocol
-    threads = f"{terms['threads']} thread{'s' if terms['threads'] != 1 else ''}"
-    parts = [terms["budget"], f"batch {terms['batch_size']}", terms["device"], terms["precision"], threads]
-    parts += [f"patience {terms['patience']}"] if "patience" in terms else []
-    return ", ".join([*map(str, parts), *(["deterministic"] if terms.get("deterministic") else [])])
+    return heading(table.protocol)
 
 
 def count(row: Row) -> str:

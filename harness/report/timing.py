@@ -108,8 +108,8 @@ def _cpu_time(records: Sequence[Record]) -> Iterator[str]:
             continue
         if cpu < IDLE * wall:
             waited.append((record, cpu / wall))
-        elif cpu > BUSY * record.trial.threads * wall:
-            crowded.append((record, cpu / wall / record.trial.threads))
+        elif cpu > BUSY * record.trial.terms.threads * wall:
+            crowded.append((record, cpu / wall / record.trial.terms.threads))
     if waited:
         yield f"training waited, for its CPU time is less than its wall time, by a factor of: {_rows(waited)}"
     if crowded:
@@ -117,7 +117,7 @@ def _cpu_time(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _on_cpu(trial: Trial) -> bool:
-    return trial.device.partition(":")[0] == "cpu"
+    return trial.terms.device.partition(":")[0] == "cpu"
 
 
 def _rows(found: Sequence[tuple[Record, float | None]]) -> str:

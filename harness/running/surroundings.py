@@ -40,7 +40,7 @@ def _present(catalog: Catalog, todo: Sequence[Trial]) -> Mapping[str, Any]:
     """This run's environment. The backend is asked only where there is something to run that needs it anyway."""
     present = environment.machine()
     del present["instruction_set"]  # of the processor; that of the kernels is the backend's to say
-    if todo and todo[0].device == "cpu":  # a GPU is not woken for a remark
+    if todo and todo[0].terms.device == "cpu":  # a GPU is not woken for a remark
         backend: Backend = resolve(catalog.backends.values()[0].factory)()
         present = environment.machine() | dict(backend.environment("cpu"))
     return present
@@ -70,7 +70,10 @@ def wait_passively(
     Sets the variables of a process that is yet to start, unless the user has set one of them, and says so in a line. A
     thread that spins takes the core from the one that it waits for: `tests/speed/passive_waiting.py` has measured it.
     """
-    threads = max((trial.threads for trial in trials if not trial.skip and trial.device == "cpu"), default=1) * workers
+    threads = (
+        max((trial.terms.threads for trial in trials if not trial.skip and trial.terms.device == "cpu"), default=1)
+        * workers
+    )
     usable = cores.usable()
     shared = threads > usable or load > LOADED * usable
     if threads == 1 or not shared or not variables.keys().isdisjoint(PASSIVE):
@@ -82,7 +85,7 @@ def wait_passively(
 
 def crowded(trials: Sequence[Trial], workers: int) -> list[str]:
     """A line if more threads are asked for than there are cores for them."""
-    threads = max((trial.threads for trial in trials if not trial.skip), default=0)
+    threads = max((trial.terms.threads for trial in trials if not trial.skip), default=0)
     usable = cores.usable()
     if threads * workers <= usable:
         return []

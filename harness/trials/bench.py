@@ -99,17 +99,17 @@ class Bench:
     @property
     def base(self) -> Mapping[str, Array] | None:
         """The arrays that the trial starts from, new ones each time: a learner may train them in place."""
-        return None if self.weights is None else self.backend.arrays(self.weights, self.trial.device)
+        return None if self.weights is None else self.backend.arrays(self.weights, self.trial.terms.device)
 
     def training(self, eager: bool = False) -> Training:
         """How the learner is to train: the same for every method."""
         trial = self.trial
         seed = derive(trial.seed, trial.dataset.name, "init")
-        return Training(seed, trial.device, trial.precision, trial.batch_size, self.updates(), eager)
+        return Training(seed, trial.terms.device, trial.terms.precision, trial.terms.batch_size, self.updates(), eager)
 
     def updates_per_epoch(self) -> float:
         """How many mini-batches go into one pass over the training split; contiguous data count windows."""
-        data, batch_size = self.data, self.trial.batch_size
+        data, batch_size = self.data, self.trial.terms.batch_size
         if data.problem.order == "contiguous":
             tokens: int = data.train.targets.shape[1]
             return max(1, tokens // batch_size // data.problem.window)
@@ -118,7 +118,7 @@ class Bench:
 
     def updates(self) -> int | None:
         """How many updates the budget plans; None under a budget of seconds."""
-        budget = self.trial.budget
+        budget = self.trial.terms.budget
         if budget.unit == "seconds":
             return None
         planned = budget.amount * self.updates_per_epoch() if budget.unit == "epochs" else budget.amount

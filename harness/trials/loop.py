@@ -73,7 +73,7 @@ def _score_views(bench: Bench, learner: Learner[Any], state: Any) -> None:
 
 def _fitted(bench: Bench, phase: str, fit: Callable[[Any, Fit], Any], state: Any) -> Any:
     """What `prepare` or `finish` makes of the state; its time ends when the device has done it."""
-    clock = bench.backend.clock(bench.trial.device)
+    clock = bench.backend.clock(bench.trial.terms.device)
     with bench.notes.phase(phase):
         clock.start()
         state = fit(state, Fit(bench.data.train, bench.data.valid))
@@ -84,7 +84,7 @@ def _fitted(bench: Bench, phase: str, fit: Callable[[Any, Fit], Any], state: Any
 
 def _warn_of_finish(bench: Bench) -> None:
     """A budget of seconds is for all that trains; what `finish` took beyond it is told, since no loop can stop it."""
-    budget, seconds = bench.trial.budget, bench.notes.seconds
+    budget, seconds = bench.trial.terms.budget, bench.notes.seconds
     beyond = _before_updates(bench.notes) + math.fsum(seconds[phase] for phase in ("train", "finish")) - budget.amount
     if budget.unit == "seconds" and (beyond := min(beyond, seconds["finish"])) > SHARE_BEYOND * budget.amount:
         bench.notes.measured["finish_warning"] = f"finish trained on for {beyond:.3g} s beyond the budget of {budget}"
@@ -98,12 +98,12 @@ def _before_updates(notes: Notes) -> float:
 def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
     """Train until the budget is spent. Evaluation counts neither in seconds nor in the order of the batches."""
     per_epoch = bench.updates_per_epoch()
-    clock, meter = bench.backend.clock(bench.trial.device), bench.backend.meter()
+    clock, meter = bench.backend.clock(bench.trial.terms.device), bench.backend.meter()
     order = derive(bench.trial.seed, bench.trial.dataset.name, "order")
-    batches = bench.backend.batches(bench.data, bench.trial.batch_size, order)
+    batches = bench.backend.batches(bench.data, bench.trial.terms.batch_size, order)
     _evaluate(bench, learner, state, Point(0, 0.0, 0.0, {}, {}))
     gone = _before_updates(bench.notes)
-    stops = _Stops(bench.trial.budget.amount, bench.updates(), per_epoch, gone)
+    stops = _Stops(bench.trial.terms.budget.amount, bench.updates(), per_epoch, gone)
     effort = Effort()
 
     def look(done: int) -> None:
@@ -145,10 +145,10 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
     if done and bench.notes.curve[-1].update < done:
         look(done)
     bench.notes.environment |= effort.spent()
-    if bench.trial.patience is not None:
+    if bench.trial.terms.patience is not None:
         bench.notes.measured |= {"stopped_early": not stops.spent(done), "stopped_update": done}
     _note_times(bench.notes, list(clock.seconds()), per_epoch)
-    if not done and gone >= bench.trial.budget.amount and bench.updates() is None:
+    if not done and gone >= bench.trial.terms.budget.amount and bench.updates() is None:
         _say_budget_was_gone(bench)
     return state
 
@@ -158,7 +158,7 @@ def _say_budget_was_gone(bench: Bench) -> None:
     seconds = bench.notes.seconds
     phases = [phase for phase, least in (("init", SET_UP), ("prepare", 0.0)) if seconds.get(phase, 0.0) > least]
     took = " and ".join(f"{phase} took {seconds[phase]:.3g} s" for phase in phases)
-    why = f"no updates: {took}, the budget is {bench.trial.budget}"
+    why = f"no updates: {took}, the budget is {bench.trial.terms.budget}"
     bench.notes.holes |= dict.fromkeys(("update_seconds", "train_seconds"), why)
 
 
@@ -208,9 +208,9 @@ class _Stops:
 def _out_of_patience(bench: Bench) -> bool:
     """Whether validation has not improved for as many points as the trial has patience; a tie is no improvement."""
     scores = _headline_scores(bench)
-    if bench.trial.patience is None or not scores:
+    if bench.trial.terms.patience is None or not scores:
         return False
-    return len(scores) - 1 - _best(scores) >= bench.trial.patience
+    return len(scores) - 1 - _best(scores) >= bench.trial.terms.patience
 
 
 def _means(meter: Meter, returned: Any) -> Mapping[str, float]:

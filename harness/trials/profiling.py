@@ -125,7 +125,7 @@ def _hole(bench: Bench, instrument: Offer[Instrument]) -> AbstractContextManager
 def _measured(bench: Bench, instrument: Instrument) -> Mapping[str, Any]:
     """Two updates to reach a steady state, one measured; then one prediction of the rows of a batch."""
     gauge = gauge_of(bench.catalog, instrument)
-    batches = bench.backend.batches(bench.data, bench.trial.batch_size, derive(bench.trial.seed, "profile"))
+    batches = bench.backend.batches(bench.data, bench.trial.terms.batch_size, derive(bench.trial.seed, "profile"))
     first, second, third = (next(batches) for _ in range(3))
     examples = len(third.inputs)
     with gauge.session():
@@ -147,7 +147,7 @@ def _measured(bench: Bench, instrument: Instrument) -> Mapping[str, Any]:
 def _measured_trained(bench: Bench, instrument: Instrument, learner: Learner[Any], state: Any) -> Mapping[str, Any]:
     """The rows of a batch, predicted from the trained state by an eager learner, which hides no operator."""
     gauge = gauge_of(bench.catalog, instrument)
-    inputs = bench.data.valid.inputs[: bench.trial.batch_size]
+    inputs = bench.data.valid.inputs[: bench.trial.terms.batch_size]
     eager = bench.build()
     eager.init(bench.data.problem, bench.training(eager=True), bench.base)
     with bench.backend.evaluating():

@@ -85,7 +85,7 @@ def _ready(catalog: Catalog, trial: Trial, folder: Path | None) -> Rehearsal:
         bench = set_up(catalog, trial, backend, folder, base, lambda _: None, Notes())
     learner, state = _started(bench)
     order = derive(trial.seed, trial.dataset.name, "order")
-    return Rehearsal(trial, bench.data, learner, state, backend.batches(bench.data, trial.batch_size, order))
+    return Rehearsal(trial, bench.data, learner, state, backend.batches(bench.data, trial.terms.batch_size, order))
 
 
 def _untrained(catalog: Catalog, trial: Trial, backend: Backend, folder: Path | None, temporary: Path) -> Path:

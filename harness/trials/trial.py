@@ -109,12 +109,12 @@ def set_up(
 ) -> Bench:
     """This process made ready for a trial, with the data on its device: all that the loop works with."""
     backend.setup(trial)
-    notes.environment |= {**environment.machine(), **backend.environment(trial.device)}
+    notes.environment |= {**environment.machine(), **backend.environment(trial.terms.device)}
     with notes.phase("load"):
         loaded = _load(catalog, trial, data_folder, notes)
     notes.provenance["data"] = digests(loaded)
     with notes.phase("load"):
-        data = backend.place(loaded, trial.device)
+        data = backend.place(loaded, trial.terms.device)
     del loaded
     method = catalog.methods.get(trial.method.name, trial.method.provider)
     config = options.build(method.config, trial.method.options, method.name)
@@ -137,7 +137,9 @@ def _load(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes) -> 
     config = options.build(dataset.config, trial.dataset.options, dataset.name)
     seed = derive(trial.seed, dataset.name, "split")
     data = _named(sound(trial.dataset.label, resolve(dataset.load)(config, seed, folder or Path())), notes)
-    return fitting(trial.dataset.label, subset(data, config.train, config.valid, config.test, seed), trial.batch_size)
+    return fitting(
+        trial.dataset.label, subset(data, config.train, config.valid, config.test, seed), trial.terms.batch_size
+    )
 
 
 def look(trial: Trial, context: RunContext, report: Callable[[Progress], None]) -> Record:
@@ -175,7 +177,7 @@ def _warn_of_prediction(bench: Bench, predict: answers.View, save: Callable[[], 
     before = _digests(save())
     seed = derive(bench.trial.seed, bench.trial.dataset.name, "global")
     with bench.backend.isolated(seed), bench.backend.evaluating():
-        predict(state, bench.data.valid.inputs[: bench.trial.batch_size])
+        predict(state, bench.data.valid.inputs[: bench.trial.terms.batch_size])
     if _digests(save()) != before:
         bench.notes.measured["predict_warning"] = "predict changed what is saved: it trains, or counts"
 

@@ -56,6 +56,7 @@ from harness.types.running import (
     Status,
     Trial,
 )
+from harness.types.terms import TrainingTerms
 
 __all__ = [
     "STATUSES",
@@ -102,6 +103,7 @@ __all__ = [
     "Suite",
     "TokenLogProbs",
     "Training",
+    "TrainingTerms",
     "Trial",
     "Unit",
 ]

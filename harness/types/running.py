@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from harness.types.learning import Facts
-from harness.types.offers import Budget
+from harness.types.terms import TrainingTerms
 
 Status = Literal["ok", "failed", "oom", "timeout", "killed", "diverged", "skipped"]
 STATUSES: tuple[Status, ...] = ("ok", "failed", "oom", "timeout", "killed", "diverged", "skipped")
@@ -34,24 +34,20 @@ class Choice:
 class Trial:
     """Everything that decides one result; hashes to its key. `base` is the trial whose weights this one starts from.
 
-    patience: validation points without improvement after which training stops; None: the budget alone decides.
+    parts: what was hashed. skip: why it cannot be run. keep: whether its trained arrays are kept. refit: whether it
+    trains on training and validation rows together, with the configuration that validation chose.
     """
 
     method: Choice
     dataset: Choice
     seed: int
-    budget: Budget
-    batch_size: int
-    device: str
-    precision: str
-    threads: int
-    deterministic: bool = False
+    terms: TrainingTerms
     base: Trial | None = None
     key: str = ""
     parts: Mapping[str, Any] = field(default_factory=dict)
     skip: str | None = None
     keep: bool = False
-    patience: int | None = None
+    refit: bool = False
 
 
 class Point(NamedTuple):

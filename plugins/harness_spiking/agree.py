@@ -120,7 +120,7 @@ def begin(rehearsal: Rehearsal, precision: str) -> Any:
     """The state before the first update, as in the trial but with this precision. Raises UsageError where refused."""
     trial = rehearsal.trial
     seed = derive(trial.seed, trial.dataset.name, "init")
-    training = Training(seed, trial.device, precision, trial.batch_size, None, eager=True)
+    training = Training(seed, trial.terms.device, precision, trial.terms.batch_size, None, eager=True)
     try:
         return rehearsal.learner.init(rehearsal.data.problem, training, None)
     except Unsupported as error:

@@ -109,7 +109,7 @@ def as_json(pair: list[Rehearsal], rows: int, found: Mapping[str, Agreement], ap
         "dataset": trial.dataset.label,
         "seed": trial.seed,
         "batch_size": rows,
-        "device": trial.device,
+        "device": trial.terms.device,
         "losses": list(found["float64"].losses),
     }
     if apart is not None:
@@ -151,8 +151,8 @@ def as_text(
     )
     trial = pair[1].trial
     names = [each.trial.method.label for each in pair]
-    threads = f"{trial.threads} thread{'s' if trial.threads != 1 else ''}"
-    setting = f"seed {trial.seed}, batch {rows}, {trial.device}, {threads}"
+    threads = f"{trial.terms.threads} thread{'s' if trial.terms.threads != 1 else ''}"
+    setting = f"seed {trial.seed}, batch {rows}, {trial.terms.device}, {threads}"
     console.print(Text.assemble((f"{names[0]} against {names[1]} on {trial.dataset.label}", "bold"), f"  {setting}"))
     console.print()
     console.print(_grid(found))

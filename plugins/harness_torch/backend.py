@@ -34,21 +34,21 @@ class TorchBackend:
 
     def setup(self, trial: Trial) -> None:
         """Set the process up for one trial: threads, precision, determinism."""
-        if trial.device == "cpu":
+        if trial.terms.device == "cpu":
             # glibc learns from the largest block that was freed how much to keep: without this lesson every update
             # gives its activations back to the system and faults the pages in again.
             torch.empty(2**25 - 2**16, dtype=torch.uint8)
-        elif (index := torch.device(trial.device).index) is not None:
+        elif (index := torch.device(trial.terms.device).index) is not None:
             torch.cuda.set_device(index)  # for what a learner makes on "cuda", and for kernels that are not torch's
-        if torch.get_num_threads() != trial.threads:
-            torch.set_num_threads(trial.threads)
-        torch.set_float32_matmul_precision("high" if trial.precision == "tf32" else "highest")
-        torch.backends.cudnn.allow_tf32 = trial.precision == "tf32"
+        if torch.get_num_threads() != trial.terms.threads:
+            torch.set_num_threads(trial.terms.threads)
+        torch.set_float32_matmul_precision("high" if trial.terms.precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = trial.terms.precision == "tf32"
         # Shapes are fixed, so autotuning pays; it is not deterministic.
-        torch.backends.cudnn.benchmark = not trial.deterministic
-        if trial.deterministic:
+        torch.backends.cudnn.benchmark = not trial.terms.deterministic
+        if trial.terms.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(trial.deterministic)
+        torch.use_deterministic_algorithms(trial.terms.deterministic)
 
     def place(self, data: Data, device: str) -> Data:
         """The data set with every array as a tensor on the device, copied once and transformed there."""

@@ -97,8 +97,10 @@ def _refuse_unwritable(path: Path) -> None:
 
 def _title(rehearsal: Rehearsal, found: Profile) -> str:
     trial = rehearsal.trial
-    threads = f"{trial.threads} thread{'s' if trial.threads != 1 else ''}"
-    setting = f"seed {trial.seed}, batch {trial.batch_size}, {trial.device}, {trial.precision}, {threads}"
+    threads = f"{trial.terms.threads} thread{'s' if trial.terms.threads != 1 else ''}"
+    setting = (
+        f"seed {trial.seed}, batch {trial.terms.batch_size}, {trial.terms.device}, {trial.terms.precision}, {threads}"
+    )
     untrained = f" {trial.base.method.label}, which it starts from, is untrained." if trial.base else ""
     return (
         f"{trial.method.label} on {trial.dataset.label}: {setting}\n"

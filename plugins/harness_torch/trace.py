@@ -66,7 +66,7 @@ class Profile:
 
 def profile(rehearsal: Rehearsal, path: Path) -> Profile:
     """Run a few updates, profile one, and write its trace to `path` in Chrome's format."""
-    device = torch.device(rehearsal.trial.device)
+    device = torch.device(rehearsal.trial.terms.device)
     state = rehearsal.state
     for _ in range(WARMUP_UPDATES):
         state, _ = rehearsal.learner.update(state, next(rehearsal.batches))

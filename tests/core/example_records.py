@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness import Budget, Metric, Point, Record, Trial
+from harness import Budget, Metric, Point, Record, TrainingTerms, Trial
 from harness.metrics import harness_metrics
 from harness.types import Choice, Status
 
@@ -43,11 +43,7 @@ def record(
         method=choice(method, options),
         dataset=choice(dataset),
         seed=seed,
-        budget=budget or Budget("epochs", 10),
-        batch_size=128,
-        device=device,
-        precision="fp32",
-        threads=threads,
+        terms=TrainingTerms(budget or Budget("epochs", 10), 128, device, "fp32", threads),
         key=key or f"{method}-{dataset}-{seed}",
     )
     curve = [Point(10 * i, float(i), float(i), {"loss": 1.0}, {"accuracy": score}) for i, score in enumerate(valid)]

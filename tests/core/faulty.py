@@ -17,12 +17,13 @@ import time
 from pathlib import Path
 
 from harness.records.format import to_json
-from harness.types import Budget, Choice, Point, Progress, Record, RunContext, Trial
+from harness.types import Budget, Choice, Point, Progress, Record, RunContext, TrainingTerms, Trial
 
 
 def trial(act, key=None, base=None, device="cpu", **rest):
     choice = Choice(act, {}, {}, act)
-    return Trial(choice, choice, 0, Budget("updates", 1), 1, device, "fp32", 1, base=base, key=key or act, **rest)
+    terms = TrainingTerms(Budget("updates", 1), 1, device, "fp32", 1)
+    return Trial(choice, choice, 0, terms, base=base, key=key or act, **rest)
 
 
 def context(folder, **limits):

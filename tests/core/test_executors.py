@@ -20,7 +20,7 @@ from harness.errors import HarnessError
 from harness.executors.here import HereExecutor
 from harness.executors.local import LocalExecutor
 from harness.records.store import Store
-from harness.types import Budget, Choice, RunContext, Trial
+from harness.types import Budget, Choice, RunContext, TrainingTerms, Trial
 
 both = pytest.mark.parametrize("executor", [LocalExecutor("faulty:task"), HereExecutor("faulty:task")])
 
@@ -312,7 +312,8 @@ def real(method, base=None, **rest):
     dataset = Choice("points", {}, {"train": None, "valid": None, "test": None}, "points")
     key = f"{method}-key"
     choice = Choice(method, {}, {}, method)
-    return Trial(choice, dataset, 0, Budget("updates", 3), 2, "cpu", "fp32", 1, base=base, key=key, **rest)
+    terms = TrainingTerms(Budget("updates", 3), 2, "cpu", "fp32", 1)
+    return Trial(choice, dataset, 0, terms, base=base, key=key, **rest)
 
 
 @pytest.fixture

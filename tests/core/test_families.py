@@ -178,7 +178,7 @@ def test_compression_starts_from_the_trained_weights_of_another_method(catalog_o
         ("wide", 0), ("prune", 0), ("trim", 0), ("wide", 1), ("prune", 1), ("trim", 1),
     ]  # fmt: skip
     # The base has its own budget: the data set's recipe, not what the run asks for fine-tuning.
-    assert [trial.budget.amount for trial in trials[:3]] == [5, 3, 3]
+    assert [trial.terms.budget.amount for trial in trials[:3]] == [5, 3, 3]
     records = run_all(catalog, trials, Store(tmp_path))
     assert [record.status for record in records] == ["ok"] * 6, records[-1].traceback
     wide, prune, trim = records[:3]

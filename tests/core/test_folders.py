@@ -24,7 +24,7 @@ from harness.data import files as datafiles
 from harness.data.downloads import fetch
 from harness.planning.plan import plan
 from harness.suites.suite import Request
-from harness.types import Budget, Choice, Record, Trial
+from harness.types import Budget, Choice, Record, TrainingTerms, Trial
 
 FILES = {"0/a.bin": b"a", "0/b.bin": b"bb", "1/c.bin": b"ccc"}
 
@@ -493,10 +493,9 @@ def test_records_are_picked_by_a_list_that_an_option_took_whole():
     def record(parts: list[int], rate: float | None = None) -> Record:
         options = {"parts": parts, "rate": rate}
         dataset = Choice("set", {}, options, f"set{parts}{rate}")
+        terms = TrainingTerms(Budget("updates", 1), 1, "cpu", "fp32", 1)
         return Record(
-            Trial(
-                Choice("fit", {}, {}, "fit"), dataset, 0, Budget("updates", 1), 1, "cpu", "fp32", 1, key=dataset.label
-            ),
+            Trial(Choice("fit", {}, {}, "fit"), dataset, 0, terms, key=dataset.label),
             "ok",
         )
 

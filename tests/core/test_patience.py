@@ -194,14 +194,14 @@ def test_a_budget_of_seconds_stops_early_too(run):
 def test_patience_is_part_of_the_key(planned):
     _, (plain,) = planned()
     _, (patient,) = planned(patience=3)
-    assert (plain.patience, patient.patience) == (None, 3)
+    assert (plain.terms.patience, patient.terms.patience) == (None, 3)
     assert changed(plain.parts, patient.parts) == ["patience"]
     assert plain.key != patient.key
 
 
 def test_a_base_is_trained_as_its_recipe_says(planned):
     _, (base, trial) = planned(methods="after", patience=3)
-    assert (base.patience, trial.patience) == (None, 3)
+    assert (base.terms.patience, trial.terms.patience) == (None, 3)
 
 
 @pytest.mark.parametrize(("asked", "words"), [({"patience": 0}, "at least 1"), ({"datasets": "riddles"}, "riddles")])
@@ -210,15 +210,18 @@ def test_patience_that_cannot_decide_is_refused(planned, asked, words):
         planned(**{"patience": 2} | asked)
 
 
+def with_patience(made, patience: int):
+    terms = dataclasses.replace(made.trial.terms, patience=patience)
+    return dataclasses.replace(made, trial=dataclasses.replace(made.trial, terms=terms, key="patient"))
+
+
 def test_a_record_keeps_its_patience_and_one_of_before_reads():
-    made = record()
-    patient = dataclasses.replace(made, trial=dataclasses.replace(made.trial, patience=4))
-    value = to_json(patient)
-    assert from_json(value).trial.patience == 4
-    del value["trial"]["patience"]
-    assert from_json(value).trial.patience is None
-    value["trial"]["patience"] = "four"
-    with pytest.raises(TypeError, match="patience must be int"):
+    value = to_json(with_patience(record(), 4))
+    assert from_json(value).trial.terms.patience == 4
+    del value["trial"]["terms"]["patience"]
+    assert from_json(value).trial.terms.patience is None
+    value["trial"]["terms"]["patience"] = "four"
+    with pytest.raises(TypeError, match="patience must be int or none"):
         from_json(value)
 
 
@@ -227,7 +230,7 @@ def test_a_record_keeps_its_patience_and_one_of_before_reads():
 
 def test_trials_with_and_without_patience_are_never_averaged():
     plain = record(scores={"accuracy": 0.9})
-    patient = dataclasses.replace(plain, trial=dataclasses.replace(plain.trial, patience=4, key="other"))
+    patient = with_patience(plain, 4)
     summary = summarise([plain, patient], METRICS)
     assert [table.protocol.get("patience") for table in summary.tables] == [None, 4]
     assert "1 thread, patience 4" in render(summary, "text")

@@ -102,9 +102,9 @@ def test_the_recipe_fills_what_is_left_unset_and_only_that(planned):
     (default,) = planned("fast", seeds="1")
     (given,) = planned("fast[steps=8]", seeds="1", batch_size=5, budget=Budget("updates", 7))
     assert default.method.options == {"rate": 0.1, "steps": 4}
-    assert (default.batch_size, default.budget) == (16, Budget("epochs", 3))
+    assert (default.terms.batch_size, default.terms.budget) == (16, Budget("epochs", 3))
     assert given.method.options == {"rate": 0.1, "steps": 8}
-    assert (given.batch_size, given.budget) == (5, Budget("updates", 7))
+    assert (given.terms.batch_size, given.terms.budget) == (5, Budget("updates", 7))
     assert default.method.label == "fast"
 
 
@@ -116,9 +116,9 @@ def test_sweeps_of_methods_and_data_sets_multiply(planned):
 def test_a_base_is_planned_once_before_what_starts_from_it_and_keeps_its_weights(planned):
     trials = planned("thin,fast[rate=0.5]", seeds="1", budget=Budget("epochs", 9))
     base, thin, asked = trials
-    assert (base.method.label, base.keep, base.budget.amount) == ("fast[rate=0.5]", True, 3)
+    assert (base.method.label, base.keep, base.terms.budget.amount) == ("fast[rate=0.5]", True, 3)
     assert thin.base == dataclasses.replace(base)
-    assert (asked.keep, asked.budget.amount) == (False, 9)
+    assert (asked.keep, asked.terms.budget.amount) == (False, 9)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_planning_is_pure_and_keys_follow_content(planned):
         "seed": planned("fast", seeds="[1]"),
         "method": planned("fast[rate=0.2]", seeds="1"),
         "budget": planned("fast", seeds="1", budget=Budget("epochs", 4)),
-        "threads": planned("fast", seeds="1", threads=base.threads + 1),
+        "threads": planned("fast", seeds="1", threads=base.terms.threads + 1),
         "batch_size": planned("fast", seeds="1", batch_size=3),
         "deterministic": planned("fast", seeds="1", deterministic=True),
     }

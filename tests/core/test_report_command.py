@@ -307,7 +307,7 @@ def test_show_finds_a_trial_by_name_and_by_the_beginning_of_its_key(harness, tmp
 def test_show_as_json_is_the_record(harness, results):
     _, out, _ = harness("show", "saf/digits/1", "--results", results, "--format", "json")
     found = json.loads(out, parse_constant=pytest.fail)
-    assert (found["schema"], found["trial"]["seed"], found["scores"]["ece"]) == (1, 1, 0.008)
+    assert (found["schema"], found["trial"]["seed"], found["scores"]["ece"]) == (2, 1, 0.008)
 
 
 def test_show_never_guesses(harness, tmp_path):

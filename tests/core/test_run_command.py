@@ -208,7 +208,7 @@ def test_a_suite_is_run_and_flags_override_it(harness, results, tmp_path):
     assert done.returncode == 0, done.stderr
     found = records(results)
     assert sorted(found) == ["counts 7", "counts[strength=2.0] 7"]
-    assert found["counts 7"]["trial"]["budget"] == {"unit": "updates", "amount": 4}
+    assert found["counts 7"]["trial"]["terms"]["budget"] == {"unit": "updates", "amount": 4}
 
 
 def test_a_file_is_a_method(harness, results):

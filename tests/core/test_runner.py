@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import Budget, Dataset, Method, Record, Trial, hookimpl
+from harness import Budget, Dataset, Method, Record, TrainingTerms, Trial, hookimpl
 from harness.records.store import Store
 from harness.running import runner
 from harness.running.runner import again, split
 from harness.types import Choice, RunContext
 
+TERMS = TrainingTerms(Budget("epochs", 1), 8, "cpu", "fp32", 1)
 TINY = Path(__file__).with_name("tiny.py")
 
 
@@ -28,7 +29,7 @@ def chain() -> list[Trial]:
     for name in ("a", "b", "c"):
         base = dataclasses.replace(trials[-1], keep=True) if trials else None
         method, dataset = Choice(name, {}, {}, name), Choice("d", {}, {}, "d")
-        trials.append(Trial(method, dataset, 0, Budget("epochs", 1), 8, "cpu", "fp32", 1, base=base, key=name))
+        trials.append(Trial(method, dataset, 0, TERMS, base=base, key=name))
     return trials
 
 
@@ -203,7 +204,7 @@ def planned(number: int = 0, **parts) -> Trial:
     method, dataset = Choice("a", {}, {}, "a"), Choice("d", {}, {}, "d")
     key = f"{number}-{json.dumps(merged, sort_keys=True)}".replace("/", "")
     key = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return Trial(method, dataset, number, Budget("epochs", 1), 8, "cpu", "fp32", 1, key=key, parts=merged)
+    return Trial(method, dataset, number, TERMS, key=key, parts=merged)
 
 
 @pytest.mark.parametrize(

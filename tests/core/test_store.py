@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Budget, HarnessError, Point, Record, Trial
+from harness import Budget, HarnessError, Point, Record, TrainingTerms, Trial
 from harness.records.format import SCHEMA, from_json, to_json
 from harness.records.store import Store
 from harness.types import Choice
@@ -21,7 +21,8 @@ from harness.types import Choice
 def trial(label: str = "a[steps=4]", seed: int = 0, key: str = "k0", **changes) -> Trial:
     method = Choice("a", {"steps": 4}, {"steps": 4, "sizes": [1, 2]}, label)
     dataset = Choice("d", {}, {"train": None}, "d")
-    made = Trial(method, dataset, seed, Budget("epochs", 1.5), 32, "cpu", "fp32", 2, key=key, parts={"core": "x"})
+    terms = TrainingTerms(Budget("epochs", 1.5), 32, "cpu", "fp32", 2)
+    made = Trial(method, dataset, seed, terms, key=key, parts={"core": "x"})
     return dataclasses.replace(made, **changes)
 
 
@@ -94,7 +95,7 @@ BROKEN = {
     "empty": (lambda text: "", "not JSON or cut short"),
     "not utf-8": (lambda text: b"\xff\xfe" + text.encode(), "not JSON or cut short"),
     "a list": (lambda text: "[1, 2]", "no schema number"),
-    "newer": (lambda text: text.replace('"schema": 1', '"schema": 99'), "schema 99, this version reads 1"),
+    "newer": (lambda text: text.replace('"schema": 2', '"schema": 99'), "schema 99, this version reads 1 to 2"),
     "a field is gone": (lambda text: text.replace('"status"', '"state"'), "damaged"),
     "another status": (lambda text: text.replace('"status": "ok"', '"status": "fine"'), "fine"),
     "a wrong type": (lambda text: text.replace('"curve": [', '"curve": ["x",'), "damaged"),
@@ -185,7 +186,8 @@ def test_an_escape_without_encoding_in_a_file_is_spelt_out(store):
 
 def test_trials_of_another_patience_are_other_trials(store):
     for key, patience in (("k0", None), ("k1", 3)):
-        store.write(record(trial(key=key, patience=patience)))
+        made = trial(key=key)
+        store.write(record(dataclasses.replace(made, terms=dataclasses.replace(made.terms, patience=patience))))
     assert len(store.records()[0]) == 2
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import Budget, Trial
+from harness import Budget, TrainingTerms, Trial
 from harness.records import environment
 from harness.running import surroundings
 from harness.types import Choice
@@ -110,7 +110,7 @@ def test_default_threads_heed_openmp_and_explicit_ones_win(run):
 
 def waiting(load: float, threads: int = 2, **variables: str) -> tuple[dict[str, str], list[str]]:
     choice = Choice("a", {}, {}, "a")
-    trial = Trial(choice, choice, 0, Budget("updates", 1), 8, "cpu", "fp32", threads)
+    trial = Trial(choice, choice, 0, TrainingTerms(Budget("updates", 1), 8, "cpu", "fp32", threads))
     return variables, surroundings.wait_passively([trial], 1, variables, load)
 
 

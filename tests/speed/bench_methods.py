@@ -95,6 +95,6 @@ def _update(name: str) -> Callable[[], object]:
     data = backend.place(data, "cpu")
     method = catalog.methods.get(trial.method.name)
     learner = resolve(method.factory)(build(method.config, trial.method.options, method.name))
-    state = learner.init(data.problem, Training(0, "cpu", "fp32", trial.batch_size, None), None)
-    batch = Batch(data.train.inputs[: trial.batch_size], data.train.targets[: trial.batch_size])
+    state = learner.init(data.problem, Training(0, "cpu", "fp32", trial.terms.batch_size, None), None)
+    batch = Batch(data.train.inputs[: trial.terms.batch_size], data.train.targets[: trial.terms.batch_size])
     return lambda: learner.update(state, batch)

@@ -132,9 +132,9 @@ def test_a_trial_reads_the_trained_network_and_not_a_fresh_one(tmp_path, catalog
 
     load = resolve(catalog.datasets.get("digits").load)
     data = TorchBackend().place(load(DataOptions(), derive(0, "digits", "split"), tmp_path), "cpu")
-    rows = data.valid.inputs[: trial.batch_size]
+    rows = data.valid.inputs[: trial.terms.batch_size]
     learner = METHODS["saf"](**trial.method.options)
-    state = learner.init(data.problem, Training(0, "cpu", "fp32", trial.batch_size, None), None)
+    state = learner.init(data.problem, Training(0, "cpu", "fp32", trial.terms.batch_size, None), None)
     untrained = measured(SynapticOperations(), learner, state, rows)
     for name, array in TorchBackend().load(folder).items():
         state.network.parameters[name].data.copy_(array)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness import Batch, Budget, ClassLogProbs, Data, Problem, RegressionMixture, Trial, UsageError
+from harness import Batch, Budget, ClassLogProbs, Data, Problem, RegressionMixture, TrainingTerms, Trial, UsageError
 from harness.types import Choice
 from harness_torch.backend import TorchBackend
 from harness_torch.clocks import EventClock, SumMeter
@@ -232,7 +232,9 @@ def test_cuda_without_a_device_says_what_to_do():
 
 def test_setup_sets_threads_precision_and_determinism():
     choice = Choice("x", {}, {}, "x")
-    trial = Trial(choice, choice, 0, Budget("epochs", 1), 1, "cpu", "fp32", threads=1, deterministic=True)
+    trial = Trial(
+        choice, choice, 0, TrainingTerms(Budget("epochs", 1), 1, "cpu", "fp32", threads=1, deterministic=True)
+    )
     before = torch.get_num_threads()
     try:
         BACKEND.setup(trial)

@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from harness import Budget, Instrument, Record, Trial, Unsupported
+from harness import Budget, Instrument, Record, TrainingTerms, Trial, Unsupported
 from harness.metrics import harness_metrics
 from harness.report import render, summarise
 from harness.types import Choice
@@ -29,7 +29,7 @@ def test_a_report_says_why_there_is_no_energy() -> None:
     with pytest.raises(Unsupported) as reason, getattr(import_module(module), attribute)().session():
         pass
     choices = Choice("saf", {}, {}, "saf"), Choice("digits", {}, {}, "digits")
-    trial = Trial(*choices, 0, Budget("epochs", 1), 1, "cpu", "fp32", threads=1)
+    trial = Trial(*choices, 0, TrainingTerms(Budget("epochs", 1), 1, "cpu", "fp32", threads=1))
     record = Record(trial, "ok", holes={"energy_joules": str(reason.value)})
     metrics = [*harness_metrics(), *offers.metrics()]
     shown = summarise([record], metrics, columns=["energy_joules"])
