@@ -41,6 +41,7 @@ def waiting(learner):
     return result
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("foreach", [False, True, None])
 @pytest.mark.parametrize("name", WAIT_FREE)
 def test_methods_that_use_an_optimiser_of_torch_s_pass_every_check(name, foreach):
