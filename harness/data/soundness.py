@@ -31,23 +31,11 @@ def sound(label: str, data: Data) -> Data:
     """The same data. Raises HarnessError that names what is wrong with them: data set (its label), split and row."""
     try:
         _require_data(data)
-        for name, split in _splits(data):
+        for name, split in splits(data):
             _require_split(name, split, data.problem)
         _require_sizes(data)
     except _Unsound as error:
         raise HarnessError(f"data set {label}: {error}") from None
-    return data
-
-
-def fitting(label: str, data: Data, batch_size: int) -> Data:
-    """The same data. Raises HarnessError for a stream too short for a window in each of `batch_size` streams."""
-    problem = data.problem
-    steps = data.train.targets.shape[1] if problem.order == "contiguous" else 0
-    if problem.order == "contiguous" and steps // batch_size < problem.window:
-        raise HarnessError(
-            f"data set {label}: the train split has {steps:,} steps, {steps // batch_size:,} for each of {batch_size} "
-            f"streams, fewer than the {problem.window} of a window; take more rows or a smaller batch size"
-        )
     return data
 
 
@@ -101,7 +89,8 @@ def _above_0(value: object) -> bool:
     return isinstance(value, Integral) and int(value) > 0
 
 
-def _splits(data: Data) -> Iterator[tuple[str, Any]]:
+def splits(data: Data) -> Iterator[tuple[str, Any]]:
+    """Every split under the name that errors give it."""
     yield from ((f"the {name} split", getattr(data, name)) for name in SPLITS)
     yield from ((f"the shifted split {name!r:.100}", split) for name, split in data.shifted.items())
 
@@ -155,15 +144,21 @@ def _require_finite(what: str, array: NDArray[Any]) -> None:
         piece = array[start : start + step]
         finite = np.isfinite(piece)
         if not finite.all():
-            row, value = _first(~finite, piece)
-            _fail(f"the {what}, row {start + row}, holds {value}, expected finite numbers")
+            row, column, value = _first(~finite, piece)
+            _fail(f"the {what}, row {start + row}{column}, holds {value}, expected finite numbers")
 
 
-def _first(bad: NDArray[np.bool_], values: NDArray[Any]) -> tuple[int, Any]:
-    """The first row in which something is bad, and the first such value of it."""
-    flags, flat = (each.reshape(len(each), -1) for each in (bad, values))
-    row = int(flags.any(axis=1).argmax())
-    return row, flat[row, int(flags[row].argmax())]
+def _first(bad: NDArray[np.bool_], values: NDArray[Any]) -> tuple[int, str, Any]:
+    """The first row in which something is bad, where in it the first such value is, and that value.
+
+    Where: `, column 3`, or `, column (0, 2, 1)` of rows with several axes, or nothing of rows that are one number.
+    """
+    import numpy as np
+
+    row = int(bad.reshape(len(bad), -1).any(axis=1).argmax())
+    place = tuple(int(each) for each in np.argwhere(bad[row])[0])
+    column = f", column {place[0] if len(place) == 1 else place}" if place else ""
+    return row, column, values[(row, *place)]
 
 
 def _require_targets(name: str, targets: NDArray[Any], problem: Problem) -> None:
@@ -200,8 +195,8 @@ def _require_whole(what: str, values: NDArray[Any], size: int, noun: str) -> Non
         _fail(f"the {what} is {values.dtype}, expected int64, the number of one of {size} {noun}")
     if int(values.min()) >= 0 and int(values.max()) < size:
         return
-    row, value = _first((values < 0) | (values >= size), values)
-    _fail(f"the {what}, row {row}, is {value}, expected 0 to {size - 1}: problem.output_size is {size}")
+    row, column, value = _first((values < 0) | (values >= size), values)
+    _fail(f"the {what}, row {row}{column}, is {value}, expected 0 to {size - 1}: problem.output_size is {size}")
 
 
 def _require_sizes(data: Data) -> None:

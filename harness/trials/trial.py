@@ -17,8 +17,9 @@ from typing import Any
 from harness import names, options
 from harness.catalog import Catalog, Settings, load, resolve
 from harness.data.digests import digest, digests
-from harness.data.soundness import fitting, sound
+from harness.data.soundness import sound
 from harness.data.subset import subset
+from harness.data.trainable import fitting, placed
 from harness.errors import Unsupported, is_interrupt
 from harness.records import environment
 from harness.seeds import derive
@@ -114,7 +115,7 @@ def set_up(
         loaded = _load(catalog, trial, data_folder, notes)
     notes.provenance["data"] = digests(loaded)
     with notes.phase("load"):
-        data = backend.place(loaded, trial.terms.device)
+        data = placed(trial.dataset.label, backend.place(loaded, trial.terms.device))
     del loaded
     method = catalog.methods.get(trial.method.name, trial.method.provider)
     config = options.build(method.config, trial.method.options, method.name)

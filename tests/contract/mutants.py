@@ -618,7 +618,7 @@ DATASETS = [
     (
         "data-as-stated",
         changed(test=lambda split: split._replace(inputs=split.inputs * np.float32(np.nan))),
-        "the input of the test split, row 0, holds nan",
+        "the input of the test split, row 0, column 0, holds nan",
         DataOptions,
     ),
     (

@@ -72,7 +72,7 @@ READ = """
 
     def load(config, seed, folder):
         import reader
-        rows = Batch(np.zeros((30, 2)), np.arange(30) % 3)
+        rows = Batch(np.zeros((30, 2), np.float32), np.arange(30) % 3)
         return Data(Problem("classification", (2,), 3, 30), rows, rows, rows)
 
     @hookimpl

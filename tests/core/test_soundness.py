@@ -122,11 +122,17 @@ BAD = [
     (with_split("train", classes, targets=lambda t: t.astype(str)), "targets of the train split are an array of <U"),
     (with_split("train", classes, targets=lambda t: t[0]), "targets of the train split are a single number, exp"),
     (with_split("train", classes, targets=lambda t: np.array(1)), "are a single number, expected an array of rows"),
-    (with_split("valid", classes, inputs=at((5, 1, 2), np.nan)), "the input of the valid split, row 5, holds nan"),
-    (with_split("train", classes, inputs=at((3, 0, 0), np.inf)), "the input of the train split, row 3, holds inf"),
+    (
+        with_split("valid", classes, inputs=at((5, 1, 2), np.nan)),
+        "the input of the valid split, row 5, column (1, 2), holds nan",
+    ),
+    (
+        with_split("train", classes, inputs=at((3, 0, 0), np.inf)),
+        "the input of the train split, row 3, column (0, 0), holds inf",
+    ),
     (
         with_split("far", classes, inputs=at((0, 0, 0), -np.inf)),
-        "the input of the shifted split 'far', row 0, holds -inf",
+        "the input of the shifted split 'far', row 0, column (0, 0), holds -inf",
     ),
     (with_split("train", classes, inputs=at((6, 0, 0), np.nan, np.float16)), "the input of the train split, row 6"),
     (
@@ -147,16 +153,25 @@ BAD = [
         with_split("train", numbers, targets=lambda t: t > 0),
         "targets of the train split are bool, expected real numbers",
     ),
-    (with_split("train", stream, inputs=at((0, 5), 5)), "the input of the train split, row 0, is 5, expected 0 to 4"),
+    (
+        with_split("train", stream, inputs=at((0, 5), 5)),
+        "the input of the train split, row 0, column 5, is 5, expected 0 to 4",
+    ),
     (
         with_split("valid", stream, targets=at((0, 5), -2)),
-        "the target of the valid split, row 0, is -2, expected 0 to 4",
+        "the target of the valid split, row 0, column 5, is -2, expected 0 to 4",
     ),
     (with_split("train", stream, inputs=np.float32), "the input of the train split is float32, expected int64"),
     (with_split("train", stream, targets=lambda t: t[:, 1:]), "expected tokens (rows, L) and (rows, L - 1)"),
     (with_split("test", stream, targets=at((0, 5), 4)), "the target of the test split, row 0, is not inputs[:, 1:]"),
-    (with_split("valid", ranking, inputs=at((1, 1), np.nan)), "the input of the valid split, row 1, holds nan"),
-    (with_split("valid", ranking, targets=at((3, 1, 1), np.inf)), "the target of the valid split, row 3, holds inf"),
+    (
+        with_split("valid", ranking, inputs=at((1, 1), np.nan)),
+        "the input of the valid split, row 1, column 1, holds nan",
+    ),
+    (
+        with_split("valid", ranking, targets=at((3, 1, 1), np.inf)),
+        "the target of the valid split, row 3, column (1, 1), holds inf",
+    ),
     (with_split("valid", ranking, targets=lambda t: t[:-1]), "the valid split has 12 inputs and 11 targets"),
     (
         lambda: dataclasses.replace(classes(), problem=Problem("classification", (2, 3), 3, 100)),
@@ -196,7 +211,7 @@ def test_sound_data_of_every_kind_are_passed_on_as_they_are(make):
 
 
 @pytest.mark.parametrize(("make", "reason"), BAD)
-def test_what_is_wrong_is_named_with_data_set_split_and_row(make, reason):
+def test_what_is_wrong_is_named_with_data_set_split_row_and_column(make, reason):
     with pytest.raises(HarnessError) as caught:
         sound("mine[noise=2]", make())
     assert str(caught.value).startswith("data set mine[noise=2]: ")
@@ -207,7 +222,7 @@ def test_what_is_wrong_is_named_with_data_set_split_and_row(make, reason):
 def test_the_first_bad_row_is_found_beyond_the_first_piece(monkeypatch):
     monkeypatch.setattr("harness.data.soundness.PIECE", 13)
     for row in (0, 5, 11):
-        with pytest.raises(HarnessError, match=f"row {row}, holds nan"):
+        with pytest.raises(HarnessError, match=rf"row {row}, column \(1, 1\), holds nan"):
             sound("mine", with_split("train", classes, inputs=at((slice(row, None), 1, 1), np.nan))())
 
 
@@ -264,6 +279,69 @@ def test_the_check_of_a_data_set_says_the_same(catalog_of, make, reason):
     (result,) = [case.run() for case in cases(catalog, "mine") if case.check.name == "data-as-stated"]
     assert result.status == "broken"
     assert reason in result.reason
+
+
+def bytes_of(transform):
+    """Pixels that travel as bytes and become numbers on the device."""
+
+    def make() -> Data:
+        split = Batch(np.arange(ROWS * 6, dtype=np.uint8).reshape(ROWS, 2, 3), np.arange(ROWS) % 3)
+        problem = Problem("classification", (2, 3), 3, ROWS)
+        return Data(problem, split, split, split, {"far": split}, transform=transform)
+
+    return make
+
+
+def constant(targets):
+    return np.full_like(targets, 0.5)
+
+
+ONLY_IN_TRAINING = [
+    (
+        with_split("valid", classes, inputs=lambda x: x.astype(np.float64)),
+        "",
+        "inputs of the valid split are float64; expected float32",
+    ),
+    (
+        with_split("far", classes, inputs=lambda x: x > 0),
+        "",
+        "inputs of the shifted split 'far' are bool; expected flo",
+    ),
+    (
+        with_split("train", numbers, inputs=lambda x: x.astype(np.float64)),
+        "",
+        "inputs of the train split are float64; expected float32",
+    ),
+    (bytes_of(lambda pixels: pixels.double() / 255), "", "inputs of the train split are float64; expected float32"),
+    (bytes_of(None), "", "inputs of the train split are uint8; expected float32"),
+    (
+        with_split("train", numbers, targets=constant),
+        "",
+        "the train split has the target 0.5 in all of its 12 rows, expected different numbers",
+    ),
+    (numbers, "[train=1]", "mine[train=1]: the train split has 1 row, expected at least 2; take more rows"),
+    (classes, "[train=1]", "mine[train=1]: the train split has 1 row, expected at least 2; take more rows"),
+]
+
+
+@pytest.mark.parametrize(("make", "rows", "reason"), ONLY_IN_TRAINING)
+def test_a_trial_fails_with_what_its_own_rows_are_not_fit_for(catalog_of, make, rows, reason):
+    catalog = catalog_of(plugin(make))
+    (trial,) = plan(catalog, Request(methods="never", datasets=f"mine{rows}", seeds="1", device="cpu"))
+    record = run_trial(catalog, trial)
+    assert record.status == "failed"
+    assert record.reason.startswith("data set mine")
+    assert reason in record.reason
+
+
+@pytest.mark.parametrize(
+    "make",
+    [bytes_of(lambda pixels: pixels.float() / 255), stream, ranking, with_split("valid", numbers, targets=constant)],
+)
+def test_bytes_that_become_numbers_tokens_and_kinds_of_others_reach_the_learner(catalog_of, make):
+    catalog = catalog_of(plugin(make))
+    (trial,) = plan(catalog, Request(methods="never", datasets="mine", seeds="1", device="cpu"))
+    assert "bad data reached the learner" in run_trial(catalog, trial).reason
 
 
 def test_streams_shorter_than_a_window_are_named_with_the_batch(catalog_of):

@@ -156,7 +156,7 @@ class Starts(Counts):
 def load(config, seed, folder):
     rng = np.random.default_rng(seed)
     targets = rng.choice(3, size=90, p=[0.6, 0.3, 0.1])
-    inputs = rng.normal(size=(90, 2))
+    inputs = rng.normal(size=(90, 2)).astype(np.float32)
     return Data(Problem("classification", (2,), 3, 30), *(Batch(inputs[i::3], targets[i::3]) for i in range(3)))
 
 
