@@ -178,6 +178,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "better": ("higher", "lower"),
     "role": ("proposed", "baseline"),
     "of": ("method", "dataset", "metric"),
+    "measures": ("score", "cost", "quantity"),
 }
 _TUPLES = ("kinds", "precisions", "requires", "preload", "files")
 _REFERENCES = ("factory", "load", "compute", "check", "function", "macs", "elementwise")
@@ -244,6 +245,8 @@ def _check(hook: str, value: Any) -> None:
         _check_field(owner, name, given)
     if isinstance(value, (Method, Dataset)):
         _check_config(owner, value)
+    if isinstance(value, Metric):
+        _check_metric(owner, value)
 
 
 def _check_field(owner: str, name: str, given: object) -> None:
@@ -253,6 +256,13 @@ def _check_field(owner: str, name: str, given: object) -> None:
         raise ValueError(f"{owner}: {name} must be one of {', '.join(_CHOICES[name])}, got {given!r}")
     if name in _REFERENCES and not _is_reference(given) and not (name in _OPTIONAL and given is None):
         raise TypeError(f"{owner}: {name} must be a callable or 'module:attribute', got {given!r}")
+
+
+def _check_metric(owner: str, metric: Metric) -> None:
+    if metric.headline and not metric.curve:
+        raise ValueError(f"{owner}: headline needs curve: it decides which point of the curve is the best")
+    if metric.measures == "score" and metric.compute is None:
+        raise ValueError(f"{owner}: measures is 'score' and there is no compute; a reading is a cost or a quantity")
 
 
 def _is_reference(given: str | Callable[..., Any] | object) -> bool:

@@ -185,9 +185,11 @@ def _context(catalog: Catalog, request: suite.Request, asked: Asked, trials: Seq
 
 
 def _preload(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]:
-    """What every trial imports anyway: the backend's modules, and the libraries that its data set is read with."""
+    """What every trial imports anyway: the backend's modules, what it reads its data and computes its scores with."""
     datasets = [catalog.datasets.get(trial.dataset.name, trial.dataset.provider) for trial in trials]
-    needed = (module for dataset in datasets for module in dataset.requires)
+    kinds = {dataset.kind for dataset in datasets}
+    scores = [metric for metric in catalog.metrics.values() if metric.compute is not None and kinds & {*metric.kinds}]
+    needed = (module for each in (*datasets, *scores) for module in each.requires)
     return tuple(dict.fromkeys((*catalog.backends.values()[0].preload, *needed)))
 
 

@@ -116,7 +116,9 @@ SHELVES: Mapping[str, View] = {
         has_options=True,
     ),
     "metrics": _view(
-        "harness_metrics", ("unit", "per", "better", "kinds"), ("unit", "per", "better", "kinds", "headline", "exact")
+        "harness_metrics",
+        ("unit", "per", "better", "kinds"),
+        ("measures", "unit", "per", "better", "kinds", "headline", "exact", "bounded_by", "curve", "requires"),
     ),
     "instruments": _view("harness_instruments", ("intrusive",), ("intrusive", "trained")),
     "formulas": _view("harness_formulas", (), ()),

@@ -40,10 +40,12 @@ def from_json(value: Mapping[str, Any]) -> Record:
         scores=_numbers(value["scores"]),
         measured=dict(value.get("measured", {})),  # older records have all of it among the readings
         readings=dict(value["readings"]),
+        warnings=_texts(value.get("warnings", {})),  # older records have both among the readings
+        at_least=_texts(value.get("at_least", {})),
         facts=dict(value["facts"]),
         curve=tuple(point_from_json(point) for point in value["curve"]),
         seconds=_numbers(value["seconds"]),
-        holes={str(name): str(reason) for name, reason in value["holes"].items()},
+        holes=_texts(value["holes"]),
         provenance=dict(value["provenance"]),
         environment=dict(value["environment"]),
         traceback=str(value["traceback"]),
@@ -72,6 +74,8 @@ def tidied(record: Record) -> Record:
         record,
         reason=clean(record.reason),
         holes={clean_line(name): clean(reason) for name, reason in record.holes.items()},
+        warnings={clean_line(name): clean_line(text) for name, text in record.warnings.items()},
+        at_least={clean_line(name): clean_line(text) for name, text in record.at_least.items()},
         traceback=clean_ends(record.traceback, LONGEST_TRACEBACK),
         finished=clean_line(record.finished),
         **{name: bounded(getattr(record, name)) for name in kept},
@@ -155,6 +159,10 @@ def point_from_json(value: Mapping[str, Any]) -> Point:
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {clean_line(str(name)): math.nan if number is None else float(number) for name, number in values.items()}
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {str(name): str(text) for name, text in values.items()}
 
 
 def bounded(value: Any, depth: int = 0) -> Any:

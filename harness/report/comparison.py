@@ -146,7 +146,7 @@ def _side(place: Place, quantity: Quantity, described: Mapping[str, Metric]) -> 
         if each.number is None:
             missing.setdefault(each.reason, []).append(seed)
     lines = [f"{quantity} {notes.seeds(seeds)}: {reason}" for reason, seeds in missing.items()]
-    bounds = (lower_bound(record, quantity.metric) for record in good)
+    bounds = (lower_bound(record, quantity.metric, described) for record in good)
     reasons = [*notes.failures(quantity.method, records), *lines]
     planned = place.planned(records)
     return Side(values, "; ".join(reasons), next(filter(None, bounds), ""), planned, metric.exact)

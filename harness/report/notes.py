@@ -38,14 +38,20 @@ def collect(good: Sequence[Record], every: Sequence[Record], described: Mapping[
 
 
 def _warnings(records: Iterable[Record]) -> Iterator[str]:
-    """What instruments and the harness itself warn of, under names that end with _warning."""
+    """What instruments, data sets and the harness itself warn of."""
     warned: dict[str, list[str]] = {}
     for record in records:
-        for name, text in (*record.measured.items(), *record.readings.items()):
-            if name.endswith("_warning") and isinstance(text, str):
-                warned.setdefault(clean_line(text), []).append(f"{record.trial.method.label} seed {record.trial.seed}")
+        for text in (*record.warnings.values(), *_named_warnings(record)):
+            warned.setdefault(clean_line(text), []).append(f"{record.trial.method.label} seed {record.trial.seed}")
     for text, trials in warned.items():
         yield f"{text} ({', '.join(dict.fromkeys(trials))})"
+
+
+def _named_warnings(record: Record) -> Iterator[str]:
+    """The harness's own, and in older records everybody's, are texts under names that end with _warning."""
+    for name, text in (*record.measured.items(), *record.readings.items()):
+        if name.endswith("_warning") and isinstance(text, str):
+            yield text
 
 
 def _eager(records: Iterable[Record]) -> Iterator[str]:

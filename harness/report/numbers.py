@@ -83,7 +83,7 @@ def scale(cells: Iterable[Cell], metric: Metric) -> Scale:
     present = [cell for cell in cells if cell.mean is not None]
     means = [abs(cell.mean) for cell in present if cell.mean]
     unit = SYMBOLS.get(metric.unit, metric.unit)
-    exponent = _exponent(means, unit) if is_cost(metric) else 0
+    exponent = _exponent(means, unit) if is_cost(metric) or unit in SYMBOLS.values() else 0
     divisor = 10.0**exponent
     deviations = [cell.sd / divisor for cell in present if cell.sd]
     decimals = _decimals([mean / divisor for mean in means], deviations)

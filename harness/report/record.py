@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.report import numbers
 from harness.report.cleaning import readable, trace
-from harness.report.rows import Cell, is_cost
+from harness.report.rows import Cell
 from harness.report.values import as_number, base_name, lower_bound
 from harness.types import Metric, Point, Record, Trial
 from harness.words import LONGEST, clean, clean_line
@@ -34,7 +34,8 @@ def render_record(record: Record, metrics: Sequence[Metric], width: int | None =
     _head(console, record)
     _section(console, "scores", _measured(record.scores, described))
     _section(console, "measured", _measured(readable(record.measured), described))
-    _section(console, "readings", _bounded(record, _measured(readable(record.readings), described)))
+    _section(console, "readings", _bounded(record, _measured(readable(record.readings), described), described))
+    _section(console, "warnings", record.warnings)
     _section(console, "not measured", record.holes)
     _section(console, "seconds by phase", {phase: _number(value, SECONDS) for phase, value in record.seconds.items()})
     _curve(console, record.curve)
@@ -109,9 +110,9 @@ def _measured(values: Mapping[str, Any], described: Mapping[str, Metric]) -> dic
     return shown | {n: _number(value, SECONDS) if n.endswith("_seconds") else value for n, value in _flat(rest).items()}
 
 
-def _bounded(record: Record, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """Totals of operations that may be too low are "at least" what was counted."""
-    reasons = {name: lower_bound(record, name) for name in shown}
+def _bounded(record: Record, shown: Mapping[str, Any], described: Mapping[str, Metric]) -> dict[str, Any]:
+    """Counts that may be too low are "at least" what was counted."""
+    reasons = {name: lower_bound(record, name, described) for name in shown}
     return {name: f"≥ {text} (at least: {reasons[name]})" if reasons[name] else text for name, text in shown.items()}
 
 
@@ -120,7 +121,7 @@ def _number(value: Any, metric: Metric) -> str:
     if number is None or not math.isfinite(number):
         return str(value)
     scale = numbers.scale([Cell(number, None, 1)], metric)
-    per = f"per {metric.per}" if metric.per and is_cost(metric) else ""
+    per = f"per {metric.per}" if metric.per and metric.measures != "score" else ""
     return " ".join(part for part in (scale.number(number, numbers.FIGURES), scale.unit, per) if part)
 
 

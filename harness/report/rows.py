@@ -111,8 +111,8 @@ class Summary:
 
 
 def is_cost(metric: Metric) -> bool:
-    """Costs are read by instruments, scores are computed from predictions."""
-    return metric.compute is None
+    """Costs have a ratio to the first row's and a prefix of their unit."""
+    return metric.measures == "cost"
 
 
 def protocol(record: Record) -> dict[str, Any]:

@@ -88,6 +88,8 @@ def criterion(text: str, metrics: Sequence[Metric]) -> Criterion:
     if view not in VIEWS:
         views = " or ".join(f"{name}@{each}" for each in VIEWS)
         raise UsageError(f"--select {text}: only validation may choose, or the test score means nothing: {views}")
+    if view == "valid-best" and not scores[name].curve:
+        raise UsageError(f"--select {text}: {name} is computed at the end of training only: {name}@valid")
     return Criterion(scores[name], view)
 
 

@@ -11,7 +11,7 @@ from harness.records.plans import Planned
 from harness.report import mixing, notes, sameness, timing
 from harness.report.planned import Plan
 from harness.report.rivals import compare
-from harness.report.rows import Cell, Row, Summary, Table, is_cost, protocol
+from harness.report.rows import Cell, Row, Summary, Table, protocol
 from harness.report.selecting import Chosen, Criterion, Selection, choose
 from harness.report.values import TO_TARGET, Target, Value, base_name, known, lower_bound, target_metric, value
 from harness.statistics import estimate
@@ -93,7 +93,8 @@ def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Tab
     by_method: dict[str, list[Record]] = {}
     for record in records:
         by_method.setdefault(record.trial.method.label, []).append(record)
-    rows = [_row(method, group, asked.shown, target) for method, group in by_method.items()]
+    described = {metric.name: metric for metric in metrics}
+    rows = [_row(method, group, asked.shown, described, target) for method, group in by_method.items()]
     rows = [_planned(row, by_method[row.method], records, asked.plan) for row in rows]
     rows = compare([_labelled(row, selection.chosen.get(row.method)) for row in rows], by_method, asked.shown)
     names = [name for name in asked.shown if _wanted(records, name, asked)]
@@ -110,23 +111,33 @@ def _usual(names: Sequence[str], asked: Asked, phases: Collection[str]) -> tuple
     """The final scores, the one that validation goes by with its best beside it, the usual costs, and what a method
     trains outside its updates.
     """
-    scores = [name for name in names if not is_cost(asked.shown[name]) and ("@" not in name or _at_best(name, asked))]
+    scores = [name for name in names if _is_score(asked.shown[name]) and ("@" not in name or _at_best(name, asked))]
     costs = [name for name in (*DEFAULT_COSTS, *phases) if name in names]
     return (*scores, *costs, *([TO_TARGET] if asked.target is not None else []))
+
+
+def _is_score(metric: Metric) -> bool:
+    return metric.measures == "score"
 
 
 def _at_best(name: str, asked: Asked) -> bool:
     return asked.shown[name].headline and name == f"{base_name(name)}@best"
 
 
-def _row(method: str, records: Sequence[Record], shown: Mapping[str, Metric], target: Target | None) -> Row:
+def _row(
+    method: str,
+    records: Sequence[Record],
+    shown: Mapping[str, Metric],
+    described: Mapping[str, Metric],
+    target: Target | None,
+) -> Row:
     by_seed = {record.trial.seed: record for record in records}  # the last record of a seed counts
     used = [by_seed[seed] for seed in sorted(by_seed)]
     good = [record for record in used if record.status == "ok"]
     cells = {
         name: replace(
             _cell([(record.trial.seed, value(record, name, metric, target)) for record in good], metric),
-            lower_bound=next(filter(None, (lower_bound(record, name) for record in good)), ""),
+            lower_bound=next(filter(None, (lower_bound(record, name, described) for record in good)), ""),
         )
         for name, metric in shown.items()
     }

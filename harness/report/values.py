@@ -10,7 +10,6 @@ from harness.types import Metric, Record
 from harness.words import clean_line
 
 TO_TARGET = "seconds_to_target"
-OPERATIONS = ("_macs", "_ops")  # how the names of totals of operations end
 MOST_UNCOVERED = 0.01
 
 
@@ -46,7 +45,7 @@ def value(record: Record, name: str, metric: Metric, target: Target | None) -> V
     if number is None:
         number = claimed(record, name)
     if number is None:
-        return Value(None, record.holes.get(name) or record.holes.get(base_name(name)) or _absent(metric))
+        return Value(None, record.holes.get(name) or record.holes.get(base_name(name)) or _absent(name, metric))
     return Value(number) if math.isfinite(number) else Value(None, "not a finite number")
 
 
@@ -72,24 +71,37 @@ def claimed(record: Record, name: str) -> float | None:
     return None if measured(record, name) is not None or name in record.holes else as_number(record.facts.get(name))
 
 
-def lower_bound(record: Record, name: str) -> str:
-    """Why a number is "at least" what was counted: its instrument says so (NAME_at_least), or it is a total of
-    operations, and too many of them had no formula.
+def lower_bound(record: Record, name: str, described: Mapping[str, Metric]) -> str:
+    """Why a number is "at least" what was counted: its instrument says so, or it says so of what bounds the number
+    (`Metric.bounded_by`), or that lists operators which were not counted.
 
-    Empty where at most 1 % of the bytes moved were theirs, and for what is no total of operations.
+    Empty where at most 1 % of the bytes moved were theirs.
     """
     if measured(record, name) is None:
         return ""
-    said = record.readings.get(f"{name}_at_least")
-    if isinstance(said, str) and said:
-        return clean_line(said)
-    if not name.endswith(OPERATIONS):
-        return ""
-    family = f"{name.partition('_')[0]}_"  # forward_macs and total_macs share the list of the update
-    prefix = family if f"{family}uncovered" in record.readings else ""
-    operators = record.readings.get(f"{prefix}uncovered")
-    shares = _shares(operators)
-    total = as_number(record.readings.get(f"{prefix}uncovered_share"))
+    bounds = _bounds(base_name(name), described)
+    stated = (_stated(record, each) for each in dict.fromkeys((name, *bounds)))
+    return next(filter(None, stated), "") or next(filter(None, (_uncounted(record, each) for each in bounds)), "")
+
+
+def _bounds(name: str, described: Mapping[str, Metric]) -> list[str]:
+    """The readings whose incompleteness is a metric's: what bounds it, and what bounds that."""
+    found: list[str] = []
+    while name in described and (name := described[name].bounded_by) and name not in found:
+        found.append(name)
+    return found
+
+
+def _stated(record: Record, name: str) -> str:
+    """What an instrument says of its own reading; in older records that is a reading too."""
+    said = record.at_least.get(name) or record.readings.get(f"{name}_at_least")
+    return clean_line(said) if isinstance(said, str) else ""
+
+
+def _uncounted(record: Record, name: str) -> str:
+    """What a list of operators without a formula comes to; empty for any other reading."""
+    shares = _shares(record.readings.get(name))
+    total = as_number(record.readings.get(f"{name}_share"))
     share = sum(shares.values()) if total is None else total
     if not share > MOST_UNCOVERED:
         return ""
@@ -122,9 +134,11 @@ def as_number(found: object) -> float | None:
         return math.inf
 
 
-def _absent(metric: Metric) -> str:
+def _absent(name: str, metric: Metric) -> str:
     if metric.name == TO_TARGET:
         return "no target, or no validation score on the curve"
+    if not metric.curve and name.endswith("best"):
+        return "computed at the end of training only"
     if metric.compute is None:
         return "not measured"
     return f"not scored, a metric for {' and '.join(metric.kinds)}" if metric.kinds else "not scored"

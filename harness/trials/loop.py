@@ -49,6 +49,7 @@ def train(bench: Bench) -> tuple[Learner[Any], Any]:
     with bench.evaluating():
         _score_test(bench, learner.predict, state, "")
         notes.scores |= _named(notes.curve[-1].valid, "valid")
+        _score_valid_at_the_end(bench, learner, state)
     return learner, state
 
 
@@ -264,7 +265,7 @@ def _evaluate(bench: Bench, learner: Learner[Any], state: Any, point: Point) -> 
     notes = bench.notes
     with bench.evaluating():
         predictor = _predictor(bench, learner.predict, state)
-        scores = scoring.score(bench.catalog, bench.data, bench.data.valid, predictor)
+        scores = scoring.score(bench.catalog, bench.data, bench.data.valid, predictor, wanted=scoring.on_the_curve)
         notes.curve.append(point._replace(valid=scores.found))
         if scores.nan:
             raise Diverged(f"validation {scores.nan} is nan at update {point.update}")
@@ -278,6 +279,17 @@ def _evaluate(bench: Bench, learner: Learner[Any], state: Any, point: Point) -> 
             notes.scores |= _named(scores.found, "valid-best")
             _score_test(bench, learner.predict, state, "best")
             notes.measured["best_update"] = point.update
+
+
+def _score_valid_at_the_end(bench: Bench, learner: Learner[Any], state: Any) -> None:
+    """The validation scores that no point of the curve has."""
+    kind = bench.data.problem.kind
+    if any(scoring.at_the_end(offer.value) for offer in scoring.applying(bench.catalog, kind)):
+        predictor = _predictor(bench, learner.predict, state)
+        scores = scoring.score(bench.catalog, bench.data, bench.data.valid, predictor, wanted=scoring.at_the_end)
+        bench.notes.scores |= _named(scores.found, "valid")
+        for name, reason in _named(scores.holes, "valid").items():
+            bench.notes.hole(name, reason)
 
 
 def _forget(notes: Notes, *views: str) -> None:
@@ -304,7 +316,8 @@ def _best(scores: list[float]) -> int:
 def _score_test(bench: Bench, predict: answers.View, state: Any, view: str) -> None:
     """Scores of the test split under the name of a view; the plain ones have none."""
     predictor = _predictor(bench, predict, state)
-    scores = scoring.score(bench.catalog, bench.data, bench.data.test, predictor, bench.data.shifted)
+    wanted = scoring.on_the_curve if view in ("best", "start") else None
+    scores = scoring.score(bench.catalog, bench.data, bench.data.test, predictor, bench.data.shifted, wanted)
     bench.notes.scores |= _named(scores.found, view)
     for name, reason in _named(scores.holes, view).items():
         bench.notes.hole(name, reason)

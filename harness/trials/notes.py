@@ -12,7 +12,7 @@ from typing import Any
 from harness import names
 from harness.records import environment
 from harness.trials import entries
-from harness.types import Point, Record, Status, Trial
+from harness.types import Point, Reading, Record, Status, Trial
 from harness.words import clean_ends, clean_line
 
 DATA = "data set "  # how the owner is called whose readings are what a data set says of itself
@@ -28,6 +28,8 @@ class Notes:
     scores: dict[str, float] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
     readings: dict[str, Any] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+    at_least: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     curve: list[Point] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -73,10 +75,21 @@ class Notes:
             elif first != owner and not first.startswith(DATA):
                 self.hole(f"{owner}.{name}", f"the name is taken: it is a reading of {first}")
             else:
-                self._put(self.readings, owner, name, value, name)
+                self._take(owner, name, value if isinstance(value, Reading) else Reading(value))
                 self.said_by[name] = owner
                 if first != owner:
                     self.hole(f"{first}.{name}", f"the name is taken: it is a reading of {owner}")
+
+    def _take(self, owner: str, name: str, reading: Reading) -> None:
+        """A reading with what else is to be known of it; nothing is left of one of that name before."""
+        self._put(self.readings, owner, name, reading.value, name)
+        for into, part in ((self.warnings, "warning"), (self.at_least, "at_least")):
+            into.pop(name, None)
+            text = getattr(reading, part)
+            if not isinstance(text, str):
+                self.hole(name, f"{part} of {name} of {owner} is {type(text).__name__}; expected a text")
+            elif text and name in self.readings:
+                into[name] = clean_line(text)
 
     def claim(self, facts: object) -> None:
         """Add what a method states of itself; what will not do leaves a hole."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from harness.catalog import Catalog, Offer, resolve
+from harness.catalog import Catalog, Offer, available, resolve
 from harness.errors import is_interrupt
 from harness.trials import entries
 from harness.trials.places import code_of, one_line
@@ -27,6 +27,7 @@ from harness.types import (
 )
 
 Predict: TypeAlias = Callable[[Array], Prediction]
+Wanted: TypeAlias = Callable[[Metric], bool]
 
 # Rows predicted at once: bounds the memory of an evaluation, and has no influence on its result.
 CHUNK = 512
@@ -57,11 +58,12 @@ def score(
     split: Batch,
     predict: Predict,
     shifted: Mapping[str, Batch] | None = None,
+    wanted: Wanted | None = None,
 ) -> Scores:
     """Every metric that applies to the problem's kind, of one split (and of shifted test splits, where given).
 
-    A metric that fails, or gives what is no finite number, leaves a hole; so does a shifted split that cannot be
-    predicted. Raises what predicting the split itself raises.
+    wanted: those to compute; all by default. A metric that fails, that lacks a module or gives what is no finite number
+    leaves a hole; so does a shifted split that cannot be predicted. Raises what predicting the split itself raises.
     """
     outcome = Outcome(*_scored(data, split, predict), problem=data.problem)
     others, holes = _of_shifted(data, predict, shifted or {})
@@ -70,6 +72,11 @@ def score(
     nan = ""
     for offer in applying(catalog, data.problem.kind):
         name = offer.value.name
+        if wanted is not None and not wanted(offer.value):
+            continue
+        if why := available(offer):
+            holes[name] = why
+            continue
         try:
             value = _computed(offer.value, outcome)
         except BaseException as error:
@@ -90,6 +97,16 @@ def applying(catalog: Catalog, kind: str) -> list[Offer[Metric]]:
     """The metrics that are computed from predictions of this kind."""
     offers = catalog.metrics.offers()
     return [offer for offer in offers if offer.value.compute is not None and kind in offer.value.kinds]
+
+
+def on_the_curve(metric: Metric) -> bool:
+    """Whether a metric is computed at every validation point."""
+    return metric.curve
+
+
+def at_the_end(metric: Metric) -> bool:
+    """Whether a metric is computed at the end of training only."""
+    return not metric.curve
 
 
 def headline(catalog: Catalog, kind: str) -> Metric | None:

@@ -57,6 +57,19 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What an instrument or a data set reads, with what else is to be known of it.
+
+    value: a number, or any other plain value. warning: stands below every table with this trial. at_least: why the
+    truth may be more than the number, which then is shown as "at least" and never best. Both are one line of text.
+    """
+
+    value: Any
+    warning: str = ""
+    at_least: str = ""
+
+
+@dataclass(frozen=True)
 class Data:
     """One data set as loaded for one seed: numpy arrays from `Dataset.load`, tensors once placed on a device.
 
@@ -64,8 +77,8 @@ class Data:
     transform(inputs) -> inputs runs on the device when the data are placed there, on some rows of a split at a time:
     bytes travel, and become the float32 that a learner sees. augment(inputs, generator) -> inputs runs on the device
     for training batches only, after it; it gives inputs of the same shape and never waits for the host.
-    readings: what the record shall say of these data, under names that no metric has; a text under a name that ends
-    with _warning stands below every table.
+    readings: what the record shall say of these data, under names that no metric has: plain values, or a `Reading` with
+    a warning that stands below every table.
     Language: train.inputs (1, L), or valid and test (rows, L), with targets (rows, L - 1) = inputs[:, 1:].
     """
 

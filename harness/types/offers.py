@@ -164,13 +164,17 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a metric may look at, in numpy and on the original scale of the targets."""
+    """What a metric may look at, in numpy and on the original scale of the targets.
+
+    base: what the trial that this one starts from predicted of the same rows, if that is known.
+    """
 
     prediction: Prediction
     targets: Array
     problem: Problem
     shifted: Mapping[str, tuple[Prediction, Array]] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
+    base: Prediction | None = None
 
 
 @dataclass(frozen=True)
@@ -178,8 +182,17 @@ class Metric:
     """A number per trial. compute: (Outcome) -> float or None where it does not apply; itself None for a reading of
     the same name that an instrument takes. per: what the number counts, such as "update" or "example". headline: it
     decides which validation point is the best for its kinds. exact: a count that repeats exactly over seeds, so that
-    one seed decides a claim; where values differ after all, the mark is dropped and that is said. One that raises, or
-    gives what is no finite number, is a hole in the record. No metric has the name of what the harness measures.
+    one seed decides a claim; where values differ after all, the mark is dropped and that is said.
+
+    measures: a "score" of predictions; a "cost", with a prefix of its unit and a ratio to the first row; a "quantity",
+    of which a ratio means nothing. By default a score where there is `compute`, else a cost. Scores stand in every
+    table, quantities where they are asked for. bounded_by: the reading whose incompleteness is this number's too: a
+    list of operators that were not counted, or another number that is "at least". curve: False for what is computed at
+    the end of training only, and so has no score at the best point. requires: modules that must be importable; they are
+    imported once for all trials.
+
+    One that raises, or gives what is no finite number, is a hole in the record. No metric has the name of what the
+    harness measures.
     """
 
     name: str
@@ -191,6 +204,15 @@ class Metric:
     per: str = ""
     headline: bool = False
     exact: bool = False
+    measures: Literal["score", "cost", "quantity"] = None  # type: ignore[assignment]  # set below
+    bounded_by: str = ""
+    curve: bool = True
+    requires: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Whoever does not say what it measures is a score where it is computed, and a cost where it is read."""
+        if self.measures is None:
+            object.__setattr__(self, "measures", "score" if self.compute is not None else "cost")
 
 
 @dataclass(frozen=True)
@@ -244,9 +266,8 @@ class Gauge(Protocol):
         that of a score, of what the harness measures (update_seconds and the like) or of another instrument's reading.
         At most 20 levels deep, 1 MB each. What breaks this is a hole, by its name, and the rest is kept.
 
-        A text under a name that ends with _warning stands below every table with this trial; one under NAME_at_least
-        says why NAME may be more than the number, which then is never best. Raises Unsupported, with the reason, for
-        what it cannot measure here.
+        A `Reading` holds a value together with a warning, or with why the truth may be more than the number. Raises
+        Unsupported, with the reason, for what cannot be measured here.
         """
         ...
 

@@ -69,7 +69,8 @@ class Record:
     scores: "accuracy" (test, final), "accuracy@best" (test, at the best validation point), "accuracy@valid" (final
     validation), "accuracy@valid-best" (validation, at its best point), "accuracy@VIEW" (test, further predictions).
     The best point is the first with the best headline score. measured: what the harness itself measured, such as
-    update_seconds; no plugin writes there. readings: what instruments and data sets say. seconds: by phase.
+    update_seconds; no plugin writes there. readings: what instruments and data sets say. warnings: by reading, what
+    stands below tables. at_least: by reading, why the truth may be more than the number. seconds: by phase.
     """
 
     trial: Trial
@@ -78,6 +79,8 @@ class Record:
     scores: Mapping[str, float] = field(default_factory=dict)
     measured: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     readings: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    at_least: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     facts: Facts = field(default_factory=dict)
     curve: Sequence[Point] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)

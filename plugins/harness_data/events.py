@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import Batch, Data, Folder, HarnessError, Part, Problem
+from harness import Batch, Data, Folder, HarnessError, Part, Problem, Reading
 from harness_data.options import EventOptions
 from harness_data.splits import tenth
 
@@ -164,10 +164,11 @@ def data(train: Split, test: Split, classes: int, seed: int, warning: str = "", 
     rows, held_out = tenth(train.labels, seed)
     kept, valid = (Batch(train.frames[part], train.labels[part]) for part in (rows, held_out))
     problem = Problem("classification", train.frames.shape[1:], classes, len(rows), time_axis=True)
-    readings = {"partial_warning": warning} if warning else {}
+    readings: dict[str, Reading] = {"partial": Reading(True, warning=warning)} if warning else {}
     for kind, what in ODD.items():
         if files := [each.file for each in odd if each.kind == kind]:
-            readings[f"{kind}_warning"] = f"recordings that {what}: {len(files):,}, the first is {files[0]}"
+            said = f"recordings that {what}: {len(files):,}, the first is {files[0]}"
+            readings[f"{kind}_recordings"] = Reading(len(files), warning=said)
     return Data(problem, kept, valid, Batch(*test), transform=counts, readings=readings)
 
 

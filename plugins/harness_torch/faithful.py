@@ -77,7 +77,7 @@ def _profiled(subject: Subject, gauge: Gauge | None) -> Run:
 
 def _require_seen(readings: Mapping[str, Any]) -> None:
     """Raises Broken for work in another thread, which no instrument sees and no clock waits for."""
-    said = str(readings.get("total_macs_at_least", ""))
+    said = str(getattr(readings.get("total_macs"), "at_least", ""))
     if "thread " in said or "Thread.start" in said:
         raise Broken(f"an update works in a thread of its own, where nothing is counted: {said}")
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import torch
 
-from harness import Unsupported
+from harness import Reading, Unsupported
 
 IDLE_SECONDS = 1.0  # NVML's energy counter moves every 20 to 100 ms
 SECONDS_BETWEEN_LOOKS = 1.0  # a look is one call of the driver
@@ -201,9 +201,12 @@ class GpuTrouble:
             yield
         foreign = max(foreign, gpu.foreign_processes())
         throttles = list(watch.seen)
-        self._readings = {"gpu_foreign_processes": foreign, "gpu_throttled": throttles, "gpu_looks": watch.looks}
-        if foreign or throttles:
-            self._readings["gpu_warning"] = _warning(foreign, throttles)
+        warning = _warning(foreign, throttles) if foreign or throttles else ""
+        self._readings = {
+            "gpu_foreign_processes": Reading(foreign, warning=warning) if warning else foreign,
+            "gpu_throttled": throttles,
+            "gpu_looks": watch.looks,
+        }
 
     @contextmanager
     def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:

@@ -19,7 +19,7 @@ import torch
 import torch.backends.mha
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness import Formula
+from harness import Formula, Reading
 from harness_torch import departures, phases
 from harness_torch.calls import Call, Work, bind
 from harness_torch.custom import Formulas
@@ -141,11 +141,10 @@ def _is_composite(func: Any) -> bool:
     return isinstance(func, torch._ops.OpOverload) and kernels(func.name(), "CompositeImplicitAutograd")
 
 
-# What a reading of an update or a prediction is called, where more may have been done than was seen.
+# Of an update and of a prediction, the readings that are too low where more was done than was seen.
 OF_AN_UPDATE = (
     *(f"{phase}_{kind}" for phase in PHASES for kind in ("macs", "elementwise_ops")),
     *("total_macs", "elementwise_ops", "bytes_moved", "launches"),
-    *("activation_bytes", "held_before_bytes", "held_after_bytes", "state_bytes", "saved_bytes", "tensor_peak_bytes"),
 )
 OF_A_PREDICTION = ("inference_macs", "inference_elementwise_ops")
 
@@ -184,7 +183,7 @@ class Operations:
         tally, left = Tally(self._host, self._formulas), Departures(self._host, self._threads, self._exported)
         with plain_layers(), left, Counter(tally, left):
             yield
-        self._readings = _update(tally) | at_least(OF_AN_UPDATE, unseen(tally, left, self._formulas))
+        self._readings = at_least(_update(tally), OF_AN_UPDATE, unseen(tally, left, self._formulas))
 
     def readings(self) -> Mapping[str, Any]:
         """Counts per update; `uncovered` by operator."""
@@ -220,8 +219,8 @@ class Inference:
         tally, left = Tally(formulas=self._formulas), Departures()
         with plain_layers(), left, Counter(tally, left):
             yield
-        self._readings = _prediction(tally, examples)
-        self._readings |= at_least(OF_A_PREDICTION, unseen(tally, left, self._formulas))
+        reason = unseen(tally, left, self._formulas)
+        self._readings = at_least(_prediction(tally, examples), OF_A_PREDICTION, reason)
 
     def readings(self) -> Mapping[str, Any]:
         """Counts per example."""
@@ -235,9 +234,10 @@ def unseen(tally: Tally, left: Departures, formulas: Formulas) -> str:
     return "; ".join([*filter(None, [left.reason()]), *(nothing if not left.reason() else []), *broken])
 
 
-def at_least(names: Iterable[str], reason: str) -> dict[str, str]:
-    """The reason for each reading that it is about; nothing without one."""
-    return {f"{name}_at_least": reason for name in names} if reason else {}
+def at_least(readings: Mapping[str, Any], names: Iterable[str], reason: str) -> dict[str, Any]:
+    """The readings, with the reason beside each that it is about; as they are without one."""
+    bounded = {name: Reading(readings[name], at_least=reason) for name in names} if reason else {}
+    return {**readings, **bounded}
 
 
 def _update(tally: Tally) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class SynapticOperations:
         with plain_layers(), listening(synapses.fired), left, Counter(synapses, left):
             yield
         self._hidden = tuple(synapses.hidden)
-        self._readings = synapses.readings(examples) | at_least(COUNTS, unseen(synapses.tally, left, self._formulas))
+        self._readings = at_least(synapses.readings(examples), COUNTS, unseen(synapses.tally, left, self._formulas))
 
     def readings(self) -> Mapping[str, Any]:
         """Per example; the firing rate per neuron and time step."""

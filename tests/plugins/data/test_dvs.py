@@ -69,7 +69,7 @@ def test_the_first_nine_tenths_of_each_class_are_for_training(tmp_path, tonic):
         path = tmp_path / "CIFAR10DVS/airplane" / f"cifar10_airplane_{number}.aedat4"
         expected = picture(slow_frames(tonic[str(path)], 2, "number", 128), 48)
         assert np.array_equal(data.test.inputs[row], expected)
-    assert data.readings["partial_warning"] == "cifar10-dvs is a part of the data set: 200 of 10,000 in CIFAR10DVS"
+    assert data.readings["partial"].warning == "cifar10-dvs is a part of the data set: 200 of 10,000 in CIFAR10DVS"
 
 
 def test_pictures_are_normalised_and_cropped_with_all_frames_alike(tmp_path, tonic):
@@ -289,7 +289,7 @@ def test_gestures_become_frames_with_the_label_of_their_file(tmp_path, by):
     assert found == expected
     assert data.augment is None
     assert data.transform(torch.as_tensor(data.test.inputs[:1])).sum().item() == 300
-    assert "22 of 1,077" in data.readings["partial_warning"]
+    assert "22 of 1,077" in data.readings["partial"].warning
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_recordings_become_frames_with_the_label_of_their_folder(tmp_path, by):
 
 def test_an_incomplete_folder_says_so_in_the_record(tmp_path):
     write_nmnist(tmp_path)
-    warning = load(PARTIAL, 0, tmp_path).readings["partial_warning"]
+    warning = load(PARTIAL, 0, tmp_path).readings["partial"].warning
     assert warning == "nmnist is a part of the data set: 20 of 60,000 in nmnist/Train and 10 of 10,000 in nmnist/Test"
 
 
@@ -88,7 +88,7 @@ def test_strange_recordings_are_refused_by_name_or_taken_as_they_are_with_a_word
         with pytest.raises(HarnessError, match=f"{path}: {said}.*; the option partial=yes takes such recordings"):
             load(EventOptions(), 0, tmp_path)
         data = load(PARTIAL, 0, tmp_path)
-        assert data.readings[f"{kind}_warning"] == f"recordings that {told}: 1, the first is {path}"
+        assert data.readings[f"{kind}_recordings"].warning == f"recordings that {told}: 1, the first is {path}"
         assert data.test.inputs[0].sum() == len(content) // 5
 
 
@@ -184,7 +184,7 @@ def test_more_files_than_published_are_taken_as_they_are_where_that_is_asked_for
     with pytest.raises(UsageError, match="Train: 20 files, 5 too many, expected 15 files") as caught:
         require("nmnist", few, tmp_path)
     assert str(caught.value).splitlines()[-1] == "or take the folder as it is: partial=yes, an option of the data set"
-    assert load(PARTIAL, 0, tmp_path).readings["partial_warning"] == (
+    assert load(PARTIAL, 0, tmp_path).readings["partial"].warning == (
         "nmnist is not the data set as published: 20 instead of 15 in nmnist/Train and 10 instead of 10 in nmnist/Test"
     )
 
@@ -249,4 +249,4 @@ def test_official_recordings(real):
     assert 1000 < counts.sum(1).mean() < 10_000
     assert (counts[:, 1:-1] == counts[:, :1]).all()
     assert (counts[:, -1] - counts[:, 0]).max() < 10
-    assert "partial_warning" in data.readings or len(data.train.inputs) == 54000
+    assert "partial" in data.readings or len(data.train.inputs) == 54000

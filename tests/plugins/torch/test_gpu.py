@@ -118,9 +118,9 @@ def test_other_processes_and_throttling_are_noted_before_and_after() -> None:
     nvml = FakeNvml()
     nvml.pids, nvml.reasons = [1, 2, 3], 0x04
     readings = trouble(nvml, [1, 2], 0x40 | 0x1)
-    assert readings["gpu_foreign_processes"] == 2
+    assert readings["gpu_foreign_processes"].value == 2
     assert readings["gpu_throttled"] == ["power cap", "thermal slowdown by the hardware"]
-    assert readings["gpu_warning"] == (
+    assert readings["gpu_foreign_processes"].warning == (
         "times and energy are unreliable: the GPU was shared with 2 other processes and throttled "
         "(power cap, thermal slowdown by the hardware)"
     )
@@ -143,7 +143,7 @@ def test_throttling_that_comes_and_goes_within_the_pass_is_noted() -> None:
         assert seen.wait(10)
     assert gauge.readings()["gpu_throttled"] == ["power cap"]
     assert gauge.readings()["gpu_looks"] == 3
-    assert "throttled (power cap)" in gauge.readings()["gpu_warning"]
+    assert "throttled (power cap)" in gauge.readings()["gpu_foreign_processes"].warning
 
 
 def test_a_driver_that_fails_in_between_is_asked_again_at_the_end() -> None:
