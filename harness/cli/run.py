@@ -189,7 +189,8 @@ def _preload(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]:
     datasets = [catalog.datasets.get(trial.dataset.name, trial.dataset.provider) for trial in trials]
     kinds = {dataset.kind for dataset in datasets}
     scores = [metric for metric in catalog.metrics.values() if metric.compute is not None and kinds & {*metric.kinds}]
-    needed = (module for each in (*datasets, *scores) for module in each.requires)
+    needed = [module for each in datasets for module in each.requires]
+    needed += [module for each in scores for module in each.requires]
     return tuple(dict.fromkeys((*catalog.backends.values()[0].preload, *needed)))
 
 
