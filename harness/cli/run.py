@@ -28,6 +28,7 @@ from harness.records.environment import recent_load
 from harness.records.store import Store
 from harness.running import runner, surroundings
 from harness.running.lock import locked
+from harness.selections import selection
 from harness.suites import references, suite
 from harness.types import Budget, Executor, Record, RunContext, Trial, Unit
 from harness.words import clean_line
@@ -255,7 +256,7 @@ def _chooser(catalog: Catalog, text: str | None, trials: Sequence[Trial]) -> Cri
 
 
 def _items(trials: Sequence[Trial]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(trial.method.group for trial in trials))
+    return tuple(dict.fromkeys(selection.item(trial.method) for trial in trials))
 
 
 def _report(

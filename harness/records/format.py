@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from harness.conversion import type_text
-from harness.types import STATUSES, UNITS, Budget, Choice, Point, Record, TrainingTerms, Trial
+from harness.errors import UsageError
+from harness.selections import selection
+from harness.types import STATUSES, UNITS, Budget, Choice, Point, Record, Sweep, TrainingTerms, Trial
 from harness.words import clean, clean_ends, clean_label, clean_line
 
 SCHEMA = 2
@@ -63,8 +65,19 @@ def _with_terms(trial: Mapping[str, Any]) -> dict[str, Any]:
     """A trial of schema 1, in which the terms stood beside the rest, and nothing was trained on validation rows."""
     terms = {name: trial[name] for name in SCHEMA_1_TERMS if name in trial}
     rest = {name: item for name, item in trial.items() if name not in SCHEMA_1_TERMS}
+    choices = {name: _with_sweep(trial[name]) for name in ("method", "dataset")}
     base = trial["base"]
-    return {**rest, "terms": terms, "refit": False, "base": _with_terms(base) if base else None}
+    return {**rest, **choices, "terms": terms, "refit": False, "base": _with_terms(base) if base else None}
+
+
+def _with_sweep(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """A choice of schema 1, which has the item that it was selected by as a text, or not at all."""
+    try:
+        items = selection.parse(str(choice["group"]), "group")
+    except (KeyError, UsageError):
+        items = []
+    several = len(items) == 1 and any(len(rows) > 1 for _, rows in items[0].sweeps)
+    return {**choice, "sweep": items[0].sweeps if several else ()}
 
 
 def tidied(record: Record) -> Record:
@@ -119,9 +132,18 @@ def _term_types() -> dict[str, Any]:
 def _choice(value: Mapping[str, Any]) -> Choice:
     provider = _as(str, value, "provider") if value["provider"] is not None else None
     given, options = _as(dict, value, "given"), _as(dict, value, "options")
-    group = _as(str, value, "group") if "group" in value else ""  # records of older versions have none
     name, label = clean_line(_as(str, value, "name")), clean_label(_as(str, value, "label"))
-    return Choice(name, given, options, label, provider, group)
+    return Choice(name, given, options, label, provider, _sweep(value["sweep"]))
+
+
+def _sweep(value: Iterable[Any]) -> Sweep:
+    """Raises TypeError or ValueError for what is none."""
+    sweep = [
+        ([clean_line(str(name)) for name in names], [selection.whole(row) for row in rows]) for names, rows in value
+    ]
+    if any(len(row) != len(names) for names, rows in sweep for row in rows):
+        raise ValueError("a row of the sweep has another number of values than of names")
+    return tuple((tuple(names), tuple(rows)) for names, rows in sweep)
 
 
 def _as(kind: type[T], value: Mapping[str, Any], name: str) -> T:

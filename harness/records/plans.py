@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.records.format import plain
+from harness.records.grouping import place, protocol
 from harness.records.store import write_atomically
 from harness.types import Trial
 from harness.words import clean_label
@@ -35,18 +36,12 @@ class Planned:
     keys: Mapping[int, str]
 
 
-def protocol(trial: Trial) -> dict[str, Any]:
-    """What must agree before numbers may be averaged or compared. GPUs of one machine count as one device."""
-    return trial.terms.protocol() | ({"refit": True} if trial.refit else {})
-
-
 def planned(trials: Iterable[Trial]) -> list[Planned]:
     """What is planned to run, by method, data set and protocol; what is skipped never could."""
     rows: dict[tuple[Any, ...], tuple[Trial, dict[int, str]]] = {}
     for trial in trials:
         if not trial.skip:
-            place = (trial.method.label, trial.dataset.label, *protocol(trial).items())
-            rows.setdefault(place, (trial, {}))[1][trial.seed] = trial.key
+            rows.setdefault((trial.method.label, place(trial)), (trial, {}))[1][trial.seed] = trial.key
     return [Planned(first.method.label, first.dataset.label, protocol(first), keys) for first, keys in rows.values()]
 
 
@@ -81,9 +76,9 @@ def read(*results: Path) -> tuple[list[Planned], list[str]]:
             problems.append(f"plan {path}: cannot be read ({type(error).__name__}: {str(error)[:200]}); passed over")
             continue
         for row in rows:
-            place = (row.method, row.dataset, *sorted(row.protocol.items()))
-            earlier = found[place].keys if place in found else {}
-            found[place] = Planned(row.method, row.dataset, row.protocol, {**earlier, **row.keys})
+            where = (row.method, row.dataset, *sorted(row.protocol.items()))
+            earlier = found[where].keys if where in found else {}
+            found[where] = Planned(row.method, row.dataset, row.protocol, {**earlier, **row.keys})
     return list(found.values()), problems
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.records.grouping import by_seed
 from harness.report import notes, sameness
 from harness.report.planned import Plan
 from harness.report.values import Target, Value, base_name, claimed, lower_bound, value
@@ -31,8 +32,7 @@ class Place:
 
     def of(self, method: str) -> list[Record]:
         """One record a seed, the last one, by seed."""
-        by_seed = {record.trial.seed: record for record in self.records if record.trial.method.label == method}
-        return [by_seed[seed] for seed in sorted(by_seed)]
+        return [*by_seed(record for record in self.records if record.trial.method.label == method).values()]
 
     def planned(self, records: Sequence[Record]) -> frozenset[int]:
         """The seeds that a method with these records should have."""

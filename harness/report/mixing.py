@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from harness.records import grouping
 from harness.types import Choice, Record, Trial
 from harness.words import clean_line
 
@@ -39,10 +40,7 @@ def who(records: Iterable[Record], whole: Rows) -> str:
 
 def rows_of(records: Iterable[Record]) -> Rows:
     """The seeds of each row."""
-    found: dict[str, set[int]] = {}
-    for record in records:
-        found.setdefault(record.trial.method.label, set()).add(record.trial.seed)
-    return found
+    return {label: {record.trial.seed for record in own} for label, own in grouping.rows(records).items()}
 
 
 def first(listed: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.records import grouping
 from harness.report import mixing, timing
 from harness.report.mixing import seeds
 from harness.report.values import base_name, claimed, measured
@@ -73,9 +74,7 @@ def _step(facts: Mapping[str, Any]) -> str:
 
 
 def _seeds(records: Iterable[Record]) -> Iterator[str]:
-    rows: dict[str, set[int]] = {}
-    for record in records:
-        rows.setdefault(record.trial.method.label, set()).add(record.trial.seed)
+    rows = mixing.rows_of(records)
     if len(set(map(frozenset, rows.values()))) > 1:
         listed = "; ".join(f"{method} {', '.join(map(str, sorted(numbers)))}" for method, numbers in rows.items())
         yield f"means are over different seeds: {listed}"
@@ -84,11 +83,9 @@ def _seeds(records: Iterable[Record]) -> Iterator[str]:
 def _counts(records: Sequence[Record], described: Mapping[str, Metric]) -> Iterator[str]:
     """A count that varies over the seeds of a row is none."""
     for name, metric in described.items():
-        values: dict[str, list[float]] = {}
-        for record in records if metric.exact else ():
-            number = measured(record, name)
-            values.setdefault(record.trial.method.label, []).extend([] if number is None else [number])
-        if varying := [label for label, own in values.items() if len({*own}) > 1]:
+        rows = grouping.rows(records) if metric.exact else {}
+        values = {label: {measured(record, name) for record in own} - {None} for label, own in rows.items()}
+        if varying := [label for label, own in values.items() if len(own) > 1]:
             yield f"{name} is called a count, which repeats exactly over seeds, but it varies: {', '.join(varying)}"
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from harness.records.grouping import by_seed
 from harness.report import sameness
 from harness.report.rows import Against, Cell, Row, is_cost
 from harness.report.values import measured
@@ -79,6 +80,6 @@ def _against(row: Row, first: Row, groups: Groups, shown: Mapping[str, Metric]) 
 
 def _by_seed(records: Iterable[Record], name: str) -> dict[int, float]:
     """The score of each seed's last record, where that ended ok; what is not finite counts for no pair."""
-    last = {record.trial.seed: record for record in records}
+    last = by_seed(records)
     found = {seed: measured(record, name) for seed, record in last.items() if record.status == "ok"}
     return {seed: number for seed, number in found.items() if number is not None and math.isfinite(number)}

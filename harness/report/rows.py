@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.records import plans
 from harness.report.comparison import Beside, Judged
 from harness.statistics import Difference
-from harness.types import Metric, Record
+from harness.types import Metric
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,3 @@ class Summary:
 def is_cost(metric: Metric) -> bool:
     """Costs have a ratio to the first row's and a prefix of their unit."""
     return metric.measures == "cost"
-
-
-def protocol(record: Record) -> dict[str, Any]:
-    """What must agree before numbers may be averaged or compared."""
-    return plans.protocol(record.trial)

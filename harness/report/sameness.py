@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from harness.records.grouping import by_seed
 from harness.report import notes
 from harness.types import Record
 
@@ -73,7 +74,7 @@ def _first(records: Iterable[Record]) -> Iterator[Record]:
 
 def _by_seed(records: Iterable[Record]) -> dict[int, Record]:
     """The last record of each seed that ended ok."""
-    return {record.trial.seed: record for record in records if record.status == "ok"}
+    return by_seed(record for record in records if record.status == "ok")
 
 
 def _digests(record: Record) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from harness.errors import UsageError
 from harness.options import suggest
+from harness.records.grouping import by_seed
 from harness.report import notes, sameness
 from harness.report.planned import Plan
 from harness.selections import matching, selection
@@ -67,11 +68,8 @@ class _Sweep:
     def label(self) -> str:
         """The item that it came from, or the method's name where several items met."""
         choices = [record.trial.method for records in self.records.values() for record in records]
-        whole = [text for choice in choices for text in (choice.group, choice.label) if self._is(text)]
+        whole = [selection.item(choice) for choice in choices if set(_swept(choice)) == set(self.given)]
         return whole[0] if whole else choices[0].name
-
-    def _is(self, text: str) -> bool:
-        return [set(given) for given in _items(text, self.records)] == [set(self.given)]
 
 
 def criterion(text: str, metrics: Sequence[Metric]) -> Criterion:
@@ -125,12 +123,12 @@ def choose(
 def _sweeps(records: Iterable[Record], items: Iterable[str]) -> list[_Sweep]:
     """The sweeps of which there is a record, in the order of their first one."""
     held: dict[Configuration, list[Record]] = {}
-    groups: dict[str, None] = {}
+    swept: dict[tuple[Configuration, ...], None] = {}
     for record in records:
         held.setdefault(_configuration(record.trial.method), []).append(record)
-        groups[record.trial.method.group] = None
+        swept[_swept(record.trial.method)] = None
     sets: list[tuple[Configuration, ...]] = [(configuration,) for configuration in held]
-    sets += [given for text in (*groups, *items) for given in _items(text, held)]
+    sets += [*swept, *(given for text in items for given in _items(text, held))]
     merged = [given for given in _merged(sets) if not held.keys().isdisjoint(given)]
     return [_Sweep(given, {each: held[each] for each in held if each in given}) for given in merged]
 
@@ -152,8 +150,15 @@ def _configuration(choice: Choice) -> Configuration:
     return _named(choice.name, provider or None, choice.given)
 
 
+def _swept(choice: Choice) -> tuple[Configuration, ...]:
+    """All that the item stands for that selected a choice."""
+    own = _configuration(choice)
+    swept = (_named(own[0], own[1], given) for given in selection.product(choice.sweep))
+    return tuple(swept) if choice.sweep else (own,)
+
+
 def _items(text: str, held: Mapping[Configuration, Sequence[Record]]) -> list[tuple[Configuration, ...]]:
-    """All that each item of a selection stands for; nothing for a text that is none, as a damaged record may hold."""
+    """All that each item of a selection stands for; nothing for a text that is none."""
     try:
         items = [each for each in selection.parse(text, "--methods", every=True) if each.name != "*"]
     except UsageError:
@@ -217,7 +222,7 @@ def _apart(sweep: _Sweep) -> str:
 
 def _scores(records: Iterable[Record], by: Criterion) -> dict[int, float]:
     """By seed, where it is finite; the last record of a seed counts."""
-    last = {record.trial.seed: record for record in records}
+    last = by_seed(records)
     scores = {seed: record.scores.get(by.name, math.nan) for seed, record in last.items() if record.status == "ok"}
     return {seed: score for seed, score in scores.items() if math.isfinite(score)}
 

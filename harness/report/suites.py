@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
+from harness.records import grouping
 from harness.records.plans import Planned
 from harness.report.comparison import Place, beside, judged
 from harness.report.planned import Plan
-from harness.report.rows import Summary, protocol
+from harness.report.rows import Summary
 from harness.report.values import Target, base_name, target_metric
 from harness.suites.suite import Comparison
 from harness.types import Metric, Record
@@ -40,13 +40,10 @@ def with_suite(
 
 
 def _places(records: Sequence[Record], metrics: Sequence[Metric], target: float | None) -> list[Place]:
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        groups.setdefault((record.trial.dataset.label, *protocol(record).items()), []).append(record)
-    return [_place(group, metrics, target) for group in groups.values()]
+    return [_place(group, metrics, target) for group in grouping.tables(records)]
 
 
 def _place(records: Sequence[Record], metrics: Sequence[Metric], target: float | None) -> Place:
     compared = target_metric(records, metrics)
     wanted = Target(target, compared) if target is not None and compared else None
-    return Place(records[0].trial.dataset.label, protocol(records[0]), records, wanted)
+    return Place(records[0].trial.dataset.label, grouping.protocol(records[0].trial), records, wanted)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from harness.records import grouping
 from harness.records.plans import Planned
 from harness.report import mixing, notes, sameness, timing
 from harness.report.planned import Plan
 from harness.report.rivals import compare
-from harness.report.rows import Cell, Row, Summary, Table, protocol
+from harness.report.rows import Cell, Row, Summary, Table
 from harness.report.selecting import Chosen, Criterion, Selection, choose
 from harness.report.values import TO_TARGET, Target, Value, base_name, known, lower_bound, target_metric, value
 from harness.statistics import estimate
@@ -58,21 +58,13 @@ def summarise(
         names.append(TO_TARGET)
     plan = Plan(planned)
     asked = Asked({name: described[base_name(name)] for name in names}, columns is not None, target, plan, records)
-    groups = [choose(group, select, items, plan) for group in _grouped(records).values()]
+    groups = [choose(group, select, items, plan) for group in grouping.tables(records)]
     tables = [_table(group, metrics, asked) for group in groups]
     said = [*plan.notes(records)]
     for group, table in zip(groups, tables, strict=True):
         own = [record for record in group.records if record.status == "ok"]
         said += [*group.notes, *_uncompared(table, group.records), *notes.collect(own, records, described)]
     return Summary(tuple(tables), asked.shown, tuple(dict.fromkeys(said)))
-
-
-def _grouped(records: Iterable[Record]) -> dict[tuple[Any, ...], list[Record]]:
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    datasets = list(dict.fromkeys(record.trial.dataset.label for record in records))
-    for record in sorted(records, key=lambda record: datasets.index(record.trial.dataset.label)):
-        groups.setdefault((record.trial.dataset.label, *protocol(record).items()), []).append(record)
-    return groups
 
 
 def _names(records: Iterable[Record], metrics: Iterable[Metric]) -> list[str]:
@@ -90,16 +82,15 @@ def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Tab
     records = selection.records
     compared = target_metric(records, metrics)
     target = Target(asked.target, compared) if asked.target is not None and compared else None
-    by_method: dict[str, list[Record]] = {}
-    for record in records:
-        by_method.setdefault(record.trial.method.label, []).append(record)
+    by_method = grouping.rows(records)
     described = {metric.name: metric for metric in metrics}
     rows = [_row(method, group, asked.shown, described, target) for method, group in by_method.items()]
     rows = [_planned(row, by_method[row.method], records, asked.plan) for row in rows]
     rows = compare([_labelled(row, selection.chosen.get(row.method)) for row in rows], by_method, asked.shown)
     names = [name for name in asked.shown if _wanted(records, name, asked)]
     columns = tuple(names) if asked.chosen else _usual(names, asked, timing.phases(records, asked.every))
-    return Table(records[0].trial.dataset.label, protocol(records[0]), tuple(rows), tuple(names), columns)
+    first = records[0].trial
+    return Table(first.dataset.label, grouping.protocol(first), tuple(rows), tuple(names), columns)
 
 
 def _wanted(records: Iterable[Record], name: str, asked: Asked) -> bool:
@@ -131,8 +122,7 @@ def _row(
     described: Mapping[str, Metric],
     target: Target | None,
 ) -> Row:
-    by_seed = {record.trial.seed: record for record in records}  # the last record of a seed counts
-    used = [by_seed[seed] for seed in sorted(by_seed)]
+    used = grouping.by_seed(records).values()
     good = [record for record in used if record.status == "ok"]
     cells = {
         name: replace(
@@ -180,9 +170,7 @@ def _uncompared(table: Table, records: Sequence[Record]) -> Iterator[str]:
     if lacking:
         listed = "; ".join(mixing.first(lacking))
         yield f"rows that lack seeds are never the best and have no ratio but of counts: {listed}"
-    by_method: dict[str, list[Record]] = {row.method: [] for row in table.rows}
-    for record in records:
-        by_method[record.trial.method.label].append(record)
+    by_method = grouping.rows(records)
     classes = sameness.classes(list(by_method), by_method.__getitem__)
     if len(classes) > 1:
         listed = "; ".join(mixing.first(", ".join(mixing.first(labels)) for labels in classes))

@@ -49,7 +49,7 @@ class Token(NamedTuple):
     at: int
 
 
-class Sweep(NamedTuple):
+class Varied(NamedTuple):
     """The values of a list; `at` is where each begins."""
 
     values: tuple[Any, ...]
@@ -98,7 +98,7 @@ class Reader:
         return items
 
     def value(self, depth: int = 0) -> Any:
-        """One value. Within brackets a list is a tuple; outermost it is a Sweep."""
+        """One value. Within brackets a list is a tuple; outermost it is Varied."""
         if depth > DEEPEST:
             self.fail(f"brackets are nested more than {DEEPEST} deep")
         opening = self.skip("[", "(")
@@ -111,7 +111,7 @@ class Reader:
             return self.value(depth + 1)
 
         values = tuple(self.enclosed(opening, item, trailing=True))
-        return Sweep(values, tuple(places)) if opening.text == "[" and depth == 0 else values
+        return Varied(values, tuple(places)) if opening.text == "[" and depth == 0 else values
 
     def _scalar(self) -> Any:
         if token := self.skip("string"):

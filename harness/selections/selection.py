@@ -17,9 +17,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from harness import options
 from harness.errors import UsageError
-from harness.selections.grammar import Reader, Sweep, Token, found, literal
+from harness.selections.grammar import Reader, Token, Varied, found, literal
 from harness.spelling import is_path
-from harness.types import Choice
+from harness.types import Choice, Sweep
 
 MOST_CHOICES: Final = 10_000
 MOST_SEEDS: Final = 10_000
@@ -29,7 +29,7 @@ NO_STAR: Final = (
 )
 
 Item = TypeVar("Item")
-Coupled: TypeAlias = tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]]
+Coupled: TypeAlias = tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]]  # one part of a Sweep
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Selected:
     name: str
     provider: str | None = None
     file: str | None = None
-    sweeps: tuple[Coupled, ...] = ()
+    sweeps: Sweep = ()
     every: bool = False
     owner: str | None = None
 
@@ -78,8 +78,8 @@ def expand(selected: Selected, config: type, owner: str) -> list[Choice]:
     selected = _with_whole_lists(selected, options.taken_whole(config))
     given = combinations(selected)
     choices = distinct([_choice(selected.qualified, each, config, owner) for each in given], owner)
-    group = _group(selected, choices)
-    return [dataclasses.replace(choice, group=group) for choice in choices]
+    sweep = _resolved(selected, choices) if len(choices) > 1 else ()
+    return [dataclasses.replace(choice, sweep=sweep) for choice in choices]
 
 
 def combinations(selected: Selected) -> list[dict[str, Any]]:
@@ -92,9 +92,21 @@ def combinations(selected: Selected) -> list[dict[str, Any]]:
         raise UsageError(
             f"{selected.name}: the sweeps make {count} combinations; at most {MOST_CHOICES} can be selected"
         )
-    names = [name for coupled, _ in selected.sweeps for name in coupled]
-    product = itertools.product(*(rows for _, rows in selected.sweeps))
-    return [dict(zip(names, itertools.chain(*rows), strict=True)) for rows in product]
+    return product(selected.sweeps)
+
+
+def product(sweep: Sweep) -> list[dict[str, Any]]:
+    """The parameters of every combination of a sweep; one without parameters of an empty one."""
+    names = [name for coupled, _ in sweep for name in coupled]
+    combined = itertools.product(*(rows for _, rows in sweep))
+    return [dict(zip(names, itertools.chain(*rows), strict=True)) for rows in combined]
+
+
+def item(choice: Choice) -> str:
+    """The normal form of the item that selected a choice, all its combinations together: `saf[rate=[0.1,0.3]]`."""
+    if not choice.sweep:
+        return choice.label
+    return f"{choice.label.partition('[')[0]}[{','.join(_swept(names, rows) for names, rows in choice.sweep)}]"
 
 
 def count(selected: Selected, config: type) -> int:
@@ -143,7 +155,7 @@ def seeds(text: str, what: str = "--seeds") -> tuple[int, ...]:
     value = reader.value()
     if reader.next.kind != "end":
         reader.fail(f"expected the end, not {found(reader.next)}; a list of seeds is written [0,7]")
-    return _listed_seeds(reader, value, at) if isinstance(value, Sweep) else _first_seeds(reader, value, at)
+    return _listed_seeds(reader, value, at) if isinstance(value, Varied) else _first_seeds(reader, value, at)
 
 
 # --- seeds --------------------------------------------------------------------------------------------------------
@@ -156,7 +168,7 @@ def _first_seeds(reader: Reader, count: object, at: int) -> tuple[int, ...]:
     return tuple(range(count))
 
 
-def _listed_seeds(reader: Reader, sweep: Sweep, at: int) -> tuple[int, ...]:
+def _listed_seeds(reader: Reader, sweep: Varied, at: int) -> tuple[int, ...]:
     if not sweep.values:
         reader.fail("the list of seeds is empty", at)
     seen: set[int] = set()
@@ -234,7 +246,7 @@ def _parameter(reader: Reader, seen: set[str]) -> Coupled:
     reader.take("=", f"'=' after the parameter {own[-1].text!r}")
     at = reader.next.at
     value = reader.value()
-    if isinstance(value, Sweep) and not value.values:
+    if isinstance(value, Varied) and not value.values:
         reader.fail(f"the list for {own[0].text!r} is empty: there is nothing to sweep over", at)
     return tuple(token.text for token in own), _rows(reader, own, value, at) if opening else _column(value)
 
@@ -244,13 +256,13 @@ def _key(reader: Reader) -> Token:
 
 
 def _column(value: Any) -> tuple[tuple[Any, ...], ...]:
-    return tuple((each,) for each in value.values) if isinstance(value, Sweep) else ((value,),)
+    return tuple((each,) for each in value.values) if isinstance(value, Varied) else ((value,),)
 
 
 def _rows(reader: Reader, own: list[Token], value: Any, at: int) -> tuple[tuple[Any, ...], ...]:
     """The rows of a coupled sweep: as many values in each as there are names."""
     named = ",".join(token.text for token in own)
-    if not isinstance(value, Sweep):
+    if not isinstance(value, Varied):
         reader.fail(f"expected a list of tuples for ({named})", at)
     for row, place in zip(value.values, value.at, strict=True):
         if not isinstance(row, tuple) or len(row) != len(own):
@@ -293,21 +305,30 @@ def _choice(name: str, given: Mapping[str, Any], config: type, owner: str) -> Ch
     return Choice(name, kept, resolved, label(name, kept))
 
 
-def _group(selected: Selected, choices: list[Choice]) -> str:
-    """The normal form of all the choices of one item together: `saf[variant=final,rate=[0.1,0.3]]`."""
-    if len(choices) == 1:
-        return choices[0].label
-    order = {name: place for place, name in enumerate(choices[0].given)}
-    sweeps = sorted(selected.sweeps, key=lambda sweep: min(order[name] for name in sweep[0]))
-    return f"{selected.qualified}[{','.join(_swept(names, choices) for names, _ in sweeps)}]"
+def _resolved(selected: Selected, choices: list[Choice]) -> Sweep:
+    """The sweep of an item in the order of its config, with the values that its choices resolved to."""
+    order = {name: place for place, name in enumerate(choices[0].options)}
+    names = sorted((each for each, _ in selected.sweeps), key=lambda coupled: min(order[name] for name in coupled))
+    return tuple((coupled, _rows_of(coupled, choices)) for coupled in names)
 
 
-def _swept(names: tuple[str, ...], choices: list[Choice]) -> str:
+def _rows_of(names: tuple[str, ...], choices: list[Choice]) -> tuple[tuple[Any, ...], ...]:
+    """The rows that some options have among the choices, each once."""
+    rows = [whole([choice.options[name] for name in names]) for choice in choices]
+    return tuple({literal(row): row for row in rows}.values())
+
+
+def whole(value: Any) -> Any:
+    """A value whose lists, as configs and files have them, are tuples, which a Choice can be hashed with."""
+    return tuple(map(whole, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _swept(names: tuple[str, ...], rows: tuple[tuple[Any, ...], ...]) -> str:
     """`rate=[0.1,0.3]`, `(steps,rate)=[(4,0.1),(8,0.05)]`, or `rate=0.1` where there is one value."""
-    rows = list(dict.fromkeys(tuple(literal(choice.given[name]) for name in names) for choice in choices))
+    texts = [[literal(value) for value in row] for row in rows]
     if len(names) > 1:
-        return f"({_listed(names)})=[{_listed(f'({_listed(row)})' for row in rows)}]"
-    values = [row[0] for row in rows]
+        return f"({_listed(names)})=[{_listed(f'({_listed(row)})' for row in texts)}]"
+    values = [text for (text,) in texts]
     return f"{names[0]}={values[0] if len(values) == 1 else f'[{_listed(values)}]'}"
 
 

@@ -55,6 +55,7 @@ from harness.types.running import (
     Record,
     RunContext,
     Status,
+    Sweep,
     Trial,
 )
 from harness.types.terms import TrainingTerms
@@ -103,6 +104,7 @@ __all__ = [
     "State",
     "Status",
     "Suite",
+    "Sweep",
     "TokenLogProbs",
     "Training",
     "TrainingTerms",

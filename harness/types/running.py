@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from harness.types.learning import Facts
 from harness.types.terms import TrainingTerms
@@ -13,13 +13,16 @@ from harness.types.terms import TrainingTerms
 Status = Literal["ok", "failed", "oom", "timeout", "killed", "diverged", "skipped"]
 STATUSES: tuple[Status, ...] = ("ok", "failed", "oom", "timeout", "killed", "diverged", "skipped")
 
+Sweep: TypeAlias = tuple[tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]], ...]
+"""Of each group of options that vary together, their names and the rows of their values."""
+
 
 @dataclass(frozen=True)
 class Choice:
     """A method or data set with its parameters: those `given` by the user, all `options` resolved, the normal form.
 
-    provider: who offers it, where two do. group: the normal form of the whole item that it was selected by, such as
-    `saf[rate=[0.1,0.3]]`: what one method was given to choose from.
+    provider: who offers it, where two do. sweep: what the whole item gave that it was selected by, as in
+    `saf[rate=[0.1,0.3],steps=8]`, of which this is one combination; empty where the item gave this one alone.
     """
 
     name: str
@@ -27,7 +30,7 @@ class Choice:
     options: Mapping[str, Any]
     label: str
     provider: str | None = None
-    group: str = ""
+    sweep: Sweep = ()
 
 
 @dataclass(frozen=True)

@@ -133,12 +133,15 @@ def test_claims_across_data_are_not_measured_and_published_values_stand():
     assert found.published[0].measured.n == 3
 
 
+SWEEP = ((("rate",), ((0.1,), (0.2,))),)
+
+
 def test_nothing_is_chosen_from_configurations_over_different_data():
     def swept(rows):
         found = []
         for rate, own in zip((0.1, 0.2), rows, strict=True):
             for each in trained(f"saf[rate={rate}]", rows=own):
-                method = dataclasses.replace(each.trial.method, given={"rate": rate}, group="saf[rate=[0.1,0.2]]")
+                method = dataclasses.replace(each.trial.method, given={"rate": rate}, sweep=SWEEP)
                 found.append(dataclasses.replace(each, trial=dataclasses.replace(each.trial, method=method)))
         return summarise(found, METRICS, select=criterion("accuracy@valid", METRICS))
 

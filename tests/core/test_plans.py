@@ -143,7 +143,9 @@ def test_a_configuration_over_survivors_is_not_chosen():
                 trial=dataclasses.replace(
                     each.trial,
                     method=dataclasses.replace(
-                        each.trial.method, given=choices[each.trial.method.label], group="saf[rate=[0.1,0.2]]"
+                        each.trial.method,
+                        given=choices[each.trial.method.label],
+                        sweep=((("rate",), ((0.1,), (0.2,))),),
                     ),
                 ),
             )

@@ -18,7 +18,7 @@ from harness.records.store import Store
 from harness.report import FORMATS, render, summarise
 from harness.report.selecting import criterion
 from harness.selections import selection
-from harness.types import Choice
+from harness.types import Choice, Sweep
 
 TINY = Path(__file__).with_name("tiny.py")
 NLL = criterion("nll@valid", METRICS)
@@ -26,17 +26,21 @@ ACCURACY = criterion("accuracy@valid", METRICS)
 SWEEP = "saf[rate=[0.1,0.3,1.0]]"
 
 
-def configured(label: str, seed: int = 0, group: str = "", **others) -> Record:
-    """A record of one configuration, selected by the item `group`."""
+def configured(label: str, seed: int = 0, item: str = "", **others) -> Record:
+    """A record of one configuration, selected by the item."""
     (selected,) = selection.parse(label, "")
     (given,) = selection.combinations(selected)
-    choice = Choice(selected.name, given, given, label, selected.provider, group or label)
+    choice = Choice(selected.name, given, given, label, selected.provider, sweep_of(item))
     made = record(label, seed, key=f"{label}-{seed}-{others.get('dataset', 'digits')}", **others)
     return dataclasses.replace(made, trial=dataclasses.replace(made.trial, method=choice))
 
 
-def scored(label: str, valid, test=0.0, group: str = "", seed: int = 0, **others) -> Record:
-    return configured(label, seed, group, scores={"nll@valid": valid, "nll": test}, **others)
+def sweep_of(item: str) -> Sweep:
+    return selection.parse(item, "")[0].sweeps if item else ()
+
+
+def scored(label: str, valid, test=0.0, item: str = "", seed: int = 0, **others) -> Record:
+    return configured(label, seed, item, scores={"nll@valid": valid, "nll": test}, **others)
 
 
 def swept(*valid: float, test=(0.9, 0.8, 0.7), seed: int = 0, **others) -> list[Record]:
@@ -80,20 +84,26 @@ class Config:
 def test_all_choices_of_an_item_carry_its_normal_form_which_selects_them_again(item, group):
     (selected,) = selection.parse(item, "--methods")
     choices = selection.expand(selected, Config, "saf")
-    (found,) = {choice.group for choice in choices}
+    (found,) = {selection.item(choice) for choice in choices}
     (again,) = selection.parse(found, "--methods")
     repeated = selection.expand(again, Config, "saf")
     assert {choice.label for choice in repeated} == {choice.label for choice in choices}
-    assert {choice.group for choice in repeated} == {found}
+    assert {selection.item(choice) for choice in repeated} == {found}
     assert found == (group or "saf[(variant,steps)=[(final,4),(every,8)],rate=[0.1,0.2]]")
 
 
-def test_a_record_keeps_its_group_and_one_of_before_groups_reads():
+def test_a_record_keeps_the_sweep_that_it_is_of():
     (made, *_) = swept(0.5)
-    value = to_json(made)
-    assert from_json(value).trial.method.group == SWEEP
-    del value["trial"]["method"]["group"]
-    assert from_json(value).trial.method.group == ""
+    read = from_json(json.loads(json.dumps(to_json(made))))
+    assert read.trial.method.sweep == made.trial.method.sweep == ((("rate",), ((0.1,), (0.3,), (1.0,))),)
+
+
+@pytest.mark.parametrize("sweep", [3, [["rate"]], [[["rate", "steps"], [[0.1]]]]])
+def test_a_sweep_that_is_none_makes_no_record(sweep):
+    value = to_json(swept(0.5)[0])
+    value["trial"]["method"]["sweep"] = sweep
+    with pytest.raises((TypeError, ValueError)):
+        from_json(value)
 
 
 # --- choosing -----------------------------------------------------------------------------------------------------
@@ -123,7 +133,7 @@ def test_the_score_at_the_best_point_chooses_if_asked_to():
 def test_the_direction_is_the_metrics():
     scores = {0.1: 0.7, 0.3: 0.9, 1.0: 0.8}
     records = [
-        configured(f"saf[rate={rate}]", group=SWEEP, scores={"accuracy@valid": score}) for rate, score in scores.items()
+        configured(f"saf[rate={rate}]", item=SWEEP, scores={"accuracy@valid": score}) for rate, score in scores.items()
     ]
     assert chosen(records, ACCURACY) == [("saf[rate=0.3]", 3, "accuracy@valid")]
 
@@ -167,29 +177,26 @@ def test_an_item_makes_a_sweep_of_what_was_run_one_by_one():
 def test_sweeps_that_share_a_configuration_are_one():
     first, second = "saf[rate=[0.1,0.3]]", "saf[rate=[0.3,1.0]]"
     records = [
-        scored("saf[rate=0.1]", 0.2, group=first),
-        scored("saf[rate=0.3]", 0.3, group=first),
-        scored("saf[rate=1.0]", 0.4, group=second),
+        scored("saf[rate=0.1]", 0.2, item=first),
+        scored("saf[rate=0.3]", 0.3, item=first),
+        scored("saf[rate=1.0]", 0.4, item=second),
     ]
     assert chosen(records) == [("saf[rate=0.1]", 3, "nll@valid")]
 
 
-def test_a_record_of_before_groups_joins_the_sweep_that_holds_it():
+def test_a_record_without_a_sweep_joins_the_sweep_that_holds_it():
     old = scored("saf[rate=0.1]", 0.1)
-    old = dataclasses.replace(
-        old, trial=dataclasses.replace(old.trial, method=dataclasses.replace(old.trial.method, group=""))
-    )
     assert chosen([old, *swept(0.9, 0.5, 0.6)[1:]]) == [("saf[rate=0.1]", 3, "nll@valid")]
 
 
-def test_a_group_that_is_no_selection_stands_for_its_own_record():
-    records = [scored("saf[rate=0.1]", 0.2, group="saf[rate=["), scored("saf[rate=0.3]", 0.1, group="saf[a=[1,2]]")]
+def test_a_sweep_of_other_options_stands_for_its_own_record():
+    records = [scored("saf[rate=0.1]", 0.2), scored("saf[rate=0.3]", 0.1, item="saf[a=[1,2]]")]
     assert [row[1] for row in chosen(records)] == [1, 1]
 
 
 def test_coupled_sweeps_and_tuples_from_a_file_find_their_members():
     group = "saf[(steps,sizes)=[(4,(1,2)),(8,(3))]]"
-    records = [scored("saf[steps=4,sizes=(1,2)]", 0.2, group=group), scored("saf[steps=8,sizes=(3)]", 0.1, group=group)]
+    records = [scored("saf[steps=4,sizes=(1,2)]", 0.2, item=group), scored("saf[steps=8,sizes=(3)]", 0.1, item=group)]
     read = [from_json(json.loads(json.dumps(to_json(each)))) for each in records]
     assert chosen(read) == [("saf[steps=8,sizes=(3)]", 2, "nll@valid")]
 
@@ -228,8 +235,8 @@ def test_unequal_numbers_of_configurations_are_warned_of():
         [*swept(0.1, 0.2, 0.3), scored("ottt", 0.1)]
     )
     two = "ottt[rate=[1,2]]"
-    fair = [scored(f"ottt[rate={rate}]", 0.1, group=two) for rate in (1, 2)]
-    assert "unequal" not in said([*fair, scored("bptt[a=1]", 0.1, group="bptt[a=[1,2]]")])
+    fair = [scored(f"ottt[rate={rate}]", 0.1, item=two) for rate in (1, 2)]
+    assert "unequal" not in said([*fair, scored("bptt[a=1]", 0.1, item="bptt[a=[1,2]]")])
 
 
 @pytest.mark.parametrize("format_", [name for name in FORMATS if name not in ("csv", "json")])

@@ -606,4 +606,4 @@ def test_a_list_for_an_option_that_takes_it_whole_is_one_value(text, expected):
     for choice in choices:
         (again,) = selection.expand(*selection.parse(choice.label, "--datasets"), Whole, "m")
         assert again.options == choice.options
-    assert {choice.group for choice in choices} != {""}
+    assert {len(selection.product(choice.sweep)) for choice in choices} == {len(choices)}

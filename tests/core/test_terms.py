@@ -110,13 +110,17 @@ def test_a_record_without_a_term_that_has_no_default_is_none():
 # --- records of schema 1 ------------------------------------------------------------------------------------------
 
 
-def first_schema(values: dict[str, Any]) -> dict[str, Any]:
-    """A record as version 0.1 wrote it: terms beside the rest of the trial, no word of refitting."""
+def first_schema(values: dict[str, Any], group: str = "") -> dict[str, Any]:
+    """A record as version 0.1 wrote it: terms beside the rest of the trial, the sweep as text, no word of refitting."""
 
     def flat(trial: dict[str, Any]) -> dict[str, Any]:
         terms = {name: value for name, value in trial["terms"].items() if name != "headline"}
         rest = {name: value for name, value in trial.items() if name not in ("terms", "refit", "base")}
-        return rest | terms | {"base": flat(trial["base"]) if trial["base"] else None}
+        choices = {name: grouped(trial[name], group if name == "method" else "") for name in ("method", "dataset")}
+        return rest | choices | terms | {"base": flat(trial["base"]) if trial["base"] else None}
+
+    def grouped(choice: dict[str, Any], group: str) -> dict[str, Any]:
+        return {name: value for name, value in choice.items() if name != "sweep"} | {"group": group or choice["label"]}
 
     return values | {"schema": 1, "trial": flat(values["trial"])}
 
@@ -135,3 +139,17 @@ def test_the_base_of_a_record_of_schema_1_reads_likewise():
     base = record("dense", key="base").trial
     made = dataclasses.replace(record(), trial=dataclasses.replace(record().trial, base=base))
     assert from_json(first_schema(to_json(made))).trial == made.trial
+
+
+@pytest.mark.parametrize(
+    ("group", "sweep"),
+    [
+        ("saf", ()),
+        ("saf[rate=[0.1,0.3],steps=4]", ((("rate",), ((0.1,), (0.3,))), (("steps",), ((4,),)))),
+        ("saf[(steps,rate)=[(4,0.1),(8,0.3)]]", ((("steps", "rate"), ((4, 0.1), (8, 0.3))),)),
+        ("saf[rate=[", ()),
+        ("saf,ottt", ()),
+    ],
+)
+def test_the_sweep_of_a_record_of_schema_1_is_read_from_its_text(group, sweep):
+    assert from_json(first_schema(to_json(record()), group)).trial.method.sweep == sweep

@@ -1,0 +1,43 @@
+"""Records as reports group them: what may be compared together, the rows of that, and which record of a seed counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from harness.types import Record, Trial
+
+Place: TypeAlias = tuple[str, tuple[tuple[str, Any], ...]]  # a data set under a protocol: one table
+
+
+def protocol(trial: Trial) -> dict[str, Any]:
+    """What must agree before numbers may be averaged or compared."""
+    return trial.terms.protocol() | ({"refit": True} if trial.refit else {})
+
+
+def place(trial: Trial) -> Place:
+    """Where a trial stands: records of one place are of one table."""
+    return trial.dataset.label, tuple(sorted(protocol(trial).items()))
+
+
+def tables(records: Iterable[Record]) -> list[list[Record]]:
+    """The records of each place, data sets together and in the order in which they first appear."""
+    groups: dict[Place, list[Record]] = {}
+    for record in records:
+        groups.setdefault(place(record.trial), []).append(record)
+    datasets = list(dict.fromkeys(dataset for dataset, _ in groups))
+    return sorted(groups.values(), key=lambda group: datasets.index(group[0].trial.dataset.label))
+
+
+def rows(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """The records of each method by its label, in the order in which they first appear."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.trial.method.label, []).append(record)
+    return groups
+
+
+def by_seed(records: Iterable[Record]) -> dict[int, Record]:
+    """The record of each seed that counts, the last one, in the order of the seeds."""
+    last = {record.trial.seed: record for record in records}
+    return {seed: last[seed] for seed in sorted(last)}
