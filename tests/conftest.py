@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -53,6 +54,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_objects_to_look_through():
+    """As the server before a trial: what is there before the tests of a file no collection of theirs looks through."""
+    gc.collect()
+    gc.freeze()
 
 
 class Torch:

@@ -23,7 +23,10 @@ def covering(cases: Sequence[Mapping[str, object]]) -> list[int]:
 
 
 def mark_left_out(items: Iterable[pytest.Item]) -> None:
-    """Mark as slow what of the tests marked `sampled(*axes)` is not in their sample; no axes are all parameters."""
+    """Mark as slow what of the tests marked `sampled` is not in their sample.
+
+    `sampled` shows every row of each `parametrize`; `sampled(*axes)` every value of the parameters that it names.
+    """
     tests: dict[str, list[pytest.Function]] = defaultdict(list)
     for item in items:
         if isinstance(item, pytest.Function) and item.get_closest_marker("sampled"):
@@ -36,6 +39,10 @@ def mark_left_out(items: Iterable[pytest.Item]) -> None:
 
 
 def _values(case: pytest.Function) -> Mapping[str, object]:
-    (mark,) = list(case.iter_markers("sampled"))[:1]
-    axes = mark.args or case.callspec.params
-    return {axis: case.callspec.params[axis] for axis in axes}
+    axes = case.get_closest_marker("sampled").args or [mark.args[0] for mark in case.iter_markers("parametrize")]
+    return {str(axis): [case.callspec.params[name] for name in _names(axis)] for axis in axes}
+
+
+def _names(axis: str | Sequence[str]) -> Sequence[str]:
+    """As parametrize takes them."""
+    return [name.strip() for name in axis.split(",")] if isinstance(axis, str) else axis

@@ -51,6 +51,11 @@ import pytest
 @pytest.mark.parametrize("b", "xyz")
 def test_all(a, b): ...
 
+@pytest.mark.sampled
+@pytest.mark.parametrize("c", [3, 4])
+@pytest.mark.parametrize("a, b", [(1, 1), (1, 2), (2, 2)])
+def test_rows(a, b, c): ...
+
 @pytest.mark.sampled("kind")
 @pytest.mark.parametrize("kind, number", [("one", 1), ("one", 2), ("two", 3)])
 def test_some_axes(kind, number): ...
@@ -75,6 +80,9 @@ def test_what_no_sample_needs_is_slow(tmp_path):
         "test_all[x-1]",
         "test_all[y-2]",
         "test_all[z-1]",
+        "test_rows[1-1-3]",
+        "test_rows[1-2-4]",
+        "test_rows[2-2-3]",
         "test_some_axes[one-1]",
         "test_some_axes[two-3]",
         "test_unmarked[1]",

@@ -75,6 +75,7 @@ def of_one(leak, steps):
 # --- T1: spikes ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("method", "convention"), [each for each in IN_FORMS if each[0] in ("saf", "saf-final")])
 @pytest.mark.parametrize(
     ("network", "steps", "leak", "varying"),
@@ -121,6 +122,7 @@ def test_single_precision_flips_few_neurons_and_first_those_at_the_threshold(lea
 # --- T2: SAF-E is OTTT --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize(("steps", "leak"), [(6, 0.5), (20, 0.9)])
 @pytest.mark.parametrize("varying", [False, True])
@@ -214,6 +216,7 @@ def test_carrying_the_potential_restores_equality_under_online_updates(rate):
 # --- T3, T4: forms of one gradient --------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize(("steps", "leak", "varying"), [(20, 0.9, False), (6, 0.5, True)])
 def test_ottt_in_one_linear_operation_is_ottt_in_two(steps, leak, varying, convention):
@@ -311,6 +314,7 @@ def test_the_official_convention_stretches_the_readouts_gradient_and_shrinks_bia
 # --- feedback and hard reset --------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("leak", [0.5, 0.9])
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("method", ["saf", "saf-final", "ottt", "ottt-fused", "bptt"])
@@ -325,6 +329,7 @@ def test_with_feedback_every_method_fires_as_the_lif_network(method, varying, le
     assert mismatch(found.values(), stacked(without)) > 0.02
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("method", ["saf-online", "ottt-online"])

@@ -5,6 +5,7 @@ from harness_bptt import BPTTOptions
 from harness_bptt.learner import build
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("detach_reset", [True, False])
 @pytest.mark.parametrize(

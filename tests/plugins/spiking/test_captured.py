@@ -31,6 +31,7 @@ def test_what_is_looked_for_is_found():
     assert hostile.met == {"lift_fresh", "_local_scalar_dense", "nonzero"}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize(
@@ -50,6 +51,7 @@ def test_an_update_takes_nothing_from_the_host(method, network, options, varying
     assert not met_by(learner, state, batch(network, 6 if varying else None, dtype=torch.float32))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize(
     ("method", "options"),

@@ -28,6 +28,7 @@ def activation_bytes(method, rows=16, **options):
 # --- chunks of time steps -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("chunk", [2, 4, 6, 9])  # of six steps: the last one smaller for 4, all in one for 6 and 9
 @pytest.mark.parametrize(("method", "convention"), [each for each in IN_FORMS if each[0] in IN_CHUNKS])
@@ -35,6 +36,7 @@ def test_gradients_are_the_same_in_chunks_of_any_size(method, chunk, convention,
     assert_naive(method, "conv", varying, convention, chunk=chunk)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("chunk", [3, 20])
 @pytest.mark.parametrize("method", IN_CHUNKS)
 def test_a_dense_network_another_leak_and_a_threshold_in_chunks(method, chunk):
@@ -42,6 +44,7 @@ def test_a_dense_network_another_leak_and_a_threshold_in_chunks(method, chunk):
     assert_naive(method, "mlp", True, "theory", naively=settings, chunk=chunk, **settings)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("chunk", [2, 4])
 @pytest.mark.parametrize("method", IN_CHUNKS)
 def test_training_in_chunks_goes_the_same_way_over_many_updates(method, chunk):
@@ -74,6 +77,7 @@ def test_chunks_are_refused_with_feedback(method):
 # --- micro-batches ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 4, 10])  # of six rows
 @pytest.mark.parametrize("method", OFFLINE)

@@ -30,6 +30,7 @@ def noted(monkeypatch):
     return seen
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("network", ["mlp", "conv", "gap", "residual", "residual-pooled"])
 @pytest.mark.parametrize("method", METHODS)

@@ -122,6 +122,7 @@ def assert_same(ours: torch.Tensor, expected: torch.Tensor) -> None:
         assert torch.equal(ours.float(), expected.float())
 
 
+@pytest.mark.sampled("shape", "dtype", "steps", "surrogate", "resting", "shifted", "masked", "keep", "static")
 @sample(
     120, resting=[True, False], shifted=[True, False], masked=[True, False], keep=[True, False], static=[True, False]
 )
@@ -143,6 +144,7 @@ def test_integrate(shape, dtype, steps, surrogate, resting, shifted, masked, kee
         torch.testing.assert_close(ours_kept, kept, **ROUNDING[dtype])
 
 
+@pytest.mark.sampled("shape", "dtype", "steps", "surrogate", "resting", "masked", "keep", "past", "own")
 @sample(
     150, resting=[True, False], masked=[True, False], keep=[True, False], past=[FP32, BF16], own=[False, False, True]
 )
@@ -193,6 +195,7 @@ def test_a_trace_of_few_bits_is_exact(shape, past):
     assert parts == [past == BF16, False, past == BF16]
 
 
+@pytest.mark.sampled("shape", "dtype", "steps", "surrogate", "past", "shifted", "masked", "keep")
 @sample(
     120, past=[torch.uint8, torch.uint16, FP32, BF16], shifted=[True, False], masked=[True, False], keep=[True, False]
 )
@@ -227,6 +230,7 @@ def test_the_mean_of_traces_in_a_window_that_is_too_wide_for_a_kernel_is_rounded
     assert torch.equal(ours, expected)
 
 
+@pytest.mark.sampled("shape", "dtype", "steps", "surrogate", "masked")
 @sample(40, masked=[True, False])
 def test_backward(shape, dtype, steps, surrogate, masked):
     inputs = Inputs(shape, dtype, surrogate, masked)
@@ -243,6 +247,7 @@ def test_backward(shape, dtype, steps, surrogate, masked):
         assert not ours[..., -1].any()
 
 
+@pytest.mark.sampled("shape", "dtype", "steps", "surrogate", "masked", "detach_reset", "followed")
 @sample(60, masked=[True, False], detach_reset=[True, False], followed=[True, False])
 def test_reverse(shape, dtype, steps, surrogate, masked, detach_reset, followed):
     inputs = Inputs(shape, dtype, surrogate, masked)
@@ -283,6 +288,7 @@ def test_standardised_weights_and_their_gradients(shape):
         torch.testing.assert_close(ours.double(), theirs.detach(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [FP32, BF16])
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("rows", [(2, 70), (2, 3, 5, 4), (300, 2), (2, 65, 12, 13)])

@@ -19,6 +19,7 @@ def prepared(network, steps=6, varying=False, **options):
     return learner, start(learner, problem(network, steps if varying else None))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize(("convention", "form"), BOTH)
 @pytest.mark.parametrize("network", ["mlp", "conv", "gap"])

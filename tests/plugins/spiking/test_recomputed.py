@@ -42,6 +42,7 @@ def assert_the_same_bits(found, expected):
 # --- gradients ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("network", ["conv", "residual"])
 @pytest.mark.parametrize("recompute", [1, 4, "auto"])  # of six steps: the last segment smaller for 4
@@ -55,6 +56,7 @@ def test_however_the_work_is_cut(options):
     assert_naive("bptt", "residual-pooled", True, naively=naively, recompute=2, **options)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("precision", TYPES)
 @pytest.mark.parametrize(
     ("network", "varying", "chunk", "options"),
@@ -73,6 +75,7 @@ def test_they_are_those_of_the_same_chunks_to_the_last_bit(network, varying, chu
         assert_the_same_bits(computed, kept)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("precision", TYPES)
 @pytest.mark.parametrize("options", BY_STEPS, ids=str)
 def test_where_steps_go_one_by_one_they_are_plain_bptts_to_the_last_bit(options, precision):

@@ -64,6 +64,7 @@ def test_the_deployed_network_is_the_naive_one(network, varying):
     torch.testing.assert_close(found, torch.stack(outputs), rtol=0, atol=1e-11)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize(
     ("method", "convention"),
@@ -74,6 +75,7 @@ def test_gradients_of_every_method_are_the_naive_ones(method, network, conventio
     assert_naive(method, network, varying, convention)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize("network", RESIDUAL)
@@ -87,6 +89,7 @@ def test_saf_and_ottt_agree_at_every_step(network, convention, varying):
     assert max(worst(saf, ottt) for saf, ottt in zip(*found, strict=True)) < 1e-12
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("network", RESIDUAL)
 @pytest.mark.parametrize("method", OFFLINE)
 def test_another_leak_and_threshold(method, network):
@@ -94,6 +97,7 @@ def test_another_leak_and_threshold(method, network):
     assert_naive(method, network, naively=settings, **settings)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("chunk", [2, 4, 6])
 @pytest.mark.parametrize("network", RESIDUAL)
@@ -102,6 +106,7 @@ def test_chunks_of_steps_make_no_difference(method, network, chunk, varying):
     assert_naive(method, network, varying, chunk=chunk)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("network", RESIDUAL)
 @pytest.mark.parametrize("method", OFFLINE)
 def test_micro_batches_make_no_difference(method, network):
@@ -118,6 +123,7 @@ def test_bptt_through_the_reset_and_with_a_hard_one(network):
         assert worst(step_gradients(learner, state, rows)[0], should) < 1e-12
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("text", ["6C3-6R3-GAP-FC", "6C3-8R3/2-8R5-AP2-4-FC", "6C3-AP2-6R3/2-GAP-FC", "4C3/2-4R3-FC"])
 @pytest.mark.parametrize("method", OFFLINE)
 def test_other_arrangements(method, text):

@@ -35,6 +35,7 @@ def accumulated_spikes(learner, state, inputs):
     return list(zip(*spikes.by_layer().values(), strict=True))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize(("network", "steps", "leak", "varying"), CASES)
 def test_spikes_are_those_of_the_lif_network(network, steps, leak, varying, convention):
@@ -48,6 +49,7 @@ def test_spikes_are_those_of_the_lif_network(network, steps, leak, varying, conv
     assert all(0.02 < rate < 0.9 for rate in net.rates)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize(
     ("network", "steps", "leak", "varying", "threshold"),
@@ -64,6 +66,7 @@ def test_gradients_are_those_of_ottt_at_every_step(network, steps, leak, varying
         assert worst(mine, net.gradients(loss)) < 1e-12
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize("network", ["mlp", "conv", "gap"])

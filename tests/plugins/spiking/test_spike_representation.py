@@ -71,6 +71,7 @@ def clamp_logits(net, xs):
     return net.affine(net.depth, h)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize(
     ("steps", "leak", "threshold"), [(1, 0.5, 1.0), (6, 0.5, 1.0), (6, 0.9, 0.6), (20, 0.5, 2.0), (20, 1.0, 1.0)]
@@ -89,6 +90,7 @@ def test_gradients_are_those_of_the_clamp_network(network, steps, leak, threshol
     assert learner.update(state, rows)[1]["loss"].item() == pytest.approx(loss.item(), rel=1e-12)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("threshold", [0.6, 1.0, 2.0])
 @pytest.mark.parametrize(("steps", "leak"), [(1, 0.5), (6, 0.5), (6, 0.9), (20, 0.9)])
@@ -98,6 +100,7 @@ def test_saf_f_with_the_clamp_derivative_is_spike_representation(network, steps,
     assert_saf_is_spike_representation(network, varying, steps=steps, leak=leak, threshold=threshold)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("threshold", [0.6, 2.0])
 @pytest.mark.parametrize("options", [{"chunk": 4}, {"micro_batch": 4}, {"dropout": 0.3, "chunk": 2}], ids=str)
 def test_it_is_in_residual_networks_however_the_work_is_cut_and_under_the_same_masks(options, threshold):
@@ -114,6 +117,7 @@ def assert_saf_is_spike_representation(network, varying, steps=6, **options):
     assert worst(found, expected) < 1e-12
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("options", [{}, {"form": "dsr"}, {"form": "dsr", "neuron": "if"}], ids=str)
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("network", ["mlp", "conv", "residual"])
@@ -258,6 +262,7 @@ def spread_thresholds(state):
             state.network.parameters[f"layers.{index}.threshold"] *= 1 + 0.1 * index
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("neuron", [LIF, IF], ids=["lif", "if"])
 @pytest.mark.parametrize(
@@ -394,6 +399,7 @@ def test_the_loss_of_dsr_is_cross_entropy_alone_unless_given():
 FIRST, OTHERS, READOUT = 64 * 9 * 32, 64 * 9 * 32 * 64 + 16 * 9 * (64 + 128) * 128, 512 * 10  # MACs per example
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("options", [{}, {"chunk": 6}, {"form": "dsr"}], ids=str)
 @pytest.mark.parametrize("varying", [False, True])
 def test_an_update_costs_steps_and_two_units(varying, options):
