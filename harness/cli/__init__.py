@@ -101,7 +101,7 @@ def _call(arguments: list[str], session: Session) -> object:
     if any("\0" in word for word in arguments):  # the system lets none pass, a program that calls `main` may
         raise click.UsageError("a word holds a null byte, which no name and no path can")
     try:
-        with cli.make_context("harness", arguments, obj=session) as context:
+        with streams.kept(), cli.make_context("harness", arguments, obj=session) as context:
             return cli.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code

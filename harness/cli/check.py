@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ from harness.words import clean_ends, clean_label, clean_line, visible
 
 if TYPE_CHECKING:
     from harness.testing import Case, Result
+    from harness.testing.isolation import Subject
 
 SCHEMA = 1
 BROKEN = 1
 LONGEST_REASON = 1_000
-LONGEST_TRACEBACK = 20_000
+LONGEST_TEXT = 20_000
 
 
 @click.command()
@@ -34,20 +36,22 @@ def check(session: Session, names: Sequence[str], device: str, data_dir: Path | 
     """Test methods, data sets and metrics for what each of its kind has to keep.
 
     A NAME may carry parameters, as in 'saf[variant=final]', or be a .py file: all that it offers is tested then.
-    Methods are tried on tiny generated data of every kind that they declare. What is tested: harness list checks. Ends
-    with exit code 1 if a promise is broken.
+    Methods are tried on tiny generated data of every kind that they declare. What is tested: harness list checks. Each
+    is tested in a process of its own; what it prints there is shown under --debug. Ends with exit code 1 if a promise
+    is broken.
     """
-    from harness import testing
+    from harness.testing import isolation
 
-    cases = [
-        case for name in names for case in testing.cases(session.catalog, name, _resolved(session, device), data_dir)
+    catalog, device = session.catalog, _resolved(session, device)
+    subjects = [
+        subject
+        for name in dict.fromkeys(names)
+        for subject in isolation.subjects(catalog, session.settings, name, device, data_dir)
     ]
-    if style == "text":
-        results = _told(cases, session.debug)
-    else:
-        results = [case.run() for case in cases]
-        rows = [_row(case, result) for case, result in zip(cases, results, strict=True)]
-        click.echo(visible(json.dumps({"schema": SCHEMA, "results": rows}, indent=1, ensure_ascii=False)))
+    preload = [module for offer in catalog.backends.values() for module in offer.preload]
+    with isolation.Isolation(preload) as isolated:
+        found = itertools.chain.from_iterable(isolated.results(subject.errand) for subject in subjects)
+        results = _as_text(subjects, found, session.debug) if style == "text" else _as_json(subjects, found)
     return BROKEN if any(result.status == "broken" for result in results) else 0
 
 
@@ -67,31 +71,59 @@ def _head(case: Case) -> str:
 NOUNS = {"method": "method", "dataset": "data set", "metric": "metric"}
 
 
-def _told(cases: Sequence[Case], debug: bool) -> list[Result]:
-    """Run them, with a line for each as it ends, under the name of what is checked."""
-    width = max((len(case.check.name) for case in cases), default=0)
+def _as_text(subjects: Sequence[Subject], found: Iterator[Result], debug: bool) -> list[Result]:
+    """A line for each check as it ends, under the name of what is checked."""
+    width = max((len(case.check.name) for subject in subjects for case in subject.cases), default=0)
     results: list[Result] = []
-    for number, (head, group) in enumerate(itertools.groupby(cases, _head)):
-        click.echo(("\n" if number else "") + head)
-        results += _told_of_one(list(group), width, debug)
+    for number, subject in enumerate(subjects):
+        click.echo(("\n" if number else "") + _head(subject.cases[0]))
+        results += _told_of_one(subject.cases, found, width, debug)
     return results
 
 
-def _told_of_one(cases: Sequence[Case], width: int, debug: bool) -> list[Result]:
+def _told_of_one(cases: Sequence[Case], found: Iterator[Result], width: int, debug: bool) -> list[Result]:
     """An error is told once, with its place; the other checks that fail by it say so, and how many they are."""
     first: dict[str, str] = {}
     results = []
     for case in cases:
-        result = case.run()
+        with _named_if_interrupted(case, width):
+            result = next(found)
         results.append(result)
         cause = _cause(result)
         above = first.setdefault(cause, case.check.name) if cause else case.check.name
         said = result.reason if above == case.check.name else f"as above ({above})"
         click.echo(_line(case, result.status, said, width))
-        if debug and result.traceback:
-            click.echo(clean_ends(result.traceback, LONGEST_TRACEBACK), err=True)
+        for text in filter(None, (result.traceback, result.printed) if debug else ()):
+            click.echo(clean_ends(text, LONGEST_TEXT), err=True)
     if summary := _summary(results):
         click.echo(f"  {summary}")
+    return results
+
+
+@contextlib.contextmanager
+def _named_if_interrupted(case: Case, width: int) -> Iterator[None]:
+    """A check that hangs is ended by Ctrl-C alone, and who presses it asks which it is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(_line(case, "interrupted", "", width))
+        raise
+
+
+def _as_json(subjects: Sequence[Subject], found: Iterator[Result]) -> list[Result]:
+    """One document; where an interrupt ends it, of what is known by then."""
+    cases = [case for subject in subjects for case in subject.cases]
+    results: list[Result] = []
+    said: dict[str, Any] = {"schema": SCHEMA}
+    try:
+        for result in found:
+            results.append(result)  # noqa: PERF402 - what has come before an interrupt is there then
+    except KeyboardInterrupt:
+        said["interrupted"] = _name(cases[len(results)])
+        raise
+    finally:
+        said["results"] = [_row(case, result) for case, result in zip(cases, results, strict=False)]
+        click.echo(visible(json.dumps(said, indent=1, ensure_ascii=False)))
     return results
 
 
@@ -118,4 +150,8 @@ def _line(case: Case, status: str, reason: str, width: int) -> str:
 
 
 def _row(case: Case, result: Result) -> dict[str, Any]:
-    return {"of": case.of, "name": case.label, "check": case.check.name, **result._asdict()}
+    return _name(case) | result._asdict()
+
+
+def _name(case: Case) -> dict[str, Any]:
+    return {"of": case.of, "name": case.label, "check": case.check.name}

@@ -39,6 +39,18 @@ def tolerant() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Within, a plugin's command may put other streams in the place of these, or none; not beyond."""
+    before = sys.stdin, sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
+        sys.stdin, sys.stdout, sys.stderr = before
+
+
 def flush_or_drop() -> None:
     """Write what is left to be written to stdout, unless that fails."""
     try:
@@ -133,7 +145,7 @@ class _Tolerant(_Lasting):
 
 
 def _flush(stream: Any) -> None:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # the last: a plugin has put something else there
         stream.flush()
 
 

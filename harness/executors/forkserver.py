@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import select
 import signal
 import socket
@@ -17,9 +18,11 @@ from typing import NamedTuple
 from harness.errors import HarnessError
 from harness.executors import linux
 from harness.executors.server import NUMBER
+from harness.executors.worker import LENGTH, Work
 
 SECONDS_TO_START = 600.0  # to import a tensor library from a slow disk
 SECONDS_TO_ANSWER = 20.0
+SECONDS_TO_TAKE = 10.0
 SECONDS_BETWEEN_CALLS = 0.5
 SECONDS_TO_END = 5.0
 MARK = "HARNESS_RUN"
@@ -32,6 +35,15 @@ class Child(NamedTuple):
     channel: socket.socket
     output: int
     fate: int
+
+    def hand_over(self, work: Work) -> None:
+        """Send it what it is to do. From then on nothing that is read of it blocks."""
+        data = pickle.dumps(work)
+        self.channel.settimeout(SECONDS_TO_TAKE)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):  # its fate will tell
+            self.channel.sendall(LENGTH.pack(len(data)) + data)
+        self.channel.setblocking(False)
+        os.set_blocking(self.output, False)
 
 
 class ForkServer:
@@ -144,6 +156,15 @@ def read_number(fate: int) -> int | None:
         data += more
     number: int = NUMBER.unpack(data)[0]
     return number
+
+
+def killed_by(number: int) -> str:
+    """Words for the end of a process by a signal."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # the real-time signals between the first and the last have none
+        name = f"signal {number}"
+    return f"killed by {name} ({signal.strsignal(number) or 'unknown'})"
 
 
 def _hung_up(control: socket.socket) -> bool:

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import pickle
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -14,10 +13,10 @@ from typing import Any
 
 from harness.executors import linux
 from harness.executors.cgroup import Group
-from harness.executors.forkserver import Child, read_number
+from harness.executors.forkserver import Child, killed_by, read_number
 from harness.executors.log import Log
 from harness.executors.server import kill_group
-from harness.executors.worker import LENGTH, LONGEST_MESSAGE, Job, ended, rescued
+from harness.executors.worker import LONGEST_MESSAGE, Job, ended, rescued
 from harness.types import Point, Progress, Record, Status, Trial
 from harness.words import clean_ends, clean_line
 
@@ -65,8 +64,7 @@ class TrialProcess:
         self._given_up = False
         self._bytes = 0
         self._struck = linux.oom_kills()
-        os.set_blocking(child.output, False)
-        _hand_over(job, child)
+        child.hand_over(job)
 
     # --- what it says; each tells whether there can be more -----------------------------------------------------------
 
@@ -235,17 +233,16 @@ class TrialProcess:
             return "killed", "the process that trials are forked from died, and the trial with it"
         if self._exit >= 0:
             return "failed", f"exited with code {self._exit} before it returned a record"
-        name = _signal_name(-self._exit)
         if -self._exit != signal.SIGKILL:
-            return "killed", f"killed by {name} ({signal.strsignal(-self._exit) or 'unknown'})"
+            return "killed", killed_by(-self._exit)
         if self.group and self.group.struck() and self._memory:
             self._bytes = self.group.peak() or self._bytes
             return "oom", f"killed by the system at the limit of {_size(self._memory)} (--memory)"
         if linux.oom_kills() > self._struck:
             return "oom", f"killed by the system's out-of-memory killer; last seen with {_size(self._bytes)}"
         if self._memory and self._bytes > self._memory / 2:
-            return "killed", f"killed by {name}, last seen with {_size(self._bytes)}: perhaps for want of memory"
-        return "killed", f"killed by {name}, not by this run"
+            return "killed", f"killed by SIGKILL, last seen with {_size(self._bytes)}: perhaps for want of memory"
+        return "killed", "killed by SIGKILL, not by this run"
 
 
 def _news(phase: str, fraction: float, point: Mapping[str, Any] | None) -> Progress:
@@ -254,21 +251,6 @@ def _news(phase: str, fraction: float, point: Mapping[str, Any] | None) -> Progr
 
     share = min(1.0, max(0.0, float(fraction)))  # of nan: 0
     return Progress(clean_line(str(phase), LONGEST_PHASE), share, point_from_json(point) if point else None)
-
-
-def _hand_over(job: Job, child: Child) -> None:
-    data = pickle.dumps(job)
-    child.channel.settimeout(PATIENCE_SECONDS)
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):  # its fate, or our clock, will tell
-        child.channel.sendall(LENGTH.pack(len(data)) + data)
-    child.channel.setblocking(False)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # the real-time signals between the first and the last have none
-        return f"signal {number}"
 
 
 def _size(size: int) -> str:

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 from harness.errors import is_interrupt
 from harness.executors import linux
@@ -33,6 +33,12 @@ SECONDS_BETWEEN_REPORTS = 0.1
 LONGEST_TRACEBACK = 20_000
 
 
+class Work(Protocol):
+    """What a forked process is handed, as a pickle: it does it, and tells over the channel what came of it."""
+
+    def serve(self, channel: socket.socket) -> None: ...
+
+
 class Job(NamedTuple):
     """What the run hands to a trial's process. task: "module:function", a Task."""
 
@@ -40,6 +46,14 @@ class Job(NamedTuple):
     trial: Trial
     context: RunContext
     environment: Mapping[str, str]
+
+    def serve(self, channel: socket.socket) -> None:
+        """Run the trial, and tell its progress and its record."""
+        os.environ.update(self.environment)
+        messenger = Messenger(channel, self.trial)
+        record = attempt(self.task, self.trial, self.context, messenger.progress)
+        flush()
+        messenger.record(record)
 
 
 def run(trial: Trial, context: RunContext, report: Report) -> Record:
@@ -147,22 +161,23 @@ def ended(
 
 
 def main(server: int, channel: socket.socket, output: int) -> None:
-    """Run the job that comes over the channel, in a session of its own that ends with the fork server or the run."""
+    """Do the work that comes over the channel, in a session of its own that ends with the fork server or the run."""
     os.setsid()
     protected = linux.die_with_parent()
     if os.getppid() != server:  # it died before we asked to die with it
         return
     _redirect(output)
-    job: Job = pickle.loads(_receive(channel))  # noqa: S301 - the run's own words, over a socket that only it holds
+    work: Work = pickle.loads(_receive(channel))  # noqa: S301 - the run's own words, over a socket that only it holds
     if not protected:
         threading.Thread(target=_die_with_run, args=[channel], daemon=True).start()
-    os.environ.update(job.environment)
-    messenger = Messenger(channel, job.trial)
-    record = attempt(job.task, job.trial, job.context, messenger.progress)
-    with contextlib.suppress(Exception):  # the trial may have closed or replaced them
-        sys.stdout.flush()
-        sys.stderr.flush()
-    messenger.record(record)
+    work.serve(channel)
+
+
+def flush() -> None:
+    """Write out what was printed. A plugin may have closed or replaced the streams."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 def _redirect(output: int) -> None:

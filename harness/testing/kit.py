@@ -5,14 +5,14 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from harness import options
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
-from harness.errors import Broken, Unsupported, UsageError
+from harness.errors import Broken, Unsupported, UsageError, is_interrupt
 from harness.selections import selection
 from harness.testing.subjects import DatasetSubject, MetricSubject, Subject
 from harness.trials.places import Code, code_of, one_line
@@ -22,31 +22,37 @@ from harness.words import clean_line
 Status: TypeAlias = Literal["ok", "broken", "not applicable"]
 Of: TypeAlias = Literal["method", "dataset", "metric"]
 Make: TypeAlias = Callable[[], Any]
+MakeBackend: TypeAlias = Callable[[], Backend]
 
 OWN = "harness.checks"  # whose checks come first: they say in plain words what others would stumble over
 SEVERITY: Sequence[Status] = ("broken", "ok", "not applicable")
 
 
 class Result(NamedTuple):
-    """What became of one check; the reason of anything but "ok", and where it was if something else was raised."""
+    """What became of one check; the reason of anything but "ok", and where it was if something else was raised.
+
+    printed: what was printed meanwhile, where the check had a process of its own.
+    """
 
     status: Status
     reason: str = ""
     traceback: str = ""
+    printed: str = ""
 
 
 @dataclass(frozen=True)
 class Case:
     """One check of one thing. makes: makes its subjects, one for each kind of problem that it declares.
 
-    code: where the code of the thing is, to say where in it an error arose.
+    backend: makes the backend, whose tensor library is not imported before the case is run. code: where the code of the
+    thing is, to say where in it an error arose.
     """
 
     of: Of
     label: str
     check: Check
     makes: tuple[tuple[str, Make], ...]
-    backend: Backend
+    backend: MakeBackend
     code: Code = ()
 
     def run(self) -> Result:
@@ -59,13 +65,15 @@ class Case:
     def _on(self, make: Make) -> Result:
         """A fresh subject, so that no check sees what another left behind; isolated, so that nor does the caller."""
         try:
-            with self.backend.isolated(0):
+            with self.backend().isolated(0):
                 resolve(self.check.function, f"check {self.check.name}")(make())
         except Unsupported as error:
             return Result("not applicable", clean_line(str(error)))
         except Broken as error:
             return Result("broken", clean_line(str(error)))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             exits = isinstance(error, SystemExit)
             said = one_line(error, self.code)
             return Result("broken", said if exits else f"raised {said}", traceback.format_exc())
@@ -150,13 +158,12 @@ def _nothing(reason: str) -> NoReturn:
     raise Unsupported(reason)
 
 
-def _backend(catalog: Catalog) -> Backend:
+def _backend(catalog: Catalog) -> MakeBackend:
     offers = catalog.backends.values()
     if len(offers) != 1:
         names = ", ".join(offer.name for offer in offers) or "none"
         raise UsageError(f"check: exactly one backend is needed, found {names}: switch one off with --disable-plugin")
-    backend: Backend = resolve(offers[0].factory, f"backend {offers[0].name}")()
-    return backend
+    return cache(lambda: resolve(offers[0].factory, f"backend {offers[0].name}")())
 
 
 # --- subjects ---------------------------------------------------------------------------------------------------------
@@ -172,7 +179,7 @@ def _given(selected: selection.Selected, config: type, owner: str) -> Iterator[t
 
 
 def _of_method(
-    catalog: Catalog, offer: Offer[Method], selected: selection.Selected, backend: Backend, device: str
+    catalog: Catalog, offer: Offer[Method], selected: selection.Selected, backend: MakeBackend, device: str
 ) -> Iterator[Case]:
     method = offer.value
     for label, given in _given(selected, method.config, method.name):
@@ -182,7 +189,7 @@ def _of_method(
 
 
 def _method_subject(
-    catalog: Catalog, method: Method, given: Mapping[str, Any], backend: Backend, device: str, kind: str
+    catalog: Catalog, method: Method, given: Mapping[str, Any], backend: MakeBackend, device: str, kind: str
 ) -> Subject:
     base = None
     if method.starts_from is not None:
@@ -190,11 +197,11 @@ def _method_subject(
         start = catalog.methods.get(selected.qualified)
         ((_, start_given),) = _given(selected, start.config, start.name)
         base = _method_subject(catalog, start, start_given, backend, device, kind)
-    return Subject(method, given, kind, backend, device, base)
+    return Subject(method, given, kind, backend(), device, base)
 
 
 def _of_dataset(
-    catalog: Catalog, offer: Offer[Dataset], selected: selection.Selected, backend: Backend, data: Path | None
+    catalog: Catalog, offer: Offer[Dataset], selected: selection.Selected, backend: MakeBackend, data: Path | None
 ) -> Iterator[Case]:
     dataset = offer.value
     for label, given in _given(selected, dataset.config, dataset.name):
@@ -202,14 +209,16 @@ def _of_dataset(
         yield from _checked(catalog, "dataset", offer, label, makes, backend)
 
 
-def _dataset_subject(dataset: Dataset, given: Mapping[str, Any], backend: Backend, data: Path | None) -> DatasetSubject:
+def _dataset_subject(
+    dataset: Dataset, given: Mapping[str, Any], backend: MakeBackend, data: Path | None
+) -> DatasetSubject:
     folder = files.folder(data)
     if missing := files.glance(files.declared(dataset, given), folder):
         raise Unsupported(f"{len(missing)} of its files not in place; {files.remedy(dataset.name, folder)}")
-    return DatasetSubject(dataset, given, folder, backend)
+    return DatasetSubject(dataset, given, folder, backend())
 
 
-def _of_metric(catalog: Catalog, offer: Offer[Metric], backend: Backend) -> Iterator[Case]:
+def _of_metric(catalog: Catalog, offer: Offer[Metric], backend: MakeBackend) -> Iterator[Case]:
     metric = offer.value
     makes = tuple((kind, partial(_metric_subject, metric, kind)) for kind in metric.kinds or ("",))
     yield from _checked(catalog, "metric", offer, metric.name, makes, backend)
@@ -222,7 +231,7 @@ def _metric_subject(metric: Metric, kind: str) -> MetricSubject:
 
 
 def _checked(
-    catalog: Catalog, of: Of, offer: Offer[Any], label: str, makes: Iterable[tuple[str, Make]], backend: Backend
+    catalog: Catalog, of: Of, offer: Offer[Any], label: str, makes: Iterable[tuple[str, Make]], backend: MakeBackend
 ) -> Iterator[Case]:
     offers = sorted(catalog.checks.offers(), key=lambda each: each.plugin.module != OWN)
     checks = [each.value for each in offers if each.value.of == of]

@@ -287,3 +287,23 @@ def test_ctrl_c_while_it_starts_is_a_word_and_no_traceback(tmp_path, file, sourc
     terminal.press(b"\x03")
     assert terminal.wait() == 130
     assert terminal.seen.replace(b"^C", b"") == b"here\r\nharness: interrupted\r\n"
+
+
+@pytest.mark.parametrize("stream", ["None", "open(os.devnull, 'w')", "object()"])
+def test_a_command_of_a_plugin_that_puts_other_streams_in_place_spoils_nothing(tmp_path, capfd, stream):
+    path = tmp_path / "loses.py"
+    text = f"""
+        import os, sys
+        from harness import hookimpl
+
+        @hookimpl
+        def harness_commands(cli):
+            @cli.command("lose")
+            def lose():
+                print("said")
+                sys.stdout = sys.stderr = {stream}
+                return 4
+        """
+    path.write_text(textwrap.dedent(text))
+    assert main(["lose", "-p", str(path)]) == 4
+    assert capfd.readouterr() == ("said\n", "")
