@@ -305,5 +305,5 @@ def test_a_command_of_a_plugin_that_puts_other_streams_in_place_spoils_nothing(t
                 return 4
         """
     path.write_text(textwrap.dedent(text))
-    assert main(["lose", "-p", str(path)]) == 4
+    assert main(["-p", str(path), "lose"]) == 4
     assert capfd.readouterr() == ("said\n", "")
