@@ -8,7 +8,7 @@ from math import sqrt
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_spiking.config import SpikingOptions, refuse_chunks, refuse_without_effect
+from harness_spiking.config import FAMILY, SpikingOptions, refuse_chunks, refuse_without_effect
 
 
 @dataclass(frozen=True)
@@ -88,4 +88,5 @@ def harness_methods() -> Iterator[Method]:
         paper="Neftci et al., Surrogate Gradient Learning in Spiking Neural Networks, 2019",
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
+        family=FAMILY,
     )

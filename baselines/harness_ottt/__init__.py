@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_spiking.config import SpikingOptions, refuse_chunks, refuse_parts, refuse_without_effect
+from harness_spiking.config import FAMILY, SpikingOptions, refuse_chunks, refuse_parts, refuse_without_effect
 
 
 @dataclass(frozen=True)
@@ -60,4 +60,5 @@ def harness_methods() -> Iterator[Method]:
         paper="Xiao et al., Online Training Through Time for Spiking Neural Networks, NeurIPS 2022",
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
+        family=FAMILY,
     )

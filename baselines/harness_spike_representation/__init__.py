@@ -10,7 +10,7 @@ from math import exp
 from typing import Literal, NamedTuple
 
 from harness import Method, UsageError, hookimpl, option
-from harness_spiking.config import NO_EQUILIBRIUM, SpikingOptions, SurrogateName, refuse_without_effect
+from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SpikingOptions, SurrogateName, refuse_without_effect
 
 LONG = 10  # steps up to which the published values for 5 steps hold, those for 20 beyond
 
@@ -155,4 +155,5 @@ def harness_methods() -> Iterator[Method]:
         "Representation, CVPR 2022; Xiao et al., NeurIPS 2022, section 3",
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
+        family=FAMILY,
     )

@@ -24,6 +24,7 @@ from harness.types import (
     Instrument,
     Method,
     Metric,
+    Recipe,
     Suite,
 )
 
@@ -180,6 +181,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "of": ("method", "dataset", "metric"),
     "measures": ("score", "cost", "quantity"),
 }
+_TEXTS = ("family",)
 _TUPLES = ("kinds", "precisions", "requires", "preload", "files")
 _REFERENCES = ("factory", "load", "compute", "check", "function", "macs", "elementwise")
 _OPTIONAL = ("compute", "elementwise")
@@ -254,6 +256,12 @@ def _check_field(owner: str, name: str, given: object) -> None:
         raise TypeError(f"{owner}: {name} must be a tuple, got {given!r}; a tuple of one is written (x,)")
     if name in _CHOICES and given not in _CHOICES[name]:
         raise ValueError(f"{owner}: {name} must be one of {', '.join(_CHOICES[name])}, got {given!r}")
+    if name in _TEXTS and not isinstance(given, str):
+        raise TypeError(f"{owner}: {name} must be a text, got {given!r}")
+    if name == "recipes":
+        _check_words(f"{owner}: recipes", "data set", given)
+    if name == "recipe":
+        _check_recipe(owner, given)
     if name in _REFERENCES and not _is_reference(given) and not (name in _OPTIONAL and given is None):
         raise TypeError(f"{owner}: {name} must be a callable or 'module:attribute', got {given!r}")
 
@@ -263,6 +271,20 @@ def _check_metric(owner: str, metric: Metric) -> None:
         raise ValueError(f"{owner}: headline needs curve: it decides which point of the curve is the best")
     if metric.measures == "score" and metric.compute is None:
         raise ValueError(f"{owner}: measures is 'score' and there is no compute; a reading is a cost or a quantity")
+
+
+def _check_recipe(owner: str, given: object) -> None:
+    if not isinstance(given, Recipe):
+        raise TypeError(f"{owner}: recipe must be a harness.Recipe, got {given!r}")
+    _check_words(f"{owner}: recipe.families", "family", given.families)
+
+
+def _check_words(what: str, noun: str, given: object) -> None:
+    if not isinstance(given, Mapping) or not all(isinstance(words, Mapping) for words in given.values()):
+        raise TypeError(
+            f"{what} must be dictionaries of option values, by the name of a {noun}, as in {{'name': {{'steps': 4}}}}, "
+            f"got {given!r}"
+        )
 
 
 def _is_reference(given: str | Callable[..., Any] | object) -> bool:

@@ -45,7 +45,7 @@ class View:
 
 def _view(hook: str, brief: Sequence[str], full: Sequence[str], has_options: bool = False) -> View:
     value: dict[str, Fact] = {name: attrgetter(f"value.{name}") for name in ("name", *brief, *full)}
-    value["files"] = _files
+    value["files"], value["folds"] = _files, _folds
     columns: dict[str, Fact] = {name: value[name] for name in ("name", *brief)}
     columns["from"] = attrgetter("plugin.provider")
     columns["summary"] = _summary
@@ -60,6 +60,10 @@ def _summary(offer: Offer[Any]) -> str:
 def _files(offer: Offer[Any]) -> Any:
     """Of a data set, as it is by default."""
     return files.declared(offer.value)
+
+
+def _folds(offer: Offer[Any]) -> int | None:
+    return offer.value.folds or None
 
 
 def _comparison(offer: Offer[Any]) -> Comparison | UsageError:
@@ -106,13 +110,13 @@ SHELVES: Mapping[str, View] = {
     "methods": _view(
         "harness_methods",
         ("role", "kinds"),
-        ("role", "kinds", "paper", "precisions", "starts_from", "requires"),
+        ("role", "kinds", "family", "paper", "precisions", "starts_from", "recipes", "requires"),
         has_options=True,
     ),
     "datasets": _view(
         "harness_datasets",
         ("kind", "default"),
-        ("kind", "default", "recipe", "rows", "licence", "citation", "files", "requires"),
+        ("kind", "default", "recipe", "rows", "folds", "fixed_test", "licence", "citation", "files", "requires"),
         has_options=True,
     ),
     "metrics": _view(
@@ -146,9 +150,10 @@ def text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Recipe):
-        return ", ".join([str(value.budget), f"batch size {value.batch_size}", *_pairs(value)])
+        return "; ".join([f"{value.budget}, batch size {value.batch_size}", *_said_of(value)])
     if isinstance(value, Mapping):
-        return ", ".join(f"{item} {name}" for name, item in value.items())
+        words = [_words(name, item) if isinstance(item, Mapping) else f"{item} {name}" for name, item in value.items()]
+        return ("; " if any(isinstance(item, Mapping) for item in value.values()) else ", ").join(words)
     if isinstance(value, Lines):
         return "".join(f"\n    {line}" for line in value)
     if isinstance(value, (tuple, list)):
@@ -156,8 +161,14 @@ def text(value: object) -> str:
     return str(value)
 
 
-def _pairs(recipe: Recipe) -> list[str]:
-    return [f"{name}={show(value)}" for name, value in recipe.options.items()]
+def _said_of(recipe: Recipe) -> list[str]:
+    headline = [f"best by {recipe.headline}"] if recipe.headline else []
+    return [*headline, *(_words(family, words) for family, words in recipe.families.items())]
+
+
+def _words(whose: str, words: Mapping[str, Any]) -> str:
+    """`spiking: steps=4, dropout=0.1`."""
+    return f"{whose}: {', '.join(f'{name}={show(value)}' for name, value in words.items())}"
 
 
 def plain(value: Any) -> Any:

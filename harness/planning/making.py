@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from harness import options
 from harness.catalog import Catalog, Offer, available
-from harness.planning import sources
+from harness.planning import recipes, sources
 from harness.selections import selection
 from harness.suites import references
 from harness.suites.suite import Request
-from harness.types import BackendOffer, Choice, Dataset, Method, Recipe, TrainingTerms, Trial
+from harness.types import BackendOffer, Choice, Dataset, Method, TrainingTerms, Trial
 
 T = TypeVar("T")
 
@@ -74,7 +73,7 @@ class Maker:
         if known not in self._of_base:
             (selected,) = bases(self._catalog, method)
             offer = self._catalog.methods.offer(selected.name, selected.source)
-            (picked,) = expanded(offer, selected, dataset.offer.value.recipe)
+            (picked,) = expanded(offer, selected, dataset.offer)
             own = dataclasses.replace(self._request, budget=None, batch_size=None, patience=None)
             make = Maker(self._catalog, own, self._setting).sharing(self).trials(picked, dataset)
             self._of_base[known] = _Once(make)
@@ -145,16 +144,13 @@ def choices(offer: Offer[Any], selected: selection.Selected) -> list[Choice]:
     return [dataclasses.replace(choice, name=offer.value.name, provider=selected.source) for choice in found]
 
 
-def expanded(offer: Offer[Method], selected: selection.Selected, recipe: Recipe) -> Iterator[Picked[Method]]:
-    """Every combination of a sweep, with the recipe's values for options that were left unset.
+def expanded(offer: Offer[Method], selected: selection.Selected, dataset: Offer[Dataset]) -> Iterator[Picked[Method]]:
+    """Every combination of a sweep, with what the options that were left unset come to on a data set.
 
     Raises UsageError for what does not go with those.
     """
     for choice in choices(offer, selected):
-        unset = {name for name, value in choice.options.items() if value is None and name not in choice.given}
-        filled = {name: recipe.options.get(name) if name in unset else value for name, value in choice.options.items()}
-        options.build(offer.value.config, filled, offer.value.name)
-        yield Picked(offer, dataclasses.replace(choice, options=filled))
+        yield Picked(offer, dataclasses.replace(choice, options=recipes.filled(offer, choice, dataset)))
 
 
 def canonical(value: Any) -> str:

@@ -114,9 +114,8 @@ def _chain(catalog: Catalog, offer: Offer[Method]) -> Iterator[Offer[Method]]:
 def _methods(
     selected: list[tuple[Offer[Method], selection.Selected]], dataset: Picked[Dataset]
 ) -> list[Picked[Method]]:
-    """Every combination of the sweeps, none twice, with the recipe's values for options that were left unset."""
-    recipe = dataset.offer.value.recipe
-    picked = [method for offer, each in selected for method in expanded(offer, each, recipe)]
+    """Every combination of the sweeps, none twice, with what options that were left unset come to on the data set."""
+    picked = [method for offer, each in selected for method in expanded(offer, each, dataset.offer)]
     selection.distinct([method.choice for method in picked], "--methods")
     return picked
 

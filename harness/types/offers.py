@@ -45,11 +45,17 @@ class Budget:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A data set's default protocol. `options`: values for method options whose default is None, such as steps=4."""
+    """A data set's default protocol.
+
+    families: by the name of a family (`Method.family`), values of the options that a user leaves unset, such as
+    {"spiking": {"steps": 4}}; an option that a method of the family does not have is not meant for it. headline: the
+    score that decides which validation point is the best, and patience; by default that of the data set's kind.
+    """
 
     budget: Budget = Budget("epochs", 10)
     batch_size: int = 128
-    options: Mapping[str, Any] = field(default_factory=dict)
+    families: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    headline: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Method:
     with the config inside the trial and returning a Learner, so that listing methods imports nothing heavy.
     starts_from: a selection such as "dense-rnn", trained first; its saved arrays reach `Learner.init` as base.
     precisions: those that it honours; tf32 is a switch of the device and holds for all. requires: modules that must be
-    importable.
+    importable. family: those whose recipes it follows (`Recipe.families`). recipes: by the name of a data set, values
+    of options that a user leaves unset there; they win over the family's, and those over the defaults of the config.
     """
 
     name: str
@@ -73,6 +80,8 @@ class Method:
     precisions: tuple[str, ...] = ("fp32", "tf32")
     starts_from: str | None = None
     requires: tuple[str, ...] = ()
+    family: str = ""
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -144,8 +153,10 @@ class Dataset:
     """A data set. load: "module:attribute" or a callable (config, seed, folder) -> Data with numpy arrays.
 
     files: checked while planning, below the data folder; a callable gets the config and returns those that it needs.
-    default: used when a run names no data set. rows: of each split before any are left out, where they are known
-    beforehand; a run that asks for more is then refused while planning.
+    default: used when a run names no data set, one of each kind. rows: of each split before any are left out, where
+    they are known beforehand; a run that asks for more is then refused while planning. folds: so many official splits
+    as there are: `load` then gets the trial's seed itself, and seed i means fold i, from 0. fixed_test: the test rows
+    are the same for every seed.
     """
 
     name: str
@@ -160,6 +171,8 @@ class Dataset:
     requires: tuple[str, ...] = ()
     default: bool = False
     rows: Mapping[str, int] = field(default_factory=dict)
+    folds: int = 0
+    fixed_test: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,17 @@ from harness import Budget, Dataset, Folder, Recipe, hookimpl
 from harness_data import registry
 from harness_data.options import Cifar10DvsOptions, Cifar10Options, CifarOptions, EventOptions, GestureOptions
 
-MNIST = Recipe(Budget("epochs", 3), batch_size=128, options={"steps": 4})
+MNIST = Recipe(Budget("epochs", 3), batch_size=128, families={"spiking": {"steps": 4}})
 MNIST_ROWS = {"train": 55_000, "valid": 5_000, "test": 10_000}
 # The protocols of the published OTTT code; the frames of a recording are an option of the data set.
-CIFAR = Recipe(Budget("epochs", 300), batch_size=128, options={"steps": 6, "loss_lambda": 0.05})
-CIFAR10_DVS = Recipe(Budget("epochs", 300), batch_size=128, options={"loss_lambda": 0.001, "dropout": 0.1})
-DVS_GESTURE = Recipe(Budget("epochs", 300), batch_size=16, options={"loss_lambda": 0.001, "optimiser": "adam"})
-NMNIST = Recipe(Budget("epochs", 5), batch_size=128, options={"loss_lambda": 0.05})
+CIFAR = Recipe(Budget("epochs", 300), batch_size=128, families={"spiking": {"steps": 6, "loss_lambda": 0.05}})
+CIFAR10_DVS = Recipe(
+    Budget("epochs", 300), batch_size=128, families={"spiking": {"loss_lambda": 0.001, "dropout": 0.1}}
+)
+DVS_GESTURE = Recipe(
+    Budget("epochs", 300), batch_size=16, families={"spiking": {"loss_lambda": 0.001, "optimiser": "adam"}}
+)
+NMNIST = Recipe(Budget("epochs", 5), batch_size=128, families={"spiking": {"loss_lambda": 0.05}})
 
 KRIZHEVSKY = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009"
 NO_LICENCE = "none stated, for research (unchecked)"
@@ -28,7 +32,7 @@ def harness_datasets() -> Iterator[Dataset]:
         "1,797 handwritten digits of 8x8 pixels, part of scikit-learn: nothing to download",
         kind="classification",
         load="harness_data.digits:load",
-        recipe=Recipe(Budget("epochs", 8), batch_size=32, options={"steps": 4}),
+        recipe=Recipe(Budget("epochs", 8), batch_size=32, families={"spiking": {"steps": 4}}),
         licence="CC BY 4.0",
         citation="Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI ML Repository, 1998",
         requires=("sklearn",),

@@ -10,6 +10,7 @@ from typing import Literal
 
 from harness import Method, Suite, UsageError, hookimpl, option
 from harness_spiking.config import (
+    FAMILY,
     NO_EQUILIBRIUM,
     SpikingOptions,
     SurrogateName,
@@ -95,6 +96,7 @@ def harness_methods() -> Iterator[Method]:
         paper="Saiin et al., Spike Accumulation Forwarding for Effective Training of Spiking Neural Networks, "
         "TMLR 2024",
         precisions=("fp32", "tf32", "bf16"),
+        family=FAMILY,
     )
 
 

@@ -9,6 +9,8 @@ from typing import Literal
 from harness import UsageError, option
 from harness_spiking.architectures import NAMED, check
 
+FAMILY = "spiking"  # whose recipes the methods follow
+
 SurrogateName = Literal["sigmoid", "rectangle", "triangle", "arctan"]
 SCALES: dict[str, float] = {"sigmoid": 4.0, "rectangle": 1.0, "triangle": 1.0, "arctan": 2.0, "clamp": 1.0}
 

@@ -67,13 +67,14 @@ TINY = """
     @hookimpl
     def harness_methods():
         yield Method("spiky", "a spiking method", factory="nowhere:build", kinds=("classification", "regression"),
-                     config=Config, paper="Someone 2024", starts_from="dense", requires=("absent_module",))
+                     config=Config, paper="Someone 2024", starts_from="dense", requires=("absent_module",),
+                     family="spiking", recipes={"toy": {"steps": 2}, "other": {"variant": "final"}})
 
     @hookimpl
     def harness_datasets():
         yield Dataset("toy", "a toy", "classification", "nowhere:load", licence="CC0", default=True,
                       rows={"train": 50, "test": 20},
-                      recipe=Recipe(Budget("epochs", 3), 32, {"steps": 8}),
+                      recipe=Recipe(Budget("epochs", 3), 32, {"spiking": {"steps": 8}}),
                       files=(File("toy/a.bin", ("https://example.org/a.bin",), md5="0" * 32),))
 
     @hookimpl

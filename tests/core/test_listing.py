@@ -25,7 +25,8 @@ def test_list_of_a_method_shows_its_options_and_where_it_comes_from(plugin, caps
     for what in ("spiky", "tiny:spiky", "methods"):
         assert main(["list", what, "-p", plugin]) == 0
         out = capsys.readouterr().out
-        for fact in ("Someone 2024", "classification, regression", "dense", "needs absent_module", f"tiny ({plugin})"):
+        facts = ("Someone 2024", "classification, regression", "dense", "needs absent_module", f"tiny ({plugin})")
+        for fact in (*facts, "family spiking", "recipes toy: steps=2; other: variant=final"):
             assert fact in " ".join(out.split())  # a long path may have a line of its own
         (steps,) = [line for line in out.splitlines() if line.startswith("  steps")]
         assert steps.split() == ["steps", "int", "4", ">=", "1", "time", "steps"]
@@ -34,7 +35,8 @@ def test_list_of_a_method_shows_its_options_and_where_it_comes_from(plugin, caps
 def test_list_of_a_data_set_shows_recipe_licence_and_files(plugin, capsys):
     assert main(["list", "toy", "-p", plugin]) == 0
     out = capsys.readouterr().out
-    for fact in ("3 epochs, batch size 32, steps=8", "50 train, 20 test", "CC0", "toy/a.bin", "training rows to use"):
+    recipe = "3 epochs, batch size 32; spiking: steps=8"
+    for fact in (recipe, "50 train, 20 test", "CC0", "toy/a.bin", "training rows to use"):
         assert fact in out
     assert main(["list", "toy", "--format", "json", "-p", plugin]) == 0
     assert json.loads(capsys.readouterr().out)["datasets"][0]["rows"] == {"train": 50, "test": 20}
@@ -64,7 +66,13 @@ def test_list_as_json(plugin, capsys):
         "required": False,
     }
     (dataset,) = value["datasets"]
-    assert dataset["recipe"] == {"budget": {"unit": "epochs", "amount": 3}, "batch_size": 32, "options": {"steps": 8}}
+    assert dataset["recipe"] == {
+        "budget": {"unit": "epochs", "amount": 3},
+        "batch_size": 32,
+        "families": {"spiking": {"steps": 8}},
+        "headline": None,
+    }
+    assert (method["family"], method["recipes"]) == ("spiking", {"toy": {"steps": 2}, "other": {"variant": "final"}})
     assert value["metrics"][0]["per"] == "update"
     assert main(["list", "toy", "--format", "json", "-p", plugin]) == 0
     assert list(json.loads(capsys.readouterr().out)) == ["schema", "datasets"]

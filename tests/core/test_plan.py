@@ -56,7 +56,7 @@ def never(config):
 class Plugin:
     @hookimpl
     def harness_methods(self):
-        yield Method("fast", "a", factory=never, kinds=("classification",), config=Knobs)
+        yield Method("fast", "a", factory=never, kinds=("classification",), config=Knobs, family="ticking")
         yield Method("slow", "b", factory=never, kinds=("classification", "regression"))
         yield Method("thin", "c", factory=never, kinds=("classification",), starts_from="fast[rate=0.5]")
         yield Method("half", "d", factory=never, kinds=("classification",), precisions=("fp32", "tf32", "bf16"))
@@ -64,7 +64,7 @@ class Plugin:
 
     @hookimpl
     def harness_datasets(self):
-        recipe = Recipe(Budget("epochs", 3), 16, {"steps": 4, "unknown": 1})
+        recipe = Recipe(Budget("epochs", 3), 16, {"ticking": {"steps": 4, "unknown": 1}, "other": {"rate": 5.0}})
         yield Dataset("dots", "a", "classification", load, config=Dials, recipe=recipe, default=True, rows=ROWS)
         yield Dataset("lines", "b", "regression", load)
         yield Dataset(

@@ -103,9 +103,8 @@ class Maps:
     @hookimpl
     def harness_datasets(self):
         protocol = {"steps": 3, "loss_lambda": 0.001, "dropout": 0.1, "learning_rate": 0.02, "optimiser": "adam"}
-        yield Dataset(
-            "maps", "a protocol", "classification", maps, recipe=Recipe(Budget("epochs", 2), 2, protocol), default=True
-        )
+        recipe = Recipe(Budget("epochs", 2), 2, {"spiking": protocol})
+        yield Dataset("maps", "a protocol", "classification", maps, recipe=recipe, default=True)
         yield Dataset("plain", "no protocol", "classification", maps)
 
 

@@ -382,7 +382,7 @@ def test_the_layers_are_those_of_the_data_sets_network_at_its_number_of_steps(ca
     layers = ["AP2" if token == "P" else f"{token}C3" for token in setting.network.split()]
     assert standard((channels, side, side)) == "-".join([*layers, *["GAP"] * setting.pooled, "FC"])
     dataset = catalog.datasets.get(where[1] or find(catalog, where[0]).request.datasets)
-    assert setting.steps == (dataset.recipe.options["steps"] if setting.still else dataset.config().steps)
+    assert setting.steps == (dataset.recipe.families["spiking"]["steps"] if setting.still else dataset.config().steps)
 
 
 @pytest.mark.parametrize("where", COUNTED, ids=str)
