@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics.crps import mixture_crps
 from harness.types import Outcome
 
 Floats = NDArray[np.float64]
@@ -66,13 +67,9 @@ def log_likelihood(outcome: Outcome) -> float:
 
 
 def crps(outcome: Outcome) -> float:
-    """Mean E|X - y| - E|X - X'| / 2 of the mixture, in closed form: S^2 N Gaussian terms, S N at a time."""
+    """Mean E|X - y| - E|X - X'| / 2 of the full mixture; how is said in `harness.metrics.crps`."""
     means, variances, weights = _gaussians(outcome)
-    to_target = weights @ _mean_absolute(means - outcome.targets, variances)  # (N,)
-    spread = np.zeros_like(to_target)
-    for mean, variance, weight in zip(means, variances, weights, strict=True):
-        spread += weight * (weights @ _mean_absolute(means - mean, variances + variance))
-    return float(np.mean(to_target - spread / 2))
+    return float(np.mean(mixture_crps(means, variances, weights, np.asarray(outcome.targets, np.float64))))
 
 
 # --- language -----------------------------------------------------------------------------------------------------
@@ -111,14 +108,3 @@ def _gaussians(outcome: Outcome) -> tuple[Floats, Floats, Floats]:
     """Means (S, N), variances (S, N), weights (S,)."""
     means, variances, log_weights = (np.asarray(array, np.float64) for array in outcome.prediction)
     return means, variances, np.exp(log_weights)
-
-
-def _mean_absolute(mean: Floats, variance: Floats) -> Floats:
-    """E|X| of a Gaussian X with this mean and variance."""
-    from scipy.special import ndtr  # slow to import, and only this score needs it
-
-    deviation = np.sqrt(variance)
-    z = mean / deviation
-    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    expected: Floats = 2 * deviation * density + mean * (2 * ndtr(z) - 1)
-    return expected
