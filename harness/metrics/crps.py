@@ -77,7 +77,8 @@ def _of_row(means: Floats, deviations: Floats, weights: Floats, target: float) -
 def _near(means: Floats, deviations: Floats) -> NDArray[np.intp]:
     """For each component, in sorted order, where those begin that are too far above it to overlap, (S,)."""
     reach = FAR * np.hypot(deviations, deviations.max())
-    return np.maximum(np.searchsorted(means, means + reach, side="right"), np.arange(1, len(means) + 1))
+    ends: NDArray[np.intp] = np.maximum(np.searchsorted(means, means + reach, "right"), np.arange(1, len(means) + 1))
+    return ends
 
 
 def _mean_distance(means: Floats, deviations: Floats, weights: Floats, ends: NDArray[np.intp]) -> float:
