@@ -1,7 +1,7 @@
 """What the options of a method come to on a data set, where a user has left them unset.
 
 The method's own words for the data set come first (`Method.recipes`), then the data set's for the method's family
-(`Recipe.families`), then the defaults of the config.
+(`Recipe.families`). An option can be left unset where its default is None: any other default is a word of the config.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ def filled(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> dic
     Raises UsageError for what the config refuses: a recipe, which is named, or what was given, beside the recipes that
     it does not go with.
     """
+    _refuse_set(offer, dataset.value.name)
     sources = dict(_sources(offer, choice, dataset))
     recipe = {name: value for words in reversed(sources.values()) for name, value in words.items()}
     method = offer.value
     try:
-        return options.values(options.build(method.config, {**recipe, **choice.given}, method.name))
+        return options.values(options.build(method.config, {**choice.given, **recipe}, method.name))
     except UsageError as error:
         needed = {each.name for each in options.describe(method.config) if each.required}
         given = {name: value for name, value in choice.given.items() if name in needed}
@@ -40,19 +41,31 @@ def filled(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> dic
 def _sources(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> Iterator[tuple[str, Words]]:
     """Whose words there are for options that were not given; of two that name one option, the first decides.
 
-    Methods of a family differ in their options: what one of them does not have is not meant for it. What a method says
-    of itself is.
+    Methods of a family differ in their options: what one of them does not have, or has another default for, is not
+    meant for it.
     """
     method, data = offer.value, dataset.value
     own = method.recipes.get(data.name, {})
     family = data.recipe.families.get(method.family, {}) if method.family else {}
-    listed = {name: value for name, value in family.items() if name in choice.options}
-    yield f"method {method.name} ({offer.plugin}) on {data.name}", _without(own, choice.given)
-    yield f"data set {data.name} ({dataset.plugin}) for {method.family}", _without(listed, {**choice.given, **own})
+    unset = {name for name, value in choice.options.items() if value is None}
+    yield _own(offer, data.name), {name: value for name, value in own.items() if name in unset}
+    listed = {name: value for name, value in family.items() if name in unset - own.keys()}
+    yield f"data set {data.name} ({dataset.plugin}) for {method.family}", listed
 
 
-def _without(words: Words, said: Words) -> Words:
-    return {name: value for name, value in words.items() if name not in said}
+def _own(offer: Offer[Method], where: str) -> str:
+    return f"method {offer.value.name} ({offer.plugin}) on {where}"
+
+
+def _refuse_set(offer: Offer[Method], where: str) -> None:
+    """Raises UsageError for a method's own words of options that it has not, or has another default for than None."""
+    known = {each.name: each for each in options.describe(offer.value.config)}
+    fault = f"the recipe of {_own(offer, where)} is at fault: "
+    for name in offer.value.recipes.get(where, {}):
+        if name not in known:
+            raise UsageError(f"{fault}there is no parameter {name!r}{options.suggest(name, known)}")
+        if known[name].required or known[name].default is not None:
+            raise UsageError(f"{fault}{name} cannot be left unset: only an option whose default is None can")
 
 
 def _refuse_faulty(method: Method, whose: str, words: Words) -> None:

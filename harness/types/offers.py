@@ -47,9 +47,10 @@ class Budget:
 class Recipe:
     """A data set's default protocol.
 
-    families: by the name of a family (`Method.family`), values of the options that a user leaves unset, such as
-    {"spiking": {"steps": 4}}; an option that a method of the family does not have is not meant for it. headline: the
-    score that decides which validation point is the best, and patience; by default that of the data set's kind.
+    families: by the name of a family (`Method.family`), values of options whose default is None, such as
+    {"spiking": {"steps": 4}}, where a user leaves them unset; what a method of the family does not have is not meant
+    for it. headline: the score that decides which validation point is the best, and patience; by default that of the
+    data set's kind.
     """
 
     budget: Budget = Budget("epochs", 10)
@@ -67,7 +68,7 @@ class Method:
     starts_from: a selection such as "dense-rnn", trained first; its saved arrays reach `Learner.init` as base.
     precisions: those that it honours; tf32 is a switch of the device and holds for all. requires: modules that must be
     importable. family: those whose recipes it follows (`Recipe.families`). recipes: by the name of a data set, values
-    of options that a user leaves unset there; they win over the family's, and those over the defaults of the config.
+    of its options whose default is None, where a user leaves them unset; they win over the family's.
     """
 
     name: str

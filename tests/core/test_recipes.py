@@ -1,4 +1,4 @@
-"""What options that a user leaves unset come to: the method's word, the family's, the config's default."""
+"""What options that a user leaves unset come to: by the method's own word, or by the data set's for its family."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Ticks:
 
     steps: int | None = option(None, "time steps", low=1)
     rate: float = option(0.1, "learning rate", above=0)
-    shape: tuple[int, ...] = option((1,), "layers")
+    shape: tuple[int, ...] | None = option(None, "layers")
 
     def __post_init__(self) -> None:
         if self.steps == 4 and self.rate == 0.5:
@@ -37,7 +37,7 @@ def never(config):
 
 
 SAID = {"four": {"steps": 7}, "nowhere": {"nothing": 1}}
-WORDS = {"steps": 4, "shape": [8, 8], "momentum": 0.9}
+WORDS = {"steps": 4, "shape": [8, 8], "rate": 0.9, "momentum": 0.9}
 
 
 class Plugin:
@@ -77,7 +77,7 @@ def test_a_data_set_speaks_to_methods_of_one_family(resolved):
     found = resolved("ticks")
     assert found.options == {"steps": 4, "rate": 0.1, "shape": [8, 8]}
     assert found.label == "ticks"
-    assert resolved("ticks", "plain").options == {"steps": None, "rate": 0.1, "shape": [1]}
+    assert resolved("ticks", "plain").options == {"steps": None, "rate": 0.1, "shape": None}
 
 
 @pytest.mark.parametrize("method", ["draws", "loner"])
@@ -85,14 +85,14 @@ def test_an_option_of_that_name_in_another_family_or_in_none_is_left_alone(resol
     assert resolved(method).options == {"steps": None}
 
 
-def test_the_method_s_own_word_wins_over_the_family_s_and_that_over_the_default(resolved):
+def test_the_method_s_own_word_wins_over_the_family_s(resolved):
     assert resolved("own").options == {"steps": 7, "rate": 0.1, "shape": [8, 8]}
     assert resolved("own", "plain").options["steps"] is None
 
 
-def test_what_is_given_wins_over_all_even_if_it_is_none(resolved):
+def test_what_is_given_wins_over_all(resolved):
     assert resolved("own[steps=2]").options["steps"] == 2
-    assert resolved("own[steps=none]").options["steps"] is None
+    assert resolved("ticks[rate=0.2]").options == {"steps": 4, "rate": 0.2, "shape": [8, 8]}
     assert resolved("ticks[shape=(3,)]").options["shape"] == [3]
 
 
@@ -109,10 +109,11 @@ def test_what_is_given_wins_over_all_even_if_it_is_none(resolved):
             Plugin(own={"four": {"steps": "x"}}),
             "method own (Plugin (test_recipes)) on four is at fault: own: steps must be int",
         ),
+        ("own", Plugin(own={"four": {"rate": 1}}), "at fault: rate cannot be left unset: only an option whose default"),
         (
             "own",
             Plugin(own={"four": {"step": 4}}),
-            "at fault: own: there is no parameter 'step'; did you mean 'steps'?",
+            "at fault: there is no parameter 'step'; did you mean 'steps'?",
         ),
     ],
 )
