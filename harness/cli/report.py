@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.catalog import Catalog
+from harness.cli import choosing
 from harness.cli.amounts import Amount
 from harness.cli.gathering import read_plans, read_records
 from harness.cli.picking import check_views, find, of_records, of_suite, only, suite_of
@@ -25,7 +26,7 @@ from harness.words import clean_line, visible
 if TYPE_CHECKING:
     from harness.cli.session import Session
     from harness.records.plans import Planned
-    from harness.report.selecting import Criterion
+    from harness.report.choosing import Choosing
     from harness.suites.suite import Comparison
 
 EXAMPLES = """\b
@@ -47,7 +48,6 @@ Examples:
   harness show "saf[steps=4]/digits/0" --format json
 """
 
-SELECT = "Of each sweep, report the choice that validation finds best: at the end, or at its best point."
 TARGET = "Report the training time until validation reaches this score."
 FORMAT = "How to print it."
 METHODS = 'Only these, written as for `harness run`: saf is the plain one, "saf[*]" every variant, "*" everything.'
@@ -65,17 +65,17 @@ RESULTS = click.option(
 
 @dataclass(frozen=True)
 class Shown:
-    """What to print of records. columns: None for the usual ones. select: the validation score that chooses one
-    configuration of each sweep. items: further sweeps, as `report.selecting.choose` takes them. suite: whose published
-    values and claims stand beside what was measured. sources: notes on where the records are from.
+    """What to print of records. columns: None for the usual ones. choosing: how one configuration of each sweep is
+    chosen, if at all. suite: whose published values and claims stand beside what was measured. sources: notes on where
+    the records are from. refit: only what was trained anew on training and validation rows.
     """
 
     columns: Sequence[str] | None
     target: float | None = None
-    select: Criterion | None = None
-    items: tuple[str, ...] = ()
+    choosing: Choosing | None = None
     suite: Comparison | None = None
     sources: tuple[str, ...] = ()
+    refit: bool = False
 
 
 @click.command(epilog=EXAMPLES)
@@ -85,7 +85,7 @@ class Shown:
 @click.option("--datasets", metavar="LIST", help="Only these, likewise.")
 @click.option("--metrics", metavar="LIST", help="Columns; a suffix names a view: accuracy@best, accuracy@valid.")
 @click.option("--target", type=Amount(), metavar="SCORE", help=TARGET)
-@click.option("--select", metavar="METRIC@valid[-best]", help=SELECT)
+@choosing.options
 @click.option(
     "--format", "format_", metavar="text|markdown|latex|csv|json", default="text", help=FORMAT, show_default=True
 )
@@ -100,6 +100,8 @@ def report(
     metrics: str | None,
     target: float | None,
     select: str | None,
+    select_jointly: bool | None,
+    refit: bool | None,
     format_: str,
     output: str,
 ) -> None:
@@ -116,11 +118,14 @@ def report(
     if suite is not None:
         target = suite.request.target if target is None else target
         select = select or suite.request.select
+        select_jointly = suite.request.select_jointly if select_jointly is None else select_jointly
+        refit = suite.request.refit if refit is None else refit
     check_views(names, records, "--metrics")
-    chooser = criterion(session.catalog, select)
-    check_views([select] if select else [], [record for record in records if record.status == "ok"], "--select")
     methods = methods or (suite.request.methods if suite else None)
-    asked = Shown(names, target, chooser, (methods,) if methods else (), suite, tuple(sources))
+    items, datasets_ = (methods,) if methods else (), [record.trial.dataset for record in records]
+    how = choosing.choosing(session.catalog, select, select_jointly, refit, items, datasets_)
+    check_views([select] if select else [], [record for record in records if record.status == "ok"], "--select")
+    asked = Shown(names, target, how, suite, tuple(sources), bool(refit))
     if methods or datasets or suite is not None:
         planned = of_records(planned, records)
     print_summary(session.catalog, records, asked, format_, output, planned)
@@ -172,9 +177,9 @@ def print_summary(
         metrics,
         columns=shown.columns,
         target=shown.target,
-        select=shown.select,
-        items=shown.items,
+        select=shown.choosing,
         planned=planned,
+        refit=shown.refit,
     )
     if shown.suite is not None:
         summary = with_suite(summary, records, metrics, shown.suite, shown.target, planned)
@@ -198,15 +203,6 @@ def _write(path: Path, text: str) -> None:
     from harness.records.store import write_atomically
 
     write_atomically(path, text)
-
-
-def criterion(catalog: Catalog, text: str | None) -> Criterion | None:
-    """The score of --select nll@valid. Raises UsageError for one that has no validation score."""
-    if text is None:
-        return None
-    from harness.report.selecting import criterion
-
-    return criterion(text, catalog.metrics.values())
 
 
 def columns(catalog: Catalog, text: str | None) -> list[str] | None:

@@ -37,6 +37,22 @@ class Reuse:
     rerun: frozenset[str] = frozenset()
     kept: Mapping[str, Record] = dataclasses.field(default_factory=dict)
 
+    def going_on(
+        self,
+        catalog: Catalog,
+        first: Sequence[Trial],
+        second: Sequence[Trial],
+        store: Store,
+        context: RunContext,
+        keep_outdated: bool,
+        here: bool,
+    ) -> Reuse:
+        """The same for trials of a second stage: what ran again in the first one does in the second."""
+        own = choose(catalog, second, store, context, None, keep_outdated, here)
+        again = {_configuration(trial) for trial in first if trial.key in self.rerun}
+        rerun = frozenset(trial.key for trial in second if _configuration(trial) in again)
+        return Reuse(self.rerun | rerun, {**self.kept, **own.kept})
+
     def split(self, trials: Sequence[Trial], store: Store) -> runner.Split:
         return runner.split(trials, store, self.rerun, self.kept)
 
@@ -118,6 +134,10 @@ def _look(trials: Sequence[Trial], context: RunContext, here: bool) -> Mapping[s
         for record in executor.run(list(first.values()), elsewhere, _silent) if first else ():
             found[record.trial.key] = record.provenance.get("data", {}) if record.status == "ok" else {}
     return {trial.key: found[first[_data_of(trial)].key] for trial in trials}
+
+
+def _configuration(trial: Trial) -> tuple[str, str, int]:
+    return trial.method.label, trial.dataset.label, trial.seed
 
 
 def _silent(trial: Trial, progress: Progress) -> None:

@@ -14,10 +14,10 @@ import click
 
 from harness.catalog import Catalog, resolve
 from harness.catalog.discovery import absolute
-from harness.cli import progress, reusing, streams
+from harness.cli import choosing, progress, refitting, reusing, streams
 from harness.cli.amounts import Amount, Count, Size
 from harness.cli.places import Folder
-from harness.cli.report import SELECT, Shown, columns, criterion, print_summary
+from harness.cli.report import Shown, columns, print_summary
 from harness.cli.reusing import Reuse
 from harness.cli.session import Session
 from harness.data import files
@@ -34,7 +34,7 @@ from harness.types import Budget, Executor, Record, RunContext, Trial, Unit
 from harness.words import clean_line
 
 if TYPE_CHECKING:
-    from harness.report.selecting import Criterion
+    from harness.report.choosing import Choosing
 
 RESULTS = "results"
 LONGEST_LINE = 2_000
@@ -75,6 +75,8 @@ class Asked:
     target: float | None
     patience: int | None
     select: str | None
+    select_jointly: bool | None
+    refit: bool | None
     rerun: str | None
     keep_outdated: bool
     dry_run: bool
@@ -109,7 +111,7 @@ class Asked:
 @click.option(
     "--target", type=Amount(), metavar="SCORE", help="Report the training time until validation reaches this score."
 )
-@click.option("--select", metavar="METRIC@valid[-best]", help=SELECT)
+@choosing.options
 @click.option("--rerun", metavar="LIST|*", help="Run these methods again; a record stays until its new one is ok.")
 @click.option(
     "--keep-outdated", is_flag=True, help="Use the newest ok record where nothing but code has changed since."
@@ -130,15 +132,22 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     name = "here" if asked.here else asked.executor_name
     executor: Executor = resolve(catalog.executors.get(name).factory)()
     trials = plan(catalog, request)
-    chooser = _chooser(catalog, request.select, trials)
-    shown = Shown(names, request.target, chooser, _items(trials), comparison)
+    how = _choosing(catalog, request, trials)
+    shown = Shown(names, request.target, how, comparison, refit=bool(request.refit))
     context = _context(catalog, request, asked, trials)
     reuse = reusing.choose(catalog, trials, store, context, asked.rerun, asked.keep_outdated, asked.here)
     if asked.dry_run:
         _print_plan(catalog, trials, store, asked.workers, reuse)
+        if request.refit:
+            _print_second_stage(catalog, trials, store, asked, how, reuse)
         return 0
     store.prepare()
     attempts = _execute(catalog, trials, store, executor, context, reuse, session.arguments)
+    if request.refit:
+        second = refitting.second_stage(trials, _records(trials, store, reuse), how)
+        reuse = reuse.going_on(catalog, trials, second, store, context, asked.keep_outdated, asked.here)
+        attempts += _execute(catalog, second, store, executor, context, reuse, session.arguments)
+        trials = [*trials, *second]
     return _report(catalog, trials, store, shown, reuse, attempts)
 
 
@@ -165,6 +174,8 @@ def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request
         target=asked.target,
         patience=asked.patience,
         select=asked.select,
+        select_jointly=asked.select_jointly,
+        refit=asked.refit,
         data=asked.data_dir,
         workers=asked.workers,
     )
@@ -244,19 +255,24 @@ def _remarks(
     return [*kept, *run, *runner.unfollowed(catalog, trials)]
 
 
-def _chooser(catalog: Catalog, text: str | None, trials: Sequence[Trial]) -> Criterion | None:
-    """The score of --select. Raises UsageError for one that some data set's validation will not be scored by."""
-    chooser = criterion(catalog, text)
-    for name, provider in dict.fromkeys((trial.dataset.name, trial.dataset.provider) for trial in trials):
+def _choosing(catalog: Catalog, request: suite.Request, trials: Sequence[Trial]) -> Choosing:
+    """What --select asks for. Raises UsageError for a score that some data set's validation will not be scored by."""
+    items = dict.fromkeys(selection.item(trial.method) for trial in trials)
+    datasets = [trial.dataset for trial in trials]
+    how = choosing.choosing(catalog, request.select, request.select_jointly, request.refit, items, datasets)
+    for name, provider in dict.fromkeys((each.name, each.provider) for each in datasets):
         kind = catalog.datasets.get(name, provider).kind
-        if chooser is not None and kind not in chooser.metric.kinds:
-            takes = " and ".join(chooser.metric.kinds)
-            raise UsageError(f"--select {text}: {chooser.metric.name} is a metric for {takes}, and {name} is {kind}")
-    return chooser
+        if how.by is not None and kind not in how.by.metric.kinds:
+            takes = " and ".join(how.by.metric.kinds)
+            what = f"{how.by.metric.name} is a metric for {takes}"
+            raise UsageError(f"--select {request.select}: {what}, and {name} is {kind}")
+    if request.refit:
+        refitting.require_budget(trials)
+    return how
 
 
-def _items(trials: Sequence[Trial]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(selection.item(trial.method) for trial in trials))
+def _records(trials: Sequence[Trial], store: Store, reuse: Reuse) -> list[Record]:
+    return [record for trial in trials if (record := reuse.record(trial, store))]
 
 
 def _report(
@@ -268,7 +284,7 @@ def _report(
     attempts: Sequence[Record],
 ) -> int:
     """Print the table of these trials from the files; the exit code says whether all of them ended ok."""
-    records = [record for trial in trials if (record := reuse.record(trial, store))]
+    records = _records(trials, store, reuse)
     shown = replace(shown, sources=(*reuse.notes(trials, store), *reusing.failures(attempts, store)))
     try:
         print_summary(catalog, records, shown, planned=plans.planned(trials))
@@ -298,6 +314,17 @@ def _print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers
     threads = "1 thread" if first.terms.threads == 1 else f"{first.terms.threads} threads"
     setting = f"{first.terms.device}, {first.terms.precision}, {threads}, {workers} at once"
     click.echo(f"{_trials(len(trials))}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
+
+
+def _print_second_stage(
+    catalog: Catalog, trials: Sequence[Trial], store: Store, asked: Asked, how: Choosing, reuse: Reuse
+) -> None:
+    """The second stage as lines where the first one has ended, else what it will be."""
+    if reuse.split(trials, store).todo:
+        click.echo(refitting.outlook(trials, how))
+    elif second := refitting.second_stage(trials, _records(trials, store, reuse), how):
+        click.echo("second stage, trained anew on training and validation rows together:")
+        _print_plan(catalog, second, store, asked.workers, reuse)
 
 
 def _trials(count: int) -> str:

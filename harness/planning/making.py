@@ -126,10 +126,14 @@ class _Once:
 def _made(shared: Trial, parts: Mapping[str, Any], bases: Make | None, seed: int) -> Trial:
     """The trial of a seed with its key and the parts that were hashed, so that a user can be told why it ran again."""
     base = bases(seed) if bases is not None else None
-    own = {**parts, "seed": seed, "base": base.key if base else None} | ({"refit": True} if shared.refit else {})
-    key = hashlib.sha256(canonical(own).encode()).hexdigest()[:16]
+    own = {**parts, "seed": seed, "base": base.key if base else None}
     skip = shared.skip or _without_base(base)
-    return dataclasses.replace(shared, seed=seed, base=base, skip=skip, parts=own, key=key)
+    return dataclasses.replace(shared, seed=seed, base=base, skip=skip, parts=own, key=hashed(own))
+
+
+def hashed(parts: Mapping[str, Any]) -> str:
+    """The key of a trial with these parts."""
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
 
 
 def bases(catalog: Catalog, offer: Offer[Method]) -> list[selection.Selected]:

@@ -11,6 +11,7 @@ from harness.data import files
 from harness.errors import UsageError
 from harness.planning import cores
 from harness.planning.making import Maker, Picked, Setting, bases, canonical, choices, expanded
+from harness.planning.refit import with_bases
 from harness.selections import selection
 from harness.suites import references
 from harness.suites.suite import Request
@@ -34,20 +35,7 @@ def plan(catalog: Catalog, request: Request) -> list[Trial]:
     picked = [(dataset, _methods(methods, dataset)) for dataset in datasets]
     maker = Maker(catalog, request, _setting(catalog, request))
     makes = [maker.trials(method, dataset) for dataset, each in picked for method in each]
-    trials: dict[str, Trial] = {}
-    for seed in seeds:
-        for make in makes:
-            _add(trials, make(seed))
-    return list(trials.values())
-
-
-def _add(trials: dict[str, Trial], trial: Trial) -> None:
-    """Insert a trial after its base; a trial that is there already only learns to keep its weights."""
-    if trial.base is not None and not trial.skip:
-        _add(trials, trial.base)
-    known = trials.get(trial.key)
-    if known is None or (trial.keep and not known.keep):
-        trials[trial.key] = trial
+    return with_bases(make(seed) for seed in seeds for make in makes)
 
 
 def _refuse_too_many(

@@ -16,7 +16,7 @@ CSV_COLUMNS = ("method", "dataset", "metric", "mean", "sd", "n", "unit", "better
 PUBLISHED_COLUMNS = ("published", "published_sd", "published_n", "source")
 PROTOCOL_COLUMNS = ("budget", "batch_size", "device", "precision", "threads", "deterministic", "patience")
 
-RARE_COLUMNS = ("at_least", "lacking_seeds")
+RARE_COLUMNS = ("at_least", "lowest", "highest", "lacking_seeds")
 
 
 def csv(summary: Summary) -> str:
@@ -113,6 +113,7 @@ def _json_row(table: Table, row: Row, summary: Summary) -> dict[str, Any]:
         "lower_bounds": {name: row.cells[name].lower_bound for name in table.names if row.cells[name].lower_bound},
         "tried": row.tried,
         "selected_by": row.selected_by,
+        "times": dict(row.times),
         "difference": None if row.against is None else _difference(row.against),
     }
 
@@ -134,4 +135,5 @@ def _estimates(table: Table, row: Row, summary: Summary) -> dict[str, dict[str, 
 
 def _estimate(cell: Cell, metric: Metric) -> dict[str, Any]:
     found = {"mean": cell.mean, "sd": cell.sd, "n": cell.n, "unit": metric.unit, "better": metric.better}
+    found |= {"lowest": cell.range[0], "highest": cell.range[1]} if cell.range is not None else {}
     return found | ({"at_least": True} if cell.lower_bound else {}) | ({"exact": True} if cell.exact else {})

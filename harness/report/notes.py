@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.records import grouping
 from harness.report import mixing, timing
 from harness.report.mixing import seeds
 from harness.report.values import base_name, claimed, measured
@@ -81,11 +80,13 @@ def _seeds(records: Iterable[Record]) -> Iterator[str]:
 
 
 def _counts(records: Sequence[Record], described: Mapping[str, Metric]) -> Iterator[str]:
-    """A count that varies over the seeds of a row is none."""
+    """A count that varies over the seeds of one configuration is none."""
     for name, metric in described.items():
-        rows = grouping.rows(records) if metric.exact else {}
-        values = {label: {measured(record, name) for record in own} - {None} for label, own in rows.items()}
-        if varying := [label for label, own in values.items() if len(own) > 1]:
+        values: dict[tuple[str, str], set[float | None]] = {}
+        for record in records if metric.exact else ():
+            method = record.trial.method
+            values.setdefault((method.label, repr(method.options)), set()).add(measured(record, name))
+        if varying := list(dict.fromkeys(label for (label, _), own in values.items() if len(own - {None}) > 1)):
             yield f"{name} is called a count, which repeats exactly over seeds, but it varies: {', '.join(varying)}"
 
 

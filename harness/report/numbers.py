@@ -49,7 +49,11 @@ class Scale:
         return self.number(cell.mean, LEAST_WITH_SD if cell.sd else LEAST_FIGURES)
 
     def deviation(self, cell: Cell) -> str:
-        """` ± 0.02`, ` ± 0` where all seeds agree, nothing where one alone has no deviation."""
+        """` ± 0.02`, ` ± 0` where all seeds agree, nothing where one alone has no deviation; ` (1.2 to 3.4)`, a range,
+        over unlike configurations.
+        """
+        if cell.range is not None:
+            return f" ({' to '.join(self.number(end, LEAST_WITH_SD) for end in cell.range)})"
         if cell.sd is None:
             return ""
         return f" ± {self.number(cell.sd, 1)}" if cell.sd else " ± 0"

@@ -19,6 +19,14 @@ class Plan:
             where = (row.dataset, tuple(sorted(row.protocol.items())))
             self._seeds.setdefault(where, {})[row.method] = frozenset(row.keys)
 
+    def standing(self, members: Mapping[str, Sequence[str]]) -> Plan:
+        """This plan with the seeds of rows, by label, that stand for several methods: those of all of them."""
+        plan = Plan()
+        for where, rows in self._seeds.items():
+            joined = {row: frozenset().union(*(rows.get(each, ()) for each in own)) for row, own in members.items()}
+            plan._seeds[where] = {**rows, **{row: seeds for row, seeds in joined.items() if seeds}}
+        return plan
+
     def seeds(self, record: Record) -> frozenset[int]:
         """Those that were planned for the row of the record; none where no plan names it."""
         return self._of(record).get(record.trial.method.label, frozenset())

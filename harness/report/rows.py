@@ -7,12 +7,12 @@ or compared: each protocol is a table of its own. What else may spoil a comparis
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.report.comparison import Beside, Judged
 from harness.statistics import Difference
-from harness.types import Metric
+from harness.types import Metric, Record
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Cell:
 
     lower_bound: why the truth may be more than the mean; empty where it is exact. rival: whether it may be compared
     with the other rows' cells, being of all their seeds and their data. exact: a count, the same in all seeds.
+    range: smallest and largest value, where the seeds were given unlike configurations, so that a deviation over them
+    would say nothing of chance: such a cell is no rival.
     """
 
     mean: float | None
@@ -32,6 +34,7 @@ class Cell:
     lower_bound: str = ""
     rival: bool = False
     exact: bool = False
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Against:
 class Row:
     """One method on one data set. n: trials that ended ok. failures: a line for each that did not.
 
-    tried, selected_by: of how many configurations this one was chosen, by which validation score. against: the final
+    tried, selected_by: of how many configurations this one was chosen, by which validation score; times: for how many
+    seeds each, by what tells it from the others, where each seed chose for itself. against: the final
     headline score against the first row's, where at least two seeds can be paired. planned: the seeds that the row
     should have, by the plans of its runs, or those of its whole table where there is no plan. unrecorded: of the seeds
     in its plans, those without a record.
@@ -66,6 +70,7 @@ class Row:
     failures: tuple[str, ...] = ()
     tried: int | None = None
     selected_by: str | None = None
+    times: Mapping[str, int] = field(default_factory=dict)
     against: Against | None = None
     planned: tuple[int, ...] = ()
     unrecorded: tuple[int, ...] = ()
@@ -77,8 +82,15 @@ class Row:
 
     @property
     def choice(self) -> str:
-        """`saf[rate=0.1]: chosen of 3 by nll@valid`; empty where nothing was chosen."""
-        return f"{self.method}: chosen of {self.tried} by {self.selected_by}" if self.selected_by else ""
+        """`saf[rate=[0.1,0.3]]: chosen of 2 by nll@valid for each seed: rate=0.3 2x, rate=0.1 1x`.
+
+        `saf[rate=0.1]: chosen of 3 by nll@valid` where one was chosen for all seeds; empty where there was no choice.
+        """
+        if not self.selected_by or self.tried == 1:
+            return ""
+        said = f"{self.method}: chosen of {self.tried} by {self.selected_by}"
+        times = (f"{what} {count}x" for what, count in sorted(self.times.items(), key=lambda each: -each[1]))
+        return f"{said} for each seed: {', '.join(times)}" if self.times else said
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,8 @@ class Table:
 class Summary:
     """All tables, the metrics of their cells by name (`accuracy@best` too), and notes on what to beware of.
 
-    published, claims: what a suite says beside the tables.
+    published, claims: what a suite says beside the tables. standing: the records of rows that stand for several
+    methods, under the rows' labels; members: the labels of those methods.
     """
 
     tables: tuple[Table, ...]
@@ -107,6 +120,8 @@ class Summary:
     notes: tuple[str, ...] = ()
     published: tuple[Beside, ...] = ()
     claims: tuple[Judged, ...] = ()
+    standing: tuple[Record, ...] = ()
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def is_cost(metric: Metric) -> bool:

@@ -23,13 +23,14 @@ def with_suite(
     target: float | None = None,
     planned: Sequence[Planned] = (),
 ) -> Summary:
-    """The summary of these records with the suite's published values and the verdicts on its claims.
+    """The summary of these records with the suite's published values and the verdicts on its claims, which may be of
+    a whole sweep, as rows are that validation chose.
 
     Raises KeyError for a metric of the suite that no descriptor describes.
     """
     described = {metric.name: metric for metric in metrics}
-    plan = Plan(planned)
-    places = [replace(place, plan=plan) for place in _places(records, metrics, target)]
+    plan = Plan(planned).standing(summary.members)
+    places = [replace(place, plan=plan) for place in _places([*records, *summary.standing], metrics, target)]
     named = [each.metric for each in suite.published]
     return replace(
         summary,

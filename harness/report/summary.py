@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from harness.records import grouping
 from harness.records.plans import Planned
 from harness.report import mixing, notes, sameness, timing
+from harness.report.choosing import Choosing, Chosen, Selection
 from harness.report.planned import Plan
 from harness.report.rivals import compare
 from harness.report.rows import Cell, Row, Summary, Table
-from harness.report.selecting import Chosen, Criterion, Selection, choose
 from harness.report.values import TO_TARGET, Target, Value, base_name, known, lower_bound, target_metric, value
 from harness.statistics import estimate
 from harness.types import Metric, Record
@@ -40,31 +40,34 @@ def summarise(
     *,
     columns: Sequence[str] | None = None,
     target: float | None = None,
-    select: Criterion | None = None,
-    items: Sequence[str] = (),
+    select: Choosing | None = None,
     planned: Sequence[Planned] = (),
+    refit: bool = False,
 ) -> Summary:
     """Group records into tables, in the order in which methods and data sets first appear.
 
     metrics: descriptors, in the order in which to show them. columns: names to show, with a suffix such as @best where
     wanted; by default all scores and the usual costs. target: validation score whose training time is
-    `seconds_to_target`. select: the validation score that chooses one configuration of each sweep; items:
-    further sweeps (see `selecting.choose`). planned: what runs meant to run. Raises KeyError for a column that no
-    metric describes.
+    `seconds_to_target`. select: how one configuration of each sweep is chosen, if at all. planned: what runs meant to
+    run. refit: only tables of what was trained anew on training and validation rows. Raises KeyError for a column that
+    no metric describes.
     """
     described = {metric.name: metric for metric in metrics}
     names = _names(records, metrics) if columns is None else list(columns)
     if target is not None and TO_TARGET not in names:
         names.append(TO_TARGET)
     plan = Plan(planned)
-    asked = Asked({name: described[base_name(name)] for name in names}, columns is not None, target, plan, records)
-    groups = [choose(group, select, items, plan) for group in grouping.tables(records)]
+    groups = (select or Choosing()).of(records, plan, refit)
+    members = {row: own for group in groups for row, own in group.members.items()}
+    shown = {name: described[base_name(name)] for name in names}
+    asked = Asked(shown, columns is not None, target, plan.standing(members), records)
     tables = [_table(group, metrics, asked) for group in groups]
     said = [*plan.notes(records)]
     for group, table in zip(groups, tables, strict=True):
         own = [record for record in group.records if record.status == "ok"]
         said += [*group.notes, *_uncompared(table, group.records), *notes.collect(own, records, described)]
-    return Summary(tuple(tables), asked.shown, tuple(dict.fromkeys(said)))
+    standing = tuple(each for group in groups for each in group.records if each.trial.method.label in group.members)
+    return Summary(tuple(tables), asked.shown, tuple(dict.fromkeys(said)), standing=standing, members=members)
 
 
 def _names(records: Iterable[Record], metrics: Iterable[Metric]) -> list[str]:
@@ -124,9 +127,10 @@ def _row(
 ) -> Row:
     used = grouping.by_seed(records).values()
     good = [record for record in used if record.status == "ok"]
+    unlike = len({repr(record.trial.method.options) for record in good}) > 1
     cells = {
         name: replace(
-            _cell([(record.trial.seed, value(record, name, metric, target)) for record in good], metric),
+            _cell([(record.trial.seed, value(record, name, metric, target)) for record in good], metric, unlike),
             lower_bound=next(filter(None, (lower_bound(record, name, described) for record in good)), ""),
         )
         for name, metric in shown.items()
@@ -144,12 +148,16 @@ def _planned(row: Row, own: Sequence[Record], table: Sequence[Record], plan: Pla
 
 
 def _labelled(row: Row, chosen: Chosen | None) -> Row:
-    return row if chosen is None else replace(row, tried=chosen.tried, selected_by=chosen.by)
+    return row if chosen is None else replace(row, tried=chosen.tried, selected_by=chosen.by, times=chosen.times)
 
 
-def _cell(values: Sequence[tuple[int, Value]], metric: Metric) -> Cell:
-    """The estimate over seeds and, where some have no number, why, with the seeds unless it holds for all."""
-    mean, sd, n = estimate([found.number for _, found in values if found.number is not None])
+def _cell(values: Sequence[tuple[int, Value]], metric: Metric, unlike: bool) -> Cell:
+    """The estimate over seeds and, where some have no number, why, with the seeds unless it holds for all.
+
+    unlike: the seeds were given different configurations, so that what they cost has a range, and no deviation.
+    """
+    numbers = [found.number for _, found in values if found.number is not None]
+    mean, sd, n = estimate(numbers)
     missing: dict[str, list[int]] = {}
     for seed, found in values:
         if found.number is None:
@@ -158,7 +166,10 @@ def _cell(values: Sequence[tuple[int, Value]], metric: Metric) -> Cell:
         return Cell(None, None, 0, "no trial ended ok")
     whole = len(missing) == 1 and n == 0
     reasons = [reason if whole else f"{reason} ({notes.seeds(seeds)})" for reason, seeds in missing.items()]
-    return Cell(mean, sd, n, "; ".join(reasons), exact=metric.exact and not sd)
+    hole = "; ".join(reasons)
+    if unlike and numbers and not _is_score(metric):
+        return Cell(mean, None, n, hole, range=(min(numbers), max(numbers)))
+    return Cell(mean, sd, n, hole, exact=metric.exact and not sd)
 
 
 # --- what is not compared -----------------------------------------------------------------------------------------

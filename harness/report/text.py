@@ -56,7 +56,8 @@ def text(summary: Summary, width: int | None, colour: bool) -> str:
 
 def title(table: Table) -> str:
     """`10 epochs, batch 128, cpu, fp32, 1 thread`."""
-    return heading(table.protocol)
+    refit = ", trained on training and validation rows" if table.protocol.get("refit") else ""
+    return f"{heading(table.protocol)}{refit}"
 
 
 def count(row: Row) -> str:
@@ -234,6 +235,8 @@ def _legend(summary: Summary, colour: bool) -> str:
     cells = [(table, row.cells[name]) for table in summary.tables for row in table.rows for name in table.columns]
     several = any(cell.n > 1 for _, cell in cells)
     terms = ["mean ± standard deviation over n seeds" if several else "n: trials that ended ok"]
+    if any(cell.range is not None for _, cell in cells):
+        terms.append("(a to b): from the least to the most, over seeds whose configurations differ")
     if any(any(_marked(table, name, summary.metrics[name])) for table in summary.tables for name in table.columns):
         terms.append("bold: best" if colour else "*: best")
     if any(cell.relative is not None for _, cell in cells):

@@ -95,7 +95,7 @@ def _checked(catalog: Catalog, comparison: Comparison) -> Comparison:
     with _within(where):
         chosen = methods(catalog, comparison.request)
         places = [choice.label for choice in datasets(catalog, comparison.request)]
-    names = _Names(catalog, chosen, places, comparison.request.home)
+    names = _Names(catalog, chosen, places, comparison.request.home, comparison.request.select is not None)
     published = _each(f"{where}: published", comparison.published, names.published)
     claims = _each(f"{where}: claims", comparison.claims, names.claim)
     return dataclasses.replace(comparison, published=published, claims=claims)
@@ -120,12 +120,15 @@ def _within(where: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Names:
-    """What the entries of one suite may refer to."""
+    """What the entries of one suite may refer to. chooses: whether one configuration of each sweep is chosen, so that
+    a whole sweep is a row.
+    """
 
     catalog: Catalog
     chosen: Sequence[Choice]
     places: Sequence[str]
     home: str | None = None
+    chooses: bool = False
 
     def published(self, value: Published) -> Published:
         """Its data set may be one that the suite does not run: then there is nothing measured beside it."""
@@ -151,10 +154,18 @@ class _Names:
         found = [choice for selected in selection.parse(text, "method") for choice in self._alike(selected)]
         if len(found) == 1:
             return found[0].label
+        if self.chooses and (whole := self._whole(found)):
+            return whole
         known = list(dict.fromkeys(choice.label for choice in self.chosen))
         several = f"names {len(found)} of the suite's methods, expected one" if found else "is not among the suite's"
         close = suggest(text, [*known, *(choice.name for choice in self.chosen)])
         raise UsageError(f"method {text!r} {several}{close} (methods: {', '.join(known) or 'none'})")
+
+    def _whole(self, found: Sequence[Choice]) -> str:
+        """The normal form of the item that these are all the choices of; empty if they are of none."""
+        items = {selection.item(choice) for choice in found}
+        own = [choice for choice in self.chosen if selection.item(choice) in items]
+        return items.pop() if len(items) == 1 and len(own) == len(found) else ""
 
     def _alike(self, selected: selection.Selected) -> list[Choice]:
         own = [choice for choice in self.chosen if choice.name == selected.name]

@@ -56,6 +56,8 @@ class Request:
     target: float | None = None
     patience: int | None = None
     select: str | None = None
+    select_jointly: bool | None = None
+    refit: bool | None = None
     data: Path | None = None
     workers: int = 1
     home: str | None = None
@@ -112,6 +114,8 @@ KINDS: entries.Kinds = {
     "target": NUMBER,
     "patience": int,
     "select": str,
+    "select_jointly": bool,
+    "refit": bool,
     "published": list,
     "claims": list,
 }

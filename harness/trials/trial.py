@@ -17,6 +17,7 @@ from typing import Any
 from harness import names, options
 from harness.catalog import Catalog, Settings, load, resolve
 from harness.data.digests import digest, digests
+from harness.data.joining import joined
 from harness.data.soundness import sound
 from harness.data.subset import subset
 from harness.data.trainable import fitting, placed
@@ -137,10 +138,11 @@ def _load(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes) -> 
     dataset = catalog.datasets.get(trial.dataset.name, trial.dataset.provider)
     config = options.build(dataset.config, trial.dataset.options, dataset.name)
     seed = derive(trial.seed, dataset.name, "split")
-    data = _named(sound(trial.dataset.label, resolve(dataset.load)(config, seed, folder or Path())), notes)
-    return fitting(
-        trial.dataset.label, subset(data, config.train, config.valid, config.test, seed), trial.terms.batch_size
-    )
+    own = trial.refit and dataset.refit is not None and config.train is None and config.valid is None
+    load = resolve(dataset.refit if own and dataset.refit is not None else dataset.load)
+    data = _named(sound(trial.dataset.label, load(config, seed, folder or Path())), notes)
+    data = subset(data, config.train, config.valid, config.test, seed)
+    return fitting(trial.dataset.label, joined(data) if trial.refit and not own else data, trial.terms.batch_size)
 
 
 def look(trial: Trial, context: RunContext, report: Callable[[Progress], None]) -> Record:

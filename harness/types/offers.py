@@ -66,9 +66,10 @@ class Method:
     config: a frozen dataclass whose defaults are the paper's. factory: "module:attribute" (or a callable), called
     with the config inside the trial and returning a Learner, so that listing methods imports nothing heavy.
     starts_from: a selection such as "dense-rnn", trained first; its saved arrays reach `Learner.init` as base.
-    precisions: those that it honours; tf32 is a switch of the device and holds for all. requires: modules that must be
-    importable. family: those whose recipes it follows (`Recipe.families`). recipes: by the name of a data set, values
-    of its options whose default is None, where a user leaves them unset; they win over the family's.
+    row_options: options whose values stay rows of their own where validation chooses, such as a size. precisions: those
+    that it honours; tf32 is a switch of the device and holds for all. requires: modules that must be importable.
+    family: those whose recipes it follows (`Recipe.families`). recipes: by the name of a data set, values of its
+    options whose default is None, where a user leaves them unset; they win over the family's.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Method:
     precisions: tuple[str, ...] = ("fp32", "tf32")
     starts_from: str | None = None
     requires: tuple[str, ...] = ()
+    row_options: tuple[str, ...] = ()
     family: str = ""
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -154,10 +156,11 @@ class Dataset:
     """A data set. load: "module:attribute" or a callable (config, seed, folder) -> Data with numpy arrays.
 
     files: checked while planning, below the data folder; a callable gets the config and returns those that it needs.
-    default: used when a run names no data set, one of each kind. rows: of each split before any are left out, where
-    they are known beforehand; a run that asks for more is then refused while planning. folds: so many official splits
-    as there are: `load` then gets the trial's seed itself, and seed i means fold i, from 0. fixed_test: the test rows
-    are the same for every seed.
+    refit: like load, with training and validation rows together, standardised anew, and no validation row, for
+    `--refit`; without it the core joins the two splits as loaded. default: used when a run names no data set, one of
+    each kind. rows: of each split before any are left out, where they are known beforehand; a run that asks for more is
+    then refused while planning. folds: so many official splits as there are: `load` then gets the trial's seed itself,
+    and seed i means fold i, from 0. fixed_test: the test rows are the same for every seed.
     """
 
     name: str
@@ -174,6 +177,7 @@ class Dataset:
     rows: Mapping[str, int] = field(default_factory=dict)
     folds: int = 0
     fixed_test: bool = False
+    refit: str | Callable[[Any, int, Path], Data] | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from harness.records import plans
 from harness.records.plans import Planned
 from harness.records.store import Store
 from harness.report import FORMATS, render, summarise, with_suite
-from harness.report.selecting import criterion
+from harness.report.choosing import Choosing, criterion
 from harness.suites.entries import Claim, Quantity
 from harness.suites.suite import Comparison, Request
 
@@ -152,14 +152,14 @@ def test_a_configuration_over_survivors_is_not_chosen():
             for each in records
         ]
 
-    by = criterion("accuracy@valid", METRICS)
+    by = criterion("accuracy@valid", METRICS, jointly=True)
     whole, part = tried(0.1, {0: 0.8, 1: 0.81, 2: 0.82}), tried(0.2, {0: 0.9, 1: 0.99})
-    summary = summarise(swept([*whole, *part]), METRICS, select=by)
+    summary = summarise(swept([*whole, *part]), METRICS, select=Choosing(by))
     assert [row.method for row in summary.tables[0].rows] == ["saf[rate=0.1]"]
     assert any("passed over" in note for note in summary.notes)
     both = swept([*tried(0.1, {0: 0.8, 1: 0.81}), *part])
     plan = plans.planned(record(label, seed).trial for label in ("saf[rate=0.1]", "saf[rate=0.2]") for seed in range(3))
-    summary = summarise(both, METRICS, select=by, planned=plan)
+    summary = summarise(both, METRICS, select=Choosing(by), planned=plan)
     assert any("saf[rate=0.2] is chosen over survivors" in note for note in summary.notes)
 
 

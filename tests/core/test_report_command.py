@@ -143,7 +143,10 @@ def test_every_variant_is_one_sweep_to_choose_from(harness, tmp_path):
     folder = written(tmp_path / "r", records)
     call = ["report", "--results", folder, "--select", "accuracy@valid", "--format", "json", "--methods"]
     _, out, _ = harness(*call, "saf[*],ottt")
-    assert [(row["method"], row["tried"]) for row in json.loads(out)["rows"]] == [("saf[steps=4]", 2), ("ottt", 1)]
+    assert [(row["method"], row["tried"]) for row in json.loads(out)["rows"]] == [
+        ("saf[steps=[none,4]]", 2),
+        ("ottt", 1),
+    ]
     assert [row["method"] for row in json.loads(harness(*call, "*")[1])["rows"]] == list(scores)
 
 

@@ -178,7 +178,7 @@ def test_a_comment_in_the_code_keeps_the_records_and_the_table_says_so(run, fold
 
 OTHER = {
     "the rows": ("choice(3, size=90, p=[0.6, 0.3, 0.1])", "choice(3, size=90, p=[0.1, 0.3, 0.6])"),
-    "the inputs": ("rng.normal(size=(90, 2))", "rng.normal(size=(90, 2)) + 1"),
+    "the inputs": ("rng.normal(size=(90, 2))", "rng.normal(1, size=(90, 2))"),
     "a default": ("option(1.0, ", "option(2.0, "),
     "the recipe": ('Budget("updates", 6), 10', 'Budget("updates", 6), 5'),
     "a data set that cannot be loaded": (

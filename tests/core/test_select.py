@@ -1,4 +1,4 @@
-"""Sweeps: what one item of --methods stands for, and the one configuration of it that validation chooses."""
+"""Sweeps: what one item of --methods stands for, and the configuration of it that validation chooses for each seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.cli import main
 from harness.records.format import from_json, to_json
 from harness.records.store import Store
 from harness.report import FORMATS, render, summarise
-from harness.report.selecting import criterion
+from harness.report.choosing import Choosing, criterion
 from harness.selections import selection
 from harness.types import Choice, Sweep
 
@@ -49,13 +49,22 @@ def swept(*valid: float, test=(0.9, 0.8, 0.7), seed: int = 0, **others) -> list[
     return [scored(f"saf[rate={rate}]", v, t, SWEEP, seed, **others) for rate, v, t in pairs]
 
 
-def chosen(records, metric=NLL, **asked):
-    (table,) = summarise(records, METRICS, select=metric, **asked).tables
-    return [(row.method, row.tried, row.selected_by) for row in table.rows]
+def summary_of(records, by=NLL, items=(), apart=None):
+    return summarise(records, METRICS, select=Choosing(by, tuple(items), apart or {}))
 
 
-def said(records, metric=NLL, **asked):
-    return "\n".join(summarise(records, METRICS, select=metric, **asked).notes)
+def rows_of(records, by=NLL, **asked):
+    (table,) = summary_of(records, by, **asked).tables
+    return table.rows
+
+
+def chosen(records, by=NLL, **asked):
+    """By row: how often each configuration was chosen, or how many there were to choose from."""
+    return {row.method: dict(row.times) or row.tried for row in rows_of(records, by, **asked)}
+
+
+def said(records, by=NLL, **asked):
+    return "\n".join(summary_of(records, by, **asked).notes)
 
 
 # --- groups -------------------------------------------------------------------------------------------------------
@@ -110,10 +119,9 @@ def test_a_sweep_that_is_none_makes_no_record(sweep):
 
 
 def test_the_best_validation_score_chooses_even_where_its_test_score_is_worst():
-    records = swept(0.5, 0.4, 0.6, test=(0.1, 0.9, 0.2))
-    assert chosen(records) == [("saf[rate=0.3]", 3, "nll@valid")]
-    (table,) = summarise(records, METRICS, select=NLL).tables
-    assert table.rows[0].cells["nll"].mean == 0.9
+    (row,) = rows_of(swept(0.5, 0.4, 0.6, test=(0.1, 0.9, 0.2)))
+    assert (row.method, row.times, row.tried, row.selected_by) == (SWEEP, {"rate=0.3": 1}, 3, "nll@valid")
+    assert row.cells["nll"].mean == 0.9
 
 
 def test_the_score_at_the_best_point_chooses_if_asked_to():
@@ -126,8 +134,8 @@ def test_the_score_at_the_best_point_chooses_if_asked_to():
             (0.3, 0.28, {name: pair[1] for name, pair in final.items()}),
         )
     ]
-    assert chosen(records, criterion("nll@valid-best", METRICS)) == [("saf[rate=0.1]", 2, "nll@valid-best")]
-    assert chosen(records) == [("saf[rate=0.3]", 2, "nll@valid")]
+    assert chosen(records, criterion("nll@valid-best", METRICS)) == {"saf[rate=[0.1,0.3]]": {"rate=0.1": 1}}
+    assert chosen(records) == {"saf[rate=[0.1,0.3]]": {"rate=0.3": 1}}
 
 
 def test_the_direction_is_the_metrics():
@@ -135,43 +143,86 @@ def test_the_direction_is_the_metrics():
     records = [
         configured(f"saf[rate={rate}]", item=SWEEP, scores={"accuracy@valid": score}) for rate, score in scores.items()
     ]
-    assert chosen(records, ACCURACY) == [("saf[rate=0.3]", 3, "accuracy@valid")]
+    assert chosen(records, ACCURACY) == {SWEEP: {"rate=0.3": 1}}
 
 
-def test_one_configuration_is_chosen_for_all_seeds_by_the_mean():
-    """0.1 is best for seed 0 and 1.0 for seed 1; 0.3 is best for neither, and on the mean."""
+def test_each_seed_chooses_for_itself_and_the_row_is_of_what_they_chose():
+    """0.3 is the best on the mean, and for neither."""
     records = [*swept(0.1, 0.3, 0.9, seed=0), *swept(0.9, 0.3, 0.1, seed=1)]
-    (table,) = summarise(records, METRICS, select=NLL).tables
-    (row,) = table.rows
+    (row,) = rows_of(records)
+    assert (row.method, row.seeds, row.times) == (SWEEP, (0, 1), {"rate=0.1": 1, "rate=1.0": 1})
+    assert row.cells["nll"].mean == pytest.approx((0.9 + 0.7) / 2)
+    assert row.choice == f"{SWEEP}: chosen of 3 by nll@valid for each seed: rate=0.1 1x, rate=1.0 1x"
+
+
+def test_what_was_chosen_most_often_is_said_first():
+    records = [each for seed, best in enumerate((1.0, 0.1, 0.1)) for each in swept(0.5, best, 0.3, seed=seed)]
+    (row,) = rows_of(records)
+    assert row.choice.endswith("rate=0.3 2x, rate=1.0 1x")
+
+
+def test_of_two_that_tie_the_first_is_chosen():
+    assert chosen(swept(0.4, 0.2, 0.2)) == {SWEEP: {"rate=0.3": 1}}
+
+
+def test_one_is_chosen_for_all_seeds_by_the_mean_if_asked_to():
+    records = [*swept(0.1, 0.3, 0.9, seed=0), *swept(0.9, 0.3, 0.1, seed=1)]
+    (row,) = rows_of(records, dataclasses.replace(NLL, jointly=True))
     assert (row.method, row.seeds, row.tried) == ("saf[rate=0.3]", (0, 1), 3)
+    assert row.choice == "saf[rate=0.3]: chosen of 3 by nll@valid"
+
+
+def test_a_cost_over_unlike_configurations_has_a_range_and_is_no_rival():
+    unlike = [*swept(0.1, 0.3, 0.9, seed=0), *swept(0.9, 0.3, 0.1, seed=1)]
+    costs = {"saf[rate=0.1]": 2.0, "saf[rate=1.0]": 6.0}
+    unlike = [with_cost(each, costs.get(each.trial.method.label, 9.0)) for each in unlike]
+    alike = [with_cost(scored("ottt", 0.2, seed=seed), 5.0) for seed in (0, 1)]
+    first, second = rows_of([*unlike, *alike])
+    cost = first.cells["total_macs"]
+    assert (cost.mean, cost.sd, cost.range, cost.exact, cost.best) == (4.0, None, (2.0, 6.0), False, False)
+    assert cost.relative is None
+    assert second.cells["total_macs"].relative is None
+    assert first.cells["nll"].sd is not None
+    shown = " ".join(render(summary_of([*unlike, *alike]), "text").split())
+    assert "4 (2 to 6)" in shown
+    assert "is called a count" not in shown
+    assert "over seeds whose configurations differ" in shown
+
+
+def test_a_cost_over_one_configuration_is_as_ever():
+    records = [with_cost(each, 3.0) for seed in (0, 1) for each in swept(0.1, 0.3, 0.9, seed=seed)]
+    (row,) = rows_of(records)
+    assert (row.cells["total_macs"].range, row.cells["total_macs"].sd) == (None, 0.0)
+
+
+def with_cost(made: Record, macs: float) -> Record:
+    return dataclasses.replace(made, readings={"total_macs": macs})
 
 
 def test_each_data_set_and_each_protocol_chooses_for_itself():
     digits, mnist = swept(0.1, 0.2, 0.3), swept(0.3, 0.1, 0.2, dataset="mnist")
     slower = swept(0.3, 0.2, 0.1, threads=2)
-    tables = summarise([*digits, *mnist, *slower], METRICS, select=NLL).tables
-    assert [[row.method for row in table.rows] for table in tables] == [
-        ["saf[rate=0.1]"],
-        ["saf[rate=1.0]"],
-        ["saf[rate=0.3]"],
+    tables = summary_of([*digits, *mnist, *slower]).tables
+    assert [[dict(row.times) for row in table.rows] for table in tables] == [
+        [{"rate=0.1": 1}],
+        [{"rate=1.0": 1}],
+        [{"rate=0.3": 1}],
     ]
 
 
-def test_items_side_by_side_are_no_sweep():
+def test_items_side_by_side_are_no_sweep_and_nothing_is_said_of_a_choice():
     records = [scored("saf[rate=0.1]", 0.2), scored("saf[rate=0.3]", 0.1)]
-    assert chosen(records) == [("saf[rate=0.1]", 1, "nll@valid"), ("saf[rate=0.3]", 1, "nll@valid")]
+    assert chosen(records) == {"saf[rate=0.1]": 1, "saf[rate=0.3]": 1}
+    assert "chosen" not in render(summary_of(records), "text")
 
 
 def test_without_a_criterion_every_configuration_is_a_row():
-    assert chosen(swept(0.3, 0.2, 0.1), None) == [(f"saf[rate={rate}]", None, None) for rate in (0.1, 0.3, 1.0)]
+    assert chosen(swept(0.3, 0.2, 0.1), None) == {f"saf[rate={rate}]": None for rate in (0.1, 0.3, 1.0)}
 
 
 def test_an_item_makes_a_sweep_of_what_was_run_one_by_one():
     records = [scored("saf[rate=0.1]", 0.2), scored("saf[rate=0.3]", 0.1), scored("ottt", 0.5)]
-    assert chosen(records, items=["ottt,saf[rate=[.1,.3]]"]) == [
-        ("saf[rate=0.3]", 2, "nll@valid"),
-        ("ottt", 1, "nll@valid"),
-    ]
+    assert chosen(records, items=["ottt,saf[rate=[.1,.3]]"]) == {"saf[rate=[0.1,0.3]]": {"rate=0.3": 1}, "ottt": 1}
 
 
 def test_sweeps_that_share_a_configuration_are_one():
@@ -181,52 +232,97 @@ def test_sweeps_that_share_a_configuration_are_one():
         scored("saf[rate=0.3]", 0.3, item=first),
         scored("saf[rate=1.0]", 0.4, item=second),
     ]
-    assert chosen(records) == [("saf[rate=0.1]", 3, "nll@valid")]
+    assert chosen(records) == {SWEEP: {"rate=0.1": 1}}
 
 
 def test_a_record_without_a_sweep_joins_the_sweep_that_holds_it():
     old = scored("saf[rate=0.1]", 0.1)
-    assert chosen([old, *swept(0.9, 0.5, 0.6)[1:]]) == [("saf[rate=0.1]", 3, "nll@valid")]
+    assert chosen([old, *swept(0.9, 0.5, 0.6)[1:]]) == {SWEEP: {"rate=0.1": 1}}
 
 
 def test_a_sweep_of_other_options_stands_for_its_own_record():
     records = [scored("saf[rate=0.1]", 0.2), scored("saf[rate=0.3]", 0.1, item="saf[a=[1,2]]")]
-    assert [row[1] for row in chosen(records)] == [1, 1]
+    assert set(chosen(records)) == {"saf[rate=0.1]", "saf[rate=0.3]"}
 
 
 def test_coupled_sweeps_and_tuples_from_a_file_find_their_members():
-    group = "saf[(steps,sizes)=[(4,(1,2)),(8,(3))]]"
-    records = [scored("saf[steps=4,sizes=(1,2)]", 0.2, item=group), scored("saf[steps=8,sizes=(3)]", 0.1, item=group)]
+    item = "saf[(steps,sizes)=[(4,(1,2)),(8,(3))]]"
+    records = [scored("saf[steps=4,sizes=(1,2)]", 0.2, item=item), scored("saf[steps=8,sizes=(3)]", 0.1, item=item)]
     read = [from_json(json.loads(json.dumps(to_json(each)))) for each in records]
-    assert chosen(read) == [("saf[steps=8,sizes=(3)]", 2, "nll@valid")]
+    assert chosen(read) == {item: {"steps=8,sizes=(3)": 1}}
+
+
+# --- rows within a choice -----------------------------------------------------------------------------------------
+
+
+def sized(valid: dict[tuple[int, float], float], seed: int = 0) -> list[Record]:
+    item = "prune[nodes=[8,16],rate=[0.1,0.3]]"
+    return [
+        scored(f"prune[nodes={nodes},rate={rate}]", score, item=item, seed=seed)
+        for (nodes, rate), score in valid.items()
+    ]
+
+
+def test_options_that_are_rows_of_their_own_part_a_sweep_and_the_rest_is_chosen_from():
+    records = [
+        *sized({(8, 0.1): 0.5, (8, 0.3): 0.4, (16, 0.1): 0.1, (16, 0.3): 0.2}),
+        *sized({(8, 0.1): 0.5, (8, 0.3): 0.4, (16, 0.1): 0.3, (16, 0.3): 0.2}, seed=1),
+    ]
+    assert chosen(records, apart={"prune": ("nodes",)}) == {
+        "prune[nodes=8,rate=[0.1,0.3]]": {"rate=0.3": 2},
+        "prune[nodes=16,rate=[0.1,0.3]]": {"rate=0.1": 1, "rate=0.3": 1},
+    }
+
+
+def test_a_sweep_over_such_an_option_alone_leaves_every_value_a_row():
+    item = "prune[nodes=[8,16]]"
+    records = [scored("prune[nodes=8]", 0.5, item=item), scored("prune[nodes=16]", 0.1, item=item)]
+    assert chosen(records, apart={"prune": ("nodes",)}) == {"prune[nodes=8]": 1, "prune[nodes=16]": 1}
+    assert "chosen" not in render(summary_of(records, apart={"prune": ("nodes",)}), "text")
 
 
 # --- what was not in the running ----------------------------------------------------------------------------------
 
 
-def test_a_configuration_that_failed_for_a_seed_is_passed_over_and_counted():
+def test_a_configuration_that_failed_in_a_seed_is_passed_over_there_and_that_is_said():
     records = [*swept(0.1, 0.4, 0.5, seed=0), *swept(0.1, 0.4, 0.5, seed=1)]
-    lost = dataclasses.replace(records[3], status="diverged", reason="loss is nan at update 7", scores={})
-    records[3] = lost
-    assert chosen(records) == [("saf[rate=0.3]", 3, "nll@valid")]
-    assert "saf[rate=0.1] seed 1: diverged: loss is nan at update 7" in said(records)
+    records[3] = dataclasses.replace(records[3], status="diverged", reason="loss is nan at update 7", scores={})
+    assert chosen(records) == {SWEEP: {"rate=0.1": 1, "rate=0.3": 1}}
+    assert "passed over: saf[rate=0.1] seed 1: diverged: loss is nan at update 7" in said(records)
+
+
+def test_a_seed_in_which_nothing_ended_ok_is_lacking_and_its_failure_is_shown():
+    records = [*swept(0.1, 0.4, 0.5, seed=0), *swept(0.1, 0.4, 0.5, seed=1)]
+    records[3:] = [dataclasses.replace(each, status="oom", reason="", scores={}) for each in records[3:]]
+    (row,) = rows_of(records)
+    assert (row.seeds, dict(row.statuses), row.lacking) == ((0,), {"ok": 1, "oom": 1}, (1,))
+    assert row.failures == (f"{SWEEP} seed 1: oom",)
+
+
+def test_chosen_for_all_seeds_a_configuration_that_failed_for_one_is_passed_over():
+    records = [*swept(0.1, 0.4, 0.5, seed=0), *swept(0.1, 0.4, 0.5, seed=1)]
+    records[3] = dataclasses.replace(records[3], status="diverged", reason="loss is nan at update 7", scores={})
+    jointly = dataclasses.replace(NLL, jointly=True)
+    assert chosen(records, jointly) == {"saf[rate=0.3]": 3}
+    assert "saf[rate=0.1] seed 1: diverged: loss is nan at update 7" in said(records, jointly)
 
 
 def test_a_configuration_without_a_record_is_counted_and_said():
     records = swept(0.2, 0.1)
-    assert chosen(records) == [("saf[rate=0.3]", 3, "nll@valid")]
+    (row,) = rows_of(records)
+    assert (row.tried, dict(row.times)) == (3, {"rate=0.3": 1})
     assert f"{SWEEP}: no record here of 1 of its 3 configurations" in said(records)
 
 
 def test_scores_that_are_no_numbers_choose_nothing():
     records = swept(float("nan"), 0.4, float("inf"))
-    assert chosen(records) == [("saf[rate=0.3]", 3, "nll@valid")]
+    assert chosen(records) == {SWEEP: {"rate=0.3": 1}}
     assert "saf[rate=0.1]: no nll@valid" in said(records)
 
 
 def test_where_nothing_can_be_chosen_every_row_stays_with_its_failure():
     records = [dataclasses.replace(each, status="oom", scores={}) for each in swept(0.1, 0.2, 0.3)]
-    assert chosen(records) == [(f"saf[rate={rate}]", None, None) for rate in (0.1, 0.3, 1.0)]
+    assert chosen(records) == {f"saf[rate={rate}]": None for rate in (0.1, 0.3, 1.0)}
     assert f"{SWEEP}: none is chosen, no trial ended with nll@valid" in said(records)
 
 
@@ -241,9 +337,8 @@ def test_unequal_numbers_of_configurations_are_warned_of():
 
 @pytest.mark.parametrize("format_", [name for name in FORMATS if name not in ("csv", "json")])
 def test_every_readable_format_says_what_was_chosen(format_):
-    shown = render(summarise(swept(0.3, 0.1, 0.2), METRICS, select=NLL), format_)
-    assert "saf[rate=0.3]: chosen of 3 by nll@valid" in shown
-    assert "saf[rate=0.1]" not in shown
+    shown = render(summary_of(swept(0.3, 0.1, 0.2)), format_)
+    assert f"{SWEEP}: chosen of 3 by nll@valid for each seed: rate=0.3 1x" in shown
 
 
 # --- mistakes -----------------------------------------------------------------------------------------------------
@@ -285,39 +380,33 @@ def harness(tmp_path, monkeypatch, capsys):
     return call
 
 
-def means(name: str) -> dict[str, float]:
-    """By label, over the seeds on disk."""
+def best_of(name: str, **given) -> dict[int, Record]:
+    """By seed, the record of the method `counts` on disk with the lowest score."""
     records, problems = Store(Path("results")).records()
     assert not problems
-    labels = {each.trial.method.label for each in records}
+    swept = [each for each in records if each.trial.method.given]
     return {
-        label: statistics.fmean(each.scores[name] for each in records if each.trial.method.label == label)
-        for label in labels
+        seed: min((each for each in swept if each.trial.seed == seed), key=lambda each: each.scores[name])
+        for seed in {each.trial.seed for each in swept}
     }
 
 
-def test_a_run_reports_the_chosen_one_and_the_report_agrees(harness):
+def test_a_run_reports_what_was_chosen_and_the_report_agrees(harness):
     methods = "counts[strength=[0.1,10,1000]],counts"
     code, out, err = harness("run", "--here", "--methods", methods, "--seeds", "2", "--select", "nll@valid")
     assert code == 0, err
-    valid = means("nll@valid")
-    best = min((label for label in valid if label != "counts"), key=valid.__getitem__)
-    assert f"{best}: chosen of 3 by nll@valid" in out
+    assert "counts[strength=[0.1,10.0,1000.0]]: chosen of 3 by nll@valid for each seed: strength=" in out
     assert "unequal numbers" in out
     code, out, _ = harness("report", "--select", "nll@valid", "--format", "json")
     rows = json.loads(out)["rows"]
     assert code == 0
     assert [(row["method"], row["tried"], row["selected_by"]) for row in rows] == [
-        (best, 3, "nll@valid"),
+        ("counts[strength=[0.1,10.0,1000.0]]", 3, "nll@valid"),
         ("counts", 1, "nll@valid"),
     ]
-    assert rows[0]["metrics"]["nll"]["mean"] == pytest.approx(means("nll")[best])
-    code, out, _ = harness("report", "--select", "nll@valid-best", "--format", "json")
-    assert code == 0
-    row = json.loads(out)["rows"][0]
-    at_best = means("nll@valid-best")
-    assert (row["tried"], row["selected_by"]) == (3, "nll@valid-best")
-    assert at_best[row["method"]] == pytest.approx(min(at_best[label] for label in valid if label != "counts"))
+    best = best_of("nll@valid")
+    assert rows[0]["metrics"]["nll"]["mean"] == pytest.approx(statistics.fmean(e.scores["nll"] for e in best.values()))
+    assert sum(rows[0]["times"].values()) == 2
 
 
 def test_the_report_makes_a_sweep_of_what_it_was_asked_for(harness):
@@ -325,9 +414,25 @@ def test_the_report_makes_a_sweep_of_what_it_was_asked_for(harness):
     asked = ("report", "--select", "nll@valid", "--format", "json")
     assert [row["tried"] for row in json.loads(harness(*asked)[1])["rows"]] == [1, 1]
     (row,) = json.loads(harness(*asked, "--methods", "counts[strength=[.1,1000]]")[1])["rows"]
-    assert row["tried"] == 2
-    valid = means("nll@valid")
-    assert row["method"] == min(valid, key=valid.__getitem__)
+    assert (row["method"], row["tried"]) == ("counts[strength=[0.1,1000.0]]", 2)
+    (best,) = best_of("nll@valid").values()
+    assert row["times"] == {f"strength={best.trial.method.options['strength']}": 1}
+
+
+@pytest.mark.parametrize("flag", ["--refit", "--select-jointly"])
+def test_what_needs_a_choice_says_so(harness, flag):
+    for command in (("run", "--here", "--methods", "counts"), ("report",)):
+        code, _, err = harness(*command, flag)
+        if "no records" not in err:
+            assert (code, f"{flag}: say which validation score chooses" in err) == (2, True)
+
+
+def test_a_choice_for_all_seeds_is_refused_where_test_rows_differ_from_seed_to_seed(harness):
+    methods = "counts[strength=[0.1,1000]]"
+    code, out, err = harness("run", "--here", "--methods", methods, "--select", "nll@valid", "--select-jointly")
+    assert (code, out) == (2, "")
+    assert "does not say that its test rows are the same for every seed" in err
+    assert "leave --select-jointly out" in err
 
 
 def test_a_suite_may_say_what_chooses(harness, tmp_path):

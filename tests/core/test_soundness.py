@@ -100,7 +100,6 @@ BAD = [
     (lambda: dataclasses.replace(classes(), shifted={"far": None}), "the shifted split 'far' is missing"),
     (lambda: dataclasses.replace(classes(), test=(1, 2)), "the test split is a tuple, expected a harness.Batch"),
     (with_split("train", classes, inputs=none_of, targets=none_of), "the train split has no rows"),
-    (with_split("valid", numbers, inputs=none_of, targets=none_of), "the valid split has no rows"),
     (with_split("test", stream, inputs=none_of, targets=none_of), "the test split has no rows"),
     (
         with_split("train", classes, targets=lambda t: t[:-5]),

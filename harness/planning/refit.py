@@ -1,0 +1,33 @@
+"""Trials of the second stage: a chosen configuration, trained anew on training and validation rows together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from harness.planning.making import hashed
+from harness.types import Trial
+
+
+def refitted(trial: Trial) -> Trial:
+    """The trial of the second stage: the same under the same terms, on both splits, and what it starts from too."""
+    base = refitted(trial.base) if trial.base else None
+    parts = {**trial.parts, "base": base.key if base else None, "refit": True}
+    return dataclasses.replace(trial, refit=True, base=base, parts=parts, key=hashed(parts))
+
+
+def with_bases(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials, none twice, each after what it starts from; one that another starts from keeps its weights."""
+    found: dict[str, Trial] = {}
+    for trial in trials:
+        add(found, trial)
+    return list(found.values())
+
+
+def add(trials: dict[str, Trial], trial: Trial) -> None:
+    """Insert a trial after its base; a trial that is there already only learns to keep its weights."""
+    if trial.base is not None and not trial.skip:
+        add(trials, trial.base)
+    known = trials.get(trial.key)
+    if known is None or (trial.keep and not known.keep):
+        trials[trial.key] = trial

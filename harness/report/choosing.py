@@ -1,0 +1,275 @@
+"""Of each sweep, for each seed, the configuration that validation finds best; test scores have no say in it.
+
+Each seed chooses for itself, by its own validation rows. Where the split depends on the seed, rows that one seed
+validates with are rows that another is tested on: a choice for all seeds together would have looked at test rows. One
+that is (`jointly`) is for data whose test rows are the same for every seed. What one item of --methods stood for is one
+sweep, and sweeps that share a configuration are one: what was tried was tried.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import UsageError
+from harness.options import suggest
+from harness.records import grouping
+from harness.records.grouping import by_seed
+from harness.report import notes, sameness
+from harness.report.planned import Plan
+from harness.report.sweeps import Configuration, Sweep, sweeps
+from harness.types import Metric, Record
+
+VIEWS = ("valid", "valid-best")
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The score that decides: `view` is "valid", at the end of training, or "valid-best", at the best point.
+
+    jointly: by its mean over the seeds, for all of them together.
+    """
+
+    metric: Metric
+    view: str
+    jointly: bool = False
+
+    @property
+    def name(self) -> str:
+        """As a record calls it: `nll@valid`."""
+        return f"{self.metric.name}@{self.view}"
+
+    @property
+    def sign(self) -> int:
+        """What a score is multiplied by, so that greater is better."""
+        return 1 if self.metric.better == "higher" else -1
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How a row came to stand for its sweep: of how many configurations, by which score.
+
+    times: for how many seeds each was chosen, by what tells it from the others; empty for a choice for all of them.
+    """
+
+    tried: int
+    by: str
+    times: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The records that are left, under the label of their row. chosen: by that label. members: the labels of the
+    configurations that a row stands for, where it is of several.
+    """
+
+    records: Sequence[Record]
+    chosen: Mapping[str, Chosen] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def criterion(text: str, metrics: Sequence[Metric], *, jointly: bool = False) -> Criterion:
+    """The validation score that decides: `nll@valid` or `nll@valid-best`.
+
+    Raises UsageError for an unknown metric, for one without a validation score, and for a score of the test split.
+    """
+    name, _, view = text.partition("@")
+    scores = {metric.name: metric for metric in metrics if metric.compute is not None}
+    if name not in {metric.name for metric in metrics}:
+        raise UsageError(f"--select {text}: unknown metric{suggest(name, scores)}; known: {_valid(scores)}")
+    if name not in scores:
+        raise UsageError(f"--select {text}: {name} is a cost, which has no validation score; known: {_valid(scores)}")
+    if view not in VIEWS:
+        views = " or ".join(f"{name}@{each}" for each in VIEWS)
+        raise UsageError(f"--select {text}: only validation may choose, or the test score means nothing: {views}")
+    if view == "valid-best" and not scores[name].curve:
+        raise UsageError(f"--select {text}: {name} is computed at the end of training only: {name}@valid")
+    return Criterion(scores[name], view, jointly)
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """How rows are made of records. by: the score that chooses; None keeps every configuration.
+
+    items: selections, such as `saf[rate=[0.1,0.3]]`, that make a sweep of what may have been run one by one. apart: by
+    method, the options whose values are never chosen from.
+    """
+
+    by: Criterion | None = None
+    items: tuple[str, ...] = ()
+    apart: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def of(self, records: Sequence[Record], plan: Plan | None = None, refit: bool = False) -> list[Selection]:
+        """A selection for each table, of what was trained anew after those that chose. refit: of that alone.
+
+        plan: which seeds a configuration should have.
+        """
+        groups = {grouping.place(group[0].trial): group for group in grouping.tables(records)}
+        alone = refit and any(group[0].trial.refit for group in groups.values())
+        found = []
+        for group in groups.values():
+            first = group[0].trial
+            if first.refit:
+                before = groups.get(grouping.place(dataclasses.replace(first, refit=False)), [])
+                anew = _anew(choose(before, self, plan), group) if self.by else Selection(group)
+                found.append(anew if alone else dataclasses.replace(anew, notes=()))
+            elif not alone:
+                found.append(choose(group, self, plan))
+        return [each for each in found if each.records]
+
+
+def choose(records: Sequence[Record], how: Choosing, plan: Plan | None = None) -> Selection:
+    """The records of the configurations chosen from each sweep, and of sweeps from which nothing can be chosen.
+
+    records: of one data set under one protocol. plan: which seeds a configuration should have.
+    """
+    by = how.by
+    if by is None:
+        return Selection(records)
+    every = sweeps(records, how.items, how.apart)
+    found = [_chosen(sweep, by, plan or Plan()) for sweep in every]
+    return Selection(
+        [record for each in found for record in each.records],
+        {label: how for each in found for label, how in each.chosen.items()},
+        (*_unequal(every), *(line for each in found for line in each.notes)),
+        {label: names for each in found for label, names in each.members.items()},
+    )
+
+
+def _anew(first: Selection, records: Sequence[Record]) -> Selection:
+    """What was trained anew of the configurations that were chosen, under the labels of their rows."""
+    held = {_trained(record): record for record in records}
+    kept = [(record, held.get(_trained(record))) for record in first.records]
+    found = [labelled(anew, record.trial.method.label) for record, anew in kept if anew is not None]
+    return dataclasses.replace(first, records=found)
+
+
+def _trained(record: Record) -> tuple[Any, ...]:
+    method = record.trial.method
+    return method.name, method.provider, repr(sorted(method.options.items())), record.trial.seed
+
+
+def _chosen(sweep: Sweep, by: Criterion, plan: Plan) -> Selection:
+    scores = {each: _scores(records, by) for each, records in sweep.records.items()}
+    if reason := _apart(sweep) or ("" if any(scores.values()) else f"no trial ended with {by.name}"):
+        return Selection(sweep.all(), notes=(f"{sweep.label}: none is chosen, {reason}",))
+    return (_jointly if by.jointly else _by_seed)(sweep, by, scores, _expected(sweep, plan))
+
+
+Scores = Mapping[Configuration, Mapping[int, float]]
+
+
+# --- for each seed ------------------------------------------------------------------------------------------------
+
+
+def _by_seed(sweep: Sweep, by: Criterion, scores: Scores, seeds: frozenset[int]) -> Selection:
+    """For each seed the record of its best configuration; of several that tie, the first that was asked for."""
+    best = {seed: _best_of({each: own[seed] for each, own in scores.items() if seed in own}, by) for seed in seeds}
+    picked = {seed: by_seed(sweep.records[each])[seed] for seed, each in best.items() if each is not None}
+    # A seed in which nothing ended ok keeps one of its failures, so that the row says so.
+    lost = {seed: record for record in sweep.all() if (seed := record.trial.seed) not in picked}
+    left = [record for _, record in sorted({**lost, **picked}.items())]
+    times = Counter(sweep.told(each) for seed, each in sorted(best.items()) if each is not None)
+    chosen = {sweep.label: Chosen(len(sweep.given), by.name, dict(times) if len(sweep.given) > 1 else {})}
+    said = (*_absent(sweep), *_passed_over(sweep, by, scores, picked))
+    if len(sweep.given) == 1:
+        return Selection(sweep.all(), chosen, said)
+    return Selection([labelled(record, sweep.label) for record in left], chosen, said, {sweep.label: sweep.labels()})
+
+
+def _best_of(scores: Mapping[Configuration, float], by: Criterion) -> Configuration | None:
+    return max(scores, key=lambda each: by.sign * scores[each], default=None)
+
+
+def labelled(record: Record, label: str) -> Record:
+    """The record as one of the row of that label."""
+    trial = record.trial
+    return dataclasses.replace(
+        record, trial=dataclasses.replace(trial, method=dataclasses.replace(trial.method, label=label))
+    )
+
+
+def _passed_over(sweep: Sweep, by: Criterion, scores: Scores, chosen: Iterable[int]) -> Iterator[str]:
+    """The configurations that had no score in a seed in which another one was chosen, and why."""
+    seeds = sorted(chosen)
+    for each, records in sweep.records.items():
+        missing = [seed for seed in seeds if seed not in scores[each]]
+        if missing and len(sweep.given) > 1:
+            label = records[0].trial.method.label
+            own = [record for record in records if record.trial.seed in missing]
+            why = notes.failures(label, own) or (f"{label}: no {by.name} for {notes.seeds(missing)}",)
+            yield f"passed over: {'; '.join(why)}"
+
+
+# --- for all seeds together ---------------------------------------------------------------------------------------
+
+
+def _jointly(sweep: Sweep, by: Criterion, scores: Scores, seeds: frozenset[int]) -> Selection:
+    """The records of the configuration with the best mean over all seeds; where none has all, among those that have the
+    same most.
+    """
+    most = max((own.keys() for own in scores.values()), key=len)
+    wanted = seeds if any(own.keys() >= seeds for own in scores.values()) else most
+    means = {each: math.fsum(own.values()) / len(own) for each, own in scores.items() if own.keys() == wanted}
+    best = _best_of(means, by)
+    assert best is not None
+    label = sweep.records[best][0].trial.method.label
+    said = (*_absent(sweep), *_survivors(sweep, best, by, scores, seeds))
+    return Selection(sweep.records[best], {label: Chosen(len(sweep.given), by.name)}, said)
+
+
+def _survivors(
+    sweep: Sweep, best: Configuration, by: Criterion, scores: Scores, seeds: frozenset[int]
+) -> Iterator[str]:
+    """Which configurations were not in the running, and why."""
+    label = sweep.records[best][0].trial.method.label
+    if left := sorted(seeds - scores[best].keys()):
+        yield f"{label} is chosen over survivors: no configuration has {by.name} for {notes.seeds(left)} and the others"
+    for each, records in sweep.records.items():
+        if scores[each].keys() != scores[best].keys():
+            other = records[0].trial.method.label
+            why = "; ".join(notes.failures(other, records)) or f"{other}: no {by.name} for some"
+            yield f"passed over, with {by.name} for fewer seeds than others: {why}"
+
+
+# --- both ---------------------------------------------------------------------------------------------------------
+
+
+def _expected(sweep: Sweep, plan: Plan) -> frozenset[int]:
+    """The seeds that each configuration should have."""
+    every = sweep.all()
+    return frozenset(seed for records in sweep.records.values() for seed in plan.expected(records, every))
+
+
+def _apart(sweep: Sweep) -> str:
+    """Why configurations may not be compared: they are of different data."""
+    classes = sameness.classes(list(sweep.records), sweep.records.__getitem__)
+    return sameness.apart(*(sweep.records[each[0]] for each in classes[:2])) if len(classes) > 1 else ""
+
+
+def _scores(records: Iterable[Record], by: Criterion) -> dict[int, float]:
+    """By seed, where it is finite; the last record of a seed counts."""
+    last = by_seed(records)
+    scores = {seed: record.scores.get(by.name, math.nan) for seed, record in last.items() if record.status == "ok"}
+    return {seed: score for seed, score in scores.items() if math.isfinite(score)}
+
+
+def _absent(sweep: Sweep) -> Iterator[str]:
+    if absent := len(sweep.given) - len(sweep.records):
+        yield f"{sweep.label}: no record here of {absent} of its {len(sweep.given)} configurations"
+
+
+def _unequal(every: Sequence[Sweep]) -> Iterator[str]:
+    """The best of many looks better than the best of few, whatever the method."""
+    if len({len(sweep.given) for sweep in every}) > 1:
+        listed = ", ".join(f"{sweep.label} {len(sweep.given)}" for sweep in every)
+        yield f"methods were given unequal numbers of configurations to choose from: {listed}"
+
+
+def _valid(names: Iterable[str]) -> str:
+    return ", ".join(f"{name}@{VIEWS[0]}" for name in names)
