@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.subset import stratified_rows
 from harness.errors import Broken, HarnessError, PluginError, Unsupported, UsageError
-from harness.hookspecs import hookimpl
+from harness.hookspecs import INTERFACE, hookimpl
 from harness.options import option
 from harness.seeds import derive
 from harness.types import (
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from harness.trials.rehearsal import Rehearsal, rehearse
 
 __all__ = [
+    "INTERFACE",
     "Backend",
     "BackendOffer",
     "Batch",

@@ -33,6 +33,11 @@ from harness.types import (
 if TYPE_CHECKING:
     import click
 
+INTERFACE = 2
+"""The number of what stands here and in `harness.types`. It rises where a name goes or means something else;
+CHANGELOG.md says which. A plugin may say which one it was written for: `harness_interface = 2`, above its imports.
+"""
+
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")
 

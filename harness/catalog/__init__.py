@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from harness import hookspecs
-from harness.catalog import discovery
+from harness.catalog import discovery, interface
 from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, in_place, off_stdout
 from harness.catalog.shelves import (
     HOOKS,
@@ -200,7 +200,11 @@ class Catalog:
             from harness.catalog import siblings  # a listing of installed plugins does without
 
             siblings.admit(Path(candidate.plugin.file), [plugin.file for plugin in self.plugins if plugin.file])
-        return candidate.load()
+        try:
+            return candidate.load()
+        except Exception as error:  # a name that has gone is no surprise to one that is written for other names
+            interface.require(interface.declared_where(error))
+            raise
 
     def add_file(self, path: str | Path) -> list[str]:
         """Load a .py file as a plugin and return the names of the methods that it offers, qualified where they clash.
@@ -304,6 +308,7 @@ class Catalog:
 
 
 def _register(manager: pluggy.PluginManager, plugin: object, key: str) -> None:
+    interface.require(interface.declared_by(plugin))
     manager.register(plugin, key)
     for caller in manager.get_hookcallers(plugin) or []:
         mine = [each for each in caller.get_hookimpls() if each.plugin is plugin]

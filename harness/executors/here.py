@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.executors.order import Queue
-from harness.executors.worker import attempt
+from harness.executors.worker import TASK, Job, attempt
 from harness.types import Progress, Record, RunContext, Trial
 
 
@@ -14,7 +14,7 @@ from harness.types import Progress, Record, RunContext, Trial
 class HereExecutor:
     """task: "module:function", called with (trial, context, report) and returning the record."""
 
-    task: str = "harness.executors.worker:run"
+    task: str = TASK
 
     def run(
         self, trials: Sequence[Trial], context: RunContext, progress: Callable[[Trial, Progress], None]
@@ -28,4 +28,4 @@ class HereExecutor:
 
     def _attempt(self, trial: Trial, context: RunContext, progress: Callable[[Trial, Progress], None]) -> Record:
         progress(trial, Progress("start", 0.0))
-        return attempt(self.task, trial, context, lambda news: progress(trial, news))
+        return attempt(Job(trial, context, self.task), lambda news: progress(trial, news))

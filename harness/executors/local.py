@@ -16,7 +16,7 @@ from harness.executors.forkserver import ForkServer
 from harness.executors.log import Log
 from harness.executors.order import Queue
 from harness.executors.process import TrialProcess
-from harness.executors.worker import Job
+from harness.executors.worker import TASK, Job
 from harness.types import Progress, Record, RunContext, Trial
 
 PRELOAD = ("harness.records.store", "harness.trials.trial")
@@ -29,7 +29,7 @@ LONGEST_SLEEP = 3600.0  # seconds; the system refuses to wait for a time limit o
 class LocalExecutor:
     """task: "module:function", called in the trial's process with (trial, context, report) and returning the record."""
 
-    task: str = "harness.executors.worker:run"
+    task: str = TASK
 
     def run(
         self, trials: Sequence[Trial], context: RunContext, progress: Callable[[Trial, Progress], None]
@@ -102,7 +102,7 @@ class _Pool:
     def start(self, trial: Trial) -> None:
         slot = next(number for number in itertools.count() if number not in self.running)
         self._progress(trial, Progress("start", 0.0))
-        job = Job(self._task, trial, self._context, _environment(trial, slot, self._context.workers))
+        job = Job(trial, self._context, self._task, _environment(trial, slot, self._context.workers))
         log = Log(self._context.results / "logs" / f"{trial.key}.log")
         child = self._server.fork()
         group = cgroup.enclose(self._groups, child.pid, trial.key, self._memory)

@@ -24,6 +24,7 @@ from harness.executors import linux
 from harness.types import Point, Progress, Record, RunContext, Status, Trial
 from harness.words import clean_ends, clean_line
 
+TASK = "harness.executors.worker:run"  # of every real run
 Report = Callable[[Progress], None]
 Task = Callable[[Trial, RunContext, Report], Record]
 
@@ -40,18 +41,20 @@ class Work(Protocol):
 
 
 class Job(NamedTuple):
-    """What the run hands to a trial's process. task: "module:function", a Task."""
+    """What another process needs to run a trial. It can be pickled.
 
-    task: str
+    task: "module:function", a Task. environment: variables to be set before.
+    """
+
     trial: Trial
     context: RunContext
-    environment: Mapping[str, str]
+    task: str = TASK
+    environment: Mapping[str, str] | None = None
 
     def serve(self, channel: socket.socket) -> None:
         """Run the trial, and tell its progress and its record."""
-        os.environ.update(self.environment)
         messenger = Messenger(channel, self.trial)
-        record = attempt(self.task, self.trial, self.context, messenger.progress)
+        record = attempt(self, messenger.progress)
         flush()
         messenger.record(record)
 
@@ -87,23 +90,25 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     return record
 
 
-def attempt(task: str, trial: Trial, context: RunContext, report: Report) -> Record:
-    """The record of a trial, whatever its task does; only an interrupt passes, and what kills the process.
+def attempt(job: Job, report: Report = lambda _: None) -> Record:
+    """The record of a trial, whatever it raises; only Ctrl-C passes, and what ends the process.
 
-    Once the trial has told what it was trained to, that stands, and what ends it leaves holes.
+    report: called with its Progress from time to time. Once the trial has told what it was trained to, that stands, and
+    what ends it leaves holes.
     """
+    os.environ.update(job.environment or {})
     told = Told(report)
     try:
-        record = _resolve(task)(trial, context, told)
+        record = _resolve(job.task)(job.trial, job.context, told)
     except BaseException as error:
         if is_interrupt(error):
             raise
         status, reason = _ending(error)
         if told.last is not None and told.last.record is not None:
             return rescued(told.last.record, told.last.missing, reason, _trace())
-        return ended(trial, status, reason, traceback=_trace())
+        return ended(job.trial, status, reason, traceback=_trace())
     if not isinstance(record, Record):
-        return ended(trial, "failed", f"{task} returned {type(record).__name__}, not a Record")
+        return ended(job.trial, "failed", f"{job.task} returned {type(record).__name__}, not a Record")
     return record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import PluginError
+from harness import INTERFACE, PluginError
 from harness.catalog import Settings, load
 
 METHOD = 'Method("x", "s", factory="m:build", kinds=("classification",)'
@@ -154,3 +154,56 @@ def test_other_groups_and_other_distributions_are_left_alone(install, offers_met
     catalog = load(Settings(only=("friend",)))
     assert [plugin.name for plugin in catalog.plugins] == ["good"]
     assert catalog.problems == []
+
+
+@pytest.fixture
+def problem_of(tmp_path, monkeypatch):
+    """The one problem of a plugin of this text, or none."""
+    monkeypatch.setenv("HARNESS_PLUGINS", "")
+
+    def problem(text):
+        path = tmp_path / "mine.py"
+        path.write_text(text)
+        return [str(each) for each in load(Settings((str(path),))).problems]
+
+    return problem
+
+
+OFFERS = "from harness import hookimpl\n@hookimpl\ndef harness_methods(): return []\n"
+
+
+@pytest.mark.parametrize("declared", ["", f"harness_interface = {INTERFACE}"])
+def test_a_plugin_that_declares_this_interface_or_none_is_loaded(problem_of, declared):
+    assert problem_of(f"{declared}\n{OFFERS}") == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "remedy"),
+    [
+        (
+            INTERFACE - 1,
+            f"it is written for hook interface {INTERFACE - 1}, and this harness has {INTERFACE}: install a newer "
+            f"version of it, or mend what CHANGELOG.md names under 'Hook interface {INTERFACE}' and say "
+            f"harness_interface = {INTERFACE}",
+        ),
+        (
+            INTERFACE + 1,
+            f"it is written for hook interface {INTERFACE + 1}, and this harness has {INTERFACE}: install a newer "
+            "harness",
+        ),
+        ("'two'", f"harness_interface is 'two'; expected a whole number such as {INTERFACE}"),
+        ("True", f"harness_interface is True; expected a whole number such as {INTERFACE}"),
+    ],
+)
+@pytest.mark.parametrize("imports", ["", "from harness import GoneSince\n"])
+def test_one_that_declares_another_is_told_what_to_do_in_one_line_whatever_it_imports(
+    problem_of, declared, remedy, imports
+):
+    (said,) = problem_of(f"harness_interface = {declared}\n{imports}{OFFERS}")
+    assert said.endswith(f": {remedy}")
+    assert "\n" not in said
+
+
+def test_a_name_that_this_interface_lacks_is_an_error_of_the_plugin_itself(problem_of):
+    (said,) = problem_of(f"harness_interface = {INTERFACE}\nfrom harness import GoneSince\n{OFFERS}")
+    assert "cannot import name 'GoneSince' from 'harness'" in said

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 
 import harness
-from harness import hookspecs
+from harness import executing, hookspecs
 from harness.catalog import Catalog
 from harness.catalog.shelves import HOOKS
 from harness.cli import main
+from harness.executing import Job, outcome, write
 from harness.suites import entries, suite
-from harness.types import DataOptions, Dataset, Gauge, Instrument, Method, Metric, Outcome, Record, Suite
+from harness.types import (
+    Budget,
+    Choice,
+    DataOptions,
+    Dataset,
+    Gauge,
+    Instrument,
+    Method,
+    Metric,
+    Outcome,
+    Record,
+    RunContext,
+    Suite,
+    TrainingTerms,
+    Trial,
+)
 from harness.types.offers import Check, Formula
 
 ROOT = Path(__file__).parents[2]
@@ -63,10 +84,15 @@ def test_a_command_reaches_every_shelf_that_the_catalogue_has():
     assert all(getattr(Catalog(), name).names() == [] for name in named)
 
 
+def shown(section: str, path: Path) -> Path:
+    """The plugin that a section shows, in a file."""
+    (block,) = re.findall(r"^```python\n(.*?)^```$", SECTIONS[section], re.MULTILINE | re.DOTALL)
+    path.write_text(block)
+    return path
+
+
 def test_the_command_that_is_shown_works(tmp_path, monkeypatch, capsys):
-    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    plugin = tmp_path / "slowest.py"
-    plugin.write_text(block)
+    plugin = shown("Commands and records", tmp_path / "slowest.py")
     monkeypatch.setenv("HARNESS_PLUGINS", "metrics,executors")
     results = tmp_path / "results"
     tiny = ROOT / "tests" / "core" / "tiny.py"
@@ -84,3 +110,102 @@ def test_links_lead_somewhere():
         assert not target or (ROOT / "docs" / target).exists()
     anchors = {re.sub(r"[^\w\s-]", "", name).strip().lower().replace(" ", "-") for name in SECTIONS}
     assert set(re.findall(r"\]\(#(.*?)\)", PAGE)) <= anchors
+
+
+# --- the executor -----------------------------------------------------------------------------------------------------
+
+TINY = ROOT / "tests" / "core" / "tiny.py"
+CHOICE = Choice("a", {}, {}, "a")
+TERMS = TrainingTerms(Budget("updates", 1), 1, "cpu", "fp32", 1)
+DYING = """
+    import os, threading
+    import tiny
+    from harness import Method, hookimpl
+
+    class Dies(tiny.Counts):
+        def update(self, state, batch):
+            os._exit(7)
+
+    class Hangs(tiny.Counts):
+        def update(self, state, batch):
+            if "GATE" in os.environ:
+                gate = open(os.environ["GATE"], "w")
+                threading.Event().wait()
+            return super().update(state, batch)
+
+    @hookimpl
+    def harness_methods():
+        yield Method("dies", "ends its process", Dies, ("classification",), config=tiny.Prior)
+        yield Method("hangs", "at a gate", Hangs, ("classification",), config=tiny.Prior)
+        follows = dict(config=tiny.Prior, starts_from="dies")
+        yield Method("follows", "starts from it", tiny.Starts, ("classification",), **follows)
+    """
+
+
+@pytest.fixture
+def arguments(tmp_path, monkeypatch):
+    """What runs methods with the executor that is shown."""
+    path = tmp_path / "dying.py"
+    path.write_text(textwrap.dedent(DYING))
+    plugins = (str(TINY), str(path), str(shown("Executors", tmp_path / "programs.py")))
+    monkeypatch.setenv("HARNESS_PLUGINS", "metrics,executors")
+    monkeypatch.setenv("PYTHONPATH", str(TINY.parent))
+    monkeypatch.syspath_prepend(TINY.parent)
+    loaded = [word for plugin in plugins for word in ("-p", plugin)]
+
+    def build(methods: str) -> list[str]:
+        results = str(tmp_path / "results")
+        return ["run", "--methods", methods, "--seeds", "1", "--executor", "programs", "--results", results, *loaded]
+
+    return build
+
+
+def test_the_executor_that_is_shown_runs_bases_first_and_a_death_costs_what_starts_from_it(arguments, tmp_path, capsys):
+    assert main(arguments("starts,breaks,follows")) == 1
+    records = {record.trial.method.name: record for record in harness.read_records(tmp_path / "results")}
+    assert list(records) == ["counts", "starts", "breaks", "dies", "follows"]
+    assert {name: record.status for name, record in records.items()} == {
+        "counts": "ok",
+        "starts": "ok",
+        "breaks": "failed",
+        "dies": "killed",
+        "follows": "skipped",
+    }
+    assert "accuracy@start" in records["starts"].scores
+    assert records["breaks"].reason.startswith("ValueError: [red]broken[/red] on purpose")
+    assert records["dies"].reason == "its program ended with code 7"
+    assert records["follows"].reason == "starts from dies, which was killed: its program ended with code 7"
+    assert main(arguments("starts")) == 0
+    assert "2 of 2 trials have a record; 0 to run" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_what_the_executor_that_is_shown_runs_and_the_rest_is_run_later(arguments, tmp_path, monkeypatch):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    monkeypatch.setenv("GATE", str(gate))
+    command = [sys.executable, "-m", "harness", *arguments("counts,hangs")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with gate.open() as pipe:
+            process.send_signal(signal.SIGINT)
+            assert pipe.read() == ""  # until the process of the trial has ended
+        _, err = process.communicate()
+    assert process.returncode == 130, err
+    records = {record.trial.method.name: record.status for record in harness.read_records(tmp_path / "results")}
+    assert records == {"counts": "ok"}
+    monkeypatch.delenv("GATE")
+    assert main(arguments("counts,hangs")) == 0
+
+
+def test_what_no_process_has_left_is_no_record_and_that_of_another_trial_is_refused(tmp_path):
+    one, other = (Trial(CHOICE, CHOICE, 0, TERMS, key=key) for key in ("one", "other"))
+    file = tmp_path / "jobs" / "one"
+    write(Job(one, RunContext(tmp_path, None), task="none:at_all"), file)
+    assert outcome(file, one) is None
+    executing.main(file)
+    record = outcome(file, one)
+    assert (record.status, record.reason) == ("failed", "ModuleNotFoundError: No module named 'none'")
+    assert record.trial is one
+    with pytest.raises(ValueError, match="its record is of another trial, 'one', not of 'other'"):
+        outcome(file, other)
+    write(Job(one, RunContext(tmp_path, None)), file)
+    assert outcome(file, one) is None
