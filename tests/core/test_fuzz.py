@@ -114,9 +114,15 @@ def clean(words: list[str]) -> str:
 # --- command lines ------------------------------------------------------------------------------------------------
 
 
-def test_500_mutated_command_lines_end_with_a_line_or_two(place):
-    rng = random.Random(1)
-    problems = [clean([*words, *pinned]) for words, pinned in _lines(rng, 500)]
+def groups(count: int, every_time: int) -> pytest.MarkDecorator:
+    """Parametrises a test by the number of a group of mutations, of which the later ones are slow."""
+    slow = [pytest.param(number, marks=pytest.mark.slow) for number in range(every_time, count)]
+    return pytest.mark.parametrize("group", [*range(every_time), *slow])
+
+
+@groups(10, every_time=2)
+def test_50_mutated_command_lines_end_with_a_line_or_two(place, group):
+    problems = [clean([*words, *pinned]) for words, pinned in _lines(random.Random(group), 50)]
     assert [problem for problem in problems if problem] == []
 
 
@@ -235,24 +241,22 @@ JUNK += [
 ]
 
 
-def test_500_mutated_record_files_cost_nothing_but_themselves(place):
-    rng = random.Random(2)
+@groups(20, every_time=2)
+def test_25_mutated_record_files_cost_nothing_but_themselves(place, group):
+    rng = random.Random(group)
     (text,) = [path.read_text() for path in Path("kept/trials").glob("*.json") if "strength=2" not in path.read_text()]
     good = text.replace('"label": "counts"', '"label": "waits[strength=9]"').replace(
         '"name": "counts"', '"name": "waits"'
     )
-    problems: list[str] = []
-    for group in range(20):
-        trials = Path(f"records{group}/trials")
-        trials.mkdir(parents=True)
-        (trials / "good.json").write_text(good)
-        keys = [f"{group:02}{number:014}" for number in range(25)]
-        for number, key in enumerate(keys):
-            value = json.loads(text) | {"key": key}
-            value["trial"] |= {"key": key, "seed": 1 + number}
-            (trials / f"{key}.json").write_bytes(_mutated(value, rng))
-        problems += _read_by_all(trials.parent, keys)
-    assert problems == []
+    trials = Path("records/trials")
+    trials.mkdir(parents=True)
+    (trials / "good.json").write_text(good)
+    keys = [f"{number:016}" for number in range(25)]
+    for number, key in enumerate(keys):
+        value = json.loads(text) | {"key": key}
+        value["trial"] |= {"key": key, "seed": 1 + number}
+        (trials / f"{key}.json").write_bytes(_mutated(value, rng))
+    assert _read_by_all(trials.parent, keys) == []
 
 
 def _read_by_all(results: Path, keys: list[str]) -> list[str]:

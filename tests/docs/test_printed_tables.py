@@ -51,18 +51,22 @@ def number_and_spread(cell: str) -> tuple[float, float]:
 
 @pytest.fixture(scope="module")
 def printed_now():
-    """What the first command of the README prints; where it has been run in this checkout its records are there."""
+    """What the first command of the README prints, with its threads: a run of minutes, unless it has been run here."""
     threads = re.search(r"(\d+) threads?$", SHOWN, re.M)
     return harness(*shlex.split(COMMAND), "--threads", threads[1], "--results", "results")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("first table")
 def test_the_first_table_has_the_columns_and_rows_that_are_printed(printed_now):
     assert heads(printed_now) == heads(SHOWN)
     assert list(rows(printed_now)) == list(rows(SHOWN)) == ["saf", "ottt"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("first table")
 def test_counts_of_the_first_table_come_out_exactly(printed_now):
     found, shown = rows(printed_now), rows(SHOWN)
     for name, (scores, costs) in shown.items():
@@ -71,7 +75,9 @@ def test_counts_of_the_first_table_come_out_exactly(printed_now):
         assert len(costs) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("first table")
 def test_scores_of_the_first_table_come_out_within_their_spread(printed_now):
     found, shown = rows(printed_now), rows(SHOWN)
     for name, (scores, _) in shown.items():

@@ -13,6 +13,8 @@ import pytest
 
 from harness import cli
 
+pytestmark = pytest.mark.xdist_group("readme")  # one run for all
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CENTROID = ROOT / "tests" / "data" / "harness_centroid"

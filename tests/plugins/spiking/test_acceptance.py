@@ -406,6 +406,7 @@ def vgg():
     return {name: counted(name, MOVING, rows) for name in ("saf", "saf-final", "ottt", "ottt-fused", "bptt")}
 
 
+@pytest.mark.xdist_group("vgg")
 def test_published_ottt_has_twice_the_forward_operations_on_vgg_11(vgg):
     for name in ("saf", "ottt-fused", "bptt"):
         assert vgg[name] == pytest.approx((3634.5, 10893.0), abs=0.2)
@@ -414,6 +415,7 @@ def test_published_ottt_has_twice_the_forward_operations_on_vgg_11(vgg):
     assert vgg["saf"][1] / vgg["ottt"][1] == pytest.approx(0.75, abs=0.001)
 
 
+@pytest.mark.xdist_group("vgg")
 def test_one_backward_pass_is_a_third_of_the_operations_on_vgg_11(vgg):
     assert vgg["saf-final"] == pytest.approx((3634.5, 4844.3), abs=0.2)
     assert vgg["saf-final"][1] / vgg["ottt"][1] == pytest.approx(0.334, abs=0.001)
@@ -451,6 +453,7 @@ def test_memory_of_bptt_grows_with_time():
     assert 1.7 < growth(lambda **options: learner_of("bptt", **options)) < 2.05
 
 
+@pytest.mark.slow
 def test_saf_holds_what_was_counted_by_hand_on_vgg_11():
     """Per image 409,600 arguments of the surrogate, 461,824 inputs of linear operations, and at most as many traces
     again as there are neurons.

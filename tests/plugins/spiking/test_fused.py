@@ -419,6 +419,7 @@ def test_what_is_overwritten_must_have_channels_last(function):
         calls[function]()
 
 
+@pytest.mark.sampled("method", "network")
 @pytest.mark.skipif(ON_GPU, reason="compares on the CPU, through the interpreter")
 @pytest.mark.parametrize(
     ("method", "network", "options"),
