@@ -129,6 +129,11 @@ def values(config: Any) -> dict[str, Any]:
     return {item.name: plain(getattr(config, item.name), kind) for item, kind in _fields(type(config))}
 
 
+def defaults(config: type) -> dict[str, Any]:
+    """The JSON-able defaults of the options that have one, in the config's order."""
+    return {item.name: plain(_default(item), kind) for item, kind in _fields(config) if not _required(item)}
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """The end of an error: `; did you mean 'steps'?` for the known word nearest to it, nothing where none is near."""
     spelling = {name.lower(): name for name in known}
@@ -164,9 +169,12 @@ def _rule(item: dataclasses.Field[Any]) -> Rule:
 
 def _option(item: dataclasses.Field[Any], kind: Any) -> Option:
     rule, required = _rule(item), _required(item)
-    default = item.default if item.default_factory is MISSING else item.default_factory()
-    shown = None if required else plain(default, kind)
+    shown = None if required else plain(_default(item), kind)
     return Option(item.name, type_text(kind), shown, rule.meaning, rule.limits(), required)
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 def _required(item: dataclasses.Field[Any]) -> bool:

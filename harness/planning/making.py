@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from harness.catalog import Catalog, Offer, available
 from harness.planning import recipes, sources
-from harness.selections import selection
-from harness.suites import references
+from harness.selections import choosing, selection
+from harness.selections.choosing import Item
 from harness.suites.suite import Request
 from harness.types import BackendOffer, Choice, Dataset, Method, TrainingTerms, Trial
 
@@ -71,9 +71,8 @@ class Maker:
             return None
         known = (id(method), dataset.choice.label)
         if known not in self._of_base:
-            (selected,) = bases(self._catalog, method)
-            offer = self._catalog.methods.offer(selected.name, selected.source)
-            (picked,) = expanded(offer, selected, dataset.offer)
+            (item,) = bases(self._catalog, method)
+            (picked,) = expanded(item, dataset.offer)
             own = dataclasses.replace(self._request, budget=None, batch_size=None, patience=None)
             make = Maker(self._catalog, own, self._setting).sharing(self).trials(picked, dataset)
             self._of_base[known] = _Once(make)
@@ -136,25 +135,20 @@ def hashed(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
 
 
-def bases(catalog: Catalog, offer: Offer[Method]) -> list[selection.Selected]:
+def bases(catalog: Catalog, offer: Offer[Method]) -> list[Item[Method]]:
     """What a method starts from; a name that several distributions offer is that of its own."""
     parsed = selection.parse(offer.value.starts_from or "", f"starts_from of {offer.value.name}")
-    return [references.owned(catalog.methods, each, offer.plugin.provider) for each in parsed]
+    return [choosing.item(catalog.methods, each, offer.plugin.provider) for each in parsed]
 
 
-def choices(offer: Offer[Any], selected: selection.Selected) -> list[Choice]:
-    """Every combination of a sweep."""
-    found = selection.expand(selected, offer.value.config, offer.value.name)
-    return [dataclasses.replace(choice, name=offer.value.name, provider=selected.source) for choice in found]
-
-
-def expanded(offer: Offer[Method], selected: selection.Selected, dataset: Offer[Dataset]) -> Iterator[Picked[Method]]:
+def expanded(item: Item[Method], dataset: Offer[Dataset]) -> list[Picked[Method]]:
     """Every combination of a sweep, with what the options that were left unset come to on a data set.
 
     Raises UsageError for what does not go with those.
     """
-    for choice in choices(offer, selected):
-        yield Picked(offer, dataclasses.replace(choice, options=recipes.filled(offer, choice, dataset)))
+    found = [(choice, recipes.filled(item.offer, choice, dataset)) for choice in item.choices()]
+    choices = selection.with_sweep([dataclasses.replace(choice, options=options) for choice, options in found])
+    return [Picked(item.offer, choice) for choice in choices]
 
 
 def canonical(value: Any) -> str:
@@ -163,7 +157,7 @@ def canonical(value: Any) -> str:
 
 
 def _chosen(choice: Choice) -> dict[str, Any]:
-    return {"label": choice.label, "options": choice.options}
+    return {"name": choice.name, "provider": choice.provider, "options": choice.options}
 
 
 def _unsuited(offer: Offer[Method], dataset: Dataset, precision: str) -> str | None:

@@ -10,10 +10,10 @@ from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import UsageError
 from harness.planning import cores
-from harness.planning.making import Maker, Picked, Setting, bases, canonical, choices, expanded
+from harness.planning.making import Maker, Picked, Setting, bases, canonical, expanded
 from harness.planning.refit import with_bases
-from harness.selections import selection
-from harness.suites import references
+from harness.selections import choosing, selection
+from harness.selections.choosing import Item
 from harness.suites.suite import Request
 from harness.types import BackendOffer, Choice, Dataset, Method, Trial
 
@@ -40,13 +40,13 @@ def plan(catalog: Catalog, request: Request) -> list[Trial]:
 
 def _refuse_too_many(
     catalog: Catalog,
-    methods: Sequence[tuple[Offer[Method], selection.Selected]],
-    datasets: Sequence[tuple[Offer[Dataset], selection.Selected]],
+    methods: Sequence[Item[Method]],
+    datasets: Sequence[Item[Dataset]],
     seeds: int,
 ) -> None:
     """Raise UsageError for more trials than MOST_TRIALS, before any is made."""
-    method, places = _count(methods), _count(datasets)
-    based = len({base.value.name for offer, _ in methods for base in _chain(catalog, offer)})
+    method, places = (sum(each.count() for each in items) for items in (methods, datasets))
+    based = len({base.value.name for each in methods for base in _chain(catalog, each.offer)})
     count = (method + based) * places * seeds
     if count > MOST_TRIALS:
         which = f"{_many(method, 'method')}{f' and {based} that they start from' if based else ''}"
@@ -56,10 +56,6 @@ def _refuse_too_many(
         )
 
 
-def _count(selected: Sequence[tuple[Offer[Any], selection.Selected]]) -> int:
-    return sum(selection.count(each, offer.value.config) for offer, each in selected)
-
-
 def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
@@ -67,15 +63,14 @@ def _many(count: int, what: str) -> str:
 # --- selections ---------------------------------------------------------------------------------------------------
 
 
-def _selected_methods(catalog: Catalog, request: Request) -> list[tuple[Offer[Method], selection.Selected]]:
-    """What --methods names, each with who offers it; a file stands for all the methods that it offers."""
+def _selected_methods(catalog: Catalog, request: Request) -> list[Item[Method]]:
+    """What --methods names; a file stands for all the methods that it offers."""
     if request.methods is None:
         raise UsageError(f"--methods: say which to run; known: {', '.join(catalog.methods.names())}")
-    named = references.selected_methods(catalog, request.methods, "--methods", request.home)
-    offers = [(catalog.methods.offer(selected.name, selected.source), selected) for selected in named]
-    for offer, _ in offers:
-        _check_bases(catalog, offer)
-    return offers
+    items = choosing.methods(catalog, request.methods, "--methods", request.home)
+    for each in items:
+        _check_bases(catalog, each.offer)
+    return items
 
 
 def _check_bases(catalog: Catalog, offer: Offer[Method]) -> None:
@@ -89,9 +84,9 @@ def _chain(catalog: Catalog, offer: Offer[Method]) -> Iterator[Offer[Method]]:
     chain = [offer.value.name]
     while (text := offer.value.starts_from) is not None:
         owner = f"{offer.value.name} ({offer.plugin}) starts from {text!r}"
-        selected = bases(catalog, offer)
-        offer = catalog.methods.offer(selected[0].name, selected[0].source)
-        if len(selected) > 1 or len(selection.expand(selected[0], offer.value.config, offer.value.name)) > 1:
+        items = bases(catalog, offer)
+        offer = items[0].offer
+        if len(items) > 1 or len(items[0].choices()) > 1:
             raise UsageError(f"{owner}: one method with one value for each option was expected")
         if offer.value.name in chain:
             raise UsageError(f"{owner}: that goes in a circle, {' -> '.join([*chain, offer.value.name])}")
@@ -99,42 +94,34 @@ def _chain(catalog: Catalog, offer: Offer[Method]) -> Iterator[Offer[Method]]:
         yield offer
 
 
-def _methods(
-    selected: list[tuple[Offer[Method], selection.Selected]], dataset: Picked[Dataset]
-) -> list[Picked[Method]]:
+def _methods(items: Sequence[Item[Method]], dataset: Picked[Dataset]) -> list[Picked[Method]]:
     """Every combination of the sweeps, none twice, with what options that were left unset come to on the data set."""
-    picked = [method for offer, each in selected for method in expanded(offer, each, dataset.offer)]
-    selection.distinct([method.choice for method in picked], "--methods")
+    picked = [method for item in items for method in expanded(item, dataset.offer)]
+    choosing.distinct(items, [method.choice for method in picked], "--methods")
     return picked
 
 
-def _selected_datasets(catalog: Catalog, request: Request) -> list[tuple[Offer[Dataset], selection.Selected]]:
-    """What --datasets names, each with who offers it."""
+def _selected_datasets(catalog: Catalog, request: Request) -> list[Item[Dataset]]:
+    """What --datasets names."""
     text, home = request.datasets, request.home
     if text is None:
         defaults = [offer for offer in catalog.datasets.offers() if offer.value.default]
         if len(defaults) != 1:
             raise UsageError(f"--datasets: say which; known: {', '.join(catalog.datasets.names())}")
         text, home = defaults[0].value.name, defaults[0].plugin.provider
-    picked: list[tuple[Offer[Dataset], selection.Selected]] = []
-    for parsed in selection.parse(text, "--datasets"):
-        selected = references.owned(catalog.datasets, parsed, home)
-        if selected.file is not None:
-            raise UsageError(f"--datasets {selected.file}: a file is loaded with -p {selected.file}, then named here")
-        offer = catalog.datasets.offer(selected.name, selected.source)
-        _refuse_unavailable(offer)
-        picked.append((offer, selected))
-    return picked
+    items = choosing.datasets(catalog, text, "--datasets", home)
+    for each in items:
+        _refuse_unavailable(each.offer)
+    return items
 
 
-def _datasets(selected: Sequence[tuple[Offer[Dataset], selection.Selected]], request: Request) -> list[Picked[Dataset]]:
+def _datasets(items: Sequence[Item[Dataset]], request: Request) -> list[Picked[Dataset]]:
     """Every combination of the sweeps, none twice, with files that are there."""
     picked: list[Picked[Dataset]] = []
-    for offer, each in selected:
-        for choice in choices(offer, each):
-            _refuse_more_rows(offer.value, choice)
-            picked.append(_with_files(offer, choice, files.folder(request.data)))
-    selection.distinct([dataset.choice for dataset in picked], "--datasets")
+    for offer, choice in ((item.offer, choice) for item in items for choice in item.choices()):
+        _refuse_more_rows(offer.value, choice)
+        picked.append(_with_files(offer, choice, files.folder(request.data)))
+    choosing.distinct(items, [dataset.choice for dataset in picked], "--datasets")
     return picked
 
 

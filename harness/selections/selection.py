@@ -11,8 +11,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
 from harness import options
@@ -75,9 +75,11 @@ def expand(selected: Selected, config: type, owner: str) -> list[Choice]:
 
     Raises UsageError for a parameter or value that the config refuses, and for a combination that comes twice.
     """
+    texts = written(selected, config)
     selected = _with_whole_lists(selected, options.taken_whole(config))
-    given = combinations(selected)
-    choices = distinct([_choice(selected.qualified, each, config, owner) for each in given], owner)
+    unset = options.defaults(config)
+    made = [_choice(selected.qualified, each, config, owner, unset) for each in combinations(selected)]
+    choices = distinct(made, owner, texts)
     sweep = _resolved(selected, choices) if len(choices) > 1 else ()
     return [dataclasses.replace(choice, sweep=sweep) for choice in choices]
 
@@ -95,11 +97,23 @@ def combinations(selected: Selected) -> list[dict[str, Any]]:
     return product(selected.sweeps)
 
 
+def written(selected: Selected, config: type) -> list[str]:
+    """Every combination as it was written, in the order of `expand`: `saf[variant=every]`, although that is `saf`."""
+    given = combinations(_with_whole_lists(selected, options.taken_whole(config)))
+    return [label(selected.qualified, each) for each in given]
+
+
 def product(sweep: Sweep) -> list[dict[str, Any]]:
     """The parameters of every combination of a sweep; one without parameters of an empty one."""
     names = [name for coupled, _ in sweep for name in coupled]
     combined = itertools.product(*(rows for _, rows in sweep))
     return [dict(zip(names, itertools.chain(*rows), strict=True)) for rows in combined]
+
+
+def with_sweep(choices: Sequence[Choice]) -> list[Choice]:
+    """All choices of one item, their sweep with the values that their options have come to."""
+    sweep = tuple((names, _rows_of(names, choices)) for names, _ in choices[0].sweep)
+    return [dataclasses.replace(choice, sweep=sweep) for choice in choices]
 
 
 def item(choice: Choice) -> str:
@@ -121,21 +135,25 @@ def _size(selected: Selected) -> int:
 def label(name: str, given: Mapping[str, Any]) -> str:
     """The normal form: `saf[variant=final,steps=4]`, or the name alone.
 
-    `given` is in the order of the config. Booleans are True and False, no value is none, a tuple is (64,32), and a
-    string is bare unless it would read back as something else. Parsing and expanding a label gives the same label.
+    `given` is in the order of the config, without defaults. Booleans are True and False, no value is none, a tuple is
+    (64,32), and a string is bare unless it would read back as something else. Expanding a label gives the same label.
     """
     return f"{name}[{','.join(f'{key}={literal(value)}' for key, value in given.items())}]" if given else name
 
 
-def distinct(choices: Iterable[Choice], what: str) -> list[Choice]:
-    """The choices, none of them twice. Raises UsageError that names two of the same name with equal options."""
-    seen: dict[tuple[str, str, str], Choice] = {}
-    for choice in choices:
-        first = seen.setdefault((choice.provider or "", choice.name, repr(choice.options)), choice)
-        if first is not choice:
-            same = "" if first.label == choice.label else f"; it is the same as {first.label}"
-            raise UsageError(f"{what}: {choice.label} is selected twice{same}")
-    return list(seen.values())
+def distinct(choices: Sequence[Choice], what: str, written: Sequence[str]) -> list[Choice]:
+    """The choices, none of them twice. written: each as the user wrote it.
+
+    Raises UsageError that names two of the same name with equal options.
+    """
+    seen: dict[tuple[str, str, str], str] = {}
+    for choice, text in zip(choices, written, strict=True):
+        same = (choice.provider or "", choice.name, repr(choice.options))
+        if same in seen:
+            known = "" if seen[same] == text else f"; it is the same as {seen[same]}"
+            raise UsageError(f"{what}: {text} is selected twice{known}")
+        seen[same] = text
+    return list(choices)
 
 
 def words(text: str, what: str) -> list[str]:
@@ -299,20 +317,29 @@ def _together(rows: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
     return (tuple(value for row in rows for value in row),)
 
 
-def _choice(name: str, given: Mapping[str, Any], config: type, owner: str) -> Choice:
+def _choice(name: str, given: Mapping[str, Any], config: type, owner: str, unset: Mapping[str, Any]) -> Choice:
     resolved = options.values(options.build(config, given, owner))
-    kept = {key: value for key, value in resolved.items() if key in given}
+    kept = {key: value for key, value in resolved.items() if key in given and not _is(value, unset.get(key, MISSING))}
     return Choice(name, kept, resolved, label(name, kept))
 
 
+def _is(value: Any, default: Any) -> bool:
+    """Whether a value is the default, and of its type: True is not 1."""
+    return type(value) is type(default) and literal(value) == literal(default)
+
+
 def _resolved(selected: Selected, choices: list[Choice]) -> Sweep:
-    """The sweep of an item in the order of its config, with the values that its choices resolved to."""
+    """The sweep of an item in the order of its config, with the values that its choices resolved to, without options
+    that all of them have at their default.
+    """
     order = {name: place for place, name in enumerate(choices[0].options)}
-    names = sorted((each for each, _ in selected.sweeps), key=lambda coupled: min(order[name] for name in coupled))
+    set_ = {name for choice in choices for name in choice.given}
+    told = (each for each, _ in selected.sweeps if set_.intersection(each))
+    names = sorted(told, key=lambda coupled: min(order[name] for name in coupled))
     return tuple((coupled, _rows_of(coupled, choices)) for coupled in names)
 
 
-def _rows_of(names: tuple[str, ...], choices: list[Choice]) -> tuple[tuple[Any, ...], ...]:
+def _rows_of(names: tuple[str, ...], choices: Sequence[Choice]) -> tuple[tuple[Any, ...], ...]:
     """The rows that some options have among the choices, each once."""
     rows = [whole([choice.options[name] for name in names]) for choice in choices]
     return tuple({literal(row): row for row in rows}.values())

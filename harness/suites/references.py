@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from harness.catalog import Catalog, Shelf
+from harness.catalog import Catalog
 from harness.errors import UsageError
 from harness.options import suggest
-from harness.selections import selection
+from harness.selections import choosing, selection
 from harness.spelling import spelt
 from harness.suites.entries import Claim, Published, Quantity
 from harness.suites.suite import Comparison, Request, read
@@ -45,8 +45,8 @@ def _file(name: str) -> Path:
 
 def methods(catalog: Catalog, request: Request) -> list[Choice]:
     """The methods that a request names, in its order."""
-    named = selected_methods(catalog, request.methods, "methods", request.home) if request.methods else ()
-    return [choice for selected in named for choice in _choices(catalog.methods, selected)]
+    items = choosing.methods(catalog, request.methods, "methods", request.home) if request.methods else ()
+    return [choice for item in items for choice in item.choices()]
 
 
 def selected(catalog: Catalog, request: Request, records: Sequence[Record]) -> list[Record]:
@@ -60,34 +60,10 @@ def selected(catalog: Catalog, request: Request, records: Sequence[Record]) -> l
     return sorted(kept, key=lambda record: order[record.trial.method.label])
 
 
-def selected_methods(catalog: Catalog, text: str, what: str, home: str | None = None) -> list[selection.Selected]:
-    """What a selection of methods names, a file replaced by the methods that it offers. `what` is who gave it.
-
-    home: whose are meant where several distributions offer a name.
-    """
-    named: list[selection.Selected] = []
-    parsed = selection.parse(text, what)
-    for file in dict.fromkeys(selected.file for selected in parsed if selected.file is not None):
-        catalog.add_file(file)  # all of them, before any name is given that a later one may clash with
-    for selected in parsed:
-        names = [selected.qualified] if selected.file is None else catalog.add_file(selected.file)
-        for provider, _, name in (name.rpartition(":") for name in names):
-            each = dataclasses.replace(selected, file=None, provider=provider or None, name=name)
-            named.append(owned(catalog.methods, each, home))
-    return named
-
-
-def owned(shelf: Shelf[Any], selected: selection.Selected, home: str | None) -> selection.Selected:
-    """The selected item as one of `home`, where that decides whose it is."""
-    owner = None if selected.provider else shelf.owner(selected.name, home)
-    return dataclasses.replace(selected, owner=owner)
-
-
 def datasets(catalog: Catalog, request: Request) -> list[Choice]:
     """The data sets that a request names."""
-    named = selection.parse(request.datasets, "datasets") if request.datasets else ()
-    owned_by = (owned(catalog.datasets, selected, request.home) for selected in named)
-    return [choice for selected in owned_by for choice in _choices(catalog.datasets, selected)]
+    items = choosing.datasets(catalog, request.datasets, "datasets", request.home) if request.datasets else ()
+    return [choice for item in items for choice in item.choices()]
 
 
 def _checked(catalog: Catalog, comparison: Comparison) -> Comparison:
@@ -172,11 +148,5 @@ class _Names:
         own = [choice for choice in own if selected.provider in (None, choice.provider)]
         if not own:
             return []
-        wanted = _choices(self.catalog.methods, dataclasses.replace(selected, owner=own[0].provider))
+        wanted = choosing.item(self.catalog.methods, dataclasses.replace(selected, owner=own[0].provider)).choices()
         return [choice for each in wanted for choice in own if choice.options == each.options]
-
-
-def _choices(shelf: Shelf[Any], selected: selection.Selected) -> list[Choice]:
-    offer = shelf.offer(selected.name, selected.source)
-    found = selection.expand(selected, offer.value.config, offer.value.name)
-    return [dataclasses.replace(choice, name=offer.value.name, provider=selected.source) for choice in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,6 +189,38 @@ def test_methods_of_one_name_from_two_plugins_are_run_side_by_side(catalog_of):
     assert (one.method.label, other.method.label) == ("Plugin:slow", "Twin:slow")
     assert (one.method.provider, other.method.provider) == ("Plugin", "Twin")
     assert one.key != other.key
+
+
+@pytest.mark.parametrize(
+    "spelling", ["fast[]", "fast(rate=0.1)", "fast[rate=.1,steps=none]", "Plugin:fast", "Plugin:fast[rate=1e-1]"]
+)
+def test_a_trial_is_named_and_keyed_by_the_values_of_its_options_however_they_are_written(planned, spelling):
+    (plain,), (spelt,) = planned("fast", seeds="1"), planned(spelling, seeds="1")
+    assert (spelt.method.label, spelt.method.given, spelt.key) == ("fast", {}, plain.key)
+
+
+def test_an_option_that_is_given_what_the_recipe_says_is_the_same_trial(planned):
+    (plain,), (spelt,) = planned("fast", seeds="1"), planned("fast[steps=4]", seeds="1")
+    assert (spelt.key, spelt.method.label) == (plain.key, "fast[steps=4]")
+
+
+@pytest.mark.parametrize("spelling", ["fast[rate=0.1]", "Plugin:fast", "fast[steps=4]"])
+def test_what_is_selected_under_two_spellings_is_refused_in_words(planned, spelling):
+    with pytest.raises(
+        UsageError, match=rf"--methods: {re.escape(spelling)} is selected twice; it is the same as fast$"
+    ):
+        planned(f"fast,{spelling}")
+
+
+def test_a_sweep_holds_what_its_options_come_to_on_the_data_set(planned):
+    trials = planned("fast[steps=[none,8],rate=[0.1,0.2]]", seeds="1")
+    assert [trial.method.label for trial in trials] == [
+        "fast",
+        "fast[rate=0.2]",
+        "fast[steps=8]",
+        "fast[rate=0.2,steps=8]",
+    ]
+    assert {trial.method.sweep for trial in trials} == {((("rate",), ((0.1,), (0.2,))), (("steps",), ((4,), (8,))))}
 
 
 def test_a_precision_that_a_method_does_not_offer_is_skipped(planned):

@@ -84,6 +84,7 @@ class Config:
     [
         ("saf", "saf"),
         ("saf(slow=yes)", "saf[slow=True]"),
+        ("saf[rate=[.2,.3],steps=4,slow=no]", "saf[rate=[0.2,0.3]]"),
         ("saf[rate=[1,.03],steps=8]", "saf[steps=8,rate=[1.0,0.03]]"),
         ("saf[rate=[.1,0.2], (variant,steps)=[(final,4),(every,8)]]", None),
         ("saf[sizes=[(1,2),(3,)],variant='4']", "saf[variant='4',sizes=[(1,2),(3)]]"),
@@ -279,6 +280,20 @@ def test_a_sweep_over_such_an_option_alone_leaves_every_value_a_row():
     records = [scored("prune[nodes=8]", 0.5, item=item), scored("prune[nodes=16]", 0.1, item=item)]
     assert chosen(records, apart={"prune": ("nodes",)}) == {"prune[nodes=8]": 1, "prune[nodes=16]": 1}
     assert "chosen" not in render(summary_of(records, apart={"prune": ("nodes",)}), "text")
+
+
+@pytest.mark.parametrize("asked", [{}, {"items": ["saf[rate=[0.1,0.3],steps=4]"]}])
+def test_the_configuration_of_a_sweep_whose_label_leaves_defaults_out_is_of_it(asked):
+    item = "" if asked else "saf[rate=[0.1,0.3],steps=4]"
+    records = [scored("saf", 0.2, item=item), scored("saf[rate=0.3]", 0.1, item=item)]
+    records = [with_options(each, {"rate": 0.1, "steps": 4}) for each in records]
+    assert list(chosen(records, **asked).values()) == [{"rate=0.3": 1}]
+    assert "no record" not in said(records, **asked)
+
+
+def with_options(made: Record, defaults: dict) -> Record:
+    method = dataclasses.replace(made.trial.method, options={**defaults, **made.trial.method.given})
+    return dataclasses.replace(made, trial=dataclasses.replace(made.trial, method=method))
 
 
 # --- what was not in the running ----------------------------------------------------------------------------------

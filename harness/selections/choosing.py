@@ -1,0 +1,86 @@
+"""From the text of a selection to choices: names looked up in the catalogue, options checked against their configs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from harness.catalog import Catalog, Offer, Shelf
+from harness.errors import UsageError
+from harness.selections import selection
+from harness.selections.selection import Selected
+from harness.types import Choice, Dataset, Method
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Item(Generic[T]):
+    """An item of a selection with what the catalogue offers under its name.
+
+    selected: named as trials are, `distribution:name` only where several offer the name. given: as the user wrote it.
+    """
+
+    offer: Offer[T]
+    selected: Selected
+    given: Selected
+
+    def count(self) -> int:
+        """How many combinations its sweeps make. Nothing is checked."""
+        return selection.count(self.selected, self._config)
+
+    def choices(self) -> list[Choice]:
+        """Every combination of its sweeps. Raises UsageError for options that the config refuses."""
+        value: Any = self.offer.value
+        found = selection.expand(self.selected, self._config, value.name)
+        return [dataclasses.replace(choice, name=value.name, provider=self.selected.source) for choice in found]
+
+    def written(self) -> list[str]:
+        """Each of the choices as the user wrote it."""
+        return selection.written(self.given, self._config)
+
+    @property
+    def _config(self) -> type:
+        value: Any = self.offer.value
+        config: type = value.config
+        return config
+
+
+def methods(catalog: Catalog, text: str, what: str, home: str | None = None) -> list[Item[Method]]:
+    """What a selection of methods names, a file standing for all the methods that it offers. `what` is who gave it.
+
+    home: the distribution that is meant where several offer a name.
+    """
+    named: list[Selected] = []
+    parsed = selection.parse(text, what)
+    for file in dict.fromkeys(selected.file for selected in parsed if selected.file is not None):
+        catalog.add_file(file)  # all of them, before any name is given that a later one may clash with
+    for selected in parsed:
+        names = [selected.qualified] if selected.file is None else catalog.add_file(selected.file)
+        for provider, _, name in (name.rpartition(":") for name in names):
+            named.append(dataclasses.replace(selected, file=None, provider=provider or None, name=name))
+    return [item(catalog.methods, selected, home) for selected in named]
+
+
+def datasets(catalog: Catalog, text: str, what: str, home: str | None = None) -> list[Item[Dataset]]:
+    """What a selection of data sets names, likewise; a file must have been loaded before."""
+    parsed = selection.parse(text, what)
+    for selected in parsed:
+        if selected.file is not None:
+            raise UsageError(f"{what} {selected.file}: a file is loaded with -p {selected.file}, then named here")
+    return [item(catalog.datasets, selected, home) for selected in parsed]
+
+
+def item(shelf: Shelf[T], selected: Selected, home: str | None = None) -> Item[T]:
+    """What a shelf offers under a selected name. Raises UsageError for none, and for several that it may be."""
+    owner = None if selected.provider else selected.owner or shelf.owner(selected.name, home)
+    offer = shelf.offer(selected.name, selected.provider or owner)
+    provider = shelf.qualified(offer).rpartition(":")[0] if selected.provider else None
+    return Item(offer, dataclasses.replace(selected, provider=provider or None, owner=owner), selected)
+
+
+def distinct(items: Sequence[Item[Any]], choices: Iterable[Choice], what: str) -> None:
+    """Raise UsageError for one choice among those of all items, in their order, that is selected twice."""
+    selection.distinct(list(choices), what, [text for each in items for text in each.written()])
