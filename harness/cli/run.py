@@ -79,6 +79,7 @@ class Asked:
     refit: bool | None
     rerun: str | None
     keep_outdated: bool
+    keep_predictions: bool
     dry_run: bool
 
 
@@ -116,6 +117,7 @@ class Asked:
 @click.option(
     "--keep-outdated", is_flag=True, help="Use the newest ok record where nothing but code has changed since."
 )
+@click.option("--keep-predictions", is_flag=True, help="Keep the test prediction of every trial that runs.")
 @click.option("--dry-run", is_flag=True, help="Print the plan, run nothing.")
 @click.pass_obj
 def run(session: Session, /, **options: Any) -> int:  # click hands options over by name
@@ -193,6 +195,7 @@ def _context(catalog: Catalog, request: suite.Request, asked: Asked, trials: Seq
         workers=asked.workers,
         timeout=asked.timeout,
         memory=asked.memory,
+        keep_predictions=asked.keep_predictions,
     )
 
 

@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
 from harness.errors import is_interrupt
@@ -73,21 +74,39 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     if trial.base and base and not base.exists():
         return ended(trial, "failed", f"starts from {trial.base.method.label}, whose trained arrays are gone: {base}")
     catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
-    weights = store.weights(trial.key)
-    part = weights.with_suffix(".part")
+    weights, prediction = store.weights(trial.key), store.predictions(trial.key)
+    parts = {path.with_name(f"{path.stem}.part"): path for path in (weights, prediction)}
+    part, predicted = parts
 
     def tell(progress: Progress) -> None:
-        if progress.record is not None and part.exists():
-            part.replace(weights)
+        if progress.record is not None:
+            _complete(parts)
         report(progress)
 
     try:
-        record = run_trial(catalog, trial, context.data, base, tell, part if trial.keep else None)
-        if part.exists() and record.status == "ok":
-            part.replace(weights)
+        record = run_trial(
+            catalog,
+            trial,
+            context.data,
+            base,
+            tell,
+            part if trial.keep else None,
+            store.predictions(trial.base.key) if trial.base else None,
+            predicted if trial.keep or context.keep_predictions else None,
+        )
+        if record.status == "ok":
+            _complete(parts)
     finally:
-        part.unlink(missing_ok=True)
+        for each in parts:
+            each.unlink(missing_ok=True)
     return record
+
+
+def _complete(parts: Mapping[Path, Path]) -> None:
+    """What is whole by now gets its name."""
+    for part, whole in parts.items():
+        if part.exists():
+            part.replace(whole)
 
 
 def attempt(job: Job, report: Report = lambda _: None) -> Record:

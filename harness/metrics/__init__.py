@@ -9,12 +9,15 @@ from typing import Any, Literal
 from harness.hookspecs import hookimpl
 from harness.types import Metric
 
+OF_BASE = ("base_agreement", "base_kl")  # they need the prediction of the trial that this one starts from
+
 
 @hookimpl
 def harness_metrics() -> Iterator[Metric]:
     yield from _classification()
     yield from _regression()
     yield from _language()
+    yield from _beside_the_base()
     yield from _costs()
 
 
@@ -39,6 +42,14 @@ def _language() -> Iterator[Metric]:
     score = partial(_score, kinds=("language",), per="token")
     yield score("perplexity", "exponential of the mean negative log-likelihood", "", "lower", headline=True)
     yield score("bits_per_character", "mean negative log-likelihood, base 2", "bits", "lower")
+
+
+def _beside_the_base() -> Iterator[Metric]:
+    beside = partial(_score, measures="quantity")
+    agreement = "share of rows whose most probable class is that of the trial that this one starts from"
+    yield beside("base_agreement", agreement, "", "higher", kinds=("classification",), per="example")
+    divergence = "KL divergence of its predictions from those of the trial that this one starts from"
+    yield beside("base_kl", divergence, "nats", "lower", kinds=("classification", "language"), per="example")
 
 
 def _score(name: str, summary: str, unit: str, better: Literal["higher", "lower"], **settings: Any) -> Metric:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.crps import mixture_crps
-from harness.types import Outcome
+from harness.metrics.mixtures import mixed
+from harness.types import Outcome, TokenLogProbs
 
 Floats = NDArray[np.float64]
 
@@ -63,7 +64,7 @@ def log_likelihood(outcome: Outcome) -> float:
     """Mean log density of the full mixture at the targets, nats per row; no moment-matched Gaussian."""
     means, variances, _ = _gaussians(outcome)
     log_densities = -0.5 * (np.log(2 * math.pi * variances) + (outcome.targets - means) ** 2 / variances)  # (S, N)
-    return float(np.mean(_mixed(log_densities, outcome.prediction.log_weights)))
+    return float(np.mean(mixed(log_densities, outcome.prediction.log_weights)))
 
 
 def crps(outcome: Outcome) -> float:
@@ -85,23 +86,43 @@ def bits_per_character(outcome: Outcome) -> float:
     return _token_nll(outcome) / math.log(2)
 
 
+# --- beside the trial that this one starts from -------------------------------------------------------------------
+
+
+def base_agreement(outcome: Outcome) -> float | None:
+    """Share of rows whose most probable class is that of the base; None without its prediction."""
+    if outcome.base is None:
+        return None
+    ours, theirs = _class_log_probs(outcome), mixed(outcome.base[0], outcome.base.log_weights)
+    return float(np.mean(ours.argmax(axis=1) == theirs.argmax(axis=1)))
+
+
+def base_kl(outcome: Outcome) -> float | None:
+    """Mean over rows of sum_c b_c (log b_c - log p_c), with b of the base, nats; None without its prediction.
+
+    Of tokens, of whose distributions only the probability of what came is known: the mean of log b - log p.
+    """
+    if outcome.base is None:
+        return None
+    theirs, ours = mixed(outcome.base[0], outcome.base.log_weights), mixed(*outcome.prediction[:2])
+    if isinstance(outcome.prediction, TokenLogProbs):
+        return float(np.mean(theirs - ours))
+    believed = np.exp(theirs)
+    with np.errstate(invalid="ignore"):  # what has no probability counts for nothing, and -inf - -inf is nan
+        terms = np.where(believed > 0, believed * (theirs - ours), 0.0)  # (N, C)
+    return float(np.mean(terms.sum(axis=1)))
+
+
 # --- helpers ------------------------------------------------------------------------------------------------------
-
-
-def _mixed(log_probs: Floats, log_weights: Floats) -> Floats:
-    """Log of sum_s exp(log_weights_s + log_probs_s) over the leading axis, without overflow."""
-    weights = np.asarray(log_weights, np.float64).reshape(-1, *[1] * (np.ndim(log_probs) - 1))
-    mixed: Floats = np.logaddexp.reduce(np.asarray(log_probs, np.float64) + weights, axis=0)
-    return mixed
 
 
 def _class_log_probs(outcome: Outcome) -> Floats:
     """Log p(class) of the mixture, (N, C)."""
-    return _mixed(outcome.prediction[0], outcome.prediction.log_weights)
+    return mixed(outcome.prediction[0], outcome.prediction.log_weights)
 
 
 def _token_nll(outcome: Outcome) -> float:
-    return float(-np.mean(_mixed(outcome.prediction[0], outcome.prediction.log_weights)))
+    return float(-np.mean(mixed(outcome.prediction[0], outcome.prediction.log_weights)))
 
 
 def _gaussians(outcome: Outcome) -> tuple[Floats, Floats, Floats]:

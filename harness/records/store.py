@@ -50,6 +50,10 @@ class Store:
         """Where the trained arrays of a trial lie, if it keeps them."""
         return self.trials / f"{key}.safetensors"
 
+    def predictions(self, key: str) -> Path:
+        """Where the test prediction of a trial lies, if it keeps that."""
+        return self.trials / f"{key}.predictions.npz"
+
     def prepare(self) -> None:
         """Make the folder and see that it can be written. Raises HarnessError."""
         try:

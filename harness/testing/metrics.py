@@ -70,7 +70,8 @@ def _required(subject: MetricSubject, given: Outcome) -> float:
 
 def _mixture(one: Outcome, other: Outcome, weights: tuple[float, float]) -> Outcome:
     *fields, _ = (np.concatenate(pair) for pair in zip(one.prediction, other.prediction, strict=True))
-    return Outcome(type(one.prediction)._make([*fields, np.log(np.array(weights))]), one.targets, one.problem)
+    mixed = type(one.prediction)._make([*fields, np.log(np.array(weights))])
+    return Outcome(mixed, one.targets, one.problem, base=one.base)
 
 
 # --- outcomes ---------------------------------------------------------------------------------------------------------
@@ -89,7 +90,9 @@ def outcome(kind: str, share: float | None, right: bool = True) -> Outcome:
     prediction = _PREDICTIONS[kind](targets, problem, share, right)
     if problem.target_scale != 1.0:
         targets = problem.target_mean + problem.target_scale * targets.astype(np.float64)
-    return Outcome(prediction.rescaled(problem.target_mean, problem.target_scale), targets, problem)
+    base = _PREDICTIONS[kind](np.array(made[0].test.targets), problem, SURE, True)
+    predicted, based = (each.rescaled(problem.target_mean, problem.target_scale) for each in (prediction, base))
+    return Outcome(predicted, targets, problem, base=based)
 
 
 def _classes(targets: NDArray[Any], problem: Problem, share: float | None, right: bool) -> Prediction:

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness import names
 from harness.catalog import Catalog
-from harness.errors import is_interrupt
+from harness.errors import Unsupported, is_interrupt
+from harness.metrics import OF_BASE
 from harness.seeds import derive
+from harness.trials import predictions, scoring
 from harness.trials.notes import DATA, Notes
 from harness.trials.places import Code, code_of_trial, one_line
-from harness.types import Array, Backend, Data, Learner, Progress, Training, Trial
+from harness.types import Array, Backend, Data, Learner, Prediction, Progress, Training, Trial
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Bench:
     """All that one trial works with.
 
     pauses: what lets the instruments that look on know that no training goes on; settles: that it has become steady.
+    base_prediction: the file with the test prediction of what the trial starts from; prediction: where to keep its own.
     pending: names of what is still to be measured once the trial is trained and scored; `tell` is called with them.
     """
 
@@ -34,6 +38,8 @@ class Bench:
     notes: Notes
     report: Callable[[Progress], None]
     tell: Callable[[tuple[str, ...]], None] = lambda _: None
+    base_prediction: Path | None = None
+    prediction: Path | None = None
     pending: list[str] = field(default_factory=list)
     pauses: list[Callable[[], AbstractContextManager[None]]] = field(default_factory=list)
     settles: list[Callable[[], None]] = field(default_factory=list)
@@ -100,6 +106,29 @@ class Bench:
     def base(self) -> Mapping[str, Array] | None:
         """The arrays that the trial starts from, new ones each time: a learner may train them in place."""
         return None if self.weights is None else self.backend.arrays(self.weights, self.trial.terms.device)
+
+    @cached_property
+    def base_predicted(self) -> Prediction | None:
+        """What the trial that this one starts from predicted of the test rows; if that is not known, why is a hole."""
+        if self.trial.base is None:
+            return None
+        try:
+            if self.base_prediction is None:
+                raise Unsupported("its test prediction was not handed over")
+            found = predictions.read(self.base_prediction, self.test_rows)
+            if flaw := scoring.flaw(found, self.data.test.inputs, self.data.problem):
+                raise Unsupported(f"its test prediction does not fit: {flaw}")
+        except Unsupported as error:
+            for offer in scoring.applying(self.catalog, self.data.problem.kind):
+                if offer.value.name in OF_BASE:
+                    self.notes.hole(offer.value.name, f"starts from {self.trial.base.method.label}: {error}")
+            return None
+        return found
+
+    @property
+    def test_rows(self) -> dict[str, str]:
+        """Digests of what the test split holds."""
+        return {name: each for name, each in self.notes.provenance["data"].items() if name.startswith("test.")}
 
     def training(self, eager: bool = False) -> Training:
         """How the learner is to train: the same for every method."""

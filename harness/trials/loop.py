@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from harness import names
 from harness.seeds import derive
-from harness.trials import answers, scoring
+from harness.trials import answers, predictions, scoring
 from harness.trials.bench import Bench
 from harness.trials.effort import Effort
 from harness.trials.notes import Notes
@@ -317,8 +317,12 @@ def _score_test(bench: Bench, predict: answers.View, state: Any, view: str) -> N
     """Scores of the test split under the name of a view; the plain ones have none."""
     predictor = _predictor(bench, predict, state)
     wanted = scoring.on_the_curve if view in ("best", "start") else None
-    scores = scoring.score(bench.catalog, bench.data, bench.data.test, predictor, bench.data.shifted, wanted)
+    data, based = bench.data, bench.base_predicted
+    scores = scoring.score(bench.catalog, data, data.test, predictor, data.shifted, wanted, based)
     bench.notes.scores |= _named(scores.found, view)
+    if not view and bench.prediction is not None and scores.prediction is not None:
+        with bench.hole("test prediction"):
+            predictions.keep(bench.prediction, scores.prediction, bench.test_rows)
     for name, reason in _named(scores.holes, view).items():
         bench.notes.hole(name, reason)
 

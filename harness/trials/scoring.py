@@ -44,12 +44,13 @@ NORMALISED = 1e-3  # what probabilities may be away from one
 
 class Scores(NamedTuple):
     """found: finite scores by metric. holes: why others are missing. nan: the first that says that training diverged:
-    one of the harness's own metrics, or any where the prediction itself is nan.
+    one of the harness's own metrics, or any where the prediction itself is nan. prediction: what was scored.
     """
 
     found: dict[str, float]
     holes: dict[str, str]
     nan: str = ""
+    prediction: Prediction | None = None
 
 
 def score(
@@ -59,13 +60,16 @@ def score(
     predict: Predict,
     shifted: Mapping[str, Batch] | None = None,
     wanted: Wanted | None = None,
+    base: Prediction | None = None,
 ) -> Scores:
     """Every metric that applies to the problem's kind, of one split (and of shifted test splits, where given).
 
-    wanted: those to compute; all by default. A metric that fails, that lacks a module or gives what is no finite number
-    leaves a hole; so does a shifted split that cannot be predicted. Raises what predicting the split itself raises.
+    wanted: those to compute; all by default. base: what the trial that this one starts from predicted of these rows.
+
+    A metric that fails, that lacks a module or gives what is no finite number leaves a hole; so does a shifted split
+    that cannot be predicted. Raises what predicting the split itself raises.
     """
-    outcome = Outcome(*_scored(data, split, predict), problem=data.problem)
+    outcome = Outcome(*_scored(data, split, predict), problem=data.problem, base=base)
     others, holes = _of_shifted(data, predict, shifted or {})
     outcome = dataclasses.replace(outcome, shifted=others)
     scores: dict[str, float] = {}
@@ -90,7 +94,7 @@ def score(
         elif value is not None:
             holes[name] = f"{name} is {value:g}; expected a finite number"
             nan = nan or (name if math.isnan(value) and (is_own(offer) or _has_nan(outcome.prediction)) else "")
-    return Scores(scores, holes, nan)
+    return Scores(scores, holes, nan, outcome.prediction)
 
 
 def applying(catalog: Catalog, kind: str) -> list[Offer[Metric]]:

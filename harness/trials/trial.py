@@ -42,10 +42,13 @@ def run_trial(
     base: Path | None = None,
     report: Callable[[Progress], None] = lambda _: None,
     weights: Path | None = None,
+    base_prediction: Path | None = None,
+    prediction: Path | None = None,
 ) -> Record:
     """Run one trial and return its record, whatever happens; only an interrupt passes.
 
     base: the arrays of the trial that this one starts from. weights: where the trained arrays are kept, if anywhere.
+    base_prediction, prediction: likewise the base's test prediction, and its own.
     A trial that is trained and scored reports the record so far before anything else of it is looked at or profiled.
     """
     notes = Notes()
@@ -62,7 +65,8 @@ def run_trial(
         report(Progress("profile", 1.0, record=notes.record(trial, provenance()), missing=missing))
 
     try:
-        _run(set_up(catalog, trial, backend, data_folder, base, report, notes, tell), weights)
+        bench = set_up(catalog, trial, backend, data_folder, base, report, notes, tell)
+        _run(dataclasses.replace(bench, base_prediction=base_prediction, prediction=prediction), weights)
     except Unsupported as error:
         status, reason = "skipped", one_line(error)
     except Diverged as error:

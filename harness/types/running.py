@@ -118,7 +118,10 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class RunContext:
-    """What an executor needs besides the trials: folders, limits, and how to load the same plugins elsewhere."""
+    """What an executor needs besides the trials: folders, limits, and how to load the same plugins elsewhere.
+
+    keep_predictions: whether every trial keeps its test prediction, not those alone that others start from.
+    """
 
     results: Path
     data: Path | None
@@ -128,6 +131,7 @@ class RunContext:
     workers: int = 1
     timeout: float | None = None
     memory: int | None = None
+    keep_predictions: bool = False
 
 
 @dataclass(frozen=True)

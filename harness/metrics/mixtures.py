@@ -1,0 +1,38 @@
+"""Mixtures of predictions folded over their samples, some rows at a time, in float64."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.types import Prediction, RegressionMixture
+
+Floats = NDArray[np.float64]
+
+BLOCK = 2**23  # numbers folded at once: bounds memory, and has no influence on the result
+
+
+def mixed(log_probs: NDArray[np.floating], log_weights: NDArray[np.floating]) -> Floats:
+    """Log of sum_s exp(log_weights_s + log_probs_s), without overflow: (S, N, ...) to (N, ...)."""
+    log_probs = np.asarray(log_probs)
+    weights = np.asarray(log_weights, np.float64).reshape(-1, *[1] * (log_probs.ndim - 1))
+    found = np.empty(log_probs.shape[1:])
+    for low, high in pairwise(_edges(log_probs)):
+        found[low:high] = np.logaddexp.reduce(np.asarray(log_probs[:, low:high], np.float64) + weights, axis=0)
+    return found
+
+
+def mixture(prediction: Prediction) -> Prediction:
+    """The same prediction as one sample, where a mixture is one; a mixture of Gaussians stays what it is."""
+    if isinstance(prediction, RegressionMixture) or len(prediction.log_weights) == 1:
+        return prediction
+    folded: Prediction = type(prediction)(mixed(*prediction)[None], np.zeros(1))
+    return folded
+
+
+def _edges(log_probs: NDArray[np.floating]) -> list[int]:
+    rows = log_probs.shape[1]
+    at_once = max(1, BLOCK * rows // max(1, log_probs.size))
+    return [*range(0, rows, at_once), rows]

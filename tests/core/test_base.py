@@ -1,0 +1,174 @@
+"""A trial beside the one that it starts from: how its predictions have moved."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import harness.executors
+import harness.metrics
+from harness import ClassLogProbs, Method, Outcome, Problem, RegressionMixture, TokenLogProbs, Unsupported
+from harness.catalog import Catalog
+from harness.executors.worker import run
+from harness.hookspecs import hookimpl
+from harness.metrics import scores
+from harness.planning.plan import plan
+from harness.records.store import Store
+from harness.suites.suite import Request
+from harness.trials import predictions
+from harness.types import RunContext
+from tests.core import tiny
+
+ROWS = {"test.inputs": "a", "test.targets": "b"}
+
+
+def outcome(prediction, base, kind="classification"):
+    return Outcome(prediction, np.zeros(prediction[0].shape[1], int), Problem(kind, (1,), 1, 1), base=base)
+
+
+def classes(samples, seed, rows=50):
+    random = np.random.default_rng(seed)
+    probs = random.dirichlet(np.ones(4), (samples, rows))
+    weights = random.dirichlet(np.ones(samples))
+    return ClassLogProbs(np.log(probs), np.log(weights)), np.einsum("s,snc->nc", weights, probs)
+
+
+# --- the two scores -----------------------------------------------------------------------------------------------
+
+
+def test_agreement_and_divergence_are_of_both_mixtures():
+    (ours, p), (theirs, b) = classes(3, 0), classes(2, 1)
+    given = outcome(ours, theirs)
+    assert scores.base_agreement(given) == np.mean(p.argmax(1) == b.argmax(1))
+    assert scores.base_kl(given) == pytest.approx(np.mean(stats.entropy(b, p, axis=1)), rel=1e-12)
+
+
+def test_a_network_agrees_with_itself():
+    ours, _ = classes(3, 0)
+    assert (scores.base_agreement(outcome(ours, ours)), scores.base_kl(outcome(ours, ours))) == (1.0, 0.0)
+
+
+def test_a_class_that_the_base_excludes_counts_for_nothing():
+    with np.errstate(divide="ignore"):
+        ours, theirs = (ClassLogProbs(np.log([[p]]), np.zeros(1)) for p in ([0.5, 0.5, 0.0], [1.0, 0.0, 0.0]))
+    assert scores.base_kl(outcome(ours, theirs)) == pytest.approx(np.log(2))
+
+
+def test_of_tokens_it_is_the_mean_difference_of_log_probabilities():
+    ours, theirs = (TokenLogProbs(np.full((1, 2, 5), value), np.zeros(1)) for value in (-3.0, -1.0))
+    assert scores.base_kl(outcome(ours, theirs, "language")) == pytest.approx(2.0)
+
+
+def test_without_a_base_there_is_neither():
+    ours, _ = classes(1, 0)
+    assert scores.base_agreement(outcome(ours, None)) is scores.base_kl(outcome(ours, None)) is None
+
+
+# --- the file -----------------------------------------------------------------------------------------------------
+
+
+def test_the_mixture_of_classes_comes_back_and_gaussians_as_they_are(tmp_path):
+    ours, mixed = classes(3, 0)
+    predictions.keep(tmp_path / "p", ours, ROWS)
+    found = predictions.read(tmp_path / "p", ROWS)
+    assert found.log_probs.shape == (1, 50, 4)
+    np.testing.assert_allclose(np.exp(found.log_probs[0]), mixed, rtol=1e-12)
+    gaussians = RegressionMixture(np.ones((2, 5)), np.ones((2, 5)), np.log([0.5, 0.5]))
+    predictions.keep(tmp_path / "p", gaussians, ROWS)
+    for one, other in zip(predictions.read(tmp_path / "p", ROWS), gaussians, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_one_sample_comes_back_to_the_last_bit(tmp_path):
+    single = ClassLogProbs(np.log(np.float32([[[0.3, 0.7]]])), np.zeros(1, np.float32))
+    predictions.keep(tmp_path / "p", single, ROWS)
+    assert scores.base_kl(outcome(single, predictions.read(tmp_path / "p", ROWS))) == 0.0
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04cut"])
+def test_a_file_that_is_none_is_named(tmp_path, content):
+    (tmp_path / "p").write_bytes(content)
+    with pytest.raises(Unsupported, match=r"cannot be read: .*/p"):
+        predictions.read(tmp_path / "p", ROWS)
+
+
+def test_a_cut_file_of_other_rows_and_none_are_said(tmp_path):
+    predictions.keep(tmp_path / "p", classes(1, 0)[0], ROWS)
+    with pytest.raises(Unsupported, match="is of other rows"):
+        predictions.read(tmp_path / "p", {**ROWS, "test.inputs": "c"})
+    (tmp_path / "p").write_bytes((tmp_path / "p").read_bytes()[:-40])
+    with pytest.raises(Unsupported, match="cannot be read"):
+        predictions.read(tmp_path / "p", ROWS)
+    with pytest.raises(Unsupported, match=r"is not kept: no .*; --rerun it"):
+        predictions.read(tmp_path / "nowhere", ROWS)
+
+
+def test_a_prediction_beyond_the_bound_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(predictions, "LARGEST", 1000)
+    with pytest.raises(Unsupported, match="the test prediction has 0 MB; at most"):
+        predictions.keep(tmp_path / "p", classes(1, 0)[0], ROWS)
+    assert not (tmp_path / "p").exists()
+
+
+# --- a trial and its base -----------------------------------------------------------------------------------------
+
+
+class Plugin:
+    """A base that counts classes, and what starts from its counts."""
+
+    @hookimpl
+    def harness_backends(self):
+        yield from tiny.harness_backends()
+
+    @hookimpl
+    def harness_methods(self):
+        yield Method("dense", "a base", tiny.Counts, ("classification",), config=tiny.Prior)
+        yield Method("tuned", "goes on", tiny.Starts, ("classification",), config=tiny.Prior, starts_from="dense")
+
+    @hookimpl
+    def harness_datasets(self):
+        yield from tiny.harness_datasets()
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch):
+    """Runs the trials of a request as an executor does, without loading plugins; returns records by method."""
+    catalog = Catalog.of(harness.metrics, harness.executors, Plugin())
+    monkeypatch.setattr("harness.catalog.load", lambda settings: catalog)
+    Store(tmp_path).prepare()
+
+    def call(methods, forget=False, **context):
+        records = {}
+        for trial in plan(catalog, Request(methods=methods, seeds="[0]")):
+            if forget and trial.base:
+                Store(tmp_path).predictions(trial.base.key).unlink()
+            records[trial.method.name] = run(trial, RunContext(tmp_path, None, **context), lambda progress: None)
+        return records
+
+    return call
+
+
+def test_a_trial_is_held_against_its_base_from_the_start_to_the_end(ran, tmp_path):
+    records = ran("tuned")
+    base, tuned = records["dense"], records["tuned"]
+    assert (base.status, tuned.status) == ("ok", "ok")
+    assert Store(tmp_path).predictions(base.trial.key).exists()
+    assert not Store(tmp_path).predictions(tuned.trial.key).exists()
+    assert (tuned.scores["base_agreement@start"], tuned.scores["base_kl@start"]) == (1.0, 0.0)
+    assert tuned.scores["base_kl"] > 0
+    assert tuned.scores["base_agreement"] == 1.0
+    assert not any(name.startswith("base_") for name in (*base.scores, *base.holes, *tuned.holes))
+    assert not any(name.startswith("base_") and name.endswith("valid") for name in tuned.scores)
+
+
+def test_every_trial_keeps_its_prediction_where_that_is_asked_for(ran, tmp_path):
+    (record,) = ran("dense", keep_predictions=True).values()
+    assert Store(tmp_path).predictions(record.trial.key).exists()
+    assert not list(Store(tmp_path).trials.glob("*.part"))
+
+
+def test_a_base_without_a_prediction_is_a_hole_with_the_reason(ran, tmp_path):
+    ran("dense", keep_predictions=True)
+    tuned = ran("tuned", forget=True)["tuned"]
+    assert tuned.status == "ok"
+    assert tuned.holes["base_kl"].startswith("starts from dense: its test prediction is not kept: no ")
+    assert "base_kl" not in tuned.scores
