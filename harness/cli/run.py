@@ -74,6 +74,7 @@ class Asked:
     metrics: str | None
     target: float | None
     patience: int | None
+    headline: str | None
     select: str | None
     select_jointly: bool | None
     refit: bool | None
@@ -93,6 +94,11 @@ class Asked:
 @click.option("--seconds", type=Amount(min=0), metavar="N", help="Budget: seconds of training.")
 @click.option("--batch-size", type=Count(min=1), metavar="N", help="Rows in a mini-batch.  [default: the data set's]")
 @click.option("--patience", type=Count(min=1), metavar="N", help="Stop after N validation points without improvement.")
+@click.option(
+    "--headline",
+    metavar="METRIC",
+    help="Decides the best point, and patience.  [default: the data set's]",
+)
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to train.  [default: auto]")
 @click.option("--precision", metavar="fp32|tf32|bf16", help="Arithmetic of the large operations.  [default: fp32]")
 @click.option("--threads", type=Count(min=1), metavar="N", help="Threads of a trial.  [default: cores / workers]")
@@ -175,6 +181,7 @@ def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request
         deterministic=asked.deterministic,
         target=asked.target,
         patience=asked.patience,
+        headline=asked.headline,
         select=asked.select,
         select_jointly=asked.select_jointly,
         refit=asked.refit,

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from harness.catalog import Catalog, Offer, available
-from harness.planning import recipes, sources
+from harness.planning import headlines, recipes, sources
 from harness.selections import choosing, selection
 from harness.selections.choosing import Item
 from harness.suites.suite import Request
@@ -56,11 +56,13 @@ class Maker:
     def trials(self, method: Picked[Method], dataset: Picked[Dataset]) -> Make:
         """The trial of a seed."""
         base = self._bases(method.offer, dataset)
+        terms = _terms(self._setting, self._request, dataset.offer.value.recipe)
+        headline = headlines.term(self._catalog, self._request.headline, dataset.offer)
         shared = Trial(
             method=method.choice,
             dataset=dataset.choice,
             seed=0,
-            terms=_terms(self._setting, self._request, dataset.offer.value.recipe),
+            terms=dataclasses.replace(terms, headline=headline),
             skip=_unsuited(method.offer, dataset.offer.value, self._setting.precision),
         )
         return partial(_made, shared, self._parts(shared, method, dataset), base)

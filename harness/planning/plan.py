@@ -9,7 +9,8 @@ from typing import Any, Final
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import UsageError
-from harness.planning import cores
+from harness.metrics.headline import headline
+from harness.planning import cores, headlines
 from harness.planning.making import Maker, Picked, Setting, bases, canonical, expanded
 from harness.planning.refit import with_bases
 from harness.selections import choosing, selection
@@ -31,7 +32,7 @@ def plan(catalog: Catalog, request: Request) -> list[Trial]:
     seeds = selection.seeds(request.seeds if request.seeds is not None else DEFAULT_SEEDS)
     _refuse_too_many(catalog, methods, places, len(seeds))
     datasets = _datasets(places, request)
-    _check_patience(catalog, request.patience, datasets)
+    _check_headlines(catalog, request, datasets)
     picked = [(dataset, _methods(methods, dataset)) for dataset in datasets]
     maker = Maker(catalog, request, _setting(catalog, request))
     makes = [maker.trials(method, dataset) for dataset, each in picked for method in each]
@@ -145,18 +146,17 @@ def _refuse_unavailable(offer: Offer[Dataset]) -> None:
         raise UsageError(f"{offer.value.name}: {reason}")
 
 
-def _check_patience(catalog: Catalog, patience: int | None, datasets: Iterable[Picked[Dataset]]) -> None:
-    """Early stopping needs a score that says what is better."""
-    if patience is None:
-        return
-    if patience < 1:
+def _check_headlines(catalog: Catalog, request: Request, datasets: Iterable[Picked[Dataset]]) -> None:
+    """Early stopping needs a score that says what is better; which one, a run or a recipe may say."""
+    patience = request.patience
+    if patience is not None and patience < 1:
         raise UsageError(f"--patience {patience}: expected at least 1 validation point without improvement")
-    deciding = {kind for metric in catalog.metrics.values() if metric.headline for kind in metric.kinds}
-    for dataset in (picked.offer.value for picked in datasets):
-        if dataset.kind not in deciding:
+    for offer in (picked.offer for picked in datasets):
+        named, dataset = headlines.term(catalog, request.headline, offer), offer.value
+        if patience is not None and headline(catalog.metrics.values(), dataset.kind, named) is None:
             raise UsageError(
                 f"--patience: no installed metric decides which point is the best for {dataset.name}, "
-                f"whose kind is {dataset.kind}"
+                f"whose kind is {dataset.kind}; --headline METRIC says which does"
             )
 
 

@@ -13,7 +13,17 @@ from harness.report.choosing import Choosing, Chosen, Selection
 from harness.report.planned import Plan
 from harness.report.rivals import compare
 from harness.report.rows import Cell, Row, Summary, Table
-from harness.report.values import TO_TARGET, Target, Value, base_name, known, lower_bound, target_metric, value
+from harness.report.values import (
+    TO_TARGET,
+    Target,
+    Value,
+    base_name,
+    known,
+    lower_bound,
+    target_metric,
+    value,
+    with_headline,
+)
 from harness.statistics import estimate
 from harness.types import Metric, Record
 
@@ -83,6 +93,7 @@ def _names(records: Iterable[Record], metrics: Iterable[Metric]) -> list[str]:
 
 def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Table:
     records = selection.records
+    asked = replace(asked, shown={name: with_headline(metric, records) for name, metric in asked.shown.items()})
     compared = target_metric(records, metrics)
     target = Target(asked.target, compared) if asked.target is not None and compared else None
     by_method = grouping.rows(records)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from harness.types import Metric, Record
 from harness.words import clean_line
@@ -117,10 +117,16 @@ def _shares(operators: object) -> dict[str, float]:
     }
 
 
-def target_metric(records: Iterable[Record], metrics: Sequence[Metric]) -> Metric | None:
-    """The score that a target is compared with: the headline among those on the records' validation curves."""
+def with_headline(metric: Metric, records: Sequence[Record]) -> Metric:
+    """The metric, marked as the headline or not as the terms of these records, of one table, say; else as it is."""
+    named = records[0].trial.terms.headline
+    return metric if named is None else replace(metric, headline=metric.name == named)
+
+
+def target_metric(records: Sequence[Record], metrics: Sequence[Metric]) -> Metric | None:
+    """The score that a target is compared with: the headline among those on the validation curves of a table."""
     seen = {name for record in records for point in record.curve for name in point.valid}
-    scores = [metric for metric in metrics if metric.name in seen]
+    scores = [with_headline(metric, records) for metric in metrics if metric.name in seen]
     return next((metric for metric in scores if metric.headline), scores[0] if scores else None)
 
 

@@ -55,6 +55,7 @@ class Request:
     deterministic: bool | None = None
     target: float | None = None
     patience: int | None = None
+    headline: str | None = None
     select: str | None = None
     select_jointly: bool | None = None
     refit: bool | None = None
@@ -113,6 +114,7 @@ KINDS: entries.Kinds = {
     "deterministic": bool,
     "target": NUMBER,
     "patience": int,
+    "headline": str,
     "select": str,
     "select_jointly": bool,
     "refit": bool,

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from harness import names
+from harness.metrics.headline import headline
 from harness.seeds import derive
 from harness.trials import answers, predictions, scoring
 from harness.trials.bench import Bench
@@ -301,11 +302,11 @@ def _forget(notes: Notes, *views: str) -> None:
 
 def _headline_scores(bench: Bench) -> list[float]:
     """What decides on the validation curve so far, point by point, greater being better; empty if nothing does."""
-    headline = scoring.headline(bench.catalog, bench.data.problem.kind)
-    if headline is None or headline.name not in bench.notes.curve[-1].valid:
+    deciding = headline(bench.catalog.metrics.values(), bench.data.problem.kind, bench.trial.terms.headline)
+    if deciding is None or deciding.name not in bench.notes.curve[-1].valid:
         return []
-    sign = 1 if headline.better == "higher" else -1
-    return [sign * point.valid.get(headline.name, -sign * math.inf) for point in bench.notes.curve]
+    sign = 1 if deciding.better == "higher" else -1
+    return [sign * point.valid.get(deciding.name, -sign * math.inf) for point in bench.notes.curve]
 
 
 def _best(scores: list[float]) -> int:

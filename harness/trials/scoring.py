@@ -113,11 +113,6 @@ def at_the_end(metric: Metric) -> bool:
     return not metric.curve
 
 
-def headline(catalog: Catalog, kind: str) -> Metric | None:
-    """The metric that decides which validation point is the best: the harness's own, where it has one for the kind."""
-    return next((offer.value for offer in applying(catalog, kind) if offer.value.headline), None)
-
-
 def is_own(offer: Offer[Metric]) -> bool:
     """Whether a metric is one of those that come with the harness."""
     return offer.plugin.module == OWN
