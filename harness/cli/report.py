@@ -107,8 +107,8 @@ def report(
 ) -> None:
     """Print the comparison from the records of a results folder: mean and deviation over seeds, costs, failures."""
     check_format(format_)
-    names = columns(session.catalog, metrics)
     suite = suite_of(session.catalog, suite_name)
+    names = columns(session.catalog, metrics or (suite.request.metrics if suite else None))
     records, sources = read_records(folders)
     planned = read_plans(folders)
     if suite is not None:

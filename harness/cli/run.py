@@ -136,7 +136,7 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     catalog = session.catalog
     comparison = references.find(catalog, asked.suite_name) if asked.suite_name is not None else None
     request = _request(asked, comparison)
-    names = columns(catalog, asked.metrics)
+    names = columns(catalog, request.metrics)
     name = "here" if asked.here else asked.executor_name
     executor: Executor = resolve(catalog.executors.get(name).factory)()
     trials = plan(catalog, request)
@@ -183,6 +183,7 @@ def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request
         patience=asked.patience,
         headline=asked.headline,
         select=asked.select,
+        metrics=asked.metrics,
         select_jointly=asked.select_jointly,
         refit=asked.refit,
         data=asked.data_dir,

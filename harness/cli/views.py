@@ -103,7 +103,7 @@ def _published(offer: Offer[Any]) -> Lines:
     return Lines(f"{each.method} on {each.dataset}: {each.metric} {each.value:g} ({each.note})" for each in values)
 
 
-_SUITE: Mapping[str, Fact] = {name: _said(name) for name in ("methods", "datasets", "seeds", "budget")}
+_SUITE: Mapping[str, Fact] = {name: _said(name) for name in ("methods", "datasets", "seeds", "budget", "metrics")}
 
 
 SHELVES: Mapping[str, View] = {

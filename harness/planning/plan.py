@@ -68,7 +68,7 @@ def _selected_methods(catalog: Catalog, request: Request) -> list[Item[Method]]:
     """What --methods names; a file stands for all the methods that it offers."""
     if request.methods is None:
         raise UsageError(f"--methods: say which to run; known: {', '.join(catalog.methods.names())}")
-    items = choosing.methods(catalog, request.methods, "--methods", request.home)
+    items = choosing.methods(catalog, request.methods, "--methods", request.home, request.folder)
     for each in items:
         _check_bases(catalog, each.offer)
     return items

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from harness.report import numbers
+from harness.report import numbers, paired
 from harness.report.comparison import Beside, Judged
 from harness.report.rows import Cell, Summary
 from harness.types import Metric
 
 HEADS = ("method", "data set", "metric", "measured", "published")
+DIFFERENCE = "less published, by seed"
 
 
 @dataclass
@@ -27,8 +28,17 @@ class Notes:
 
 
 def published_rows(summary: Summary, sources: Notes) -> list[list[str]]:
-    """A row under HEADS for each published value; measured is `-` where this data set or method was not run."""
-    return [_row(each, summary.metrics[each.published.metric], sources) for each in summary.published]
+    """A row under `heads` for each published value; measured is `-` where this data set or method was not run."""
+    rows = [_row(each, summary.metrics[each.published.metric], sources) for each in summary.published]
+    if DIFFERENCE not in heads(summary):
+        return rows
+    last = (paired.figures(each.difference) if each.difference else "-" for each in summary.published)
+    return [[*row, difference] for row, difference in zip(rows, last, strict=True)]
+
+
+def heads(summary: Summary) -> tuple[str, ...]:
+    """What stands above the published values: HEADS, and the paired difference where there is one."""
+    return (*HEADS, *([DIFFERENCE] if any(each.difference for each in summary.published) else []))
 
 
 def claim_lines(summary: Summary, sources: Notes) -> Iterator[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from harness.records.grouping import by_seed
 from harness.report import notes, sameness
 from harness.report.planned import Plan
 from harness.report.values import Target, Value, base_name, claimed, lower_bound, value
-from harness.statistics import Estimate, estimate
+from harness.statistics import Difference, Estimate, estimate, paired_difference
 from harness.suites.claims import COUNT, Judgement, Side, judge
 from harness.suites.entries import Claim, Published, Quantity
 from harness.types import Metric, Record
@@ -43,13 +43,15 @@ class Place:
 class Beside:
     """A published value, and what was measured of the same method and metric on the same data set, if anything.
 
-    planned: over how many seeds it should have been measured.
+    planned: over how many seeds it should have been measured. difference: what was measured less what was published of
+    the same seeds, where that is known of two or more.
     """
 
     published: Published
     measured: Estimate | None = None
     protocol: Mapping[str, Any] | None = None
     planned: int = 0
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,17 @@ def beside(
         own = [place for place in places if place.dataset == entry.dataset and place.of(entry.method)]
         for place in own:
             side = _side(place, Quantity(entry.method, entry.metric), described)
-            found.append(Beside(entry, estimate(side.values.values()), place.protocol, len(side.planned)))
+            measured = estimate(side.values.values())
+            found.append(Beside(entry, measured, place.protocol, len(side.planned), _less(side, entry)))
         if not own:
             found.append(Beside(entry))
     return tuple(found)
+
+
+def _less(side: Side, entry: Published) -> Difference | None:
+    """What was measured less what was published, paired by seed; none where it is only known to be at least so much."""
+    difference = paired_difference(side.values, dict(enumerate(entry.by_seed)))
+    return difference if difference.n > 1 and not side.lower_bound else None
 
 
 def judged(claims: Iterable[Claim], places: Sequence[Place], described: Mapping[str, Metric]) -> tuple[Judged, ...]:

@@ -67,6 +67,7 @@ def _published(each: Beside, summary: Summary) -> dict[str, Any]:
         "unit": summary.metrics[entry["metric"]].unit,
         "measured": measured,
         "planned_seeds": each.planned,
+        "difference": None if each.difference is None else each.difference._asdict(),
         "protocol": protocol,
     }
 

@@ -59,7 +59,7 @@ def _markdown_suite(summary: Summary) -> Iterator[str]:
     rows = beside.published_rows(summary, sources)
     if rows:
         rows = [[_code(method), _code(dataset), _plain(metric), *rest] for method, dataset, metric, *rest in rows]
-        yield f"\n### Measured beside published\n\n{tabulate(rows, beside.HEADS, 'pipe', **BESIDE)}"
+        yield f"\n### Measured beside published\n\n{tabulate(rows, beside.heads(summary), 'pipe', **BESIDE)}"
     lines = list(beside.claim_lines(summary, sources))
     if lines:
         yield "\n### Claims\n"
@@ -73,7 +73,7 @@ def _latex_suite(summary: Summary) -> Iterator[str]:
     rows = beside.published_rows(summary, sources)
     if rows:
         yield "\n% measured beside published"
-        yield _commands(tabulate(rows, beside.HEADS, "latex_booktabs", **BESIDE))
+        yield _commands(tabulate(rows, beside.heads(summary), "latex_booktabs", **BESIDE))
     for verdict, words, found in beside.claim_lines(summary, sources):
         yield _comment(f"claim {verdict}: {words}; {found}")
     yield from map(_comment, sources.lines())

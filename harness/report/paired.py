@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from harness.report import notes, numbers
 from harness.report.rows import Against, Table
+from harness.statistics import Difference
 
 
 def heading(table: Table) -> str:
@@ -22,13 +23,17 @@ def entries(table: Table) -> Iterator[tuple[str, str]]:
 
 def words(found: Against) -> str:
     """Two figures of half the interval, or that all seeds agree; the seeds in common where some are lacking."""
-    mean, _, n, low, high = found.difference
+    return figures(found.difference) + (f", over {notes.seeds(found.seeds)} alone" if found.lacking else "")
+
+
+def figures(difference: Difference) -> str:
+    """`-0.0019 (-0.0059 to +0.0021), n=3`, or `0, equal in all 3 seeds`."""
+    mean, _, n, low, high = difference
     assert mean is not None
-    common = f", over {notes.seeds(found.seeds)} alone" if found.lacking else ""
     if low is None or high is None:
-        return f"{f'{mean:+.4g}' if mean else '0'}, {found.difference.no_interval}{common}"
+        return f"{f'{mean:+.4g}' if mean else '0'}, {difference.no_interval}"
     if not math.isfinite(high - low):
-        return f"{mean:+.4g}, no finite interval, n={n}{common}"
+        return f"{mean:+.4g}, no finite interval, n={n}"
     decimals = min(numbers.LONGEST, max(0, 1 - math.floor(math.log10((high - low) / 2))))
     shown = (numbers.fixed(value, decimals, sign="+") for value in (mean, low, high))
-    return "{} ({} to {}), n={}".format(*shown, n) + common
+    return "{} ({} to {}), n={}".format(*shown, n)

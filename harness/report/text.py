@@ -98,7 +98,7 @@ def _print_suite(console: Console, summary: Summary) -> None:
     rows = beside.published_rows(summary, sources)
     if rows:
         grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        for head in beside.HEADS:
+        for head in beside.heads(summary):
             grid.add_column(Text(head), justify="right" if head in ("measured", "published") else "left")
         for row in rows:
             grid.add_row(*map(Text, row))

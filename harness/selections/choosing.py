@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from harness.catalog import Catalog, Offer, Shelf
@@ -48,20 +49,28 @@ class Item(Generic[T]):
         return config
 
 
-def methods(catalog: Catalog, text: str, what: str, home: str | None = None) -> list[Item[Method]]:
+def methods(
+    catalog: Catalog, text: str, what: str, home: str | None = None, folder: Path | None = None
+) -> list[Item[Method]]:
     """What a selection of methods names, a file standing for all the methods that it offers. `what` is who gave it.
 
-    home: the distribution that is meant where several offer a name.
+    home: the distribution that is meant where several offer a name. folder: where files without an absolute path are;
+    the working directory by default.
     """
     named: list[Selected] = []
     parsed = selection.parse(text, what)
     for file in dict.fromkeys(selected.file for selected in parsed if selected.file is not None):
-        catalog.add_file(file)  # all of them, before any name is given that a later one may clash with
+        catalog.add_file(_placed(file, folder))  # all of them, before any name is given that a later one may clash with
     for selected in parsed:
-        names = [selected.qualified] if selected.file is None else catalog.add_file(selected.file)
+        names = [selected.qualified] if selected.file is None else catalog.add_file(_placed(selected.file, folder))
         for provider, _, name in (name.rpartition(":") for name in names):
             named.append(dataclasses.replace(selected, file=None, provider=provider or None, name=name))
     return [item(catalog.methods, selected, home) for selected in named]
+
+
+def _placed(file: str, folder: Path | None) -> Path:
+    path = Path(file).expanduser()
+    return path if folder is None else folder / path
 
 
 def datasets(catalog: Catalog, text: str, what: str, home: str | None = None) -> list[Item[Dataset]]:

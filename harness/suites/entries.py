@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +32,11 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Published:
-    """What a source reports for a method, in its own setting; never mixed with what was measured here."""
+    """What a source reports for a method, in its own setting; never mixed with what was measured here.
+
+    sd: standard deviation over n runs, from the standard error `se` where that is given instead. by_seed: the value of
+    each run, seed 0 first; they are paired with the seeds (or splits) of the same number.
+    """
 
     method: str
     dataset: str
@@ -40,6 +46,8 @@ class Published:
     sd: float | None = None
     n: int | None = None
     setting: str = ""
+    se: float | None = None
+    by_seed: tuple[float, ...] = ()
 
     @property
     def note(self) -> str:
@@ -100,7 +108,9 @@ PUBLISHED: Kinds = {
     "value": NUMBER,
     "source": str,
     "sd": NUMBER,
+    "se": NUMBER,
     "n": int,
+    "by_seed": list,
     "setting": str,
 }
 CLAIM: Kinds = {
@@ -164,11 +174,41 @@ def _entries(where: str, key: str, tables: object) -> Iterator[tuple[str, dict[s
 
 def _published(where: str, values: Mapping[str, Any]) -> Published:
     check(where, values, PUBLISHED, ("method", "dataset", "metric", "value", "source"))
-    if "sd" in values and values["sd"] < 0:
-        raise UsageError(f"{where}: sd = {values['sd']:g}; a standard deviation is at least 0")
+    for name, noun in (("sd", "deviation"), ("se", "error")):
+        if name in values and values[name] < 0:
+            raise UsageError(f"{where}: {name} = {values[name]:g}; a standard {noun} is at least 0")
+    if "sd" in values and "se" in values:
+        raise UsageError(f"{where}: both sd and se; give the standard deviation or the standard error")
     if "n" in values and values["n"] < 1:
         raise UsageError(f"{where}: n = {values['n']}; a value is of at least 1 run")
-    return Published(**values)
+    runs = _runs(where, values)
+    n = values.get("n", len(runs) or None)
+    if "se" in values and n is None:
+        raise UsageError(f"{where}: se = {values['se']:g} needs n: the standard deviation is se times the root of n")
+    return Published(**{**values, "by_seed": runs, "n": n, "sd": _deviation(values, runs, n)})
+
+
+def _runs(where: str, values: Mapping[str, Any]) -> tuple[float, ...]:
+    """The values of `by_seed`. Raises UsageError for what is no number, and for another number of them than n."""
+    runs = values.get("by_seed", [])
+    if odd := [value for value in runs if isinstance(value, bool) or not _fits(value, NUMBER)]:
+        raise UsageError(f"{where}: by_seed has {odd[0]!r}; expected a number for each seed, that of seed 0 first")
+    if "by_seed" in values and not runs:
+        raise UsageError(f"{where}: by_seed is empty; expected a number for each seed, or leave it out")
+    if runs and values.get("n", len(runs)) != len(runs):
+        raise UsageError(f"{where}: n = {values['n']}, but by_seed has {_count(len(runs))}")
+    return tuple(runs)
+
+
+def _count(values: int) -> str:
+    return "1 value" if values == 1 else f"{values} values"
+
+
+def _deviation(values: Mapping[str, Any], runs: Sequence[float], n: int | None) -> float | None:
+    """As given, or from the standard error, or from the runs."""
+    if "se" in values and n is not None:
+        return float(values["se"]) * math.sqrt(n)
+    return values["sd"] if "sd" in values else statistics.stdev(runs) if len(runs) > 1 else None
 
 
 def _claim(where: str, values: Mapping[str, Any]) -> Claim:

@@ -45,8 +45,15 @@ def _file(name: str) -> Path:
 
 def methods(catalog: Catalog, request: Request) -> list[Choice]:
     """The methods that a request names, in its order."""
-    items = choosing.methods(catalog, request.methods, "methods", request.home) if request.methods else ()
+    if not request.methods:
+        return []
+    items = choosing.methods(catalog, request.methods, "methods", request.home, request.folder)
     return [choice for item in items for choice in item.choices()]
+
+
+def metrics(request: Request) -> list[str] | None:
+    """The columns that a request names, in its order; None where it names none. Raises UsageError for an empty list."""
+    return None if request.metrics is None else selection.words(request.metrics, "metrics")
 
 
 def selected(catalog: Catalog, request: Request, records: Sequence[Record]) -> list[Record]:
@@ -71,6 +78,8 @@ def _checked(catalog: Catalog, comparison: Comparison) -> Comparison:
     with _within(where):
         chosen = methods(catalog, comparison.request)
         places = [choice.label for choice in datasets(catalog, comparison.request)]
+        for name in metrics(comparison.request) or ():
+            catalog.metrics.get(name.partition("@")[0])
     names = _Names(catalog, chosen, places, comparison.request.home, comparison.request.select is not None)
     published = _each(f"{where}: published", comparison.published, names.published)
     claims = _each(f"{where}: claims", comparison.claims, names.claim)

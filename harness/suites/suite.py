@@ -41,7 +41,8 @@ from harness.types import UNITS, Budget
 class Request:
     """What a run was asked for, before it is planned. None: not said, so a suite, a data set or a default decides.
 
-    home: the distribution whose methods, data sets and metrics are meant by a name that several offer.
+    home: the distribution whose methods, data sets and metrics are meant by a name that several offer. folder: where
+    files of methods are that have no absolute path; the working directory by default. metrics: columns of the table.
     """
 
     methods: str | None = None
@@ -62,10 +63,14 @@ class Request:
     data: Path | None = None
     workers: int = 1
     home: str | None = None
+    folder: Path | None = None
+    metrics: str | None = None
 
     def over(self, suite: Request) -> Request:
         """This request, with the suite's values where it says nothing."""
         said = {name: value for name, value in vars(self).items() if value is not None}
+        if self.methods is not None:  # named where the user is, not where the suite lies
+            said["folder"] = self.folder
         return dataclasses.replace(suite, **said)
 
 
@@ -83,8 +88,7 @@ class Comparison:
 def read(path: Path) -> Comparison:
     """A suite's file. Raises UsageError naming the file, the entry and the word that was wrong."""
     try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may begin a file with a mark
     except OSError as error:
         raise UsageError(f"suite {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -94,7 +98,8 @@ def read(path: Path) -> Comparison:
     summary = values.pop("summary", "")
     published = entries.published(where, values.pop("published", []))
     claims = entries.claims(where, values.pop("claims", []))
-    return Comparison(path, _request(where, values), summary, published, claims)
+    request = dataclasses.replace(_request(where, values), folder=path.absolute().parent)
+    return Comparison(path, request, summary, published, claims)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -116,6 +121,7 @@ KINDS: entries.Kinds = {
     "patience": int,
     "headline": str,
     "select": str,
+    "metrics": (str, list),
     "select_jointly": bool,
     "refit": bool,
     "published": list,
@@ -132,7 +138,7 @@ def _request(where: str, values: Mapping[str, Any]) -> Request:
     if len(budgets) > 1:
         raise UsageError(f"{where}: give one budget, not {' and '.join(budget.unit for budget in budgets)}")
     plain = {name: value for name, value in values.items() if name not in UNITS}
-    for name in ("methods", "datasets"):
+    for name in ("methods", "datasets", "metrics"):
         if isinstance(plain.get(name), list):
             plain[name] = _joined(where, name, plain[name])
     if "seeds" in plain:

@@ -220,7 +220,7 @@ def test_a_file_says_what_to_run_what_is_published_and_what_is_claimed(place):
     read = suite.read(place / "halves.toml")
     assert read.summary == "half the cost"
     assert read.request == Request(
-        methods="old,new[rate=[0.25,0.5]]", datasets="toy", seeds="[0, 7]", budget=Budget("updates", 4)
+        methods="old,new[rate=[0.25,0.5]]", datasets="toy", seeds="[0, 7]", budget=Budget("updates", 4), folder=place
     )
     old = Published("old", "toy", "accuracy", 0.95, "Someone 2020, Table 1", 0.01, 5, "larger network")
     assert read.published[0] == old
