@@ -18,12 +18,15 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
 
 from harness.errors import is_interrupt
 from harness.executors import linux
 from harness.types import Point, Progress, Record, RunContext, Status, Trial
 from harness.words import clean_ends, clean_line
+
+if TYPE_CHECKING:
+    from harness.records.store import Store
 
 TASK = "harness.executors.worker:run"  # of every real run
 Report = Callable[[Progress], None]
@@ -93,6 +96,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
             part if trial.keep else None,
             store.predictions(trial.base.key) if trial.base else None,
             predicted if trial.keep or context.keep_predictions else None,
+            _siblings(trial, context, store),
         )
         if record.status == "ok":
             _complete(parts)
@@ -107,6 +111,12 @@ def _complete(parts: Mapping[Path, Path]) -> None:
     for part, whole in parts.items():
         if part.exists():
             part.replace(whole)
+
+
+def _siblings(trial: Trial, context: RunContext, store: Store) -> list[Record]:
+    """The records that are written by now of trials that differ from this one in their seed alone, and ended ok."""
+    keys = [key for group in context.siblings if trial.key in group for key in group if key != trial.key]
+    return [record for key in keys if (record := store.find(key)) is not None]
 
 
 def attempt(job: Job, report: Report = lambda _: None) -> Record:

@@ -65,4 +65,6 @@ def _costs() -> Iterator[Metric]:
     yield Metric("prepare_seconds", "time of what a method does before its first update", "s", "lower")
     yield Metric("finish_seconds", "time of what a method does after its last update", "s", "lower")
     yield Metric("seconds_to_target", "training time until validation reaches --target", "s", "lower")
-    yield Metric("parameters", "numbers that the trained network is made of", "", "lower", exact=True)
+    yield Metric("parameters", "floating numbers that the trained network is saved as", "", "lower", exact=True)
+    yield Metric("nonzeros", "of these, those that are not zero", "", "lower")
+    yield Metric("stored_bytes", "bytes of all arrays that it is saved as, indices included", "B", "lower", exact=True)

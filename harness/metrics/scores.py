@@ -81,8 +81,10 @@ def perplexity(outcome: Outcome) -> float:
     return float(np.exp(_token_nll(outcome)))
 
 
-def bits_per_character(outcome: Outcome) -> float:
-    """Mean -log2 p(token)."""
+def bits_per_character(outcome: Outcome) -> float | None:
+    """Mean -log2 p(token); None where tokens are words."""
+    if outcome.problem.token == "word":  # noqa: S105 - a kind of token, no password
+        return None
     return _token_nll(outcome) / math.log(2)
 
 

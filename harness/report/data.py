@@ -135,6 +135,8 @@ def _estimates(table: Table, row: Row, summary: Summary) -> dict[str, dict[str, 
 
 
 def _estimate(cell: Cell, metric: Metric) -> dict[str, Any]:
-    found = {"mean": cell.mean, "sd": cell.sd, "n": cell.n, "unit": metric.unit, "better": metric.better}
+    found: dict[str, Any] = {"mean": cell.mean, "sd": cell.sd, "n": cell.n}
+    found |= {"unit": metric.unit, "better": metric.better}
     found |= {"lowest": cell.range[0], "highest": cell.range[1]} if cell.range is not None else {}
+    found |= {"carried_over": list(cell.taken)} if cell.taken else {}
     return found | ({"at_least": True} if cell.lower_bound else {}) | ({"exact": True} if cell.exact else {})

@@ -40,7 +40,7 @@ def compare(rows: Sequence[Row], groups: Groups, shown: Mapping[str, Metric]) ->
 
 
 def _rival(cell: Cell, seeds: Collection[int], same_data: bool) -> Cell:
-    whole = cell.n == len(seeds) and cell.mean is not None and cell.range is None
+    whole = cell.covers == len(seeds) and cell.mean is not None and cell.range is None
     return replace(cell, rival=whole and same_data and not cell.hole)
 
 
@@ -61,7 +61,7 @@ def _relative(cell: Cell, first: Cell, seeds: int) -> float | None:
     """The ratio to the first row's mean, if both are over all seeds; counts are the same in any. None below zero, and
     where a mean is over unlike configurations.
     """
-    whole = all(each.range is None and (each.exact or each.n == seeds) for each in (cell, first))
+    whole = all(each.range is None and (each.exact or each.covers == seeds) for each in (cell, first))
     if not whole or cell.lower_bound or first.lower_bound or cell.mean is None or not first.mean:
         return None
     ratio = cell.mean / first.mean

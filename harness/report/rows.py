@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.report.comparison import Beside, Judged
+from harness.report.mixing import seeds
 from harness.statistics import Difference
 from harness.types import Metric, Record
 
@@ -23,6 +24,7 @@ class Cell:
     with the other rows' cells, being of all their seeds and their data. exact: a count, the same in all seeds.
     range: smallest and largest value, where the seeds were given unlike configurations, so that a deviation over them
     would say nothing of chance: such a cell is no rival.
+    n: seeds in which it was measured. taken: seeds that took it over from these. covers: seeds with either.
     """
 
     mean: float | None
@@ -35,6 +37,14 @@ class Cell:
     rival: bool = False
     exact: bool = False
     range: tuple[float, float] | None = None
+    taken: tuple[int, ...] = ()
+    covers: int = 0
+
+    @property
+    def fewer(self) -> str:
+        """Why it was measured in fewer seeds than the row has; empty where it was not."""
+        over = f"carried over ({seeds(self.taken)})" if self.taken else ""
+        return "; ".join(filter(None, [self.hole, over]))
 
 
 @dataclass(frozen=True)

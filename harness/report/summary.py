@@ -20,6 +20,7 @@ from harness.report.values import (
     base_name,
     known,
     lower_bound,
+    sources,
     target_metric,
     value,
     with_headline,
@@ -141,7 +142,7 @@ def _row(
     unlike = len({repr(record.trial.method.options) for record in good}) > 1
     cells = {
         name: replace(
-            _cell([(record.trial.seed, value(record, name, metric, target)) for record in good], metric, unlike),
+            _cell([(record, value(record, name, metric, target)) for record in good], name, metric, unlike),
             lower_bound=next(filter(None, (lower_bound(record, name, described) for record in good)), ""),
         )
         for name, metric in shown.items()
@@ -162,25 +163,37 @@ def _labelled(row: Row, chosen: Chosen | None) -> Row:
     return row if chosen is None else replace(row, tried=chosen.tried, selected_by=chosen.by, times=chosen.times)
 
 
-def _cell(values: Sequence[tuple[int, Value]], metric: Metric, unlike: bool) -> Cell:
-    """The estimate over seeds and, where some have no number, why, with the seeds unless it holds for all.
+def _cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric, unlike: bool) -> Cell:
+    """The estimate over the seeds in which it was measured and, where some have no number, why, with the seeds unless
+    it holds for all.
 
     unlike: the seeds were given different configurations, so that what they cost has a range, and no deviation.
     """
-    numbers = [found.number for _, found in values if found.number is not None]
-    mean, sd, n = estimate(numbers)
-    missing: dict[str, list[int]] = {}
-    for seed, found in values:
-        if found.number is None:
-            missing.setdefault(found.reason, []).append(seed)
     if not values:
         return Cell(None, None, 0, "no trial ended ok")
+    numbers, taken = _numbers(values, name)
+    mean, sd, n = estimate(list(numbers.values()))
+    missing: dict[str, list[int]] = {}
+    for record, found in values:
+        if found.number is None:
+            missing.setdefault(found.reason, []).append(record.trial.seed)
     whole = len(missing) == 1 and n == 0
     reasons = [reason if whole else f"{reason} ({notes.seeds(seeds)})" for reason, seeds in missing.items()]
-    hole = "; ".join(reasons)
+    hole, covers = "; ".join(reasons), len(values) - sum(map(len, missing.values()))
     if unlike and numbers and not _is_score(metric):
-        return Cell(mean, None, n, hole, range=(min(numbers), max(numbers)))
-    return Cell(mean, sd, n, hole, exact=metric.exact and not sd)
+        every = [found.number for _, found in values if found.number is not None]
+        return Cell(estimate(every)[0], None, len(every), hole, range=(min(every), max(every)), covers=covers)
+    return Cell(mean, sd, n, hole, exact=metric.exact and not sd, taken=taken, covers=covers)
+
+
+def _numbers(values: Sequence[tuple[Record, Value]], name: str) -> tuple[dict[int, float], tuple[int, ...]]:
+    """By the seed in which each was measured, and the seeds that took one over; of these the sources count."""
+    had = [(record, found.number) for record, found in values if found.number is not None]
+    over = [(record, number, sources(record, name)) for record, number in had]
+    numbers = {record.trial.seed: number for record, number, seeds in over if not seeds}
+    for _, number, seeds in over:
+        numbers |= {seed: number for seed in seeds if seed not in numbers}
+    return numbers, tuple(record.trial.seed for record, _, seeds in over if seeds)
 
 
 # --- what is not compared -----------------------------------------------------------------------------------------

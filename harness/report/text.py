@@ -217,7 +217,7 @@ def _relative(cell: Cell) -> str:
 
 def _few(cell: Cell, row: Row, reasons: Notes) -> str:
     """`n=2 [1]` for a mean over fewer trials than the row has, `[2]` for one that the truth may exceed."""
-    few = f" n={cell.n} {reasons.mark(cell.hole)}" if 0 < cell.n < row.n else ""
+    few = f" n={cell.n} {reasons.mark(cell.fewer)}" if 0 < cell.n < row.n else ""
     return few + (f" {reasons.mark(f'at least: {cell.lower_bound}')}" if cell.lower_bound and cell.n else "")
 
 

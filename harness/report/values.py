@@ -66,6 +66,15 @@ def measured(record: Record, name: str) -> float | None:
     return as_number(record.seconds.get(name.removesuffix("_seconds"))) if name.endswith("_seconds") else None
 
 
+def sources(record: Record, name: str) -> tuple[int, ...]:
+    """The seeds in which a reading was measured that this record took over; empty where it took none over."""
+    over = record.provenance.get("carried_over")
+    for source in over.values() if isinstance(over, Mapping) else ():
+        if isinstance(source, Mapping) and name in source.get("readings", ()):
+            return tuple(seed for seed in source.get("seeds", ()) if isinstance(seed, int))
+    return ()
+
+
 def claimed(record: Record, name: str) -> float | None:
     """What the method says of itself, where nothing was measured and no attempt to measure failed."""
     return None if measured(record, name) is not None or name in record.holes else as_number(record.facts.get(name))

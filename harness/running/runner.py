@@ -16,6 +16,7 @@ from harness.planning.plan import changes
 from harness.records import environment
 from harness.records.format import tidied
 from harness.records.store import Store, identity
+from harness.running.siblings import siblings
 from harness.types import Executor, Progress, Record, RunContext, Trial
 from harness.words import clean_line
 
@@ -94,7 +95,7 @@ class Origins:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._prints = sources.Fingerprints()
-        self._measured_by = sources.measuring(catalog)
+        self.measured_by = sources.measuring(catalog)
 
     def of(self, trial: Trial) -> dict[str, Any]:
         """measured_by: the source of metrics and instruments. libraries: other distributions that method and data set
@@ -102,7 +103,7 @@ class Origins:
         """
         behind = self._behind(trial)
         libraries = {name: version for each in behind for name, version in each.libraries.items()}
-        said: dict[str, Any] = {"measured_by": self._measured_by, "libraries": dict(sorted(libraries.items()))}
+        said: dict[str, Any] = {"measured_by": self.measured_by, "libraries": dict(sorted(libraries.items()))}
         said["sources"] = {name: digest for each in behind for name, digest in sorted(each.files.items())}
         gaps = self.gaps([trial])
         return said | ({"not_followed": gaps} if gaps else {})
@@ -141,6 +142,8 @@ def run(
     catalog.notify("harness_run_started", {"trials": tuple(trials)})
     records: list[Record] = []
     origins = Origins(catalog)
+    alike = siblings(catalog, trials, store, origins.measured_by)
+    context = dataclasses.replace(context, siblings=alike)
     try:
         for record in _records(trials, executor, context, _Relay(catalog, listener)):
             # Trials that run at once spoil each other's times: the report must know.

@@ -19,10 +19,9 @@ def answers_well_formed(subject: Subject) -> None:
     for name, _, flaw in subject.answered(answers.views, run.learner):
         if flaw:
             broken(f"view {name}: {flaw}")
-    if hasattr(run.learner, "save"):
+    if run.saves:
         run.saved()
-    if hasattr(run.learner, "describe"):
-        _check_facts(subject, run.learner.describe(run.state))
+    _check_facts(subject, run.parts.describe(run.state))
 
 
 def _check_facts(subject: Subject, described: object) -> None:

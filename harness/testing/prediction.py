@@ -99,7 +99,7 @@ def training_undisturbed(subject: Subject) -> None:
 
 
 def _saved(run: Run) -> Arrays:
-    if not hasattr(run.learner, "save"):
+    if not run.saves:
         return {}
     return {f"saved array {name!r}": run.subject.numpy(array) for name, array in run.saved().items()}
 

@@ -20,6 +20,7 @@ from harness.errors import Broken, HarnessError, Unsupported
 from harness.seeds import derive
 from harness.testing import tiny
 from harness.trials import answers, entries
+from harness.trials.starting import start
 from harness.types import (
     Array,
     Backend,
@@ -136,12 +137,16 @@ class Run:
         self, subject: Subject, data: Data, training: Training | None = None, learner: Learner[Any] | None = None
     ) -> None:
         self.subject, self.data = subject, data
-        self.learner = learner or subject.build()
         self.scalars: list[Mapping[str, float]] = []
         self._batches = subject.batches(data=data)
-        self.state = self.learner.init(data.problem, training or subject.training(), subject.arrays(data))
-        if hasattr(self.learner, "prepare"):
-            self.state = self.learner.prepare(self.state, Fit(data.train, data.valid))
+        started = start(
+            lambda: learner or subject.build(),
+            data.problem,
+            training or subject.training(),
+            subject.arrays(data),
+            Fit(data.train, data.valid),
+        )
+        self.learner, self.parts, self.state = started.learner, started.parts, started.state
 
     def update(self, batch: Batch) -> None:
         meter = self.subject.backend.meter()
@@ -160,14 +165,18 @@ class Run:
             self.update(next(self._batches))
 
     def finish(self) -> None:
-        if hasattr(self.learner, "finish"):
-            self.state = self.learner.finish(self.state, Fit(self.data.train, self.data.valid))
+        self.state = self.parts.finish(self.state, Fit(self.data.train, self.data.valid))
 
     @property
     def predictors(self) -> Mapping[str, Callable[[Any, Array], Prediction]]:
-        """`predict` and every further view."""
+        """`predict`, every further view and, where there is one, the glance."""
         views = self.subject.answered(answers.views, self.learner)
-        return {"predict": self.learner.predict, **{name: predict for name, predict, flaw in views if not flaw}}
+        glance = {"glance": self.parts.glance} if "glance" in self.parts.offered else {}
+        return {
+            "predict": self.learner.predict,
+            **{name: predict for name, predict, flaw in views if not flaw},
+            **glance,
+        }
 
     def predict(self, inputs: Array, view: str = "predict") -> Prediction:
         """In numpy."""
@@ -176,15 +185,20 @@ class Run:
 
     def saved(self) -> Mapping[str, Array]:
         """Raises Unsupported for a learner without `save`, which is optional."""
-        if not hasattr(self.learner, "save"):
+        if not self.saves:
             raise Unsupported("it has no save(state), which is optional")
-        named: Mapping[str, Array] = self.subject.answered(answers.arrays, self.learner.save(self.state))
+        named: Mapping[str, Array] = self.subject.answered(answers.arrays, self.parts.save(self.state))
         return named
+
+    @property
+    def saves(self) -> bool:
+        """Whether the learner has `save`."""
+        return "save" in self.parts.offered
 
     def seen(self) -> Arrays:
         """All that can be seen of the training so far: scalars of updates, saved arrays, validation predictions."""
         seen = {f"scalar {name!r} of update {i}": np.array(value) for i, name, value in self._scalars()}
-        if hasattr(self.learner, "save"):
+        if self.saves:
             seen |= {f"saved array {name!r}": self.subject.numpy(array) for name, array in self.saved().items()}
         for view in self.predictors:
             prediction = self.predict(self.data.valid.inputs, view)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,11 @@ from harness.errors import Unsupported, is_interrupt
 from harness.metrics import OF_BASE
 from harness.seeds import derive
 from harness.trials import predictions, scoring
+from harness.trials.carrying import Carried
 from harness.trials.notes import DATA, Notes
 from harness.trials.places import Code, code_of_trial, one_line
-from harness.types import Array, Backend, Data, Learner, Prediction, Progress, Training, Trial
+from harness.trials.starting import Phase, Started, start
+from harness.types import Array, Backend, Data, Fit, Learner, Prediction, Progress, Training, Trial
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Bench:
     pauses: what lets the instruments that look on know that no training goes on; settles: that it has become steady.
     base_prediction: the file with the test prediction of what the trial starts from; prediction: where to keep its own.
     pending: names of what is still to be measured once the trial is trained and scored; `tell` is called with them.
+    carried: what instruments need not measure, since it was read in other seeds.
     """
 
     catalog: Catalog
@@ -43,6 +46,21 @@ class Bench:
     pending: list[str] = field(default_factory=list)
     pauses: list[Callable[[], AbstractContextManager[None]]] = field(default_factory=list)
     settles: list[Callable[[], None]] = field(default_factory=list)
+    carried: dict[str, Carried] = field(default_factory=dict)
+
+    def start(self, fit: Fit | None, *, eager: bool = False, phase: Phase = lambda _: nullcontext()) -> Started:
+        """A learner with a fresh state, ready for its first update; without anything to fit it is not prepared."""
+        return start(self.build, self.data.problem, self.training(eager), self.base, fit, phase)
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """A phase in which a learner works; its time ends when the device has done it."""
+        clock = self.backend.clock(self.trial.terms.device)
+        with self.notes.phase(phase):
+            clock.start()
+            yield
+            clock.stop()
+            clock.seconds()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -74,9 +92,9 @@ class Bench:
     @contextmanager
     def part(self, name: str, code: Code = ()) -> Iterator[None]:
         """One part of what is measured after the scores: if it fails it is a hole; if the process dies over it, what
-        was told before stands.
+        was told before stands, and this is what it died of.
         """
-        self.tell(tuple(self.pending))
+        self.tell((name, *(each for each in self.pending if each != name)))
         with self.hole(name, code):
             yield
         self.pending[:] = [each for each in self.pending if each != name]

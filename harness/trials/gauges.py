@@ -1,21 +1,56 @@
-"""What instruments measure with, and the formulas of plugins that some of them count by."""
+"""What instruments measure with, their optional parts, and the formulas of plugins that some of them count by."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
 
 from harness.catalog import Catalog, resolve
 from harness.errors import HarnessError
-from harness.types import Formula, Gauge, Instrument
+from harness.types import Formula, Gauge, Instrument, Trained
+
+OPTIONAL = ("measure", "deployed", "pause", "settle", "use_formulas")
 
 
-def gauge_of(catalog: Catalog, instrument: Instrument) -> Gauge:
+@dataclass(frozen=True)
+class Fitted:
+    """A gauge whose optional parts were looked up once. Each can be called; one that it lacks does nothing.
+
+    offered: those that it has.
+    """
+
+    gauge: Gauge
+    offered: frozenset[str]
+    deployed: Callable[[Trained], None]
+    pause: Callable[[], AbstractContextManager[None]]
+    settle: Callable[[], None]
+    use_formulas: Callable[[list[Formula]], None]
+
+
+def gauge_of(catalog: Catalog, instrument: Instrument) -> Fitted:
     """A fresh gauge; one that counts operations is given the plugins' formulas."""
-    gauge: Gauge = resolve(instrument.factory)()
-    if hasattr(gauge, "use_formulas"):
-        gauge.use_formulas([_resolved(formula) for formula in catalog.formulas.values()])
-    return gauge
+    gauge: Any = resolve(instrument.factory)()
+    offered = frozenset(name for name in OPTIONAL if hasattr(gauge, name))
+
+    def part(name: str, default: Callable[..., Any]) -> Callable[..., Any]:
+        return getattr(gauge, name) if name in offered else default
+
+    fitted = Fitted(
+        gauge,
+        offered,
+        deployed=part("deployed", _nothing),
+        pause=part("pause", nullcontext),
+        settle=part("settle", _nothing),
+        use_formulas=part("use_formulas", _nothing),
+    )
+    fitted.use_formulas([_resolved(formula) for formula in catalog.formulas.values()])
+    return fitted
+
+
+def _nothing(*given: object) -> None:
+    del given
 
 
 def _resolved(formula: Formula) -> Formula:

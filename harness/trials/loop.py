@@ -9,21 +9,21 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
 from harness import names
-from harness.metrics.headline import headline
 from harness.seeds import derive
-from harness.trials import answers, predictions, scoring
+from harness.trials import answers
 from harness.trials.bench import Bench
 from harness.trials.effort import Effort
 from harness.trials.notes import Notes
 from harness.trials.places import Diverged
-from harness.types import Fit, Learner, Meter, Point, Progress
-
-T = TypeVar("T")
+from harness.trials.points import Points
+from harness.trials.starting import Started
+from harness.types import Fit, Meter, Point, Progress
 
 WARMUP_UPDATES = 5
 SETTLED_UPDATES = 2  # algorithms have been tried, the optimiser's state is there; no step has been captured yet
@@ -34,54 +34,43 @@ SET_UP = 0.5  # seconds of init that are no training: imports, allocation, compi
 SHARE_BEYOND = 0.01  # of a budget of seconds that finish may take beyond it without a word
 
 
-def train(bench: Bench) -> tuple[Learner[Any], Any]:
-    """Init, prepare, the loop, finish, the scores of what would be deployed: the trained learner and its state."""
-    notes, data = bench.notes, bench.data
-    with notes.phase("init"):
-        learner: Any = bench.build()
-        state = learner.init(data.problem, bench.training(), bench.base)
-    if answers.offers(learner, "prepare"):
-        state = _fitted(bench, "prepare", learner.prepare, state)
-    state = _loop(bench, learner, state)
-    if answers.offers(learner, "finish"):
-        state = _fitted(bench, "finish", learner.finish, state)
+def train(bench: Bench) -> Started:
+    """Init, prepare, the loop, finish, the scores of what would be deployed: the learner and its trained state."""
+    fit = Fit(bench.data.train, bench.data.valid)
+    started = bench.start(fit, phase=bench.timed)
+    points = Points(bench, started)
+    state = _loop(bench, points, started)
+    if "finish" in started.parts.offered:
+        with bench.timed("finish"):
+            state = started.parts.finish(state, fit)
         _warn_of_finish(bench)
-        _evaluate(bench, learner, state, notes.curve[-1])
+        points.finished(state)
+    else:
+        points.end(state)
     with bench.evaluating():
-        _score_test(bench, learner.predict, state, "")
-        notes.scores |= _named(notes.curve[-1].valid, "valid")
-        _score_valid_at_the_end(bench, learner, state)
-    return learner, state
+        points.score_test(started.learner.predict, state, "")
+    return replace(started, state=state)
 
 
-def look_further(bench: Bench, learner: Any, state: Any) -> None:
+def look_further(bench: Bench, trained: Started) -> None:
     """What is optional of a trained learner: its further views, and what it says of itself. What fails is a hole."""
-    if answers.offers(learner, "views"):
+    parts = trained.parts
+    if "views" in parts.offered:
         with bench.part("views"):
-            _score_views(bench, learner, state)
-    if answers.offers(learner, "describe"):
+            _score_views(bench, trained)
+    if "describe" in parts.offered:
         with bench.part("describe"):
-            bench.notes.claim(answers.facts(learner.describe(state)))
+            bench.notes.claim(answers.facts(parts.describe(trained.state)))
 
 
-def _score_views(bench: Bench, learner: Learner[Any], state: Any) -> None:
-    for name, predict, flaw in answers.views(learner):
+def _score_views(bench: Bench, trained: Started) -> None:
+    points = Points(bench, trained)
+    for name, predict, flaw in trained.parts.views():
         if flaw:
             bench.notes.hole(f"view {name}", flaw)
         else:
             with bench.hole(f"view {name}"), bench.evaluating():
-                _score_test(bench, predict, state, name)
-
-
-def _fitted(bench: Bench, phase: str, fit: Callable[[Any, Fit], Any], state: Any) -> Any:
-    """What `prepare` or `finish` makes of the state; its time ends when the device has done it."""
-    clock = bench.backend.clock(bench.trial.terms.device)
-    with bench.notes.phase(phase):
-        clock.start()
-        state = fit(state, Fit(bench.data.train, bench.data.valid))
-        clock.stop()
-        clock.seconds()
-    return state
+                points.score_test(predict, trained.state, name)
 
 
 def _warn_of_finish(bench: Bench) -> None:
@@ -97,13 +86,14 @@ def _before_updates(notes: Notes) -> float:
     return notes.seconds.get("prepare", 0.0) + max(0.0, notes.seconds["init"] - SET_UP)
 
 
-def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
+def _loop(bench: Bench, points: Points, started: Started) -> Any:
     """Train until the budget is spent. Evaluation counts neither in seconds nor in the order of the batches."""
+    learner, state = started.learner, started.state
     per_epoch = bench.updates_per_epoch()
     clock, meter = bench.backend.clock(bench.trial.terms.device), bench.backend.meter()
     order = derive(bench.trial.seed, bench.trial.dataset.name, "order")
     batches = bench.backend.batches(bench.data, bench.trial.terms.batch_size, order)
-    _evaluate(bench, learner, state, Point(0, 0.0, 0.0, {}, {}))
+    points.begin(state)
     gone = _before_updates(bench.notes)
     stops = _Stops(bench.trial.terms.budget.amount, bench.updates(), per_epoch, gone)
     effort = Effort()
@@ -112,7 +102,7 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
         seconds = math.fsum(clock.seconds())
         with effort.paused():
             means = _fit(bench, _finite(_means(meter, returned), done))
-            _evaluate(bench, learner, state, Point(done, done / per_epoch, seconds, means, {}))
+            points.add(state, Point(done, done / per_epoch, seconds, means, {}))
             bench.report(Progress("train", stops.fraction(done), bench.notes.curve[-1]))
 
     done, stale, tell = 0, False, time.perf_counter() + SECONDS_BETWEEN_REPORTS
@@ -140,7 +130,7 @@ def _loop(bench: Bench, learner: Learner[Any], state: Any) -> Any:
             clock.seconds()  # what the device still has to do is training and counts; then time stands still
             with stops.pause():
                 look(done)
-            stale = _out_of_patience(bench)
+            stale = points.out_of_patience()
         elif (now := time.perf_counter()) >= tell:
             bench.report(Progress("train", stops.fraction(done)))
             tell = now + SECONDS_BETWEEN_REPORTS
@@ -207,14 +197,6 @@ class _Stops:
         return time.perf_counter() - self._started
 
 
-def _out_of_patience(bench: Bench) -> bool:
-    """Whether validation has not improved for as many points as the trial has patience; a tie is no improvement."""
-    scores = _headline_scores(bench)
-    if bench.trial.terms.patience is None or not scores:
-        return False
-    return len(scores) - 1 - _best(scores) >= bench.trial.terms.patience
-
-
 def _means(meter: Meter, returned: Any) -> Mapping[str, float]:
     """Of the scalars since the last point. Raises TypeError where what the last update returned are none."""
     try:
@@ -256,81 +238,3 @@ def _note_times(notes: Notes, laps: list[float], per_epoch: float) -> None:
     notes.measured["update_seconds"] = statistics.median(laps[warm:])
     notes.measured["epoch_seconds"] = notes.measured["update_seconds"] * per_epoch
     notes.measured["warmup_seconds"] = math.fsum(laps[:warm])
-
-
-# --- scores -----------------------------------------------------------------------------------------------------------
-
-
-def _evaluate(bench: Bench, learner: Learner[Any], state: Any, point: Point) -> None:
-    """Score the validation split, append the point, and keep the scores of both splits at the best one."""
-    notes = bench.notes
-    with bench.evaluating():
-        predictor = _predictor(bench, learner.predict, state)
-        scores = scoring.score(bench.catalog, bench.data, bench.data.valid, predictor, wanted=scoring.on_the_curve)
-        notes.curve.append(point._replace(valid=scores.found))
-        if scores.nan:
-            raise Diverged(f"validation {scores.nan} is nan at update {point.update}")
-        for name, reason in scores.holes.items():
-            notes.hole(f"{name}@valid", f"at update {point.update}: {reason}")
-        if bench.base is not None and point.update == 0:
-            _score_test(bench, learner.predict, state, "start")
-        found = _headline_scores(bench)
-        if found and _best(found) == len(found) - 1:
-            _forget(notes, "valid-best", "best")
-            notes.scores |= _named(scores.found, "valid-best")
-            _score_test(bench, learner.predict, state, "best")
-            notes.measured["best_update"] = point.update
-
-
-def _score_valid_at_the_end(bench: Bench, learner: Learner[Any], state: Any) -> None:
-    """The validation scores that no point of the curve has."""
-    kind = bench.data.problem.kind
-    if any(scoring.at_the_end(offer.value) for offer in scoring.applying(bench.catalog, kind)):
-        predictor = _predictor(bench, learner.predict, state)
-        scores = scoring.score(bench.catalog, bench.data, bench.data.valid, predictor, wanted=scoring.at_the_end)
-        bench.notes.scores |= _named(scores.found, "valid")
-        for name, reason in _named(scores.holes, "valid").items():
-            bench.notes.hole(name, reason)
-
-
-def _forget(notes: Notes, *views: str) -> None:
-    """Scores, and their holes, of a point that is no longer the best."""
-    for known in (notes.scores, notes.holes):
-        for name in [name for name in known if name.partition("@")[2] in views]:
-            del known[name]
-
-
-def _headline_scores(bench: Bench) -> list[float]:
-    """What decides on the validation curve so far, point by point, greater being better; empty if nothing does."""
-    deciding = headline(bench.catalog.metrics.values(), bench.data.problem.kind, bench.trial.terms.headline)
-    if deciding is None or deciding.name not in bench.notes.curve[-1].valid:
-        return []
-    sign = 1 if deciding.better == "higher" else -1
-    return [sign * point.valid.get(deciding.name, -sign * math.inf) for point in bench.notes.curve]
-
-
-def _best(scores: list[float]) -> int:
-    """Which point is the best: of several that tie, the first, since the later ones are no improvement."""
-    return scores.index(max(scores))
-
-
-def _score_test(bench: Bench, predict: answers.View, state: Any, view: str) -> None:
-    """Scores of the test split under the name of a view; the plain ones have none."""
-    predictor = _predictor(bench, predict, state)
-    wanted = scoring.on_the_curve if view in ("best", "start") else None
-    data, based = bench.data, bench.base_predicted
-    scores = scoring.score(bench.catalog, data, data.test, predictor, data.shifted, wanted, based)
-    bench.notes.scores |= _named(scores.found, view)
-    if not view and bench.prediction is not None and scores.prediction is not None:
-        with bench.hole("test prediction"):
-            predictions.keep(bench.prediction, scores.prediction, bench.test_rows)
-    for name, reason in _named(scores.holes, view).items():
-        bench.notes.hole(name, reason)
-
-
-def _predictor(bench: Bench, predict: answers.View, state: Any) -> scoring.Predict:
-    return lambda inputs: bench.backend.numpy(answers.a_prediction(answers.asked(predict, state, inputs)))
-
-
-def _named(values: Mapping[str, T], view: str) -> dict[str, T]:
-    return {f"{name}@{view}" if view else name: value for name, value in values.items()}

@@ -1,88 +1,120 @@
-"""Instruments: those that only look on accompany the timed pass; the others get the profiled pass, after the timed one,
-isolated from its random state, eager. What depends on what was learnt is read of the trained network, the rest of fresh
-states. What fails here is a hole, never a failed trial.
+"""Instruments: those that only look on accompany the timed pass; the others come after it, isolated from its random
+state. A gauge may look at the trained network, once, and at an update of a fresh state, made eager. What fails here is
+a hole, never a failed trial.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from harness.catalog import Offer
-from harness.errors import Unsupported
 from harness.seeds import derive
-from harness.trials import answers
+from harness.trials import answers, carrying, rows
 from harness.trials.bench import Bench
-from harness.trials.gauges import gauge_of
+from harness.trials.deployed import trained_network
+from harness.trials.gauges import Fitted, gauge_of
 from harness.trials.places import code_of
-from harness.types import Fit, Gauge, Instrument, Learner, Prediction
+from harness.trials.starting import Started
+from harness.types import Instrument, Trained
 
-ALIKE = 1e-3  # what two predictions of one network may differ by
-MOST_UNLIKE = 0.1  # share of their numbers: rounding at a threshold changes some of them by more
+STEADY = 2  # updates before the one that is measured
 
-
-Watching: TypeAlias = list[tuple[Offer[Instrument], Gauge]]
+Gauges: TypeAlias = list[tuple[Offer[Instrument], Fitted]]
 
 
 @contextmanager
-def watched(bench: Bench) -> Iterator[Watching]:
+def watched(bench: Bench) -> Iterator[Gauges]:
     """The instruments that disturb nothing, from the birth of the trained state to its death."""
-    gauges: Watching = []
+    gauges: Gauges = []
     with ExitStack() as sessions:
         for instrument in _instruments(bench, intrusive=False):
             with _hole(bench, instrument):
-                gauge = gauge_of(bench.catalog, instrument.value)
-                _enter(bench, instrument, gauge.session(), sessions)
-                gauges.append((instrument, gauge))
-                if hasattr(gauge, "pause"):
-                    bench.pauses.append(_pausing(bench, instrument, gauge.pause))
-                if hasattr(gauge, "settle"):
-                    bench.settles.append(_settling(bench, instrument, gauge.settle))
+                fitted = gauge_of(bench.catalog, instrument.value)
+                _enter(bench, instrument, fitted.gauge.session(), sessions)
+                gauges.append((instrument, fitted))
+                if "pause" in fitted.offered:
+                    bench.pauses.append(_pausing(bench, instrument, fitted.pause))
+                if "settle" in fitted.offered:
+                    bench.settles.append(_settling(bench, instrument, fitted.settle))
         yield gauges
 
 
 def waiting(bench: Bench) -> list[str]:
     """The instruments that are still to be read and have not failed yet, in the order in which they are read."""
-    groups = (_instruments(bench, intrusive=False), _trained(bench), _instruments(bench, intrusive=True))
+    groups = (_instruments(bench, intrusive=False), _instruments(bench, intrusive=True))
     return [each.value.name for group in groups for each in group if each.value.name not in bench.notes.holes]
 
 
-def read_watching(bench: Bench, watching: Watching) -> None:
-    """Read the instruments that looked on."""
-    for instrument, gauge in watching:
+def look_at_trained(bench: Bench, trained: Started, watching: Gauges) -> Gauges:
+    """Read the instruments that looked on, and let every gauge that wants to look at the trained network.
+
+    Returns the gauges that still need an update of a fresh state.
+    """
+    network = trained_network(bench, trained)
+    waiting: Gauges = []
+    for instrument, fitted in watching:
         if instrument.value.name not in bench.notes.holes:
-            _read(bench, instrument, gauge.readings)
-
-
-def profile_trained(bench: Bench, learner: Learner[Any], state: Any) -> None:
-    """One prediction of the trained network for each of the instruments whose readings depend on what was learnt."""
-    for instrument in _trained(bench):
-        _read(bench, instrument, partial(_measured_trained, bench, instrument.value, learner, state))
-
-
-def profile(bench: Bench) -> None:
-    """One fresh state for each of the instruments that disturb what they measure."""
+            with _part(bench, instrument):
+                _look(bench, fitted, network)
+                _read(bench, instrument, fitted)
     for instrument in _instruments(bench, intrusive=True):
-        _read(bench, instrument, partial(_measured, bench, instrument.value))
+        with _part(bench, instrument):
+            fitted = gauge_of(bench.catalog, instrument.value)
+            _look(bench, fitted, network)
+            if "measure" in fitted.offered:
+                waiting.append((instrument, fitted))
+            else:
+                _read(bench, instrument, fitted)
+    bench.pending.extend(instrument.value.name for instrument, _ in waiting)
+    return waiting
 
 
-def _read(bench: Bench, instrument: Offer[Instrument], measure: Callable[[], Mapping[str, Any]]) -> None:
-    name, seed = instrument.value.name, derive(bench.trial.seed, "profile")
-    with bench.part(name, code_of(instrument)), bench.backend.isolated(seed):
-        bench.read(name, measure())
+def profile(bench: Bench, gauges: Gauges) -> None:
+    """An update of a fresh state for each of these."""
+    for instrument, fitted in gauges:
+        with _part(bench, instrument):
+            _measure(bench, fitted)
+            _read(bench, instrument, fitted)
+
+
+@contextmanager
+def _part(bench: Bench, instrument: Offer[Instrument]) -> Iterator[None]:
+    seed = derive(bench.trial.seed, "profile")
+    with bench.part(instrument.value.name, code_of(instrument)), bench.backend.isolated(seed):
+        yield
+
+
+def _look(bench: Bench, fitted: Fitted, network: Trained) -> None:
+    with bench.backend.evaluating(), bench.backend.inference():
+        fitted.deployed(network)
+
+
+def _measure(bench: Bench, fitted: Fitted) -> None:
+    """Two updates to reach a steady state, and one that is measured. What prepares sees no more than these batches."""
+    batches = bench.backend.batches(bench.data, bench.trial.terms.batch_size, derive(bench.trial.seed, "profile"))
+    *steady, last = (next(batches) for _ in range(STEADY + 1))
+    fit = rows.few(bench.data, bench.trial.terms.batch_size, STEADY + 1)
+    with fitted.gauge.session():
+        started = bench.start(fit, eager=True)
+        learner, state = started.learner, started.state
+        for batch in steady:
+            state, _ = answers.a_step(learner.update(state, batch))
+        with fitted.gauge.measure("update", rows.examples(bench.data, last)):
+            state, scalars = learner.update(state, last)
+        del started, learner, state, scalars
+
+
+def _read(bench: Bench, instrument: Offer[Instrument], fitted: Fitted) -> None:
+    bench.read(instrument.value.name, fitted.gauge.readings())
+    carrying.note(bench.notes, instrument.value)
 
 
 def _instruments(bench: Bench, intrusive: bool) -> list[Offer[Instrument]]:
+    """Those that measure in this trial."""
     offers = bench.catalog.instruments.offers()
-    return [each for each in offers if each.value.intrusive == intrusive and not each.value.trained]
-
-
-def _trained(bench: Bench) -> list[Offer[Instrument]]:
-    return [each for each in bench.catalog.instruments.offers() if each.value.trained]
+    return [each for each in offers if each.value.intrusive == intrusive and each.value.name not in bench.carried]
 
 
 def _enter(bench: Bench, instrument: Offer[Instrument], span: AbstractContextManager[None], stack: ExitStack) -> None:
@@ -120,47 +152,3 @@ def _settling(bench: Bench, instrument: Offer[Instrument], settle: Callable[[], 
 def _hole(bench: Bench, instrument: Offer[Instrument]) -> AbstractContextManager[None]:
     """Whatever is raised inside is the reason for which something is not measured."""
     return bench.hole(instrument.value.name, code_of(instrument))
-
-
-def _measured(bench: Bench, instrument: Instrument) -> Mapping[str, Any]:
-    """Two updates to reach a steady state, one measured; then one prediction of the rows of a batch."""
-    gauge = gauge_of(bench.catalog, instrument)
-    batches = bench.backend.batches(bench.data, bench.trial.terms.batch_size, derive(bench.trial.seed, "profile"))
-    first, second, third = (next(batches) for _ in range(3))
-    examples = len(third.inputs)
-    with gauge.session():
-        learner = bench.build()
-        state = learner.init(bench.data.problem, bench.training(eager=True), bench.base)
-        if hasattr(learner, "prepare"):
-            state = learner.prepare(state, Fit(bench.data.train, bench.data.valid))
-        for batch in (first, second):
-            state, _ = answers.a_step(learner.update(state, batch))
-        with gauge.measure("update", examples):
-            state, scalars = learner.update(state, third)
-        inputs = bench.data.valid.inputs[:examples]
-        with gauge.measure("predict", len(inputs)):
-            prediction = learner.predict(state, inputs)
-        del learner, state, scalars, prediction
-    return gauge.readings()
-
-
-def _measured_trained(bench: Bench, instrument: Instrument, learner: Learner[Any], state: Any) -> Mapping[str, Any]:
-    """The rows of a batch, predicted from the trained state by an eager learner, which hides no operator."""
-    gauge = gauge_of(bench.catalog, instrument)
-    inputs = bench.data.valid.inputs[: bench.trial.terms.batch_size]
-    eager = bench.build()
-    eager.init(bench.data.problem, bench.training(eager=True), bench.base)
-    with bench.backend.evaluating():
-        _require_alike(bench, learner.predict(state, inputs), eager.predict(state, inputs))
-        with gauge.session(), gauge.measure("predict", len(inputs)):
-            eager.predict(state, inputs)
-    return gauge.readings()
-
-
-def _require_alike(bench: Bench, trained: Prediction, eager: Prediction) -> None:
-    """Raises Unsupported where an eager learner predicts something else from the trained state."""
-    one, other = (np.asarray(bench.backend.numpy(each)[0]) for each in (trained, eager))
-    if one.shape != other.shape or not np.mean(np.isclose(one, other, ALIKE, ALIKE, equal_nan=True)) > 1 - MOST_UNLIKE:
-        raise Unsupported(
-            "an eager learner predicts something else from the trained state: is a part of it kept in the learner?"
-        )

@@ -17,6 +17,7 @@ from harness.selections import selection
 from harness.suites.suite import Request
 from harness.trials.bench import Bench
 from harness.trials.notes import Notes
+from harness.trials.starting import Started
 from harness.trials.trial import set_up
 from harness.types import Backend, Batch, Data, Fit, Learner, Trial
 
@@ -83,24 +84,21 @@ def _ready(catalog: Catalog, trial: Trial, folder: Path | None) -> Rehearsal:
     with tempfile.TemporaryDirectory() as temporary:
         base = _untrained(catalog, trial.base, backend, folder, Path(temporary)) if trial.base else None
         bench = set_up(catalog, trial, backend, folder, base, lambda _: None, Notes())
-    learner, state = _started(bench)
+    started = _started(bench)
     order = derive(trial.seed, trial.dataset.name, "order")
-    return Rehearsal(trial, bench.data, learner, state, backend.batches(bench.data, trial.terms.batch_size, order))
+    batches = backend.batches(bench.data, trial.terms.batch_size, order)
+    return Rehearsal(trial, bench.data, started.learner, started.state, batches)
 
 
 def _untrained(catalog: Catalog, trial: Trial, backend: Backend, folder: Path | None, temporary: Path) -> Path:
     bench = set_up(catalog, trial, backend, folder, None, lambda _: None, Notes())
-    learner, state = _started(bench)
-    if not hasattr(learner, "save"):
+    started = _started(bench)
+    if "save" not in started.parts.offered:
         raise UsageError(f"{trial.method.name} has no save(state), and another method starts from it")
     path = temporary / "base.safetensors"
-    backend.save(learner.save(state), path)
+    backend.save(started.parts.save(started.state), path)
     return path
 
 
-def _started(bench: Bench) -> tuple[Learner[Any], Any]:
-    learner = bench.build()
-    state = learner.init(bench.data.problem, bench.training(), bench.base)
-    if hasattr(learner, "prepare"):
-        state = learner.prepare(state, Fit(bench.data.train, bench.data.valid))
-    return learner, state
+def _started(bench: Bench) -> Started:
+    return bench.start(Fit(bench.data.train, bench.data.valid))

@@ -7,12 +7,10 @@ printing. Whatever a plugin raises becomes the status of the record.
 from __future__ import annotations
 
 import dataclasses
-import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from harness import names, options
 from harness.catalog import Catalog, Settings, load, resolve
@@ -24,13 +22,15 @@ from harness.data.trainable import fitting, placed
 from harness.errors import Unsupported, is_interrupt
 from harness.records import environment
 from harness.seeds import derive
-from harness.trials import answers
+from harness.trials import answers, carrying, rows
 from harness.trials.bench import Bench
 from harness.trials.loop import look_further, train
 from harness.trials.notes import DATA, Notes
 from harness.trials.places import Diverged, code_of_trial, one_line
-from harness.trials.profiling import profile, profile_trained, read_watching, waiting, watched
-from harness.types import Backend, Data, Learner, Progress, Record, RunContext, Status, Trial
+from harness.trials.profiling import look_at_trained, profile, waiting, watched
+from harness.trials.sizes import sizes
+from harness.trials.starting import Started
+from harness.types import Array, Backend, Data, Progress, Record, RunContext, Status, Trial
 
 FURTHER = ("views", "describe", "save")  # what is optional of a trained learner
 
@@ -44,11 +44,13 @@ def run_trial(
     weights: Path | None = None,
     base_prediction: Path | None = None,
     prediction: Path | None = None,
+    earlier: Sequence[Record] = (),
 ) -> Record:
     """Run one trial and return its record, whatever happens; only an interrupt passes.
 
     base: the arrays of the trial that this one starts from. weights: where the trained arrays are kept, if anywhere.
     base_prediction, prediction: likewise the base's test prediction, and its own.
+    earlier: records of the same configuration with other seeds that ended ok, of which readings may be taken over.
     A trial that is trained and scored reports the record so far before anything else of it is looked at or profiled.
     """
     notes = Notes()
@@ -66,6 +68,7 @@ def run_trial(
 
     try:
         bench = set_up(catalog, trial, backend, data_folder, base, report, notes, tell)
+        bench.carried.update(carrying.carried(catalog, earlier, backend.environment(trial.terms.device)))
         _run(dataclasses.replace(bench, base_prediction=base_prediction, prediction=prediction), weights)
     except Unsupported as error:
         status, reason = "skipped", one_line(error)
@@ -85,22 +88,21 @@ def run_trial(
 
 def _run(bench: Bench, weights: Path | None) -> None:
     trial, data = bench.trial, bench.data
-    splits = {"train": data.train, "valid": data.valid, "test": data.test}
     bench.read(f"{DATA}{trial.dataset.name}", data.readings)
-    bench.notes.measured["rows"] = {name: len(split.inputs) for name, split in splits.items()}
+    bench.notes.measured |= rows.counts(data)
     # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
     with bench.backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench) as watching:
-        learner, state = train(bench)
-        bench.pending[:] = [*(part for part in FURTHER if answers.offers(learner, part)), *waiting(bench)]
+        trained = train(bench)
+        carrying.carry(bench.notes, bench.carried, bench.read)
+        bench.pending[:] = [*(part for part in FURTHER if part in trained.parts.offered), *waiting(bench)]
         bench.tell(tuple(bench.pending))
-        look_further(bench, learner, state)
+        look_further(bench, trained)
     with bench.part("save"):
-        _keep(bench, learner, state, weights)
+        _keep(bench, trained, weights)
     with bench.notes.phase("profile"):
-        read_watching(bench, watching)
-        profile_trained(bench, learner, state)
-        del learner, state  # their memory is not the profiled pass's
-        profile(bench)
+        gauges = look_at_trained(bench, trained, watching)
+        del trained, watching  # their memory is not the profiled pass's
+        profile(bench, gauges)
 
 
 def set_up(
@@ -166,28 +168,29 @@ def _named(data: Data, notes: Notes) -> Data:
     return dataclasses.replace(data, shifted={name: data.shifted[name] for name, flaw in flaws.items() if not flaw})
 
 
-def _keep(bench: Bench, learner: Learner[Any], state: Any, weights: Path | None) -> None:
-    if not hasattr(learner, "save"):
+def _keep(bench: Bench, trained: Started, weights: Path | None) -> None:
+    """Save what is wanted, and note how large it is. Whatever fails here is a hole by the name of save."""
+    if "save" not in trained.parts.offered:
         if bench.trial.keep:
             raise TypeError(f"{bench.trial.method.name} has no save(state), and another method starts from it")
         return
-    saved = answers.arrays(learner.save(state))
-    bench.notes.measured["parameters"] = sum(math.prod(array.shape) for array in saved.values())
+    saved = answers.arrays(trained.parts.save(trained.state))
     if weights is not None and bench.trial.keep:
         bench.backend.save(saved, weights)
+    bench.notes.measured |= sizes(saved)
     with bench.hole("predict_warning"):
-        _warn_of_prediction(bench, learner.predict, partial(learner.save, state), state)
+        _warn_of_prediction(bench, trained, saved)
 
 
-def _warn_of_prediction(bench: Bench, predict: answers.View, save: Callable[[], Any], state: Any) -> None:
-    """One more validation batch is predicted, which shall leave the arrays that are saved as they are."""
-    before = _digests(save())
+def _warn_of_prediction(bench: Bench, trained: Started, saved: Mapping[str, Array]) -> None:
+    """One more batch is predicted, which shall leave the arrays that are saved as they are."""
+    before = _digests(saved)
     seed = derive(bench.trial.seed, bench.trial.dataset.name, "global")
     with bench.backend.isolated(seed), bench.backend.evaluating():
-        predict(state, bench.data.valid.inputs[: bench.trial.terms.batch_size])
-    if _digests(save()) != before:
+        trained.learner.predict(trained.state, rows.repeated(bench.data, bench.trial.terms.batch_size))
+    if _digests(answers.arrays(trained.parts.save(trained.state))) != before:
         bench.notes.measured["predict_warning"] = "predict changed what is saved: it trains, or counts"
 
 
-def _digests(saved: object) -> dict[str, str]:
-    return {name: digest(array) for name, array in answers.arrays(saved).items()}
+def _digests(arrays: Mapping[str, Array]) -> dict[str, str]:
+    return {name: digest(array) for name, array in arrays.items()}

@@ -24,6 +24,7 @@ from harness.types.learning import (
     Scalar,
     State,
     TokenLogProbs,
+    Trained,
     Training,
 )
 from harness.types.offers import (
@@ -106,6 +107,7 @@ __all__ = [
     "Suite",
     "Sweep",
     "TokenLogProbs",
+    "Trained",
     "Training",
     "TrainingTerms",
     "Trial",

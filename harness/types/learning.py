@@ -42,6 +42,7 @@ class Problem:
     input_shape: shape of one row. time_axis: its first axis is time.
     output_size: classes, target dimensions, or vocabulary. train_size: rows (language: tokens).
     order: "contiguous" data are cut into windows of `window` steps, laid out as batch_size parallel streams.
+    token: what one token of a language is; only of characters are there bits per character.
     target_mean, target_scale: original target = mean + scale * standardised target.
     """
 
@@ -54,6 +55,7 @@ class Problem:
     window: int = 0
     target_mean: float = 0.0
     target_scale: float = 1.0
+    token: Literal["character", "word", ""] = ""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,15 @@ class Learner(Protocol[State]):
     Optional, looked up once: `prepare(state, fit)` before the first update and `finish(state, fit)` after the last,
     each returning the state and timed apart (`prepare` is taken off a budget of seconds); `views`, a mapping from a
     name to a further predict-like function; `describe(state) -> Facts`; `save(state) -> {name: array}`, flat and named,
-    what another method may start from. One of the last three that fails is a hole in the record, which keeps the rest.
+    what another method may start from; `glance(state, inputs)`. One of views, describe and save that fails is a hole in
+    the record, which keeps the rest.
+
+    `glance` is a cheaper `predict` (fewer draws, say) for the points of the curve on the way: it scores those between
+    the first and the last, and chooses the best of all and when patience is out, glance against glance. Every other
+    score is by `predict`: the first and the last point, `@start`, `@valid`, both scores of the best point
+    (`@valid-best`, `@best`) and all of the test split. A point that glances find better than all before is thus
+    predicted in full, too.
+
     Names of views, facts and scalars are texts without an @, and no view is called as the harness calls scores of its
     own: valid, valid-best, best, start.
     """
@@ -171,3 +181,40 @@ class Learner(Protocol[State]):
     def predict(self, state: State, inputs: Array) -> Prediction:
         """What would be deployed. Leaves the training state alone."""
         ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network as it would be deployed, trained and finished, for `Gauge.deployed`.
+
+    predict(inputs) -> Prediction: the learner's own, captured and fused as it was trained. rows(n): inputs of n test
+    rows, in their order and repeated as needed; of a stream windows of `Problem.window` predictions each. learner,
+    state: as training left them. data: those of the trial, on its device.
+    """
+
+    predict: Callable[[Array], Prediction]
+    rows: Callable[[int], Array]
+    learner: Learner[Any]
+    state: Any
+    data: Data
+    _eager: Callable[[], Callable[[Array], Prediction]] | None = field(default=None, repr=False)
+
+    def eager(self) -> Callable[[Array], Prediction]:
+        """`predict` by a learner that hides no operator (`Training.eager`), for what counts them; it is made here.
+
+        Raises Unsupported where that learner predicts something else from the trained state.
+        """
+        return self.predict if self._eager is None else self._eager()
+
+    def examples(self, inputs: Array) -> int:
+        """How many predictions inputs ask for: one for each row, of a stream one for each token that is predicted."""
+        if self.data.problem.order != "contiguous":
+            return len(inputs)
+        return len(inputs) * int(inputs.shape[1] - lag(self.data.test))
+
+
+def lag(split: Batch) -> int:
+    """How many steps of each row of a stream come before its first target: 1 where a token is predicted by those before
+    it, 0 where each step has a target of its own.
+    """
+    return int(split.inputs.shape[1] - split.targets.shape[1])

@@ -263,10 +263,15 @@ class Formula:
 
 
 class Gauge(Protocol):
-    """What an instrument's factory returns. `session` spans the life of one fresh state; `measure` one stage in it. For
-    an instrument of the trained network, `session` spans one prediction of it and `measure` is that prediction.
+    """What an instrument's factory returns. `session` spans the life of one fresh state, in which a few updates go
+    before and `measure` spans a steady one; an intrusive gauge without `measure` gets no fresh state.
 
-    Optional, for one that is not intrusive: `pause()`, a context that spans each evaluation within the session, and
+    Optional: `deployed(trained)`, called once with a `Trained`, after the final scores have left the worker and before
+    any fresh state, without gradients. There a prediction is measured, and what depends on what was learnt. It reaches
+    no score and no array that is kept, and shall leave the state as it is for the instruments after it. What it learns
+    it says in `readings`, which are measured, not claimed: a claim may rest on them.
+
+    Optional for one that is not intrusive: `pause()`, a context that spans each evaluation within the session, and
     `settle()`, called before the first update after those in which libraries try out their algorithms. For one that
     counts operations: `use_formulas(formulas)`, called first, with those that plugins offer for operators of their own.
     """
@@ -275,8 +280,8 @@ class Gauge(Protocol):
         """Spans birth to death of one fresh state."""
         ...
 
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> AbstractContextManager[None]:
-        """Spans one steady update, or one prediction, of that many examples."""
+    def measure(self, stage: Literal["update"], examples: int) -> AbstractContextManager[None]:
+        """Spans one steady update, of that many examples: rows, of a stream tokens."""
         ...
 
     def readings(self) -> Mapping[str, Any]:
@@ -294,15 +299,16 @@ class Gauge(Protocol):
 class Instrument:
     """A way to measure. factory: "module:attribute" called without arguments inside the trial.
 
-    intrusive: it disturbs what it measures, so it gets a fresh state of its own after the timed pass. trained: what it
-    reads depends on what was learnt, so it gets a prediction of the trained network instead, and no update.
+    intrusive: it disturbs what it measures, so it gets a fresh state of its own after the timed pass. repeats: all that
+    it reads is the same for every seed. Such an instrument measures two seeds of a configuration; where all its
+    readings agree to the digit, the seeds after them take these over, and their records say from which.
     """
 
     name: str
     summary: str
     factory: str | Callable[[], Gauge]
     intrusive: bool = True
-    trained: bool = False
+    repeats: bool = False
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,8 @@ class RunContext:
     """What an executor needs besides the trials: folders, limits, and how to load the same plugins elsewhere.
 
     keep_predictions: whether every trial keeps its test prediction, not those alone that others start from.
+    siblings: keys of trials that differ in nothing but their seed, a group for each configuration. What instruments
+    have read in those of them whose records lie in `results` by then, a trial may take over (`Instrument.repeats`).
     """
 
     results: Path
@@ -132,6 +134,7 @@ class RunContext:
     timeout: float | None = None
     memory: int | None = None
     keep_predictions: bool = False
+    siblings: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

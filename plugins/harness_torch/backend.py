@@ -108,6 +108,12 @@ class TorchBackend:
         finally:
             torch.backends.cudnn.benchmark = tuned
 
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """Without gradients."""
+        with torch.no_grad():
+            yield
+
     def save(self, named: Mapping[str, Tensor], path: Path) -> None:
         """Write named arrays as safetensors, whole or not at all."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -166,7 +166,7 @@ def _check_places_and_widths(subject: Subject, precision: str) -> None:
     for view, predict in run.predictors.items():
         prediction = predict(run.state, run.data.valid.inputs)
         found |= {f"{name} of {view}": field for name, field in zip(prediction._fields, prediction, strict=True)}
-    kept = dict(run.saved()) if hasattr(run.learner, "save") else {}
+    kept = dict(run.saved()) if run.saves else {}
     for name, value in (found | {f"saved array {name!r}": array for name, array in kept.items()}).items():
         # A single number moves to the device without a wait.
         if isinstance(value, Tensor) and value.numel() > 1 and value.device.type != torch.device(subject.device).type:

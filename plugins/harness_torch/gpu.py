@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -135,11 +135,6 @@ class Energy:
         run()
         return gpu.joules() - joules, self._now() - began
 
-    @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        del stage, examples
-        yield
-
     def readings(self) -> Mapping[str, Any]:
         """Joules, and watts."""
         return dict(self._readings)
@@ -162,11 +157,6 @@ class GpuProcess:
             raise Unsupported("no NVIDIA GPU")
         yield
         self._bytes = gpu.process_bytes(os.getpid())
-
-    @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        del stage, examples
-        yield
 
     def readings(self) -> Mapping[str, Any]:
         """Bytes. Raises Unsupported where the driver does not tell."""
@@ -207,11 +197,6 @@ class GpuTrouble:
             "gpu_throttled": throttles,
             "gpu_looks": watch.looks,
         }
-
-    @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        del stage, examples
-        yield
 
     def readings(self) -> Mapping[str, Any]:
         """Numbers, the reasons, and a text if there is something to warn of."""

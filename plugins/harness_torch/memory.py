@@ -19,8 +19,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from harness import Trained
 from harness_torch.carried import Carried
 from harness_torch.marks import watching
+from harness_torch.operations import ROWS, plain_layers
 from harness_torch.storages import Ledger, is_parameter, live_tensors, steady_garbage
 
 
@@ -50,12 +52,9 @@ class ActivationMemory:
             del self._ledger, self._owned
 
     @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        """Span one update; a prediction is let pass."""
-        del examples
-        if stage != "update":
-            yield
-            return
+    def measure(self, stage: Literal["update"], examples: int) -> Iterator[None]:
+        """Span one update."""
+        del stage, examples
         with steady_garbage(), ExitStack() as hooks:
             self._own_parameters(hooks)
             self._ledger.start()
@@ -104,6 +103,31 @@ class ActivationMemory:
         for value in tree_iter(dict(optimizer.state)):
             if isinstance(value, Tensor):
                 self._own(value)
+
+
+class InferenceMemory:
+    """inference_activation_bytes: the most that a prediction of 32 rows by the trained network makes and holds at once.
+
+    What lives before it, the network and the rows, does not count.
+    """
+
+    def __init__(self) -> None:
+        self._readings: dict[str, int] = {}
+
+    def deployed(self, trained: Trained) -> None:
+        """Follow every storage that a prediction makes."""
+        inputs, predict = trained.rows(ROWS), trained.eager()
+        with steady_garbage(), plain_layers():
+            ledger = Ledger(foreign=live_tensors())
+            ledger.start()
+            with _Witness(ledger):
+                predict(inputs)
+        _, peak, _ = ledger.window(without=set())
+        self._readings = {"inference_activation_bytes": peak}
+
+    def readings(self) -> Mapping[str, Any]:
+        """Bytes."""
+        return dict(self._readings)
 
 
 class _Witness(TorchDispatchMode):

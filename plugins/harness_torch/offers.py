@@ -13,23 +13,32 @@ def instruments() -> Iterator[Instrument]:
         "activation-memory",
         "peak of the live tensors that an update holds and makes, seen operator by operator",
         factory="harness_torch.memory:ActivationMemory",
+        repeats=True,
     )
     yield Instrument(
         "saved-memory",
         "peak of the live tensors that autograd keeps for the backward pass",
         factory="harness_torch.saved:SavedMemory",
+        repeats=True,
     )
     yield Instrument(
         "operations",
         "MACs and element-wise operations by phase, with a list of operators that have no formula",
         factory="harness_torch.operations:Operations",
+        repeats=True,
     )
     # Named as the metric, so that the reason for which it is missing stands in its cell.
     yield Instrument(
         "inference_macs",
-        "MACs and element-wise operations of a prediction of the trained network",
+        "MACs, element-wise operations and bytes moved of a prediction of the trained network",
         factory="harness_torch.operations:Inference",
-        trained=True,
+        repeats=True,
+    )
+    yield Instrument(
+        "inference-memory",
+        "peak of the live tensors that a prediction of the trained network makes",
+        factory="harness_torch.memory:InferenceMemory",
+        repeats=True,
     )
     # Named as the metric, likewise.
     yield Instrument(
@@ -37,12 +46,18 @@ def instruments() -> Iterator[Instrument]:
         "pairs of nonzero weight and nonzero input in a prediction of the trained network, and how often its neurons "
         "fire",
         factory="harness_torch.synaptic:SynapticOperations",
-        trained=True,
     )
+    for rows in LATENCIES:  # named as the metrics, likewise
+        yield Instrument(
+            f"latency_{rows}_seconds",
+            f"time of a prediction of {rows} row{'s' if rows > 1 else ''} by the trained network",
+            factory=f"harness_torch.latency:of_{rows}",
+        )
     yield Instrument(
         "tensor-peak",
         "peak of what the allocator has given out: weights, gradients, activations, operators' own temporaries",
         factory="harness_torch.peaks:TensorPeak",
+        repeats=True,
     )
     # Named as the metric, likewise.
     yield Instrument(
@@ -89,15 +104,22 @@ def metrics() -> Iterator[Metric]:
         bound = f"{name.partition('_')[0]}_uncovered"
         exact = name in BY_SHAPE
         yield Metric(name, summary, unit="", better="lower", per="example", exact=exact, bounded_by=bound)
+    for name, (summary, per) in INFERENCE_BYTES.items():
+        yield Metric(name, summary, unit="B", better="lower", per=per, exact=True, bounded_by="inference_launches")
     yield Metric(
         "firing_rate", "spikes per neuron and time step of the trained network", unit="", better="lower", per="step"
     )
+    for rows in LATENCIES:
+        summary = f"median time of a prediction of {rows} row{'s' if rows > 1 else ''} by the trained network"
+        yield Metric(f"latency_{rows}_seconds", summary, unit="s", better="lower", per="prediction")
     yield Metric("train_peak_bytes", "peak of the GPU's memory in training less the data", "B", "lower", per="trial")
     yield Metric("process_peak_bytes", "most resident memory of the process", unit="B", better="lower", per="trial")
     yield Metric("gpu_process_bytes", "memory of the GPU that the process has", unit="B", better="lower", per="trial")
     yield Metric("energy_joules", "energy of the GPU above idle, evaluation included", "J", "lower", per="trial")
     yield Metric("gpu_foreign_processes", "other processes on the GPU", unit="", better="lower", per="trial")
 
+
+LATENCIES = (1, 32, 256)  # rows of a prediction that is timed
 
 MEMORY = {
     "activation_bytes": "peak of live tensors less parameters, gradients, optimiser state and data",
@@ -114,6 +136,11 @@ SYNAPTIC = {
     "synaptic_acs": "of synaptic_ops, those that only accumulate: the input is a spike",
     "synaptic_macs": "of synaptic_ops, those that multiply: the input is real-valued",
     "synaptic_dense_ops": "synaptic_ops if no weight and no input were zero",
+}
+
+INFERENCE_BYTES = {
+    "inference_bytes_moved": ("bytes that the operators of a prediction of the trained network move", "example"),
+    "inference_activation_bytes": ("peak of live tensors that a prediction of 32 rows makes", "prediction"),
 }
 
 BY_SHAPE = ("inference_macs", "synaptic_dense_ops")  # the others depend on who fires

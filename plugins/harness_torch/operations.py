@@ -19,7 +19,7 @@ import torch
 import torch.backends.mha
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness import Formula, Reading
+from harness import Formula, Reading, Trained
 from harness_torch import departures, phases
 from harness_torch.calls import Call, Work, bind
 from harness_torch.custom import Formulas
@@ -146,7 +146,8 @@ OF_AN_UPDATE = (
     *(f"{phase}_{kind}" for phase in PHASES for kind in ("macs", "elementwise_ops")),
     *("total_macs", "elementwise_ops", "bytes_moved", "launches"),
 )
-OF_A_PREDICTION = ("inference_macs", "inference_elementwise_ops")
+OF_A_PREDICTION = ("inference_macs", "inference_elementwise_ops", "inference_bytes_moved", "inference_launches")
+ROWS = 32  # of a prediction that is measured
 
 
 class Operations:
@@ -174,12 +175,9 @@ class Operations:
             yield
 
     @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        """Count what runs in an update; a prediction is let pass."""
-        del examples
-        if stage != "update":
-            yield
-            return
+    def measure(self, stage: Literal["update"], examples: int) -> Iterator[None]:
+        """Count what runs in an update."""
+        del stage, examples
         tally, left = Tally(self._host, self._formulas), Departures(self._host, self._threads, self._exported)
         with plain_layers(), left, Counter(tally, left):
             yield
@@ -191,10 +189,11 @@ class Operations:
 
 
 class Inference:
-    """inference_macs and inference_elementwise_ops of one prediction, per example; `inference_uncovered` by operator.
+    """inference_macs, inference_elementwise_ops and inference_bytes_moved of a prediction of 32 rows by the trained
+    network, per example (of a stream per token); its inference_launches; `inference_uncovered` by operator.
 
-    Of the trained network, since weights that training has pruned, or an exit that it has learnt to take early, save
-    work.
+    Of the trained and finished network, since weights that training has pruned, or an exit that it has learnt to take
+    early, save work, and what `finish` has made of it may need more.
     """
 
     def __init__(self) -> None:
@@ -205,22 +204,14 @@ class Inference:
         """Those of plugins, for operators of their own."""
         self._formulas = Formulas(formulas)
 
-    @contextmanager
-    def session(self) -> Iterator[None]:
-        """Nothing to prepare: only what is measured is counted."""
-        yield
-
-    @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        """Count what runs in a prediction; an update is let pass."""
-        if stage != "predict":
-            yield
-            return
+    def deployed(self, trained: Trained) -> None:
+        """Count what runs in a prediction."""
+        inputs, predict = trained.rows(ROWS), trained.eager()
         tally, left = Tally(formulas=self._formulas), Departures()
         with plain_layers(), left, Counter(tally, left):
-            yield
+            predict(inputs)
         reason = unseen(tally, left, self._formulas)
-        self._readings = at_least(_prediction(tally, examples), OF_A_PREDICTION, reason)
+        self._readings = at_least(_prediction(tally, trained.examples(inputs)), OF_A_PREDICTION, reason)
 
     def readings(self) -> Mapping[str, Any]:
         """Counts per example."""
@@ -261,6 +252,8 @@ def _prediction(tally: Tally, examples: int) -> dict[str, Any]:
     return {
         "inference_macs": tally.total("macs") / examples,
         "inference_elementwise_ops": tally.total("elementwise") / examples,
+        "inference_bytes_moved": tally.total("bytes") / examples,
+        "inference_launches": tally.total("launches"),
         "inference_uncovered": uncovered,
         "inference_uncovered_share": sum(row["share"] for row in uncovered.values()),
     }

@@ -40,12 +40,10 @@ class TensorPeak:
             yield
 
     @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        """Span one update; a prediction is let pass."""
-        del examples
-        if stage != "update":
-            yield
-        elif self._device is not None:
+    def measure(self, stage: Literal["update"], examples: int) -> Iterator[None]:
+        """Span one update."""
+        del stage, examples
+        if self._device is not None:
             torch.cuda.reset_peak_memory_stats(self._device)
             yield
             self._readings = {
@@ -129,11 +127,6 @@ class TrainPeak:
         self._peak = max(self._peak, self._memory.max_memory_allocated(self._device))
         self._reserved = max(self._reserved, self._memory.max_memory_reserved(self._device))
 
-    @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        del stage, examples
-        yield
-
     def readings(self) -> Mapping[str, Any]:
         """Bytes."""
         return {"train_peak_bytes": self._peak - self._before, "train_reserved_bytes": self._reserved}
@@ -211,11 +204,6 @@ class ProcessPeak:
     def session(self) -> Iterator[None]:
         yield
         self._peak = process_peak_bytes()
-
-    @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        del stage, examples
-        yield
 
     def readings(self) -> Mapping[str, Any]:
         if self._peak is None:

@@ -40,12 +40,9 @@ class SavedMemory:
             del self._excluded
 
     @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        """Span one update; a prediction is let pass."""
-        del examples
-        if stage != "update":
-            yield
-            return
+    def measure(self, stage: Literal["update"], examples: int) -> Iterator[None]:
+        """Span one update."""
+        del stage, examples
         for tensor in filter(is_parameter, live_tensors()):
             self._excluded.see(tensor, foreign=True)
         shelf = _Shelf(self._excluded)

@@ -11,19 +11,18 @@ and `inference_macs` that number with the zeros that convolutions pad with, whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import Tensor
 
-from harness import Formula, Unsupported
+from harness import Formula, Trained, Unsupported
 from harness_torch.calls import Call, tensors, written
 from harness_torch.custom import Formulas
 from harness_torch.departures import Departures
 from harness_torch.formulas import COPIES
 from harness_torch.marks import listening
-from harness_torch.operations import Counter, Tally, at_least, plain_layers, unseen
+from harness_torch.operations import ROWS, Counter, Tally, at_least, plain_layers, unseen
 from harness_torch.pairs import pairs
 from harness_torch.phases import Phase
 from harness_torch.storages import Marked
@@ -32,7 +31,8 @@ COUNTS = ("synaptic_ops", "synaptic_acs", "synaptic_macs", "synaptic_dense_ops")
 
 
 class SynapticOperations:
-    """synaptic_ops, synaptic_acs, synaptic_macs, synaptic_dense_ops per example; firing_rate where spikes are declared.
+    """synaptic_ops, synaptic_acs, synaptic_macs, synaptic_dense_ops per example, of a stream per token; firing_rate
+    where spikes are declared.
 
     Counted online, operator by operator; no input is kept. `synaptic_uncovered` lists operators of which nobody knows
     whether there are products in them. Raises Unsupported in `readings` for a product inside an
@@ -48,22 +48,15 @@ class SynapticOperations:
         """Those of plugins, for operators of their own: whether there are products in them."""
         self._formulas = Formulas(formulas)
 
-    @contextmanager
-    def session(self) -> Iterator[None]:
-        """Nothing to prepare: only what is measured is counted."""
-        yield
-
-    @contextmanager
-    def measure(self, stage: Literal["update", "predict"], examples: int) -> Iterator[None]:
-        """Count what runs in a prediction; an update is let pass."""
-        if stage != "predict":
-            yield
-            return
+    def deployed(self, trained: Trained) -> None:
+        """Count what runs in a prediction of 32 rows."""
+        inputs, predict = trained.rows(ROWS), trained.eager()
         synapses, left = _Synapses(self._formulas), Departures()
         with plain_layers(), listening(synapses.fired), left, Counter(synapses, left):
-            yield
+            predict(inputs)
         self._hidden = tuple(synapses.hidden)
-        self._readings = at_least(synapses.readings(examples), COUNTS, unseen(synapses.tally, left, self._formulas))
+        read = synapses.readings(trained.examples(inputs))
+        self._readings = at_least(read, COUNTS, unseen(synapses.tally, left, self._formulas))
 
     def readings(self) -> Mapping[str, Any]:
         """Per example; the firing rate per neuron and time step."""

@@ -5,109 +5,29 @@ from __future__ import annotations
 import math
 import random
 import re
-import weakref
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from slope import ROWS, Slope, runner
 
 from harness import (
-    Batch,
     Budget,
-    ClassLogProbs,
-    Data,
-    Dataset,
     Instrument,
-    Method,
     Metric,
-    Problem,
-    Recipe,
     RegressionMixture,
     Unsupported,
     derive,
-    hookimpl,
 )
-from harness.planning.plan import plan
 from harness.report import timing
-from harness.suites.suite import Request
-from harness.trials.trial import run_trial
 from harness_torch.backend import TorchBackend
-
-ROWS = {"train": 60, "valid": 20, "test": 30}
-
-
-def load_pair(config, seed, folder):
-    """Two classes told apart by the sign of the only feature; every row has a value of its own."""
-    rng = np.random.default_rng(seed)
-    count = sum(ROWS.values())
-    inputs = (np.linspace(0.1, 1.0, count) * np.where(np.arange(count) % 2, 1, -1)).astype(np.float32)
-    targets = (inputs > 0).astype(np.int64)
-    order = rng.permutation(count)
-    cuts = np.split(order, [60, 80])
-    return Data(Problem("classification", (1,), 2, 60), *(Batch(inputs[cut][:, None], targets[cut]) for cut in cuts))
-
-
-class Slope:
-    """Logistic regression through the origin; remembers the rows that it was shown."""
-
-    def __init__(self, config):
-        self.inits = []
-
-    def init(self, problem, training, base):
-        self.training = training
-        return {"slope": torch.zeros(()), "seen": []}
-
-    def update(self, state, batch):
-        state["seen"].append(batch.inputs[:, 0].clone())
-        sign = batch.targets * 2.0 - 1
-        margin = sign * batch.inputs[:, 0] * state["slope"]
-        gradient = -(sign * batch.inputs[:, 0] * torch.sigmoid(-margin)).mean()
-        loss = torch.nn.functional.softplus(-margin).mean()
-        return state | {"slope": state["slope"] - gradient}, {"loss": loss}
-
-    def predict(self, state, inputs):
-        logits = torch.stack([torch.zeros(len(inputs)), inputs[:, 0] * state["slope"]], -1)
-        return ClassLogProbs(logits.log_softmax(-1)[None], torch.zeros(1))
-
-    def save(self, state):
-        return {"slope": state["slope"]}
-
-    def describe(self, state):
-        return {"seen": [row for rows in state["seen"] for row in rows.tolist()], "training": vars(self.training)}
-
-
-def plugin_of(learner, *extras, **descriptor):
-    class Plugin:
-        @hookimpl
-        def harness_methods(self):
-            yield Method("tiny", "x", factory=learner, kinds=("classification",), **descriptor)
-
-        @hookimpl
-        def harness_datasets(self):
-            recipe = Recipe(Budget("epochs", 2), 10)
-            yield Dataset("pair", "x", "classification", load_pair, recipe=recipe, default=True)
-
-        @hookimpl
-        def harness_instruments(self):
-            yield from (extra for extra in extras if isinstance(extra, Instrument))
-
-        @hookimpl
-        def harness_metrics(self):
-            yield from (extra for extra in extras if isinstance(extra, Metric))
-
-    return Plugin()
 
 
 @pytest.fixture
 def run(catalog_of):
-    def go(learner, *extras, seed=0, descriptor=None, **asked):
-        catalog = catalog_of(plugin_of(learner, *extras, **(descriptor or {})))
-        (trial,) = plan(catalog, Request(methods="tiny", seeds=f"[{seed}]", device="cpu", **asked))
-        return run_trial(catalog, trial)
-
-    return go
+    return runner(catalog_of)
 
 
 def unplaced(reason):
@@ -495,7 +415,7 @@ class ReturnsALoss(Slope):
         (Refuses, "skipped", "rows of one feature are too narrow"),
         (RunsOut, "oom", "memory"),
         (BecomesNan, "diverged", "loss is nan at update 4"),
-        (PredictsNan, "diverged", "is nan at update 0"),
+        (PredictsNan, "diverged", "validation nll is nan at update 4"),
         (WrongRows, "failed", "20 rows"),
         (WrongType, "failed", ""),
         (WrongWeights, "failed", "predict: the samples' weights, exp(log_weights), sum to 2.718; expected 1"),
@@ -550,9 +470,9 @@ class Counter:
 COUNTER = Instrument("counter", "counts", Counter)
 
 
-def test_an_instrument_gets_a_fresh_state_a_steady_update_and_a_prediction(run):
+def test_an_instrument_gets_a_fresh_state_and_a_steady_update(run):
     record = run(Slope, COUNTER)
-    assert record.readings["events"] == ["born", "update 10", "predict 10", "dead"]
+    assert record.readings["events"] == ["born", "update 10", "dead"]
 
 
 def test_scores_are_bitwise_equal_with_and_without_instruments(run):
@@ -578,7 +498,7 @@ def test_a_profile_that_fails_is_a_hole_and_not_a_failed_trial(run):
     record = run(Slope, Instrument("broken", "x", Broken), COUNTER)
     assert record.status == "ok"
     assert unplaced(record.holes["broken"]) == "RuntimeError: no such counter"
-    assert record.readings["count"] == 4
+    assert record.readings["count"] == 3
 
 
 def test_an_instrument_that_only_looks_on_accompanies_the_timed_pass(run):
@@ -647,132 +567,6 @@ def test_an_instrument_that_only_looks_on_hears_when_the_first_updates_are_over(
 
     record = run(Slope, Instrument("onlooker", "x", Stumbles, intrusive=False))
     assert (record.status, unplaced(record.holes["onlooker"])) == ("ok", "OSError: deafened")
-
-
-class Watched(Slope):
-    """Tells whoever watches with which slope it predicts, and whether it may be compiled."""
-
-    predictions: ClassVar[list] = []
-
-    def predict(self, state, inputs):
-        self.predictions.append((float(state["slope"]), self.training.eager, len(inputs)))
-        return super().predict(state, inputs)
-
-    def describe(self, state):
-        return {"slope": float(state["slope"])}
-
-
-class Prediction(Counter):
-    """What is predicted while it measures."""
-
-    @contextmanager
-    def measure(self, stage, examples):
-        before = len(Watched.predictions)
-        yield
-        torch.rand(3)
-        self.events += [stage, examples, *Watched.predictions[before:]]
-
-
-TRAINED = Instrument("trained", "x", Prediction, trained=True)
-
-
-@pytest.mark.parametrize("updates", [0, 3, 40])
-def test_an_instrument_of_the_trained_network_gets_an_eager_prediction_of_it(run, updates):
-    record = run(Watched, TRAINED, budget=Budget("updates", updates))
-    slope = record.facts["slope"]
-    assert record.readings["events"] == ["born", "predict", 10, [slope, True, 10], "dead"]
-    assert (slope == 0) == (updates == 0)
-    if updates == 40:
-        fresh = run(Watched, Instrument("fresh", "x", Prediction)).readings["events"]
-        assert fresh[3:5] == ["predict", 10]
-        assert 0 < fresh[5][0] < slope / 3
-
-
-def test_what_is_measured_of_the_trained_network_leaves_no_trace(run):
-    class Noisy(Slope):
-        def update(self, state, batch):
-            state, scalars = super().update(state, batch)
-            return state | {"slope": state["slope"] + 0.01 * torch.randn(())}, scalars
-
-        def predict(self, state, inputs):
-            torch.rand(2)
-            return super().predict(state, inputs)
-
-    records = []
-    for extras in ((COUNTER,), (COUNTER, TRAINED)):
-        torch.manual_seed(3)
-        records.append(run(Noisy, *extras))
-        records.append(float(torch.rand(())))
-    (one, drawn, other, again) = records
-    assert (one.scores, one.facts, one.curve[-1].valid, drawn) == (
-        other.scores,
-        other.facts,
-        other.curve[-1].valid,
-        again,
-    )
-    assert one.status == other.status == "ok"
-
-
-def test_the_trained_state_is_gone_before_a_fresh_one_is_measured(run):
-    class Held:
-        alive: ClassVar = weakref.WeakSet()
-
-        def __init__(self):
-            self.alive.add(self)
-
-    class Holds(Slope):
-        def init(self, problem, training, base):
-            return super().init(problem, training, base) | {"held": Held()}
-
-    class Alive(Counter):
-        def session(self):
-            self.events.append(len(Held.alive))
-            return nullcontext()
-
-        def readings(self):
-            return {"alive": self.events}
-
-    record = run(Holds, TRAINED, Instrument("fresh", "x", Alive), budget=Budget("updates", 3))
-    assert (record.status, record.holes) == ("ok", {})
-    assert record.readings["alive"][0] == 0
-
-
-def test_where_no_eager_learner_predicts_from_the_trained_state_there_is_a_hole(run):
-    class KeepsItsSlope(Slope):
-        def init(self, problem, training, base):
-            self.slope = torch.zeros(())
-            return super().init(problem, training, base)
-
-        def update(self, state, batch):
-            state, scalars = super().update(state, batch)
-            self.slope = state["slope"]
-            return state, scalars
-
-        def predict(self, state, inputs):
-            return super().predict(state | {"slope": self.slope}, inputs)
-
-    class NotEagerly(Slope):
-        def predict(self, state, inputs):
-            if self.training.eager:
-                raise RuntimeError("nothing but graphs")
-            return super().predict(state, inputs)
-
-    class NeverTwice(Slope):
-        def init(self, problem, training, base):
-            if training.eager:
-                raise Unsupported("not while anyone looks")
-            return super().init(problem, training, base)
-
-    for learner, reason in (
-        (KeepsItsSlope, "predicts something else from the trained state: is a part of it kept in the learner?"),
-        (NotEagerly, "RuntimeError: nothing but graphs"),
-        (NeverTwice, "not while anyone looks"),
-    ):
-        record = run(learner, TRAINED, budget=Budget("updates", 40))
-        assert (record.status, list(record.holes)) == ("ok", ["trained"])
-        assert reason in record.holes["trained"]
-        assert record.scores
-        assert "events" not in record.readings
 
 
 def test_an_instrument_that_does_not_apply_says_so_in_its_own_words(run):

@@ -90,6 +90,9 @@ class NumpyBackend:
     def evaluating(self):
         return nullcontext()
 
+    def inference(self):
+        return nullcontext()
+
     def save(self, named, path):
         with path.open("wb") as file:
             np.savez(file, **named)

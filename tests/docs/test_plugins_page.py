@@ -34,6 +34,7 @@ from harness.types import (
     Record,
     RunContext,
     Suite,
+    Trained,
     TrainingTerms,
     Trial,
 )
@@ -43,6 +44,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^#{2,3} (.*?)\n(.*?)(?=^#{2,3} |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 LISTED = {name: re.findall(r"^\| `(\w+)[^|]*?` \|", text, re.MULTILINE) for name, text in SECTIONS.items()}
+
+
+GAUGE = ("deployed", "pause", "settle", "use_formulas")  # what is optional of one
 
 
 def fields(kind: type) -> list[str]:
@@ -56,7 +60,8 @@ EXPECTED = {
         for kind in (Method, Dataset, DataOptions, Metric, Outcome, Instrument, Formula, Check, Suite)
     },
     "Record": fields(Record),
-    "Gauge": [*(name for name in vars(Gauge) if not name.startswith("_")), "pause", "settle", "use_formulas"],
+    "Gauge": [*(name for name in vars(Gauge) if not name.startswith("_")), *GAUGE],
+    "Trained": [name for name in fields(Trained) if not name.startswith("_")],
     "Keys of a suite's file": list(suite.KINDS),
     "`[[published]]`": list(entries.PUBLISHED),
     "`[[claims]]`": list(entries.CLAIM),

@@ -10,12 +10,14 @@ import os
 import random
 import subprocess
 import sys
+from functools import partial
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
+from deploying import deployed
 from spiking_methods import prepared
 from spiking_reference import SETUPS, TINY, batch, problem, start, step_gradients, worst
 
@@ -537,9 +539,8 @@ def test_a_trained_network_with_fused_neurons_is_counted_as_an_eager_one(network
         state.network = state.network._replace(kernels=kernels)
         inputs = batch(network).inputs.to(DEVICE)
         for gauge in (Inference(), SynapticOperations()):
-            with gauge.session(), gauge.measure("predict", len(inputs)):
-                learner.predict(state, inputs)
-            readings.append(gauge.readings())
+            predict = partial(learner.predict, state, inputs)
+            readings.append(deployed(gauge, predict, len(inputs)))
     assert readings[:2] == readings[2:]
     assert readings[0]["inference_uncovered"] == {}
     assert not any(isinstance(reading, Reading) for found in readings for reading in found.values())

@@ -4,6 +4,7 @@ import pytest
 import spiking_reference as reference
 import torch
 import torch.nn.functional as F
+from deploying import deployed
 from spiking_methods import IN_CHUNKS, IN_FORMS, OFFLINE, assert_naive, expected, learner_of, prepared
 from spiking_reference import RESIDUAL, batch, frames, naive, problem, start, step_gradients, worst
 
@@ -174,10 +175,7 @@ def test_synaptic_operations_of_blocks_are_counted_as_their_spikes_say(network):
                 accumulated += done
             else:
                 real += done
-    gauge = SynapticOperations()
-    with gauge.session(), gauge.measure("predict", count):
-        learner.predict(state, rows.inputs)
-    found = gauge.readings()
+    found = deployed(SynapticOperations(), lambda: learner.predict(state, rows.inputs), count)
     assert (found["synaptic_acs"], found["synaptic_macs"]) == (accumulated / count, real / count)
     assert found["firing_rate"] == pytest.approx(
         sum(fired.sum().item() for now in spikes for fired in now)

@@ -6,6 +6,7 @@ from math import prod
 import pytest
 import torch
 import torch.nn.functional as F
+from deploying import deployed
 from spiking_reference import NETWORKS, batch, problem, start
 
 import harness_data
@@ -37,9 +38,7 @@ METHODS = {
 
 
 def measured(gauge, learner, state, inputs):
-    with gauge.session(), gauge.measure("predict", len(inputs)):
-        learner.predict(state, inputs)
-    return dict(gauge.readings())
+    return deployed(gauge, lambda: learner.predict(state, inputs), len(inputs))
 
 
 def naive_counts(state, inputs):
@@ -188,7 +187,6 @@ def test_masks_agree_with_the_operators_once_the_padding_is_given_as_input():
         image = torch.ones(2, weight.shape[1], 10, 10)
         counts = []
         for gauge, name in ((Inference(), "inference_macs"), (SynapticOperations(), "synaptic_ops")):
-            with gauge.session(), gauge.measure("predict", 2), torch.no_grad():
-                F.conv2d(image, torch.ones_like(weight))
-            counts.append(gauge.readings()[name])
+            mask = torch.ones_like(weight)
+            counts.append(deployed(gauge, lambda image=image, mask=mask: F.conv2d(image, mask), 2)[name])
         assert counts[0] == counts[1] == prod(weight.shape) * 64

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from deploying import deployed
 from torch import Tensor, nn
 
 from harness import (
@@ -156,10 +157,8 @@ def test_a_product_in_an_operator_of_one_s_own_hides_its_zeros() -> None:
     def predict(formulas: tuple[Formula, ...]) -> dict[str, Any]:
         gauge = SynapticOperations()
         gauge.use_formulas(formulas)
-        with gauge.session(), gauge.measure("predict", B):
-            nn.Linear(I, O)(torch.ones(B, I))
-            scan(torch.ones(B, I), torch.ones(I, O))
-        return dict(gauge.readings())
+        layer = nn.Linear(I, O)
+        return deployed(gauge, lambda: [layer(torch.ones(B, I)), scan(torch.ones(B, I), torch.ones(I, O))], B)
 
     with pytest.raises(Unsupported, match="harness_test::scan: a product inside one operator"):
         predict(FORMULAS)
@@ -252,6 +251,5 @@ def test_a_formula_is_part_of_what_measures(catalog_of) -> None:
 def test_inference_counts_by_them_as_well() -> None:
     gauge = Inference()
     gauge.use_formulas(FORMULAS)
-    with gauge.session(), gauge.measure("predict", B):
-        scan(torch.ones(B, I), torch.ones(I, O), STEPS)
-    assert gauge.readings()["inference_macs"] == I * O * STEPS
+    read = deployed(gauge, lambda: scan(torch.ones(B, I), torch.ones(I, O), STEPS), B)
+    assert read["inference_macs"] == I * O * STEPS

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from deploying import deployed
 from torch import Tensor, nn
 
 from harness import (
@@ -248,10 +249,10 @@ def test_backward_is_as_it_was() -> None:
 
 @pytest.mark.parametrize("gauge", [Inference, SynapticOperations])
 def test_so_do_predictions(gauge) -> None:
-    found, layer, x = gauge(), nn.Linear(10, 10), torch.ones(10, 10)
-    with found.session(), found.measure("predict", 10), torch.no_grad():
-        torch.from_numpy(layer(x).numpy() @ np.ones((10, 4), np.float32))
-    said = [reading for reading in found.readings().values() if isinstance(reading, Reading)]
+    layer, x = nn.Linear(10, 10), torch.ones(10, 10)
+    leaving = lambda: torch.from_numpy(layer(x).numpy() @ np.ones((10, 4), np.float32))  # noqa: E731
+    found = deployed(gauge(), leaving, 10)
+    said = [reading for reading in found.values() if isinstance(reading, Reading)]
     assert said
     assert all("Tensor.numpy (test_departures.py:" in reading.at_least for reading in said)
 

@@ -26,15 +26,14 @@ Update = Callable[[], Any]
 
 
 def measure(gauge: Gauge, build: Callable[[], Update], warm: int = 2) -> dict[str, Any]:
-    """As the core drives it: a fresh state, steady updates, one measured, one prediction."""
+    """As the core drives it: a fresh state, steady updates, one measured."""
     with gauge.session():
         update = build()
         for _ in range(warm):
             update()
         with gauge.measure("update", B):
             update()
-        with gauge.measure("predict", B):
-            torch.ones(10**6)
+        torch.ones(10**6)
     return dict(gauge.readings())
 
 

@@ -20,7 +20,22 @@ INSTRUMENTS = {instrument.name: instrument for instrument in offers.instruments(
 def test_every_instrument_can_be_built(instrument: Instrument) -> None:
     module, _, attribute = str(instrument.factory).partition(":")
     gauge = getattr(import_module(module), attribute)()
-    assert all(hasattr(gauge, name) for name in ("session", "measure", "readings"))
+    parts = {name for name in ("session", "measure", "deployed") if hasattr(gauge, name)}
+    expected = {"deployed"} if "deployed" in parts else {"session", "measure"} if instrument.intrusive else {"session"}
+    assert parts == expected
+    assert gauge.readings
+
+
+def test_exact_counters_repeat_and_what_depends_on_spikes_or_time_does_not() -> None:
+    repeating = {name for name, instrument in INSTRUMENTS.items() if instrument.repeats}
+    assert repeating == {
+        "activation-memory",
+        "saved-memory",
+        "operations",
+        "inference_macs",
+        "inference-memory",
+        "tensor-peak",
+    }
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

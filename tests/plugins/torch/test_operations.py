@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from deploying import deployed
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,10 +28,7 @@ def update(run: Callable[[], Any], examples: int = B) -> dict[str, Any]:
 
 
 def prediction(run: Callable[[], Any], examples: int = B) -> dict[str, Any]:
-    gauge = Inference()
-    with gauge.session(), gauge.measure("predict", examples):
-        run()
-    return dict(gauge.readings())
+    return deployed(Inference(), run, examples)
 
 
 def macs(run: Callable[[], Any]) -> int:
@@ -581,21 +579,25 @@ def test_operators_for_which_the_host_waits() -> None:
     assert update(lambda: [x.sum().item() for _ in range(3)])["host_sync_operators"] == {"aten::_local_scalar_dense": 3}
 
 
-def test_only_what_is_measured_counts_and_stages_do_not_mix() -> None:
-    operations, inference, x = Operations(), Inference(), torch.ones(B, 7)
+def test_only_what_is_measured_counts_and_an_update_is_no_prediction() -> None:
+    operations, x = Operations(), torch.ones(B, 7)
     layer = nn.Linear(7, 3)
-    for gauge in (operations, inference):
-        with gauge.session():
+    with operations.session():
+        layer(x)
+        with operations.measure("update", B):
             layer(x)
-            with gauge.measure("update", B):
-                layer(x)
-            with gauge.measure("predict", B):
-                layer(x)
-                layer(x)
+        layer(x)
+    predicted = prediction(lambda: layer(layer(x) @ torch.ones(3, 7)))
     assert operations.readings()["forward_macs"] == B * 21
-    assert inference.readings()["inference_macs"] == 42
+    assert predicted["inference_macs"] == 63
     assert not any(name.startswith("inference") for name in operations.readings())
-    assert all(name.startswith("inference") for name in inference.readings())
+    assert all(name.startswith("inference") for name in predicted)
+
+
+def test_bytes_of_a_prediction_are_those_of_its_operators_per_example() -> None:
+    x, weight = torch.ones(B, 7), torch.ones(7, 3)
+    moved = 4 * (B * 7 + 7 * 3 + B * 3)
+    assert prediction(lambda: x @ weight)["inference_bytes_moved"] == moved / B
 
 
 # --- complex numbers ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from deploying import deployed
 from torch import Tensor, nn
 
 from harness import Unsupported
@@ -19,10 +20,7 @@ from harness_torch.synaptic import SynapticOperations
 
 
 def predict(run: Callable[[], Any], examples: int = 1) -> dict[str, Any]:
-    gauge = SynapticOperations()
-    with gauge.session(), gauge.measure("predict", examples), torch.no_grad():
-        run()
-    return dict(gauge.readings())
+    return deployed(SynapticOperations(), run, examples)
 
 
 def fired(*rows: list[int]) -> Tensor:
@@ -155,8 +153,7 @@ def test_an_operator_without_a_formula_is_listed() -> None:
 def test_nothing_is_declared_or_kept_when_nobody_measures() -> None:
     spikes(torch.ones(3))
     gauge = SynapticOperations()
-    with gauge.session(), gauge.measure("update", 1):
-        nn.Linear(3, 2)(torch.ones(1, 3))
+    nn.Linear(3, 2)(torch.ones(1, 3))
     assert gauge.readings() == {}
 
 
@@ -237,11 +234,9 @@ def test_inference_mode_counts_the_same() -> None:
 def test_without_zeros_or_padding_it_is_the_number_of_macs() -> None:
     net = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2), nn.Sigmoid(), nn.Flatten(), nn.Linear(27, 4))
     x = torch.rand(5, 2, 7, 7) + 0.1
-    macs = Inference()
-    with macs.session(), macs.measure("predict", 5), torch.no_grad():
-        net(x)
+    macs = deployed(Inference(), lambda: net(x), 5)["inference_macs"]
     readings = predict(lambda: net(x), examples=5)
-    assert readings["synaptic_ops"] == readings["synaptic_dense_ops"] == macs.readings()["inference_macs"]
+    assert readings["synaptic_ops"] == readings["synaptic_dense_ops"] == macs
 
 
 def test_real_and_imaginary_parts_meet_each_other() -> None:
@@ -250,7 +245,5 @@ def test_real_and_imaginary_parts_meet_each_other() -> None:
     right = torch.tensor([[2.0 + 3j], [2 + 3j], [2 + 3j]])
     readings = predict(lambda: left @ right)
     assert readings["synaptic_ops"] == 2 + 4
-    gauge = Inference()
-    with gauge.session(), gauge.measure("predict", 1):
-        left @ right
-    assert readings["synaptic_dense_ops"] == gauge.readings()["inference_macs"] == 4 * 3
+    macs = deployed(Inference(), lambda: left @ right)["inference_macs"]
+    assert readings["synaptic_dense_ops"] == macs == 4 * 3
