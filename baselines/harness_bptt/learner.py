@@ -22,6 +22,7 @@ from harness_spiking.kernels import eager
 from harness_spiking.network import Network
 from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
+from harness_torch.training import facts
 
 
 class BPTT:
@@ -67,7 +68,7 @@ class BPTT:
         return {**described, "recompute": options.kept_every(state.network.steps)}
 
     def save(self, state: State) -> Mapping[str, Tensor]:
-        return shared.save(state)
+        return facts.save(state)
 
 
 def build(options: BPTTOptions) -> BPTT:

@@ -38,6 +38,7 @@ from harness_spiking.operations import (
 from harness_spiking.passes import Current, current, placed, propagate, upsampled
 from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
+from harness_torch.training import facts
 
 Signal = tuple[Tensor, Tensor]  # spikes and their trace, as the next layer sees them
 
@@ -77,7 +78,7 @@ class OTTT:
         return {**described, "trace": trace, "convention": self.options.resolved_convention}
 
     def save(self, state: State) -> Mapping[str, Tensor]:
-        return shared.save(state)
+        return facts.save(state)
 
 
 def build(options: OTTTOptions) -> OTTT:

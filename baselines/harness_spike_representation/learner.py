@@ -21,6 +21,7 @@ from harness_spiking.operations import Outlet
 from harness_spiking.passes import outlets
 from harness_spiking.training import Rows, State
 from harness_spiking.weights import Maps, Weights, effective
+from harness_torch.training import facts, inference
 
 
 class Clamp:
@@ -61,7 +62,7 @@ class Clamp:
         return shared.describe(state)
 
     def save(self, state: State) -> Mapping[str, Tensor]:
-        return shared.save(state)
+        return facts.save(state)
 
 
 class DSR:
@@ -135,7 +136,7 @@ class DSR:
             for index in range(len(network.architecture.layers))
         ]
         parts = chunks(network, inputs)
-        return shared.point(
+        return inference.classes(
             torch.cat([self._logits(network, part, maps, thresholds, following, network.steps) for part in parts])
         )
 
@@ -143,7 +144,7 @@ class DSR:
         return {**shared.describe(state), "neuron": self._neuron(state.network)._asdict()}
 
     def save(self, state: State) -> Mapping[str, Tensor]:
-        return shared.save(state)
+        return facts.save(state)
 
 
 def _with_threshold(options: SpikeRepresentationOptions) -> SpikeRepresentationOptions:

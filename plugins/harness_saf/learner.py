@@ -32,6 +32,7 @@ from harness_spiking.surrogates import inside_range_
 from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
 from harness_torch import time_steps
+from harness_torch.training import facts, inference
 
 
 class SAF:
@@ -75,7 +76,9 @@ class SAF:
     @torch.no_grad()
     def training_forward(self, state: State, inputs: Tensor) -> ClassLogProbs:
         """Predictions of the accumulating network that training sees."""
-        return shared.point(torch.cat([self._readout(state.network, rows) for rows in chunks(state.network, inputs)]))
+        return inference.classes(
+            torch.cat([self._readout(state.network, rows) for rows in chunks(state.network, inputs)])
+        )
 
     def _readout(self, network: Network, inputs: Tensor) -> Tensor:
         rows = Rows(inputs, inputs.new_zeros(len(inputs)))
@@ -91,7 +94,7 @@ class SAF:
         return {**shared.describe(state), "trace": trace, "convention": self.options.resolved_convention}
 
     def save(self, state: State) -> Mapping[str, Tensor]:
-        return shared.save(state)
+        return facts.save(state)
 
 
 def build(options: SAFOptions) -> SAF:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import UsageError, option
-from harness_spiking.architectures import NAMED, check
+from harness_spiking.architectures import check
+from harness_torch.training.architectures import NAMED
+from harness_torch.training.options import OptimiserOptions
 
 FAMILY = "spiking"  # whose recipes the methods follow
 
@@ -16,7 +18,6 @@ SCALES: dict[str, float] = {"sigmoid": 4.0, "rectangle": 1.0, "triangle": 1.0, "
 
 DEFAULT_STEPS = 6  # the papers' choice for static images
 DEFAULT_LOSS_LAMBDA = 0.05
-LEARNING_RATES = {"sgd": 0.1, "adam": 1e-3}
 
 SOFT_RESET_ONLY = (
     "a hard reset is not linear in the spikes, so that the trace of spikes no longer stands for the potential and the "
@@ -29,14 +30,8 @@ NO_EQUILIBRIUM = (
 
 
 @dataclass(frozen=True)
-class SpikingOptions:
-    """Options of every spiking method. Raises UsageError for what cannot be read or does not go together.
-
-    convention: how the first layer, the biases and the readout take part in a gradient that is local in time.
-    "official" as in the published OTTT code: the first layer sees the plain input, biases count once, the readout sees
-    traces. "theory" as follows from the LIF equations: input trace, accumulated bias, and the readout sees spikes.
-    The official form belongs to a sum of losses over the steps: what it leaves out at one, the others make up for.
-    """
+class NeuronOptions:
+    """What fires when, and the loss of what is read out."""
 
     steps: int | None = option(None, "time steps of one example; the data set's recipe, else 6, by default", low=1)
     leak: float = option(0.5, "factor by which a potential decays in a step", low=0, high=1)
@@ -54,14 +49,18 @@ class SpikingOptions:
         low=0,
         high=1,
     )
-    optimiser: Literal["sgd", "adam"] | None = option(None, "sgd or adam; the data set's recipe, else sgd, by default")
-    learning_rate: float | None = option(
-        None, "initial learning rate, cosine to zero; 0.1 for sgd and 0.001 for adam by default", above=0
-    )
-    momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
-    weight_decay: float = option(
-        0.0, "weight decay: sgd adds it to the gradient, adam applies it apart from that (AdamW)", low=0
-    )
+
+
+@dataclass(frozen=True)
+class SpikingOptions(OptimiserOptions, NeuronOptions):
+    """Options of every spiking method. Raises UsageError for what cannot be read or does not go together.
+
+    convention: how the first layer, the biases and the readout take part in a gradient that is local in time.
+    "official" as in the published OTTT code: the first layer sees the plain input, biases count once, the readout sees
+    traces. "theory" as follows from the LIF equations: input trace, accumulated bias, and the readout sees spikes.
+    The official form belongs to a sum of losses over the steps: what it leaves out at one, the others make up for.
+    """
+
     dropout: float | None = option(
         None,
         "share of neurons whose spikes are dropped, the same ones at every step; the recipe's, else none, by default",
@@ -86,15 +85,11 @@ class SpikingOptions:
     graph: bool = option(True, "on a GPU with kernels=auto, replay a whole update as one CUDA graph")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.architecture is not None:
             check(self.architecture, self.feedback)
         if self.reset == "hard" and not self._hard_reset_allowed:
             raise UsageError(f"reset=hard: {SOFT_RESET_ONLY}")
-        if self.optimiser == "adam" and self.momentum != SpikingOptions.momentum:
-            raise UsageError(
-                f"momentum={self.momentum}: the momentum of sgd, and optimiser=adam, given or from the data set's "
-                "recipe, has moments of its own; leave momentum out, or use optimiser=sgd"
-            )
 
     @property
     def _hard_reset_allowed(self) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness_spiking.operations import Affine, empty
+from harness_spiking.operations import Affine
 from harness_spiking.passes import current
+from harness_torch.training.layout import empty
 
 
 class Drive:

@@ -21,9 +21,7 @@ from harness_spiking.operations import Affine, Outlet, pool
 from harness_spiking.passes import Current, current, outlets, propagate
 from harness_spiking.weights import Maps, effective
 from harness_torch import counted, time_steps
-
-# Of one population over all steps, 16 MiB in single precision; a GPU that got so little would wait for its launches.
-CHUNK_ELEMENTS, CHUNK_ELEMENTS_ON_GPU = 2**22, 2**26
+from harness_torch.training.inference import split
 
 
 class Scan(torch.autograd.Function):
@@ -161,8 +159,5 @@ def simulate(network: Network, inputs: Tensor, over_time: Tensor) -> Tensor:
 
 
 def chunks(network: Network, inputs: Tensor) -> tuple[Tensor, ...]:
-    """The rows of `inputs` in parts alike, whose largest population over all steps has so many neurons at the most."""
-    limit = CHUNK_ELEMENTS_ON_GPU if inputs.is_cuda else CHUNK_ELEMENTS
-    largest = max(prod(layer.map) for layer in network.architecture.layers)
-    most = max(1, limit // (network.steps * largest))
-    return inputs.tensor_split(-(-len(inputs) // most)) if len(inputs) else (inputs,)
+    """The rows of `inputs` in parts alike, as many at a time as memory allows its largest population over all steps."""
+    return split(inputs, network.steps * max(prod(layer.map) for layer in network.architecture.layers))

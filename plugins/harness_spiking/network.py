@@ -8,21 +8,16 @@ import torch
 from torch import Tensor
 
 from harness import Problem, Training, Unsupported
-from harness_spiking import architectures, kernels
-from harness_spiking.architectures import Architecture, Layer
+from harness_spiking import kernels
+from harness_spiking.architectures import SPIKING, resolve
 from harness_spiking.config import DEFAULT_STEPS, SpikingOptions
 from harness_spiking.kernels import Kernels, history
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import channels_last, empty
 from harness_spiking.surrogates import SURROGATES, Sigmoid
+from harness_torch.training import precision
+from harness_torch.training.architectures import Architecture, Layer, standard
+from harness_torch.training.layout import channels_last, empty, leaves
 
-# Of parameters and of what the linear operations compute in. Thresholding is single precision at least.
-DTYPES = {
-    "fp32": (torch.float32, torch.float32),
-    "tf32": (torch.float32, torch.float32),
-    "bf16": (torch.float32, torch.bfloat16),
-    "fp64": (torch.float64, torch.float64),
-}
 READOUT_STD = 0.01
 
 
@@ -93,27 +88,19 @@ def build(problem: Problem, training: Training, options: SpikingOptions) -> Netw
     """The network of a problem with its initial weights. Raises Unsupported for what the family cannot take."""
     if problem.kind != "classification":
         raise Unsupported(f"spiking networks take classification, not {problem.kind}")
-    if training.precision not in DTYPES:
-        raise Unsupported(f"spiking networks compute in {', '.join(DTYPES)}, not {training.precision}")
-    dtype, compute = DTYPES[training.precision]
+    types = precision.types(training.precision, SPIKING.networks)
     shape = problem.input_shape[1:] if problem.time_axis else problem.input_shape
-    text = options.architecture or architectures.standard(shape)
-    architecture = architectures.resolve(text, shape, problem.output_size)
-    if options.feedback:
-        architectures.require_maps(architecture.layers, text)
+    architecture = resolve(options.architecture or standard(shape), shape, problem.output_size, options.feedback)
     surrogate = SURROGATES.get(options.surrogate, Sigmoid)(options.scale)
-    parameters = {
-        name: channels_last(tensor.to(training.device, dtype)).requires_grad_()
-        for name, tensor in initial(architecture, training.seed, options.feedback).items()
-    }
+    initially = initial(architecture, training.seed, options.feedback)
     return Network(
         architecture,
         Neuron(options.leak, options.threshold * surrogate.scale, surrogate),
         _steps(problem, options),
         problem.time_axis,
-        parameters,
+        leaves(initially, training.device, types.parameters),
         kernels.choose(options.kernels, training.device, training.eager or training.precision == "fp64"),
-        compute,
+        types.compute,
         options.dropout or 0.0,
         options.reset == "hard",
     )

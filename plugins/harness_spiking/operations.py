@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness_spiking.convolution import convolve, convolve_backward
+from harness_torch.training.convolution import convolve, convolve_backward
+from harness_torch.training.layout import channels_last
 
 Window = tuple[int, int] | None
 
@@ -23,24 +24,6 @@ class Affine(NamedTuple):
     bias: Tensor | None
     stride: int = 1
     scale: float = 1.0
-
-
-def channels_last(tensor: Tensor) -> Tensor:
-    """The layout that convolutions are fastest in, for maps and kernels; other tensors merely contiguous.
-
-    With one channel every layout is the same in memory, and convolutions choose theirs by the strides.
-    """
-    if tensor.dim() != 4:
-        return tensor.contiguous()
-    laid = tensor.contiguous(memory_format=torch.channels_last)
-    _, channels, height, width = laid.shape
-    return laid if channels > 1 else laid.as_strided(laid.shape, (height * width, 1, width, 1))
-
-
-def empty(shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Uninitialised, in that layout, with the type (unless given) and device of another tensor."""
-    layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
-    return torch.empty(shape, dtype=dtype or like.dtype, device=like.device, memory_format=layout)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, scale: float = 1.0) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from harness_spiking.operations import channels_last
+from harness_torch.training.layout import channels_last
 
 EPSILON = 1e-4
 

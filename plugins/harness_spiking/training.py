@@ -1,10 +1,10 @@
-"""What the learners of the family share: their state, losses, schedule, predictions and the facts they report."""
+"""What the learners of the family share: their state, losses, predictions and the facts they report."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
@@ -13,72 +13,30 @@ from torch import Tensor
 
 from harness import Batch, ClassLogProbs, Problem, Training
 from harness_spiking import network as networks
-from harness_spiking.config import LEARNING_RATES, SpikingOptions
-from harness_spiking.convolution import suited
-from harness_spiking.graphs import Replay
+from harness_spiking.config import SpikingOptions
 from harness_spiking.lif import simulate
 from harness_spiking.network import Network
 from harness_spiking.operations import Outlet
 from harness_spiking.passes import masks, outlets
 from harness_spiking.weights import Weights
 from harness_torch import time_steps
+from harness_torch.training import facts, inference, step
+from harness_torch.training.convolution import suited
 
 
-@dataclass
-class State:
-    """A network in training. updates: mini-batches so far; planned: their total, None where it is not known.
-
-    generator: of dropout masks. replay: the update as a CUDA graph, None where it is not to be captured.
-    """
+@dataclass(kw_only=True)
+class State(step.State):
+    """A network in training. generator: of dropout masks."""
 
     network: Network
-    optimiser: torch.optim.Optimizer
     options: SpikingOptions
-    planned: int | None
-    generator: torch.Generator
-    replay: Replay | None = None
-    updates: int = 0
-
-    def advance_schedule(self) -> None:
-        """Cosine from the initial learning rate to zero, one step per mini-batch; constant where none is planned."""
-        cosine = 1.0 if not self.planned else (1 + math.cos(math.pi * min(self.updates / self.planned, 1.0))) / 2
-        for group in self.optimiser.param_groups:
-            rate = learning_rate(self.options) * cosine
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
-        self.updates += 1
-
-
-def learning_rate(options: SpikingOptions) -> float:
-    """The initial one."""
-    return options.learning_rate or LEARNING_RATES[options.optimiser or "sgd"]
 
 
 def begin(problem: Problem, training: Training, options: SpikingOptions) -> State:
     """The state before the first update: the same network for every method. Raises Unsupported."""
     network = networks.build(problem, training, options)
-    captured = options.graph and options.kernels == "auto" and not training.eager and "cuda" in str(training.device)
-    optimiser = _optimiser(network, options, captured)
-    generator = torch.Generator(training.device).manual_seed(training.seed)
-    replay = Replay(optimiser) if captured else None
-    return State(network, optimiser, options, training.updates, generator, replay)
-
-
-def _optimiser(network: Network, options: SpikingOptions, captured: bool) -> torch.optim.Optimizer:
-    """A captured update reads its learning rate from the device, where the schedule writes it.
-
-    adam decays weights apart from its moments, as AdamW, whose steps without decay are Adam's.
-    """
-    parameters, rate = list(network.parameters.values()), learning_rate(options)
-    lr = torch.tensor(rate, device=parameters[0].device) if captured else rate
-    if options.optimiser == "adam" and options.weight_decay:
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=options.weight_decay, capturable=captured)
-    if options.optimiser == "adam":
-        return torch.optim.Adam(parameters, lr=lr, capturable=captured)
-    fused = True if captured else None
-    return torch.optim.SGD(parameters, lr=lr, momentum=options.momentum, weight_decay=options.weight_decay, fused=fused)
+    graph = options.graph and options.kernels == "auto"
+    return step.begin(partial(State, network=network), network.parameters, training, options, graph)
 
 
 class Rows(NamedTuple):
@@ -88,13 +46,15 @@ class Rows(NamedTuple):
     targets: Tensor
     masks: tuple[Tensor, ...] = ()
 
-    def parts(self, size: int | None) -> Iterator[tuple[Rows, float]]:
-        """Micro-batches of at most `size` rows, each with its share of the mini-batch."""
-        count = len(self.targets)
-        for start in range(0, count, size or count):
-            cut = slice(start, start + (size or count))
-            part = Rows(self.inputs[cut], self.targets[cut], tuple(mask[cut] for mask in self.masks))
-            yield part, len(part.targets) / count
+    @staticmethod
+    def of(inputs: Tensor, targets: Tensor, *masks: Tensor) -> Rows:
+        """From tensors one by one."""
+        return Rows(inputs, targets, masks)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """One by one."""
+        return [self.inputs, self.targets, *self.masks]
 
     def outlets(self, network: Network) -> list[Outlet]:
         """What follows each population."""
@@ -103,15 +63,8 @@ class Rows(NamedTuple):
 
 def update(state: State, batch: Batch, learn: Callable[[State, Rows], Tensor]) -> tuple[State, Mapping[str, Tensor]]:
     """One mini-batch: schedule, masks, then `learn`, which returns the loss; on a GPU as one CUDA graph."""
-    state.advance_schedule()
     rows = Rows(batch.inputs, batch.targets, masks(state.network, len(batch.targets), state.generator))
-    if state.replay is None:
-        return state, {"loss": learn(state, rows)}
-
-    def replayed(inputs: Tensor, targets: Tensor, *dropped: Tensor) -> Tensor:
-        return learn(state, Rows(inputs, targets, dropped))
-
-    return state, {"loss": state.replay(replayed, [rows.inputs, rows.targets, *rows.masks])}
+    return state, step.update(state, lambda *tensors: {"loss": learn(state, Rows.of(*tensors))}, rows.tensors)
 
 
 class Loss:
@@ -157,11 +110,9 @@ def learn_every_step(state: State, rows: Rows, forward: Callable[[Rows], Forward
     if online:
         return _learn_online(state, rows, forward(rows))
     weights = Weights(state.network)
-    total = torch.zeros((), dtype=state.network.dtype, device=rows.targets.device)
-    for part, share in rows.parts(state.options.micro_batch):
-        total += _learn_through_time(state, part, forward(part), weights, chunk, share)
-    descend(state, weights)
-    return total
+    return learn_parts(
+        state, rows, weights, lambda part, share: _learn_through_time(state, part, forward(part), weights, chunk, share)
+    )
 
 
 def _learn_through_time(
@@ -219,9 +170,9 @@ def learn_once(
 
 def learn_parts(state: State, rows: Rows, weights: Weights, learn: Callable[[Rows, float], Tensor]) -> Tensor:
     """`learn` of each micro-batch and its share of the mini-batch, then one optimiser step; the sum of their losses."""
-    total = torch.zeros((), dtype=state.network.dtype, device=rows.targets.device)
-    for part, share in rows.parts(state.options.micro_batch):
-        total += learn(part, share)
+    total = step.accumulate(
+        state, lambda share, *part: learn(Rows.of(*part), share), rows.tensors, state.options.micro_batch
+    )
     descend(state, weights)
     return total
 
@@ -236,7 +187,7 @@ def go_back(state: State, rows: Rows, logits: Tensor, share: float) -> Tensor:
 def descend(state: State, weights: Weights) -> None:
     """One optimiser step on what these weights collected."""
     weights.pull()
-    state.optimiser.step()
+    step.descend(state)
 
 
 def uniform(network: Network) -> Tensor:
@@ -252,7 +203,7 @@ def leaking(network: Network) -> Tensor:
 
 def predict(network: Network, inputs: Tensor, over_time: Tensor) -> ClassLogProbs:
     """The plain LIF network with the trained weights: softmax of its readout averaged over time."""
-    return point(simulate(network, inputs, over_time))
+    return inference.classes(simulate(network, inputs, over_time))
 
 
 def uniform_readout(state: State, inputs: Tensor) -> ClassLogProbs:
@@ -260,30 +211,17 @@ def uniform_readout(state: State, inputs: Tensor) -> ClassLogProbs:
     return predict(state.network, inputs, uniform(state.network))
 
 
-def point(logits: Tensor) -> ClassLogProbs:
-    """Logits (N, classes) as a prediction of one component."""
-    return ClassLogProbs(F.log_softmax(logits, dim=-1)[None], logits.new_zeros(1))
-
-
 def describe(state: State) -> Mapping[str, object]:
     """What a record says of the network, of what computed it, and of what options left to a default come to."""
     network, options = state.network, state.options
     device = network.parameters["readout.weight"].device
     return {
-        "parameters": sum(tensor.numel() for tensor in network.parameters.values()),
+        **facts.describe(state),
         "architecture": network.architecture.text,
         "neurons": network.architecture.neurons,
         "steps": network.steps,
         "kernels": network.kernels.name,
-        "captured": state.replay is not None and state.replay.captured,
         "weight_gradients": "patches" if suited(device, network.compute) else "torch",
-        "optimiser": type(state.optimiser).__name__.lower(),  # adamw, where adam has a weight decay
-        "learning_rate": learning_rate(options),
         "loss_lambda": options.shared_loss,
         "dropout": network.dropout,
     }
-
-
-def save(state: State) -> Mapping[str, Tensor]:
-    """The parameters by name, as `harness_spiking.network.Network` lists them."""
-    return {name: tensor.detach().contiguous() for name, tensor in state.network.parameters.items()}

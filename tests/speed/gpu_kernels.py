@@ -21,8 +21,9 @@ from torch import Tensor
 
 from harness_spiking.kernels import Kernels, eager, history
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet, empty
+from harness_spiking.operations import Outlet
 from harness_spiking.surrogates import Sigmoid
+from harness_torch.training.layout import empty
 
 LAYERS = (  # rows of one step, and the window of the pooling after them: the VGG of the papers at batch 128
     ((128, 512), None),

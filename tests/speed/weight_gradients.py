@@ -18,8 +18,8 @@ from itertools import product
 import torch
 import torch.nn.functional as F
 
-from harness_spiking.convolution import convolve_backward, suited
-from harness_spiking.operations import channels_last
+from harness_torch.training.convolution import convolve_backward, suited
+from harness_torch.training.layout import channels_last
 
 from .paired import Row, interleaved, ratio, show
 

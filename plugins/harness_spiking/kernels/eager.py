@@ -14,9 +14,10 @@ from torch import Tensor
 from harness_spiking import standardisation
 from harness_spiking.kernels import history
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet, empty, per_channel
+from harness_spiking.operations import Outlet, per_channel
 from harness_spiking.standardisation import Moments
 from harness_torch import spikes as declare
+from harness_torch.training.layout import empty
 
 name = "eager"
 

@@ -14,8 +14,9 @@ from triton.backends.compiler import GPUTarget
 
 from harness_spiking.kernels import channel_kernels, fused, fused_kernels
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet, channels_last, empty
+from harness_spiking.operations import Outlet
 from harness_spiking.surrogates import SURROGATES
+from harness_torch.training.layout import channels_last, empty
 
 KERNELS = {
     fused_kernels: ("integrate", "accumulate", "differentiate"),

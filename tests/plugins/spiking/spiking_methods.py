@@ -14,7 +14,7 @@ from harness_ottt import OTTTOptions
 from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
-from harness_spiking import convolution
+from harness_torch.training import convolution
 
 # What is built from options, and the options that make it so.
 METHODS = {

@@ -15,7 +15,7 @@ one dropout mask for all steps: SAF, OTTT and BPTT beside autograd              
 chunks of steps and micro-batches take the same gradients                             test_chunks
 traces at leak 1/2 are exact in narrow types, rounded potentials are not              test_kernels, test_precision
 bytes carried from step to step                                                       test_state
-parameters and neurons of VGG-11; weight standardisation                              test_network, test_architectures
+parameters and neurons of VGG-11; weight standardisation                              test_architectures, test_network
 """
 
 import pytest

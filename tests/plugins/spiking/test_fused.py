@@ -26,11 +26,12 @@ from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_sr
 from harness_spiking.kernels import eager, history
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet, channels_last, empty
+from harness_spiking.operations import Outlet
 from harness_spiking.surrogates import SURROGATES, Sigmoid
 from harness_torch.marks import listening
 from harness_torch.operations import Inference
 from harness_torch.synaptic import SynapticOperations
+from harness_torch.training.layout import channels_last, empty
 from tests.speed import gpu_kernels
 
 if find_spec("triton") is None:

@@ -14,7 +14,7 @@ from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_sr
-from harness_spiking.graphs import WARMUP_UPDATES
+from harness_torch.training.graphs import WARMUP_UPDATES
 
 pytestmark = [
     pytest.mark.gpu,

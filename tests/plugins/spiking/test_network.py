@@ -15,6 +15,7 @@ from harness_spiking import lif
 from harness_spiking.standardisation import standardise
 from harness_spiking.surrogates import SURROGATES
 from harness_spiking.weights import effective
+from harness_torch.training import inference
 
 DIGITS = Problem("classification", (1, 8, 8), 10, 1000)
 LEARNERS = {
@@ -106,7 +107,7 @@ def test_prediction_in_chunks_is_prediction_at_once(monkeypatch):
     at_once = learner.predict(state, rows(20).inputs).log_probs
     assert at_once.shape == (1, 20, 10)
     assert at_once.exp().sum(-1).allclose(torch.ones(1, 20))
-    monkeypatch.setattr(lif, "CHUNK_ELEMENTS", 3 * 64 * 64 * 7)
+    monkeypatch.setattr(inference, "ELEMENTS", 3 * 64 * 64 * 7)
     torch.testing.assert_close(learner.predict(state, rows(20).inputs).log_probs, at_once)
 
 
@@ -115,8 +116,8 @@ def test_a_gpu_predicts_more_rows_at_once(monkeypatch):
         is_cuda = True
 
     largest = 3 * 64 * 64
-    monkeypatch.setattr(lif, "CHUNK_ELEMENTS", largest * 2)
-    monkeypatch.setattr(lif, "CHUNK_ELEMENTS_ON_GPU", largest * 6)
+    monkeypatch.setattr(inference, "ELEMENTS", largest * 2)
+    monkeypatch.setattr(inference, "ELEMENTS_ON_GPU", largest * 6)
     network = LEARNERS["saf"](steps=3).init(DIGITS, training(), None).network
     for inputs, sizes in (
         (rows(8).inputs, [2, 2, 2, 2]),

@@ -17,7 +17,6 @@ from harness.options import build, describe
 from harness.planning.plan import plan
 from harness.suites.suite import Request
 from harness_bptt import BPTTOptions
-from harness_spiking.training import learning_rate
 
 OFFICIAL = ["saf", "ottt", "bptt"]
 
@@ -75,7 +74,7 @@ def test_adam_learns_at_its_own_rate(method):
 def test_every_optimiser_has_a_rate_of_its_own(options, rate):
     learner = learner_of("saf", steps=1, architecture="4C3-FC", **options)
     state = start(learner, problem("conv"))
-    assert learning_rate(learner.options) == rate
+    assert learner.options.resolved_rate == rate
     for _ in range(2):
         learner.update(state, batch("conv"))
         assert state.optimiser.param_groups[0]["lr"] == rate
@@ -126,7 +125,7 @@ def test_a_recipe_fills_what_was_left_unset(catalog_of):
 def test_what_is_given_stands(catalog_of):
     (options,) = options_of(catalog_of, "saf[steps=5,dropout=0,loss_lambda=0,optimiser=sgd,learning_rate=0.3]")
     assert (options.steps, options.dropout, options.shared_loss) == (5, 0, 0)
-    assert (options.optimiser, learning_rate(options)) == ("sgd", 0.3)
+    assert (options.optimiser, options.resolved_rate) == ("sgd", 0.3)
 
 
 def test_what_does_not_go_with_a_recipe_is_refused_while_planning(catalog_of):
@@ -141,7 +140,7 @@ def test_what_does_not_go_with_a_recipe_is_refused_while_planning(catalog_of):
 def test_without_a_recipe_the_familys_own_values_hold(catalog_of):
     for options in options_of(catalog_of, "saf,ottt,bptt", "plain"):
         assert (options.steps, options.dropout, options.optimiser) == (None, None, None)
-        assert (options.shared_loss, learning_rate(options), options.scale) == (0.05, 0.1, 4.0)
+        assert (options.shared_loss, options.resolved_rate, options.scale) == (0.05, 0.1, 4.0)
 
 
 # --- hard reset ---------------------------------------------------------------------------------------------------

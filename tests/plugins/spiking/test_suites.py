@@ -24,8 +24,8 @@ from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_sr
-from harness_spiking.architectures import standard
 from harness_torch.operations import Operations
+from harness_torch.training.architectures import standard
 
 NAMES = (
     "saf-digits",

@@ -22,13 +22,13 @@ from harness_ottt import OTTTOptions
 from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
-from harness_spiking.architectures import DIGITS_NET
 from harness_spiking.spikes import recorded
 from harness_spiking.weights import effective
 from harness_torch import offers
 from harness_torch.backend import TorchBackend
 from harness_torch.operations import Inference
 from harness_torch.synaptic import SynapticOperations
+from harness_torch.training.architectures import DIGITS_NET
 
 METHODS = {
     "saf": lambda **options: build_saf(SAFOptions(**options)),

@@ -31,8 +31,8 @@ import torch
 
 from harness import Batch, Problem, Training
 from harness.records.environment import commit
-from harness_spiking.architectures import VGG11
-from harness_spiking.graphs import WARMUP_UPDATES
+from harness_torch.training.architectures import VGG11
+from harness_torch.training.graphs import WARMUP_UPDATES
 
 LEARNING_RATE, ROWS, REPEATS, SETTLING = 1e-4, 128, 10, 4
 OURS = {

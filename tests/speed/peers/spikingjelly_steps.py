@@ -37,10 +37,10 @@ from harness_saf.learner import build as build_saf
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_sr
 from harness_spiking.network import Network
-from harness_spiking.operations import channels_last
 from harness_spiking.training import Loss
 from harness_spiking.weights import Weights, effective
 from harness_torch.memory import ActivationMemory
+from harness_torch.training.layout import channels_last
 from tests.speed.paired import Ratio, Row, interleaved, ratio, show
 
 STEPS, LOSS_LAMBDA, LEARNING_RATE = 6, 0.05, 1e-4

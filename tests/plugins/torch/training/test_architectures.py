@@ -1,10 +1,11 @@
+"""The notation of networks, the same in every family, and what a family refuses of it."""
+
 from math import prod
 
 import pytest
 
 from harness import Unsupported, UsageError
-from harness_saf import SAFOptions
-from harness_spiking.architectures import (
+from harness_torch.training.architectures import (
     DIGITS_NET,
     HALF_VGG,
     MLP,
@@ -12,8 +13,17 @@ from harness_spiking.architectures import (
     RESIDUAL34,
     SMALL_NET,
     VGG11,
+    Family,
+    check,
     resolve,
     standard,
+)
+
+# A family that has no words for residual blocks, and no use for a single output.
+PICKY = Family(
+    "picky networks",
+    {r"\d+R\d.*": "blocks are not for us", r"dropout[\d.]*": "the option dropout is"},
+    lambda shape: "has one output" if shape[0] == 1 else "",
 )
 
 
@@ -51,12 +61,6 @@ def test_a_name_stands_for_its_layers():
     assert resolve("vgg11", (3, 32, 32), 10) == resolve(VGG11, (3, 32, 32), 10)
 
 
-@pytest.mark.parametrize(("text", "shape"), [("8C1-FC", (1, 8, 8)), ("4-FC", (1,)), ("1C3-8R3/2-FC", (2, 8, 8))])
-def test_one_input_cannot_be_standardised(text, shape):
-    with pytest.raises(Unsupported, match=r"of shape .* has one input per output"):
-        resolve(text, shape, 10)
-
-
 def test_global_pooling_covers_the_whole_map():
     architecture = resolve("4C3-GAP-FC", (1, 9, 6), 3)
     assert architecture.layers[0].pool == (9, 6)
@@ -67,34 +71,22 @@ def test_global_pooling_covers_the_whole_map():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("8C3-MP2-FC", "MP2 is refused: max-pooling is not linear"),
-        ("8C3-BN-FC", "BN is refused: batch statistics"),
-        ("8C3-DP0.5-FC", "dropout"),
         ("8C4-FC", "8C4: the kernel must be odd"),
         ("8C3-x-FC", "unknown word 'x'; known are 64C3"),
         ("0C3-FC", "unknown word '0C3'"),
         ("8C3-AP2", "the readout FC as the last word"),
         ("FC", "the readout FC as the last word"),
-        ("AP2-8C3-FC", "AP2 pools spikes"),
+        ("AP2-8C3-FC", "AP2 pools a layer's output"),
         ("", "the readout FC"),
-        ("8C3-GMP-FC", "GMP is refused: max-pooling is not linear"),
-        ("8C3-MaxPool2-FC", "MaxPool2 is refused: max-pooling is not linear"),
-        ("8C3-maxpool-FC", "maxpool is refused: max-pooling is not linear"),
-        ("8C3-MaxPool2d-FC", "MaxPool2d is refused: max-pooling is not linear"),
-        ("32C3MP2-64C3-FC", "32C3MP2 is refused: max-pooling is not linear"),
-        ("8C3-BatchNorm-FC", "BatchNorm is refused: batch statistics"),
-        ("8C3/2bn-FC", "8C3/2bn is refused: batch statistics"),
-        ("8C3-Dropout0.5-FC", "Dropout0.5 is refused: dropout with a new mask at every step"),
-        ("8C3-dropout-FC", "dropout is refused: dropout with a new mask"),
         ("8C3-AvgPool2-FC", "unknown word 'AvgPool2'; known are .* AP2 or GAP"),
         ("8C3-complex-FC", "unknown word 'complex'"),
-        ("8C3-D-FC", "D is refused: dropout with a new mask at every step .* the option dropout"),
         ("8R3-FC", "8R3 adds to a layer's current, so a layer must come before it"),
         ("8C3-8R4-FC", "8R4: the kernel must be odd"),
         ("8C2-FC", "8C2: the kernel must be odd"),
         ("8C3/0-FC", "unknown word '8C3/0'; known are 64C3"),
         ("8C3-R3-FC", "unknown word 'R3'; known are .* 64R3"),
-        ("GAP-FC", "GAP pools spikes"),
+        ("GAP-FC", "GAP pools a layer's output"),
+        ("8C3-MP2-FC", "unknown word 'MP2'"),
         ("8C3-FC-8C3-FC", "unknown word 'FC'"),
         ("nf-resnet34", "now called residual34, which is no NF-ResNet-34"),
         ("vgg", "one of digits, small, half-vgg, vgg11, residual34, mlp"),
@@ -102,7 +94,7 @@ def test_global_pooling_covers_the_whole_map():
 )
 def test_words_that_cannot_be_read_are_named_while_planning(text, reason):
     with pytest.raises(UsageError, match=reason) as caught:
-        SAFOptions(architecture=text)
+        check(text)
     assert repr(text) in str(caught.value)
 
 
@@ -115,13 +107,11 @@ def test_words_that_cannot_be_read_are_named_while_planning(text, reason):
         ("256-8R3-FC", "8R3 needs a map"),
         ("8C3-GAP-8C3-AP2-FC", "AP2 needs a larger map than 1x1"),
         ("8C3-GAP-8R3/2-FC", r"8R3/2 needs a map whose sides 2 divides, not \(1, 1\)"),
-        ("1C3-8C1-FC", r"a weight of shape \(8, 1, 1, 1\) has one input per output"),
-        ("1-8-FC", r"a weight of shape \(8, 1\) has one input per output"),
     ],
 )
 def test_words_that_fit_no_input_are_named_while_planning(text, reason):
     with pytest.raises(UsageError, match=reason) as caught:
-        SAFOptions(architecture=text)
+        check(text)
     assert repr(text) in str(caught.value)
 
 
@@ -129,7 +119,27 @@ def test_words_that_fit_no_input_are_named_while_planning(text, reason):
     "text", [*NAMED, "1C1-FC", "8C3-AP9-8C3/9-8R3/8-AP7-8R5/6-GAP-FC", "-".join(["8C3/9"] * 40 + ["FC"])]
 )
 def test_what_fits_some_input_is_for_its_data_to_decide(text):
-    assert SAFOptions(architecture=text).architecture == text
+    assert check(text).layers
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("8C3-8R3-FC", "'8C3-8R3-FC': 8R3 is refused: blocks are not for us"),
+        ("8C3-Dropout0.5-FC", "Dropout0.5 is refused: the option dropout is"),
+        ("8C3-8C3-1C3-FC", r"a weight of shape \(1, 8, 3, 3\) has one output"),
+    ],
+)
+def test_what_a_family_refuses_is_said_in_its_words(text, reason):
+    with pytest.raises(UsageError, match=reason):
+        check(text, PICKY)
+
+
+def test_a_family_refuses_and_changes_nothing_else():
+    text, shape = "8C3-AP2-30-FC", (1, 8, 8)
+    assert resolve(text, shape, 3, PICKY) == resolve(text, shape, 3)
+    with pytest.raises(Unsupported, match=r"^picky networks take rows of shape"):
+        resolve(text, (2, 3), 3, PICKY)
 
 
 @pytest.mark.parametrize(

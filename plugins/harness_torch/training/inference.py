@@ -1,0 +1,59 @@
+"""Predictions: rows in parts that fit into memory; what networks say as points or mixtures, of any kind of problem."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness import ClassLogProbs, RegressionMixture, TokenLogProbs
+
+# Of the largest tensor, 16 MiB in single precision; a GPU that got so little would wait for its launches.
+ELEMENTS, ELEMENTS_ON_GPU = 2**22, 2**26
+
+P = TypeVar("P", ClassLogProbs, RegressionMixture, TokenLogProbs)
+
+
+def split(inputs: Tensor, per_row: int) -> tuple[Tensor, ...]:
+    """The rows in parts alike, so that a tensor with so many numbers per row stays as small as memory wants it."""
+    limit = ELEMENTS_ON_GPU if inputs.is_cuda else ELEMENTS
+    most = max(1, limit // per_row)
+    return inputs.tensor_split(-(-len(inputs) // most)) if len(inputs) else (inputs,)
+
+
+@torch.no_grad()
+def in_parts(predict: Callable[[Tensor], P], inputs: Tensor, per_row: int) -> P:
+    """predict(inputs), put together from that of `split` rows."""
+    found: list[Any] = [predict(rows) for rows in split(inputs, per_row)]
+    *fields, log_weights = zip(*found, strict=True)
+    return type(found[0])(*(torch.cat(field, dim=1) for field in fields), log_weights[0])
+
+
+def classes(logits: Tensor, log_weights: Tensor | None = None) -> ClassLogProbs:
+    """Of logits (N, C), or of S components (S, N, C), whose log_weights (S,) are equal by default."""
+    logits = logits if logits.dim() == 3 else logits[None]
+    return ClassLogProbs(F.log_softmax(logits, dim=-1), _weights(logits, log_weights))
+
+
+def gaussians(means: Tensor, variances: Tensor, log_weights: Tensor | None = None) -> RegressionMixture:
+    """Of means and variances (N,), or of S components (S, N), of standardised targets."""
+    means, variances = (each if each.dim() == 2 else each[None] for each in (means, variances))
+    return RegressionMixture(means, variances, _weights(means, log_weights))
+
+
+def tokens(logits: Tensor, following: Tensor, log_weights: Tensor | None = None) -> TokenLogProbs:
+    """Of logits (N, L, V), or (S, N, L, V), for the tokens `following` (N, L): how probable each of them was."""
+    logits = logits if logits.dim() == 4 else logits[None]
+    said = logits.gather(-1, following.expand(logits.shape[:-1])[..., None])[..., 0]
+    return TokenLogProbs(said - logits.logsumexp(-1), _weights(logits, log_weights))
+
+
+def _weights(components: Tensor, log_weights: Tensor | None) -> Tensor:
+    """Logarithms that the components (S, ...) count with."""
+    if log_weights is not None:
+        return log_weights
+    return components.new_full((len(components),), math.log(1 / len(components)))

@@ -1,0 +1,58 @@
+"""How a network follows its gradients, as options. Plain Python, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness import UsageError, option
+
+LEARNING_RATES = {"sgd": 0.1, "adam": 1e-3}
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """Options of every method that trains by gradients, to be inherited by a family's config.
+
+    A family with other defaults declares the field again. Raises UsageError for what does not go together.
+    """
+
+    optimiser: Literal["sgd", "adam"] | None = option(None, "sgd or adam; the data set's recipe, else sgd, by default")
+    learning_rate: float | None = option(
+        None, "learning rate that the schedule is a share of; 0.1 for sgd and 0.001 for adam by default", above=0
+    )
+    momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
+    weight_decay: float = option(
+        0.0, "weight decay: sgd adds it to the gradient, adam applies it apart from that (AdamW)", low=0
+    )
+    schedule: Literal["cosine", "constant", "one-cycle"] = option(
+        "cosine",
+        "the learning rate over the budget: half a cosine down to final_rate, or one-cycle, which climbs for its first "
+        "30 %; constant under a budget of seconds, whose number of updates is unknown",
+    )
+    final_rate: float = option(0.0, "share of the learning rate that cosine and one-cycle end at", low=0, high=1)
+    clip: float | None = option(
+        None, "largest norm of all gradients together: longer ones are scaled down to it; none by default", above=0
+    )
+
+    def __post_init__(self) -> None:
+        if self.optimiser == "adam" and self.momentum != type(self).momentum:
+            raise UsageError(
+                f"momentum={self.momentum}: the momentum of sgd, and optimiser=adam, given or from the data set's "
+                "recipe, has moments of its own; leave momentum out, or use optimiser=sgd"
+            )
+        if self.schedule == "constant" and self.final_rate != type(self).final_rate:
+            raise UsageError(
+                f"final_rate={self.final_rate}: schedule=constant ends where it begins; leave final_rate out, or use "
+                "schedule=cosine or one-cycle"
+            )
+
+    @property
+    def resolved_optimiser(self) -> Literal["sgd", "adam"]:
+        """`optimiser`, resolved."""
+        return self.optimiser or "sgd"
+
+    @property
+    def resolved_rate(self) -> float:
+        """`learning_rate`, resolved."""
+        return self.learning_rate or LEARNING_RATES[self.resolved_optimiser]

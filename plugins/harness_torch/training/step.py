@@ -1,0 +1,117 @@
+"""One update of a learner: the schedule's learning rate, gradients in parts of the mini-batch, one optimiser step, as
+one CUDA graph where there is a GPU.
+
+    state = begin(partial(State, network=network), network.parameters, training, options)
+    scalars = update(state, learn, [batch.inputs, batch.targets])
+
+    def learn(inputs, targets):
+        state.optimiser.zero_grad()
+        loss = accumulate(state, lambda share, x, y: ..., [inputs, targets], options.micro_batch)
+        descend(state)
+        return {"loss": loss}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from harness import Training
+from harness_torch.training import optimiser as optimisers
+from harness_torch.training.graphs import Carried, Outputs, Replay
+from harness_torch.training.optimiser import Group
+from harness_torch.training.options import OptimiserOptions
+
+
+@dataclass(kw_only=True)
+class State:
+    """What is trained and how far; a family's state adds what is its own.
+
+    parameters: by name. planned: mini-batches in all, None where that is not known. generator: on the device, of what
+    updates draw. updates: mini-batches so far.
+    """
+
+    parameters: dict[str, Tensor]
+    optimiser: torch.optim.Optimizer
+    options: OptimiserOptions
+    planned: int | None
+    generator: torch.Generator
+    replay: Replay
+    updates: int = 0
+
+
+S = TypeVar("S", bound=State)
+
+
+def begin(
+    make: Callable[..., S],
+    parameters: dict[str, Tensor],
+    training: Training,
+    options: OptimiserOptions,
+    graph: bool = True,
+    groups: Sequence[Group] | None = None,
+) -> S:
+    """The state before the first update, made with `make(**fields of State)`, such as partial(OwnState, network=...).
+
+    graph: whether a GPU may replay updates as a graph, which it does unless operators are looked at one by one.
+    groups: with learning rates of their own; all parameters alike by default.
+    """
+    captures = graph and not training.eager and torch.device(training.device).type == "cuda"
+    optimiser = optimisers.make(groups or [Group(list(parameters.values()))], options, captures)
+    generator = torch.Generator(training.device).manual_seed(training.seed)
+    return make(
+        parameters=parameters,
+        optimiser=optimiser,
+        options=options,
+        planned=training.updates,
+        generator=generator,
+        replay=Replay(optimiser, captures, [generator]),
+    )
+
+
+def update(state: State, learn: Callable[..., Outputs], tensors: Sequence[Tensor]) -> Mapping[str, Tensor]:
+    """One mini-batch: the next learning rate, then learn(*tensors), which returns scalars by name."""
+    return update_carrying(state, lambda *given: (learn(*given), ()), tensors, ())[0]
+
+
+def update_carrying(
+    state: State, learn: Callable[..., tuple[Outputs, Carried]], tensors: Sequence[Tensor], carried: Carried
+) -> tuple[Mapping[str, Tensor], Carried]:
+    """The same where updates follow each other, as windows of a text do: learn(*tensors, *carried) returns scalars by
+    name and what the next update is to be given as `carried`, without a graph (see `Replay`).
+    """
+    optimisers.set_rate(state.optimiser, state.options, state.updates, state.planned)
+    state.updates += 1
+    return state.replay(learn, tensors, carried)
+
+
+def parts(tensors: Sequence[Tensor], size: int | None, axis: int = 0) -> Iterator[tuple[tuple[Tensor, ...], float]]:
+    """The rows, on this axis of each tensor, at most `size` at a time, each part with its share of the rows."""
+    count = tensors[0].shape[axis]
+    cuts = zip(*(tensor.split(size or max(count, 1), axis) for tensor in tensors), strict=True)
+    for part in cuts:
+        yield part, part[0].shape[axis] / max(count, 1)
+
+
+def accumulate(
+    state: State, learn: Callable[..., Tensor], tensors: Sequence[Tensor], size: int | None, axis: int = 0
+) -> Tensor:
+    """The sum of learn(share, *part) over all `parts`: each goes backward from its mean loss times its share, and
+    returns that, detached; the gradients are those of the whole mini-batch's mean loss.
+    """
+    like = next(iter(state.parameters.values()))
+    total = torch.zeros((), dtype=like.dtype, device=like.device)
+    for part, share in parts(tensors, size, axis):
+        total += learn(share, *part)
+    return total
+
+
+def descend(state: State) -> None:
+    """One optimiser step on the gradients that there are, clipped if the options say so."""
+    if state.options.clip is not None:
+        optimisers.clip(state.optimiser, state.options.clip)
+    state.optimiser.step()
