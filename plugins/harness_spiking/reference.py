@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Batch, Unsupported
-from harness_spiking.architectures import Layer
 from harness_spiking.config import SpikingOptions
 from harness_spiking.passes import masks
 from harness_spiking.spikes import tell
 from harness_spiking.training import State
+from harness_torch.training import step
+from harness_torch.training.architectures import Layer
 
 OUTPUT_SCALE = 2.74  # restores unit variance of what a population sends on
 EPSILON = 1e-4
@@ -172,17 +173,17 @@ def update(
 
     losses: yields them one after the other, each on a graph of its own; between two the parameters may change.
     """
-    state.advance_schedule()
+    step.advance(state)
     state.optimiser.zero_grad()
     total = torch.zeros((), dtype=torch.float64, device=batch.targets.device)
     for loss in losses(plain(state, batch, output_scale)):
         loss.backward()
         total += loss.detach()
         if online:
-            state.optimiser.step()
+            step.descend(state)
             state.optimiser.zero_grad()
     if not online:
-        state.optimiser.step()
+        step.descend(state)
     return state, {"loss": total}
 
 

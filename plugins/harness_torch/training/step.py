@@ -84,9 +84,14 @@ def update_carrying(
     """The same where updates follow each other, as windows of a text do: learn(*tensors, *carried) returns scalars by
     name and what the next update is to be given as `carried`, without a graph (see `Replay`).
     """
+    advance(state)
+    return state.replay(learn, tensors, carried)
+
+
+def advance(state: State) -> None:
+    """Take the learning rate of the next mini-batch, and count it."""
     optimisers.set_rate(state.optimiser, state.options, state.updates, state.planned)
     state.updates += 1
-    return state.replay(learn, tensors, carried)
 
 
 def parts(tensors: Sequence[Tensor], size: int | None, axis: int = 0) -> Iterator[tuple[tuple[Tensor, ...], float]]:
