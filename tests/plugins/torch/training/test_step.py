@@ -53,7 +53,7 @@ def test_an_update_is_the_schedules_rate_times_the_clipped_gradient():
     for done in range(4):
         before = {name: tensor.detach().clone() for name, tensor in state.parameters.items()}
         learner.update(state, batch(seed=done))
-        moved = torch.cat([(before[name] - tensor).flatten() for name, tensor in state.parameters.items()])
+        moved = torch.cat([(before[name] - tensor.detach()).flatten() for name, tensor in state.parameters.items()])
         rate = 0.5 * (1 + math.cos(math.pi * done / 4)) / 2
         assert float(moved.norm()) == pytest.approx(rate * 0.01, rel=1e-3)
     assert state.updates == 4
