@@ -249,6 +249,8 @@ def _check(hook: str, value: Any) -> None:
         _check_config(owner, value)
     if isinstance(value, Metric):
         _check_metric(owner, value)
+    if isinstance(value, Method):
+        _check_base(owner, value)
 
 
 def _check_field(owner: str, name: str, given: object) -> None:
@@ -264,6 +266,19 @@ def _check_field(owner: str, name: str, given: object) -> None:
         _check_recipe(owner, given)
     if name in _REFERENCES and not _is_reference(given) and not (name in _OPTIONAL and given is None):
         raise TypeError(f"{owner}: {name} must be a callable or 'module:attribute', got {given!r}")
+
+
+def _check_base(owner: str, method: Method) -> None:
+    if not (method.starts_from is None or isinstance(method.starts_from, str) or callable(method.starts_from)):
+        raise TypeError(f"{owner}: starts_from must be a selection or a callable, got {method.starts_from!r}")
+    if method.epochs_option is None:
+        return
+    if method.starts_from is None:
+        raise ValueError(f"{owner}: epochs_option needs starts_from: the budget of a run is that of the base")
+    if method.epochs_option not in (known := [each.name for each in describe(method.config)]):
+        raise ValueError(
+            f"{owner}: epochs_option must be one of its options ({', '.join(known)}), got {method.epochs_option!r}"
+        )
 
 
 def _check_metric(owner: str, metric: Metric) -> None:

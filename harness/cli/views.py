@@ -110,7 +110,7 @@ SHELVES: Mapping[str, View] = {
     "methods": _view(
         "harness_methods",
         ("role", "kinds"),
-        ("role", "kinds", "family", "paper", "precisions", "starts_from", "recipes", "requires"),
+        ("role", "kinds", "family", "paper", "precisions", "starts_from", "epochs_option", "recipes", "requires"),
         has_options=True,
     ),
     "datasets": _view(
@@ -149,6 +149,8 @@ def text(value: object) -> str:
         return str(value or "")
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if callable(value):
+        return "what its options say"
     if isinstance(value, Recipe):
         return "; ".join([f"{value.budget}, batch size {value.batch_size}", *_said_of(value)])
     if isinstance(value, Mapping):

@@ -6,18 +6,21 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from harness.catalog import Catalog, Offer, available
+from harness.errors import UsageError
 from harness.planning import headlines, recipes, sources
-from harness.selections import choosing, selection
+from harness.selections import bases, selection
 from harness.selections.choosing import Item
 from harness.suites.suite import Request
-from harness.types import BackendOffer, Choice, Dataset, Method, TrainingTerms, Trial
+from harness.types import BackendOffer, Budget, Choice, Dataset, Method, TrainingTerms, Trial
 
 T = TypeVar("T")
+
+LONGEST_CHAIN = 100  # of trials that start from each other
 
 
 @dataclass(frozen=True)
@@ -51,32 +54,40 @@ class Maker:
         self._request = request
         self._setting = setting
         self._prints = sources.Fingerprints()
-        self._of_base: dict[tuple[int, str], Make] = {}
+        self._of_base: dict[tuple[str | None, str, str, Request], Make] = {}
 
-    def trials(self, method: Picked[Method], dataset: Picked[Dataset]) -> Make:
-        """The trial of a seed."""
-        base = self._bases(method.offer, dataset)
+    def trials(self, method: Picked[Method], dataset: Picked[Dataset], chain: tuple[str, ...] = ()) -> Make:
+        """The trial of a seed. chain: what starts from it, and what starts from that."""
         terms = _terms(self._setting, self._request, dataset.offer.value.recipe)
         headline = headlines.term(self._catalog, self._request.headline, dataset.offer)
+        skip = _unsuited(method.offer, dataset.offer.value, self._setting.precision)
         shared = Trial(
             method=method.choice,
             dataset=dataset.choice,
             seed=0,
-            terms=dataclasses.replace(terms, headline=headline),
-            skip=_unsuited(method.offer, dataset.offer.value, self._setting.precision),
+            terms=_own(replace(terms, headline=headline), method),
+            skip=skip,
+            own_epochs=method.offer.value.epochs_option is not None,
         )
+        base = None if skip else self._bases(method, dataset, chain)
         return partial(_made, shared, self._parts(shared, method, dataset), base)
 
-    def _bases(self, method: Offer[Method], dataset: Picked[Dataset]) -> Make | None:
-        """The trials whose weights a method starts from: the recipe decides their budget, not the run's flags."""
-        if method.value.starts_from is None:
+    def _bases(self, method: Picked[Method], dataset: Picked[Dataset], chain: tuple[str, ...]) -> Make | None:
+        """The trials whose weights a method starts from, under the terms of the run if it has epochs of its own. If it
+        has none, those are its, and the recipe decides for its base.
+        """
+        item = bases.base(self._catalog, method.offer, method.choice.options)
+        if item is None:
             return None
-        known = (id(method), dataset.choice.label)
+        (picked,) = expanded(item, dataset.offer)
+        chain = (*chain, method.choice.label)
+        _refuse_circle(method.offer, chain, picked.choice.label)
+        under = self._request
+        if method.offer.value.epochs_option is None:
+            under = replace(under, budget=None, batch_size=None, patience=None)
+        known = (picked.choice.provider, picked.choice.label, dataset.choice.label, under)
         if known not in self._of_base:
-            (item,) = bases(self._catalog, method)
-            (picked,) = expanded(item, dataset.offer)
-            own = dataclasses.replace(self._request, budget=None, batch_size=None, patience=None)
-            make = Maker(self._catalog, own, self._setting).sharing(self).trials(picked, dataset)
+            make = Maker(self._catalog, under, self._setting).sharing(self).trials(picked, dataset, chain)
             self._of_base[known] = _Once(make)
         return self._of_base[known]
 
@@ -111,6 +122,25 @@ def _terms(*sources: object) -> TrainingTerms:
     return TrainingTerms(**{name: values[0] for name, values in found.items() if values})
 
 
+def _own(terms: TrainingTerms, method: Picked[Method]) -> TrainingTerms:
+    """The terms of the method itself: where an option holds its epochs, that is its budget, whole."""
+    name = method.offer.value.epochs_option
+    if name is None:
+        return terms
+    epochs = method.choice.options[name]
+    if isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or epochs < 0:
+        label, plugin = method.choice.label, method.offer.plugin
+        raise UsageError(f"{label} ({plugin}): {name} holds its epochs; expected a number of 0 or more, not {epochs!r}")
+    return replace(terms, budget=Budget("epochs", epochs), patience=None)
+
+
+def _refuse_circle(offer: Offer[Method], chain: tuple[str, ...], base: str) -> None:
+    if base in chain or len(chain) > LONGEST_CHAIN:
+        owner = f"{offer.value.name} ({offer.plugin}) starts from {base!r}"
+        what = "goes in a circle" if base in chain else "goes on and on"
+        raise UsageError(f"{owner}: that {what}, {' -> '.join([*chain[:10], base])}")
+
+
 class _Once:
     """Makes one trial of each seed: methods that start from the same one share it."""
 
@@ -120,7 +150,7 @@ class _Once:
 
     def __call__(self, seed: int) -> Trial:
         if seed not in self._made:
-            self._made[seed] = dataclasses.replace(self._make(seed), keep=True)
+            self._made[seed] = replace(self._make(seed), keep=True)
         return self._made[seed]
 
 
@@ -129,18 +159,12 @@ def _made(shared: Trial, parts: Mapping[str, Any], bases: Make | None, seed: int
     base = bases(seed) if bases is not None else None
     own = {**parts, "seed": seed, "base": base.key if base else None}
     skip = shared.skip or _without_base(base)
-    return dataclasses.replace(shared, seed=seed, base=base, skip=skip, parts=own, key=hashed(own))
+    return replace(shared, seed=seed, base=base, skip=skip, parts=own, key=hashed(own))
 
 
 def hashed(parts: Mapping[str, Any]) -> str:
     """The key of a trial with these parts."""
     return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
-
-
-def bases(catalog: Catalog, offer: Offer[Method]) -> list[Item[Method]]:
-    """What a method starts from; a name that several distributions offer is that of its own."""
-    parsed = selection.parse(offer.value.starts_from or "", f"starts_from of {offer.value.name}")
-    return [choosing.item(catalog.methods, each, offer.plugin.provider) for each in parsed]
 
 
 def expanded(item: Item[Method], dataset: Offer[Dataset]) -> list[Picked[Method]]:
@@ -149,7 +173,7 @@ def expanded(item: Item[Method], dataset: Offer[Dataset]) -> list[Picked[Method]
     Raises UsageError for what does not go with those.
     """
     found = [(choice, recipes.filled(item.offer, choice, dataset)) for choice in item.choices()]
-    choices = selection.with_sweep([dataclasses.replace(choice, options=options) for choice, options in found])
+    choices = selection.with_sweep([replace(choice, options=options) for choice, options in found])
     return [Picked(item.offer, choice) for choice in choices]
 
 

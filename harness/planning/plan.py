@@ -11,7 +11,7 @@ from harness.data import files
 from harness.errors import UsageError
 from harness.metrics.headline import headline
 from harness.planning import cores, headlines
-from harness.planning.making import Maker, Picked, Setting, bases, canonical, expanded
+from harness.planning.making import Maker, Picked, Setting, canonical, expanded
 from harness.planning.refit import with_bases
 from harness.selections import choosing, selection
 from harness.selections.choosing import Item
@@ -30,7 +30,7 @@ def plan(catalog: Catalog, request: Request) -> list[Trial]:
     """
     methods, places = _selected_methods(catalog, request), _selected_datasets(catalog, request)
     seeds = selection.seeds(request.seeds if request.seeds is not None else DEFAULT_SEEDS)
-    _refuse_too_many(catalog, methods, places, len(seeds))
+    _refuse_too_many(methods, places, len(seeds))
     datasets = _datasets(places, request)
     _check_headlines(catalog, request, datasets)
     picked = [(dataset, _methods(methods, dataset)) for dataset in datasets]
@@ -40,14 +40,13 @@ def plan(catalog: Catalog, request: Request) -> list[Trial]:
 
 
 def _refuse_too_many(
-    catalog: Catalog,
     methods: Sequence[Item[Method]],
     datasets: Sequence[Item[Dataset]],
     seeds: int,
 ) -> None:
     """Raise UsageError for more trials than MOST_TRIALS, before any is made."""
     method, places = (sum(each.count() for each in items) for items in (methods, datasets))
-    based = len({base.value.name for each in methods for base in _chain(catalog, each.offer)})
+    based = _bases(methods)
     count = (method + based) * places * seeds
     if count > MOST_TRIALS:
         which = f"{_many(method, 'method')}{f' and {based} that they start from' if based else ''}"
@@ -55,6 +54,12 @@ def _refuse_too_many(
             f"{which} on {_many(places, 'data set')} with {_many(seeds, 'seed')} make {count:,} trials; at most "
             f"{MOST_TRIALS:,} can be planned: ask for fewer, or for some of them at a time"
         )
+
+
+def _bases(methods: Sequence[Item[Method]]) -> int:
+    """How many bases there are at most: one for each combination where it depends on options."""
+    named = {text for each in methods if isinstance(text := each.offer.value.starts_from, str)}
+    return len(named) + sum(each.count() for each in methods if callable(each.offer.value.starts_from))
 
 
 def _many(count: int, what: str) -> str:
@@ -68,31 +73,7 @@ def _selected_methods(catalog: Catalog, request: Request) -> list[Item[Method]]:
     """What --methods names; a file stands for all the methods that it offers."""
     if request.methods is None:
         raise UsageError(f"--methods: say which to run; known: {', '.join(catalog.methods.names())}")
-    items = choosing.methods(catalog, request.methods, "--methods", request.home, request.folder)
-    for each in items:
-        _check_bases(catalog, each.offer)
-    return items
-
-
-def _check_bases(catalog: Catalog, offer: Offer[Method]) -> None:
-    """Every base must be one method with one value for each option, and no method may start from itself."""
-    for _ in _chain(catalog, offer):
-        pass
-
-
-def _chain(catalog: Catalog, offer: Offer[Method]) -> Iterator[Offer[Method]]:
-    """What a method starts from, and what that starts from."""
-    chain = [offer.value.name]
-    while (text := offer.value.starts_from) is not None:
-        owner = f"{offer.value.name} ({offer.plugin}) starts from {text!r}"
-        items = bases(catalog, offer)
-        offer = items[0].offer
-        if len(items) > 1 or len(items[0].choices()) > 1:
-            raise UsageError(f"{owner}: one method with one value for each option was expected")
-        if offer.value.name in chain:
-            raise UsageError(f"{owner}: that goes in a circle, {' -> '.join([*chain, offer.value.name])}")
-        chain.append(offer.value.name)
-        yield offer
+    return choosing.methods(catalog, request.methods, "--methods", request.home, request.folder)
 
 
 def _methods(items: Sequence[Item[Method]], dataset: Picked[Dataset]) -> list[Picked[Method]]:

@@ -67,7 +67,8 @@ def _with_terms(trial: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: item for name, item in trial.items() if name not in SCHEMA_1_TERMS}
     choices = {name: _with_sweep(trial[name]) for name in ("method", "dataset")}
     base = trial["base"]
-    return {**rest, **choices, "terms": terms, "refit": False, "base": _with_terms(base) if base else None}
+    added = {"terms": terms, "refit": False, "own_epochs": False}
+    return {**rest, **choices, **added, "base": _with_terms(base) if base else None}
 
 
 def _with_sweep(choice: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +110,7 @@ def trial_from_json(value: Mapping[str, Any]) -> Trial:
         skip=_as(str, value, "skip") if value["skip"] is not None else None,
         keep=_as(bool, value, "keep"),
         refit=_as(bool, value, "refit"),
+        own_epochs=_as(bool, value, "own_epochs"),
     )
 
 

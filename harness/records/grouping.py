@@ -10,9 +10,17 @@ from harness.types import Record, Trial
 Place: TypeAlias = tuple[str, tuple[tuple[str, Any], ...]]  # a data set under a protocol: one table
 
 
+def lineage(trial: Trial) -> list[Trial]:
+    """The trial that was trained under the terms of the run, and those with epochs of their own that followed it."""
+    found = [trial]
+    while found[0].own_epochs and found[0].base is not None:
+        found.insert(0, found[0].base)
+    return found
+
+
 def protocol(trial: Trial) -> dict[str, Any]:
-    """What must agree before numbers may be averaged or compared."""
-    return trial.terms.protocol() | ({"refit": True} if trial.refit else {})
+    """What must agree before numbers may be averaged or compared: the terms of the run."""
+    return lineage(trial)[0].terms.protocol() | ({"refit": True} if trial.refit else {})
 
 
 def place(trial: Trial) -> Place:

@@ -13,7 +13,7 @@ from harness import options
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import Broken, Unsupported, UsageError, is_interrupt
-from harness.selections import selection
+from harness.selections import bases, selection
 from harness.testing.subjects import DatasetSubject, MetricSubject, Subject
 from harness.trials.places import Code, code_of, one_line
 from harness.types import Backend, Check, Dataset, Method, Metric
@@ -183,20 +183,18 @@ def _of_method(
 ) -> Iterator[Case]:
     method = offer.value
     for label, given in _given(selected, method.config, method.name):
-        make = partial(_method_subject, catalog, method, given, backend, device)
+        make = partial(_method_subject, catalog, offer, given, backend, device)
         makes = tuple((kind, partial(make, kind)) for kind in method.kinds)
         yield from _checked(catalog, "method", offer, label, makes, backend)
 
 
 def _method_subject(
-    catalog: Catalog, method: Method, given: Mapping[str, Any], backend: MakeBackend, device: str, kind: str
+    catalog: Catalog, offer: Offer[Method], given: Mapping[str, Any], backend: MakeBackend, device: str, kind: str
 ) -> Subject:
-    base = None
-    if method.starts_from is not None:
-        (selected,) = selection.parse(method.starts_from, f"starts_from of {method.name}")
-        start = catalog.methods.get(selected.qualified)
-        ((_, start_given),) = _given(selected, start.config, start.name)
-        base = _method_subject(catalog, start, start_given, backend, device, kind)
+    method = offer.value
+    resolved = options.values(options.build(method.config, given, method.name)) if method.starts_from else {}
+    item = bases.base(catalog, offer, resolved)
+    base = _method_subject(catalog, item.offer, item.choices()[0].given, backend, device, kind) if item else None
     return Subject(method, given, kind, backend(), device, base)
 
 

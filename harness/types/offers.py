@@ -38,6 +38,11 @@ class Budget:
     unit: Unit
     amount: float
 
+    def __post_init__(self) -> None:
+        """A whole amount is an int: 5 and 5.0 epochs are one budget, in keys too."""
+        if isinstance(self.amount, float) and self.amount.is_integer():
+            object.__setattr__(self, "amount", int(self.amount))
+
     def __str__(self) -> str:
         """As a person says it: 8 epochs, 1 epoch."""
         return f"{self.amount:g} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
@@ -65,7 +70,10 @@ class Method:
 
     config: a frozen dataclass whose defaults are the paper's. factory: "module:attribute" (or a callable), called
     with the config inside the trial and returning a Learner, so that listing methods imports nothing heavy.
-    starts_from: a selection such as "dense-rnn", trained first; its saved arrays reach `Learner.init` as base.
+    starts_from: a selection such as "dense-rnn", trained first; its saved arrays reach `Learner.init` as base. Or a
+    callable that gets the config with all options resolved and returns it, `f"dense[width={config.width}]"`, or raises
+    UsageError for options that fit no base. epochs_option: the option that holds the method's own epochs, 0 for none:
+    budget and patience of a run are then those of what it starts from, and the batch size is that of both.
     row_options: options whose values stay rows of their own where validation chooses, such as a size. precisions: those
     that it honours; tf32 is a switch of the device and holds for all. requires: modules that must be importable.
     family: those whose recipes it follows (`Recipe.families`). recipes: by the name of a data set, values of its
@@ -80,7 +88,8 @@ class Method:
     paper: str = ""
     role: Literal["proposed", "baseline"] = "proposed"
     precisions: tuple[str, ...] = ("fp32", "tf32")
-    starts_from: str | None = None
+    starts_from: str | Callable[[Any], str] | None = None
+    epochs_option: str | None = None
     requires: tuple[str, ...] = ()
     row_options: tuple[str, ...] = ()
     family: str = ""

@@ -38,7 +38,8 @@ class Trial:
     """Everything that decides one result; hashes to its key. `base` is the trial whose weights this one starts from.
 
     parts: what was hashed. skip: why it cannot be run. keep: whether its trained arrays are kept. refit: whether it
-    trains on training and validation rows together, with the configuration that validation chose.
+    trains on training and validation rows together, with the configuration that validation chose. own_epochs: whether
+    its budget is an option of its method; the terms that its run was given are then those of its base.
     """
 
     method: Choice
@@ -51,6 +52,7 @@ class Trial:
     skip: str | None = None
     keep: bool = False
     refit: bool = False
+    own_epochs: bool = False
 
 
 class Point(NamedTuple):
