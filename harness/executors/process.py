@@ -26,6 +26,7 @@ CHUNK = 2**18
 CHUNKS_LEFT = 16
 LONGEST_CURVE = 100_000
 LONGEST_PHASE = 40
+LONGEST_PART = 100
 LONGEST_TRACEBACK = 20_000
 
 
@@ -59,6 +60,7 @@ class TrialProcess:
         self._curve: list[Point] = []
         self._message: Mapping[str, Any] | None = None
         self._so_far: tuple[Mapping[str, Any], list[str]] | None = None
+        self._part = ""
         self._verdict: tuple[Status, str] | None = None
         self._exit: int | None = None
         self._given_up = False
@@ -96,6 +98,9 @@ class TrialProcess:
             message = json.loads(line)
             if self._message is not None:
                 self._verdict = ("failed", "sent two records") if "record" in message else None
+                return
+            if "part" in message:
+                self._part = clean_line(str(message["part"]), LONGEST_PART)
                 return
             if "so_far" in message:
                 self._so_far = dict(message["so_far"]), [str(name) for name in message["missing"]]
@@ -219,7 +224,7 @@ class TrialProcess:
         """What it was trained to, if it had told that by then: what ended it is a hole. Else what became of it."""
         measured = {"bytes_at_death": self._bytes} if self._bytes else {}
         words = clean_ends(self._log.last_words(), LONGEST_TRACEBACK)
-        reason = clean_line(reason)
+        reason = clean_line(f"{reason}, in {self._part}" if self._part else reason)
         if self._so_far is not None:
             with contextlib.suppress(Exception):
                 record = rescued(self._read(self._so_far[0]), self._so_far[1], reason, words)

@@ -257,7 +257,12 @@ class Messenger:
         self._due = 0.0
 
     def progress(self, progress: Progress) -> None:
-        """Every point of the curve is told, and every record so far; the rest is, at most ten times a second."""
+        """Every point of the curve is told, every record so far and whose code runs; the rest is, at most ten times a
+        second.
+        """
+        if progress.part is not None:
+            self._send({"part": progress.part})
+            return
         if progress.record is not None:
             self._so_far(progress.record, progress.missing)
         now = time.monotonic()

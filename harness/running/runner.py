@@ -206,4 +206,5 @@ class _Relay:
             self._started.add(trial.key)
             self._listener.started(trial)
             self._catalog.notify("harness_trial_started", {"trial": trial})
-        self._listener.progressed(trial, progress)
+        if progress.part is None:
+            self._listener.progressed(trial, progress)

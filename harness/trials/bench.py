@@ -77,6 +77,15 @@ class Bench:
             yield
 
     @contextmanager
+    def at_hand(self, part: str) -> Iterator[None]:
+        """Code of others than the method runs inside: what ends the process there is named by it."""
+        self.report(Progress("", 0.0, part=part))
+        try:
+            yield
+        finally:
+            self.report(Progress("", 0.0, part=""))
+
+    @contextmanager
     def hole(self, name: str, code: Code = ()) -> Iterator[None]:
         """Whatever is raised inside is the reason for which something is not measured; only an interrupt passes.
 

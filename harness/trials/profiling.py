@@ -149,6 +149,9 @@ def _settling(bench: Bench, instrument: Offer[Instrument], settle: Callable[[], 
     return settled
 
 
-def _hole(bench: Bench, instrument: Offer[Instrument]) -> AbstractContextManager[None]:
+@contextmanager
+def _hole(bench: Bench, instrument: Offer[Instrument]) -> Iterator[None]:
     """Whatever is raised inside is the reason for which something is not measured."""
-    return bench.hole(instrument.value.name, code_of(instrument))
+    name = instrument.value.name
+    with bench.at_hand(f"instrument {name}"), bench.hole(name, code_of(instrument)):
+        yield

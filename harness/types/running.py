@@ -100,7 +100,8 @@ class Progress(NamedTuple):
     """Sent by a running trial: what it does, how far it is in [0, 1], the last point of its curve.
 
     record: of a trial that is trained and scored, all that is known by then; `missing` names what is still to be
-    measured. If the trial dies over that, the record stands and these are holes.
+    measured. If the trial dies over that, the record stands and these are holes. part: where it is not None, this tells
+    alone whose code runs now, such as "metric sharpness" of a plugin, or "" after that: what ends the trial is named.
     """
 
     phase: str
@@ -108,6 +109,7 @@ class Progress(NamedTuple):
     point: Point | None = None
     record: Record | None = None
     missing: tuple[str, ...] = ()
+    part: str | None = None
 
 
 class Executor(Protocol):
