@@ -16,6 +16,9 @@ _ESCAPE = re.compile(
 # C0 and C1 controls but tab and newline, and the characters that reorder or hide the text around them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
+# Where an error arose, at the end of what it says: of a reason that is cut it tells more than what stands before it.
+_PLACE = re.compile(r"\([\w .@/+-]+ line \d+, in [\w.<>]+\)$")
+
 
 def visible(text: str) -> str:
     r"""JSON whose control characters, and those that reorder the text around them, are all written as escapes.
@@ -27,16 +30,21 @@ def visible(text: str) -> str:
 
 
 def clean(text: str, most: int = LONGEST) -> str:
-    r"""The text without escape sequences and control characters, cut to `most` characters; its line breaks stay.
+    r"""The text without escape sequences and control characters, cut to `most` characters; its line breaks stay, and so
+    does the place of an error at its end.
 
     >>> clean("\x1b[31mred\x1b[0m and \x07loud")
     'red and loud'
     """
     if len(text) <= most and text.isprintable():
         return text.strip()
+    place, cut = _PLACE.search(text[-LONGEST:]), len(text) > _LONGEST_READ
     text = _ESCAPE.sub("", text[:_LONGEST_READ].replace("\r\n", "\n").replace("\r", "\n"))
     text = _CONTROL.sub("", text.encode(errors="backslashreplace").decode()).strip()
-    return text if len(text) <= most else f"{text[: most - 2].rstrip()} …"
+    if len(text) <= most and not cut:
+        return text
+    end = f" … {place[0]}" if place and len(place[0]) < most // 2 else " …"
+    return f"{text[: most - len(end)].rstrip()}{end}"
 
 
 def clean_line(text: str, most: int = LONGEST) -> str:

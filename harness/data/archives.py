@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -35,6 +36,9 @@ SPARE = 1 << 26  # and this many bytes more
 LARGEST_READ = 1 << 24  # bytes that the head of a tar's member may have
 INNER = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+
+
+DAMAGES = (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, ValueError)
 
 
 class Member(NamedTuple):
@@ -167,7 +171,7 @@ def members(archive: Path, name: str = "it") -> Iterator[Member]:
     """The entries of a tar or zip archive, each to be read before the next. Raises HarnessError for anything else."""
     try:
         yield from _zipped(archive) if zipfile.is_zipfile(archive) else _tarred(archive)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, ValueError) as error:
+    except DAMAGES as error:
         raise HarnessError(f"{name} is no tar or zip archive, or damaged: {short(error)}") from error
 
 
@@ -191,6 +195,7 @@ def _tarred(archive: Path) -> Iterator[Member]:
             if not info.isdir():
                 kind = "" if info.isreg() else "a link or a device"
                 yield Member(info.name, info.size, kind, partial(_opened, tar, info))
+        stream.finish()
 
 
 def _opened(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
@@ -228,3 +233,9 @@ class _Guarded:
 
     def tell(self) -> int:
         return self._stream.tell()
+
+    def finish(self) -> None:
+        """Read on to the end, behind which a checksum may stand. Raises what opened the stream does for a wrong one."""
+        while self._stream.read(LARGEST_READ):
+            if self._stream.tell() > self._most:
+                raise HarnessError(f"the archive unpacks to more than {self._most:,} bytes: given up")

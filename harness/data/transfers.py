@@ -18,6 +18,7 @@ BLOCK = 1 << 16
 STALL = 30  # seconds without a byte
 LARGEST = 1 << 36  # bytes of a file whose size nobody declares
 LONGEST_REASON = 200
+SCHEMES = ("https://", "http://", "ftp://", "sftp://", "doi:")
 
 # What is said of an answer that is shorter than announced.
 _ENDED = re.compile(r"IncompleteRead\((\d+) bytes read")
@@ -99,7 +100,7 @@ class _Sink:
         error = self.error
         if isinstance(error, HarnessError):
             return str(error)
-        text = short(error) if error is not None else ""
+        text = _in_words(error) if error is not None else ""
         if self._done < self._total and (ended := _ENDED.search(text)):
             return f"the answer ended after {int(ended[1]):,} of {self._total:,} bytes"
         return text
@@ -148,11 +149,28 @@ def _downloader(url: str, bar: _Sink) -> Any:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
+    if not url.startswith(SCHEMES):
+        raise HarnessError(f"this is no address: one begins with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}")
     if not url.startswith(("http://", "https://")):
         return pooch.downloaders.choose_downloader(url)
     # A server that compresses on the way would deliver other bytes than those that were hashed.
     plain = {"Accept-Encoding": "identity"}
     return pooch.HTTPDownloader(progressbar=bar, chunk_size=BLOCK, headers=plain, timeout=STALL)
+
+
+def _in_words(error: BaseException) -> str:
+    """What a server, or its absence, has answered."""
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return clean_line(f"the server answered {error.response.status_code} {error.response.reason}", LONGEST_REASON)
+    if isinstance(error, requests.Timeout):
+        return f"nothing came for {STALL} seconds"
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(error, requests.ConnectionError) and cause is not None:
+        said = str(cause)
+        return clean_line(f"no connection: {said.partition(': ')[2] or said}", LONGEST_REASON)
+    return short(error)
 
 
 def short(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 SLURM = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+LIMITS = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")  # what libraries of numbers are told
 ROOT = Path("/")
 LONGEST_NUMBER = 9  # digits; no machine has as many cores
 
@@ -18,11 +19,11 @@ def usable(environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> in
 
 
 def default_threads(workers: int, environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> int:
-    """Threads of each of so many trials at once: a fair share of the cores, and no more than OMP_NUM_THREADS."""
+    """Threads of each of so many trials at once: a fair share of the cores, and no more than the user's LIMITS."""
     share = max(1, usable(environment, root) // workers)
     # A list is for nested levels; the first number is that of the outermost.
-    asked = _number(environment.get("OMP_NUM_THREADS", "").partition(",")[0])
-    return min(share, asked) if asked else share
+    limits = (_number(environment.get(name, "").partition(",")[0]) for name in LIMITS)
+    return min([share, *filter(None, limits)])
 
 
 def _scheduled() -> int:

@@ -35,7 +35,7 @@ LONGEST_SHOWN: Final = 10_000
 SHOWN_AROUND: Final = 60  # characters before and after a mistake in a text that is longer than that
 
 # A bracket that closes and goes on as a path would: `./runs (1)/m.py`.
-CUT_PATH: Final = re.compile(r"""[\])][^\s,\[\]()'"]*(?:/|\.py)""")
+CUT_PATH: Final = re.compile(r"""[\])](?:\\.|[^\s,\[\]()'"\\])*(?:/|\.py)""")
 QUOTE_IT: Final = "; a path with brackets, parentheses or commas in it stands in quotes"
 
 Item = TypeVar("Item")

@@ -167,7 +167,7 @@ def test_where_no_address_works_each_is_told_and_nothing_changes(site, tmp_path)
         fetch([wanted], tmp_path, silent)
     lines = str(caught.value).splitlines()
     assert lines[0] == "a: could not be fetched"
-    assert "404" in lines[1]
+    assert lines[1].strip() == f"{site.url('gone')}: the server answered 404 Not Found"
     assert hashlib.sha256(CONTENT[::-1]).hexdigest() in lines[2]
     assert wanted.sha256 in lines[2]
     assert "truncated, 5 bytes" in lines[3]
@@ -175,6 +175,32 @@ def test_where_no_address_works_each_is_told_and_nothing_changes(site, tmp_path)
     assert lines[4].strip() == f"get it another way and put it at {tmp_path / 'a'}"
     assert (tmp_path / "a").read_bytes() == b"what was there"
     assert everything(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        (closed_port(), "no connection: Failed to establish a new connection"),
+        ("example.org/a", "this is no address: one begins with https://, http://, ftp://, sftp:// or doi:"),
+        ("file:///etc/hosts", "this is no address"),
+    ],
+)
+def test_an_address_that_cannot_be_reached_is_told_with_the_reason_alone(tmp_path, url, reason):
+    with pytest.raises(HarnessError) as caught:
+        fetch([file_of("a", CONTENT, url)], tmp_path, silent)
+    line = str(caught.value).splitlines()[1].strip()
+    assert line.startswith(f"{url}: {reason}")
+    assert "Pool(" not in line
+
+
+@pytest.mark.parametrize("at", [-8, -4])
+def test_a_tar_whose_checksum_or_length_behind_its_end_is_wrong_is_damaged(tmp_path, at):
+    packed = bytearray(tarred({"in/one.bin": b"1"}))
+    packed[at] ^= 1
+    archive = tmp_path / "all.tar.gz"
+    archive.write_bytes(packed)
+    with pytest.raises(HarnessError, match="it is no tar or zip archive, or damaged"):
+        archives.unpack_folder(Folder("set", (), "*.bin", 1, md5="0" * 32), archive, tmp_path / "into")
 
 
 def test_a_file_without_an_address_cannot_be_fetched(tmp_path):

@@ -223,6 +223,8 @@ def test_a_path_is_understood_in_every_spelling_of_a_shell(text, path):
         ("a.py b.py", "expected ',' or the end, not 'b.py'", 5),
         ("My Drive/methods", "expected ',' or the end, not 'Drive/methods'", 3),
         ("./runs (1=2)/m.py", "a path with brackets, parentheses or commas in it stands in quotes", 12),
+        ("./runs[a=1]\\ x/m.py", "a path with brackets, parentheses or commas in it stands in quotes", 11),
+        ("./runs[1\\]/m.py", "a path with brackets, parentheses or commas in it stands in quotes", 8),
         ("./runs (1) 2/m.py", "expected '=' after the parameter '1', not ')'", 9),
         ("./it's/m.py", "begins a string that never ends", 4),
         ("'my method'", "expected a name", 0),

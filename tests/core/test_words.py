@@ -37,3 +37,13 @@ def test_length_is_bounded_whatever_comes(shorten):
     assert len(found) <= LONGEST
     assert found.endswith(" …")
     assert shorten("y" * LONGEST) == "y" * LONGEST
+
+
+@pytest.mark.parametrize("shorten", [clean, clean_line])
+def test_what_is_cut_keeps_the_place_of_an_error_at_its_end(shorten):
+    place = "(my_package/method.py line 31, in update)"
+    found = shorten(f"ValueError: {'x' * 5_000_000} {place}")
+    assert len(found) <= LONGEST
+    assert found.startswith("ValueError: xxx")
+    assert found.endswith(f"x … {place}")
+    assert shorten("y" * 600 + f"({'z' * 300}.py line 3, in f)").endswith(" …")
