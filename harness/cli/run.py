@@ -113,7 +113,11 @@ class Asked:
 @click.option(
     "--executor", "executor_name", metavar="NAME", default="local", show_default=True, help="Who runs the trials."
 )
-@click.option("--here", is_flag=True, help="Run in this process, for a debugger.")
+@click.option(
+    "--here",
+    is_flag=True,
+    help="Run in this process, for a debugger: no limits, and what ends the process ends the run.",
+)
 @click.option("--metrics", metavar="LIST", help="Columns of the table.")
 @click.option(
     "--target", type=Amount(), metavar="SCORE", help="Report the training time until validation reaches this score."

@@ -16,15 +16,17 @@ CSV_COLUMNS = ("method", "dataset", "metric", "mean", "sd", "n", "unit", "better
 PUBLISHED_COLUMNS = ("published", "published_sd", "published_n", "source")
 PROTOCOL_COLUMNS = ("budget", "batch_size", "device", "precision", "threads", "deterministic", "patience")
 
-RARE_COLUMNS = ("at_least", "lowest", "highest", "lacking_seeds")
+RARE_COLUMNS = ("at_least", "lowest", "highest", "lacking_seeds", "data")
 
 
 def csv(summary: Summary) -> str:
-    """One line per method, data set, metric; the protocol tells lines of different runs apart."""
+    """One line per method, data set, metric; the protocol tells lines of different runs apart, `data` those of a table
+    over other data.
+    """
     import pandas
 
     lines = [
-        {"method": row.method, "dataset": table.dataset, "metric": name, **estimate, **table.protocol, **_lacking(row)}
+        {"method": row.method, "dataset": table.dataset, "metric": name, **estimate, **table.protocol, **_standing(row)}
         for table in summary.tables
         for row in table.rows
         for name, estimate in _estimates(table, row, summary).items()
@@ -125,9 +127,10 @@ def _difference(against: Against) -> dict[str, Any]:
     return {"metric": against.metric, "against": against.method, **found._asdict(), **places}
 
 
-def _lacking(row: Row) -> dict[str, str]:
-    """The planned seeds of which no trial ended ok; nothing where all did."""
-    return {"lacking_seeds": " ".join(map(str, row.lacking))} if row.lacking else {}
+def _standing(row: Row) -> dict[str, Any]:
+    """Why a row may not be compared with others: the planned seeds of which no trial ended ok, and its data."""
+    lacking = {"lacking_seeds": " ".join(map(str, row.lacking))} if row.lacking else {}
+    return lacking | ({"data": row.data} if row.data else {})
 
 
 def _estimates(table: Table, row: Row, summary: Summary) -> dict[str, dict[str, Any]]:

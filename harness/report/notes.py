@@ -30,9 +30,13 @@ def _ending(record: Record) -> str:
     return f"{record.status}: {first}"
 
 
-def collect(good: Sequence[Record], every: Sequence[Record], described: Mapping[str, Metric]) -> tuple[str, ...]:
-    """All notes on the records of a table that ended ok, most serious first. every: all records that there are."""
-    making = (mixing.collect(good), _warnings(good), timing.collect(good, every), _eager(good), _seeds(good))
+def collect(
+    good: Sequence[Record], every: Sequence[Record], described: Mapping[str, Metric], table: str = ""
+) -> tuple[str, ...]:
+    """All notes on the records of a table that ended ok, most serious first. every: all records that there are. table:
+    what it is called, where there are several.
+    """
+    making = (mixing.collect(good), _warnings(good), timing.collect(good, every, table), _eager(good), _seeds(good))
     said = (_counts(good, described), _claims(good, described), _unknown(good, described), _holes(good, described))
     return tuple(note for notes in (*making, *said) for note in notes)
 

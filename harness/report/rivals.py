@@ -36,7 +36,9 @@ def compare(rows: Sequence[Row], groups: Groups, shown: Mapping[str, Metric]) ->
             relative = _relative(cell, column[0], len(seeds)) if has_ratio else None
             marked[place][name] = replace(cell, relative=relative, best=best is not None and _is(cell, best))
     paired = [_against(row, rows[0], groups, shown) if n in classes[0] else None for n, row in enumerate(rows)]
-    return [replace(row, cells=cells, against=pair) for row, cells, pair in zip(rows, marked, paired, strict=True)]
+    data = {place: number for number, own in enumerate(classes, 1) for place in own if len(classes) > 1}
+    changed = enumerate(zip(rows, marked, paired, strict=True))
+    return [replace(row, cells=cells, against=pair, data=data.get(n, 0)) for n, (row, cells, pair) in changed]
 
 
 def _rival(cell: Cell, seeds: Collection[int], same_data: bool) -> Cell:

@@ -69,7 +69,8 @@ class Row:
     seeds each, by what tells it from the others, where each seed chose for itself. against: the final
     headline score against the first row's, where at least two seeds can be paired. planned: the seeds that the row
     should have, by the plans of its runs, or those of its whole table where there is no plan. unrecorded: of the seeds
-    in its plans, those without a record.
+    in its plans, those without a record. data: a number, the same for rows of its table that are of the
+    same data; 0 where all are.
     """
 
     method: str
@@ -84,6 +85,7 @@ class Row:
     against: Against | None = None
     planned: tuple[int, ...] = ()
     unrecorded: tuple[int, ...] = ()
+    data: int = 0
 
     @property
     def lacking(self) -> tuple[int, ...]:

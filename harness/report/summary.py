@@ -27,6 +27,7 @@ from harness.report.values import (
 )
 from harness.statistics import estimate
 from harness.types import Metric, Record
+from harness.types.terms import heading
 
 DEFAULT_COSTS = ("update_seconds", "activation_bytes", "forward_macs", "total_macs")
 
@@ -76,7 +77,8 @@ def summarise(
     said = [*plan.notes(records)]
     for group, table in zip(groups, tables, strict=True):
         own = [record for record in group.records if record.status == "ok"]
-        said += [*group.notes, *_uncompared(table, group.records), *notes.collect(own, records, described)]
+        name = f"{table.dataset}, {heading(table.protocol)}," if len(tables) > 1 else ""
+        said += [*group.notes, *_uncompared(table, group.records), *notes.collect(own, records, described, name)]
     standing = tuple(each for group in groups for each in group.records if each.trial.method.label in group.members)
     return Summary(tuple(tables), asked.shown, tuple(dict.fromkeys(said)), standing=standing, members=members)
 

@@ -18,10 +18,12 @@ PHASES = ("init", "prepare", "finish")
 SET_UP = 0.5  # seconds of `init` that imports, allocation and compilation may take: no training
 
 
-def collect(records: Sequence[Record], every: Sequence[Record]) -> Iterator[str]:
-    """All such notes on records that ended ok. every: the records among which their bases are."""
+def collect(records: Sequence[Record], every: Sequence[Record], table: str = "") -> Iterator[str]:
+    """All such notes on records that ended ok. every: the records among which their bases are. table: what theirs is
+    called, where there are several.
+    """
     yield from _workers(records)
-    yield from _load(records)
+    yield from _load(records, table)
     yield from _cpu_time(records)
     yield from _beside_updates(records, every)
 
@@ -79,14 +81,15 @@ def _workers_of(record: Record) -> int:
     return found if isinstance(found, int) else 1
 
 
-def _load(records: Sequence[Record]) -> Iterator[str]:
+def _load(records: Sequence[Record], table: str) -> Iterator[str]:
     """Trials that began or ended while more processes wanted to run than the machine has cores for."""
     busy = [(record, load, cores) for record in records for load, cores in _loads(record) if load > CROWD * cores]
     if busy:
         loads, cores = [load for _, load, _ in busy], sorted({cores for _, _, cores in busy})
         on = f"{' or '.join(f'{each:g}' for each in cores)} core{'s' if cores != [1] else ''}"
         listed = _rows([(record, None) for record, _, _ in busy])
-        yield f"times were taken on a busy machine, with a load of {_range(loads)} on {on}: {listed}"
+        of = f" of {table}" if table else ""
+        yield f"times{of} were taken on a busy machine, with a load of {_range(loads)} on {on}: {listed}"
 
 
 def _loads(record: Record) -> Iterator[tuple[float, float]]:

@@ -133,3 +133,8 @@ def test_limits_in_words(kind, words):
 def test_list_names_every_shelf(capsys, monkeypatch):
     text = joined(shown(capsys, monkeypatch, "list"))
     assert f"A SHELF ({', '.join(SHELVES)}) is one kind" in text
+
+
+def test_the_help_of_here_says_what_a_trial_may_end(capsys):
+    assert main(["run", "--help"]) == 0
+    assert "what ends the process ends the run" in " ".join(capsys.readouterr().out.split())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import os
 import subprocess
@@ -108,6 +110,14 @@ def test_rows_without_a_common_seed_are_of_what_their_data_came_from():
         "rows of digits over different"
     )
     assert not any("over different data" in note for note in notes(trained("a", (0, 1)), trained("bb", (2, 3))))
+
+
+def test_a_table_of_csv_numbers_the_data_where_rows_differ_in_them():
+    records = [*trained("a"), *trained("bb"), *trained("ccc", rows="others")]
+    lines = list(csv.DictReader(io.StringIO(render(summarise(records, METRICS), "csv"))))
+    assert {(line["method"], line["data"]) for line in lines} == {("a", "1"), ("bb", "1"), ("ccc", "2")}
+    alike = render(summarise([*trained("a"), *trained("bb")], METRICS), "csv")
+    assert "data" not in alike.splitlines()[0].split(",")
 
 
 def test_rows_of_the_first_rows_data_keep_their_difference():
@@ -329,6 +339,10 @@ def test_a_busy_machine_is_told_once_for_all_trials():
     assert [note for note in said if "busy" in note] == [
         "times were taken on a busy machine, with a load of 15 on 2 cores: a seeds 0, 1, 2; bb seeds 0, 2"
     ]
+    longer = trained("a", environment=busy, budget=Budget("epochs", 9))
+    (of_one,) = [note for note in notes(trained("a"), longer) if "busy" in note]
+    assert of_one.startswith("times of digits, 9 epochs, batch 128, cpu, fp32, ")
+    assert "were taken on a busy machine, with a load of 15" in of_one
     later = {"load": [0.1, 0.0, 0.0], "load_at_end": [9.0, 3.0, 1.0], "usable_cores": 2}
     assert "load of 9 on 2 cores: a seed 0" in notes(trained("a", (0,), environment=later))[0]
     idle = {"load": [1.9, 30.0, 30.0], "usable_cores": 2}
