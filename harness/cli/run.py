@@ -81,6 +81,7 @@ class Asked:
     rerun: str | None
     keep_outdated: bool
     keep_predictions: bool
+    keep_weights: bool
     dry_run: bool
 
 
@@ -128,6 +129,7 @@ class Asked:
     "--keep-outdated", is_flag=True, help="Use the newest ok record where nothing but code has changed since."
 )
 @click.option("--keep-predictions", is_flag=True, help="Keep the test prediction of every trial that runs.")
+@click.option("--keep-weights", is_flag=True, help="Keep the trained arrays of every trial that runs.")
 @click.option("--dry-run", is_flag=True, help="Print the plan, run nothing.")
 @click.pass_obj
 def run(session: Session, /, **options: Any) -> int:  # click hands options over by name
@@ -208,6 +210,7 @@ def _context(catalog: Catalog, request: suite.Request, asked: Asked, trials: Seq
         timeout=asked.timeout,
         memory=asked.memory,
         keep_predictions=asked.keep_predictions,
+        keep_weights=asked.keep_weights,
     )
 
 
@@ -239,7 +242,8 @@ def _execute(
         split = reuse.split(trials, store)
         if split.done:
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
-        for line in _remarks(catalog, trials, split, store, context.workers, reuse):
+        remarks = _remarks(catalog, trials, split, store, context.workers, reuse)
+        for line in (*remarks, *(_without_arrays(split, store) if context.keep_weights else ())):
             click.echo(clean_line(line, LONGEST_LINE), err=True)
         if not split.todo:
             return attempts
@@ -261,12 +265,25 @@ def _execute(
     return attempts
 
 
+def _without_arrays(split: runner.Split, store: Store) -> list[str]:
+    """A line where --keep-weights comes too late for some trials."""
+    count = sum(not store.weights(record.trial.key).exists() for record in split.done)
+    have = "has" if count == 1 else "have"
+    late = f"{count} of the trials that have a record {have} no trained arrays there; --rerun trains them again"
+    return [late] if count else []
+
+
 def _remarks(
     catalog: Catalog, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int, reuse: Reuse
 ) -> list[str]:
     """What is to be known of records that are there and of trials that run, a line each."""
     kept = [*surroundings.moved(catalog, split.done, split.todo), *runner.outdated(catalog, split.done, store)]
-    run = [*reuse.remarks(split), *runner.again(split.todo, store), *surroundings.crowded(split.todo, workers)]
+    run = [
+        *split.lost,
+        *reuse.remarks(split),
+        *runner.again(split.todo, store),
+        *surroundings.crowded(split.todo, workers),
+    ]
     return [*kept, *run, *runner.unfollowed(catalog, trials)]
 
 

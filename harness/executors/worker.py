@@ -69,13 +69,14 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     Trained arrays appear under their name only when they are complete and the trial went well.
     """
     from harness.catalog import Settings, load
+    from harness.records import arrays
     from harness.records.store import Store
     from harness.trials.trial import run_trial
 
     store = Store(context.results)
     base = store.weights(trial.base.key) if trial.base else None
-    if trial.base and base and not base.exists():
-        return ended(trial, "failed", f"starts from {trial.base.method.label}, whose trained arrays are gone: {base}")
+    if trial.base and base and (fault := arrays.fault(base, store.find(trial.base.key))):
+        return ended(trial, "failed", f"starts from {trial.base.method.label}, whose trained arrays {fault}: {base}")
     catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
     weights, prediction = store.weights(trial.key), store.predictions(trial.key)
     parts = {path.with_name(f"{path.stem}.part"): path for path in (weights, prediction)}
@@ -93,7 +94,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
             context.data,
             base,
             tell,
-            part if trial.keep else None,
+            part if trial.keep or context.keep_weights else None,
             store.predictions(trial.base.key) if trial.base else None,
             predicted if trial.keep or context.keep_predictions else None,
             _siblings(trial, context, store),

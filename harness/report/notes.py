@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.records import arrays
 from harness.report import mixing, timing
 from harness.report.mixing import seeds
 from harness.report.values import base_name, claimed, measured
@@ -36,9 +37,28 @@ def collect(
     """All notes on the records of a table that ended ok, most serious first. every: all records that there are. table:
     what it is called, where there are several.
     """
-    making = (mixing.collect(good), _warnings(good), timing.collect(good, every, table), _eager(good), _seeds(good))
+    making = (mixing.collect(good), _bases(good), _warnings(good), timing.collect(good, every, table))
+    rows = (_eager(good), _seeds(good))
     said = (_counts(good, described), _claims(good, described), _unknown(good, described), _holes(good, described))
-    return tuple(note for notes in (*making, *said) for note in notes)
+    return tuple(note for notes in (*making, *rows, *said) for note in notes)
+
+
+def _bases(records: Iterable[Record]) -> Iterator[str]:
+    """Rows of one seed that started from the same method, but not from the same trained arrays of it."""
+    found: dict[tuple[str, int], dict[str, list[str]]] = {}
+    for record in records:
+        stated = record.provenance.get(arrays.BASE)
+        if record.trial.base and isinstance(stated, Mapping):
+            place = (record.trial.base.method.label, record.trial.seed)
+            rows = found.setdefault(place, {}).setdefault(str(stated.get("sha256")), [])
+            rows.append(record.trial.method.label)
+    apart: dict[tuple[str, str], list[int]] = {}
+    for (label, seed), digests in found.items():
+        if len(digests) > 1:
+            listed = "; ".join(mixing.first(", ".join(mixing.first(rows)) for rows in digests.values()))
+            apart.setdefault((label, listed), []).append(seed)
+    for (label, listed), numbers in apart.items():
+        yield f"rows did not start from the same trained arrays of {label} in {seeds(numbers)}: {listed}"
 
 
 def _warnings(records: Iterable[Record]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from harness.catalog import Catalog
 from harness.errors import HarnessError
 from harness.planning import sources
 from harness.planning.plan import changes
-from harness.records import environment
+from harness.records import arrays, environment
 from harness.records.format import tidied
 from harness.records.store import Store, identity
 from harness.running.siblings import siblings
@@ -31,10 +31,11 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Split:
-    """A plan against a results folder."""
+    """A plan against a results folder. lost: a line for each file of trained arrays that its trial is run again for."""
 
     done: tuple[Record, ...]
     todo: tuple[Trial, ...]
+    lost: tuple[str, ...] = ()
 
 
 def split(
@@ -43,7 +44,8 @@ def split(
     rerun: Collection[str] = (),
     kept: Mapping[str, Record] = MappingProxyType({}),
 ) -> Split:
-    """Which trials have an ok record already. A base whose weights have gone runs again only if a trial needs them.
+    """Which trials have an ok record already. A base whose trained arrays are not those that its record states runs
+    again only if a trial needs them.
 
     rerun: keys of trials that run all the same. kept: records that stand for trials without one of their own.
     """
@@ -51,11 +53,17 @@ def split(
         trial.key: None if trial.key in rerun else store.find(trial.key) or kept.get(trial.key) for trial in trials
     }
     again = {key for key, record in found.items() if record is None}
+    lost: list[str] = []
     for trial in reversed(trials):  # a base stands before what starts from it, and may have a base itself
-        if trial.base and trial.key in again and not store.weights(trial.base.key).exists():
-            again.add(trial.base.key)
+        base = trial.base
+        if base and trial.key in again and base.key not in again:
+            path = store.weights(base.key)
+            if fault := arrays.fault(path, found.get(base.key)):
+                again.add(base.key)
+                title = f"{base.method.label} on {base.dataset.label}, seed {base.seed}"
+                lost.insert(0, f"{title} runs again: its trained arrays, {path}, {fault}")
     done = tuple(record for key, record in found.items() if record is not None and key not in again)
-    return Split(done, tuple(trial for trial in trials if trial.key in again))
+    return Split(done, tuple(trial for trial in trials if trial.key in again), tuple(lost))
 
 
 def again(trials: Sequence[Trial], store: Store) -> list[str]:

@@ -20,7 +20,7 @@ from harness.data.soundness import sound
 from harness.data.subset import subset
 from harness.data.trainable import fitting, placed
 from harness.errors import Unsupported, is_interrupt
-from harness.records import environment
+from harness.records import arrays, environment
 from harness.seeds import derive
 from harness.trials import answers, carrying, rows
 from harness.trials.bench import Bench
@@ -124,6 +124,8 @@ def set_up(
     with notes.phase("load"):
         data = placed(trial.dataset.label, backend.place(loaded, trial.terms.device))
     del loaded
+    if base is not None and trial.base is not None:
+        notes.provenance[arrays.BASE] = {"key": trial.base.key, **arrays.stated(base)}
     method = catalog.methods.get(trial.method.name, trial.method.provider)
     config = options.build(method.config, trial.method.options, method.name)
     return Bench(
@@ -173,10 +175,13 @@ def _keep(bench: Bench, trained: Started, weights: Path | None) -> None:
     if "save" not in trained.parts.offered:
         if bench.trial.keep:
             raise TypeError(f"{bench.trial.method.name} has no save(state), and another method starts from it")
+        if weights is not None:
+            raise TypeError(f"{bench.trial.method.name} has no save(state): there are no arrays to keep")
         return
     saved = answers.arrays(trained.parts.save(trained.state))
-    if weights is not None and bench.trial.keep:
+    if weights is not None:
         bench.backend.save(saved, weights)
+        bench.notes.provenance[arrays.ARRAYS] = arrays.stated(weights)
     bench.notes.measured |= sizes(saved)
     with bench.hole("predict_warning"):
         _warn_of_prediction(bench, trained, saved)

@@ -124,7 +124,8 @@ class Executor(Protocol):
 class RunContext:
     """What an executor needs besides the trials: folders, limits, and how to load the same plugins elsewhere.
 
-    keep_predictions: whether every trial keeps its test prediction, not those alone that others start from.
+    keep_predictions, keep_weights: whether every trial keeps its test prediction, or its trained arrays, not only those
+    that others start from.
     siblings: keys of trials that differ in nothing but their seed, a group for each configuration. What instruments
     have read in those of them whose records lie in `results` by then, a trial may take over (`Instrument.repeats`).
     """
@@ -138,6 +139,7 @@ class RunContext:
     timeout: float | None = None
     memory: int | None = None
     keep_predictions: bool = False
+    keep_weights: bool = False
     siblings: tuple[tuple[str, ...], ...] = ()
 
 
