@@ -53,6 +53,7 @@ DATASETS = {
     "data-as-stated": "shapes, types, values and sizes are those that its problem states",
     "training-batches": "augmented or not, the same for the same seed, with the shape and type that the problem states",
     "splits-apart": "no split holds rows of another",
+    "splits-as-declared": "fixed test rows are those of every seed, and official splits are different ones",
     "sizes-honoured": "train, valid and test give so many rows",
 }
 METRICS = {

@@ -5,6 +5,11 @@ from __future__ import annotations
 import hashlib
 
 
+def split_seed(seed: int, dataset: str, folds: int) -> int:
+    """What a data set's `load` gets in a trial of this seed: of one with official splits the number of the split."""
+    return seed if folds else derive(seed, dataset, "split")
+
+
 def derive(seed: int, *names: str) -> int:
     """A seed in [0, 2**63) for one purpose of one trial.
 

@@ -260,6 +260,8 @@ def _check_field(owner: str, name: str, given: object) -> None:
         raise ValueError(f"{owner}: {name} must be one of {', '.join(_CHOICES[name])}, got {given!r}")
     if name in _TEXTS and not isinstance(given, str):
         raise TypeError(f"{owner}: {name} must be a text, got {given!r}")
+    if name == "folds" and (not isinstance(given, int) or isinstance(given, bool) or given < 0):
+        raise TypeError(f"{owner}: folds must be the number of official splits, 0 for none, got {given!r}")
     if name == "recipes":
         _check_words(f"{owner}: recipes", "data set", given)
     if name == "recipe":

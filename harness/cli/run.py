@@ -87,9 +87,9 @@ class Asked:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--methods", metavar="LIST", help="Methods with parameters; lists are sweeps; a .py file offers its own.")
-@click.option("--datasets", metavar="LIST", help="Data sets, likewise.  [default: one that needs no download]")
+@click.option("--datasets", metavar="LIST", help="Data sets, likewise.  [default: that of the methods' kind]")
 @click.option("--suite", "suite_name", metavar="NAME|FILE", help="A named comparison; flags override its values.")
-@click.option("--seeds", metavar="N|[A,B]", help="How many seeds (3: 0, 1, 2) or which.  [default: 3]")
+@click.option("--seeds", metavar="N|[A,B]|all", help="How many (3: 0, 1, 2), which, or all splits.  [default: 3]")
 @click.option("--epochs", type=Amount(min=0), metavar="N", help="Budget: passes over the training data.")
 @click.option("--updates", type=Count(min=0), metavar="N", help="Budget: mini-batches.")
 @click.option("--seconds", type=Amount(min=0), metavar="N", help="Budget: seconds of training.")
@@ -145,7 +145,7 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     names = columns(catalog, request.metrics)
     name = "here" if asked.here else asked.executor_name
     executor: Executor = resolve(catalog.executors.get(name).factory)()
-    trials = plan(catalog, request)
+    trials = plan(catalog, request, lambda line: click.echo(clean_line(line, LONGEST_LINE), err=True))
     how = _choosing(catalog, request, trials)
     shown = Shown(names, request.target, how, comparison, refit=bool(request.refit))
     context = _context(catalog, request, asked, trials)

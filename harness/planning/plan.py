@@ -2,56 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import UsageError
 from harness.metrics.headline import headline
-from harness.planning import cores, headlines
+from harness.planning import cores, defaults, headlines
 from harness.planning.making import Maker, Picked, Setting, canonical, expanded
 from harness.planning.refit import with_bases
-from harness.selections import choosing, selection
+from harness.planning.replications import Seeds
+from harness.selections import choosing
 from harness.selections.choosing import Item
 from harness.suites.suite import Request
 from harness.types import BackendOffer, Choice, Dataset, Method, Trial
 
 MOST_TRIALS: Final = 200_000
 DEFAULT_SEEDS = "3"
+MOST_REASONS: Final = 6  # of nothing to run that are listed
 BASE = "what it starts from"
 
+Group: TypeAlias = tuple[Sequence[Item[Method]], Sequence[Item[Dataset]]]
 
-def plan(catalog: Catalog, request: Request) -> list[Trial]:
+
+def plan(catalog: Catalog, request: Request, say: Callable[[str], None] = lambda _: None) -> list[Trial]:
     """The trials of a request in the order in which they run: seeds outermost, a base before what starts from it.
 
-    Raises UsageError for anything that cannot be run; a method that cannot take a data set gives a trial with `skip`.
+    say: is told in a line what was decided for the user. Raises UsageError for anything that cannot be run; a method
+    that cannot take a data set gives a trial with `skip`, and is a mistake where nothing else is left.
     """
-    methods, places = _selected_methods(catalog, request), _selected_datasets(catalog, request)
-    seeds = selection.seeds(request.seeds if request.seeds is not None else DEFAULT_SEEDS)
-    _refuse_too_many(methods, places, len(seeds))
-    datasets = _datasets(places, request)
-    _check_headlines(catalog, request, datasets)
-    picked = [(dataset, _methods(methods, dataset)) for dataset in datasets]
+    groups = _groups(catalog, request, say)
+    seeds = Seeds(DEFAULT_SEEDS if request.seeds is None else request.seeds)
+    _refuse_too_many(groups, seeds)
+    picked = [(dataset, methods) for methods, places in groups for dataset in _datasets(places, request)]
+    _check_headlines(catalog, request, [dataset for dataset, _ in picked])
     maker = Maker(catalog, request, _setting(catalog, request))
-    makes = [maker.trials(method, dataset) for dataset, each in picked for method in each]
-    return with_bases(make(seed) for seed in seeds for make in makes)
+    makes = [
+        (seeds.on(dataset.offer.value), maker.trials(method, dataset))
+        for dataset, methods in picked
+        for method in _methods(methods, dataset)
+    ]
+    every = max((own for own, _ in makes), key=len)
+    trials = with_bases(make(seed) for seed in every for own, make in makes if seed in own)
+    _refuse_nothing(trials)
+    if shortened := seeds.shortened([dataset.offer.value for dataset, _ in picked]):
+        say(shortened)
+    return trials
 
 
-def _refuse_too_many(
-    methods: Sequence[Item[Method]],
-    datasets: Sequence[Item[Dataset]],
-    seeds: int,
-) -> None:
+def _refuse_nothing(trials: Sequence[Trial]) -> None:
+    """Raise UsageError with the reasons where every trial would be skipped."""
+    if not all(trial.skip for trial in trials):
+        return
+    reasons = list(dict.fromkeys(str(trial.skip) for trial in trials))
+    more = f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else ""
+    raise UsageError(f"there is nothing to run: {'; '.join(reasons[:MOST_REASONS])}{more}")
+
+
+def _refuse_too_many(groups: Sequence[Group], seeds: Seeds) -> None:
     """Raise UsageError for more trials than MOST_TRIALS, before any is made."""
-    method, places = (sum(each.count() for each in items) for items in (methods, datasets))
-    based = _bases(methods)
-    count = (method + based) * places * seeds
+    count = methods = based = places = most = 0
+    for own, items in groups:
+        method = sum(each.count() for each in own)
+        bases = _bases(own)
+        methods, based, places = methods + method, based + bases, places + sum(each.count() for each in items)
+        most = max(most, *(len(seeds.on(each.offer.value)) for each in items))
+        count += (method + bases) * sum(each.count() * len(seeds.on(each.offer.value)) for each in items)
     if count > MOST_TRIALS:
-        which = f"{_many(method, 'method')}{f' and {based} that they start from' if based else ''}"
+        which = f"{_many(methods, 'method')}{f' and {based} that they start from' if based else ''}"
         raise UsageError(
-            f"{which} on {_many(places, 'data set')} with {_many(seeds, 'seed')} make {count:,} trials; at most "
+            f"{which} on {_many(places, 'data set')} with {_many(most, 'seed')} make {count:,} trials; at most "
             f"{MOST_TRIALS:,} can be planned: ask for fewer, or for some of them at a time"
         )
 
@@ -83,14 +105,23 @@ def _methods(items: Sequence[Item[Method]], dataset: Picked[Dataset]) -> list[Pi
     return picked
 
 
-def _selected_datasets(catalog: Catalog, request: Request) -> list[Item[Dataset]]:
-    """What --datasets names."""
-    text, home = request.datasets, request.home
-    if text is None:
-        defaults = [offer for offer in catalog.datasets.offers() if offer.value.default]
-        if len(defaults) != 1:
-            raise UsageError(f"--datasets: say which; known: {', '.join(catalog.datasets.names())}")
-        text, home = defaults[0].value.name, defaults[0].plugin.provider
+def _groups(catalog: Catalog, request: Request, say: Callable[[str], None]) -> list[Group]:
+    """Which methods are run on which data sets: on those that --datasets names, else on those that are the default."""
+    methods = _selected_methods(catalog, request)
+    if request.datasets is not None:
+        return [(methods, _selected_datasets(catalog, request.datasets, request.home))]
+    own = defaults.of_methods(catalog, [each.offer.value for each in methods], say)
+    offers = list({id(offer): offer for offer in own}.values())
+    return [
+        (
+            [method for method, each in zip(methods, own, strict=True) if each is offer],
+            _selected_datasets(catalog, offer.value.name, offer.plugin.provider),
+        )
+        for offer in offers
+    ]
+
+
+def _selected_datasets(catalog: Catalog, text: str, home: str | None) -> list[Item[Dataset]]:
     items = choosing.datasets(catalog, text, "--datasets", home)
     for each in items:
         _refuse_unavailable(each.offer)

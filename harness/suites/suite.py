@@ -108,7 +108,7 @@ KINDS: entries.Kinds = {
     "summary": str,
     "methods": (str, list),
     "datasets": (str, list),
-    "seeds": (int, list),
+    "seeds": (int, list, str),
     "epochs": NUMBER,
     "updates": int,
     "seconds": NUMBER,
@@ -142,8 +142,14 @@ def _request(where: str, values: Mapping[str, Any]) -> Request:
         if isinstance(plain.get(name), list):
             plain[name] = _joined(where, name, plain[name])
     if "seeds" in plain:
-        plain["seeds"] = str(plain["seeds"])
+        plain["seeds"] = _seeds(where, plain["seeds"])
     return Request(**plain, budget=budgets[0] if budgets else None)
+
+
+def _seeds(where: str, seeds: object) -> str:
+    if isinstance(seeds, str) and seeds != "all":
+        raise UsageError(f'{where}: seeds = {seeds!r}; expected a number, a list of seeds, or "all" official splits')
+    return str(seeds)
 
 
 def _joined(where: str, name: str, words: list[Any]) -> str:

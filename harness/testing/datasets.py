@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from harness import names
 from harness.errors import Unsupported
 from harness.testing.configs import described
-from harness.testing.subjects import ORDER, Arrays, DatasetSubject, broken, require_same
+from harness.testing.subjects import ORDER, Arrays, DatasetSubject, broken, differing, require_same
 from harness.trials import entries
 from harness.types import Batch, Data, Problem
 
 SPLITS = ("train", "valid", "test")
 ROWS = 20
 BATCHES = 3
+WHOLE: Mapping[str, None] = dict.fromkeys(SPLITS)  # rows to use of each split: all of them
 CHANCE = 0.01  # share of rows that may be in two splits because the source repeats itself
 
 
@@ -165,6 +166,24 @@ def splits_apart(subject: DatasetSubject) -> None:
 def _rows(split: Batch) -> list[bytes]:
     inputs = np.ascontiguousarray(split.inputs)
     return [row.tobytes() for row in inputs]
+
+
+def splits_as_declared(subject: DatasetSubject) -> None:
+    """Two seeds, against what `fixed_test` and `folds` say."""
+    folds, fixed = subject.dataset.folds, subject.dataset.fixed_test
+    if folds == 1 or not (folds or fixed):
+        return
+    seeds = (0, folds - 1) if folds else (0, 1)
+    one, other = (_arrays(subject.load(seed, **WHOLE)) for seed in seeds)
+    if fixed:
+        what = f"fixed_test, and seeds {seeds[0]} and {seeds[1]} have other test rows"
+        require_same(what, _of_test(one), _of_test(other), exact=True)
+    if folds and differing(one, other, exact=True) is None:
+        broken(f"folds={folds}: splits {seeds[0]} and {seeds[1]} hold the same rows; load gets the number of the split")
+
+
+def _of_test(arrays: Arrays) -> Arrays:
+    return {name: array for name, array in arrays.items() if name.startswith("test ")}
 
 
 def sizes_honoured(subject: DatasetSubject) -> None:

@@ -17,7 +17,7 @@ from harness.catalog import resolve
 from harness.data.soundness import sound
 from harness.data.subset import subset
 from harness.errors import Broken, HarnessError, Unsupported
-from harness.seeds import derive
+from harness.seeds import derive, split_seed
 from harness.testing import tiny
 from harness.trials import answers, entries
 from harness.trials.starting import start
@@ -247,11 +247,12 @@ class DatasetSubject:
     folder: Path
     backend: Backend
 
-    def load(self, seed: int = 0, **rows: int) -> Data:
-        """As a trial would; rows: `train`, `valid` and `test` rows to use."""
+    def load(self, seed: int = 0, **rows: int | None) -> Data:
+        """As a trial would; rows: `train`, `valid` and `test` rows to use, None for all."""
         config = options.build(self.dataset.config, {**self.given, **rows}, self.dataset.name)
         derived = derive(seed, self.dataset.name, "split")
-        data: Data = resolve(self.dataset.load, f"data set {self.dataset.name}")(config, derived, self.folder)
+        split = split_seed(seed, self.dataset.name, self.dataset.folds)
+        data: Data = resolve(self.dataset.load, f"data set {self.dataset.name}")(config, split, self.folder)
         try:
             data = sound(self.dataset.name, data)
         except HarnessError as error:

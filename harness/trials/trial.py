@@ -21,7 +21,7 @@ from harness.data.subset import subset
 from harness.data.trainable import fitting, placed
 from harness.errors import Unsupported, is_interrupt
 from harness.records import arrays, environment
-from harness.seeds import derive
+from harness.seeds import derive, split_seed
 from harness.trials import answers, carrying, rows
 from harness.trials.bench import Bench
 from harness.trials.loop import look_further, train
@@ -145,10 +145,10 @@ def _load(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes) -> 
     """The data set of a trial, the same for every method: split and subset depend on seed and data set alone."""
     dataset = catalog.datasets.get(trial.dataset.name, trial.dataset.provider)
     config = options.build(dataset.config, trial.dataset.options, dataset.name)
-    seed = derive(trial.seed, dataset.name, "split")
+    split, seed = split_seed(trial.seed, dataset.name, dataset.folds), derive(trial.seed, dataset.name, "split")
     own = trial.refit and dataset.refit is not None and config.train is None and config.valid is None
     load = resolve(dataset.refit if own and dataset.refit is not None else dataset.load)
-    data = _named(sound(trial.dataset.label, load(config, seed, folder or Path())), notes)
+    data = _named(sound(trial.dataset.label, load(config, split, folder or Path())), notes)
     data = subset(data, config.train, config.valid, config.test, seed)
     return fitting(trial.dataset.label, joined(data) if trial.refit and not own else data, trial.terms.batch_size)
 

@@ -50,6 +50,7 @@ def harness_datasets() -> Iterator[Dataset]:
         "Proceedings of the IEEE 86(11), 1998",
         files=registry.MNIST,
         rows=MNIST_ROWS,
+        fixed_test=True,
     )
     yield Dataset(
         "fashion-mnist",
@@ -61,6 +62,7 @@ def harness_datasets() -> Iterator[Dataset]:
         citation="Xiao, Rasul and Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017",
         files=registry.FASHION_MNIST,
         rows=MNIST_ROWS,
+        fixed_test=True,
     )
     yield from _cifar()
     yield from _events()
@@ -77,6 +79,7 @@ def _cifar() -> Iterator[Dataset]:
         licence=NO_LICENCE,
         citation=KRIZHEVSKY,
         files=lambda config: registry.cifar10(config.batches),
+        fixed_test=True,
     )
     yield Dataset(
         "cifar100",
@@ -88,6 +91,7 @@ def _cifar() -> Iterator[Dataset]:
         licence=NO_LICENCE,
         citation=KRIZHEVSKY,
         files=registry.CIFAR100,
+        fixed_test=True,
     )
 
 
@@ -103,6 +107,7 @@ def _events() -> Iterator[Dataset]:
         citation="Orchard, Jayawant, Cohen and Thakor, Converting static image datasets to spiking neuromorphic "
         "datasets using saccades, Frontiers in Neuroscience 9:437, 2015",
         files=_complete_or_not(registry.NMNIST),
+        fixed_test=True,
     )
     yield Dataset(
         "cifar10-dvs",
@@ -115,6 +120,7 @@ def _events() -> Iterator[Dataset]:
         citation="Li, Liu, Ji, Li and Shi, CIFAR10-DVS: an event-stream dataset for object classification, "
         "Frontiers in Neuroscience 11:309, 2017",
         files=_complete_or_not(registry.CIFAR10_DVS),
+        fixed_test=True,
     )
     yield Dataset(
         "dvs-gesture",
@@ -126,6 +132,7 @@ def _events() -> Iterator[Dataset]:
         licence="CC BY 4.0",
         citation="Amir et al., A low power, fully event-based gesture recognition system, CVPR 2017",
         files=_complete_or_not(registry.DVS_GESTURE),
+        fixed_test=True,
     )
 
 

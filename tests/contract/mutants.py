@@ -644,6 +644,17 @@ DATASETS = [
 ]
 
 
+DECLARED = [
+    (
+        sound_data,
+        {"fixed_test": True},
+        "fixed_test, and seeds 0 and 1 have other test rows: they differ in the test",
+    ),
+    (lambda *_: sound_data(None, 3, None), {"folds": 4}, "folds=4: splits 0 and 3 hold the same rows; load gets the"),
+    (sound_data, {"folds": 4, "fixed_test": True}, "fixed_test, and seeds 0 and 3 have other test rows"),
+]
+
+
 # --- metrics ----------------------------------------------------------------------------------------------------------
 
 

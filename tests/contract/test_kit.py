@@ -8,7 +8,7 @@ import re
 import mutants
 import pytest
 import torch
-from mutants import DATASETS, METHODS, METRICS, Bigrams, Line, Sound
+from mutants import DATASETS, DECLARED, METHODS, METRICS, Bigrams, Line, Sound
 
 import harness.checks
 from harness import Check, Dataset, Method, Metric, NoOptions, UsageError, hookimpl
@@ -235,7 +235,7 @@ def test_the_caller_s_generators_and_the_data_of_other_checks_are_left_alone():
 
 def test_every_check_of_ours_is_broken_by_something_here():
     tested = {check for check, *_ in (*METHODS, *DATASETS, *METRICS)}
-    assert set(catalog().checks.names()) == tested
+    assert set(catalog().checks.names()) == tested | {"splits-as-declared"}
 
 
 def test_a_plugin_adds_a_promise_of_its_own():
@@ -257,8 +257,8 @@ def test_a_plugin_adds_a_promise_of_its_own():
 # --- data sets and metrics --------------------------------------------------------------------------------------------
 
 
-def dataset(load, config=mutants.DataOptions):
-    return offering(datasets=[Dataset("subject", "a data set", "classification", load, config=config)])
+def dataset(load, config=mutants.DataOptions, **declared):
+    return offering(datasets=[Dataset("subject", "a data set", "classification", load, config=config, **declared)])
 
 
 def test_a_sound_data_set_passes():
@@ -270,6 +270,26 @@ def test_a_data_set_that_breaks_a_promise_is_caught(check, load, reason, config)
     (result,) = outcomes(dataset(load, config), only=check).values()
     assert result.status == "broken", result
     assert reason in result.reason
+
+
+@pytest.mark.parametrize(("load", "declared", "reason"), DECLARED)
+def test_a_data_set_whose_splits_are_not_as_it_says_is_caught(load, declared, reason):
+    (result,) = outcomes(dataset(load, **declared), only="splits-as-declared").values()
+    assert result.status == "broken", result
+    assert reason in result.reason
+
+
+@pytest.mark.parametrize("declared", [{"folds": 4}, {"folds": 1}, {}])
+def test_a_data_set_gets_the_number_of_the_split_only_where_it_has_some(declared):
+    seeds = []
+
+    def load(config, seed, folder):
+        seeds.append(seed)
+        return mutants.sound_data(config, seed, folder)
+
+    results = outcomes(dataset(load, **declared))
+    assert {result.status for result in results.values()} == {"ok"}
+    assert set(seeds) == {4: {0, 3}, 1: {0}}.get(declared.get("folds"), set(seeds) - {0, 1})
 
 
 def test_a_data_set_without_its_files_cannot_be_checked(tmp_path, monkeypatch):

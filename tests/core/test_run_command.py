@@ -115,7 +115,7 @@ def test_the_same_command_runs_nothing_twice_and_more_seeds_only_the_new_ones(ha
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(harness, results):
-    done = harness("run", "--methods", "counts,fits,starts", "--seeds", "1", "--dry-run")
+    done = harness("run", "--methods", "counts,fits,starts", "--datasets", "coins", "--seeds", "1", "--dry-run")
     assert done.returncode == 0
     assert "fits takes regression, coins is classification" in done.stdout
     assert "3 trials" in done.stdout
@@ -132,7 +132,7 @@ def test_a_dry_run_estimates_from_earlier_records(harness):
 
 
 def test_what_fails_or_does_not_fit_is_a_hole_with_its_reason_and_exit_code_1(harness, results):
-    done = harness("run", "--methods", "breaks,fits,counts", "--seeds", "1")
+    done = harness("run", "--methods", "breaks,fits,counts", "--datasets", "coins", "--seeds", "1")
     assert done.returncode == 1
     found = records(results)
     assert found["breaks 0"]["status"] == "failed"
