@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from deploying import deployed
 from torch import Tensor, nn
 from torch.optim import optimizer as torch_optimizer
 
 from harness import Gauge
 from harness_torch import time_steps
-from harness_torch.memory import ActivationMemory
+from harness_torch.memory import ActivationMemory, InferenceMemory
 from harness_torch.operations import Operations
 from harness_torch.saved import SavedMemory
 
@@ -535,3 +537,35 @@ def test_the_session_lets_go_of_the_state() -> None:
         measure(gauge, build)
     gc.collect()
     assert [reference() for reference in alive] == [None, None]
+
+
+# --- of a prediction --------------------------------------------------------------------------------------------------
+
+
+def inference(run: Callable[[], Any]) -> int:
+    return deployed(InferenceMemory(), run)["inference_activation_bytes"]
+
+
+def test_of_a_prediction_what_it_makes_counts_and_what_was_there_does_not() -> None:
+    weights, x = parameter(H, H), torch.ones(B, H)
+    assert inference(lambda: x @ weights) == B * H * FLOAT
+    assert inference(lambda: (x @ weights).relu_()) == B * H * FLOAT
+    assert inference(lambda: torch.cat([x @ weights, x @ weights])) == 4 * B * H * FLOAT
+
+
+def test_of_a_prediction_what_has_gone_before_the_peak_does_not_count() -> None:
+    x = torch.ones(B, H)
+
+    def run() -> Tensor:
+        for _ in range(5):
+            wide = x.repeat(1, 10)
+            del wide
+        return x + 1
+
+    assert inference(run) == 10 * B * H * FLOAT
+
+
+def test_a_prediction_holds_no_graph() -> None:
+    weights, x = parameter(H, H), torch.ones(B, H)
+    deep = inference(lambda: torch.stack([functools.reduce(lambda y, _: (y @ weights).tanh(), range(9), x)]).sum())
+    assert deep <= 4 * B * H * FLOAT + FLOAT
