@@ -31,6 +31,8 @@ class Points:
         self._glances = "glance" in started.parts.offered
         self._headlines: list[float] = []  # of what compares points; greater being better, -inf where there is none
         self._whole: Scores | None = None  # of the last point by its prediction, if that was made
+        # Without updates, and nothing after them, the start, the best and the last point are one.
+        self._one = bench.updates() == 0 and "finish" not in started.parts.offered
 
     def begin(self, state: Any) -> None:
         """The point before the first update, by its prediction. Where that is nan it is the worst of all, and may yet
@@ -38,7 +40,7 @@ class Points:
         """
         with self._bench.evaluating():
             self._append(state, Point(0, 0.0, 0.0, {}, {}), whole=True)
-            if self._bench.weights is not None:
+            if self._bench.weights is not None and not self._one:
                 self.score_test(self._predict, state, "start")
 
     def add(self, state: Any, point: Point) -> None:
@@ -75,12 +77,28 @@ class Points:
         wanted, based = scoring.on_the_curve if view in ("best", "start") else None, bench.base_predicted
         asking = _asking(bench, predict, state)
         scores = scoring.score(bench.catalog, data, data.test, asking, data.shifted, wanted, based)
-        bench.notes.scores |= _named(scores.found, view)
+        views = self._alike(view)
+        for each in views:
+            bench.notes.scores |= _named(self._fitting(scores.found, each), each)
         if not view and bench.prediction is not None and scores.prediction is not None:
             with bench.hole("test prediction"):
                 predictions.keep(bench.prediction, scores.prediction, bench.test_rows)
-        for name, reason in _named(scores.holes, view).items():
-            bench.notes.hole(name, reason)
+        for each in views:
+            for name, reason in _named(self._fitting(scores.holes, each), each).items():
+                bench.notes.hole(name, reason)
+
+    def _alike(self, view: str) -> list[str]:
+        """The views that a prediction of the test split is scored under: the last one, where all points are one."""
+        if view or not self._one:
+            return [view]
+        started = ["start"] if self._bench.weights is not None else []
+        return [view, *started, *(["best"] if "best_update" in self._bench.notes.measured else [])]
+
+    def _fitting(self, values: Mapping[str, T], view: str) -> dict[str, T]:
+        """Without those of metrics that a point has no score by."""
+        curve = {each.name for each in self._bench.catalog.metrics.values() if scoring.on_the_curve(each)}
+        points = view in ("best", "start")
+        return {name: value for name, value in values.items() if not points or name in curve}
 
     # --- one point ----------------------------------------------------------------------------------------------------
 
@@ -114,7 +132,8 @@ class Points:
         notes = self._bench.notes
         _forget(notes, "valid-best", "best")
         notes.scores |= _named(scores.found, "valid-best")
-        self.score_test(self._predict, state, "best")
+        if not self._one:
+            self.score_test(self._predict, state, "best")
         notes.measured["best_update"] = notes.curve[-1].update
 
     def _refuse(self, nan: str) -> None:

@@ -333,11 +333,41 @@ def test_epochs_after_updates_say_their_unit(run):
     assert "9 updates, then 2 epochs\n" in render_record(records["prune[epochs=2]"], [])
 
 
+class Counted(Pruned):
+    """States how many rows it has predicted by the time it is described: after its scores, before it is profiled."""
+
+    rows = 0
+
+    def predict(self, state, inputs):
+        self.rows += len(inputs)
+        return super().predict(state, inputs)
+
+    def describe(self, state):
+        return {"rows_predicted": self.rows}
+
+
+def test_without_updates_each_split_is_predicted_once_for_its_scores(catalog_of, tmp_path):
+    class Counting(Plugin):
+        @hookimpl
+        def harness_methods(self):
+            yield Method("dense", "all columns", Dense, KINDS, config=Width)
+            yield Method("count", "x", Counted, KINDS, config=Kept, starts_from=start, epochs_option="epochs")
+
+    catalog, store = catalog_of(Counting()), Store(tmp_path)
+    store.prepare()
+    base, trial = plan(catalog, Request(methods="count[epochs=0]", seeds="1", device="cpu"))
+    run_trial(catalog, base, weights=store.weights(base.key))
+    counted = run_trial(catalog, trial, base=store.weights(base.key))
+    assert counted.facts["rows_predicted"] == 2 * ROWS
+
+
 def test_no_epochs_are_no_update_scored_once(run):
     records = run("prune[epochs=0],prune[epochs=1]", budget=Budget("epochs", 3))
     untuned, tuned = records["prune[epochs=0]"], records["prune"]
     assert (untuned.status, untuned.facts["updates_done"]) == ("ok", 0)
     assert [point.update for point in untuned.curve] == [0]
     assert untuned.scores["accuracy"] == untuned.scores["accuracy@start"] == tuned.scores["accuracy@start"]
+    assert untuned.scores["accuracy@best"] == untuned.scores["accuracy"]
+    assert untuned.scores.keys() == tuned.scores.keys()
     assert {"update_seconds", "train_seconds"} <= untuned.holes.keys()
     assert "update_seconds" not in untuned.measured
