@@ -1,0 +1,173 @@
+"""Choosing without looking at test rows, and what was chosen trained anew on training and validation rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import Record
+from harness.cli import main
+from harness.records.store import Store
+
+PLUGINS = [str(Path(__file__).with_name(name)) for name in ("tiny.py", "folded.py")]
+SWEEP = "creeps[rate=[0.1,0.5,0.9]]"
+CHOOSE = ("--methods", SWEEP, "--seeds", "4", "--select", "rmse@valid")
+LINES = ("--datasets", "lines")
+
+
+@pytest.fixture
+def harness(tmp_path, monkeypatch, capsys):
+    """Call the program on the tiny plugins, trials in this process: exit code, standard output, standard error."""
+    monkeypatch.setenv("HARNESS_PLUGINS", "metrics,executors")
+    monkeypatch.chdir(tmp_path)
+
+    def call(command: str, *arguments: str) -> tuple[int, str, str]:
+        here = ("--here",) if command == "run" else ()
+        code = main([command, *here, *arguments, *(word for plugin in PLUGINS for word in ("-p", plugin))])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return call
+
+
+def records(refit: bool | None = None) -> list[Record]:
+    found, problems = Store(Path("results")).records()
+    assert not problems
+    return [each for each in found if refit in (None, each.trial.refit)]
+
+
+def json_rows(harness, *arguments: str) -> list[dict]:
+    code, out, err = harness("report", "--format", "json", *arguments)
+    assert code == 0, err
+    return json.loads(out)["rows"]
+
+
+# --- without looking ----------------------------------------------------------------------------------------------
+
+
+def test_no_row_that_took_part_in_a_choice_is_scored_for_it(harness):
+    """What one seed validates with another tests on: a choice for all seeds together would have looked."""
+    assert harness("run", *LINES, *CHOOSE)[0] == 0
+    looked, tested = {}, {}
+    for each in records():
+        looked[each.trial.seed] = looked.get(each.trial.seed, 0) | int(each.scores["members@valid"])
+        tested[each.trial.seed] = int(each.scores["members"])
+    assert all(not looked[seed] & tested[seed] for seed in looked)
+    assert any(looked[one] & tested[other] for one in looked for other in tested)
+    (row,) = json_rows(harness, "--select", "rmse@valid")
+    best = {
+        seed: min((each for each in records() if each.trial.seed == seed), key=lambda each: each.scores["rmse@valid"])
+        for seed in looked
+    }
+    assert row["metrics"]["rmse"]["mean"] == pytest.approx(sum(each.scores["rmse"] for each in best.values()) / 4)
+    assert sum(row["times"].values()) == 4
+
+
+def test_where_test_rows_are_fixed_one_may_be_chosen_for_all_seeds(harness):
+    code, out, err = harness("run", *CHOOSE, "--datasets", "fixed", "--select-jointly")
+    assert code == 0, err
+    assert "chosen of 3 by rmse@valid\n" in out
+    code, _, err = harness("report", "--select", "rmse@valid", "--select-jointly")
+    assert code == 0, err
+
+
+def test_sizes_stay_rows_while_rates_are_chosen(harness):
+    code, _, err = harness("run", *LINES, "--methods", "creeps[rate=[0.1,0.9],size=[2,3]]", "--select", "rmse@valid")
+    assert code == 0, err
+    rows = json_rows(harness, "--select", "rmse@valid")
+    assert [row["method"] for row in rows] == ["creeps[rate=[0.1,0.9],size=2]", "creeps[rate=[0.1,0.9],size=3]"]
+
+
+def test_a_claim_and_a_published_value_name_a_choice_by_its_selection(harness):
+    Path("s.toml").write_text(
+        f'methods = "{SWEEP}"\ndatasets = "lines"\nseeds = 3\nselect = "rmse@valid"\n'
+        f'[[published]]\nmethod = "{SWEEP}"\ndataset = "lines"\nmetric = "rmse"\nvalue = 12.0\nsource = "someone"\n'
+        f'[[claims]]\ntext = "it creeps"\nleft = "{SWEEP}.rmse"\nat_most = 100\n'
+    )
+    code, out, err = harness("run", "--suite", "s.toml")
+    assert code == 0, err
+    assert "holds" in out
+    assert f"{SWEEP}.rmse = " in " ".join(out.split())
+
+
+# --- trained anew -------------------------------------------------------------------------------------------------
+
+
+def test_what_was_chosen_is_trained_on_both_splits_and_scored_on_test_rows_only(harness):
+    code, out, err = harness("run", *LINES, *CHOOSE, "--refit")
+    assert code == 0, err
+    assert "trained on training and validation rows" in out
+    first, second = records(False), records(True)
+    assert (len(first), len(second)) == (12, 4)
+    for each in second:
+        assert each.measured["rows"] == {"train": 30, "valid": 0, "test": 10}
+        assert not [name for name in each.scores if "@" in name]
+        assert each.readings["refit"]
+        rivals = [other for other in first if other.trial.seed == each.trial.seed]
+        best = min(rivals, key=lambda other: other.scores["rmse@valid"])
+        assert each.trial.method.options == best.trial.method.options
+        assert each.scores["members"] == best.scores["members"]
+        assert each.trial.key != best.trial.key
+    (row,) = json_rows(harness, "--select", "rmse@valid", "--refit")
+    assert row["method"] == SWEEP
+    assert row["n"] == 4
+    assert row["metrics"]["rmse"]["mean"] == pytest.approx(sum(each.scores["rmse"] for each in second) / 4)
+
+
+def test_a_report_shows_both_stages_as_tables_of_their_own(harness):
+    harness("run", *LINES, *CHOOSE, "--refit")
+    rows = json_rows(harness, "--select", "rmse@valid")
+    assert [row["method"] for row in rows] == [SWEEP, SWEEP]
+    assert [row["protocol"].get("refit") for row in rows] == [None, True]
+
+
+def test_a_dry_run_shows_both_stages(harness):
+    out = harness("run", *LINES, *CHOOSE, "--refit", "--dry-run")[1]
+    assert "12 trials, 12 to run" in out
+    assert "for each seed what rmse@valid chooses of these 12 trials" in out
+    harness("run", *LINES, *CHOOSE)
+    out = harness("run", *LINES, *CHOOSE, "--refit", "--dry-run")[1]
+    assert "12 trials, 0 to run" in out
+    assert "4 trials, 4 to run" in out
+    harness("run", *LINES, *CHOOSE, "--refit")
+    assert "4 trials, 0 to run" in harness("run", *LINES, *CHOOSE, "--refit", "--dry-run")[1]
+
+
+def test_a_resumed_run_goes_on_in_either_stage(harness):
+    harness("run", *LINES, *CHOOSE, "--refit")
+    lost = [*records(False)[:2], *records(True)[:1]]
+    kept = {each.trial.key: each.finished for each in records() if each not in lost}
+    for each in lost:
+        Store(Path("results")).path(each.trial.key).unlink()
+    assert harness("run", *LINES, *CHOOSE, "--refit")[0] == 0
+    assert len(records()) == 16
+    assert {each.trial.key: each.finished for each in records() if each.trial.key in kept} == kept
+
+
+def test_a_data_set_may_standardise_anew(harness):
+    code, _, err = harness("run", *CHOOSE, "--refit", "--datasets", "anew")
+    assert code == 0, err
+    (first, *_), (second, *_) = records(False), records(True)
+    assert second.measured["rows"]["train"] == 30
+    assert "refit" not in second.readings
+    assert first.provenance["data"] != second.provenance["data"]
+
+
+def test_a_suite_may_ask_for_it(harness):
+    Path("s.toml").write_text(
+        f'methods = "{SWEEP}"\ndatasets = "lines"\nseeds = 2\nselect = "rmse@valid"\nrefit = true\n'
+    )
+    code, out, err = harness("run", "--suite", "s.toml")
+    assert code == 0, err
+    assert "trained on training and validation rows" in out
+    assert "trained on training and validation rows" in harness("report", "--suite", "s.toml")[1]
+
+
+def test_patience_cannot_stop_what_has_no_validation_rows(harness):
+    code, out, err = harness("run", *LINES, *CHOOSE, "--refit", "--patience", "2")
+    assert (code, out) == (2, "")
+    assert "--refit: --patience stops training by validation scores" in err
+    assert not Path("results").exists()
