@@ -13,8 +13,13 @@ from harness.testing.subjects import Subject, broken
 
 
 def options_described(subject: Subject) -> None:
-    """Of a method."""
-    described(subject.method.config, subject.method.name)
+    """Of a method, and that what it says of its options is of options that it has."""
+    method = subject.method
+    described(method.config, method.name)
+    known = [option.name for option in options.describe(method.config)]
+    for name in method.row_options:
+        if name not in known:
+            broken(f"row_options names {name!r}, which is none of its options: {', '.join(known) or 'none'}")
 
 
 def kinds_taken(subject: Subject) -> None:

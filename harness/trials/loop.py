@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 from harness import names
+from harness.errors import Unsupported
 from harness.seeds import derive
-from harness.trials import answers
+from harness.trials import answers, scoring
 from harness.trials.bench import Bench
 from harness.trials.effort import Effort
 from harness.trials.notes import Notes
@@ -36,6 +37,7 @@ SHARE_BEYOND = 0.01  # of a budget of seconds that finish may take beyond it wit
 
 def train(bench: Bench) -> Started:
     """Init, prepare, the loop, finish, the scores of what would be deployed: the learner and its trained state."""
+    _require_validation(bench)
     fit = Fit(bench.data.train, bench.data.valid)
     started = bench.start(fit, phase=bench.timed)
     points = Points(bench, started)
@@ -50,6 +52,17 @@ def train(bench: Bench) -> Started:
     with bench.evaluating():
         points.score_test(started.learner.predict, state, "")
     return replace(started, state=state)
+
+
+def _require_validation(bench: Bench) -> None:
+    """Without validation rows nothing is chosen on the way: no best point, and no patience."""
+    if len(bench.data.valid.inputs):
+        return
+    why = f"{bench.trial.dataset.label} has no validation rows here"
+    if bench.trial.terms.patience is not None:
+        raise Unsupported(f"{why}, and --patience stops by what they score; leave --patience out")
+    for offer in scoring.applying(bench.catalog, bench.data.problem.kind):
+        bench.notes.holes |= {f"{offer.value.name}@{view}": why for view in ("valid", "valid-best", "best")}
 
 
 def look_further(bench: Bench, trained: Started) -> None:
