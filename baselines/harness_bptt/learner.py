@@ -18,6 +18,7 @@ from harness_bptt import BPTTOptions, packed, recomputed, reference
 from harness_spiking import lif
 from harness_spiking import reference as plainly
 from harness_spiking import training as shared
+from harness_spiking.agree import SPIKES
 from harness_spiking.kernels import eager
 from harness_spiking.network import Network
 from harness_spiking.training import Rows, State
@@ -29,6 +30,8 @@ class BPTT:
     """The exact gradient of the mean loss over time, at a memory that grows with the number of steps, or, with
     recompute, with its root.
     """
+
+    agreement = SPIKES
 
     def __init__(self, options: BPTTOptions) -> None:
         self.options = options

@@ -21,6 +21,7 @@ from harness import Batch, ClassLogProbs, Problem, Training
 from harness_ottt import OTTTOptions, reference
 from harness_spiking import reference as plainly
 from harness_spiking import training as shared
+from harness_spiking.agree import SPIKES
 from harness_spiking.biases import StepBiases, traces_of_one
 from harness_spiking.drive import Drive, InputTrace
 from harness_spiking.network import Network
@@ -45,6 +46,8 @@ Signal = tuple[Tensor, Tensor]  # spikes and their trace, as the next layer sees
 
 class OTTT:
     """OTTT_A (update accumulated) and OTTT_O (online)."""
+
+    agreement = SPIKES
 
     def __init__(self, options: OTTTOptions) -> None:
         self.options = options

@@ -14,6 +14,7 @@ from harness_spike_representation import Neuron, SpikeRepresentationOptions, cla
 from harness_spike_representation import neuron as published
 from harness_spiking import reference as plainly
 from harness_spiking import training as shared
+from harness_spiking.agree import SPIKES
 from harness_spiking.kernels import eager
 from harness_spiking.lif import chunks
 from harness_spiking.network import Network
@@ -26,6 +27,8 @@ from harness_torch.training import facts, inference
 
 class Clamp:
     """What is deployed is the LIF network with the trained weights, read out by weights leak^(T - t)."""
+
+    agreement = SPIKES
 
     def __init__(self, options: SpikeRepresentationOptions) -> None:
         self.options = options
@@ -67,6 +70,8 @@ class Clamp:
 
 class DSR:
     """What is deployed is the network of DSR's own neurons with the trained weights and thresholds."""
+
+    agreement = SPIKES
 
     def __init__(self, options: SpikeRepresentationOptions) -> None:
         self.options = options

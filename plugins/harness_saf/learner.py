@@ -21,6 +21,7 @@ from harness import Batch, ClassLogProbs, Problem, Training
 from harness_saf import SAFOptions, reference
 from harness_spiking import reference as plainly
 from harness_spiking import training as shared
+from harness_spiking.agree import SPIKES
 from harness_spiking.biases import StepBiases, traces_of_one
 from harness_spiking.drive import Drive, InputTrace
 from harness_spiking.kernels import history
@@ -37,6 +38,8 @@ from harness_torch.training import facts, inference
 
 class SAF:
     """SAF-E (variant every) and SAF-F (final). What is deployed is the LIF network with the trained weights."""
+
+    agreement = SPIKES
 
     def __init__(self, options: SAFOptions) -> None:
         self.options = options

@@ -17,6 +17,6 @@ if TYPE_CHECKING:
 
 @hookimpl
 def harness_commands(cli: click.Group) -> None:
-    from harness_spiking.agree_command import agree
+    from harness_torch.agree_command import agree
 
     cli.add_command(agree)

@@ -1,0 +1,151 @@
+"""The two sides of `harness agree`: what of a method is compared, and what cannot be.
+
+Of any family: a state has `parameters` (name -> tensor) and an `optimiser` of torch. A learner may have
+
+`reference(state, batch)`: what `update` does, the optimiser's steps included, as the method's paper writes it. It is
+given a state in float64, and raises Unsupported for options that it does not cover.
+`agreement`: a `Column`, for what its family compares beside gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+from harness import Batch, Method, Rehearsal, UsageError
+
+Noted = Mapping[str, Any]  # by layer
+Update = Callable[[Any, Batch], tuple[Any, Mapping[str, Any]]]
+
+
+class Column(Protocol):
+    """What a family compares beside gradients, as one more column of the table."""
+
+    @property
+    def head(self) -> str:
+        """Of the column."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Its name in JSON. Two methods are compared in it if theirs have the same."""
+        ...
+
+    @property
+    def legend(self) -> str:
+        """What its numbers are, a sentence that follows those on the other columns."""
+        ...
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Paragraphs below the table, on what float32 tells of this family."""
+        ...
+
+    @property
+    def moving(self) -> str:
+        """What frozen weights leave out of an update with several optimiser steps, a paragraph's first sentences."""
+        ...
+
+    def facts(self, learner: Any, state: Any) -> Mapping[str, Any]:
+        """What has to be the same for two gradients to be of one function, named as the options are."""
+        ...
+
+    def noting(self, state: Any) -> AbstractContextManager[Callable[[], Noted]]:
+        """While inside, what an update of this state computes is noted; what is returned tells it, by layer."""
+        ...
+
+    def difference(self, found: Noted, expected: Noted, layer: str | None) -> float | None:
+        """Of a layer, or of all where it is None; None where there is nothing to compare."""
+        ...
+
+
+class Side(NamedTuple):
+    """One of the two that are compared: a method, or, if `plain`, its reference."""
+
+    rehearsal: Rehearsal
+    plain: bool = False
+
+    @property
+    def name(self) -> str:
+        """As the table calls it."""
+        return "its reference" if self.plain else self.rehearsal.trial.method.label
+
+    @property
+    def update(self) -> Update:
+        """What is compared."""
+        learner: Any = self.rehearsal.learner
+        return learner.reference if self.plain else learner.update
+
+
+def shared_column(method: Side, reference: Side) -> Column | None:
+    """What both compare beside gradients."""
+    mine, other = (_column(side) for side in (method, reference))
+    return mine if mine is not None and other is not None and mine.key == other.key else None
+
+
+def _column(side: Side) -> Column | None:
+    return getattr(side.rehearsal.learner, "agreement", None)
+
+
+def comparable(method: Side, reference: Side) -> None:
+    """Raises UsageError for methods whose states tell no gradients or whose networks differ."""
+    for side in (method, reference):
+        _refuse_foreign(side.rehearsal)
+    if not reference.plain:
+        _refuse_unlike(method, reference)
+
+
+def with_reference(rehearsal: Rehearsal, methods: Iterable[Method]) -> Side:
+    """A method's reference. Raises UsageError where it has none, with those of `methods` that have one."""
+    if not hasattr(rehearsal.learner, "reference"):
+        known = ", ".join(method.name for method in methods if _has_reference(method)) or "none"
+        raise UsageError(
+            f"{rehearsal.trial.method.label}: no reference: its learner has no reference(state, batch), the update as "
+            f"its paper writes it; methods that have one: {known}"
+        )
+    return Side(rehearsal, plain=True)
+
+
+def _has_reference(method: Method) -> bool:
+    """Of its learner with default options; a method that cannot be built here has none that could be compared."""
+    try:
+        factory: Any = method.factory
+        if isinstance(factory, str):
+            module, name = factory.split(":")
+            factory = getattr(import_module(module), name)
+        return hasattr(factory(method.config()), "reference")
+    except Exception:  # of a plugin, whatever it is: this is a hint beside another mistake
+        return False
+
+
+def _refuse_foreign(rehearsal: Rehearsal) -> None:
+    state, label = rehearsal.state, rehearsal.trial.method.label
+    if rehearsal.trial.base is not None:
+        raise UsageError(f"{label}: starts from another method's weights; agreement is of methods that start alike")
+    optimiser = getattr(state, "optimiser", None)
+    if not hasattr(state, "parameters") or not hasattr(optimiser, "register_step_pre_hook"):
+        raise UsageError(
+            f"{label}: tells no gradients: expected a state with `parameters` (name -> tensor) and an `optimiser` of "
+            "torch"
+        )
+
+
+def _refuse_unlike(method: Side, reference: Side) -> None:
+    """Gradients of different networks have nothing to agree on."""
+    facts, others = _facts(method, reference), _facts(reference, method)
+    for what, mine in facts.items():
+        if mine != others[what]:
+            raise UsageError(
+                f"{method.name} and {reference.name} train different networks: "
+                f"{what} {mine} and {others[what]}; give both the same"
+            )
+
+
+def _facts(side: Side, other: Side) -> dict[str, Any]:
+    """What has to be the same, the family's first, which say it in an option's words."""
+    state, column = side.rehearsal.state, shared_column(side, other)
+    shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in state.parameters.items())
+    own = {} if column is None else column.facts(side.rehearsal.learner, state)
+    return {**own, "parameters": shapes}
