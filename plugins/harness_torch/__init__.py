@@ -63,6 +63,8 @@ def harness_checks() -> Iterable[Check]:
 
 @hookimpl
 def harness_commands(cli: click.Group) -> None:
+    from harness_torch.agree_command import agree
     from harness_torch.profile_command import profile
 
+    cli.add_command(agree)
     cli.add_command(profile)

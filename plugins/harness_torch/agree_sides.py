@@ -100,7 +100,7 @@ def comparable(method: Side, reference: Side) -> None:
 def with_reference(rehearsal: Rehearsal, methods: Iterable[Method]) -> Side:
     """A method's reference. Raises UsageError where it has none, with those of `methods` that have one."""
     if not hasattr(rehearsal.learner, "reference"):
-        known = ", ".join(method.name for method in methods if _has_reference(method)) or "none"
+        known = ", ".join(sorted(method.name for method in methods if _has_reference(method))) or "none"
         raise UsageError(
             f"{rehearsal.trial.method.label}: no reference: its learner has no reference(state, batch), the update as "
             f"its paper writes it; methods that have one: {known}"

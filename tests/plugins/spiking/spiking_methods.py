@@ -1,11 +1,11 @@
-"""The methods of the family beside what the naive reference says their gradients are."""
+"""The methods of the family beside what their references say their gradients are."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
-from spiking_reference import SETUPS, TINY, batch, frames, naive, problem, start, step_gradients, worst
+import torch
+from spiking_setups import SETUPS, TINY, batch, of_reference, problem, start, step_gradients, worst
 
 from harness import UsageError
 from harness_bptt import BPTTOptions
@@ -59,29 +59,33 @@ def prepared(method, network="conv", steps=6, varying=False, precision="fp64", s
     return learner, start(learner, problem(network, steps if varying else None), seed, precision)
 
 
-def expected(method, net, xs, targets):
-    """The naive gradients of every optimiser step, with weights that stay as they are. SAF-F's are those of theory."""
-    net = replace(net, theory=True) if method == "saf-final" else net
-    if method == "bptt":
-        return [net.bptt_gradients(xs, targets)]
-    losses = list((net.saf_losses if method.startswith("saf") else net.ottt_losses)(xs, targets))
-    if method == "saf-final":
-        losses = [net.loss(net.final, targets)]
-    return [net.gradients(loss) for loss in (losses if method.endswith("online") else [sum(losses)])]
+FEEDBACK = {"architecture": "6C3-8C3-AP2-7C3-AP2-FC", "feedback": True}
 
 
-def assert_naive(method, network="conv", varying=False, convention=None, rows=6, naively=None, **options):
-    """The gradients of one update are those of the naive network, changed as `naively` says, to 1e-12."""
+def with_feedback(method, steps=6, varying=False, **options):
+    """A state whose feedback is not zero."""
+    learner, state = prepared(method, "conv", steps, varying, **FEEDBACK, **options)
+    with torch.no_grad():
+        weight = state.network.parameters["feedback.weight"]
+        weight.copy_(0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(5)))
+    return learner, state
+
+
+def assert_as_written(method, network="conv", varying=False, convention=None, rows=6, **options):
+    """The gradients of one update are those of the method's reference, to 1e-12."""
     learner, state = prepared(method, network, 6, varying, convention=convention, **options)
-    given = batch(network, 6 if varying else None, rows)
-    changes = naively if isinstance(naively, Mapping) else {}
-    net = replace(naive(network, state, theory=convention == "theory"), **changes)
-    should = expected(method, net, frames(given, 6, varying), given.targets)
-    found = step_gradients(learner, state, given)
+    _, same = prepared(method, network, 6, varying, convention=convention, **options)
+    for gradients in assert_is_reference(learner, state, same, batch(network, 6 if varying else None, rows)):
+        assert all(gradient.abs().max() > 0 for gradient in gradients.values())
+
+
+def assert_is_reference(learner, state, same, rows):
+    """Of two states that are the same, one updated by the learner, the other by its reference: its gradients."""
+    found, should = step_gradients(learner, state, rows), step_gradients(of_reference(learner), same, rows)
     assert len(found) == len(should)
     for mine, theirs in zip(found, should, strict=True):
-        assert all(tensor.abs().max() > 0 for tensor in theirs.values())
         assert worst(mine, theirs) < 1e-12
+    return should
 
 
 def assert_refused(method, reason, **options):

@@ -1,17 +1,17 @@
 """The identities that the family rests on (T1 to T8), and how the methods relate where they are not equal.
 
-Everything is compared with something independent: the naive network, another method, counts by hand. Numbers in ranges
+Everything is compared with something independent: the plain network, another method, counts by hand. Numbers in ranges
 are those of one random network, so only their order of magnitude and their order are asserted.
 
 What is not here:
 
 SAF fires as the LIF network at leak 0.5 and 0.9, T = 6 and 20; in single precision   test_saf, test_kernels
-gradients of SAF-E, SAF-F and OTTT in both conventions, beside autograd               test_saf, test_ottt
-gradients of BPTT, with and without the gradient through the reset                    test_bptt
+gradients of SAF-E, SAF-F and OTTT in both conventions, beside their references       test_saf, test_ottt
+gradients of BPTT, through the reset and not, beside finite differences               test_bptt
 OTTT_A is BPTT in the last layer, for one layer, for T = 1, without leak              test_ottt
 SAF-F with the clamp derivative is Spike Representation at any threshold (T4); DSR    test_spike_representation
 SAF-F has the whole derivative of its loss, beside finite differences                 test_final
-one dropout mask for all steps: SAF, OTTT and BPTT beside autograd                    test_dropout
+one dropout mask for all steps: SAF, OTTT and BPTT beside their references            test_dropout
 chunks of steps and micro-batches take the same gradients                             test_chunks
 traces at leak 1/2 are exact in narrow types, rounded potentials are not              test_kernels, test_precision
 bytes carried from step to step                                                       test_state
@@ -22,14 +22,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
-from spiking_feedback import feedback_lif, feedback_ottt, with_feedback
-from spiking_methods import IN_FORMS, learner_of, prepared, torchs_weight_gradients
-from spiking_reference import TINY, batch, frames, gradient_of, naive, problem, start, step_gradients, worst
+from spiking_methods import IN_FORMS, assert_is_reference, learner_of, prepared, torchs_weight_gradients, with_feedback
+from spiking_setups import TINY, batch, lif_of, of_reference, plainly, problem, rates_of, start, step_gradients, worst
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness import Batch, Problem, Training
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_representation
+from harness_spiking import reference
+from harness_spiking.reference import PlainNetwork, seen_as
 from harness_spiking.spikes import recorded
 from harness_torch.memory import ActivationMemory
 
@@ -49,14 +50,10 @@ def gradients_of(method, network, rows, **options):
     return found
 
 
-def stacked(spikes):
-    """[t][layer] to one (T, B, ...) per layer."""
-    return [torch.stack(each).bool() for each in zip(*spikes, strict=True)]
-
-
 def mismatch(found, expected):
-    """Share of neurons and steps that differ."""
-    pairs = list(zip(found, expected, strict=True))
+    """Share of neurons and steps that differ, of spikes by layer (T, B, ...)."""
+    assert found.keys() == expected.keys()
+    pairs = [(fired, expected[layer]) for layer, fired in found.items()]
     return sum((a != b).sum().item() for a, b in pairs) / sum(a.numel() for a, _ in pairs)
 
 
@@ -84,11 +81,10 @@ def of_one(leak, steps):
 def test_saf_fires_as_the_lif_network_over_long_times(network, steps, leak, varying, convention, method):
     learner, state = prepared(method, network, steps, varying, leak=leak, convention=convention)
     rows = batch(network, steps if varying else None)
-    net = naive(network, state, leak=leak)
-    expected, _ = net.lif(frames(rows, steps, varying))
+    expected, _ = lif_of(state, rows)
     _, found = updated(learner, state, rows)
-    assert mismatch(found.values(), stacked(expected)) == 0
-    assert all(0.02 < rate < 0.9 for rate in net.rates)
+    assert mismatch(found, expected) == 0
+    assert all(0.02 < rate < 0.9 for rate in rates_of(expected))
 
 
 @pytest.mark.parametrize(("leak", "steps", "margin"), [(0.5, 6, 1e-5), (0.9, 20, 1e-4)])
@@ -97,22 +93,20 @@ def test_single_precision_flips_few_neurons_and_first_those_at_the_threshold(lea
     learner, state = prepared("saf", "mlp", steps, precision="fp32", **options)
     rows = batch("mlp", rows=64, dtype=torch.float32)
     _, found = updated(learner, state, rows)
-    exact = naive("mlp", prepared("saf", "mlp", steps, **options)[1], leak=leak)
-    exact.parameters = {name: tensor.double() for name, tensor in state.network.parameters.items()}
     distances = []  # of potentials from the threshold, [t][layer]
 
-    def fire(z):
-        distances.append(z.abs())
-        return (z >= 0).to(z)
+    class Watched(PlainNetwork):
+        def fire(self, index, z, slope=None):
+            distances.append(z.abs())
+            return super().fire(index, z, slope)
 
-    exact.fire = fire
-    expected, _ = exact.lif([rows.inputs.double()] * steps)
-    assert mismatch(found.values(), stacked(expected)) < 1e-3
+    expected, _ = lif_of(state, rows, Watched(**vars(plainly(state, rows))))
+    assert mismatch(found, expected) < 1e-3
     # A flip changes what is later and above, so only rows without any before tell why a neuron flipped.
     flipped, distances = torch.zeros(64, dtype=torch.bool), iter(distances)
     for t in range(steps):
-        for layer, each in enumerate(found.values()):
-            differs, distance = each[t] != expected[t][layer].bool(), next(distances)
+        for layer, each in found.items():
+            differs, distance = each[t] != expected[layer][t], next(distances)
             first = differs & ~flipped[:, None]
             assert not first.any() or distance[first].max() < margin
             flipped |= differs.any(1)
@@ -134,14 +128,14 @@ def test_the_gradients_of_saf_are_those_of_ottt_at_every_step(network, varying, 
     (saf, fired), (ottt, expected) = (updated(*each, rows) for each in pair)
     assert len(saf) == len(ottt) == steps
     assert max(worst(*each) for each in zip(saf, ottt, strict=True)) < 1e-12
-    assert mismatch(fired.values(), expected.values()) == 0
+    assert mismatch(fired, expected) == 0
 
 
 def test_in_single_precision_they_agree_to_rounding_where_the_spikes_do():
     rows = batch("conv", dtype=torch.float32)
     pair = [prepared(method, "conv", precision="fp32") for method in ("saf-online", "ottt-online")]
     (saf, fired), (ottt, expected) = (updated(*each, rows) for each in pair)
-    assert mismatch(fired.values(), expected.values()) == 0
+    assert mismatch(fired, expected) == 0
     assert max(worst(*each) for each in zip(saf, ottt, strict=True)) < 1e-5
 
 
@@ -165,7 +159,7 @@ def test_with_online_updates_they_differ_by_what_the_weights_have_moved(network)
         (saf, fired), (ottt, expected) = (updated(*each, rows) for each in pair)
         assert worst(saf[0], ottt[0]) < 1e-12  # the first step is taken with the same weights
         differences.append(max(worst(*each) for each in zip(saf, ottt, strict=True)))
-        flips.append(mismatch(fired.values(), expected.values()))
+        flips.append(mismatch(fired, expected))
     assert differences == sorted(differences)
     assert 1e-5 < differences[0] < 0.02
     assert 0.1 < differences[-1] < 5
@@ -174,43 +168,38 @@ def test_with_online_updates_they_differ_by_what_the_weights_have_moved(network)
     assert 1e-3 < flips[-1] < 0.05
 
 
-def recurring_losses(net, xs, targets, fired):
+def recurring_losses(net):
     """SAF-E whose potential is carried, U[t] = leak U[t-1] + W (P a[t] - leak P a[t-1]) + b, with W of this step; the
-    gradient is that of W P a[t] + L_t b. Appends its spikes.
+    gradient is that of W P a[t] + L_t b.
     """
-    depth, leak = net.depth, net.leak
+    depth, leak = net.depth, net.options.leak
     potentials, traces, before = [0.0] * depth, [0.0] * depth, [0.0] * (depth + 1)
     trace_x = total = 0.0
-    for x in xs:
+    for x in net.inputs:
         total, trace_x = 1 + leak * total, x + leak * trace_x
-        h, now = trace_x, []
+        h = trace_x
         for layer in range(depth):
-            value = leak * potentials[layer] + net.affine(layer, h - leak * before[layer])
-            potential = gradient_of(value, net.affine(layer, h, total))
-            s = net.fire(potential - net.threshold * (leak * traces[layer] + 1))
+            value = leak * potentials[layer] + net.linear(layer, h - leak * before[layer])
+            potential = seen_as(value, net.linear(layer, h, total))
+            s = net.fire(layer, potential - leak * traces[layer] - 1)
             trace = leak * traces[layer] + s
             potentials[layer], before[layer], traces[layer] = value.detach(), h.detach(), trace.detach()
-            h = net.after(layer, trace)
-            now.append(s)
-        out = net.affine(depth, h - leak * before[depth])
+            h = net.sent(layer, trace)
+        out = net.readout(h - leak * before[depth])
         before[depth] = h.detach()
-        fired.append(now)
-        yield net.loss(out, targets) / len(xs)
+        yield net.loss(out) / len(net.inputs)
 
 
 @pytest.mark.parametrize("rate", [1e-2, 1e-1])
 def test_carrying_the_potential_restores_equality_under_online_updates(rate):
     learner, state = prepared("ottt-online", "conv", learning_rate=rate, convention="theory")
-    rows, fired = batch("conv"), []
-    net = naive("conv", state)
-    optimiser = torch.optim.SGD(net.parameters.values(), lr=rate, momentum=0.9)
-    for loss in recurring_losses(net, [rows.inputs] * 6, rows.targets, fired):
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+    _, same = prepared("ottt-online", "conv", learning_rate=rate, convention="theory")
+    rows = batch("conv")
+    with recorded(same.network) as fired:
+        reference.update(same, rows, recurring_losses, online=True)
     _, expected = updated(learner, state, rows)
-    assert mismatch(stacked(fired), expected.values()) == 0
-    assert worst(dict(state.network.parameters), net.parameters) < 1e-12
+    assert mismatch(fired.by_layer(), expected) == 0
+    assert worst(dict(state.network.parameters), dict(same.network.parameters)) < 1e-12
 
 
 # --- T3, T4: forms of one gradient --------------------------------------------------------------------------------
@@ -321,65 +310,53 @@ def test_the_official_convention_stretches_the_readouts_gradient_and_shrinks_bia
 def test_with_feedback_every_method_fires_as_the_lif_network(method, varying, leak):
     learner, state = with_feedback(method, varying=varying, leak=leak)
     rows = batch("conv", 6 if varying else None)
-    net = naive("conv", state, leak=leak)
-    expected, _ = feedback_lif(net, frames(rows, 6, varying))
+    expected, _ = lif_of(state, rows)
+    without, _ = lif_of(state, rows, feedback=False)
     _, found = updated(learner, state, rows)
-    assert mismatch(found.values(), stacked(expected)) == 0
-    without, _ = net.lif(frames(rows, 6, varying))
-    assert mismatch(found.values(), stacked(without)) > 0.02
+    assert mismatch(found, expected) == 0
+    assert mismatch(found, without) > 0.02
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("convention", ["official", "theory"])
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("method", ["saf-online", "ottt-online"])
-def test_with_feedback_gradients_of_saf_and_ottt_are_the_naive_ones_at_every_step(method, varying, convention):
+def test_with_feedback_gradients_of_saf_and_ottt_are_those_of_both_references_at_every_step(
+    method, varying, convention
+):
     learner, state = with_feedback(method, varying=varying, convention=convention)
     rows = batch("conv", 6 if varying else None)
-    net = naive("conv", state, theory=convention == "theory")
-    losses = feedback_ottt(net, frames(rows, 6, varying), rows.targets)
-    seen = []
-
-    def record(optimiser, args, kwargs):
-        seen.append({name: p.grad.clone() for name, p in state.network.parameters.items() if p.grad is not None})
-
-    state.optimiser.register_step_pre_hook(record)
-    learner.update(state, rows)
-    for t, (mine, loss) in enumerate(zip(seen, losses, strict=True)):
-        gradients = torch.autograd.grad(loss, list(net.parameters.values()), allow_unused=t == 0)
-        expected = {name: each for name, each in zip(net.parameters, gradients, strict=True) if each is not None}
-        assert ("feedback.weight" in expected) == (t > 0)
-        assert worst(mine, expected) < 1e-12
+    found = step_gradients(learner, state, rows)
+    for other in ("saf-online", "ottt-online"):
+        plain, same = with_feedback(other, varying=varying, convention=convention)
+        for t, (mine, theirs) in enumerate(zip(found, step_gradients(of_reference(plain), same, rows), strict=True)):
+            assert ("feedback.weight" in theirs) == (t > 0)
+            assert worst(mine, theirs) < 1e-12
 
 
 @pytest.mark.parametrize("varying", [False, True])
-def test_with_feedback_gradients_of_bptt_are_those_of_plain_autograd(varying):
-    learner, state = with_feedback("bptt", varying=varying)
-    rows = batch("conv", 6 if varying else None)
-    net = naive("conv", state)
-    _, outputs = feedback_lif(net, frames(rows, 6, varying))
-    (found,) = step_gradients(learner, state, rows)
-    assert worst(found, net.gradients(sum(net.loss(each, rows.targets) for each in outputs) / 6)) < 1e-12
+def test_with_feedback_gradients_of_bptt_are_those_of_its_reference(varying):
+    (learner, state), (_, same) = (with_feedback("bptt", varying=varying) for _ in range(2))
+    assert_is_reference(learner, state, same, batch("conv", 6 if varying else None))
 
 
 @pytest.mark.parametrize("varying", [False, True])
 def test_the_hard_reset_needs_a_second_accumulated_variable(varying):
     """u[t] = U[t] - leak R[t-1], R[t] = leak R[t-1] + s[t] u[t]; which is why only BPTT offers it."""
-    _, state = prepared("bptt", "conv", reset="hard")
-    net = naive("conv", state, hard=True)
-    xs = frames(batch("conv", 6 if varying else None), 6, varying)
-    expected, _ = net.lif(xs)
+    _, state = prepared("bptt", "conv", varying=varying, reset="hard")
+    rows = batch("conv", 6 if varying else None)
+    net, (expected, _) = plainly(state, rows), lif_of(state, rows)
     traces, resets, trace_x, total = [0.0] * net.depth, [0.0] * net.depth, 0.0, 0.0
-    for t, x in enumerate(xs):
-        total, trace_x = 1 + net.leak * total, x + net.leak * trace_x
+    for t, x in enumerate(net.inputs):
+        total, trace_x = 1 + 0.5 * total, x + 0.5 * trace_x
         h = trace_x
         for layer in range(net.depth):
-            u = net.affine(layer, h, total) - net.leak * resets[layer]
-            s = (u >= net.threshold).to(u)
-            resets[layer] = net.leak * resets[layer] + s * u
-            traces[layer] = net.leak * traces[layer] + s
-            h = net.after(layer, traces[layer])
-            assert torch.equal(s.bool(), expected[t][layer].bool())
+            u = net.linear(layer, h, total) - 0.5 * resets[layer]
+            s = (u >= 1).to(u)
+            resets[layer] = 0.5 * resets[layer] + s * u
+            traces[layer] = 0.5 * traces[layer] + s
+            h = net.sent(layer, traces[layer])
+            assert torch.equal(s.bool(), expected[f"layers.{layer}"][t])
 
 
 # --- T6, T7: operations and memory --------------------------------------------------------------------------------

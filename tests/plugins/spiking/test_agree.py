@@ -9,9 +9,19 @@ import sys
 from textwrap import dedent
 
 import pytest
-import spiking_reference as reference
 import torch
-from spiking_reference import NETWORKS, batch, frames, naive, problem, start, worst
+from spiking_setups import (
+    NETWORKS,
+    batch,
+    lif_of,
+    of_reference,
+    parameters_of,
+    problem,
+    rates_of,
+    start,
+    step_gradients,
+    worst,
+)
 
 from harness.cli import main
 from harness_bptt import BPTTOptions
@@ -20,8 +30,9 @@ from harness_ottt import OTTTOptions
 from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
-from harness_spiking import agree
-from harness_spiking.agree import Observed
+from harness_spiking.agree import SPIKES
+from harness_torch import agree
+from harness_torch.agree import Observed
 
 # A pair that disagrees on purpose, a method without spikes, and data with room for few neurons.
 PLUGIN = """
@@ -237,6 +248,59 @@ def test_the_batch_is_said_to_be_as_large_as_it_is(told, harness):
     assert told("mine", "mine", "--batch-size", "3")["batch_size"] == 3
 
 
+# --- a method and its reference -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "accumulating[chunk=4,convention=theory,dropout=0.2]",
+        "accumulating[variant=final]",
+        "accumulating[variant=final,surrogate=clamp,threshold=0.7]",
+        "accumulating[update=online]",
+        "mine[forward=fused,surrogate=arctan,micro_batch=3]",
+        "mine[presynaptic=spike]",
+        "bptt[architecture=7-6-FC,reset=hard,recompute=2]",
+        "bptt[architecture=7-6-FC,detach_reset=no]",
+        "spike-representation[architecture=7-6-FC,leak=0.9]",
+        "spike-representation[architecture=7-6-FC,form=dsr]",
+        "spike-representation[architecture=7-6-FC,form=dsr,neuron=if,threshold=1]",
+    ],
+)
+def test_every_method_is_its_reference(told, method):
+    said = told(method, "--reference")
+    assert said["methods"] == [method, "its reference"]
+    assert said["float64"]["max_relative_difference"] < 1e-12
+    assert said["float64"]["spike_mismatch"] == 0
+    assert 1e-9 < said["float32"]["max_relative_difference"] < 1e-4
+    assert said["losses"][0] == pytest.approx(said["losses"][1], rel=1e-12)
+
+
+def test_a_method_that_is_not_is_found_where_it_is_wrong(told):
+    said = told("deaf", "--reference")["float64"]
+    assert said["layers"]["layers.0"]["relative_difference"] > 0.01
+    assert 0.01 < said["layers"]["layers.0"]["spike_mismatch"] < 0.5
+
+
+def test_online_updates_of_weights_that_move_are_the_references_too(told):
+    said = told("accumulating[update=online,learning_rate=0.5]", "--reference")
+    assert said["one_online_update"]["apart_over_way"] < 1e-10
+
+
+def test_bits_for_gradients_are_told_from_exact_ones(told):
+    """saved=packed approximates, and the reference does not."""
+    said = told("bptt[architecture=7-6-FC,saved=packed]", "--reference")["float64"]
+    assert 1e-6 < said["max_relative_difference"] < 0.1
+
+
+def test_the_text_says_what_the_reference_computes_in(harness):
+    code, out, err = harness("accumulating", "--reference")
+    assert (code, err) == (0, "")
+    assert out.startswith("accumulating against its reference on eight  seed 0, batch 10, cpu, 1 thread\n")
+    assert "over the largest of its reference's" in " ".join(out.split())
+    assert "The reference computes in float64 in both" in " ".join(out.split())
+
+
 # --- text ---------------------------------------------------------------------------------------------------------
 
 
@@ -288,7 +352,10 @@ def test_the_answer_goes_where_it_is_told(harness, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["mine"], ["Missing argument 'METHOD'"]),
+        (["mine"], ["Missing argument 'METHOD'", "--reference"]),
+        (["mine", "own", "--reference"], ["compares mine with its own reference; leave out own"]),
+        (["linear", "--reference"], ["linear: no reference", "have one: bptt, ", "deaf", "mine", "ottt", "saf"]),
+        (["after", "--reference"], ["after: starts from another method's weights"]),
         (["mine", "mnie"], ["'mnie'", "did you mean 'mine'"]),
         (["mine", "mine[steps=[2,3]]"], ["one method", "mine[steps=2]", "mine[steps=3]"]),
         (["mine,own", "mine"], ["one method"]),
@@ -303,7 +370,7 @@ def test_the_answer_goes_where_it_is_told(harness, tmp_path):
         (["spike-representation[form=dsr,architecture=7-6-FC]", "mine"], ["different networks: neuron {", "and lif"]),
         (["bptt[reset=hard,architecture=7-6-FC]", "mine"], ["different networks: reset hard and soft"]),
         (["mine", "mine[architecture=8C3-FC]"], ["8C3 needs a map"]),
-        (["linear", "mine"], ["linear: no spiking method"]),
+        (["linear", "mine"], ["linear: tells no gradients", "`parameters`", "`optimiser`"]),
         (["mine", "after"], ["after: starts from another method's weights"]),
         (["mine", "single"], ["single on eight: single precision only"]),
     ],
@@ -336,12 +403,12 @@ def test_the_command_is_listed_without_torch():
 def test_what_is_observed_is_the_gradient_and_weights_stay(update):
     learner = build_ottt(OTTTOptions(architecture=NETWORKS["conv"][0], update=update, learning_rate=0.1))
     state, rows = start(learner, problem("conv")), batch("conv")
-    before = reference.parameters_of(state)
-    net = naive("conv", state)
+    before = parameters_of(state)
     seen = agree.observe(learner.update, state, rows)
-    expected = net.gradients(sum(net.ottt_losses(frames(rows, 6, False), rows.targets)))
-    assert worst(dict(seen.gradients), expected) < 1e-12
     assert worst(dict(state.network.parameters), before) == 0
+    steps = step_gradients(of_reference(build_ottt(OTTTOptions(architecture=NETWORKS["conv"][0]))), state, rows)
+    assert seen.steps == {"accumulated": 1, "online": 6}[update]
+    assert worst(dict(seen.gradients), {name: sum(each[name] for each in steps) for name in before}) < 1e-12
 
 
 BUILDERS = {
@@ -357,13 +424,12 @@ BUILDERS = {
 def test_spikes_are_those_of_the_lif_network_by_layer(name, micro_batch):
     learner = BUILDERS[name]({"architecture": NETWORKS["conv"][0], "micro_batch": micro_batch})
     state, rows = start(learner, problem("conv")), batch("conv")
-    net = naive("conv", state)
-    expected, _ = net.lif([rows.inputs] * 6)
-    found = agree.observe(learner.update, state, rows).spikes
-    assert list(found) == ["layers.0", "layers.1", "layers.2"]
-    for layer, fired in enumerate(found.values()):
-        assert torch.equal(fired, torch.stack([now[layer] for now in expected]).bool())
-    assert all(0.02 < rate < 0.9 for rate in net.rates)
+    expected, _ = lif_of(state, rows)
+    for update in (learner.update, learner.reference):
+        found = agree.observe(update, state, rows, SPIKES).noted
+        assert list(found) == ["layers.0", "layers.1", "layers.2"]
+        assert all(torch.equal(fired, expected[layer]) for layer, fired in found.items())
+    assert all(0.02 < rate < 0.9 for rate in rates_of(expected))
 
 
 def test_measures_of_tensors_by_hand():
@@ -383,8 +449,8 @@ def test_layers_hold_all_their_parameters_and_spikes_that_are_not_told_are_no_ag
     }
     spikes = {"layers.0": torch.ones(2, 3, 4, dtype=torch.bool)}
     other = {**gradients, "layers.0.projection.gain": torch.tensor([1.0, -1.0])}
-    found = agree.agreement(Observed(other, {}, 1.0), Observed(gradients, spikes, None))
+    found = agree.agreement(Observed(other, {}, 1.0), Observed(gradients, spikes, None), SPIKES)
     assert list(found.layers) == ["layers.0", "readout"]
     assert found.layers["layers.0"] == (2.0, 0.0, None, "projection.gain")
     assert found.layers["readout"] == (0.0, 1.0, None, "bias")
-    assert (found.max_relative_difference, found.spike_mismatch, found.losses) == (2.0, None, (1.0, None))
+    assert (found.max_relative_difference, found.column, found.losses) == (2.0, None, (1.0, None))

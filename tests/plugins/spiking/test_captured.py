@@ -3,7 +3,7 @@
 import pytest
 import torch
 from spiking_methods import prepared
-from spiking_reference import SETUPS, batch, problem, start
+from spiking_setups import SETUPS, batch, problem, start
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness_spike_representation import SpikeRepresentationOptions

@@ -2,8 +2,17 @@
 
 import pytest
 import torch
-from spiking_methods import IN_CHUNKS, IN_FORMS, METHODS, OFFLINE, assert_naive, assert_refused, learner_of, prepared
-from spiking_reference import batch, step_gradients, worst
+from spiking_methods import (
+    IN_CHUNKS,
+    IN_FORMS,
+    METHODS,
+    OFFLINE,
+    assert_as_written,
+    assert_refused,
+    learner_of,
+    prepared,
+)
+from spiking_setups import batch, step_gradients, worst
 
 from harness import Batch, Problem, Training
 from harness_torch.memory import ActivationMemory
@@ -33,7 +42,7 @@ def activation_bytes(method, rows=16, **options):
 @pytest.mark.parametrize("chunk", [2, 4, 6, 9])  # of six steps: the last one smaller for 4, all in one for 6 and 9
 @pytest.mark.parametrize(("method", "convention"), [each for each in IN_FORMS if each[0] in IN_CHUNKS])
 def test_gradients_are_the_same_in_chunks_of_any_size(method, chunk, convention, varying):
-    assert_naive(method, "conv", varying, convention, chunk=chunk)
+    assert_as_written(method, "conv", varying, convention, chunk=chunk)
 
 
 @pytest.mark.sampled
@@ -41,7 +50,7 @@ def test_gradients_are_the_same_in_chunks_of_any_size(method, chunk, convention,
 @pytest.mark.parametrize("method", IN_CHUNKS)
 def test_a_dense_network_another_leak_and_a_threshold_in_chunks(method, chunk):
     settings = {"leak": 0.9, "threshold": 0.8}
-    assert_naive(method, "mlp", True, "theory", naively=settings, chunk=chunk, **settings)
+    assert_as_written(method, "mlp", True, "theory", chunk=chunk, **settings)
 
 
 @pytest.mark.sampled
@@ -82,12 +91,12 @@ def test_chunks_are_refused_with_feedback(method):
 @pytest.mark.parametrize("size", [1, 2, 4, 10])  # of six rows
 @pytest.mark.parametrize("method", OFFLINE)
 def test_gradients_are_the_same_in_micro_batches_of_any_size(method, size, varying):
-    assert_naive(method, "conv", varying, micro_batch=size)
+    assert_as_written(method, "conv", varying, micro_batch=size)
 
 
 @pytest.mark.parametrize(("method", "convention"), [each for each in IN_FORMS if each[0] in IN_CHUNKS])
 def test_chunks_and_micro_batches_go_together(method, convention):
-    assert_naive(method, "gap", True, convention, chunk=4, micro_batch=4)
+    assert_as_written(method, "gap", True, convention, chunk=4, micro_batch=4)
 
 
 @pytest.mark.parametrize("method", OFFLINE)

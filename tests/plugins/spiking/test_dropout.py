@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from spiking_methods import IN_CHUNKS, METHODS, assert_naive, learner_of, prepared
-from spiking_reference import SETUPS, batch, naive, problem, start, step_gradients, worst
+from spiking_methods import IN_CHUNKS, METHODS, assert_as_written, learner_of, prepared
+from spiking_setups import SETUPS, batch, lif_of, plainly, problem, start, step_gradients, worst
 
 from harness_spiking import passes, training
 from harness_spiking.spikes import recorded
@@ -34,35 +34,36 @@ def noted(monkeypatch):
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("network", ["mlp", "conv", "gap", "residual", "residual-pooled"])
 @pytest.mark.parametrize("method", METHODS)
-def test_gradients_are_the_naive_ones_under_the_same_masks(method, network, varying):
-    _, state = prepared(method, network, varying=varying, dropout=P)
-    assert_naive(method, network, varying, naively={"masks": drawn(state)}, dropout=P)
+def test_gradients_are_the_references_under_the_same_masks(method, network, varying):
+    assert_as_written(method, network, varying, dropout=P)
 
 
 @pytest.mark.parametrize("method", IN_CHUNKS)
 def test_in_the_theorys_convention_in_chunks(method):
-    _, state = prepared(method, dropout=P)
-    assert_naive(method, "conv", True, "theory", naively={"masks": drawn(state)}, dropout=P, chunk=4)
+    assert_as_written(method, "conv", True, "theory", dropout=P, chunk=4)
 
 
 @pytest.mark.parametrize("options", [{"reset": "hard"}, {"detach_reset": False}])
 def test_bptt_under_the_same_masks_with_other_resets(options):
-    learner, state = prepared("bptt", dropout=P, **options)
-    rows = batch("conv")
-    net = naive("conv", state, masks=drawn(state), hard="reset" in options)
-    (found,) = step_gradients(learner, state, rows)
-    expected = net.bptt_gradients([rows.inputs] * 6, rows.targets, options.get("detach_reset", True))
-    assert worst(found, expected) < 1e-12
+    assert_as_written("bptt", dropout=P, **options)
 
 
 def test_saf_fires_as_a_lif_network_under_the_same_masks():
     learner, state = prepared("saf", dropout=P)
     rows = batch("conv")
-    spikes, _ = naive("conv", state, masks=drawn(state)).lif([rows.inputs] * 6)
+    spikes, _ = lif_of(state, rows)
     with recorded(state.network) as found:
         learner.update(state, rows)
-    for layer, mine in enumerate(found.by_layer().values()):
-        assert torch.equal(mine, torch.stack([now[layer] for now in spikes]).bool())
+    assert found.by_layer().keys() == spikes.keys()
+    assert all(torch.equal(mine, spikes[layer]) for layer, mine in found.by_layer().items())
+
+
+def test_what_the_reference_drops_is_what_the_next_layer_sees():
+    _, state = prepared("saf", "mlp", dropout=P)
+    net, masks = plainly(state, batch("mlp")), drawn(state)
+    fired = torch.ones(6, 24, dtype=torch.float64)
+    assert all(torch.equal(*pair) for pair in zip(net.masks, masks, strict=True))
+    assert torch.equal(net.sent(0, fired), 2.74 * masks[0])
 
 
 @pytest.mark.parametrize("convention", ["official", "theory"])

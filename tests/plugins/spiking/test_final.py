@@ -1,31 +1,32 @@
 """SAF-F is trained on the whole derivative of the loss that it reports: beside finite differences in float64.
 
-The reference knows nothing of accumulated variables. It is the LIF network with the spikes of all steps but the last
-held as they were, and at the last one H(z) made smooth around where it was: H(z0) + S(z) - S(z0), S being the
+What is differentiated knows nothing of accumulated variables. It is the LIF network with the spikes of all steps but
+the last held as they were, and at the last one H(z) made smooth around where it was: H(z0) + S(z) - S(z0), S being the
 antiderivative of the surrogate. Its readout is weighted by leak^(T - t).
 """
 
 import pytest
 import torch
-from spiking_feedback import feedback_lif, with_feedback
-from spiking_methods import assert_refused, learner_of, prepared
-from spiking_reference import ALPHA, SETUPS, TINY, Naive, batch, frames, parameters_of, problem, start, step_gradients
+from spiking_methods import assert_refused, learner_of, prepared, with_feedback
+from spiking_setups import ALPHA, SETUPS, TINY, batch, lif_of, plainly, problem, start, step_gradients
 
 from harness import Batch
-from harness_spiking import passes
+from harness_spiking.reference import PlainNetwork
 
 STEP = 1e-6  # of central differences
 ENTRIES = 2  # of each parameter: the largest derivative, and what chance picks
 
 
-class Held:
+class Held(PlainNetwork):
     """Fires what was fired the first time; at the last of the steps, smoothly around it."""
 
-    def __init__(self, calls, last):
-        self.calls, self.first_of_last = calls, calls - last
+    def hold(self):
+        self.calls = len(self.inputs) * self.depth
+        self.first_of_last = self.calls - self.depth
         self.before, self.call = [], 0
+        return self
 
-    def __call__(self, z):
+    def fire(self, index, z, slope=None):
         index, self.call = self.call, (self.call + 1) % self.calls
         if len(self.before) < self.calls:
             self.before.append(z)
@@ -36,13 +37,11 @@ class Held:
         return fired + torch.sigmoid(ALPHA * z) - torch.sigmoid(ALPHA * origin)
 
 
-def final_loss(net, xs, targets):
+def final_loss(net, state, rows):
     """Of the readout of weighted firing rates."""
-    feedback = "feedback.weight" in net.parameters
-    _, outputs = (feedback_lif if feedback else Naive.lif)(net, xs)
-    weights = [net.leak ** (len(xs) - 1 - t) for t in range(len(xs))]
-    logits = sum(weight * output for weight, output in zip(weights, outputs, strict=True)) / sum(weights)
-    return net.loss(logits, targets)
+    _, outputs = lif_of(state, rows, net)
+    weights = [net.options.leak ** (len(outputs) - 1 - t) for t in range(len(outputs))]
+    return net.loss(sum(weight * output for weight, output in zip(weights, outputs, strict=True)) / sum(weights))
 
 
 def differences(loss, parameter, entries):
@@ -60,22 +59,20 @@ def differences(loss, parameter, entries):
 
 
 @torch.no_grad()
-def assert_whole_derivative(learner, state, varying, masks=None, rows=6, network="conv", **settings):
+def assert_whole_derivative(learner, state, varying, rows=6, network="conv"):
     given = batch(network, 6 if varying else None, rows)
-    xs = frames(given, 6, varying)
-    parameters = {name: tensor.detach().contiguous() for name, tensor in parameters_of(state).items()}
-    net = Naive(state.network.architecture.text, parameters, masks=masks, **settings)
-    net.fire = Held(6 * net.depth, net.depth)
-    expected = final_loss(net, xs, given.targets)
+    net = Held(**vars(plainly(state, given))).hold()
+    net.parameters = {name: tensor.detach().clone().contiguous() for name, tensor in net.parameters.items()}
+    expected = final_loss(net, state, given)
     with torch.enable_grad():
         (gradients,) = step_gradients(learner, state, given)
         reported = learner.update(state, given)[1]["loss"]
-    assert masks is not None or reported.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert net.masks or reported.item() == pytest.approx(expected.item(), rel=1e-12)
     chance = torch.Generator().manual_seed(1)
     for name, gradient in gradients.items():
         flat = gradient.flatten()
         entries = [flat.abs().argmax().item(), *torch.randint(len(flat), (ENTRIES - 1,), generator=chance).tolist()]
-        found = differences(lambda: final_loss(net, xs, given.targets), parameters[name], entries)
+        found = differences(lambda: final_loss(net, state, given), net.parameters[name], entries)
         assert flat.abs().max() > 1e-6, name
         torch.testing.assert_close(flat[entries], found, rtol=1e-5, atol=1e-9, msg=lambda told: f"{name}: {told}")  # noqa: B023
 
@@ -93,15 +90,13 @@ def assert_whole_derivative(learner, state, varying, masks=None, rows=6, network
 )
 def test_gradients_are_finite_differences_of_the_loss(network, options, varying):
     learner, state = prepared("saf-final", network, varying=varying, **options)
-    net = {name: options[name] for name in ("leak", "threshold") if name in options}
-    assert_whole_derivative(learner, state, varying, network=network, **net)
+    assert_whole_derivative(learner, state, varying, network=network)
 
 
 @pytest.mark.parametrize("varying", [False, True])
 def test_so_they_are_where_neurons_are_dropped(varying):
     learner, state = prepared("saf-final", "residual", varying=varying, dropout=0.3, chunk=3)
-    masks = passes.masks(state.network, 6, torch.Generator().manual_seed(0))
-    assert_whole_derivative(learner, state, varying, list(masks), network="residual")
+    assert_whole_derivative(learner, state, varying, network="residual")
 
 
 @pytest.mark.parametrize("varying", [False, True])

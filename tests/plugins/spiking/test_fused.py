@@ -19,7 +19,7 @@ import pytest
 import torch
 from deploying import deployed
 from spiking_methods import prepared
-from spiking_reference import SETUPS, TINY, batch, problem, start, step_gradients, worst
+from spiking_setups import SETUPS, TINY, batch, problem, start, step_gradients, worst
 
 from harness import HarnessError, Reading
 from harness_spike_representation import SpikeRepresentationOptions

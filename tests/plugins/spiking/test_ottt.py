@@ -1,9 +1,9 @@
 from types import SimpleNamespace
 
 import pytest
-import spiking_reference as reference
 import torch
-from spiking_reference import NETWORKS, TINY, batch, frames, naive, problem, start, step_gradients, worst
+from spiking_methods import assert_is_reference
+from spiking_setups import NETWORKS, TINY, batch, parameters_of, plainly, problem, start, step_gradients, worst
 
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build as build_bptt
@@ -25,11 +25,8 @@ def prepared(network, steps=6, varying=False, **options):
 @pytest.mark.parametrize("network", ["mlp", "conv", "gap"])
 def test_gradients_of_every_step_are_the_published_ones(network, convention, form, varying):
     learner, state = prepared(network, 6, varying, convention=convention, forward=form, update="online")
-    rows = batch(network, 6 if varying else None)
-    net = naive(network, state, theory=convention == "theory")
-    losses = net.ottt_losses(frames(rows, 6, varying), rows.targets)
-    for mine, loss in zip(step_gradients(learner, state, rows), losses, strict=True):
-        assert worst(mine, net.gradients(loss)) < 1e-12
+    _, same = prepared(network, 6, varying, convention=convention, update="online")
+    assert_is_reference(learner, state, same, batch(network, 6 if varying else None))
 
 
 @pytest.mark.parametrize("convention", ["official", "theory"])
@@ -40,22 +37,16 @@ def test_fused_form_is_the_official_one(convention, update):
         settings = {"convention": convention, "update": update, "learning_rate": 0.01, "forward": form}
         learner, state = prepared("conv", 6, **settings)
         loss = learner.update(state, batch("conv"))[1]["loss"]
-        found.append({**reference.parameters_of(state), "loss": loss})
+        found.append({**parameters_of(state), "loss": loss})
     assert worst(found[1], found[0]) < 1e-12
 
 
 @pytest.mark.parametrize(("convention", "form"), BOTH)
 def test_online_update_takes_an_optimiser_step_at_every_time_step(convention, form):
     learner, state = prepared("conv", 6, update="online", learning_rate=0.01, convention=convention, forward=form)
-    rows = batch("conv")
-    net = naive("conv", state, theory=convention == "theory")
-    optimiser = torch.optim.SGD(net.parameters.values(), lr=0.01, momentum=0.9)
-    for loss in net.ottt_losses([rows.inputs] * 6, rows.targets):
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    learner.update(state, rows)
-    assert worst(dict(state.network.parameters), net.parameters) < 1e-12
+    _, same = prepared("conv", 6, update="online", learning_rate=0.01, convention=convention)
+    assert len(assert_is_reference(learner, state, same, batch("conv"))) == 6
+    assert worst(dict(state.network.parameters), dict(same.network.parameters)) < 1e-12
 
 
 def relative_to_bptt(network, text=None, steps=6, leak=0.5, convention="theory", detach_reset=True):
@@ -113,18 +104,21 @@ def test_with_spikes_for_traces_it_is_sltt(network, varying):
     learner = build(OTTTOptions(learning_rate=TINY, **options))
     state = start(learner, problem(network, 6 if varying else None))
     rows = batch(network, 6 if varying else None)
-    net = naive(network, state)
+    net = plainly(state, rows)
     carried, loss = [0.0] * net.depth, 0.0
-    for x in frames(rows, 6, varying):
+    for x in net.inputs:
         h = x
         for layer in range(net.depth):
-            u = net.leak * carried[layer] + net.affine(layer, h)
-            s = reference.spike(u - net.threshold)
-            carried[layer] = (u - net.threshold * s).detach()
-            h = net.after(layer, s)
-        loss = loss + net.loss(net.affine(net.depth, h), rows.targets) / 6
+            u = 0.5 * carried[layer] + net.linear(layer, h)
+            s = net.fire(layer, u - 1)
+            carried[layer] = (u - s).detach()
+            h = net.sent(layer, s)
+        loss = loss + net.loss(net.readout(h)) / 6
+    expected = dict(zip(net.parameters, torch.autograd.grad(loss, list(net.parameters.values())), strict=True))
+    _, same = prepared(network, 6, varying, presynaptic="spike")
+    assert_is_reference(learner, state, same, rows)
     (found,) = step_gradients(learner, state, rows)
-    assert worst(found, net.gradients(loss)) < 1e-12
+    assert worst(found, expected) < 1e-12
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from spiking_reference import NETWORKS, RESIDUAL, TINY, batch, problem, start, step_gradients, worst
+from spiking_setups import NETWORKS, RESIDUAL, TINY, batch, problem, start, step_gradients, worst
 
 from harness import Problem, Training, UsageError
 from harness_bptt import BPTTOptions

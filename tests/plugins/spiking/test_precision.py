@@ -3,7 +3,7 @@
 import pytest
 import torch
 from spiking_methods import METHODS, learner_of, prepared
-from spiking_reference import SETUPS, batch, problem, start, step_gradients
+from spiking_setups import SETUPS, batch, problem, start, step_gradients
 
 from harness_spiking.kernels import eager
 from harness_spiking.neuron import Neuron

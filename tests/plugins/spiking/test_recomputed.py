@@ -4,9 +4,15 @@ from math import prod
 
 import pytest
 import torch
-from spiking_feedback import with_feedback
-from spiking_methods import assert_naive, assert_refused, learner_of, prepared, torchs_weight_gradients
-from spiking_reference import batch, step_gradients
+from spiking_methods import (
+    assert_as_written,
+    assert_refused,
+    learner_of,
+    prepared,
+    torchs_weight_gradients,
+    with_feedback,
+)
+from spiking_setups import batch, step_gradients
 
 from harness import Batch, Problem, Training
 from harness_bptt.recomputed import segments
@@ -47,13 +53,12 @@ def assert_the_same_bits(found, expected):
 @pytest.mark.parametrize("network", ["conv", "residual"])
 @pytest.mark.parametrize("recompute", [1, 4, "auto"])  # of six steps: the last segment smaller for 4
 def test_gradients_are_those_of_plain_autograd(network, recompute, varying):
-    assert_naive("bptt", network, varying, recompute=recompute)
+    assert_as_written("bptt", network, varying, recompute=recompute)
 
 
 @pytest.mark.parametrize("options", [{"micro_batch": 4}, {"chunk": 1}, {"leak": 0.9, "threshold": 0.8}], ids=str)
 def test_however_the_work_is_cut(options):
-    naively = {name: options[name] for name in ("leak", "threshold") if name in options}
-    assert_naive("bptt", "residual-pooled", True, naively=naively, recompute=2, **options)
+    assert_as_written("bptt", "residual-pooled", True, recompute=2, **options)
 
 
 @pytest.mark.sampled

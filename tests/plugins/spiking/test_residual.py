@@ -1,13 +1,22 @@
-"""Residual blocks: the stream of currents that they add to, in every method, against the naive network."""
+"""Residual blocks: the stream of currents that they add to, in every method, against the references."""
 
 import pytest
-import spiking_reference as reference
 import torch
 import torch.nn.functional as F
 from deploying import deployed
-from spiking_methods import IN_CHUNKS, IN_FORMS, OFFLINE, assert_naive, expected, learner_of, prepared
-from spiking_reference import RESIDUAL, batch, frames, naive, problem, start, step_gradients, worst
+from spiking_methods import (
+    IN_CHUNKS,
+    IN_FORMS,
+    OFFLINE,
+    assert_as_written,
+    assert_is_reference,
+    learner_of,
+    prepared,
+)
+from spiking_setups import RESIDUAL, TINY, batch, lif_of, plainly, problem, rates_of, start, step_gradients, worst
 
+from harness import Batch, Training
+from harness_torch.training.architectures import resolve
 from harness_spiking.lif import run
 from harness_spiking.spikes import recorded
 from harness_spiking.weights import effective
@@ -43,26 +52,25 @@ def test_the_number_of_parameters_is_counted_by_hand():
 
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("network", RESIDUAL)
-def test_saf_fires_as_the_naive_lif_network_does(network, varying):
+def test_saf_fires_as_the_plain_lif_network_does(network, varying):
     learner, state = prepared("saf", network, varying=varying)
     rows = batch(network, 6 if varying else None)
-    net = naive(network, state)
-    spikes, _ = net.lif(frames(rows, 6, varying))
+    spikes, _ = lif_of(state, rows)
     with recorded(state.network) as found:
         learner.views["training-forward"](state, rows.inputs)
-    for layer, mine in enumerate(found.by_layer().values()):
-        assert torch.equal(mine, torch.stack([now[layer] for now in spikes]).bool())
-    assert all(0.02 < rate < 0.9 for rate in net.rates)
+    assert found.by_layer().keys() == spikes.keys()
+    assert all(torch.equal(mine, spikes[layer]) for layer, mine in found.by_layer().items())
+    assert all(0.02 < rate < 0.9 for rate in rates_of(spikes))
 
 
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("network", RESIDUAL)
-def test_the_deployed_network_is_the_naive_one(network, varying):
+def test_the_deployed_network_is_the_plain_one(network, varying):
     _, state = prepared("bptt", network, varying=varying)
     rows = batch(network, 6 if varying else None)
     found = run(state.network, effective(state.network), state.network.frames(rows.inputs))
-    _, outputs = naive(network, state).lif(frames(rows, 6, varying))
-    torch.testing.assert_close(found, torch.stack(outputs), rtol=0, atol=1e-11)
+    _, outputs = lif_of(state, rows)
+    torch.testing.assert_close(found, outputs, rtol=0, atol=1e-11)
 
 
 @pytest.mark.sampled
@@ -72,8 +80,8 @@ def test_the_deployed_network_is_the_naive_one(network, varying):
     [("bptt", None), *IN_FORMS],
 )
 @pytest.mark.parametrize("network", RESIDUAL)
-def test_gradients_of_every_method_are_the_naive_ones(method, network, convention, varying):
-    assert_naive(method, network, varying, convention)
+def test_gradients_of_every_method_are_its_references(method, network, convention, varying):
+    assert_as_written(method, network, varying, convention)
 
 
 @pytest.mark.sampled
@@ -95,7 +103,7 @@ def test_saf_and_ottt_agree_at_every_step(network, convention, varying):
 @pytest.mark.parametrize("method", OFFLINE)
 def test_another_leak_and_threshold(method, network):
     settings = {"leak": 0.9, "threshold": 0.7}
-    assert_naive(method, network, naively=settings, **settings)
+    assert_as_written(method, network, **settings)
 
 
 @pytest.mark.sampled
@@ -104,46 +112,52 @@ def test_another_leak_and_threshold(method, network):
 @pytest.mark.parametrize("network", RESIDUAL)
 @pytest.mark.parametrize("method", IN_CHUNKS)
 def test_chunks_of_steps_make_no_difference(method, network, chunk, varying):
-    assert_naive(method, network, varying, chunk=chunk)
+    assert_as_written(method, network, varying, chunk=chunk)
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("network", RESIDUAL)
 @pytest.mark.parametrize("method", OFFLINE)
 def test_micro_batches_make_no_difference(method, network):
-    assert_naive(method, network, micro_batch=4)
+    assert_as_written(method, network, micro_batch=4)
 
 
 @pytest.mark.parametrize("network", RESIDUAL)
 def test_bptt_through_the_reset_and_with_a_hard_one(network):
-    rows = batch(network)
-    for options, naively in (({"detach_reset": False}, {}), ({"reset": "hard"}, {"hard": True})):
-        learner, state = prepared("bptt", network, **options)
-        net = naive(network, state, **naively)
-        should = net.bptt_gradients([rows.inputs] * 6, rows.targets, options.get("detach_reset", True))
-        assert worst(step_gradients(learner, state, rows)[0], should) < 1e-12
+    for options in ({"detach_reset": False}, {"reset": "hard"}):
+        assert_as_written("bptt", network, **options)
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("text", ["6C3-6R3-GAP-FC", "6C3-8R3/2-8R5-AP2-4-FC", "6C3-AP2-6R3/2-GAP-FC", "4C3/2-4R3-FC"])
 @pytest.mark.parametrize("method", OFFLINE)
 def test_other_arrangements(method, text):
-    options = {"steps": 4, "architecture": text, "learning_rate": reference.TINY}
-    learner = learner_of(method, **options)
-    state = start(learner, problem("residual"))
-    rows = batch("residual")
-    net = reference.Naive(text, reference.parameters_of(state))
-    (should,) = expected(method, net, [rows.inputs] * 4, rows.targets)
-    assert worst(step_gradients(learner, state, rows)[0], should) < 1e-12
+    learner = learner_of(method, steps=4, architecture=text, learning_rate=TINY)
+    state, same = (start(learner, problem("residual")) for _ in range(2))
+    assert_is_reference(learner, state, same, batch("residual"))
+
+
+def test_what_joins_a_stream_is_in_units_of_its_expected_deviation():
+    """By hand: a block adds 0.2^2 to the variance of the stream that it joins; a projection starts from 1 again."""
+    layers = resolve("6C3-6R3-6R3-8R3/2-GAP-FC", (2, 8, 8), 5).layers
+    first, second, projected = 1.04**0.5, 1.08**0.5, 1.04**0.5
+    factors = [1, 1, 0.2 / first, 1, 0.2 / second, 1, 0.2 / projected]
+    assert [layer.factor for layer in layers] == pytest.approx(factors)
+    skips = {index: layer.skip for index, layer in enumerate(layers) if layer.skip}
+    assert {index: skip.source for index, skip in skips.items()} == {2: 0, 4: 2, 6: 4}
+    assert [skip.factor for skip in skips.values()] == pytest.approx([1 / first, first / second, 1 / projected])
+    assert [skip.projection for skip in skips.values()] == [None, None, (8, 6, 1, 1)]
+    assert [skip.window for skip in skips.values()] == [None, None, (2, 2)]
 
 
 def test_neurons_along_a_stream_fire_alike_since_they_see_it_in_its_expected_deviation():
     learner = learner_of("saf", architecture="-".join(["32C3", *["32R3"] * 6, "FC"]), steps=1)
-    state = learner.init(problem("residual"), reference.Training(0, "cpu", "fp64", 32, None), None)
-    net = reference.Naive(state.options.architecture, reference.parameters_of(state))
-    net.lif([torch.randn(32, 2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))])
-    assert net.variance(12) == pytest.approx(1 + 6 * 0.2**2)
-    assert net.rates[2::2] == pytest.approx([net.rates[0]] * 6, abs=0.02)
+    state = learner.init(problem("residual"), Training(0, "cpu", "fp64", 32, None), None)
+    inputs = torch.randn(32, 2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    spikes, _ = lif_of(state, Batch(inputs, torch.zeros(32, dtype=torch.int64)))
+    assert state.network.architecture.layers[12].factor == pytest.approx(0.2 / (1 + 6 * 0.2**2) ** 0.5)
+    rates = rates_of(spikes)
+    assert rates[2::2] == pytest.approx([rates[0]] * 6, abs=0.02)
 
 
 def pairs(x, weight, stride=1):
@@ -157,14 +171,15 @@ def pairs(x, weight, stride=1):
 @pytest.mark.parametrize("network", RESIDUAL)
 def test_synaptic_operations_of_blocks_are_counted_as_their_spikes_say(network):
     learner, state = prepared("bptt", network)
-    rows, net, maps = batch(network), naive(network, state), effective(state.network)
-    spikes, _ = net.lif([rows.inputs] * 6)
+    rows, maps = batch(network), effective(state.network)
+    net, (spikes, _) = plainly(state, rows), lif_of(state, rows)
+    spikes = [[fired.double() for fired in now] for now in zip(*spikes.values(), strict=True)]
     layers, count = state.network.architecture.layers, len(rows.targets)
     real = pairs(rows.inputs, maps.layers[0].weight, layers[0].stride)  # the same current at all steps
     real += 6 * 5 * count  # averaging the readouts over time
     accumulated = 0
     for now in spikes:
-        sent = [net.after(layer, fired) for layer, fired in enumerate(now)]
+        sent = [net.sent(layer, fired) for layer, fired in enumerate(now)]
         targets = [(index, index - 1, maps.layers[index]) for index in range(1, len(layers))]
         targets += [(index, layers[index].skip.source, to) for index, to in maps.projections.items()]
         for index, source, to in [*targets, (None, len(layers) - 1, maps.readout)]:

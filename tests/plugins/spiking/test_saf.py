@@ -1,13 +1,30 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-import spiking_reference as reference
 import torch
-from spiking_reference import NETWORKS, TINY, batch, frames, naive, problem, start, step_gradients, worst
+from spiking_methods import assert_as_written, assert_is_reference
+from spiking_setups import (
+    NETWORKS,
+    TINY,
+    batch,
+    lif_of,
+    of_reference,
+    parameters_of,
+    plainly,
+    problem,
+    rates_of,
+    start,
+    step_gradients,
+    worst,
+)
 
 from harness import Training, Unsupported, UsageError
+from harness_ottt import OTTTOptions
+from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build
+from harness_saf.reference import losses
 from harness_spiking.lif import run
 from harness_spiking.spikes import recorded
 from harness_spiking.weights import effective
@@ -29,10 +46,10 @@ def prepared(network, steps=6, varying=False, precision="fp64", **options):
 
 
 def accumulated_spikes(learner, state, inputs):
-    """The spikes of SAF's forward pass, [t][layer]."""
+    """The spikes of SAF's forward pass, by layer (T, B, ...)."""
     with recorded(state.network) as spikes:
         learner.training_forward(state, inputs)
-    return list(zip(*spikes.by_layer().values(), strict=True))
+    return spikes.by_layer()
 
 
 @pytest.mark.sampled
@@ -41,12 +58,11 @@ def accumulated_spikes(learner, state, inputs):
 def test_spikes_are_those_of_the_lif_network(network, steps, leak, varying, convention):
     learner, state = prepared(network, steps, varying, leak=leak, convention=convention)
     rows = batch(network, steps if varying else None)
-    net = naive(network, state, leak=leak)
-    expected, _ = net.lif(frames(rows, steps, varying))
+    expected, _ = lif_of(state, rows)
     found = accumulated_spikes(learner, state, rows.inputs)
-    for now, then in zip(found, expected, strict=True):
-        assert sum((a != b).sum().item() for a, b in zip(now, then, strict=True)) == 0
-    assert all(0.02 < rate < 0.9 for rate in net.rates)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(fired, expected[layer]) for layer, fired in found.items())
+    assert all(0.02 < rate < 0.9 for rate in rates_of(expected))
 
 
 @pytest.mark.sampled
@@ -56,14 +72,17 @@ def test_spikes_are_those_of_the_lif_network(network, steps, leak, varying, conv
     [(*case, 1.0) for case in CASES] + [("conv", 6, 0.5, False, 0.6), ("conv", 6, 0.5, True, 1.4)],
 )
 def test_gradients_are_those_of_ottt_at_every_step(network, steps, leak, varying, threshold, convention):
-    settings = {"leak": leak, "threshold": threshold}
-    learner, state = prepared(network, steps, varying, convention=convention, update="online", **settings)
+    """Of OTTT's reference, which knows nothing of accumulated variables; and of SAF's own."""
+    settings = {"leak": leak, "threshold": threshold, "convention": convention, "update": "online"}
+    learner, state = prepared(network, steps, varying, **settings)
+    ottt = build_ottt(OTTTOptions(architecture=NETWORKS[network][0], steps=steps, learning_rate=TINY, **settings))
     rows = batch(network, steps if varying else None)
-    net = naive(network, state, theory=convention == "theory", **settings)
     found = step_gradients(learner, state, rows)
     assert len(found) == steps
-    for mine, loss in zip(found, net.ottt_losses(frames(rows, steps, varying), rows.targets), strict=True):
-        assert worst(mine, net.gradients(loss)) < 1e-12
+    for other in (ottt, learner):
+        same = start(other, problem(network, steps if varying else None))
+        for mine, theirs in zip(found, step_gradients(of_reference(other), same, rows), strict=True):
+            assert worst(mine, theirs) < 1e-12
 
 
 @pytest.mark.sampled
@@ -73,22 +92,19 @@ def test_gradients_are_those_of_ottt_at_every_step(network, steps, leak, varying
 def test_accumulated_gradients_are_the_sum_over_steps(network, convention, varying):
     learner, state = prepared(network, 6, varying, convention=convention)
     rows = batch(network, 6 if varying else None)
-    net = naive(network, state, theory=convention == "theory")
-    losses = list(net.saf_losses(frames(rows, 6, varying), rows.targets))
+    _, stepwise = prepared(network, 6, varying, convention=convention)
+    online = build(replace(learner.options, update="online"))
+    steps = step_gradients(of_reference(online), stepwise, rows)
     (found,) = step_gradients(learner, state, rows)
-    assert worst(found, net.gradients(sum(losses))) < 1e-12
-    assert learner.update(state, rows)[1]["loss"].item() == pytest.approx(sum(losses).item(), rel=1e-12)
+    assert worst(found, {name: sum(step[name] for step in steps) for name in found}) < 1e-12
+    said = [each(state, rows)[1]["loss"].item() for each in (learner.update, learner.reference)]
+    assert said[0] == pytest.approx(said[1], rel=1e-12)
 
 
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("network", ["mlp", "conv"])
 def test_final_variant_differentiates_the_last_step_alone(network, varying):
-    learner, state = prepared(network, 6, varying, variant="final")
-    rows = batch(network, 6 if varying else None)
-    net = naive(network, state, theory=True)
-    list(net.saf_losses(frames(rows, 6, varying), rows.targets))
-    (found,) = step_gradients(learner, state, rows)
-    assert worst(found, net.gradients(net.loss(net.final, rows.targets))) < 1e-12
+    assert_as_written("saf-final", network, varying)
 
 
 @pytest.mark.parametrize("convention", ["official", "theory"])
@@ -97,16 +113,26 @@ def test_online_update_takes_an_optimiser_step_at_every_time_step(convention, va
     options = {"update": "online", "learning_rate": 0.01, "weight_decay": 0.1, "convention": convention}
     learner, state = prepared("conv", 6, varying, **options)
     rows = batch("conv", 6 if varying else None)
-    net = naive("conv", state, theory=convention == "theory")
-    optimiser = torch.optim.SGD(net.parameters.values(), lr=0.01, momentum=0.9, weight_decay=0.1)
-    for loss in net.saf_losses(frames(rows, 6, varying), rows.targets):
+    _, same = prepared("conv", 6, varying, **options)
+    before = parameters_of(state)
+    assert_is_reference(learner, state, same, rows)
+    assert worst(dict(state.network.parameters), dict(same.network.parameters)) < 1e-12
+    assert all((before[name] != tensor).any() for name, tensor in state.network.parameters.items())
+
+
+@pytest.mark.parametrize("convention", ["official", "theory"])
+def test_each_of_the_references_steps_is_torchs_own_on_the_loss_of_that_step(convention):
+    """Its driver beside a loop over its losses by hand."""
+    options = {"update": "online", "learning_rate": 0.01, "convention": convention}
+    (learner, state), (_, same) = (prepared("conv", 6, **options) for _ in range(2))
+    net = plainly(same, batch("conv"))
+    optimiser = torch.optim.SGD(net.parameters.values(), lr=0.01, momentum=0.9)
+    for loss in losses(net, learner.options):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    before = reference.parameters_of(state)
-    learner.update(state, rows)
-    assert worst(dict(state.network.parameters), net.parameters) < 1e-12
-    assert all((before[name] != tensor).any() for name, tensor in net.parameters.items())
+    learner.reference(state, batch("conv"))
+    assert worst(dict(state.network.parameters), net.parameters) == 0
 
 
 @pytest.mark.parametrize("variant", ["every", "final"])
@@ -123,9 +149,9 @@ def test_deployed_lif_network_predicts_as_the_training_forward_does(variant, var
 def test_prediction_averages_the_readout_over_time(variant):
     learner, state = prepared("mlp", 6, variant=variant)
     inputs = batch("mlp").inputs
-    _, outputs = naive("mlp", state).lif([inputs] * 6)
+    _, outputs = lif_of(state, batch("mlp"))
     over_time = torch.tensor([0.5 ** (5 - t) if variant == "final" else 1.0 for t in range(6)], dtype=torch.float64)
-    expected = torch.einsum("t,tbc->bc", over_time / over_time.sum(), torch.stack(outputs)).log_softmax(-1)
+    expected = torch.einsum("t,tbc->bc", over_time / over_time.sum(), outputs).log_softmax(-1)
     found = learner.predict(state, inputs)
     torch.testing.assert_close(found.log_probs, expected[None].detach(), rtol=0, atol=1e-12)
     assert found.log_weights.exp().sum() == 1
@@ -161,10 +187,8 @@ def test_single_precision_stays_within_its_tolerances():
     double, exact = prepared("conv", 6)
     single, state = prepared("conv", 6, precision="fp32")
     rows = batch("conv", rows=64)
-    spikes = zip(
-        accumulated_spikes(single, state, rows.inputs), accumulated_spikes(double, exact, rows.inputs), strict=True
-    )
-    differing = [(a != b).double().mean().item() for now, then in spikes for a, b in zip(now, then, strict=True)]
+    mine, exactly = accumulated_spikes(single, state, rows.inputs), accumulated_spikes(double, exact, rows.inputs)
+    differing = [(fired != exactly[layer]).double().mean().item() for layer, fired in mine.items()]
     assert sum(differing) / len(differing) < 1e-3
     (found,), (expected,) = step_gradients(single, state, rows), step_gradients(double, exact, rows)
     assert worst(found, expected) < 1e-4
@@ -179,8 +203,8 @@ def test_deployed_network_is_the_lif_network_step_by_step():
     _, state = prepared("conv", 6)
     rows = batch("conv")
     outputs = run(state.network, effective(state.network), state.network.frames(rows.inputs))
-    _, expected = naive("conv", state).lif([rows.inputs] * 6)
-    torch.testing.assert_close(outputs, torch.stack(expected), rtol=0, atol=1e-12)
+    _, expected = lif_of(state, rows)
+    torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-12)
 
 
 def test_a_precision_that_the_family_does_not_have_is_named():
@@ -191,8 +215,8 @@ def test_a_precision_that_the_family_does_not_have_is_named():
 def test_a_weighted_readout_has_the_uniform_one_beside_it():
     learner, state = prepared("mlp", 6, variant="final")
     inputs = batch("mlp").inputs
-    _, outputs = naive("mlp", state).lif([inputs] * 6)
-    expected = torch.stack(outputs).mean(0).log_softmax(-1)
+    _, outputs = lif_of(state, batch("mlp"))
+    expected = outputs.mean(0).log_softmax(-1)
     found = learner.views["uniform-readout"](state, inputs)
     torch.testing.assert_close(found.log_probs, expected[None].detach(), rtol=0, atol=1e-12)
     assert not torch.allclose(found.log_probs, learner.predict(state, inputs).log_probs)

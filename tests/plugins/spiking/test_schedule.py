@@ -4,7 +4,7 @@ import math
 
 import pytest
 from spiking_methods import IN_CHUNKS, METHODS, OFFLINE, learner_of
-from spiking_reference import batch, problem, start
+from spiking_setups import batch, problem, start
 
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build

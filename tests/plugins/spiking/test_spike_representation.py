@@ -1,4 +1,4 @@
-"""Spike Representation beside plain autograd: the clamp network, and DSR's published rule, a gradient at every step."""
+"""Spike Representation beside its references, and beside what they rest on: SAF-F, a clamped map, a rule by hand."""
 
 from math import exp
 
@@ -6,16 +6,16 @@ import pytest
 import torch
 from scipy.integrate import quad
 from scipy.stats import norm
-from spiking_reference import (
+from spiking_methods import assert_is_reference
+from spiking_setups import (
     SETUPS,
     TINY,
-    Naive,
     batch,
-    frames,
-    gradient_of,
-    naive,
-    parameters_of,
+    lif_of,
+    of_reference,
+    plainly,
     problem,
+    rates_of,
     start,
     step_gradients,
     worst,
@@ -25,10 +25,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness import Batch, Problem, Training, UsageError
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
-from harness_spike_representation import SpikeRepresentationOptions
+from harness_spike_representation import SpikeRepresentationOptions, reference
 from harness_spike_representation.dsr import output_scale
 from harness_spike_representation.learner import build
-from harness_spiking.passes import masks
+from harness_spiking.reference import Below, PlainNetwork
+from harness_spiking.spikes import recorded
 from harness_spiking.training import begin
 from harness_torch.memory import ActivationMemory
 
@@ -48,27 +49,7 @@ def gradients(network, steps=6, varying=False, rows=6, **options):
     return found
 
 
-def drawn_masks(state, rows):
-    """The dropout masks that the next update will draw."""
-    generator = torch.Generator().manual_seed(0)
-    generator.set_state(state.generator.get_state())
-    return list(masks(state.network, rows, generator))
-
-
 # --- the clamp form -----------------------------------------------------------------------------------------------
-
-
-def clamp_logits(net, xs):
-    """The readout of weighted rates, whose derivative is that of clamp((W P r_below + b) / V_th, 0, 1)."""
-    weights = [net.leak ** (len(xs) - 1 - t) / sum(net.leak**k for k in range(len(xs))) for t in range(len(xs))]
-    spikes, _ = net.lif(xs)
-    h, streams, sent = sum(w * x for w, x in zip(weights, xs, strict=True)), [], []
-    for layer in range(net.depth):
-        z = net.joined(layer, net.affine(layer, h), streams, sent) / net.threshold
-        rate = sum(w * now[layer] for w, now in zip(weights, spikes, strict=True))
-        h = net.after(layer, gradient_of(rate, z.clamp(0, 1)))
-        sent.append([h])
-    return net.affine(net.depth, h)
 
 
 @pytest.mark.sampled
@@ -77,17 +58,50 @@ def clamp_logits(net, xs):
     ("steps", "leak", "threshold"), [(1, 0.5, 1.0), (6, 0.5, 1.0), (6, 0.9, 0.6), (20, 0.5, 2.0), (20, 1.0, 1.0)]
 )
 @pytest.mark.parametrize("network", ["mlp", "conv", "gap", "residual", "residual-pooled"])
-def test_gradients_are_those_of_the_clamp_network(network, steps, leak, threshold, varying):
+def test_gradients_are_those_of_the_reference(network, steps, leak, threshold, varying):
     learner, state = prepared(network, steps, varying, leak=leak, threshold=threshold)
     rows = batch(network, steps if varying else None)
-    net = naive(network, state, leak=leak, threshold=threshold)
-    loss = net.loss(clamp_logits(net, frames(rows, steps, varying)), rows.targets)
-    expected = {name: each for name, each in net.gradients(loss).items() if each.abs().max() > 0}
-    (found,) = step_gradients(learner, state, rows)
-    assert all(found.pop(name).abs().max() == 0 for name in found.keys() - expected.keys())  # layers that stay silent
-    assert worst(found, expected) < 1e-12
-    assert threshold > 1 or "layers.0.weight" in expected
-    assert learner.update(state, rows)[1]["loss"].item() == pytest.approx(loss.item(), rel=1e-12)
+    _, same = prepared(network, steps, varying, leak=leak, threshold=threshold)
+    (expected,) = assert_is_reference(learner, state, same, rows)
+    assert threshold > 1 or expected["layers.0.weight"].any()  # else upper layers may be silent
+    said = [each(state, rows)[1]["loss"].item() for each in (learner.update, learner.reference)]
+    assert said[0] == pytest.approx(said[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("network", ["mlp", "residual"])
+def test_the_reference_is_the_derivative_of_the_clamped_map_moved_to_the_rates(network, varying):
+    """By finite differences of what a network of clamp(z, 0, 1) + (r - clamp(z, 0, 1)) says, the bracket held."""
+    learner, state = prepared(network, 6, varying)
+    rows = batch(network, 6 if varying else None)
+    net, (spikes, _) = plainly(state, rows), lif_of(state, rows)
+    weights = torch.tensor([0.5 ** (5 - t) for t in range(6)], dtype=torch.float64)
+    weights /= weights.sum()
+    rates = [torch.tensordot(weights, fired.double(), 1) for fired in spikes.values()]
+    mean = torch.tensordot(weights, torch.stack(list(net.inputs)), 1)
+    net.parameters = {name: tensor.detach().clone().contiguous() for name, tensor in net.parameters.items()}
+    held = []
+
+    def loss():
+        h, below = mean, Below()
+        for layer in range(net.depth):
+            current = net.joined(layer, net.linear(layer, h), below)
+            if len(held) <= layer:
+                held.append(rates[layer] - current.clamp(0, 1))
+            h = net.sent(layer, current.clamp(0, 1) + held[layer])
+            below.add(current, h)
+        return net.loss(net.readout(h)).item()
+
+    loss()
+    (gradients,) = step_gradients(of_reference(learner), state, rows)
+    for name, gradient in gradients.items():
+        entry, flat = gradient.flatten().abs().argmax().item(), net.parameters[name].view(-1)
+        sides = []
+        for step in (1e-6, -2e-6):
+            flat[entry] += step
+            sides.append(loss())
+        flat[entry] += 1e-6
+        assert gradient.flatten()[entry].item() == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5, abs=1e-9)
 
 
 @pytest.mark.sampled
@@ -129,20 +143,18 @@ def test_chunks_and_micro_batches_take_the_same_gradients(network, varying, opti
 
 def test_dropout_masks_are_part_of_what_is_linear():
     learner, state = prepared("conv", 6, dropout=0.3, chunk=4)
-    rows = batch("conv")
-    net = naive("conv", state, masks=drawn_masks(state, 6))
-    expected = net.gradients(net.loss(clamp_logits(net, [rows.inputs] * 6), rows.targets))
-    (found,) = step_gradients(learner, state, rows)
-    assert worst(found, expected) < 1e-12
+    _, same = prepared("conv", 6, dropout=0.3, chunk=4)
+    (found,) = assert_is_reference(learner, state, same, batch("conv"))
     assert worst(found, gradients("conv")) > 1e-3
 
 
 def test_the_lif_network_is_deployed_with_the_training_forwards_readout():
     learner, state = prepared("conv", 6)
     rows = batch("conv", rows=40)
-    net = naive("conv", state)
-    expected = clamp_logits(net, [rows.inputs] * 6).log_softmax(-1)
-    torch.testing.assert_close(learner.predict(state, rows.inputs).log_probs[0], expected.detach(), rtol=0, atol=1e-12)
+    (_, outputs), weights = lif_of(state, rows), [0.5 ** (5 - t) for t in range(6)]
+    logits = sum(weight * each for weight, each in zip(weights, outputs, strict=True)) / sum(weights)
+    expected = logits.log_softmax(-1).detach()
+    torch.testing.assert_close(learner.predict(state, rows.inputs).log_probs[0], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("options", [{}, {"form": "dsr"}, {"form": "dsr", "neuron": "if"}], ids=str)
@@ -229,30 +241,36 @@ def scale_of(neuron):
     return tau / deviation(neuron["threshold"] * tau / neuron.get("time_step", 1.0))
 
 
-class NaiveDSR(Naive):
-    """The network of DSR's neurons, with a convolution per step and autograd through all of them."""
-
-    def after(self, layer, s):
-        return super().after(layer, s) * (self.scale / 2.74)
-
-    def forward(self, xs, neuron):
-        self.scale = scale_of(neuron)
-        h, streams, sent = list(xs), [[] for _ in xs], [[] for _ in xs]
-        for layer in range(self.depth):
-            currents = [
-                self.joined(layer, self.affine(layer, x), s, before)
-                for x, s, before in zip(h, streams, sent, strict=True)
-            ]
-            outputs = Published.apply(torch.stack(currents), self.parameters[f"layers.{layer}.threshold"], neuron)
-            self.rates.append(outputs.gt(0).double().mean().item())
-            h = [self.after(layer, out) for out in outputs]
-            for before, now in zip(sent, h, strict=True):
-                before.append([now])
-        return self.affine(self.depth, torch.tensordot(over_time(len(xs), neuron), torch.stack(h), 1))
+def currents_of_one(neuron, steps=6):
+    """Currents (T, B, N) around the threshold, and gradients that outputs get."""
+    generator = torch.Generator().manual_seed(1)
+    currents, into = (torch.randn(steps, 3, 40, dtype=torch.float64, generator=generator) for _ in range(2))
+    return (3 * currents * neuron["threshold"] / neuron.get("time_step", 1.0)).requires_grad_(), into
 
 
-def naive_dsr(network, state, **settings):
-    return NaiveDSR(SETUPS[network][0], parameters_of(state), beta=0.0, **settings)
+@pytest.mark.parametrize("steps", [1, 6, 20])
+@pytest.mark.parametrize("neuron", [LIF, IF], ids=["lif", "if"])
+def test_the_references_neurons_are_the_published_rule(neuron, steps):
+    """Written out as a function of autograd's, beside the reference, which has a function with those derivatives."""
+    learner, state = prepared("mlp", steps, form="dsr", **neuron)
+    own = neuron_of(learner, state)
+    net, (currents, into) = plainly(state, batch("mlp")), currents_of_one(neuron, steps)
+
+    def plain(V):
+        return torch.stack(reference.fire(net, 0, currents, V, own, reference.shares(own.decay, steps)))
+
+    answers = []
+    for fire in (plain, lambda V: Published.apply(currents, V, neuron)):
+        V = torch.tensor(neuron["threshold"], dtype=torch.float64, requires_grad=True)
+        outputs = fire(V)
+        answers.append((outputs, *torch.autograd.grad((outputs * into).sum(), [currents, V])))
+    for found, expected in zip(*answers, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        assert expected.any()
+
+
+def neuron_of(learner, state):
+    return learner._neuron(state.network)
 
 
 def spread_thresholds(state):
@@ -273,25 +291,21 @@ def test_gradients_are_those_of_the_published_rule_with_one_gradient_per_step(ne
     learner, state = prepared(network, steps, varying, form="dsr", **neuron)
     spread_thresholds(state)
     rows = batch(network, steps if varying else None, rows=12)
-    net = naive_dsr(network, state)
-    logits = net.forward(frames(rows, steps, varying), neuron)
-    loss = net.loss(logits, rows.targets)
-    expected = net.gradients(loss)
-    (found,) = step_gradients(learner, state, rows)
-    assert worst(found, expected) < 1e-12
-    assert all(gradient.abs().max() > 0 for gradient in found.values())
-    assert all(0.02 < rate < 0.9 for rate in net.rates)
-    assert learner.update(state, rows)[1]["loss"].item() == pytest.approx(loss.item(), rel=1e-12)
+    _, same = prepared(network, steps, varying, form="dsr", **neuron)
+    spread_thresholds(same)
+    with recorded(same.network) as spikes:
+        (expected,) = assert_is_reference(learner, state, same, rows)
+    assert all(gradient.abs().max() > 0 for gradient in expected.values())
+    assert all(0.02 < rate < 0.9 for rate in rates_of(spikes.by_layer()))
+    said = [each(state, rows)[1]["loss"].item() for each in (learner.update, learner.reference)]
+    assert said[0] == pytest.approx(said[1], rel=1e-12)
 
 
 @pytest.mark.parametrize("neuron", [LIF, IF], ids=["lif", "if"])
 def test_the_published_rule_under_dropout(neuron):
     learner, state = prepared("conv", 6, form="dsr", dropout=0.2, **neuron)
-    rows = batch("conv", rows=12)
-    net = naive_dsr("conv", state, masks=drawn_masks(state, 12))
-    expected = net.gradients(net.loss(net.forward([rows.inputs] * 6, neuron), rows.targets))
-    (found,) = step_gradients(learner, state, rows)
-    assert worst(found, expected) < 1e-12
+    _, same = prepared("conv", 6, form="dsr", dropout=0.2, **neuron)
+    assert_is_reference(learner, state, same, batch("conv", rows=12))
 
 
 @pytest.mark.parametrize("varying", [False, True])
@@ -300,17 +314,26 @@ def test_what_predicts_is_the_network_that_was_trained(neuron, varying):
     learner, state = prepared("conv", 6, varying, form="dsr", **neuron)
     spread_thresholds(state)
     rows = batch("conv", 6 if varying else None, rows=30)
-    expected = naive_dsr("conv", state).forward(frames(rows, 6, varying), neuron).log_softmax(-1)
-    torch.testing.assert_close(learner.predict(state, rows.inputs).log_probs[0], expected.detach(), rtol=0, atol=1e-12)
+    own, logits = neuron_of(learner, state), []
+
+    class Telling(PlainNetwork):
+        def loss(self, outputs):
+            logits.append(outputs)
+            return super().loss(outputs)
+
+    net = Telling(**vars(plainly(state, rows)) | {"output_scale": scale_of(neuron)})
+    list(reference.dsr_losses(net, own))
+    expected = logits[0].log_softmax(-1).detach()
+    torch.testing.assert_close(learner.predict(state, rows.inputs).log_probs[0], expected, rtol=0, atol=1e-12)
 
 
 def clamped_map(net, x, neuron):
     """The network of the rates that the neurons tend to: clamp(I / tau, 0, V / dt)."""
-    net.scale = scale_of(neuron)
+    net.output_scale = scale_of(neuron)
     for layer in range(net.depth):
         ceiling = net.parameters[f"layers.{layer}.threshold"] / neuron.get("time_step", 1.0)
-        x = net.after(layer, (net.affine(layer, x) / neuron.get("time_constant", 1.0)).clamp(min=0).minimum(ceiling))
-    return net.affine(net.depth, x)
+        x = net.sent(layer, (net.linear(layer, x) / neuron.get("time_constant", 1.0)).clamp(min=0).minimum(ceiling))
+    return net.readout(x)
 
 
 @pytest.mark.parametrize("kind", ["if", "lif"])
@@ -325,7 +348,7 @@ def test_rates_tend_to_the_clamped_map(kind):
         with torch.no_grad():
             state.network.parameters["readout.weight"] /= 30
         x = batch("mlp").inputs
-        expected = clamped_map(naive_dsr("mlp", state), x, neuron).log_softmax(-1)
+        expected = clamped_map(plainly(state, batch("mlp")), x, neuron).log_softmax(-1)
         errors.append((learner.predict(state, x).log_probs[0] - expected).abs().max().item())
     assert errors[0] > 3 * errors[1] > 9 * errors[2] > 0
     assert errors[2] < 0.02
@@ -336,6 +359,7 @@ def test_outputs_are_scaled_to_unit_variance(ceiling):
     learner = build(SpikeRepresentationOptions(form="dsr", neuron="if", threshold=ceiling))
     neuron = learner._neuron(learner.init(DIGITS, Training(0, "cpu", "fp32", 4, None), None).network)
     assert output_scale(neuron) == pytest.approx(1 / deviation(ceiling), rel=1e-9)
+    assert reference.dsr_scale(neuron) == pytest.approx(1 / deviation(ceiling), rel=1e-9)
     assert ceiling < 6 or output_scale(neuron) == pytest.approx((2 / (1 - 1 / torch.pi)) ** 0.5, rel=1e-3)
 
 

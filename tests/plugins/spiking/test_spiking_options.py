@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 import torch
-from spiking_methods import METHODS, assert_refused, learner_of, prepared
-from spiking_reference import SETUPS, batch, naive, problem, start, step_gradients, worst
+from spiking_methods import METHODS, assert_is_reference, assert_refused, learner_of, prepared
+from spiking_setups import SETUPS, batch, lif_of, of_reference, problem, start, step_gradients, worst
 
 import harness_bptt
 import harness_ottt
@@ -149,24 +149,21 @@ def test_without_a_recipe_the_familys_own_values_hold(catalog_of):
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize("detach_reset", [True, False])
 @pytest.mark.parametrize(("network", "settings"), [("conv", {}), ("mlp", {"leak": 0.9, "threshold": 0.8})])
-def test_bptt_with_a_hard_reset_is_plain_autograd(network, settings, detach_reset, varying):
-    learner, state = prepared("bptt", network, varying=varying, reset="hard", detach_reset=detach_reset, **settings)
-    rows = batch(network, 6 if varying else None)
-    xs = list(rows.inputs.unbind(1)) if varying else [rows.inputs] * 6
-    net = naive(network, state, hard=True, **settings)
-    (found,) = step_gradients(learner, state, rows)
-    assert worst(found, net.bptt_gradients(xs, rows.targets, detach_reset)) < 1e-12
-    soft = naive(network, state, **settings)
-    assert worst(found, soft.bptt_gradients(xs, rows.targets, detach_reset)) > 1e-3
+def test_bptt_with_a_hard_reset_is_its_reference(network, settings, detach_reset, varying):
+    options, rows = {"detach_reset": detach_reset, **settings}, batch(network, 6 if varying else None)
+    (learner, state), (_, same) = (prepared("bptt", network, 6, varying, reset="hard", **options) for _ in range(2))
+    (found,) = assert_is_reference(learner, state, same, rows)
+    plain, soft = prepared("bptt", network, 6, varying, **options)
+    assert worst(found, step_gradients(of_reference(plain), soft, rows)[0]) > 1e-3
 
 
 def test_the_deployed_network_resets_as_the_trained_one_does():
     rows, found = batch("conv"), {}
     for reset in ("soft", "hard"):
         learner, state = prepared("bptt", reset=reset)
-        _, outputs = naive("conv", state, hard=reset == "hard").lif([rows.inputs] * 6)
+        _, outputs = lif_of(state, rows)
         found[reset] = learner.predict(state, rows.inputs).log_probs
-        expected = torch.stack(outputs).mean(0).log_softmax(-1)[None].detach()
+        expected = outputs.mean(0).log_softmax(-1)[None].detach()
         torch.testing.assert_close(found[reset], expected, rtol=0, atol=1e-12)
     assert (found["soft"] - found["hard"]).abs().max() > 1e-3
 

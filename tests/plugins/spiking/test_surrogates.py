@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
-from spiking_methods import METHODS, assert_naive, prepared
-from spiking_reference import batch, frames, naive, step_gradients, surrogate, worst
+from spiking_methods import METHODS, assert_as_written, prepared
+from spiking_setups import batch, step_gradients
 
-from harness import UsageError
+from harness import Unsupported, UsageError
 from harness_saf import SAFOptions
+from harness_spiking import reference
 from harness_spiking.config import SCALES
 from harness_spiking.surrogates import SURROGATES
 
@@ -85,25 +86,33 @@ def test_the_default_scale_is_the_papers(name):
 @pytest.mark.parametrize("scale", [None, 2.5])
 @pytest.mark.parametrize("name", [name for name in SURROGATES if name != "sigmoid"])
 @pytest.mark.parametrize("method", METHODS)
-def test_gradients_of_every_method_are_the_naive_ones_with_that_surrogate(method, name, scale):
-    fire = surrogate(lambda z: AREAS[name](z, scale or DEFAULTS[name]))
-    assert_naive(method, surrogate=name, surrogate_scale=scale, threshold=1.0, naively={"fire": fire})
+def test_gradients_of_every_method_are_its_references_with_that_surrogate(method, name, scale):
+    assert_as_written(method, surrogate=name, surrogate_scale=scale)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_sigmoid_of_another_scale_and_threshold(method):
-    fire = surrogate(lambda z: AREAS["sigmoid"](z, 1.5))
-    assert_naive(method, surrogate_scale=1.5, threshold=0.7, naively={"fire": fire, "threshold": 0.7})
+    assert_as_written(method, surrogate_scale=1.5, threshold=0.7)
 
 
 @pytest.mark.parametrize("detach_reset", [True, False])
 @pytest.mark.parametrize("name", SURROGATES)
 def test_bptt_through_the_reset_with_every_surrogate(name, detach_reset):
-    learner, state = prepared("bptt", surrogate=name, detach_reset=detach_reset)
-    rows = batch("conv")
-    net = naive("conv", state, fire=surrogate(lambda z: AREAS[name](z, DEFAULTS[name])))
-    (found,) = step_gradients(learner, state, rows)
-    assert worst(found, net.bptt_gradients(frames(rows, 6, False), rows.targets, detach_reset)) < 1e-12
+    assert_as_written("bptt", surrogate=name, detach_reset=detach_reset)
+
+
+@pytest.mark.parametrize("scale", SCALES_HERE)
+@pytest.mark.parametrize("name", SURROGATES)
+def test_the_references_derivative_is_that_of_the_area_too(name, scale):
+    z = torch.linspace(-3, 3, 240, dtype=torch.float64)
+    z = z[(z.abs() - 1 / scale).abs() > 1e-3]
+    numeric = (AREAS[name](z + 1e-6, scale) - AREAS[name](z - 1e-6, scale)) / 2e-6
+    torch.testing.assert_close(reference.derivative(name, z, scale), numeric, rtol=1e-6, atol=1e-8)
+
+
+def test_a_surrogate_that_the_reference_does_not_know_is_refused_in_words():
+    with pytest.raises(Unsupported, match=r"surrogate=parabola: the reference knows sigmoid, .*arctan; use one"):
+        reference.derivative("parabola", torch.zeros(1), 1.0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

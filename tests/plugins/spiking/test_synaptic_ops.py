@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from deploying import deployed
-from spiking_reference import NETWORKS, batch, problem, start
+from spiking_setups import NETWORKS, batch, problem, start
 
 import harness_data
 import harness_saf
