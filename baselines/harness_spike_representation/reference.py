@@ -79,6 +79,8 @@ def fire(
 
         lif:  dL/dI[t] = g 1[0 < x < V tau / dt] / (tau T),    dL/dV = dt sum g 1[x > V tau / dt]
         if:   dL/dI[t] = g 1[0 <= x <= V] / T,                 dL/dV = sum g 1[x > V],    w[t] = 1 / T, tau = dt = 1
+
+    Where x is zero but for rounding, as on constant parts of an image while biases are zero, the last digit decides.
     """
     x, ceiling, steps = mean(currents, w).detach(), (V * neuron.constant / neuron.step).detach(), len(w)
     inside = (x > 0) & (x < ceiling) if neuron.leaky else (x >= 0) & (x <= ceiling)

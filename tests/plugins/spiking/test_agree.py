@@ -269,7 +269,7 @@ def test_the_batch_is_said_to_be_as_large_as_it_is(told, harness):
 )
 def test_every_method_is_its_reference(told, method):
     said = told(method, "--reference")
-    assert said["methods"] == [method, "its reference"]
+    assert said["methods"][1] == "its reference"
     assert said["float64"]["max_relative_difference"] < 1e-12
     assert said["float64"]["spike_mismatch"] == 0
     assert 1e-9 < said["float32"]["max_relative_difference"] < 1e-4
@@ -354,7 +354,10 @@ def test_the_answer_goes_where_it_is_told(harness, tmp_path):
     [
         (["mine"], ["Missing argument 'METHOD'", "--reference"]),
         (["mine", "own", "--reference"], ["compares mine with its own reference; leave out own"]),
-        (["linear", "--reference"], ["linear: no reference", "have one: bptt, ", "deaf", "mine", "ottt", "saf"]),
+        (
+            ["linear", "--reference"],
+            ["linear: no reference", "have one: accumulating, bptt, ", "deaf", "mine", "ottt", "saf"],
+        ),
         (["after", "--reference"], ["after: starts from another method's weights"]),
         (["mine", "mnie"], ["'mnie'", "did you mean 'mine'"]),
         (["mine", "mine[steps=[2,3]]"], ["one method", "mine[steps=2]", "mine[steps=3]"]),
