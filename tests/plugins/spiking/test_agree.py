@@ -118,7 +118,7 @@ PLUGIN = """
 
 @pytest.fixture
 def harness(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("HARNESS_PLUGINS", "torch,metrics,executors,spiking,saf,ottt,bptt,spike-representation")
+    monkeypatch.setenv("HARNESS_PLUGINS", "torch,metrics,executors,saf,ottt,bptt,spike-representation")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plugin.py").write_text(dedent(PLUGIN))
 

@@ -16,7 +16,7 @@ from spiking_methods import (
 from spiking_setups import RESIDUAL, TINY, batch, lif_of, plainly, problem, rates_of, start, step_gradients, worst
 
 from harness import Batch, Training
-from harness_torch.training.architectures import resolve
+from harness_spiking.architectures import resolve
 from harness_spiking.lif import run
 from harness_spiking.spikes import recorded
 from harness_spiking.weights import effective

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from spiking_methods import METHODS, learner_of, torchs_weight_gradients
-from spiking_reference import batch, problem, start, step_gradients, worst
+from spiking_setups import batch, problem, start, step_gradients, worst
 
 from harness_torch.training import convolution
 
