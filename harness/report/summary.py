@@ -105,8 +105,9 @@ def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Tab
     rows = [_planned(row, by_method[row.method], records, asked.plan) for row in rows]
     rows = compare([_labelled(row, selection.chosen.get(row.method)) for row in rows], by_method, asked.shown)
     names = [name for name in asked.shown if _wanted(records, name, asked)]
-    columns = tuple(names) if asked.chosen else _usual(names, asked, timing.phases(records, asked.every))
     first = records[0].trial
+    usual = [name for name in names if not (first.refit and "@" in name)]  # nothing validates there
+    columns = tuple(names) if asked.chosen else _usual(usual, asked, timing.phases(records, asked.every))
     return Table(first.dataset.label, grouping.protocol(first), tuple(rows), tuple(names), columns)
 
 

@@ -14,7 +14,6 @@ from harness.records.store import Store
 PLUGINS = [str(Path(__file__).with_name(name)) for name in ("tiny.py", "folded.py")]
 SWEEP = "creeps[rate=[0.1,0.5,0.9]]"
 CHOOSE = ("--methods", SWEEP, "--seeds", "4", "--select", "rmse@valid")
-LINES = ("--datasets", "lines")
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def json_rows(harness, *arguments: str) -> list[dict]:
 
 def test_no_row_that_took_part_in_a_choice_is_scored_for_it(harness):
     """What one seed validates with another tests on: a choice for all seeds together would have looked."""
-    assert harness("run", *LINES, *CHOOSE)[0] == 0
+    assert harness("run", *CHOOSE)[0] == 0
     looked, tested = {}, {}
     for each in records():
         looked[each.trial.seed] = looked.get(each.trial.seed, 0) | int(each.scores["members@valid"])
@@ -75,7 +74,7 @@ def test_where_test_rows_are_fixed_one_may_be_chosen_for_all_seeds(harness):
 
 
 def test_sizes_stay_rows_while_rates_are_chosen(harness):
-    code, _, err = harness("run", *LINES, "--methods", "creeps[rate=[0.1,0.9],size=[2,3]]", "--select", "rmse@valid")
+    code, _, err = harness("run", "--methods", "creeps[rate=[0.1,0.9],size=[2,3]]", "--select", "rmse@valid")
     assert code == 0, err
     rows = json_rows(harness, "--select", "rmse@valid")
     assert [row["method"] for row in rows] == ["creeps[rate=[0.1,0.9],size=2]", "creeps[rate=[0.1,0.9],size=3]"]
@@ -83,7 +82,7 @@ def test_sizes_stay_rows_while_rates_are_chosen(harness):
 
 def test_a_claim_and_a_published_value_name_a_choice_by_its_selection(harness):
     Path("s.toml").write_text(
-        f'methods = "{SWEEP}"\ndatasets = "lines"\nseeds = 3\nselect = "rmse@valid"\n'
+        f'methods = "{SWEEP}"\nseeds = 3\nselect = "rmse@valid"\n'
         f'[[published]]\nmethod = "{SWEEP}"\ndataset = "lines"\nmetric = "rmse"\nvalue = 12.0\nsource = "someone"\n'
         f'[[claims]]\ntext = "it creeps"\nleft = "{SWEEP}.rmse"\nat_most = 100\n'
     )
@@ -97,9 +96,10 @@ def test_a_claim_and_a_published_value_name_a_choice_by_its_selection(harness):
 
 
 def test_what_was_chosen_is_trained_on_both_splits_and_scored_on_test_rows_only(harness):
-    code, out, err = harness("run", *LINES, *CHOOSE, "--refit")
+    code, out, err = harness("run", *CHOOSE, "--refit")
     assert code == 0, err
     assert "trained on training and validation rows" in out
+    assert "rmse@best" not in out
     first, second = records(False), records(True)
     assert (len(first), len(second)) == (12, 4)
     for each in second:
@@ -118,31 +118,31 @@ def test_what_was_chosen_is_trained_on_both_splits_and_scored_on_test_rows_only(
 
 
 def test_a_report_shows_both_stages_as_tables_of_their_own(harness):
-    harness("run", *LINES, *CHOOSE, "--refit")
+    harness("run", *CHOOSE, "--refit")
     rows = json_rows(harness, "--select", "rmse@valid")
     assert [row["method"] for row in rows] == [SWEEP, SWEEP]
     assert [row["protocol"].get("refit") for row in rows] == [None, True]
 
 
 def test_a_dry_run_shows_both_stages(harness):
-    out = harness("run", *LINES, *CHOOSE, "--refit", "--dry-run")[1]
+    out = harness("run", *CHOOSE, "--refit", "--dry-run")[1]
     assert "12 trials, 12 to run" in out
     assert "for each seed what rmse@valid chooses of these 12 trials" in out
-    harness("run", *LINES, *CHOOSE)
-    out = harness("run", *LINES, *CHOOSE, "--refit", "--dry-run")[1]
+    harness("run", *CHOOSE)
+    out = harness("run", *CHOOSE, "--refit", "--dry-run")[1]
     assert "12 trials, 0 to run" in out
     assert "4 trials, 4 to run" in out
-    harness("run", *LINES, *CHOOSE, "--refit")
-    assert "4 trials, 0 to run" in harness("run", *LINES, *CHOOSE, "--refit", "--dry-run")[1]
+    harness("run", *CHOOSE, "--refit")
+    assert "4 trials, 0 to run" in harness("run", *CHOOSE, "--refit", "--dry-run")[1]
 
 
 def test_a_resumed_run_goes_on_in_either_stage(harness):
-    harness("run", *LINES, *CHOOSE, "--refit")
+    harness("run", *CHOOSE, "--refit")
     lost = [*records(False)[:2], *records(True)[:1]]
     kept = {each.trial.key: each.finished for each in records() if each not in lost}
     for each in lost:
         Store(Path("results")).path(each.trial.key).unlink()
-    assert harness("run", *LINES, *CHOOSE, "--refit")[0] == 0
+    assert harness("run", *CHOOSE, "--refit")[0] == 0
     assert len(records()) == 16
     assert {each.trial.key: each.finished for each in records() if each.trial.key in kept} == kept
 
@@ -156,10 +156,28 @@ def test_a_data_set_may_standardise_anew(harness):
     assert first.provenance["data"] != second.provenance["data"]
 
 
+def test_what_a_chosen_one_starts_from_is_trained_anew_too(harness):
+    methods = ("--methods", "starts[strength=[0.1,1000]]", "--datasets", "coins", "--seeds", "1")
+    code, _, err = harness("run", *methods, "--select", "nll@valid", "--refit")
+    assert code == 0, err
+    found = {each.trial.method.name: each for each in records(True)}
+    assert set(found) == {"starts", "counts"}
+    assert found["starts"].trial.base.key == found["counts"].trial.key
+    assert found["counts"].measured["rows"]["valid"] == 0
+
+
+def test_every_official_split_chooses_for_itself(harness):
+    code, out, err = harness("run", "--methods", SWEEP, "--seeds", "all", "--select", "rmse@valid", "--refit")
+    assert code == 0, err
+    (row,) = json_rows(harness, "--select", "rmse@valid", "--refit")
+    assert row["n"] == 20
+    assert sum(row["times"].values()) == 20
+    tested = [int(each.scores["members"]) for each in records(True)]
+    assert len(set(tested)) == 20
+
+
 def test_a_suite_may_ask_for_it(harness):
-    Path("s.toml").write_text(
-        f'methods = "{SWEEP}"\ndatasets = "lines"\nseeds = 2\nselect = "rmse@valid"\nrefit = true\n'
-    )
+    Path("s.toml").write_text(f'methods = "{SWEEP}"\nseeds = 2\nselect = "rmse@valid"\nrefit = true\n')
     code, out, err = harness("run", "--suite", "s.toml")
     assert code == 0, err
     assert "trained on training and validation rows" in out
@@ -167,7 +185,7 @@ def test_a_suite_may_ask_for_it(harness):
 
 
 def test_patience_cannot_stop_what_has_no_validation_rows(harness):
-    code, out, err = harness("run", *LINES, *CHOOSE, "--refit", "--patience", "2")
+    code, out, err = harness("run", *CHOOSE, "--refit", "--patience", "2")
     assert (code, out) == (2, "")
     assert "--refit: --patience stops training by validation scores" in err
     assert not Path("results").exists()
