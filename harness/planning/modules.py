@@ -174,6 +174,7 @@ def _record(distribution: importlib.metadata.Distribution) -> str:
         return ""
 
 
+@cache
 def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     return str(distribution.metadata["Name"]), str(distribution.metadata["Version"])
 

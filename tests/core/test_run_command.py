@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import main
+
 TINY = Path(__file__).with_name("tiny.py")
 
 
@@ -318,12 +320,22 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("what", MISTAKES)
-def test_a_mistake_is_a_line_that_names_the_word_and_exit_code_2(harness, results, what):
+def test_a_mistake_is_a_line_that_names_the_word_and_exit_code_2(results, what, monkeypatch, capsys):
+    for name in ("HARNESS_PLUGINS", "COLUMNS"):
+        monkeypatch.setenv(name, environment()[name])
     arguments, named = MISTAKES[what]
-    done = harness("run", *arguments)
-    assert done.returncode == 2, done.stderr
-    assert named in done.stderr
-    assert "Traceback" not in done.stderr
+    code = main(["run", *arguments, "-p", str(TINY), "--results", str(results)])
+    said = capsys.readouterr().err
+    assert code == 2, said
+    assert named in said
+    assert "Traceback" not in said
+    assert not results.exists()
+
+
+def test_the_process_ends_with_the_exit_code_of_a_mistake(harness, results):
+    done = harness("run", "--methods", "count")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "counts" in done.stderr
     assert not results.exists()
 
 
