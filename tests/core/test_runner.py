@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import Budget, Dataset, Method, Record, TrainingTerms, Trial, hookimpl
+from harness.records import arrays
 from harness.records.store import Store
 from harness.running import runner
 from harness.running.runner import again, split
@@ -53,10 +54,11 @@ def store(tmp_path) -> Store:
 )
 def test_a_base_runs_again_if_a_trial_needs_weights_that_have_gone(store, recorded, weights, todo):
     for trial in chain():
-        if trial.key in recorded:
-            store.write(Record(trial, "ok"))
+        path = store.weights(trial.key)
         if trial.key in weights:
-            store.weights(trial.key).touch()
+            path.touch()
+        if trial.key in recorded:
+            store.write(Record(trial, "ok", provenance={"arrays": arrays.stated(path)} if path.exists() else {}))
     found = split(chain(), store)
     assert "".join(trial.key for trial in found.todo) == todo
     assert {record.trial.key for record in found.done} == set("abc") - set(todo)
