@@ -36,7 +36,7 @@ SHARE_BEYOND = 0.01  # of a budget of seconds that finish may take beyond it wit
 
 
 def train(bench: Bench) -> Started:
-    """Init, prepare, the loop, finish, the scores of what would be deployed: the learner and its trained state."""
+    """Init, prepare, the loop, finish, and the validation scores on the way: the learner and its trained state."""
     _require_validation(bench)
     fit = Fit(bench.data.train, bench.data.valid)
     started = bench.start(fit, phase=bench.timed)
@@ -49,8 +49,6 @@ def train(bench: Bench) -> Started:
         points.finished(state)
     else:
         points.end(state)
-    with bench.evaluating():
-        points.score_test(started.learner.predict, state, "")
     return replace(started, state=state)
 
 
@@ -63,6 +61,12 @@ def _require_validation(bench: Bench) -> None:
         raise Unsupported(f"{why}, and --patience stops by what they score; leave --patience out")
     for offer in scoring.applying(bench.catalog, bench.data.problem.kind):
         bench.notes.holes |= {f"{offer.value.name}@{view}": why for view in ("valid", "valid-best", "best")}
+
+
+def score(bench: Bench, trained: Started) -> None:
+    """The test scores of what would be deployed."""
+    with bench.evaluating():
+        Points(bench, trained).score_trained(trained.state)
 
 
 def look_further(bench: Bench, trained: Started) -> None:
@@ -83,7 +87,7 @@ def _score_views(bench: Bench, trained: Started) -> None:
             bench.notes.hole(f"view {name}", flaw)
         else:
             with bench.hole(f"view {name}"), bench.evaluating():
-                points.score_test(predict, trained.state, name)
+                points.score_view(predict, trained.state, name)
 
 
 def _warn_of_finish(bench: Bench) -> None:

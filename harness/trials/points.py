@@ -7,9 +7,10 @@ it, and all points compared by it, like with like; what is recorded of the best 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from harness.catalog import Offer
 from harness.metrics.headline import headline
 from harness.trials import answers, predictions, scoring
 from harness.trials.bench import Bench
@@ -17,7 +18,7 @@ from harness.trials.notes import Notes
 from harness.trials.places import Diverged
 from harness.trials.scoring import Scores
 from harness.trials.starting import Started
-from harness.types import Point
+from harness.types import Metric, Outcome, Point
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class Points:
         with self._bench.evaluating():
             self._append(state, Point(0, 0.0, 0.0, {}, {}), whole=True)
             if self._bench.weights is not None and not self._one:
-                self.score_test(self._predict, state, "start")
+                self.score_view(self._predict, state, "start")
 
     def add(self, state: Any, point: Point) -> None:
         """A point on the way. Raises Diverged where it is nan."""
@@ -62,7 +63,6 @@ class Points:
         self._refuse(self._whole.nan)
         self._show(self._whole)
         self._bench.notes.scores |= _named(self._whole.found, "valid")
-        self._score_the_rest(state)
 
     def out_of_patience(self) -> bool:
         """Whether validation has not improved for as many points as the trial has patience; a tie is no improvement."""
@@ -71,21 +71,57 @@ class Points:
             return False
         return len(scores) - 1 - scores.index(max(scores)) >= patience
 
-    def score_test(self, predict: answers.View, state: Any, view: str) -> None:
-        """Scores of the test split under the name of a view; the plain ones have none."""
-        bench, data = self._bench, self._bench.data
-        wanted, based = scoring.on_the_curve if view in ("best", "start") else None, bench.base_predicted
-        asking = _asking(bench, predict, state)
-        scores = scoring.score(bench.catalog, data, data.test, asking, data.shifted, wanted, based)
-        views = self._alike(view)
-        for each in views:
-            bench.notes.scores |= _named(self._fitting(scores.found, each), each)
-        if not view and bench.prediction is not None and scores.prediction is not None:
+    def score_view(self, predict: answers.View, state: Any, view: str) -> None:
+        """Scores of the test split under the name of a view."""
+        wanted = scoring.on_the_curve if view in ("best", "start") else None
+        outcome, holes = self._tested(predict, state)
+        scores = scoring.judged(outcome, self._metrics(wanted), self._bench.at_hand)
+        self._note(scores, view)
+        self._note(scoring.Scores({}, holes), view)
+
+    def score_trained(self, state: Any) -> None:
+        """The plain scores of the test split, and the validation scores that no point of the curve has. The harness's
+        own are told before a plugin's metric is asked, which may end the process.
+        """
+        bench, metrics = self._bench, self._metrics()
+        others = [offer for offer in metrics if not scoring.is_own(offer)]
+        bench.pending[:0] = [offer.value.name for offer in others]
+        tested, holes = self._tested(self._predict, state)
+        valid = self._validated(state) if self._metrics(scoring.at_the_end) else None
+        self._note(scoring.Scores({}, holes), "")
+        self._judge(tested, valid, [offer for offer in metrics if scoring.is_own(offer)])
+        if bench.prediction is not None:
             with bench.hole("test prediction"):
-                predictions.keep(bench.prediction, scores.prediction, bench.test_rows)
-        for each in views:
+                predictions.keep(bench.prediction, tested.prediction, bench.test_rows)
+        for offer in others:
+            with bench.part(offer.value.name):
+                self._judge(tested, valid, [offer])
+
+    def _judge(self, tested: Outcome, valid: Outcome | None, metrics: Sequence[Offer[Metric]]) -> None:
+        self._note(scoring.judged(tested, metrics, self._bench.at_hand), "")
+        if valid is not None:
+            rest = [offer for offer in metrics if scoring.at_the_end(offer.value)]
+            self._note(scoring.judged(valid, rest, self._bench.at_hand), "valid")
+
+    def _validated(self, state: Any) -> Outcome | None:
+        bench, split = self._bench, self._bench.data.valid
+        if not len(split.inputs):
+            return None
+        return scoring.outcome_of(bench.data, split, _asking(bench, self._predict, state))[0]
+
+    def _tested(self, predict: answers.View, state: Any) -> tuple[Outcome, dict[str, str]]:
+        bench, data = self._bench, self._bench.data
+        asking = _asking(bench, predict, state)
+        return scoring.outcome_of(data, data.test, asking, data.shifted, bench.base_predicted)
+
+    def _metrics(self, wanted: scoring.Wanted | None = None) -> list[Offer[Metric]]:
+        return scoring.applying(self._bench.catalog, self._bench.data.problem.kind, wanted)
+
+    def _note(self, scores: Scores, view: str) -> None:
+        for each in self._alike(view):
+            self._bench.notes.scores |= _named(self._fitting(scores.found, each), each)
             for name, reason in _named(self._fitting(scores.holes, each), each).items():
-                bench.notes.hole(name, reason)
+                self._bench.notes.hole(name, reason)
 
     def _alike(self, view: str) -> list[str]:
         """The views that a prediction of the test split is scored under: the last one, where all points are one."""
@@ -133,7 +169,7 @@ class Points:
         _forget(notes, "valid-best", "best")
         notes.scores |= _named(scores.found, "valid-best")
         if not self._one:
-            self.score_test(self._predict, state, "best")
+            self.score_view(self._predict, state, "best")
         notes.measured["best_update"] = notes.curve[-1].update
 
     def _refuse(self, nan: str) -> None:
@@ -144,17 +180,8 @@ class Points:
         bench, split = self._bench, self._bench.data.valid
         if not len(split.inputs):
             return Scores({}, {})
-        return scoring.score(bench.catalog, bench.data, split, _asking(bench, predict, state), wanted=wanted)
-
-    def _score_the_rest(self, state: Any) -> None:
-        """The validation scores that no point of the curve has."""
-        kind = self._bench.data.problem.kind
-        if any(scoring.at_the_end(offer.value) for offer in scoring.applying(self._bench.catalog, kind)):
-            with self._bench.evaluating():
-                scores = self._valid(self._predict, state, scoring.at_the_end)
-            self._bench.notes.scores |= _named(scores.found, "valid")
-            for name, reason in _named(scores.holes, "valid").items():
-                self._bench.notes.hole(name, reason)
+        asking = _asking(bench, predict, state)
+        return scoring.score(bench.catalog, bench.data, split, asking, wanted=wanted, at_hand=bench.at_hand)
 
     def _headline(self, scores: Scores) -> float:
         bench = self._bench

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -28,6 +29,7 @@ from harness.types import (
 
 Predict: TypeAlias = Callable[[Array], Prediction]
 Wanted: TypeAlias = Callable[[Metric], bool]
+AtHand: TypeAlias = Callable[[str], AbstractContextManager[None]]
 
 # Rows predicted at once: bounds the memory of an evaluation, and has no influence on its result.
 CHUNK = 512
@@ -44,13 +46,12 @@ NORMALISED = 1e-3  # what probabilities may be away from one
 
 class Scores(NamedTuple):
     """found: finite scores by metric. holes: why others are missing. nan: the first that says that training diverged:
-    one of the harness's own metrics, or any where the prediction itself is nan. prediction: what was scored.
+    one of the harness's own metrics, or any where the prediction itself is nan.
     """
 
     found: dict[str, float]
     holes: dict[str, str]
     nan: str = ""
-    prediction: Prediction | None = None
 
 
 def score(
@@ -58,31 +59,48 @@ def score(
     data: Data,
     split: Batch,
     predict: Predict,
-    shifted: Mapping[str, Batch] | None = None,
+    *,
     wanted: Wanted | None = None,
-    base: Prediction | None = None,
+    at_hand: AtHand = lambda _: nullcontext(),
 ) -> Scores:
-    """Every metric that applies to the problem's kind, of one split (and of shifted test splits, where given).
+    """Every metric that applies to the problem's kind, of one split, see `judged`. Raises what predicting raises."""
+    outcome, holes = outcome_of(data, split, predict)
+    scores = judged(outcome, applying(catalog, data.problem.kind, wanted), at_hand)
+    return scores._replace(holes=holes | scores.holes)
 
-    wanted: those to compute; all by default. base: what the trial that this one starts from predicted of these rows.
 
-    A metric that fails, that lacks a module or gives what is no finite number leaves a hole; so does a shifted split
-    that cannot be predicted. Raises what predicting the split itself raises.
+def outcome_of(
+    data: Data,
+    split: Batch,
+    predict: Predict,
+    shifted: Mapping[str, Batch] | None = None,
+    base: Prediction | None = None,
+) -> tuple[Outcome, dict[str, str]]:
+    """What is predicted of a split, and of shifted test splits where given; holes for those that cannot be.
+
+    base: what the trial that this one starts from predicted of these rows. Raises what predicting the split raises.
     """
     outcome = Outcome(*_scored(data, split, predict), problem=data.problem, base=base)
     others, holes = _of_shifted(data, predict, shifted or {})
-    outcome = dataclasses.replace(outcome, shifted=others)
+    return dataclasses.replace(outcome, shifted=others), holes
+
+
+def judged(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: AtHand = lambda _: nullcontext()) -> Scores:
+    """An outcome by these metrics. One that fails, lacks a module or gives what is no finite number leaves a hole.
+
+    at_hand: a context in which metrics of plugins are computed, called with what to name if they end the process.
+    """
     scores: dict[str, float] = {}
+    holes: dict[str, str] = {}
     nan = ""
-    for offer in applying(catalog, data.problem.kind):
+    for offer in metrics:
         name = offer.value.name
-        if wanted is not None and not wanted(offer.value):
-            continue
         if why := available(offer):
             holes[name] = why
             continue
         try:
-            value = _computed(offer.value, outcome)
+            with nullcontext() if is_own(offer) else at_hand(f"metric {name}"):
+                value = _computed(offer.value, outcome)
         except BaseException as error:
             if is_interrupt(error):
                 raise
@@ -94,13 +112,14 @@ def score(
         elif value is not None:
             holes[name] = f"{name} is {value:g}; expected a finite number"
             nan = nan or (name if math.isnan(value) and (is_own(offer) or _has_nan(outcome.prediction)) else "")
-    return Scores(scores, holes, nan, outcome.prediction)
+    return Scores(scores, holes, nan)
 
 
-def applying(catalog: Catalog, kind: str) -> list[Offer[Metric]]:
-    """The metrics that are computed from predictions of this kind."""
+def applying(catalog: Catalog, kind: str, wanted: Wanted | None = None) -> list[Offer[Metric]]:
+    """The metrics that are computed from predictions of this kind; those that are wanted, where that is said."""
     offers = catalog.metrics.offers()
-    return [offer for offer in offers if offer.value.compute is not None and kind in offer.value.kinds]
+    known = [offer for offer in offers if offer.value.compute is not None and kind in offer.value.kinds]
+    return [offer for offer in known if wanted is None or wanted(offer.value)]
 
 
 def on_the_curve(metric: Metric) -> bool:

@@ -24,7 +24,7 @@ from harness.records import arrays, environment
 from harness.seeds import derive, split_seed
 from harness.trials import answers, carrying, rows
 from harness.trials.bench import Bench
-from harness.trials.loop import look_further, train
+from harness.trials.loop import look_further, score, train
 from harness.trials.notes import DATA, Notes
 from harness.trials.places import Diverged, code_of_trial, one_line
 from harness.trials.profiling import look_at_trained, profile, waiting, watched
@@ -95,6 +95,7 @@ def _run(bench: Bench, weights: Path | None) -> None:
         trained = train(bench)
         carrying.carry(bench.notes, bench.carried, bench.read)
         bench.pending[:] = [*(part for part in FURTHER if part in trained.parts.offered), *waiting(bench)]
+        score(bench, trained)
         bench.tell(tuple(bench.pending))
         look_further(bench, trained)
     with bench.part("save"):

@@ -167,7 +167,7 @@ def test_what_a_chosen_one_starts_from_is_trained_anew_too(harness):
 
 
 def test_every_official_split_chooses_for_itself(harness):
-    code, out, err = harness("run", "--methods", SWEEP, "--seeds", "all", "--select", "rmse@valid", "--refit")
+    code, _, err = harness("run", "--methods", SWEEP, "--seeds", "all", "--select", "rmse@valid", "--refit")
     assert code == 0, err
     (row,) = json_rows(harness, "--select", "rmse@valid", "--refit")
     assert row["n"] == 20

@@ -66,8 +66,24 @@ PLUGIN = """
         yield Method("spoilt", "cannot be saved", Spoilt, ("classification",))
         yield Method("hindered", "starts from that", Starts, ("classification",), starts_from="spoilt")
 
+    calls = []
+
+    def sharpness(outcome):
+        calls.append(len(outcome.targets))
+        if len(calls) == CALL:
+            ACTS[ACT]()
+        return 0.5
+
+    @hookimpl
+    def harness_metrics():
+        for name in ("sharpness", "width") if CALL else ():
+            compute = sharpness if name == "sharpness" else lambda outcome: 0.25
+            yield Metric(name, "of a plugin", "", "higher", ("classification",), compute, curve=CURVE)
+
     @hookimpl
     def harness_instruments():
+        if CALL:
+            return
         yield Instrument("first", "reads", instrument("first", lambda: None), intrusive=INTRUSIVE)
         if ACT:
             yield Instrument("deadly", "ends it", instrument("deadly", ACTS[ACT]), intrusive=INTRUSIVE)
@@ -80,11 +96,12 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_PLUGINS", "")
     monkeypatch.syspath_prepend(Path(tiny.__file__).parent)
 
-    def go(act, methods, intrusive=True, executor=None, **limits):
-        source = f"ACT = {act!r}\nINTRUSIVE = {intrusive}\n{textwrap.dedent(PLUGIN)}"
+    def go(act, methods, intrusive=True, executor=None, call=0, curve=False, more=(), **limits):
+        """call: of the metric that acts; where it is 0, instruments do."""
+        source = f"ACT = {act!r}\nINTRUSIVE = {intrusive}\nCALL = {call}\nCURVE = {curve}\n{textwrap.dedent(PLUGIN)}"
         path = tmp_path / f"mine_{act}_{intrusive}.py".replace("-", "_")
         path.write_text(source)
-        plugins = ("harness.metrics", "tiny", str(path))
+        plugins = ("harness.metrics", "tiny", str(path), *more)
         store = Store(tmp_path / "results")
         store.prepare()
         trials = plan(load(Settings(plugins)), Request(methods=methods, seeds="[0]"))
@@ -123,6 +140,46 @@ def test_what_ends_the_process_in_an_instrument_leaves_a_hole_and_the_trial_whol
         assert record.holes["last"] == "not reached: deadly ended the trial"
     if act == "segfaults":
         assert "in readings" in record.traceback
+
+
+MET = [
+    (act, limits, f"{reason}, in metric sharpness")
+    for act, limits, reason in [
+        ("hangs", {"timeout": 3.0}, "profiling: stopped at its time limit of 3 s (--timeout)"),
+        ("exits-at-once", {}, "profiling: exited with code 7 before it returned a record"),
+        ("segfaults", {}, "profiling: killed by SIGSEGV (Segmentation fault)"),
+    ]
+]
+
+
+@pytest.mark.parametrize(("act", "limits", "reason"), MET, ids=[act for act, *_ in MET])
+def test_what_ends_the_process_in_a_plugin_s_metric_leaves_the_harness_s_own_scores(run, act, limits, reason):
+    _, (sound,) = run(None, "counting", call=99)
+    _, (record,) = run(act, "counting", call=1, **limits)
+    assert (record.status, record.reason) == ("ok", "")
+    assert record.holes["sharpness"] == reason
+    assert record.holes["width"] == "not reached: sharpness ended the trial"
+    of_plugin = {name for name in sound.scores if name.partition("@")[0] in ("sharpness", "width")}
+    assert of_plugin == {"sharpness", "sharpness@valid", "width", "width@valid"}
+    assert record.scores == {name: value for name, value in sound.scores.items() if name not in of_plugin}
+
+
+@pytest.mark.parametrize(("act", "limits", "reason"), MET, ids=[act for act, *_ in MET])
+def test_before_the_scores_are_told_it_costs_the_trial_and_the_reason_names_the_metric(run, act, limits, reason):
+    _, (record,) = run(act, "counting", call=1, curve=True, **limits)
+    assert record.status != "ok"
+    assert record.reason == reason.removeprefix("profiling: ")
+
+
+def test_the_reason_names_an_instrument_that_ends_the_process_while_it_accompanies_training(run, tmp_path):
+    path = tmp_path / "pausing.py"
+    path.write_text(
+        "import os\nimport tiny\nfrom harness import Instrument, hookimpl\n"
+        "class Gauge(tiny.Ruler):\n    def pause(self):\n        os._exit(9)\n"
+        "@hookimpl\ndef harness_instruments():\n    yield Instrument('looker', 'looks on', Gauge, intrusive=False)\n"
+    )
+    _, (record,) = run(None, "counting", more=(str(path),))
+    assert record.reason == "exited with code 9 before it returned a record, in instrument looker"
 
 
 def test_trained_arrays_are_kept_and_what_starts_from_them_goes_on(run):
