@@ -23,37 +23,44 @@ T = TypeVar("T")
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """A record as plain JSON values; numbers that JSON lacks (nan, inf) become null."""
-    value = dataclasses.asdict(record)
-    value["curve"] = [point._asdict() for point in record.curve]
-    values: dict[str, Any] = {"schema": SCHEMA, "key": record.trial.key, **plain(value)}
-    return values
+    """A record as JSON values that are fit to be written and shown: the one way out.
+
+    Numbers that JSON lacks (nan, inf) become null. Texts are cleaned and cut, but for those that decide the trial.
+    Raises ValueError for what is nested too deep.
+    """
+    said = {each.name: entry(getattr(record, each.name)) for each in dataclasses.fields(Record)}
+    said["trial"] = plain(dataclasses.asdict(record.trial))
+    said["curve"] = [plain(point._asdict()) for point in record.curve]
+    said["traceback"] = clean_ends(record.traceback, LONGEST_TRACEBACK)
+    return {"schema": SCHEMA, "key": record.trial.key, **said}
 
 
 def from_json(value: Mapping[str, Any]) -> Record:
-    """The inverse of `to_json`, of older versions too. Raises KeyError, TypeError or ValueError for anything else."""
+    """The inverse of `to_json`, of older versions too: the one way in, for what another process or a file says.
+
+    Raises KeyError, TypeError or ValueError for anything else.
+    """
     value = _upgraded(value)
     if value["status"] not in STATUSES:
         raise ValueError(f"status {value['status']!r} is none of {', '.join(STATUSES)}")
-    record = Record(
+    return Record(
         trial=trial_from_json(value["trial"]),
         status=value["status"],
-        reason=str(value["reason"]),
+        reason=clean(str(value["reason"])),
         scores=_numbers(value["scores"]),
-        measured=dict(value.get("measured", {})),  # older records have all of it among the readings
-        readings=dict(value["readings"]),
-        warnings=_texts(value.get("warnings", {})),  # older records have both among the readings
-        at_least=_texts(value.get("at_least", {})),
-        facts=dict(value["facts"]),
+        measured=_entries(value.get("measured", {})),  # older records have all of it among the readings
+        readings=_entries(value["readings"]),
+        warnings=_lines(value.get("warnings", {})),  # older records have both among the readings
+        at_least=_lines(value.get("at_least", {})),
+        facts=_entries(value["facts"]),
         curve=tuple(point_from_json(point) for point in value["curve"]),
         seconds=_numbers(value["seconds"]),
-        holes=_texts(value["holes"]),
-        provenance=dict(value["provenance"]),
-        environment=dict(value["environment"]),
-        traceback=str(value["traceback"]),
-        finished=str(value["finished"]),
+        holes={clean_line(str(name)): clean(str(reason)) for name, reason in value["holes"].items()},
+        provenance=_entries(value["provenance"]),
+        environment=_entries(value["environment"]),
+        traceback=clean_ends(str(value["traceback"]), LONGEST_TRACEBACK),
+        finished=clean_line(str(value["finished"])),
     )
-    return tidied(record)
 
 
 def _upgraded(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -79,21 +86,6 @@ def _with_sweep(choice: Mapping[str, Any]) -> dict[str, Any]:
         items = []
     several = len(items) == 1 and any(len(rows) > 1 for _, rows in items[0].sweeps)
     return {**choice, "sweep": items[0].sweeps if several else ()}
-
-
-def tidied(record: Record) -> Record:
-    """The record with every text in it bounded and clean. Raises ValueError for what is nested too deep."""
-    kept = ("readings", "measured", "facts", "provenance", "environment")
-    return dataclasses.replace(
-        record,
-        reason=clean(record.reason),
-        holes={clean_line(name): clean(reason) for name, reason in record.holes.items()},
-        warnings={clean_line(name): clean_line(text) for name, text in record.warnings.items()},
-        at_least={clean_line(name): clean_line(text) for name, text in record.at_least.items()},
-        traceback=clean_ends(record.traceback, LONGEST_TRACEBACK),
-        finished=clean_line(record.finished),
-        **{name: bounded(getattr(record, name)) for name in kept},
-    )
 
 
 def trial_from_json(value: Mapping[str, Any]) -> Trial:
@@ -185,19 +177,26 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {clean_line(str(name)): math.nan if number is None else float(number) for name, number in values.items()}
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {str(name): str(text) for name, text in values.items()}
+def _lines(values: Mapping[str, Any]) -> dict[str, str]:
+    return {clean_line(str(name)): clean_line(str(text)) for name, text in values.items()}
 
 
-def bounded(value: Any, depth: int = 0) -> Any:
-    """JSON values with their texts cleaned and cut. Raises ValueError for what is nested too deep to be written."""
+def _entries(values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = entry(dict(values))
+    return found
+
+
+def entry(value: Any, depth: int = 0) -> Any:
+    """What is said of a trial as plain JSON values, texts cleaned and cut. Raises ValueError where it is too deep."""
     if depth > DEEPEST:
         raise ValueError(f"nested more than {DEEPEST} deep")
-    if isinstance(value, str):
-        return clean(value)
     if isinstance(value, Mapping):
-        return {clean_line(str(key)): bounded(item, depth + 1) for key, item in value.items()}
-    return [bounded(item, depth + 1) for item in value] if isinstance(value, (list, tuple)) else value
+        return {clean_line(str(key)): entry(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [entry(item, depth + 1) for item in value]
+    if hasattr(value, "tolist"):
+        return entry(value.tolist(), depth + 1)
+    return clean(value) if isinstance(value, str) else plain(value)
 
 
 def plain(value: Any) -> Any:

@@ -82,19 +82,23 @@ class Store:
         """Where the record of a trial lies that ran again and did not end ok, while its ok record stays."""
         return self._root / "attempts" / f"{key}.json"
 
-    def write(self, record: Record) -> Path:
-        """Write a record atomically, and return where. What could not be read there is kept as `<key>.unreadable`.
+    def write(self, record: Record) -> Record:
+        """Write a record atomically, and return it as it reads there. What could not be read there before is kept as
+        `<key>.unreadable`.
 
         An ok record gives way to an ok one alone: how another attempt ended is in `attempts/<key>.json`, until one is
-        ok. Raises HarnessError when the disk is full or the folder has gone; nothing written before is touched.
+        ok. Raises HarnessError when the disk is full or the folder has gone, and what `to_json` raises where none can
+        hold the record; nothing written before is touched.
         """
         key = record.trial.key
         aside = record.status != "ok" and self.find(key) is not None
         path = self.attempt(key) if aside else self.path(key)
+        values = to_json(record)
+        written = from_json(values)
         try:
             path.parent.mkdir(exist_ok=True)
             _set_aside(path)
-            write_atomically(path, json.dumps(to_json(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+            write_atomically(path, json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
         except OSError as error:
             raise HarnessError(
                 f"record {path}: could not be written ({error.strerror}); the records before it are kept: "
@@ -103,7 +107,7 @@ class Store:
         if record.status == "ok":
             with contextlib.suppress(OSError):  # the record is there, which is what matters
                 self.attempt(key).unlink()
-        return path
+        return written
 
     def records(self) -> tuple[list[Record], list[str]]:
         """The newest record of every trial, in the order in which they ended, and a line for each unreadable file.

@@ -14,7 +14,6 @@ from harness.errors import HarnessError
 from harness.planning import sources
 from harness.planning.plan import changes
 from harness.records import arrays, environment
-from harness.records.format import tidied
 from harness.records.store import Store, identity
 from harness.running.siblings import siblings
 from harness.types import Executor, Progress, Record, RunContext, Trial
@@ -177,17 +176,13 @@ def _written(store: Store, record: Record) -> tuple[Record, Record]:
     Raises HarnessError when the disk is full or the folder has gone.
     """
     try:
-        record = tidied(record)
-        told = copy.deepcopy(record)
-        store.write(record)
+        written = store.write(record)
     except HarnessError:
         raise
     except Exception as error:
         reason = clean_line(f"its record cannot be written: {type(error).__name__}: {error}")
-        record = Record(record.trial, "failed", reason, finished=environment.now())
-        store.write(record)
-        told = copy.deepcopy(record)
-    return record, told
+        written = store.write(Record(record.trial, "failed", reason, finished=environment.now()))
+    return written, copy.deepcopy(written)
 
 
 def _records(

@@ -376,7 +376,7 @@ def returns_what_cannot_be_told(trial, context):
 
 
 def returns_too_much(trial, context):
-    return {"text": "x" * (65 * 2**20)}
+    return {"texts": ["x" * 400] * (65 * 2**20 // 400)}
 
 
 def returns_a_false_status(trial, context):
