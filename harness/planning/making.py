@@ -65,7 +65,7 @@ class Maker:
             method=method.choice,
             dataset=dataset.choice,
             seed=0,
-            terms=_own(replace(terms, headline=headline), method),
+            terms=replace(terms, headline=headline) if skip else _own(replace(terms, headline=headline), method),
             skip=skip,
             own_epochs=method.offer.value.epochs_option is not None,
         )

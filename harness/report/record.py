@@ -77,6 +77,7 @@ def _protocol(trial: Trial) -> dict[str, Any]:
     base = trial.base and f"{trial.base.method.label}, {_budget(trial.base)}"
     terms = {name.replace("_", " "): value for name, value in lineage(trial)[0].terms.stated().items()}
     terms["budget"] = _budget(trial)
+    terms |= {"trained on": "training and validation rows"} if trial.refit else {}
     return terms | ({"starts from": f"{base} ({trial.base.key})"} if trial.base else {})
 
 

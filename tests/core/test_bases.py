@@ -33,7 +33,9 @@ from harness.records.plans import planned
 from harness.records.store import Store
 from harness.report.record import render_record
 from harness.report.render import render
+from harness.report.suites import with_suite
 from harness.report.summary import summarise
+from harness.suites import references
 from harness.suites.suite import Request
 from harness.testing.kit import cases
 from harness.trials.rehearsal import rehearse
@@ -237,6 +239,26 @@ def test_a_method_that_cannot_start_from_anything_is_refused_when_it_is_loaded(c
         catalog_of(Wrong()).fill()
 
 
+def test_nothing_is_asked_of_a_method_that_is_skipped_anyway(catalog_of):
+    @dataclass(frozen=True)
+    class Unset(Width):
+        epochs: int | None = option(None, "what a recipe says")
+
+    class Absent(Plugin):
+        @hookimpl
+        def harness_methods(self):
+            yield Method("dense", "all", Dense, KINDS, config=Width)
+            asked = {"starts_from": lambda config: config.nothing, "epochs_option": "epochs", "config": Unset}
+            yield Method("lost", "x", Pruned, KINDS, requires=("no_such_module",), **asked)
+            yield Method("set", "x", Pruned, KINDS, **asked | {"starts_from": "dense"})
+
+    catalog = catalog_of(Absent())
+    _, lost = plan(catalog, Request(methods="dense,lost", seeds="1", device="cpu"))
+    assert "no_such_module" in lost.skip
+    with pytest.raises(UsageError, match=r"^set .*: epochs holds its epochs; expected a number of 0 or more, not None"):
+        plan(catalog, Request(methods="set", seeds="1", device="cpu"))
+
+
 # --- under which terms --------------------------------------------------------------------------------------------
 
 
@@ -311,6 +333,35 @@ def test_base_untuned_and_tuned_stand_in_one_table_with_their_differences(run):
     assert [row.method for row in table.rows] == ["dense", "prune[epochs=0]", "prune[epochs=2]"]
     assert table.protocol["budget"] == "3 epochs"
     assert "blobs  3 epochs, batch 8, cpu, fp32, 1 thread" in render(summary, "text")
+
+
+def test_claims_of_a_suite_hold_tuned_and_untuned_against_each_other_and_the_base(run, catalog, tmp_path):
+    suite = tmp_path / "pruning.toml"
+    suite.write_text(
+        """
+        methods = ["dense[width=4]", "prune[epochs=[0,2],kept=2]"]
+        epochs = 3
+        [[claims]]
+        text = "tuned is no worse than untuned"
+        left = "prune[epochs=2].accuracy"
+        minus = "prune[kept=2,epochs=0].accuracy"
+        at_least = 0
+        [[claims]]
+        text = "the base is as good as itself"
+        left = "dense.accuracy"
+        over = "dense[width=4].accuracy"
+        at_most = 1
+        """
+    )
+    comparison = references.find(catalog, str(suite))
+    records = list(run(comparison.request.methods, seeds="3", budget=comparison.request.budget).values())
+    metrics = list(harness_metrics())
+    found = with_suite(summarise(records, metrics), records, metrics, comparison)
+    assert [claim.judgement.claim.expression for claim in found.claims] == [
+        "prune[epochs=2].accuracy - prune[epochs=0].accuracy",
+        "dense.accuracy / dense.accuracy",
+    ]
+    assert [claim.judgement.verdict for claim in found.claims if claim.judgement.verdict == "not measured"] == []
 
 
 def test_plans_name_the_table_that_records_stand_in(planned_):
