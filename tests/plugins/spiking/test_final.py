@@ -77,6 +77,7 @@ def assert_whole_derivative(learner, state, varying, rows=6, network="conv"):
         torch.testing.assert_close(flat[entries], found, rtol=1e-5, atol=1e-9, msg=lambda told: f"{name}: {told}")  # noqa: B023
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("varying", [False, True])
 @pytest.mark.parametrize(
     ("network", "options"),
