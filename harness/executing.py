@@ -54,8 +54,7 @@ def outcome(path: Path, trial: Trial) -> Record | None:
 
 
 def main(path: Path) -> None:
-    """Run the job in the file. Who has started this process handles Ctrl-C, and ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Run the job in the file, and leave its record beside it."""
     job: Job = pickle.loads(path.read_bytes())  # noqa: S301 - written by `write`
     part = path.with_name(f"{path.name}.part")
     part.write_text(json.dumps(to_json(attempt(job)), default=float), "utf-8")
@@ -63,4 +62,5 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who has started this process handles Ctrl-C, and ends it
     main(Path(sys.argv[1]))
