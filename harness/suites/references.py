@@ -154,8 +154,8 @@ class _Names:
 
     def _alike(self, selected: selection.Selected) -> list[Choice]:
         own = [choice for choice in self.chosen if choice.name == selected.name]
-        own = [choice for choice in own if selected.provider in (None, choice.provider)]
         if not own:
             return []
-        wanted = choosing.item(self.catalog.methods, dataclasses.replace(selected, owner=own[0].provider)).choices()
-        return [choice for each in wanted for choice in own if choice.options == each.options]
+        item = choosing.item(self.catalog.methods, dataclasses.replace(selected, owner=own[0].provider))
+        own = [choice for choice in own if selected.provider is None or item.selected.source == choice.provider]
+        return [choice for each in item.choices() for choice in own if choice.options == each.options]

@@ -348,7 +348,7 @@ def test_claims_of_a_suite_hold_tuned_and_untuned_against_each_other_and_the_bas
         at_least = 0
         [[claims]]
         text = "the base is as good as itself"
-        left = "dense.accuracy"
+        left = "Plugin:dense.accuracy"
         over = "dense[width=4].accuracy"
         at_most = 1
         """
