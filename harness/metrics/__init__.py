@@ -22,7 +22,7 @@ def harness_metrics() -> Iterator[Metric]:
 
 
 def _classification() -> Iterator[Metric]:
-    score = partial(_score, kinds=("classification",), per="example")
+    score = partial(_score, kinds=("classification",), per="example", mixture=True)
     yield score("accuracy", "share of rows classified right", "", "higher", headline=True)
     yield score("nll", "negative log-likelihood of the class", "nats", "lower")
     yield score("brier", "squared error of the class probabilities, 0 to 2", "", "lower")
@@ -39,13 +39,13 @@ def _regression() -> Iterator[Metric]:
 
 
 def _language() -> Iterator[Metric]:
-    score = partial(_score, kinds=("language",), per="token")
+    score = partial(_score, kinds=("language",), per="token", mixture=True)
     yield score("perplexity", "exponential of the mean negative log-likelihood", "", "lower", headline=True)
     yield score("bits_per_character", "mean negative log-likelihood, base 2", "bits", "lower")
 
 
 def _beside_the_base() -> Iterator[Metric]:
-    beside = partial(_score, measures="quantity")
+    beside = partial(_score, measures="quantity", mixture=True)
     agreement = "share of rows whose most probable class is that of the trial that this one starts from"
     yield beside("base_agreement", agreement, "", "higher", kinds=("classification",), per="example")
     divergence = "KL divergence of its predictions from those of the trial that this one starts from"

@@ -19,7 +19,7 @@ def mixed(log_probs: NDArray[np.floating], log_weights: NDArray[np.floating]) ->
     log_probs = np.asarray(log_probs)
     weights = np.asarray(log_weights, np.float64).reshape(-1, *[1] * (log_probs.ndim - 1))
     found = np.empty(log_probs.shape[1:])
-    for low, high in pairwise(_edges(log_probs)):
+    for low, high in pairwise(edges(log_probs)):
         found[low:high] = np.logaddexp.reduce(np.asarray(log_probs[:, low:high], np.float64) + weights, axis=0)
     return found
 
@@ -32,7 +32,20 @@ def mixture(prediction: Prediction) -> Prediction:
     return folded
 
 
-def _edges(log_probs: NDArray[np.floating]) -> list[int]:
+def mean_entropy(log_probs: NDArray[np.floating], log_weights: NDArray[np.floating]) -> Floats:
+    """Mean over samples of the entropy of each one's class probabilities, nats: (S, N, C) to (N,)."""
+    log_probs, weights = np.asarray(log_probs), np.exp(np.asarray(log_weights, np.float64))
+    found = np.empty(log_probs.shape[1])
+    for low, high in pairwise(edges(log_probs)):
+        logs = np.asarray(log_probs[:, low:high], np.float64)
+        with np.errstate(invalid="ignore"):  # 0 log 0
+            terms = np.where(np.isneginf(logs), 0.0, np.exp(logs) * logs)
+        found[low:high] = -weights @ terms.sum(axis=-1)
+    return found
+
+
+def edges(log_probs: NDArray[np.floating]) -> list[int]:
+    """Where to part the rows of (S, N, ...), so that about BLOCK numbers lie between two edges."""
     rows = log_probs.shape[1]
     at_once = max(1, BLOCK * rows // max(1, log_probs.size))
     return [*range(0, rows, at_once), rows]

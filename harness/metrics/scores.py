@@ -7,12 +7,14 @@ Definitions: calibration error, Guo et al. 2017, equation 3; CRPS of a Gaussian 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.crps import mixture_crps
-from harness.metrics.mixtures import mixed
+from harness.metrics.mixtures import edges, mixed
 from harness.types import Outcome, TokenLogProbs
 
 Floats = NDArray[np.float64]
@@ -56,21 +58,22 @@ def ece(outcome: Outcome) -> float:
 
 def rmse(outcome: Outcome) -> float:
     """Root mean squared error of the mixture's mean."""
-    means, _, weights = _gaussians(outcome)
-    return float(np.sqrt(np.mean((weights @ means - outcome.targets) ** 2)))
+    parts = [(weights @ means - targets) ** 2 for means, _, weights, targets in _gaussians(outcome)]
+    return float(np.sqrt(np.mean(np.concatenate(parts))))
 
 
 def log_likelihood(outcome: Outcome) -> float:
     """Mean log density of the full mixture at the targets, nats per row; no moment-matched Gaussian."""
-    means, variances, _ = _gaussians(outcome)
-    log_densities = -0.5 * (np.log(2 * math.pi * variances) + (outcome.targets - means) ** 2 / variances)  # (S, N)
-    return float(np.mean(mixed(log_densities, outcome.prediction.log_weights)))
+    parts = []
+    for means, variances, _, targets in _gaussians(outcome):
+        log_densities = -0.5 * (np.log(2 * math.pi * variances) + (targets - means) ** 2 / variances)  # (S, n)
+        parts.append(mixed(log_densities, outcome.prediction.log_weights))
+    return float(np.mean(np.concatenate(parts)))
 
 
 def crps(outcome: Outcome) -> float:
     """Mean E|X - y| - E|X - X'| / 2 of the full mixture; how is said in `harness.metrics.crps`."""
-    means, variances, weights = _gaussians(outcome)
-    return float(np.mean(mixture_crps(means, variances, weights, np.asarray(outcome.targets, np.float64))))
+    return float(np.mean(np.concatenate([mixture_crps(*part) for part in _gaussians(outcome)])))
 
 
 # --- language -----------------------------------------------------------------------------------------------------
@@ -127,7 +130,10 @@ def _token_nll(outcome: Outcome) -> float:
     return float(-np.mean(mixed(outcome.prediction[0], outcome.prediction.log_weights)))
 
 
-def _gaussians(outcome: Outcome) -> tuple[Floats, Floats, Floats]:
-    """Means (S, N), variances (S, N), weights (S,)."""
-    means, variances, log_weights = (np.asarray(array, np.float64) for array in outcome.prediction)
-    return means, variances, np.exp(log_weights)
+def _gaussians(outcome: Outcome) -> Iterator[tuple[Floats, Floats, Floats, Floats]]:
+    """Some rows at a time: means (S, n), variances (S, n), weights (S,), targets (n,)."""
+    means, variances, log_weights = map(np.asarray, outcome.prediction)
+    weights, targets = np.exp(log_weights.astype(np.float64)), np.asarray(outcome.targets, np.float64)
+    for low, high in pairwise(edges(means)):
+        block = slice(low, high)
+        yield means[:, block].astype(np.float64), variances[:, block].astype(np.float64), weights, targets[block]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import Unsupported
+from harness.metrics.mixtures import mixture
 from harness.testing import tiny
 from harness.testing.subjects import MetricSubject, broken
 from harness.types import ClassLogProbs, Outcome, Prediction, Problem, RegressionMixture, TokenLogProbs
@@ -48,6 +50,16 @@ def metric_of_mixture(subject: MetricSubject) -> None:
         mixed = _required(subject, _mixture(once, other, weights))
         if not math.isclose(alone, mixed, rel_tol=1e-6, abs_tol=1e-6):
             broken(f"it is {alone:.6g} for one component and {mixed:.6g} with {what}: are log_weights left out?")
+    if subject.metric.mixture:
+        _require_folded(subject, _mixture(once, wrong, (0.25, 0.75)))
+
+
+def _require_folded(subject: MetricSubject, given: Outcome) -> None:
+    """A metric that looks at the mixture alone finds the same in it as one sample."""
+    samples = _required(subject, given)
+    folded = _required(subject, dataclasses.replace(given, prediction=mixture(given.prediction)))
+    if not math.isclose(samples, folded, rel_tol=1e-9, abs_tol=1e-9):
+        broken(f"it is {samples:.6g} of two samples and {folded:.6g} of their mixture, yet it says mixture=True")
 
 
 def metric_pure(subject: MetricSubject) -> None:

@@ -107,12 +107,13 @@ class Points:
         bench, split = self._bench, self._bench.data.valid
         if not len(split.inputs):
             return None
-        return scoring.outcome_of(bench.data, split, _asking(bench, self._predict, state))[0]
+        asking, folded = _asking(bench, self._predict, state), scoring.foldable(self._metrics(scoring.at_the_end))
+        return scoring.outcome_of(bench.data, split, asking, folded=folded)[0]
 
     def _tested(self, predict: answers.View, state: Any) -> tuple[Outcome, dict[str, str]]:
         bench, data = self._bench, self._bench.data
-        asking = _asking(bench, predict, state)
-        return scoring.outcome_of(data, data.test, asking, data.shifted, bench.base_predicted)
+        asking, folded = _asking(bench, predict, state), scoring.foldable(self._metrics())
+        return scoring.outcome_of(data, data.test, asking, data.shifted, bench.base_predicted, folded=folded)
 
     def _metrics(self, wanted: scoring.Wanted | None = None) -> list[Offer[Metric]]:
         return scoring.applying(self._bench.catalog, self._bench.data.problem.kind, wanted)

@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.errors import is_interrupt
+from harness.metrics.mixtures import mean_entropy, mixture
 from harness.trials import entries
 from harness.trials.places import code_of, one_line
 from harness.types import (
@@ -64,8 +66,9 @@ def score(
     at_hand: AtHand = lambda _: nullcontext(),
 ) -> Scores:
     """Every metric that applies to the problem's kind, of one split, see `judged`. Raises what predicting raises."""
-    outcome, holes = outcome_of(data, split, predict)
-    scores = judged(outcome, applying(catalog, data.problem.kind, wanted), at_hand)
+    metrics = applying(catalog, data.problem.kind, wanted)
+    outcome, holes = outcome_of(data, split, predict, folded=foldable(metrics))
+    scores = judged(outcome, metrics, at_hand)
     return scores._replace(holes=holes | scores.holes)
 
 
@@ -75,13 +78,16 @@ def outcome_of(
     predict: Predict,
     shifted: Mapping[str, Batch] | None = None,
     base: Prediction | None = None,
+    *,
+    folded: bool = False,
 ) -> tuple[Outcome, dict[str, str]]:
     """What is predicted of a split, and of shifted test splits where given; holes for those that cannot be.
 
-    base: what the trial that this one starts from predicted of these rows. Raises what predicting the split raises.
+    base: what the trial that this one starts from predicted of these rows. folded: samples of class and token
+    probabilities become their mixture, some rows at a time. Raises what predicting the split raises.
     """
-    outcome = Outcome(*_scored(data, split, predict), problem=data.problem, base=base)
-    others, holes = _of_shifted(data, predict, shifted or {})
+    outcome = dataclasses.replace(_scored(data, split, predict, folded), base=base)
+    others, holes = _of_shifted(data, predict, shifted or {}, folded)
     return dataclasses.replace(outcome, shifted=others), holes
 
 
@@ -122,6 +128,11 @@ def applying(catalog: Catalog, kind: str, wanted: Wanted | None = None) -> list[
     return [offer for offer in known if wanted is None or wanted(offer.value)]
 
 
+def foldable(metrics: Sequence[Offer[Metric]]) -> bool:
+    """Whether none of these looks at single samples."""
+    return all(offer.value.mixture for offer in metrics)
+
+
 def on_the_curve(metric: Metric) -> bool:
     """Whether a metric is computed at every validation point."""
     return metric.curve
@@ -138,13 +149,14 @@ def is_own(offer: Offer[Metric]) -> bool:
 
 
 def _of_shifted(
-    data: Data, predict: Predict, shifted: Mapping[str, Batch]
+    data: Data, predict: Predict, shifted: Mapping[str, Batch], folded: bool
 ) -> tuple[dict[str, tuple[Prediction, Array]], dict[str, str]]:
     found: dict[str, tuple[Prediction, Array]] = {}
     holes: dict[str, str] = {}
     for name, split in shifted.items():
         try:
-            found[name] = _scored(data, split, predict)
+            outcome = _scored(data, split, predict, folded)
+            found[name] = outcome.prediction, outcome.targets
         except (Exception, SystemExit) as error:
             holes[f"shifted.{name}"] = one_line(error)
     return found, holes
@@ -212,17 +224,16 @@ def _has_nan(prediction: Prediction) -> bool:
     return any(bool(np.isnan(field).any()) for field in prediction)
 
 
-def _scored(data: Data, split: Batch, predict: Predict) -> tuple[Prediction, Array]:
-    """Prediction and targets on the original scale."""
+def _scored(data: Data, split: Batch, predict: Predict, folded: bool) -> Outcome:
+    """Prediction and targets on the original scale. folded: of classes and tokens the mixture is all that is wanted."""
     problem = data.problem
-    prediction = _predicted(split.inputs, predict, whole=problem.order == "contiguous")
-    if found := flaw(prediction, split.inputs, problem):
-        raise ValueError(f"predict: {found}")
+    prediction, entropy = _predicted(split.inputs, predict, problem, folded)
     targets = np.asarray(split.targets.cpu() if hasattr(split.targets, "cpu") else split.targets)
     if problem.target_scale != 1.0 or problem.target_mean != 0.0:
         targets = problem.target_mean + problem.target_scale * targets.astype(np.float64)
     rescaled = prediction.rescaled(problem.target_mean, problem.target_scale)
-    return type(rescaled)._make(map(_unwritable, rescaled)), _unwritable(targets)
+    given = type(rescaled)._make(map(_unwritable, rescaled))
+    return Outcome(given, _unwritable(targets), problem, entropy=None if entropy is None else _unwritable(entropy))
 
 
 def _unwritable(array: Any) -> Any:
@@ -232,11 +243,29 @@ def _unwritable(array: Any) -> Any:
     return view
 
 
-def _predicted(inputs: Array, predict: Predict, whole: bool) -> Prediction:
-    """One prediction of all rows. A contiguous stream is given whole, so that a learner can carry its state."""
-    if whole or len(inputs) <= CHUNK:
-        return predict(inputs)
-    parts = [predict(inputs[start : start + CHUNK]) for start in range(0, len(inputs), CHUNK)]
+def _predicted(
+    inputs: Array, predict: Predict, problem: Problem, folded: bool
+) -> tuple[Prediction, NDArray[np.float64] | None]:
+    """One prediction of all rows, and the mean entropy of its samples.
+
+    A contiguous stream is given whole, so that a learner can carry its state. Other rows are given some at a time, and
+    what is predicted of them is checked, and folded where that is wanted, before the next.
+    """
+    size = len(inputs) if problem.order == "contiguous" else CHUNK
+    parts, entropies = [], []
+    for start in range(0, max(1, len(inputs)), max(1, size)):
+        rows = inputs[start : start + size]
+        part = predict(rows)
+        if found := flaw(part, rows, problem):
+            raise ValueError(f"predict: {found}")
+        entropies += [mean_entropy(*part)] if isinstance(part, ClassLogProbs) else []
+        parts.append(mixture(part) if folded else part)
+    return _joined(parts), np.concatenate(entropies) if entropies else None
+
+
+def _joined(parts: Sequence[Prediction]) -> Prediction:
+    if len(parts) == 1:
+        return parts[0]
     *fields, log_weights = zip(*parts, strict=True)
     joined: Prediction = type(parts[0])._make([*(np.concatenate(field, axis=1) for field in fields), log_weights[0]])
     return joined

@@ -193,7 +193,8 @@ class Dataset:
 class Outcome:
     """What a metric may look at, in numpy and on the original scale of the targets.
 
-    base: what the trial that this one starts from predicted of the same rows, if that is known.
+    base: what the trial that this one starts from predicted of the same rows, if that is known. entropy: of class
+    probabilities, the mean over samples of the entropy of each, (N,), nats: what disagreement is measured by.
     """
 
     prediction: Prediction
@@ -202,6 +203,7 @@ class Outcome:
     shifted: Mapping[str, tuple[Prediction, Array]] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
     base: Prediction | None = None
+    entropy: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -215,8 +217,10 @@ class Metric:
     of which a ratio means nothing. By default a score where there is `compute`, else a cost. Scores stand in every
     table, quantities where they are asked for. bounded_by: the reading whose incompleteness is this number's too: a
     list of operators that were not counted, or another number that is "at least". curve: False for what is computed at
-    the end of training only, and so has no score at the best point. requires: modules that must be importable; they are
-    imported once for all trials.
+    the end of training only, and so has no score at the best point. mixture: it looks at no single sample of class or
+    token probabilities, but at their mixture and `Outcome.entropy`; where all metrics say so, predictions reach them
+    as one sample, folded some rows at a time, so that many samples need no more memory than one. requires: modules
+    that must be importable; they are imported once for all trials.
 
     One that raises, or gives what is no finite number, is a hole in the record. No metric has the name of what the
     harness measures.
@@ -234,6 +238,7 @@ class Metric:
     measures: Literal["score", "cost", "quantity"] = None  # type: ignore[assignment]  # set below
     bounded_by: str = ""
     curve: bool = True
+    mixture: bool = False
     requires: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
