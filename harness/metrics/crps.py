@@ -6,7 +6,8 @@ better than 1e-10:
 - pairs: E|X - X'| by its closed form. Of two components that are further apart than nine deviations of their
   difference it is the distance of their means, and these sum up in sorted order without a loop over pairs.
 - quadrature: the score as the integral of (F(x) - [x >= y])^2, by Gauss-Legendre panels of eight nodes no wider than
-  two of the narrowest deviations, with an edge at y. At a node only components within nine deviations are evaluated.
+  two of the narrowest deviations, with an edge at y. Components whose deviations are of another octave are evaluated on
+  panels no wider than two of theirs, and interpolated. At a node only those within nine deviations are evaluated.
 
 Shapes: S components, N rows, K nodes.
 """
@@ -14,6 +15,9 @@ Shapes: S components, N rows, K nodes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +26,7 @@ Floats = NDArray[np.float64]
 
 FAR = 9.0  # deviations beyond which a Gaussian has no mass in double precision
 NODES = 8
+CHEBYSHEV = 12  # nodes of a panel that is interpolated: over two deviations to 1e-8
 WIDEST = 2.0  # of a panel, in the narrowest deviations
 BLOCK = 2**17  # Gaussians evaluated at once: bounds memory
 FEW = 64  # components up to which all pairs of all rows at once are cheaper than a loop over rows
@@ -65,8 +70,9 @@ def _of_row(means: Floats, deviations: Floats, weights: Floats, target: float) -
     means, deviations, weights = means[order] - target, deviations[order], weights[order]
     ends = _near(means, deviations)
     pairs = float(np.sum(ends - np.arange(1, len(means) + 1)))
-    if _cost_of_quadrature(means, deviations) < PAIR * pairs:
-        return _integrated(means, deviations, weights)
+    low, high = float(np.min(means - FAR * deviations)), float(np.max(means + FAR * deviations))
+    if PAIR * pairs > _cost_of_quadrature(high - low, deviations):
+        return _integrated(low, high, means, deviations, weights)
     to_target = float(weights @ mean_absolute(means, deviations))
     return to_target - _mean_distance(means, deviations, weights, ends) / 2
 
@@ -113,42 +119,76 @@ def _splits(counts: NDArray[np.intp]) -> list[int]:
 # --- quadrature -------------------------------------------------------------------------------------------------------
 
 
-def _cost_of_quadrature(means: Floats, deviations: Floats) -> float:
-    """How many distribution functions it evaluates, about: of each component in the panels that it reaches."""
-    narrowest, widest = deviations.min(), deviations.max()
-    panels = (means[-1] - means[0] + 2 * FAR * widest) / (WIDEST * narrowest)
-    return float(NODES * len(means) * min(panels, 1 + 2 * FAR / WIDEST * widest / narrowest) + BLOCK / 100 * panels)
+class _Octave(NamedTuple):
+    """Components whose deviations lie within a factor of two, sorted by mean. panels: how many of the narrowest
+    octave's one of theirs is as wide as.
+    """
+
+    panels: int
+    means: Floats
+    deviations: Floats
+    weights: Floats
 
 
-def _integrated(means: Floats, deviations: Floats, weights: Floats) -> float:
+def _cost_of_quadrature(length: float, deviations: Floats) -> float:
+    """How many distribution functions it evaluates, about: of each component in those panels that it reaches."""
+    narrowest, octaves = float(deviations.min()), 1 + _octaves(deviations).max()
+    panels = length / (WIDEST * narrowest)
+    reached = 1 + 4 * FAR / WIDEST
+    return float(len(deviations) * CHEBYSHEV * min(panels, reached) + panels * (octaves * NODES + BLOCK / 100))
+
+
+def _octaves(deviations: Floats) -> NDArray[np.intp]:
+    octaves: NDArray[np.intp] = np.log2(deviations / deviations.min()).astype(np.intp)
+    return octaves
+
+
+def _integrated(low: float, high: float, means: Floats, deviations: Floats, weights: Floats) -> float:
     """The integral of (F(x) - [x >= 0])^2, of components relative to the target and sorted by mean."""
-    low, high = float(np.min(means - FAR * deviations)), float(np.max(means + FAR * deviations))
+    places = _octaves(deviations)
+    octaves = []
+    for octave in np.unique(places):
+        own = places == octave
+        octaves.append(_Octave(2 ** int(octave), means[own], deviations[own], weights[own]))
     width = WIDEST * float(deviations.min())
     total = max(0.0, low) + max(0.0, -high)  # between the target and all of the mixture the integrand is one
-    total += _integral(low, min(high, 0.0), 0.0, width, means, deviations, weights)
-    return total + _integral(max(low, 0.0), high, 1.0, width, means, deviations, weights)
+    total += _integral(low, min(high, 0.0), 0.0, width, octaves)
+    return total + _integral(max(low, 0.0), high, 1.0, width, octaves)
 
 
-def _integral(
-    low: float, high: float, step: float, width: float, means: Floats, deviations: Floats, weights: Floats
-) -> float:
+def _integral(low: float, high: float, step: float, width: float, octaves: Sequence[_Octave]) -> float:
     """The integral of (F(x) - step)^2 from low to high."""
     if low >= high:
         return 0.0
-    nodes, factors = np.polynomial.legendre.leggauss(NODES)
-    edges = np.linspace(low, high, 1 + math.ceil((high - low) / width))
-    half = (edges[1] - edges[0]) / 2
-    at_once = max(1, BLOCK // (NODES * len(means)))  # panels
-    below, reach = np.concatenate([[0.0], np.cumsum(weights)]), FAR * deviations.max()
-    total = 0.0
-    for start in range(0, len(edges) - 1, at_once):
-        panels = edges[start : min(start + at_once, len(edges) - 1)]
-        x = (panels[:, None] + half * (1 + nodes)).ravel()  # (K,)
-        first, last = np.searchsorted(means, (x[0] - reach, x[-1] + reach))
+    panels = math.ceil((high - low) / width)
+    width = (high - low) / panels
+    mass = sum(_mass(low, width, panels, octave) for octave in octaves)
+    return width / 2 * float(np.tile(_legendre()[1], panels) @ (mass - step) ** 2)
+
+
+def _mass(low: float, width: float, panels: int, octave: _Octave) -> Floats:
+    """What these components have below each Gauss-Legendre node of all panels, (panels * NODES,)."""
+    if octave.panels == 1:
+        return _evaluated(low, width, panels, _legendre()[0], octave)
+    merged = min(octave.panels, 2 ** math.ceil(math.log2(panels)))
+    wide = -(-panels // merged)
+    values = _evaluated(low, width * merged, wide, _chebyshev(), octave).reshape(wide, CHEBYSHEV)
+    mass: Floats = (values @ _interpolation(merged)).ravel()[: panels * NODES]
+    return mass
+
+
+def _evaluated(low: float, width: float, panels: int, nodes: Floats, octave: _Octave) -> Floats:
+    """The same at some nodes of each of these panels, given on [-1, 1]."""
+    below, reach = np.concatenate([[0.0], np.cumsum(octave.weights)]), FAR * float(octave.deviations.max())
+    at_once = max(1, BLOCK // (len(nodes) * len(octave.means)))  # panels
+    mass = []
+    for start in range(0, panels, at_once):
+        places = np.arange(start, min(start + at_once, panels))
+        x = (low + width * (places[:, None] + (1 + nodes) / 2)).ravel()  # (K,)
+        first, last = np.searchsorted(octave.means, (x[0] - reach, x[-1] + reach))
         near = slice(first, last)
-        mass = below[first] + _distribution(x, means[near], deviations[near], weights[near])
-        total += half * float(np.tile(factors, len(panels)) @ (mass - step) ** 2)
-    return total
+        mass.append(below[first] + _distribution(x, octave.means[near], octave.deviations[near], octave.weights[near]))
+    return np.concatenate(mass)
 
 
 def _distribution(x: Floats, means: Floats, deviations: Floats, weights: Floats) -> Floats:
@@ -157,3 +197,27 @@ def _distribution(x: Floats, means: Floats, deviations: Floats, weights: Floats)
 
     mass: Floats = ndtr((x[:, None] - means) / deviations) @ weights
     return mass
+
+
+@cache
+def _legendre() -> tuple[Floats, Floats]:
+    """Nodes on [-1, 1] and their weights."""
+    return np.polynomial.legendre.leggauss(NODES)
+
+
+@cache
+def _chebyshev() -> Floats:
+    """Nodes on [-1, 1], ascending."""
+    nodes: Floats = np.polynomial.chebyshev.chebpts1(CHEBYSHEV)
+    return nodes
+
+
+@lru_cache(64)
+def _interpolation(merged: int) -> Floats:
+    """From values at the Chebyshev nodes of a panel to those at the nodes of `merged` panels within it."""
+    degrees, inner = np.arange(CHEBYSHEV), (1 + _legendre()[0]) / 2
+    x = 2 * (np.arange(merged)[:, None] + inner).ravel() / merged - 1  # (merged * NODES,)
+    vandermonde = np.polynomial.chebyshev.chebvander
+    scale = np.where(degrees == 0, 1.0, 2.0) / CHEBYSHEV
+    found: Floats = (vandermonde(_chebyshev(), CHEBYSHEV - 1) * scale) @ vandermonde(x, CHEBYSHEV - 1).T
+    return found
