@@ -104,8 +104,9 @@ def _near_excess(means: Floats, deviations: Floats, weights: Floats, ends: NDArr
         one = np.repeat(np.arange(first, last), counts[first:last])
         starts = np.cumsum(counts[first:last]) - counts[first:last]
         other = one + 1 + np.arange(len(one)) - np.repeat(starts, counts[first:last])
-        excess = _excess(means[other] - means[one], np.hypot(deviations[other], deviations[one]))
-        total += float(np.sum(weights[one] * weights[other] * excess))
+        distance, deviation = means[other] - means[one], np.hypot(deviations[other], deviations[one])
+        near = ~(distance > FAR * deviation)  # the reach was the widest one's; a nan stays
+        total += float((weights[one] * weights[other])[near] @ _excess(distance[near], deviation[near]))
         first = last
     return total
 

@@ -309,6 +309,17 @@ def test_a_metric_that_breaks_a_promise_is_caught(check, compute, better, reason
     assert reason in result.reason
 
 
+def test_a_metric_that_looks_at_samples_and_says_that_it_does_not_is_caught():
+    def accuracy_of_the_mean_sample(outcome):
+        right = outcome.prediction.log_probs.argmax(-1) == outcome.targets
+        return float(mutants.np.exp(outcome.prediction.log_weights) @ right.mean(1))
+
+    kinds = ("classification",)
+    metric = Metric("subject", "s", "", "higher", kinds, compute=accuracy_of_the_mean_sample, mixture=True)
+    (result,) = outcomes(offering(metrics=[metric]), only="metric-of-mixture").values()
+    assert (result.status, "yet it says mixture=True" in result.reason) == ("broken", True), result
+
+
 def test_a_reading_has_nothing_to_check():
     results = outcomes(offering(metrics=[Metric("subject", "a reading", "B", "lower")])).values()
     assert set(results) == {Result("not applicable", "it names a reading and computes nothing")}
