@@ -187,7 +187,7 @@ def _given(selected: selection.Selected, held: Held) -> _Item:
 
 def _found(name: str, provider: str | None, several: Iterable[Given], held: Held) -> tuple[Configuration, ...]:
     """The configurations of what was given: those with a record, and of the others what was given of them."""
-    alike = {each: choice for each, choice in held.items() if each[:2] == (name, provider)}
+    alike = {each: choice for each, choice in held.items() if each[0] == name and each[1] in (None, provider)}
     found = (next((each for each, choice in alike.items() if _is(choice, given)), None) or given for given in several)
     return tuple(each if isinstance(each, tuple) else (name, provider, _texts(each)) for each in found)
 

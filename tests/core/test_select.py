@@ -282,7 +282,9 @@ def test_a_sweep_over_such_an_option_alone_leaves_every_value_a_row():
     assert "chosen" not in render(summary_of(records, apart={"prune": ("nodes",)}), "text")
 
 
-@pytest.mark.parametrize("asked", [{}, {"items": ["saf[rate=[0.1,0.3],steps=4]"]}])
+@pytest.mark.parametrize(
+    "asked", [{}, {"items": ["saf[rate=[0.1,0.3],steps=4]"]}, {"items": ["harness-bench:saf[rate=[0.1,0.3],steps=4]"]}]
+)
 def test_the_configuration_of_a_sweep_whose_label_leaves_defaults_out_is_of_it(asked):
     item = "" if asked else "saf[rate=[0.1,0.3],steps=4]"
     records = [scored("saf", 0.2, item=item), scored("saf[rate=0.3]", 0.1, item=item)]
