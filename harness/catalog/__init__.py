@@ -14,18 +14,9 @@ import pluggy
 
 from harness import hookspecs
 from harness.catalog import discovery, interface
+from harness.catalog.descriptors import HOOKS, NOUNS, checked, refuse_known
 from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, in_place, off_stdout
-from harness.catalog.shelves import (
-    HOOKS,
-    NOUNS,
-    ONCE,
-    Offer,
-    Shelf,
-    checked,
-    first_owners,
-    own_first,
-    refuse_known,
-)
+from harness.catalog.shelves import ONCE, Offer, Shelf, first_owners, own_first
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.options import suggest
 from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Formula, Instrument, Method, Metric, Suite

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalog import Offer, lacking
-from harness.catalog.shelves import NOUNS
+from harness.catalog.descriptors import NOUNS
 from harness.conversion import show
 from harness.data import files
 from harness.errors import UsageError

@@ -23,7 +23,9 @@ class Seeds:
 
         Raises UsageError for `all` of a data set without splits, and for a listed seed beyond them.
         """
-        if self.text.strip() == ALL:
+        if self.text.strip().isalpha() and not self._all:
+            raise UsageError(f"--seeds {self.text}: expected a number such as 3, a list such as [0,7], or {ALL}")
+        if self._all:
             if not dataset.folds:
                 raise UsageError(f"--seeds all: {dataset.name} has no official splits; say how many seeds, as in 3")
             return tuple(range(dataset.folds))
@@ -41,7 +43,11 @@ class Seeds:
         return f"--seeds {self.text}: {listed}, and gets no more" if few else ""
 
     def _asks_beyond(self, folds: int) -> bool:
-        return self.text.strip() != ALL and not self._listed and len(selection.seeds(self.text)) > folds
+        return not self._all and not self._listed and len(selection.seeds(self.text)) > folds
+
+    @property
+    def _all(self) -> bool:
+        return self.text.strip().lower() == ALL
 
     @property
     def _listed(self) -> bool:

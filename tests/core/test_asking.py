@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness import Batch, Budget, Data, Dataset, Method, Problem, Recipe, RegressionMixture, UsageError, hookimpl
-from harness.catalog.shelves import checked
+from harness.catalog.descriptors import checked
 from harness.cli import main
 from harness.planning.plan import plan
 from harness.report import summarise
@@ -177,6 +177,13 @@ def test_all_seeds_are_all_official_splits_of_each_data_set(planned):
 def test_all_seeds_of_a_data_set_without_splits_are_refused(planned):
     with pytest.raises(UsageError, match=r"^--seeds all: line has no official splits; say how many seeds, as in 3$"):
         planned("fits", offers=SPLIT, datasets="boston,line", seeds="all")
+
+
+def test_another_word_is_no_number_of_seeds(planned):
+    with pytest.raises(UsageError) as caught:
+        planned("fits", offers=SPLIT, datasets="boston", seeds="every")
+    assert str(caught.value) == "--seeds every: expected a number such as 3, a list such as [0,7], or all"
+    assert len(planned("fits", offers=SPLIT, datasets="boston", seeds="ALL")[0]) == FOLDS
 
 
 def test_a_number_of_seeds_is_cut_to_the_splits_that_there_are_and_that_is_said(planned):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness import Budget, Dataset, Method, Recipe, UsageError, hookimpl, option
-from harness.catalog.shelves import checked
+from harness.catalog.descriptors import checked
 from harness.planning.plan import plan
 from harness.suites.suite import Request
 

@@ -255,7 +255,7 @@ def test_a_file_is_found_in_every_spelling_of_a_shell(harness, place, monkeypatc
         ("method = 'old'", "unknown key 'method'; did you mean 'methods'"),
         ("summary = 3", "summary = 3 is of the wrong type; expected a text"),
         ("methods = ['old', 3]", "methods has 3, of the wrong type"),
-        ("seeds = 'three'", "seeds = 'three' is of the wrong type"),
+        ("seeds = 'three'", "seeds = 'three'; expected a number, a list of seeds, or"),
         ("batch_size = 0", "batch_size = 0; expected at least 1"),
         ("updates = -1", "updates = -1; expected at least 0"),
         ("epochs = nan", "epochs = nan is of the wrong type"),

@@ -17,7 +17,7 @@ import pytest
 import harness
 from harness import executing, hookspecs
 from harness.catalog import Catalog
-from harness.catalog.shelves import HOOKS
+from harness.catalog.descriptors import HOOKS
 from harness.cli import main
 from harness.executing import Job, outcome, write
 from harness.suites import entries, suite

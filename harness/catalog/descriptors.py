@@ -1,0 +1,185 @@
+"""What an offer must look like to be put on a shelf; which hooks there are, and what each offers is called."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from harness.catalog.loading import Plugin
+from harness.names import MEASURED
+from harness.options import describe
+from harness.types import (
+    BackendOffer,
+    Check,
+    DataOptions,
+    Dataset,
+    ExecutorOffer,
+    Formula,
+    Instrument,
+    Method,
+    Metric,
+    Recipe,
+    Suite,
+)
+
+OWN_METRICS = "harness.metrics"
+MOST = 10_000  # offers of a plugin at one hook: one that never stops is broken
+
+HOOKS: Mapping[str, type[Any]] = {
+    "harness_methods": Method,
+    "harness_datasets": Dataset,
+    "harness_metrics": Metric,
+    "harness_instruments": Instrument,
+    "harness_formulas": Formula,
+    "harness_suites": Suite,
+    "harness_checks": Check,
+    "harness_executors": ExecutorOffer,
+    "harness_backends": BackendOffer,
+}
+NOUNS: Mapping[str, str] = {
+    "harness_methods": "method",
+    "harness_datasets": "data set",
+    "harness_metrics": "metric",
+    "harness_instruments": "instrument",
+    "harness_formulas": "formula",
+    "harness_suites": "suite",
+    "harness_checks": "check",
+    "harness_executors": "executor",
+    "harness_backends": "backend",
+}
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_OPERATOR = re.compile(r"[A-Za-z_]\w*::[A-Za-z_]\w*")
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "better": ("higher", "lower"),
+    "role": ("proposed", "baseline"),
+    "of": ("method", "dataset", "metric"),
+    "measures": ("score", "cost", "quantity"),
+}
+_TEXTS = ("family",)
+_TUPLES = ("kinds", "precisions", "requires", "preload", "files")
+_REFERENCES = ("factory", "load", "compute", "check", "function", "macs", "elementwise")
+_OPTIONAL = ("compute", "elementwise")
+
+
+def checked(hook: str, answer: Any, plugin: Plugin | None = None) -> list[Any]:
+    """A plugin's answer to the hook as a list of sound descriptors. Raises TypeError or ValueError, saying why.
+
+    plugin: whose answer it is; the harness's own metrics alone may be called what the harness measures.
+    """
+    kind = HOOKS[hook]
+    if answer is None or isinstance(answer, (str, kind)) or not hasattr(answer, "__iter__"):
+        raise TypeError(f"{hook} must return or yield {kind.__name__} objects, got {answer!r}")
+    values: list[Any] = list(islice(answer, MOST + 1))
+    if len(values) > MOST:
+        raise ValueError(f"{hook} offers more than {MOST}")
+    names: set[str] = set()
+    for value in values:
+        if not isinstance(value, kind):
+            raise TypeError(f"{hook} must return or yield {kind.__name__} objects, got {value!r}")
+        _check(hook, value)
+        if isinstance(value, Metric) and value.name in _taken(plugin):
+            raise ValueError(f"metric {value.name!r}: the name is taken by what the harness itself measures")
+        if value.name in names:
+            raise ValueError(f"{hook} offers {value.name!r} twice")
+        names.add(value.name)
+    return values
+
+
+def _taken(plugin: Plugin | None) -> frozenset[str]:
+    """Names that this plugin may give no metric."""
+    return frozenset() if plugin is not None and plugin.module == OWN_METRICS else MEASURED
+
+
+def refuse_known(formulas: Iterable[Formula], libraries: Collection[str]) -> None:
+    """Raise ValueError for a formula of an operator that the backend knows the work of, by its library."""
+    for formula in formulas:
+        if (library := formula.name.partition("::")[0]) in libraries:
+            raise ValueError(f"formula {formula.name!r}: the work of {library}'s operators is known; name one of yours")
+
+
+def _check(hook: str, value: Any) -> None:
+    if isinstance(value, Formula):
+        if not isinstance(value.name, str) or not _OPERATOR.fullmatch(value.name):
+            raise ValueError(f"formula {value.name!r}: an operator is named with its library, as in 'mylib::scan'")
+    elif not isinstance(value.name, str) or not _NAME.fullmatch(value.name):
+        raise ValueError(f"{NOUNS[hook]} {value.name!r}: a name is letters, digits, '.', '_' and '-'")
+    owner = f"{NOUNS[hook]} {value.name!r}"
+    for name, given in vars(value).items():
+        _check_field(owner, name, given)
+    if isinstance(value, (Method, Dataset)):
+        _check_config(owner, value)
+    if isinstance(value, Metric):
+        _check_metric(owner, value)
+    if isinstance(value, Method):
+        _check_base(owner, value)
+
+
+def _check_field(owner: str, name: str, given: object) -> None:
+    if name in _TUPLES and not isinstance(given, tuple) and not (name == "files" and callable(given)):
+        raise TypeError(f"{owner}: {name} must be a tuple, got {given!r}; a tuple of one is written (x,)")
+    if name in _CHOICES and given not in _CHOICES[name]:
+        raise ValueError(f"{owner}: {name} must be one of {', '.join(_CHOICES[name])}, got {given!r}")
+    if name in _TEXTS and not isinstance(given, str):
+        raise TypeError(f"{owner}: {name} must be a text, got {given!r}")
+    if name == "folds" and (not isinstance(given, int) or isinstance(given, bool) or given < 0):
+        raise TypeError(f"{owner}: folds must be the number of official splits, 0 for none, got {given!r}")
+    if name == "recipes":
+        _check_words(f"{owner}: recipes", "data set", given)
+    if name == "recipe":
+        _check_recipe(owner, given)
+    if name in _REFERENCES and not _is_reference(given) and not (name in _OPTIONAL and given is None):
+        raise TypeError(f"{owner}: {name} must be a callable or 'module:attribute', got {given!r}")
+
+
+def _check_base(owner: str, method: Method) -> None:
+    if not (method.starts_from is None or isinstance(method.starts_from, str) or callable(method.starts_from)):
+        raise TypeError(f"{owner}: starts_from must be a selection or a callable, got {method.starts_from!r}")
+    if method.epochs_option is None:
+        return
+    if method.starts_from is None:
+        raise ValueError(f"{owner}: epochs_option needs starts_from: the budget of a run is that of the base")
+    if method.epochs_option not in (known := [each.name for each in describe(method.config)]):
+        raise ValueError(
+            f"{owner}: epochs_option must be one of its options ({', '.join(known)}), got {method.epochs_option!r}"
+        )
+
+
+def _check_metric(owner: str, metric: Metric) -> None:
+    if metric.headline and not metric.curve:
+        raise ValueError(f"{owner}: headline needs curve: it decides which point of the curve is the best")
+    if metric.measures == "score" and metric.compute is None:
+        raise ValueError(f"{owner}: measures is 'score' and there is no compute; a reading is a cost or a quantity")
+
+
+def _check_recipe(owner: str, given: object) -> None:
+    if not isinstance(given, Recipe):
+        raise TypeError(f"{owner}: recipe must be a harness.Recipe, got {given!r}")
+    _check_words(f"{owner}: recipe.families", "family", given.families)
+
+
+def _check_words(what: str, noun: str, given: object) -> None:
+    if not isinstance(given, Mapping) or not all(isinstance(words, Mapping) for words in given.values()):
+        raise TypeError(
+            f"{what} must be dictionaries of option values, by the name of a {noun}, as in {{'name': {{'steps': 4}}}}, "
+            f"got {given!r}"
+        )
+
+
+def _is_reference(given: str | Callable[..., Any] | object) -> bool:
+    return all(given.partition(":")[::2]) if isinstance(given, str) else callable(given)
+
+
+def _check_config(owner: str, value: Method | Dataset) -> None:
+    config: object = value.config
+    # Looked up on the class itself: an undecorated subclass inherits its base's fields and loses its own.
+    parameters = vars(config).get("__dataclass_params__") if isinstance(config, type) else None
+    if parameters is None or not parameters.frozen:
+        raise TypeError(f"{owner}: config must be a frozen dataclass, decorated itself, got {config!r}")
+    if isinstance(value, Dataset) and not issubclass(value.config, DataOptions):
+        raise TypeError(f"{owner}: config must be a subclass of DataOptions, got {config!r}")
+    if any(item.init is False for item in dataclasses.fields(value.config)):
+        raise TypeError(f"{owner}: every field of config must be an argument of it (no init=False)")
+    describe(value.config)  # raises for annotations that cannot be resolved
