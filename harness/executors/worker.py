@@ -82,9 +82,16 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     parts = {path.with_name(f"{path.stem}.part"): path for path in (weights, prediction)}
     part, predicted = parts
 
+    earlier = [prediction]  # of another run of this trial
+
+    def complete() -> None:
+        while earlier:
+            earlier.pop().unlink(missing_ok=True)
+        _complete(parts)
+
     def tell(progress: Progress) -> None:
         if progress.record is not None:
-            _complete(parts)
+            complete()
         report(progress)
 
     try:
@@ -100,7 +107,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
             _siblings(trial, context, store),
         )
         if record.status == "ok":
-            _complete(parts)
+            complete()
     finally:
         for each in parts:
             each.unlink(missing_ok=True)

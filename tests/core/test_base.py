@@ -172,3 +172,9 @@ def test_a_base_without_a_prediction_is_a_hole_with_the_reason(ran, tmp_path):
     assert tuned.status == "ok"
     assert tuned.holes["base_kl"].startswith("starts from dense: its test prediction is not kept: no ")
     assert "base_kl" not in tuned.scores
+
+
+def test_a_prediction_of_an_earlier_run_does_not_outlive_the_next(ran, tmp_path):
+    (record,) = ran("dense", keep_predictions=True).values()
+    ran("dense")
+    assert not Store(tmp_path).predictions(record.trial.key).exists()
