@@ -74,8 +74,17 @@ def _with_terms(trial: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: item for name, item in trial.items() if name not in SCHEMA_1_TERMS}
     choices = {name: _with_sweep(trial[name]) for name in ("method", "dataset")}
     base = trial["base"]
-    added = {"terms": terms, "refit": False, "own_epochs": False}
+    parts = {name: _named(trial, name, part) for name, part in trial["parts"].items()}
+    added = {"terms": terms, "parts": parts, "refit": False, "own_epochs": False}
     return {**rest, **choices, **added, "base": _with_terms(base) if base else None}
+
+
+def _named(trial: Mapping[str, Any], name: str, part: Any) -> Any:
+    """A part of the key of schema 1, in which labels stood for names, so that no change is told where there is none."""
+    if name not in ("method", "dataset") or "label" not in part:
+        return part
+    rest = {each: value for each, value in part.items() if each != "label"}
+    return {"name": trial[name]["name"], "provider": trial[name]["provider"], **rest}
 
 
 def _with_sweep(choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from core.example_records import METRICS, record
 
 from harness import Budget, Record, TrainingTerms, metrics
 from harness.catalog import Catalog
-from harness.planning.plan import plan
+from harness.planning.plan import changes, plan
 from harness.records.format import from_json, to_json
 from harness.records.store import Store, identity
 from harness.report.record import render_record
@@ -136,6 +136,19 @@ def test_a_record_of_schema_1_reads_as_what_it_says(tmp_path: Path, name):
     store.path("other").write_text(json.dumps(first_schema(to_json(made))))
     records, problems = store.records()
     assert ([each.trial for each in records], problems) == ([made.trial], [])
+
+
+def test_of_a_record_of_schema_1_only_what_has_changed_is_said_to_have(tmp_path):
+    (trial,) = plan(Catalog.of(metrics, tiny), Request(methods="counts", seeds="1", device="cpu"))
+    values = first_schema(to_json(Record(trial, "ok")))
+    parts = {name: part for name, part in trial.parts.items() if name != "headline"}
+    for name in ("method", "dataset"):
+        own = {each: value for each, value in parts[name].items() if each not in ("name", "provider")}
+        parts[name] = {"label": getattr(trial, name).label, **own}
+    parts["method"]["source"] = "another"
+    old = from_json(values | {"trial": values["trial"] | {"parts": parts}})
+    assert changes(old.trial, trial) == ["the source of counts"]
+    assert identity(old.trial) == identity(trial)
 
 
 def test_the_base_of_a_record_of_schema_1_reads_likewise():
