@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.catalog import Catalog, Offer
 from harness.errors import UsageError
 from harness.metrics.headline import headline
+from harness.options import suggest
 from harness.types import Dataset, Metric
 
 
@@ -18,17 +21,12 @@ def term(catalog: Catalog, asked: str | None, dataset: Offer[Dataset]) -> str | 
     if name is None:
         return None
     whose = f"--headline {name}" if asked else f"the recipe of data set {dataset.value.name} ({dataset.plugin})"
-    metric = _metric(catalog, name, whose)
-    if reason := _unfit(metric, dataset.value):
-        raise UsageError(f"{whose}: {reason}; {_known(catalog, dataset.value)}")
+    metric = next((each for each in catalog.metrics.values() if each.name == name), None)
+    if reason := f"no metric is called {name!r}" if metric is None else _unfit(metric, dataset.value):
+        fit = _fit(catalog, dataset.value)
+        close = "" if metric else suggest(name, fit)
+        raise UsageError(f"{whose}: {reason}{close}{' ' if close else '; '}{_listed(fit)}")
     return None if metric == headline(catalog.metrics.values(), dataset.value.kind) else name
-
-
-def _metric(catalog: Catalog, name: str, whose: str) -> Metric:
-    try:
-        return catalog.metrics.get(name)
-    except UsageError as error:
-        raise UsageError(f"{whose}: {error}") from error
 
 
 def _unfit(metric: Metric, dataset: Dataset) -> str:
@@ -39,7 +37,10 @@ def _unfit(metric: Metric, dataset: Dataset) -> str:
     return "" if metric.curve else f"{metric.name} is not scored at every validation point"
 
 
-def _known(catalog: Catalog, dataset: Dataset) -> str:
+def _fit(catalog: Catalog, dataset: Dataset) -> list[str]:
     """The scores that can decide on a data set."""
-    fit = [metric.name for metric in catalog.metrics.values() if not _unfit(metric, dataset)]
-    return f"scores that can: {', '.join(fit)}" if fit else "no installed metric can"
+    return [metric.name for metric in catalog.metrics.values() if not _unfit(metric, dataset)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"scores that can: {', '.join(names)}" if names else "no installed metric can"

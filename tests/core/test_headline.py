@@ -155,12 +155,16 @@ def test_without_a_word_differences_go_by_the_kind_s_and_the_protocol_does_not_s
 @pytest.mark.parametrize(
     ("dataset", "asked", "said"),
     [
-        ("plain", "certanity", "--headline certanity: unknown metric 'certanity'; did you mean 'certainty'?"),
+        (
+            "plain",
+            "certanity",
+            "--headline certanity: no metric is called 'certanity'; did you mean 'certainty'?; scores that",
+        ),
         ("plain", "weight", "--headline weight: weight is a cost, and a score decides which point is the best; scores"),
         ("plain", "update_seconds", "--headline update_seconds: update_seconds is a cost, and"),
         ("plain", "rmse", "--headline rmse: rmse is a metric for regression, and plain is classification; scores that"),
         ("plain", "late", "--headline late: late is not scored at every validation point; scores that can: accuracy, "),
-        ("odd", None, "the recipe of data set odd (Plugin (test_headline)): unknown metric 'colour'"),
+        ("odd", None, "the recipe of data set odd (Plugin (test_headline)): no metric is called 'colour'"),
     ],
 )
 def test_what_cannot_decide_is_refused_while_planning(planned, dataset, asked, said):
