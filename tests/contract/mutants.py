@@ -255,6 +255,18 @@ class BrokenView(Sound):
         self.views = {"other": lambda state, inputs: ClassLogProbs(self.logits(state, inputs)[None], POINT)}
 
 
+class BrokenGlance(Sound):
+    def glance(self, state, inputs):
+        return ClassLogProbs(self.logits(state, inputs)[None], POINT)
+
+
+class LearnsWhileGlancing(Sound):
+    def glance(self, state, inputs):
+        with torch.no_grad():
+            state["speed"].add_(0.01)
+        return self.predict(state, inputs)
+
+
 class Samples(Sound):
     """Each prediction goes on where the noise of the last one ended."""
 
@@ -499,6 +511,8 @@ METHODS = [
     ("prediction-well-formed", HeavyWeights, "exp(log_weights), sum to 2.718", NoOptions),
     ("prediction-well-formed", NotANumber, "log_probs is not finite", NoOptions),
     ("prediction-well-formed", BrokenView, "other: a row's probabilities", NoOptions),
+    ("prediction-well-formed", BrokenGlance, "glance: a row's probabilities", NoOptions),
+    ("training-undisturbed", LearnsWhileGlancing, "differ in the ", NoOptions),
     ("prediction-repeatable", Samples, "before and after other rows", NoOptions),
     ("prediction-by-rows", NormalisesOverRows, "differs from the same row among fewer", NoOptions),
     ("prediction-by-rows", SqueezesRows, "", NoOptions),

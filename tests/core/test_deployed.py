@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import weakref
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from slope import Slope, runner
 
 from harness import Budget, ClassLogProbs, Instrument, Unsupported
+from harness.cli import main
 
 
 @pytest.fixture
@@ -244,3 +247,65 @@ def test_where_no_eager_learner_predicts_from_the_trained_state_there_is_a_hole(
         assert reason in record.holes["trained"]
         assert record.scores
         assert "events" not in record.readings
+
+
+EVIDENCE = """
+import tiny
+from harness import Instrument, Method, Metric, hookimpl
+
+class Evidence:
+    def deployed(self, trained):
+        self.rows_seen = float(trained.state["counts"].sum())
+
+    def readings(self):
+        return {"evidence": self.rows_seen}
+
+class States(tiny.Counts):
+    def describe(self, state):
+        return {"stated": 63.0}
+
+@hookimpl
+def harness_methods():
+    yield Method("states", "x", States, ("classification",), config=tiny.Prior)
+
+@hookimpl
+def harness_instruments():
+    yield Instrument("evidence", "how much it has seen", Evidence)
+
+@hookimpl
+def harness_metrics():
+    yield Metric("evidence", "how much it has seen", "", "higher", measures="quantity", exact=True)
+    yield Metric("stated", "how much it says it has seen", "", "higher", measures="quantity", exact=True)
+"""
+CLAIMS = """
+methods = "states"
+seeds = 2
+[[claims]]
+text = "it has seen enough"
+left = "states.evidence"
+at_least = 60
+[[claims]]
+text = "it says so"
+left = "states.stated"
+at_least = 60
+"""
+
+
+def test_a_claim_may_rest_on_what_is_read_of_the_trained_network_and_not_on_what_a_method_states(
+    tmp_path, monkeypatch, capsys
+):
+    tiny = Path(__file__).with_name("tiny.py")
+    monkeypatch.setenv("HARNESS_PLUGINS", "metrics,executors")
+    monkeypatch.syspath_prepend(tiny.parent)
+    (tmp_path / "evidence.py").write_text(EVIDENCE)
+    (tmp_path / "enough.toml").write_text(CLAIMS)
+    asked = ["--suite", str(tmp_path / "enough.toml"), "--results", str(tmp_path / "results"), "--here"]
+    assert main(["run", "-p", str(tiny), "-p", str(tmp_path / "evidence.py"), *asked]) == 0
+    asked = [*asked[:-1], "--format", "json"]
+    capsys.readouterr()
+    assert main(["report", "-p", str(tiny), "-p", str(tmp_path / "evidence.py"), *asked]) == 0
+    measured, stated = json.loads(capsys.readouterr().out)["claims"]
+    # Six updates of ten rows, and a prior of one for each of three classes.
+    assert (measured["verdict"], measured["measured"]) == ("holds", 63.0)
+    assert stated["verdict"] == "not measured"
+    assert "stated by the method, not measured" in stated["reason"]

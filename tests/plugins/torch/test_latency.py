@@ -53,13 +53,22 @@ def test_it_is_the_median_with_quartiles_of_predictions_after_the_warm_up():
 
 
 def test_each_prediction_begins_when_the_one_before_is_done():
-    _, (_, clock), _ = measured(itertools.repeat(0.001))
+    _, (*_, clock), _ = measured(itertools.repeat(0.001))
     assert clock.events[: 3 * PREDICTIONS] == ["start", "stop", "read"] * PREDICTIONS
 
 
 def test_what_would_take_too_long_is_not_measured_and_says_so():
     with pytest.raises(Unsupported, match=r"^20 predictions of 256 rows would take 18 s, more than the 10 s that are"):
         measured(itertools.repeat(0.9), 256)
+
+
+def test_a_prediction_that_takes_too_long_alone_is_made_once():
+    calls = []
+    clock = Scripted(itertools.repeat(11.0))
+    gauge = Latency(1, lambda _: clock)
+    with pytest.raises(Unsupported, match="20 predictions of 1 row would take 220 s"):
+        gauge.deployed(Trained(calls.append, lambda n: torch.zeros(n, 3), None, None, DATA))
+    assert len(calls) == 1
 
 
 def test_there_is_an_instrument_and_a_metric_for_each_number_of_rows():
