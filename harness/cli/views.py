@@ -136,7 +136,7 @@ SHELVES: Mapping[str, View] = {
             "requires",
         ),
     ),
-    "instruments": _view("harness_instruments", ("intrusive",), ("intrusive", "trained")),
+    "instruments": _view("harness_instruments", ("intrusive",), ("intrusive", "repeats")),
     "formulas": _view("harness_formulas", (), ()),
     "suites": View(
         "harness_suites",

@@ -40,9 +40,10 @@ class Latency:
         if warm_up[0] <= MOST_SECONDS:
             warm_up += self._laps(trained, inputs, WARM_UP - 1)
         if (expected := PREDICTIONS * min(warm_up)) > MOST_SECONDS:
+            rows = f"{self._rows} row{'s' if self._rows > 1 else ''}"
             raise Unsupported(
-                f"{PREDICTIONS} predictions of {self._rows} row{'s' if self._rows > 1 else ''} would take {expected:.3g} s, more than the "
-                f"{MOST_SECONDS:g} s that are spent on it"
+                f"{PREDICTIONS} predictions of {rows} would take {expected:.3g} s, more than the {MOST_SECONDS:g} s that "
+                "are spent on it"
             )
         first, median, third = statistics.quantiles(self._laps(trained, inputs, PREDICTIONS), method="inclusive")
         self._readings = {
