@@ -41,10 +41,8 @@ class Latency:
             warm_up += self._laps(trained, inputs, WARM_UP - 1)
         if (expected := PREDICTIONS * min(warm_up)) > MOST_SECONDS:
             rows = f"{self._rows} row{'s' if self._rows > 1 else ''}"
-            raise Unsupported(
-                f"{PREDICTIONS} predictions of {rows} would take {expected:.3g} s, more than the {MOST_SECONDS:g} s that "
-                "are spent on it"
-            )
+            took = f"{PREDICTIONS} predictions of {rows} would take {expected:.3g} s"
+            raise Unsupported(f"{took}, more than the {MOST_SECONDS:g} s that are spent on it")
         first, median, third = statistics.quantiles(self._laps(trained, inputs, PREDICTIONS), method="inclusive")
         self._readings = {
             f"latency_{self._rows}_seconds": median,
