@@ -158,7 +158,7 @@ def test_without_a_word_differences_go_by_the_kind_s_and_the_protocol_does_not_s
         (
             "plain",
             "certanity",
-            "--headline certanity: no metric is called 'certanity'; did you mean 'certainty'?; scores that",
+            "--headline certanity: no metric is called 'certanity'; did you mean 'certainty'? sc",
         ),
         ("plain", "weight", "--headline weight: weight is a cost, and a score decides which point is the best; scores"),
         ("plain", "update_seconds", "--headline update_seconds: update_seconds is a cost, and"),

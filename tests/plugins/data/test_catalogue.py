@@ -73,3 +73,8 @@ def test_the_files_of_a_part_of_cifar10():
 def test_a_licence_that_nobody_has_looked_up_says_so(name, licence, capsys):
     assert main(["list", name]) == 0
     assert re.search(rf"\n  licence +{re.escape(licence)}\n", capsys.readouterr().out)
+
+
+def test_official_test_rows_are_the_same_for_every_seed_and_digits_has_none():
+    assert [name for name, dataset in DATASETS.items() if not dataset.fixed_test] == ["digits"]
+    assert {dataset.folds for dataset in DATASETS.values()} == {0}
