@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,6 +220,16 @@ def test_the_contract_and_a_rehearsal_start_from_what_the_options_say(catalog, c
     results = {case.check.name: case.run() for case in contract}
     assert results["kinds-taken"].status == "ok", results["kinds-taken"]
     assert rehearse(catalog, "prune[width=3]", device="cpu").state["weight"].shape == (3, 3)
+
+
+def test_the_contract_tells_of_a_method_that_cannot_say_what_it_starts_from(catalog_of):
+    class Wrong(Plugin):
+        starts_from = staticmethod(lambda config: config.nodes)
+
+    (case, *_) = (each for each in cases(catalog_of(checks, Wrong()), "prune") if each.check.name == "kinds-taken")
+    result = case.run()
+    assert result.status == "broken"
+    assert re.search("its starts_from raised AttributeError: .*nodes.*; the method is at fault", result.reason)
 
 
 @pytest.mark.parametrize(
