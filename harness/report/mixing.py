@@ -171,9 +171,11 @@ def _options(records: Sequence[Record]) -> Iterator[str]:
     """One label, different options: a default or a data set's recipe has changed between the records."""
     whole = rows_of(records)
     found: dict[tuple[str, str], list[tuple[str, Record]]] = {}
-    for record in records:
-        for choice in (record.trial.method, record.trial.dataset):
-            for option, chosen in choice.options.items():
+    choices = [(choice, record) for record in records for choice in (record.trial.method, record.trial.dataset)]
+    given = {(choice.label, option) for choice, _ in choices for option in choice.given}  # of a row that was chosen
+    for choice, record in choices:
+        for option, chosen in choice.options.items():
+            if (choice.label, option) not in given:
                 found.setdefault((choice.label, option), []).append((str(chosen), record))
     for (label, option), chosen_by in found.items():
         values = _grouped(chosen_by)

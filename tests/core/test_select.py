@@ -293,6 +293,15 @@ def test_the_configuration_of_a_sweep_whose_label_leaves_defaults_out_is_of_it(a
     assert "no record" not in said(records, **asked)
 
 
+def test_what_the_configurations_of_a_row_were_given_is_no_different_default():
+    item = "saf[rate=[0.1,0.3]]"
+    scores = {("saf", 0): 0.1, ("saf[rate=0.3]", 0): 0.2, ("saf", 1): 0.2, ("saf[rate=0.3]", 1): 0.1}
+    records = [scored(label, score, item=item, seed=seed) for (label, seed), score in scores.items()]
+    records = [with_options(each, {"rate": 0.1, "steps": 4}) for each in records]
+    assert list(chosen(records).values()) == [{"rate=0.1": 1, "rate=0.3": 1}]
+    assert "different defaults" not in said(records)
+
+
 def with_options(made: Record, defaults: dict) -> Record:
     method = dataclasses.replace(made.trial.method, options={**defaults, **made.trial.method.given})
     return dataclasses.replace(made, trial=dataclasses.replace(made.trial, method=method))
