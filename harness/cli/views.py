@@ -45,7 +45,7 @@ class View:
 
 def _view(hook: str, brief: Sequence[str], full: Sequence[str], has_options: bool = False) -> View:
     value: dict[str, Fact] = {name: attrgetter(f"value.{name}") for name in ("name", *brief, *full)}
-    value["files"], value["folds"] = _files, _folds
+    value["files"], value["folds"], value["starts_from"] = _files, _folds, _starts_from
     columns: dict[str, Fact] = {name: value[name] for name in ("name", *brief)}
     columns["from"] = attrgetter("plugin.provider")
     columns["summary"] = _summary
@@ -60,6 +60,12 @@ def _summary(offer: Offer[Any]) -> str:
 def _files(offer: Offer[Any]) -> Any:
     """Of a data set, as it is by default."""
     return files.declared(offer.value)
+
+
+def _starts_from(offer: Offer[Any]) -> str | None:
+    """Of a method, which may say so by its options."""
+    stated = offer.value.starts_from
+    return stated if stated is None or isinstance(stated, str) else "what its options say"
 
 
 def _folds(offer: Offer[Any]) -> int | None:
@@ -161,8 +167,6 @@ def text(value: object) -> str:
         return str(value or "")
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if callable(value):
-        return "what its options say"
     if isinstance(value, Recipe):
         return "; ".join([f"{value.budget}, batch size {value.batch_size}", *_said_of(value)])
     if isinstance(value, Mapping):

@@ -26,6 +26,7 @@ from harness import (
     hookimpl,
     option,
 )
+from harness.cli import main
 from harness.metrics import harness_metrics
 from harness.planning.plan import plan
 from harness.records.format import from_json, to_json
@@ -268,6 +269,18 @@ def test_nothing_is_asked_of_a_method_that_is_skipped_anyway(catalog_of):
     assert "no_such_module" in lost.skip
     with pytest.raises(UsageError, match=r"^set .*: epochs holds its epochs; expected a number of 0 or more, not None"):
         plan(catalog, Request(methods="set", seeds="1", device="cpu"))
+
+
+def test_a_listing_says_that_options_decide_the_base(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HARNESS_PLUGINS", "metrics")
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from harness import Method, hookimpl\n\n\n@hookimpl\ndef harness_methods():\n"
+        "    yield Method('prune', 'fewer', 'a:b', ('classification',), starts_from=lambda config: 'dense')\n"
+    )
+    for format_ in ("text", "json"):
+        assert main(["list", "prune", "-p", str(file), "--format", format_]) == 0
+        assert re.search(r"starts_from\W+what its options say", capsys.readouterr().out)
 
 
 # --- under which terms --------------------------------------------------------------------------------------------
