@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,20 +11,17 @@ import click
 
 from harness.catalog import Catalog, resolve
 from harness.catalog.discovery import absolute
-from harness.cli import choosing, progress, refitting, reusing, streams
+from harness.cli import choosing, refitting, reusing, stage, streams
 from harness.cli.amounts import Amount, Count, Size
 from harness.cli.places import Folder
 from harness.cli.report import Shown, columns, print_summary
 from harness.cli.reusing import Reuse
 from harness.cli.session import Session
 from harness.data import files
-from harness.errors import HarnessError, UsageError
+from harness.errors import UsageError
 from harness.planning.plan import plan
 from harness.records import plans
-from harness.records.environment import recent_load
 from harness.records.store import Store
-from harness.running import runner, surroundings
-from harness.running.lock import locked
 from harness.selections import selection
 from harness.suites import references, suite
 from harness.types import Budget, Executor, Record, RunContext, Trial, Unit
@@ -37,7 +31,6 @@ if TYPE_CHECKING:
     from harness.report.choosing import Choosing
 
 RESULTS = "results"
-LONGEST_LINE = 2_000
 
 EXAMPLES = """\b
 Examples:
@@ -145,22 +138,22 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     names = columns(catalog, request.metrics)
     name = "here" if asked.here else asked.executor_name
     executor: Executor = resolve(catalog.executors.get(name).factory)()
-    trials = plan(catalog, request, lambda line: click.echo(clean_line(line, LONGEST_LINE), err=True))
+    trials = plan(catalog, request, lambda line: click.echo(clean_line(line, stage.LONGEST_LINE), err=True))
     how = _choosing(catalog, request, trials)
     shown = Shown(names, request.target, how, comparison, refit=bool(request.refit))
     context = _context(catalog, request, asked, trials)
     reuse = reusing.choose(catalog, trials, store, context, asked.rerun, asked.keep_outdated, asked.here)
     if asked.dry_run:
-        _print_plan(catalog, trials, store, asked.workers, reuse)
+        stage.print_plan(catalog, trials, store, asked.workers, reuse)
         if request.refit:
             _print_second_stage(catalog, trials, store, asked, how, reuse)
         return 0
     store.prepare()
-    attempts = _execute(catalog, trials, store, executor, context, reuse, session.arguments)
+    attempts = stage.execute(catalog, trials, store, executor, context, reuse, session.arguments)
     if request.refit:
         second = refitting.second_stage(trials, _records(trials, store, reuse), how)
         reuse = reuse.going_on(catalog, trials, second, store, context, asked.keep_outdated, asked.here)
-        attempts += _execute(catalog, second, store, executor, context, reuse, session.arguments)
+        attempts += stage.execute(catalog, second, store, executor, context, reuse, session.arguments)
         trials = [*trials, *second]
     return _report(catalog, trials, store, shown, reuse, attempts)
 
@@ -224,69 +217,6 @@ def _preload(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*catalog.backends.values()[0].preload, *needed)))
 
 
-def _execute(
-    catalog: Catalog,
-    trials: Sequence[Trial],
-    store: Store,
-    executor: Executor,
-    context: RunContext,
-    reuse: Reuse,
-    command: Sequence[str],
-) -> list[Record]:
-    """Run what has no ok record yet; return how trials ended whose earlier ok record stays.
-
-    An interrupt passes, and says what is kept.
-    """
-    attempts: list[Record] = []
-    with locked(store.folder):
-        split = reuse.split(trials, store)
-        if split.done:
-            click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
-        remarks = _remarks(catalog, trials, split, store, context.workers, reuse)
-        for line in (*remarks, *(_without_arrays(split, store) if context.keep_weights else ())):
-            click.echo(clean_line(line, LONGEST_LINE), err=True)
-        if not split.todo:
-            return attempts
-        for line in surroundings.wait_passively(split.todo, context.workers, os.environ, recent_load()):
-            click.echo(line, err=True)
-        plans.write(store.folder, trials, command)
-        view = progress.view(split.todo, split.done, context.workers, streams.is_lively(sys.stderr))
-        ended = 0
-        try:
-            with view, closing(runner.run(catalog, split.todo, store, executor, context, view)) as records:
-                for record in records:
-                    ended += 1
-                    if record.status != "ok" and store.find(record.trial.key):
-                        attempts.append(record)
-        except KeyboardInterrupt as stop:
-            kept = f"{ended} of {len(split.todo)} trials ended and are kept in {store.folder}"
-            stop.args = (f"{kept}; the same command goes on",)
-            raise
-    return attempts
-
-
-def _without_arrays(split: runner.Split, store: Store) -> list[str]:
-    """A line where --keep-weights comes too late for some trials."""
-    count = sum(not store.weights(record.trial.key).exists() for record in split.done)
-    have = "has" if count == 1 else "have"
-    late = f"{count} of the trials that have a record {have} no trained arrays there; --rerun trains them again"
-    return [late] if count else []
-
-
-def _remarks(
-    catalog: Catalog, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int, reuse: Reuse
-) -> list[str]:
-    """What is to be known of records that are there and of trials that run, a line each."""
-    kept = [*surroundings.moved(catalog, split.done, split.todo), *runner.outdated(catalog, split.done, store)]
-    run = [
-        *split.lost,
-        *reuse.remarks(split),
-        *runner.again(split.todo, store),
-        *surroundings.crowded(split.todo, workers),
-    ]
-    return [*kept, *run, *runner.unfollowed(catalog, trials)]
-
-
 def _choosing(catalog: Catalog, request: suite.Request, trials: Sequence[Trial]) -> Choosing:
     """What --select asks for. Raises UsageError for a score that some data set's validation will not be scored by."""
     items = dict.fromkeys(selection.item(trial.method) for trial in trials)
@@ -332,22 +262,6 @@ def _report(
     return 0 if sum(record.status == "ok" for record in records) == len(trials) and not attempts else 1
 
 
-def _print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers: int, reuse: Reuse) -> None:
-    """The plan as lines, with an estimate from earlier records of the same methods."""
-    split = reuse.split(trials, store)
-    todo = {trial.key for trial in split.todo}
-    for trial in trials:
-        state = f"skipped: {clean_line(trial.skip)}" if trial.skip else reuse.state(trial, store, trial.key in todo)
-        budget = f"{trial.terms.budget}, batches of {trial.terms.batch_size}"
-        click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
-    for line in (*_remarks(catalog, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
-        click.echo(clean_line(line, LONGEST_LINE))
-    first = trials[0]
-    threads = "1 thread" if first.terms.threads == 1 else f"{first.terms.threads} threads"
-    setting = f"{first.terms.device}, {first.terms.precision}, {threads}, {workers} at once"
-    click.echo(f"{_trials(len(trials))}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
-
-
 def _print_second_stage(
     catalog: Catalog, trials: Sequence[Trial], store: Store, asked: Asked, how: Choosing, reuse: Reuse
 ) -> None:
@@ -356,17 +270,4 @@ def _print_second_stage(
         click.echo(refitting.outlook(trials, how))
     elif second := refitting.second_stage(trials, _records(trials, store, reuse), how):
         click.echo("second stage, trained anew on training and validation rows together:")
-        _print_plan(catalog, second, store, asked.workers, reuse)
-
-
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"
-
-
-def _estimate(todo: Sequence[Trial], store: Store, workers: int) -> str:
-    try:
-        earlier = [record for record in store.records()[0] if record.status == "ok"]
-    except HarnessError:
-        earlier = []
-    left = progress.Forecast([trial for trial in todo if not trial.skip], earlier, workers).left()
-    return "no earlier record to estimate from" if left is None else f"about {progress.duration(left)}"
+        stage.print_plan(catalog, second, store, asked.workers, reuse)

@@ -1,0 +1,116 @@
+"""One stage of a run: its plan as lines, and its execution."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+
+import click
+
+from harness.catalog import Catalog
+from harness.cli import progress, streams
+from harness.cli.reusing import Reuse
+from harness.errors import HarnessError
+from harness.records import plans
+from harness.records.environment import recent_load
+from harness.records.store import Store
+from harness.running import runner, surroundings
+from harness.running.lock import locked
+from harness.types import Executor, Record, RunContext, Trial
+from harness.words import clean_line
+
+LONGEST_LINE = 2_000
+
+
+def execute(
+    catalog: Catalog,
+    trials: Sequence[Trial],
+    store: Store,
+    executor: Executor,
+    context: RunContext,
+    reuse: Reuse,
+    command: Sequence[str],
+) -> list[Record]:
+    """Run what has no ok record yet; return how trials ended whose earlier ok record stays.
+
+    An interrupt passes, and says what is kept.
+    """
+    attempts: list[Record] = []
+    with locked(store.folder):
+        split = reuse.split(trials, store)
+        if split.done:
+            click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
+        remarks = _remarks(catalog, trials, split, store, context.workers, reuse)
+        for line in (*remarks, *(_without_arrays(split, store) if context.keep_weights else ())):
+            click.echo(clean_line(line, LONGEST_LINE), err=True)
+        if not split.todo:
+            return attempts
+        for line in surroundings.wait_passively(split.todo, context.workers, os.environ, recent_load()):
+            click.echo(line, err=True)
+        plans.write(store.folder, trials, command)
+        view = progress.view(split.todo, split.done, context.workers, streams.is_lively(sys.stderr))
+        ended = 0
+        try:
+            with view, closing(runner.run(catalog, split.todo, store, executor, context, view)) as records:
+                for record in records:
+                    ended += 1
+                    if record.status != "ok" and store.find(record.trial.key):
+                        attempts.append(record)
+        except KeyboardInterrupt as stop:
+            kept = f"{ended} of {len(split.todo)} trials ended and are kept in {store.folder}"
+            stop.args = (f"{kept}; the same command goes on",)
+            raise
+    return attempts
+
+
+def _without_arrays(split: runner.Split, store: Store) -> list[str]:
+    """A line where --keep-weights comes too late for some trials."""
+    count = sum(not store.weights(record.trial.key).exists() for record in split.done)
+    have = "has" if count == 1 else "have"
+    late = f"{count} of the trials that have a record {have} no trained arrays there; --rerun trains them again"
+    return [late] if count else []
+
+
+def _remarks(
+    catalog: Catalog, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int, reuse: Reuse
+) -> list[str]:
+    """What is to be known of records that are there and of trials that run, a line each."""
+    kept = [*surroundings.moved(catalog, split.done, split.todo), *runner.outdated(catalog, split.done, store)]
+    run = [
+        *split.lost,
+        *reuse.remarks(split),
+        *runner.again(split.todo, store),
+        *surroundings.crowded(split.todo, workers),
+    ]
+    return [*kept, *run, *runner.unfollowed(catalog, trials)]
+
+
+def print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers: int, reuse: Reuse) -> None:
+    """The plan as lines, with an estimate from earlier records of the same methods."""
+    split = reuse.split(trials, store)
+    todo = {trial.key for trial in split.todo}
+    for trial in trials:
+        state = f"skipped: {clean_line(trial.skip)}" if trial.skip else reuse.state(trial, store, trial.key in todo)
+        budget = f"{trial.terms.budget}, batches of {trial.terms.batch_size}"
+        click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
+    for line in (*_remarks(catalog, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
+        click.echo(clean_line(line, LONGEST_LINE))
+    first = trials[0]
+    threads = "1 thread" if first.terms.threads == 1 else f"{first.terms.threads} threads"
+    setting = f"{first.terms.device}, {first.terms.precision}, {threads}, {workers} at once"
+    click.echo(f"{_trials(len(trials))}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
+
+
+def _trials(count: int) -> str:
+    return "1 trial" if count == 1 else f"{count} trials"
+
+
+def _estimate(todo: Sequence[Trial], store: Store, workers: int) -> str:
+    try:
+        earlier = [record for record in store.records()[0] if record.status == "ok"]
+    except HarnessError:
+        earlier = []
+    left = progress.Forecast([trial for trial in todo if not trial.skip], earlier, workers).left()
+    return "no earlier record to estimate from" if left is None else f"about {progress.duration(left)}"
