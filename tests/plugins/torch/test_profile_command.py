@@ -182,7 +182,7 @@ def test_a_method_that_starts_from_another_is_profiled_from_untrained_arrays(har
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["linear[optimizer=[yes,no]]"], ["one method", "linear[optimizer=True] on eight", "linear[optimizer=False]"]),
+        (["linear[optimizer=[yes,no]]"], ["one method", "linear on eight", "linear[optimizer=False] on eight"]),
         (["linear,wide"], ["one method", "linear on eight", "wide on eight"]),
         (["linear,after"], ["one method"]),
         (["linear", "--datasets", "eight,two"], ["one data set"]),
