@@ -67,7 +67,8 @@ def look_at_trained(bench: Bench, trained: Started, watching: Gauges) -> Gauges:
                 waiting.append((instrument, fitted))
             else:
                 _read(bench, instrument, fitted)
-    bench.pending.extend(instrument.value.name for instrument, _ in waiting)
+        if waiting and waiting[-1][0] is instrument:
+            bench.pending.append(instrument.value.name)  # its update is still to come
     return waiting
 
 
