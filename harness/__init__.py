@@ -55,6 +55,7 @@ from harness.types import (
 from harness.version import __version__
 
 if TYPE_CHECKING:
+    from harness.catalog import resolve
     from harness.data.files import located, members
     from harness.data.parts import Part
     from harness.records.reading import read_records
@@ -116,6 +117,7 @@ __all__ = [
     "option",
     "read_records",
     "rehearse",
+    "resolve",
     "stratified_rows",
 ]
 
@@ -127,6 +129,7 @@ _LATER = {
     "members": "harness.data.files",
     "read_records": "harness.records.reading",
     "rehearse": "harness.trials.rehearsal",
+    "resolve": "harness.catalog",
 }
 
 

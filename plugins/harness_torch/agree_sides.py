@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
-from harness import Batch, Method, Rehearsal, UsageError
+from harness import Batch, Method, Rehearsal, UsageError, resolve
 
 Noted = Mapping[str, Any]  # by layer
 Update = Callable[[Any, Batch], tuple[Any, Mapping[str, Any]]]
@@ -111,11 +110,7 @@ def with_reference(rehearsal: Rehearsal, methods: Iterable[Method]) -> Side:
 def _has_reference(method: Method) -> bool:
     """Of its learner with default options; a method that cannot be built here has none that could be compared."""
     try:
-        factory: Any = method.factory
-        if isinstance(factory, str):
-            module, name = factory.split(":")
-            factory = getattr(import_module(module), name)
-        return hasattr(factory(method.config()), "reference")
+        return hasattr(resolve(method.factory)(method.config()), "reference")
     except Exception:  # of a plugin, whatever it is: this is a hint beside another mistake
         return False
 
