@@ -72,7 +72,7 @@ def _warnings(records: Iterable[Record]) -> Iterator[str]:
 
 
 def _named_warnings(record: Record) -> Iterator[str]:
-    """The harness's own, and in older records everybody's, are texts under names that end with _warning."""
+    """In older records they are texts under names that end with _warning."""
     for name, text in (*record.measured.items(), *record.readings.items()):
         if name.endswith("_warning") and isinstance(text, str):
             yield text

@@ -95,7 +95,7 @@ def _warn_of_finish(bench: Bench) -> None:
     budget, seconds = bench.trial.terms.budget, bench.notes.seconds
     beyond = _before_updates(bench.notes) + math.fsum(seconds[phase] for phase in ("train", "finish")) - budget.amount
     if budget.unit == "seconds" and (beyond := min(beyond, seconds["finish"])) > SHARE_BEYOND * budget.amount:
-        bench.notes.measured["finish_warning"] = f"finish trained on for {beyond:.3g} s beyond the budget of {budget}"
+        bench.notes.warnings["finish"] = f"finish trained on for {beyond:.3g} s beyond the budget of {budget}"
 
 
 def _before_updates(notes: Notes) -> float:

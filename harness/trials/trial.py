@@ -184,7 +184,7 @@ def _keep(bench: Bench, trained: Started, weights: Path | None) -> None:
         bench.backend.save(saved, weights)
         bench.notes.provenance[arrays.ARRAYS] = arrays.stated(weights)
     bench.notes.measured |= sizes(saved)
-    with bench.hole("predict_warning"):
+    with bench.hole("predict"):
         _warn_of_prediction(bench, trained, saved)
 
 
@@ -195,7 +195,7 @@ def _warn_of_prediction(bench: Bench, trained: Started, saved: Mapping[str, Arra
     with bench.backend.isolated(seed), bench.backend.evaluating():
         trained.learner.predict(trained.state, rows.repeated(bench.data, bench.trial.terms.batch_size))
     if _digests(answers.arrays(trained.parts.save(trained.state))) != before:
-        bench.notes.measured["predict_warning"] = "predict changed what is saved: it trains, or counts"
+        bench.notes.warnings["predict"] = "predict changed what is saved: it trains, or counts"
 
 
 def _digests(arrays: Mapping[str, Array]) -> dict[str, str]:

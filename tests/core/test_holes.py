@@ -112,8 +112,8 @@ HARNESS_NAMES = [
     "stopped_early",
     "rows",
     "parameters",
-    "finish_warning",
-    "predict_warning",
+    "finish",
+    "predict",
     "bytes_at_death",
 ]
 

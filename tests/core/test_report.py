@@ -150,8 +150,9 @@ def test_what_the_harness_measured_goes_before_what_an_instrument_says_it_read()
     assert older.cells["update_seconds"].mean == 0.25
 
 
-def test_the_harness_warns_below_the_table_as_instruments_do():
-    assert notes(record(measured={"finish_warning": "finish took long"})) == ("finish took long (saf seed 0)",)
+def test_the_harness_warns_below_the_table_as_instruments_do_in_older_records_too():
+    for said in ({"warnings": {"finish": "finish took long"}}, {"measured": {"finish_warning": "finish took long"}}):
+        assert notes(record(**said)) == ("finish took long (saf seed 0)",)
 
 
 def test_a_measurement_goes_before_a_claim_and_a_claim_is_called_one():

@@ -312,13 +312,13 @@ class Learns(Slope):
 def test_a_prediction_that_changes_what_is_saved_is_a_warning(run, learner, warning):
     record = run(learner)
     assert (record.status, record.holes) == ("ok", {})
-    assert record.measured.get("predict_warning") == warning
+    assert record.warnings.get("predict") == warning
 
 
 def test_a_budget_of_updates_is_what_it_is_whatever_prepare_takes(clockwork):
     record = clockwork("updates", 10, prepare=1000.0, finish=1000.0)
     assert record.curve[-1].update == 10
-    assert "finish_warning" not in record.measured
+    assert record.warnings == {}
     assert (record.seconds["prepare"], record.seconds["finish"]) == (1000.0, 1000.0)
 
 
@@ -334,7 +334,7 @@ def test_a_budget_of_updates_is_what_it_is_whatever_prepare_takes(clockwork):
 def test_finish_beyond_a_budget_of_seconds_is_a_warning(clockwork, takes, warning):
     record = clockwork("seconds", 10, **takes)
     assert record.status == "ok"
-    assert record.measured.get("finish_warning") == warning
+    assert record.warnings.get("finish") == warning
 
 
 # --- how a trial ends ---------------------------------------------------------------------------------------------
