@@ -9,8 +9,6 @@ from typing import Any, Literal
 from harness.hookspecs import hookimpl
 from harness.types import Metric
 
-OF_BASE = ("base_agreement", "base_kl")  # they need the prediction of the trial that this one starts from
-
 
 @hookimpl
 def harness_metrics() -> Iterator[Metric]:

@@ -12,7 +12,6 @@ from typing import Any
 from harness import names
 from harness.catalog import Catalog
 from harness.errors import Unsupported, is_interrupt
-from harness.metrics import OF_BASE
 from harness.seeds import derive
 from harness.trials import predictions, scoring
 from harness.trials.carrying import Carried
@@ -135,10 +134,10 @@ class Bench:
         return None if self.weights is None else self.backend.arrays(self.weights, self.trial.terms.device)
 
     @cached_property
-    def base_predicted(self) -> Prediction | None:
-        """What the trial that this one starts from predicted of the test rows; if that is not known, why is a hole."""
+    def base_predicted(self) -> tuple[Prediction | None, str]:
+        """What the trial that this one starts from predicted of the test rows, and why that is not known."""
         if self.trial.base is None:
-            return None
+            return None, ""
         try:
             if self.base_prediction is None:
                 raise Unsupported("its test prediction was not handed over")
@@ -146,11 +145,8 @@ class Bench:
             if flaw := scoring.flaw(found, self.data.test.inputs, self.data.problem):
                 raise Unsupported(f"its test prediction does not fit: {flaw}")
         except Unsupported as error:
-            for offer in scoring.applying(self.catalog, self.data.problem.kind):
-                if offer.value.name in OF_BASE:
-                    self.notes.hole(offer.value.name, f"starts from {self.trial.base.method.label}: {error}")
-            return None
-        return found
+            return None, f"starts from {self.trial.base.method.label}: {error}"
+        return found, ""
 
     @property
     def test_rows(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from harness.catalog import Offer
 from harness.metrics.headline import headline
 from harness.trials import answers, predictions, scoring
+from harness.trials.based import unbased
 from harness.trials.bench import Bench
 from harness.trials.notes import Notes
 from harness.trials.places import Diverged
@@ -113,7 +114,9 @@ class Points:
     def _tested(self, predict: answers.View, state: Any) -> tuple[Outcome, dict[str, str]]:
         bench, data = self._bench, self._bench.data
         asking, folded = _asking(bench, predict, state), scoring.foldable(self._metrics())
-        return scoring.outcome_of(data, data.test, asking, data.shifted, bench.base_predicted, folded=folded)
+        base, why = bench.base_predicted
+        outcome, holes = scoring.outcome_of(data, data.test, asking, data.shifted, base, folded=folded)
+        return unbased(outcome, why) if why else outcome, holes
 
     def _metrics(self, wanted: scoring.Wanted | None = None) -> list[Offer[Metric]]:
         return scoring.applying(self._bench.catalog, self._bench.data.problem.kind, wanted)

@@ -15,6 +15,7 @@ from harness.catalog import Catalog, Offer, available, resolve
 from harness.errors import is_interrupt
 from harness.metrics.mixtures import mean_entropy, mixture
 from harness.trials import entries
+from harness.trials.based import missed, renewed
 from harness.trials.places import code_of, one_line
 from harness.types import (
     Array,
@@ -104,15 +105,19 @@ def judged(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: AtHand =
         if why := available(offer):
             holes[name] = why
             continue
+        given = renewed(outcome)
         try:
             with nullcontext() if is_own(offer) else at_hand(f"metric {name}"):
-                value = _computed(offer.value, outcome)
+                value = _computed(offer.value, given)
         except BaseException as error:
             if is_interrupt(error):
                 raise
             said = str(error) if isinstance(error, entries.Unfit) else one_line(error, code_of(offer))
             holes[name] = f"{name}{' ' if isinstance(error, entries.Unfit) else ': '}{said}"
+            holes[name] += f" ({why})" if (why := missed(given)) else ""
             continue
+        if value is None and (why := missed(given)):
+            holes[name] = why
         if value is not None and math.isfinite(value):
             scores[name] = value
         elif value is not None:

@@ -6,7 +6,7 @@ from scipy import stats
 
 import harness.executors
 import harness.metrics
-from harness import ClassLogProbs, Method, Outcome, Problem, RegressionMixture, TokenLogProbs, Unsupported
+from harness import ClassLogProbs, Method, Metric, Outcome, Problem, RegressionMixture, TokenLogProbs, Unsupported
 from harness.catalog import Catalog
 from harness.executors.worker import run
 from harness.hookspecs import hookimpl
@@ -113,7 +113,14 @@ def test_a_prediction_beyond_the_bound_is_not_kept(tmp_path, monkeypatch):
 
 
 class Plugin:
-    """A base that counts classes, and what starts from its counts."""
+    """A base that counts classes, and what starts from its counts; further metrics."""
+
+    def __init__(self, metrics=()):
+        self.metrics = metrics
+
+    @hookimpl
+    def harness_metrics(self):
+        yield from self.metrics
 
     @hookimpl
     def harness_backends(self):
@@ -132,12 +139,11 @@ class Plugin:
 @pytest.fixture
 def ran(tmp_path, monkeypatch):
     """Runs the trials of a request as an executor does, without loading plugins; returns records by method."""
-    catalog = Catalog.of(harness.metrics, harness.executors, Plugin())
-    monkeypatch.setattr("harness.catalog.load", lambda settings: catalog)
     Store(tmp_path).prepare()
 
-    def call(methods, forget=False, **context):
-        records = {}
+    def call(methods, forget=False, metrics=(), **context):
+        records, catalog = {}, Catalog.of(harness.metrics, harness.executors, Plugin(metrics))
+        monkeypatch.setattr("harness.catalog.load", lambda settings: catalog)
         for trial in plan(catalog, Request(methods=methods, seeds="[0]")):
             if forget and trial.base:
                 Store(tmp_path).predictions(trial.base.key).unlink()
@@ -172,6 +178,33 @@ def test_a_base_without_a_prediction_is_a_hole_with_the_reason(ran, tmp_path):
     assert tuned.status == "ok"
     assert tuned.holes["base_kl"].startswith("starts from dense: its test prediction is not kept: no ")
     assert "base_kl" not in tuned.scores
+
+
+def drift(outcome):
+    """By a plugin: half the mean distance of the two distributions."""
+    return None if outcome.base is None else float(np.abs(np.exp(outcome.base[0]) - np.exp(outcome.prediction[0])).mean())
+
+
+@pytest.mark.parametrize(
+    ("compute", "says"),
+    [
+        (drift, "starts from dense: its test prediction is not kept: no "),
+        (lambda outcome: outcome.base[0].mean(), "drift: TypeError: 'NoneType' object is not subscriptable (test_base.py"),
+        (lambda outcome: None, None),
+        (lambda outcome: 0.5 if outcome.base is None else 1.0, None),
+    ],
+    ids=["looks", "stumbles", "does-not-look", "does-without"],
+)
+def test_any_metric_that_looks_at_an_unknown_base_in_vain_is_a_hole_with_the_reason(ran, compute, says):
+    metric = Metric("drift", "x", "", "lower", ("classification",), compute)
+    records = ran("dense", metrics=[metric], keep_predictions=True)
+    assert "drift" not in records["dense"].holes or says.startswith("drift: TypeError")
+    tuned = ran("tuned", forget=True, metrics=[metric])["tuned"]
+    for view in ("", "@start", "@best"):
+        hole = tuned.holes.get(f"drift{view}")
+        assert hole is says is None or hole.startswith(says)
+        assert hole is None or "its test prediction is not kept" in hole
+    assert "drift@valid" not in tuned.holes or says.startswith("drift: TypeError")
 
 
 def test_a_prediction_of_an_earlier_run_does_not_outlive_the_next(ran, tmp_path):
