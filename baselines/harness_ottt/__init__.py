@@ -9,6 +9,8 @@ from typing import Literal
 from harness import Method, hookimpl, option
 from harness_spiking.config import FAMILY, SpikingOptions, refuse_chunks, refuse_parts, refuse_without_effect
 
+harness_interface = 2
+
 
 @dataclass(frozen=True)
 class OwnOptions:

@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 from harness import Method, UsageError, hookimpl, option
 from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SpikingOptions, SurrogateName, refuse_without_effect
 
+harness_interface = 2
+
 LONG = 10  # steps up to which the published values for 5 steps hold, those for 20 beyond
 
 

@@ -9,6 +9,8 @@ from harness import Budget, Dataset, Folder, Recipe, hookimpl
 from harness_data import registry
 from harness_data.options import Cifar10DvsOptions, Cifar10Options, CifarOptions, EventOptions, GestureOptions
 
+harness_interface = 2
+
 MNIST = Recipe(Budget("epochs", 3), batch_size=128, families={"spiking": {"steps": 4}})
 MNIST_ROWS = {"train": 55_000, "valid": 5_000, "test": 10_000}
 # The protocols of the published OTTT code; the frames of a recording are an option of the data set.

@@ -19,6 +19,8 @@ from harness_spiking.config import (
     refuse_without_effect,
 )
 
+harness_interface = 2
+
 OFFICIAL_NEEDS_EVERY_STEP = (
     "variant=final has one loss, at the last step, so that no other step makes up for what the official form leaves "
     "out: biases would get a fraction 1 / L_T of its derivative (0.508 at T = 6 and leak 0.5), and of frames the first "

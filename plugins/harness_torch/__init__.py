@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from harness import BackendOffer, Check, Instrument, Metric, hookimpl
 from harness_torch import checks, offers
 
+harness_interface = 2
+
 if TYPE_CHECKING:
     import click
 

@@ -189,7 +189,7 @@ def drift(outcome):
     ("compute", "says"),
     [
         (drift, "starts from dense: its test prediction is not kept: no "),
-        (lambda outcome: outcome.base[0].mean(), "drift: TypeError: 'NoneType' object is not subscriptable (test_base.py"),
+        (lambda outcome: outcome.base[0].mean(), "drift: TypeError: 'NoneType' object is not subscriptable ("),
         (lambda outcome: None, None),
         (lambda outcome: 0.5 if outcome.base is None else 1.0, None),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import pytest
 
 from harness import INTERFACE, PluginError
@@ -207,3 +209,10 @@ def test_one_that_declares_another_is_told_what_to_do_in_one_line_whatever_it_im
 def test_a_name_that_this_interface_lacks_is_an_error_of_the_plugin_itself(problem_of):
     (said,) = problem_of(f"harness_interface = {INTERFACE}\nfrom harness import GoneSince\n{OFFERS}")
     assert "cannot import name 'GoneSince' from 'harness'" in said
+
+
+def test_the_plugins_that_come_with_the_harness_declare_this_interface():
+    found = [each for each in entry_points(group="harness") if each.dist and each.dist.name == "harness-bench"]
+    declared = {each.name: getattr(each.load(), "harness_interface", None) for each in found}
+    assert {"torch", "data", "saf", "ottt", "bptt", "spike-representation"} <= declared.keys()
+    assert {name for name, number in declared.items() if number != INTERFACE} == {"metrics", "checks", "executors"}
