@@ -181,8 +181,10 @@ def test_a_base_without_a_prediction_is_a_hole_with_the_reason(ran, tmp_path):
 
 
 def drift(outcome):
-    """By a plugin: half the mean distance of the two distributions."""
-    return None if outcome.base is None else float(np.abs(np.exp(outcome.base[0]) - np.exp(outcome.prediction[0])).mean())
+    """By a plugin: how far probabilities have moved."""
+    if outcome.base is None:
+        return None
+    return float(np.abs(np.exp(outcome.base[0]) - np.exp(outcome.prediction[0])).mean())
 
 
 @pytest.mark.parametrize(
