@@ -72,10 +72,11 @@ class Record:
     """What is known of one trial after it ended. Scores are measured, facts are claimed by the method.
 
     scores: "accuracy" (test, final), "accuracy@best" (test, at the best validation point), "accuracy@valid" (final
-    validation), "accuracy@valid-best" (validation, at its best point), "accuracy@VIEW" (test, further predictions).
-    The best point is the first with the best headline score. measured: what the harness itself measured, such as
+    validation), "accuracy@valid-best" (validation, at its best point), "accuracy@VIEW" (test, further predictions). The
+    best point is the first with the best headline score. measured: what the harness itself measured, such as
     update_seconds; no plugin writes there. readings: what instruments and data sets say. warnings: by reading, or by
-    the part of the method that the harness warns of (finish, predict), what stands below tables. at_least: by reading, why the truth may be more than the number. seconds: by phase.
+    the part of the method that the harness warns of (finish, predict), what stands below tables. at_least: by reading,
+    why the truth may be more than the number. seconds: by phase.
     """
 
     trial: Trial
