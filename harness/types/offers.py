@@ -193,9 +193,9 @@ class Dataset:
 class Outcome:
     """What a metric may look at, in numpy and on the original scale of the targets.
 
-    base: what the trial that this one starts from predicted of the same rows, if that is known; where it is not, a metric
-    that looks at it and returns None is a hole that says why. entropy: of class
-    probabilities, the mean over samples of the entropy of each, (N,), nats: what disagreement is measured by.
+    base: what the trial that this one starts from predicted of the same rows, if that is known; where it is not, a
+    metric that looks at it and returns None is a hole that says why. entropy: of class probabilities, the mean over
+    samples of the entropy of each, (N,), nats: what disagreement is measured by.
     """
 
     prediction: Prediction
