@@ -26,7 +26,7 @@ from harness_spiking.spikes import recorded
 from harness_spiking.weights import effective
 from harness_torch import offers
 from harness_torch.backend import TorchBackend
-from harness_torch.operations import Inference
+from harness_torch.operations import ROWS, Inference
 from harness_torch.synaptic import SynapticOperations
 from harness_torch.training.architectures import DIGITS_NET
 
@@ -131,7 +131,7 @@ def test_a_trial_reads_the_trained_network_and_not_a_fresh_one(tmp_path, catalog
 
     load = resolve(catalog.datasets.get("digits").load)
     data = TorchBackend().place(load(DataOptions(), derive(0, "digits", "split"), tmp_path), "cpu")
-    rows = data.valid.inputs[: trial.terms.batch_size]
+    rows = data.test.inputs[:ROWS]
     learner = METHODS["saf"](**trial.method.options)
     state = learner.init(data.problem, Training(0, "cpu", "fp32", trial.terms.batch_size, None), None)
     untrained = measured(SynapticOperations(), learner, state, rows)
