@@ -141,7 +141,7 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     trials = plan(catalog, request, lambda line: click.echo(clean_line(line, stage.LONGEST_LINE), err=True))
     how = _choosing(catalog, request, trials)
     shown = Shown(names, request.target, how, comparison, refit=bool(request.refit))
-    context = _context(catalog, request, asked, trials)
+    context = _context(catalog, request, asked, trials, names or ())
     reuse = reusing.choose(catalog, trials, store, context, asked.rerun, asked.keep_outdated, asked.here)
     if asked.dry_run:
         stage.print_plan(catalog, trials, store, asked.workers, reuse)
@@ -191,7 +191,9 @@ def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request
     return request if comparison is None else request.over(comparison.request)
 
 
-def _context(catalog: Catalog, request: suite.Request, asked: Asked, trials: Sequence[Trial]) -> RunContext:
+def _context(
+    catalog: Catalog, request: suite.Request, asked: Asked, trials: Sequence[Trial], names: Sequence[str]
+) -> RunContext:
     """What trials need to know; the plan may have added files to the plugins, and a plugin may go elsewhere."""
     return RunContext(
         results=asked.results.absolute(),
@@ -204,6 +206,7 @@ def _context(catalog: Catalog, request: suite.Request, asked: Asked, trials: Seq
         memory=asked.memory,
         keep_predictions=asked.keep_predictions,
         keep_weights=asked.keep_weights,
+        columns=tuple(names),
     )
 
 

@@ -43,7 +43,8 @@ def execute(
         if split.done:
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
         remarks = _remarks(catalog, trials, split, store, context.workers, reuse)
-        for line in (*remarks, *(_without_arrays(split, store) if context.keep_weights else ())):
+        late = [*(_without_arrays(split, store) if context.keep_weights else ()), *_unasked(catalog, split, context)]
+        for line in (*remarks, *late):
             click.echo(clean_line(line, LONGEST_LINE), err=True)
         if not split.todo:
             return attempts
@@ -71,6 +72,17 @@ def _without_arrays(split: runner.Split, store: Store) -> list[str]:
     have = "has" if count == 1 else "have"
     late = f"{count} of the trials that have a record {have} no trained arrays there; --rerun trains them again"
     return [late] if count else []
+
+
+def _unasked(catalog: Catalog, split: runner.Split, context: RunContext) -> list[str]:
+    """A line for each column that is measured on request, and was not asked for when some records were made."""
+    names = [each.name for each in catalog.instruments.values() if each.on_request and each.name in context.columns]
+    lacking = {name: sum(name not in {**each.readings, **each.holes} for each in split.done) for name in names}
+    return [
+        f"{name} is measured on request, and {count} of the trials that have a record did without; --rerun measures it"
+        for name, count in lacking.items()
+        if count
+    ]
 
 
 def _remarks(

@@ -105,6 +105,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
             store.predictions(trial.base.key) if trial.base else None,
             predicted if trial.keep or context.keep_predictions else None,
             _siblings(trial, context, store),
+            context.columns,
         )
         if record.status == "ok":
             complete()

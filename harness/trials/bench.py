@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,7 +28,7 @@ class Bench:
     pauses: what lets the instruments that look on know that no training goes on; settles: that it has become steady.
     base_prediction: the file with the test prediction of what the trial starts from; prediction: where to keep its own.
     pending: names of what is still to be measured once the trial is trained and scored; `tell` is called with them.
-    carried: what instruments need not measure, since it was read in other seeds.
+    carried: what instruments need not measure, since it was read in other seeds. columns: metrics that were asked for.
     """
 
     catalog: Catalog
@@ -46,6 +46,7 @@ class Bench:
     pauses: list[Callable[[], AbstractContextManager[None]]] = field(default_factory=list)
     settles: list[Callable[[], None]] = field(default_factory=list)
     carried: dict[str, Carried] = field(default_factory=dict)
+    columns: Collection[str] = ()
 
     def start(self, fit: Fit | None, *, eager: bool = False, phase: Phase = lambda _: nullcontext()) -> Started:
         """A learner with a fresh state, ready for its first update; without anything to fit it is not prepared."""

@@ -114,8 +114,9 @@ def _read(bench: Bench, instrument: Offer[Instrument], fitted: Fitted) -> None:
 
 def _instruments(bench: Bench, intrusive: bool) -> list[Offer[Instrument]]:
     """Those that measure in this trial."""
-    offers = bench.catalog.instruments.offers()
-    return [each for each in offers if each.value.intrusive == intrusive and each.value.name not in bench.carried]
+    offers = [each for each in bench.catalog.instruments.offers() if each.value.intrusive == intrusive]
+    asked = [each for each in offers if not each.value.on_request or each.value.name in bench.columns]
+    return [each for each in asked if each.value.name not in bench.carried]
 
 
 def _enter(bench: Bench, instrument: Offer[Instrument], span: AbstractContextManager[None], stack: ExitStack) -> None:

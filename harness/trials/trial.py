@@ -45,12 +45,14 @@ def run_trial(
     base_prediction: Path | None = None,
     prediction: Path | None = None,
     earlier: Sequence[Record] = (),
+    columns: Sequence[str] = (),
 ) -> Record:
     """Run one trial and return its record, whatever happens; only an interrupt passes.
 
     base: the arrays of the trial that this one starts from. weights: where the trained arrays are kept, if anywhere.
     base_prediction, prediction: likewise the base's test prediction, and its own.
     earlier: records of the same configuration with other seeds that ended ok, of which readings may be taken over.
+    columns: metrics that are asked for, for instruments that measure on request.
     A trial that is trained and scored reports the record so far before anything else of it is looked at or profiled.
     """
     notes = Notes()
@@ -69,7 +71,10 @@ def run_trial(
     try:
         bench = set_up(catalog, trial, backend, data_folder, base, report, notes, tell)
         bench.carried.update(carrying.carried(catalog, earlier, backend.environment(trial.terms.device)))
-        _run(dataclasses.replace(bench, base_prediction=base_prediction, prediction=prediction), weights)
+        bench = dataclasses.replace(
+            bench, base_prediction=base_prediction, prediction=prediction, columns=tuple(columns)
+        )
+        _run(bench, weights)
     except Unsupported as error:
         status, reason = "skipped", one_line(error)
     except Diverged as error:

@@ -316,7 +316,8 @@ class Instrument:
 
     intrusive: it disturbs what it measures, so it gets a fresh state of its own after the timed pass. repeats: all that
     it reads is the same for every seed. Such an instrument measures two seeds of a configuration; where all its
-    readings agree to the digit, the seeds after them take these over, and their records say from which.
+    readings agree to the digit, the seeds after them take these over, and their records say from which. on_request: it
+    takes long, so it measures only where a run asks for the column of its name, with --metrics or in a suite.
     """
 
     name: str
@@ -324,6 +325,7 @@ class Instrument:
     factory: str | Callable[[], Gauge]
     intrusive: bool = True
     repeats: bool = False
+    on_request: bool = False
 
 
 @dataclass(frozen=True)

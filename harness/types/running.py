@@ -129,6 +129,8 @@ class RunContext:
     that others start from.
     siblings: keys of trials that differ in nothing but their seed, a group for each configuration. What instruments
     have read in those of them whose records lie in `results` by then, a trial may take over (`Instrument.repeats`).
+    columns: metrics that the run asks for, for the sake of which an instrument measures that else would not
+    (`Instrument.on_request`).
     """
 
     results: Path
@@ -142,6 +144,7 @@ class RunContext:
     keep_predictions: bool = False
     keep_weights: bool = False
     siblings: tuple[tuple[str, ...], ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def instruments() -> Iterator[Instrument]:
             f"latency_{rows}_seconds",
             f"time of a prediction of {rows} row{'s' if rows > 1 else ''} by the trained network",
             factory=f"harness_torch.latency:of_{rows}",
+            on_request=True,
         )
     yield Instrument(
         "tensor-peak",
