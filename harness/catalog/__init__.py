@@ -128,6 +128,14 @@ class Catalog:
             self._shelves[hook] = Shelf(NOUNS[hook], offers, self.hint)
         return self._shelves[hook]
 
+    def take_off_curve(self, names: Collection[str]) -> None:
+        """Let the metrics of these names be computed at the end of training alone."""
+        offers = [
+            replace(offer, value=replace(offer.value, curve=offer.value.curve and offer.value.name not in names))
+            for offer in self.metrics.offers()
+        ]
+        self._shelves["harness_metrics"] = Shelf(self.metrics.noun, offers, self.hint)
+
     def _ask(self, hook: str, key: str, call: Callable[[], Any]) -> list[Offer[Any]]:
         """One plugin's offers: all that it lists, or none where something is wrong with one of them."""
         if (hook, key) not in self._offers:

@@ -41,7 +41,7 @@ class LocalExecutor:
         """
         queue = Queue(trials)
         with _Pool(self.task, _absolute(context), progress) as pool:
-            while queue or pool.running or pool.suspects:
+            while queue or pool.running or pool.suspects or pool.again:
                 for record in _records(queue, pool):
                     queue.ended(record)
                     yield record
@@ -51,6 +51,8 @@ def _records(queue: Queue, pool: _Pool) -> Iterator[Record]:
     """Fill the free slots, then wait until something ends."""
     if pool.suspects and not pool.running:
         pool.start(pool.suspects.pop(0))
+    while pool.free and pool.again and not pool.suspects:
+        pool.start(pool.again.pop(0))
     while pool.free and not pool.suspects and (trial := queue.take()):
         if obstacle := queue.obstacle(trial):
             yield obstacle
@@ -68,13 +70,16 @@ class _Pool:
     """The processes that run now, one in each slot, and the loop that waits for them.
 
     suspects: trials that died with the fork server while others ran. One of them may have killed it: each runs once
-    more, alone, so that it costs nobody but itself.
+    more, alone, so that it costs nobody but itself. again: trials that a plugin's metric has ended on the curve: each
+    runs again, with that metric at the end of training alone, where it costs no more than itself.
     """
 
     def __init__(self, task: str, context: RunContext, progress: Callable[[Trial, Progress], None]) -> None:
         self.running: dict[int, TrialProcess] = {}
         self.suspects: list[Trial] = []
         self._suspected: set[str] = set()
+        self.again: list[Trial] = []
+        self._off_curve: dict[str, dict[str, str]] = {}
         self._task = task
         self._context = context
         self._progress = progress
@@ -102,7 +107,8 @@ class _Pool:
     def start(self, trial: Trial) -> None:
         slot = next(number for number in itertools.count() if number not in self.running)
         self._progress(trial, Progress("start", 0.0))
-        job = Job(trial, self._context, self._task, _environment(trial, slot, self._context.workers))
+        context = replace(self._context, off_curve=self._off_curve.get(trial.key, {}))
+        job = Job(trial, context, self._task, _environment(trial, slot, self._context.workers))
         log = Log(self._context.results / "logs" / f"{trial.key}.log")
         child = self._server.fork()
         group = cgroup.enclose(self._groups, child.pid, trial.key, self._memory)
@@ -124,7 +130,7 @@ class _Pool:
             if process.over:
                 del self.running[slot]
                 record = self._bury(process)
-                if not self._suspect(process, record):
+                if not (self._suspect(process, record) or self._spoilt(process, record)):
                     yield record
 
     def _suspect(self, process: TrialProcess, record: Record) -> bool:
@@ -136,6 +142,16 @@ class _Pool:
             return False
         self._suspected.add(trial.key)
         self.suspects.append(trial)
+        return True
+
+    def _spoilt(self, process: TrialProcess, record: Record) -> bool:
+        """Whether a trial is to run again, without the metric on its curve that has ended it."""
+        trial, name = process.trial, process.ended_in_metric
+        off_curve = self._off_curve.setdefault(trial.key, {})
+        if process.orphaned or not name or name in off_curve:
+            return False
+        off_curve[name] = record.reason
+        self.again.append(trial)
         return True
 
     def _look_after(self) -> None:

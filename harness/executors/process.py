@@ -194,6 +194,12 @@ class TrialProcess:
         self._log.write(f"\nprocess {self.child.pid} was killed, but of its end nothing was heard\n".encode())
 
     @property
+    def ended_in_metric(self) -> str:
+        """The plugin's metric that was computed when it ended, before it was trained and scored; empty for none."""
+        on_the_way = self._message is None and self._so_far is None
+        return self._part.removeprefix("metric ") if on_the_way and self._part.startswith("metric ") else ""
+
+    @property
     def orphaned(self) -> bool:
         """Whether it ended because the fork server did."""
         return self.over and self._exit is None and not self._given_up

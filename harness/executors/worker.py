@@ -106,6 +106,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
             predicted if trial.keep or context.keep_predictions else None,
             _siblings(trial, context, store),
             context.columns,
+            context.off_curve,
         )
         if record.status == "ok":
             complete()

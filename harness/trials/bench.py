@@ -29,6 +29,7 @@ class Bench:
     base_prediction: the file with the test prediction of what the trial starts from; prediction: where to keep its own.
     pending: names of what is still to be measured once the trial is trained and scored; `tell` is called with them.
     carried: what instruments need not measure, since it was read in other seeds. columns: metrics that were asked for.
+    off_curve: metrics that have ended this trial on the curve, and how: they are computed at the end alone.
     """
 
     catalog: Catalog
@@ -47,6 +48,7 @@ class Bench:
     settles: list[Callable[[], None]] = field(default_factory=list)
     carried: dict[str, Carried] = field(default_factory=dict)
     columns: Collection[str] = ()
+    off_curve: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, fit: Fit | None, *, eager: bool = False, phase: Phase = lambda _: nullcontext()) -> Started:
         """A learner with a fresh state, ready for its first update; without anything to fit it is not prepared."""

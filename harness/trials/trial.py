@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 
 from harness import names, options
 from harness.catalog import Catalog, Settings, load, resolve
@@ -19,7 +20,8 @@ from harness.data.joining import joined
 from harness.data.soundness import sound
 from harness.data.subset import subset
 from harness.data.trainable import fitting, placed
-from harness.errors import Unsupported, is_interrupt
+from harness.errors import HarnessError, Unsupported, is_interrupt
+from harness.metrics.headline import headline
 from harness.records import arrays, environment
 from harness.seeds import derive, split_seed
 from harness.trials import answers, carrying, rows
@@ -46,6 +48,7 @@ def run_trial(
     prediction: Path | None = None,
     earlier: Sequence[Record] = (),
     columns: Sequence[str] = (),
+    off_curve: Mapping[str, str] = MappingProxyType({}),
 ) -> Record:
     """Run one trial and return its record, whatever happens; only an interrupt passes.
 
@@ -53,6 +56,7 @@ def run_trial(
     base_prediction, prediction: likewise the base's test prediction, and its own.
     earlier: records of the same configuration with other seeds that ended ok, of which readings may be taken over.
     columns: metrics that are asked for, for instruments that measure on request.
+    off_curve: metrics that have ended this trial on the curve, and how; they are computed at the end alone.
     A trial that is trained and scored reports the record so far before anything else of it is looked at or profiled.
     """
     notes = Notes()
@@ -69,12 +73,11 @@ def run_trial(
         report(Progress("profile", 1.0, record=notes.record(trial, provenance()), missing=missing))
 
     try:
+        _take_off_curve(catalog, trial, off_curve)
         bench = set_up(catalog, trial, backend, data_folder, base, report, notes, tell)
         bench.carried.update(carrying.carried(catalog, earlier, backend.environment(trial.terms.device)))
-        bench = dataclasses.replace(
-            bench, base_prediction=base_prediction, prediction=prediction, columns=tuple(columns)
-        )
-        _run(bench, weights)
+        bench = dataclasses.replace(bench, base_prediction=base_prediction, prediction=prediction)
+        _run(dataclasses.replace(bench, columns=tuple(columns), off_curve=off_curve), weights)
     except Unsupported as error:
         status, reason = "skipped", one_line(error)
     except Diverged as error:
@@ -98,6 +101,7 @@ def _run(bench: Bench, weights: Path | None) -> None:
     # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
     with bench.backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench) as watching:
         trained = train(bench)
+        _say_off_curve(bench)
         carrying.carry(bench.notes, bench.carried, bench.read)
         bench.pending[:] = [*(part for part in FURTHER if part in trained.parts.offered), *waiting(bench)]
         score(bench, trained)
@@ -109,6 +113,23 @@ def _run(bench: Bench, weights: Path | None) -> None:
         gauges = look_at_trained(bench, trained, watching)
         del trained, watching  # their memory is not the profiled pass's
         profile(bench, gauges)
+
+
+def _take_off_curve(catalog: Catalog, trial: Trial, off_curve: Mapping[str, str]) -> None:
+    """Raises HarnessError for the one that decides which point is the best."""
+    if not off_curve:
+        return
+    kind = catalog.datasets.get(trial.dataset.name, trial.dataset.provider).kind
+    deciding = headline(catalog.metrics.values(), kind, trial.terms.headline)
+    if deciding is not None and deciding.name in off_curve:
+        raise HarnessError(f"{off_curve[deciding.name]}, which decides the best point")
+    catalog.take_off_curve(off_curve)
+
+
+def _say_off_curve(bench: Bench) -> None:
+    for name, why in bench.off_curve.items():
+        for view in ("best", "valid-best", *(["start"] if bench.weights is not None else [])):
+            bench.notes.hole(f"{name}@{view}", f"computed at the end alone; on the way, {why}")
 
 
 def set_up(

@@ -131,6 +131,7 @@ class RunContext:
     have read in those of them whose records lie in `results` by then, a trial may take over (`Instrument.repeats`).
     columns: metrics that the run asks for, for the sake of which an instrument measures that else would not
     (`Instrument.on_request`).
+    off_curve: metrics that are computed at the end of training alone, and why: each has ended the trial on the curve.
     """
 
     results: Path
@@ -145,6 +146,7 @@ class RunContext:
     keep_weights: bool = False
     siblings: tuple[tuple[str, ...], ...] = ()
     columns: tuple[str, ...] = ()
+    off_curve: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_PLUGINS", "")
     monkeypatch.syspath_prepend(Path(tiny.__file__).parent)
 
-    def go(act, methods, intrusive=True, executor=None, call=0, curve=False, more=(), **limits):
+    def go(act, methods, intrusive=True, executor=None, call=0, curve=False, more=(), headline=None, **limits):
         """call: of the metric that acts; where it is 0, instruments do."""
         source = f"ACT = {act!r}\nINTRUSIVE = {intrusive}\nCALL = {call}\nCURVE = {curve}\n{textwrap.dedent(PLUGIN)}"
         path = tmp_path / f"mine_{act}_{intrusive}.py".replace("-", "_")
@@ -104,7 +104,7 @@ def run(tmp_path, monkeypatch):
         plugins = ("harness.metrics", "tiny", str(path), *more)
         store = Store(tmp_path / "results")
         store.prepare()
-        trials = plan(load(Settings(plugins)), Request(methods=methods, seeds="[0]"))
+        trials = plan(load(Settings(plugins)), Request(methods=methods, seeds="[0]", headline=headline))
         context = RunContext(store.folder, None, plugins=plugins, **limits)
         records = list((executor or LocalExecutor()).run(trials, context, lambda *_: None))
         return store, records
@@ -165,10 +165,29 @@ def test_what_ends_the_process_in_a_plugin_s_metric_leaves_the_harness_s_own_sco
 
 
 @pytest.mark.parametrize(("act", "limits", "reason"), MET, ids=[act for act, *_ in MET])
-def test_before_the_scores_are_told_it_costs_the_trial_and_the_reason_names_the_metric(run, act, limits, reason):
-    _, (record,) = run(act, "counting", call=1, curve=True, **limits)
-    assert record.status != "ok"
-    assert record.reason == reason.removeprefix("profiling: ")
+def test_on_the_curve_it_costs_what_the_metric_would_have_said_there(run, act, limits, reason):
+    _, (sound,) = run(None, "counting", call=99, curve=True)
+    _, (record,) = run(act, "counting", call=3, curve=True, **limits)  # at the end it is called twice
+    assert (record.status, record.reason) == ("ok", "")
+    lost = {"sharpness@best", "sharpness@valid-best"}
+    assert record.scores == {name: value for name, value in sound.scores.items() if name not in lost}
+    why = f"computed at the end alone; on the way, {reason.removeprefix('profiling: ')}"
+    assert record.holes == dict.fromkeys(lost, why)
+    assert len(record.curve) == len(sound.curve)
+
+
+def test_where_it_ends_the_process_wherever_it_is_asked_the_trial_is_whole_but_for_it(run):
+    _, (record,) = run("exits-at-once", "counting", call=1, curve=True)
+    assert (record.status, record.reason) == ("ok", "")
+    assert record.holes["sharpness"].endswith("exited with code 7 before it returned a record, in metric sharpness")
+    assert "accuracy@best" in record.scores
+
+
+def test_one_that_decides_the_best_point_costs_the_trial(run):
+    _, (record,) = run("exits-at-once", "counting", call=3, curve=True, headline="sharpness")
+    assert record.status == "failed"
+    why = "exited with code 7 before it returned a record, in metric sharpness, which decides the best point"
+    assert record.reason == why
 
 
 def test_the_reason_names_an_instrument_that_ends_the_process_while_it_accompanies_training(run, tmp_path):
