@@ -155,4 +155,5 @@ def _title(record: Record) -> str:
 
 def _setting(record: Record) -> str:
     trial = record.trial
-    return f"{trial.terms.budget}, {trial.terms.device}, {trial.terms.precision}, {record.status}"
+    anew = ["trained on training and validation rows"] if trial.refit else []
+    return ", ".join([str(trial.terms.budget), trial.terms.device, trial.terms.precision, *anew, record.status])

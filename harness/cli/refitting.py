@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from harness.report.choosing import Choosing
     from harness.report.planned import Plan
 
+ANEW = "trained anew on training and validation rows together"
+
 
 def require_budget(trials: Sequence[Trial]) -> None:
     """Raises UsageError where the second stage would stop by validation scores, which it does not have."""

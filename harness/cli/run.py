@@ -152,6 +152,7 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     attempts = stage.execute(catalog, trials, store, executor, context, reuse, session.arguments)
     if request.refit:
         second = refitting.second_stage(trials, _records(trials, store, reuse), how)
+        click.echo(f"second stage: {stage.counted(second)}, {refitting.ANEW}", err=True)
         reuse = reuse.going_on(catalog, trials, second, store, context, asked.keep_outdated, asked.here)
         attempts += stage.execute(catalog, second, store, executor, context, reuse, session.arguments)
         trials = [*trials, *second]
@@ -272,5 +273,5 @@ def _print_second_stage(
     if reuse.split(trials, store).todo:
         click.echo(refitting.outlook(trials, how))
     elif second := refitting.second_stage(trials, _records(trials, store, reuse), how):
-        click.echo("second stage, trained anew on training and validation rows together:")
+        click.echo(f"second stage, {refitting.ANEW}:")
         stage.print_plan(catalog, second, store, asked.workers, reuse)

@@ -112,11 +112,12 @@ def print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers:
     first = trials[0]
     threads = "1 thread" if first.terms.threads == 1 else f"{first.terms.threads} threads"
     setting = f"{first.terms.device}, {first.terms.precision}, {threads}, {workers} at once"
-    click.echo(f"{_trials(len(trials))}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
+    click.echo(f"{counted(trials)}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
 
 
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"
+def counted(trials: Sequence[Trial]) -> str:
+    """`1 trial`, `12 trials`."""
+    return "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
 
 
 def _estimate(todo: Sequence[Trial], store: Store, workers: int) -> str:

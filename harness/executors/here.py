@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.executors.order import Queue
+from harness.executors.server import import_ahead
 from harness.executors.worker import TASK, Job, attempt
 from harness.types import Progress, Record, RunContext, Trial
 
@@ -20,6 +21,7 @@ class HereExecutor:
         self, trials: Sequence[Trial], context: RunContext, progress: Callable[[Trial, Progress], None]
     ) -> Iterator[Record]:
         """One after the other. What a trial raises becomes its record; an interrupt ends the run."""
+        import_ahead(context.preload)  # else the first trial would be of another environment than those after it
         queue = Queue(trials)
         while trial := queue.take():
             record = queue.obstacle(trial) or self._attempt(trial, context, progress)

@@ -32,9 +32,7 @@ NUMBER = struct.Struct("=q")
 
 def main(control: int, preload: Sequence[str]) -> None:
     """Serve the run at the other end of the socket `control` until it ends."""
-    for name in preload:
-        with contextlib.suppress(Exception):  # the trial that needs the module meets the error and reports it
-            importlib.import_module(name)
+    import_ahead(preload)
     sys.stdout.flush()  # what stays in a buffer would come out of every trial
     gc.collect()
     gc.freeze()  # a collection in a trial would touch, and so copy, every page that it shares with this process
@@ -42,6 +40,13 @@ def main(control: int, preload: Sequence[str]) -> None:
     linux.wake_with_parents_death()  # a trial may have stopped it, and it is needed to end that trial
     Server(socket.socket(fileno=control)).serve()
     os._exit(0)  # taking the tensor library down in good order takes longer than most trials
+
+
+def import_ahead(modules: Sequence[str]) -> None:
+    """Import what every trial needs; a trial that needs a module which fails meets the error, and reports it."""
+    for name in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 class Server:

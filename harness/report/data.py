@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json as json_library
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from harness.report.comparison import Beside, Judged
 from harness.report.rows import Against, Cell, Row, Summary, Table
 from harness.suites.entries import Published
-from harness.types import Metric
+from harness.types import Metric, TrainingTerms
 
 SCHEMA = 1
 CSV_COLUMNS = ("method", "dataset", "metric", "mean", "sd", "n", "unit", "better")
 PUBLISHED_COLUMNS = ("published", "published_sd", "published_n", "source")
-PROTOCOL_COLUMNS = ("budget", "batch_size", "device", "precision", "threads", "deterministic", "patience")
-
+PROTOCOL_COLUMNS = (*(term.name for term in fields(TrainingTerms)), "refit")
 RARE_COLUMNS = ("at_least", "lowest", "highest", "lacking_seeds", "data")
 
 

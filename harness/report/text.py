@@ -56,8 +56,7 @@ def text(summary: Summary, width: int | None, colour: bool) -> str:
 
 def title(table: Table) -> str:
     """`10 epochs, batch 128, cpu, fp32, 1 thread`."""
-    refit = ", trained on training and validation rows" if table.protocol.get("refit") else ""
-    return f"{heading(table.protocol)}{refit}"
+    return heading(table.protocol)
 
 
 def count(row: Row) -> str:

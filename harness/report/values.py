@@ -156,7 +156,7 @@ def _absent(name: str, metric: Metric) -> str:
         return "computed at the end of training only"
     if metric.compute is None:
         return "not measured"
-    return f"not scored, a metric for {' and '.join(metric.kinds)}" if metric.kinds else "not scored"
+    return f"nothing to score here, a metric for {' and '.join(metric.kinds)}" if metric.kinds else "not scored"
 
 
 def _time_to(record: Record, target: Target) -> Value:

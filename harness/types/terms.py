@@ -60,4 +60,5 @@ class TrainingTerms:
 def heading(protocol: Mapping[str, Any]) -> str:
     """A protocol as the title of a table says it: `10 epochs, batch 128, cpu, fp32, 1 thread`."""
     known = {each.name: each.metadata["heading"] for each in dataclasses.fields(TrainingTerms)}
-    return ", ".join(say(protocol[name]) for name, say in known.items() if name in protocol)
+    said = [say(protocol[name]) for name, say in known.items() if name in protocol]
+    return ", ".join([*said, *(["trained on training and validation rows"] if protocol.get("refit") else [])])

@@ -189,3 +189,34 @@ def test_patience_cannot_stop_what_has_no_validation_rows(harness):
     assert (code, out) == (2, "")
     assert "--refit: --patience stops training by validation scores" in err
     assert not Path("results").exists()
+
+
+def test_what_was_trained_anew_is_told_apart_wherever_records_are_named(harness):
+    code, _, err = harness("run", *CHOOSE, "--refit")
+    assert code == 0, err
+    lines = [line.split(",") for line in harness("report", "--format", "csv", "--metrics", "rmse")[1].splitlines()]
+    assert {line[lines[0].index("refit")] for line in lines[1:]} == {"", "True"}
+    anew = records(True)[0].trial
+    _, _, err = harness("show", f"{anew.method.label}/lines/{anew.seed}")
+    (line,) = [line for line in err.splitlines() if anew.key in line]
+    assert "trained on training and validation rows" in line
+
+
+def test_the_terms_of_a_trial_are_columns_of_csv(harness):
+    code, _, err = harness("run", "--methods", "creeps", "--seeds", "1", "--headline", "members")
+    assert code == 0, err
+    lines = [line.split(",") for line in harness("report", "--format", "csv", "--metrics", "rmse")[1].splitlines()]
+    assert lines[1][lines[0].index("headline")] == "members"
+
+
+def test_the_second_stage_is_announced(harness):
+    _, _, err = harness("run", *CHOOSE, "--refit")
+    assert "second stage: 4 trials, trained anew on training and validation rows together" in err
+    assert err.index("[12/12]") < err.index("second stage") < err.index("[4/4]")
+
+
+def test_trials_of_this_process_all_find_the_same_libraries(harness):
+    code, out, err = harness("run", "--methods", "creeps", "--seeds", "2")
+    assert code == 0, err
+    assert len({each.environment.get("blas") for each in records()}) == 1
+    assert "different environments" not in out

@@ -124,7 +124,7 @@ def test_holes_have_their_reason():
     assert cell([measured, failed], "activation_bytes").hole == "RuntimeError: no storage (seed 1)"
     assert cell([failed], "activation_bytes").hole == "RuntimeError: no storage"
     assert cell([measured], "forward_macs", columns=["forward_macs"]).hole == "not measured"
-    assert cell([measured], "rmse", columns=["rmse"]).hole == "not scored, a metric for regression"
+    assert cell([measured], "rmse", columns=["rmse"]).hole == "nothing to score here, a metric for regression"
 
 
 def test_numbers_come_from_scores_readings_phases_and_facts():
