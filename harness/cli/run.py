@@ -20,8 +20,10 @@ from harness.cli.session import Session
 from harness.data import files
 from harness.errors import UsageError
 from harness.planning.plan import plan
+from harness.planning.sources import Fingerprints
 from harness.records import plans
 from harness.records.store import Store
+from harness.running.runner import Origins
 from harness.selections import selection
 from harness.suites import references, suite
 from harness.types import Budget, Executor, Record, RunContext, Trial, Unit
@@ -138,23 +140,25 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     names = columns(catalog, request.metrics)
     name = "here" if asked.here else asked.executor_name
     executor: Executor = resolve(catalog.executors.get(name).factory)()
-    trials = plan(catalog, request, lambda line: click.echo(clean_line(line, stage.LONGEST_LINE), err=True))
+    prints = Fingerprints()
+    trials = plan(catalog, request, lambda line: click.echo(clean_line(line, stage.LONGEST_LINE), err=True), prints)
+    origins = Origins(catalog, prints)
     how = _choosing(catalog, request, trials)
     shown = Shown(names, request.target, how, comparison, refit=bool(request.refit))
     context = _context(catalog, request, asked, trials, names or ())
     reuse = reusing.choose(catalog, trials, store, context, asked.rerun, asked.keep_outdated, asked.here)
     if asked.dry_run:
-        stage.print_plan(catalog, trials, store, asked.workers, reuse)
+        stage.print_plan(origins, trials, store, asked.workers, reuse)
         if request.refit:
-            _print_second_stage(catalog, trials, store, asked, how, reuse)
+            _print_second_stage(origins, trials, store, asked, how, reuse)
         return 0
     store.prepare()
-    attempts = stage.execute(catalog, trials, store, executor, context, reuse, session.arguments)
+    attempts = stage.execute(origins, trials, store, executor, context, reuse, session.arguments)
     if request.refit:
         second = refitting.second_stage(trials, _records(trials, store, reuse), how)
         click.echo(f"second stage: {stage.counted(second)}, {refitting.ANEW}", err=True)
         reuse = reuse.going_on(catalog, trials, second, store, context, asked.keep_outdated, asked.here)
-        attempts += stage.execute(catalog, second, store, executor, context, reuse, session.arguments)
+        attempts += stage.execute(origins, second, store, executor, context, reuse, session.arguments)
         trials = [*trials, *second]
     return _report(catalog, trials, store, shown, reuse, attempts)
 
@@ -267,11 +271,11 @@ def _report(
 
 
 def _print_second_stage(
-    catalog: Catalog, trials: Sequence[Trial], store: Store, asked: Asked, how: Choosing, reuse: Reuse
+    origins: Origins, trials: Sequence[Trial], store: Store, asked: Asked, how: Choosing, reuse: Reuse
 ) -> None:
     """The second stage as lines where the first one has ended, else what it will be."""
     if reuse.split(trials, store).todo:
         click.echo(refitting.outlook(trials, how))
     elif second := refitting.second_stage(trials, _records(trials, store, reuse), how):
         click.echo(f"second stage, {refitting.ANEW}:")
-        stage.print_plan(catalog, second, store, asked.workers, reuse)
+        stage.print_plan(origins, second, store, asked.workers, reuse)

@@ -25,7 +25,7 @@ LONGEST_LINE = 2_000
 
 
 def execute(
-    catalog: Catalog,
+    origins: runner.Origins,
     trials: Sequence[Trial],
     store: Store,
     executor: Executor,
@@ -42,8 +42,11 @@ def execute(
         split = reuse.split(trials, store)
         if split.done:
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
-        remarks = _remarks(catalog, trials, split, store, context.workers, reuse)
-        late = [*(_without_arrays(split, store) if context.keep_weights else ()), *_unasked(catalog, split, context)]
+        remarks = _remarks(origins, trials, split, store, context.workers, reuse)
+        late = [
+            *(_without_arrays(split, store) if context.keep_weights else ()),
+            *_unasked(origins.catalog, split, context),
+        ]
         for line in (*remarks, *late):
             click.echo(clean_line(line, LONGEST_LINE), err=True)
         if not split.todo:
@@ -54,7 +57,8 @@ def execute(
         view = progress.view(split.todo, split.done, context.workers, streams.is_lively(sys.stderr))
         ended = 0
         try:
-            with view, closing(runner.run(catalog, split.todo, store, executor, context, view)) as records:
+            run = runner.run(origins.catalog, split.todo, store, executor, context, view, origins)
+            with view, closing(run) as records:
                 for record in records:
                     ended += 1
                     if record.status != "ok" and store.find(record.trial.key):
@@ -86,20 +90,20 @@ def _unasked(catalog: Catalog, split: runner.Split, context: RunContext) -> list
 
 
 def _remarks(
-    catalog: Catalog, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int, reuse: Reuse
+    origins: runner.Origins, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int, reuse: Reuse
 ) -> list[str]:
     """What is to be known of records that are there and of trials that run, a line each."""
-    kept = [*surroundings.moved(catalog, split.done, split.todo), *runner.outdated(catalog, split.done, store)]
+    kept = [*surroundings.moved(origins.catalog, split.done, split.todo), *runner.outdated(origins, split.done, store)]
     run = [
         *split.lost,
         *reuse.remarks(split),
         *runner.again(split.todo, store),
         *surroundings.crowded(split.todo, workers),
     ]
-    return [*kept, *run, *runner.unfollowed(catalog, trials)]
+    return [*kept, *run, *runner.unfollowed(origins, trials)]
 
 
-def print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers: int, reuse: Reuse) -> None:
+def print_plan(origins: runner.Origins, trials: Sequence[Trial], store: Store, workers: int, reuse: Reuse) -> None:
     """The plan as lines, with an estimate from earlier records of the same methods."""
     split = reuse.split(trials, store)
     todo = {trial.key for trial in split.todo}
@@ -107,7 +111,7 @@ def print_plan(catalog: Catalog, trials: Sequence[Trial], store: Store, workers:
         state = f"skipped: {clean_line(trial.skip)}" if trial.skip else reuse.state(trial, store, trial.key in todo)
         budget = f"{trial.terms.budget}, batches of {trial.terms.batch_size}"
         click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
-    for line in (*_remarks(catalog, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
+    for line in (*_remarks(origins, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
         click.echo(clean_line(line, LONGEST_LINE))
     first = trials[0]
     threads = "1 thread" if first.terms.threads == 1 else f"{first.terms.threads} threads"

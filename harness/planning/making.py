@@ -49,11 +49,13 @@ Make = Callable[[int], Trial]
 class Maker:
     """Makes the trials of one method on one data set, each from its seed."""
 
-    def __init__(self, catalog: Catalog, request: Request, setting: Setting) -> None:
+    def __init__(
+        self, catalog: Catalog, request: Request, setting: Setting, prints: sources.Fingerprints | None = None
+    ) -> None:
         self._catalog = catalog
         self._request = request
         self._setting = setting
-        self._prints = sources.Fingerprints()
+        self._prints = prints or sources.Fingerprints()
         self._of_base: dict[tuple[str | None, str, str, Request], Make] = {}
 
     def trials(self, method: Picked[Method], dataset: Picked[Dataset], chain: tuple[str, ...] = ()) -> Make:

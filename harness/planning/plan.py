@@ -14,6 +14,7 @@ from harness.planning import cores, defaults, headlines
 from harness.planning.making import Maker, Picked, Setting, canonical, expanded
 from harness.planning.refit import with_bases
 from harness.planning.replications import Seeds
+from harness.planning.sources import Fingerprints
 from harness.selections import choosing
 from harness.selections.choosing import Item
 from harness.suites.suite import Request
@@ -27,18 +28,24 @@ BASE = "what it starts from"
 Group: TypeAlias = tuple[Sequence[Item[Method]], Sequence[Item[Dataset]]]
 
 
-def plan(catalog: Catalog, request: Request, say: Callable[[str], None] = lambda _: None) -> list[Trial]:
+def plan(
+    catalog: Catalog,
+    request: Request,
+    say: Callable[[str], None] = lambda _: None,
+    prints: Fingerprints | None = None,
+) -> list[Trial]:
     """The trials of a request in the order in which they run: seeds outermost, a base before what starts from it.
 
-    say: is told in a line what was decided for the user. Raises UsageError for anything that cannot be run; a method
-    that cannot take a data set gives a trial with `skip`, and is a mistake where nothing else is left.
+    say: is told in a line what was decided for the user. prints: of the sources, to be gone on with. Raises UsageError
+    for anything that cannot be run; a method that cannot take a data set gives a trial with `skip`, and is a mistake
+    where nothing else is left.
     """
     groups = _groups(catalog, request, say)
     seeds = Seeds(DEFAULT_SEEDS if request.seeds is None else request.seeds)
     _refuse_too_many(groups, seeds)
     picked = [(dataset, methods) for methods, places in groups for dataset in _datasets(places, request)]
     _check_headlines(catalog, request, [dataset for dataset, _ in picked])
-    maker = Maker(catalog, request, _setting(catalog, request))
+    maker = Maker(catalog, request, _setting(catalog, request), prints)
     makes = [
         (seeds.on(dataset.offer.value), maker.trials(method, dataset))
         for dataset, methods in picked

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalog import Catalog, Offer, Plugin
-from harness.catalog.imports import Imports, imports
+from harness.catalog.imports import NOTHING, Imports, imports
 from harness.planning import modules
 from harness.planning.modules import Place, Source
 
@@ -39,48 +39,62 @@ class Followed:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def behind(offer: Offer[Any]) -> Followed:
+@dataclass(frozen=True)
+class Read:
+    """A file that was read. content: its digest. files: those that it names, and what each is called."""
+
+    content: str
+    readable: bool
+    found: Imports = NOTHING
+    files: tuple[tuple[Path, str], ...] = ()
+
+
+Known = dict[tuple[Source, Path | None], Read]  # by file and the folder of the plugin's file
+
+
+def behind(offer: Offer[Any], known: Known | None = None) -> Followed:
     """The sources of what a plugin offers: of its factory (or load, or compute), its config and the plugin itself."""
     value = offer.value
     names = ("factory", "load", "compute", "config")
     references = [given for name in names if (given := getattr(value, name, None)) is not None]
-    return follow([*references, offer.plugin.module], offer.plugin)
+    return follow([*references, offer.plugin.module], offer.plugin, known)
 
 
-def follow(references: Iterable[Reference], plugin: Plugin) -> Followed:
+def follow(references: Iterable[Reference], plugin: Plugin, known: Known | None = None) -> Followed:
     """The packages and modules that hold the references ("module:attribute", or callables), and all that these import.
 
     Libraries of other distributions count by their version, whatever else is imported by its source: packages named
     harness_*, the plugin's own distribution, and what belongs to none, such as the modules beside a plugin's file.
+    known: files that were read before, and are not read again; those that are read now are added.
     """
-    walk = _Walk(plugin)
+    walk = _Walk(plugin, {} if known is None else known)
     for name in sorted({_module(reference) for reference in references}):
         walk.root(name)
     return walk.followed()
 
 
 class Fingerprints:
-    """The sources behind each offer of a catalogue, followed once."""
+    """The sources behind the offers of a catalogue, as they are at one moment: each file is read once."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Offer[Any], Followed]] = {}
+        self._followed: dict[int, tuple[Offer[Any], Followed]] = {}
+        self._known: Known = {}
 
     def of(self, offer: Offer[Any]) -> Followed:
-        if id(offer) not in self._known:
-            self._known[id(offer)] = (offer, behind(offer))
-        return self._known[id(offer)][1]
+        if id(offer) not in self._followed:
+            self._followed[id(offer)] = (offer, behind(offer, self._known))
+        return self._followed[id(offer)][1]
 
-
-def measuring(catalog: Catalog) -> dict[str, str]:
-    """A digest for each plugin that offers metrics, instruments or formulas. These are in no trial's key: a further
-    metric would make every trial run again. The core's own metrics are in all of them.
-    """
-    offers: dict[str, list[Reference]] = {}
-    plugins: dict[str, Plugin] = {}
-    for offer, reference in _measures(catalog):
-        offers.setdefault(offer.plugin.name, []).append(reference)
-        plugins[offer.plugin.name] = offer.plugin
-    return {name: follow(references, plugins[name]).digest for name, references in offers.items()}
+    def measuring(self, catalog: Catalog) -> dict[str, str]:
+        """A digest for each plugin that offers metrics, instruments or formulas. These are in no trial's key: a further
+        metric would make every trial run again. The core's own metrics are in all of them.
+        """
+        offers: dict[str, list[Reference]] = {}
+        plugins: dict[str, Plugin] = {}
+        for offer, reference in _measures(catalog):
+            offers.setdefault(offer.plugin.name, []).append(reference)
+            plugins[offer.plugin.name] = offer.plugin
+        return {name: follow(references, plugins[name], self._known).digest for name, references in offers.items()}
 
 
 def _measures(catalog: Catalog) -> Iterable[tuple[Offer[Any], Reference]]:
@@ -104,8 +118,9 @@ def core() -> str:
 class _Walk:
     """From module to module along what they import, none twice."""
 
-    def __init__(self, plugin: Plugin) -> None:
+    def __init__(self, plugin: Plugin, known: Known) -> None:
         self._plugin = plugin
+        self._known = known
         self._beside = Path(plugin.file).parent if plugin.file else None
         self._places: dict[str, Place] = {}
         self._digests: dict[str, str] = {}
@@ -151,31 +166,31 @@ class _Walk:
         """Take in one file, with the files that it names; returns what it imports."""
         if source.name in self._digests:
             return ()
-        content = self._take(source.name, source.path)
-        if source.path.suffix != ".py":
-            return ()
-        found = imports(content, source.package)
-        for path, name in modules.named_files(found, source, self._beside):
+        read = self._take(source)
+        for path, name in read.files:
             if name not in self._digests:
                 self._data(path, name, source)
-        self._note(found, source)
-        return found.modules | found.candidates
+        self._note(read.found, source)
+        return read.found.modules | read.found.candidates
 
     def _data(self, path: Path, name: str, source: Source) -> None:
         """A file beside a source: one that is Python itself, run from its path, is followed as well."""
         if path.suffix != ".py":
-            self._take(name, path)
+            self._take(Source(path, name))
             return
         for imported in self._source(Source(path, name, source.package)):
             self._module(imported)
 
-    def _take(self, name: str, path: Path) -> bytes:
-        content = _content(path)
-        if content is None:
-            self._gaps[f"{name or path.name}: it cannot be read, or is too large, and counts by its size"] = None
-            content = str(_size(path)).encode()
-        self._digests[name] = hashlib.sha256(content).hexdigest()
-        return content
+    def _take(self, source: Source) -> Read:
+        key = (source, self._beside)
+        if key not in self._known:
+            self._known[key] = _read(source, self._beside)
+        read = self._known[key]
+        if not read.readable:
+            name = source.name or source.path.name
+            self._gaps[f"{name}: it cannot be read, or is too large, and counts by its size"] = None
+        self._digests[source.name] = read.content
+        return read
 
     def _note(self, found: Imports, source: Source) -> None:
         """Say what is imported by a name that only the running program knows, unless the source tells which."""
@@ -191,6 +206,17 @@ def _module(reference: Reference) -> str:
     if isinstance(reference, functools.partial):
         return _module(reference.func)
     return reference.partition(":")[0] if isinstance(reference, str) else reference.__module__
+
+
+def _read(source: Source, beside: Path | None) -> Read:
+    content = _content(source.path)
+    if content is None:
+        return Read(hashlib.sha256(str(_size(source.path)).encode()).hexdigest(), readable=False)
+    digest = hashlib.sha256(content).hexdigest()
+    if source.path.suffix != ".py":
+        return Read(digest, readable=True)
+    found = imports(content, source.package)
+    return Read(digest, True, found, tuple(modules.named_files(found, source, beside)))
 
 
 def _content(path: Path) -> bytes | None:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -80,9 +81,9 @@ def again(trials: Sequence[Trial], store: Store) -> list[str]:
     return [*lines, *([f"{_run_again(len(moved))}, changed since: {', '.join(changed)}"] if moved else [])]
 
 
-def outdated(catalog: Catalog, records: Sequence[Record], store: Store) -> list[str]:
+def outdated(origins: Origins, records: Sequence[Record], store: Store) -> list[str]:
     """A line if records hold what a metric or an instrument measured that has changed since: no key tells of those."""
-    present = sources.measuring(catalog)
+    present = origins.measured_by
     found: dict[str, list[str]] = {}
     for record in records:
         before = record.provenance.get("measured_by")
@@ -97,12 +98,18 @@ def outdated(catalog: Catalog, records: Sequence[Record], store: Store) -> list[
 
 
 class Origins:
-    """What records say of the code behind them, besides their keys: found out once for all trials of a run."""
+    """What records say of the code behind them, besides their keys: found out once for all trials of a run.
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._prints = sources.Fingerprints()
-        self.measured_by = sources.measuring(catalog)
+    prints: those of the plan, where there is one.
+    """
+
+    def __init__(self, catalog: Catalog, prints: sources.Fingerprints | None = None) -> None:
+        self.catalog = catalog
+        self._prints = prints or sources.Fingerprints()
+
+    @cached_property
+    def measured_by(self) -> Mapping[str, str]:
+        return self._prints.measuring(self.catalog)
 
     def of(self, trial: Trial) -> dict[str, Any]:
         """measured_by: the source of metrics and instruments. libraries: other distributions that method and data set
@@ -120,14 +127,14 @@ class Origins:
         return list(dict.fromkeys(gap for trial in trials for each in self._behind(trial) for gap in each.gaps))
 
     def _behind(self, trial: Trial) -> list[sources.Followed]:
-        method = self._catalog.methods.offer(trial.method.name, trial.method.provider)
-        dataset = self._catalog.datasets.offer(trial.dataset.name, trial.dataset.provider)
+        method = self.catalog.methods.offer(trial.method.name, trial.method.provider)
+        dataset = self.catalog.datasets.offer(trial.dataset.name, trial.dataset.provider)
         return [self._prints.of(method), self._prints.of(dataset)]
 
 
-def unfollowed(catalog: Catalog, trials: Sequence[Trial]) -> list[str]:
+def unfollowed(origins: Origins, trials: Sequence[Trial]) -> list[str]:
     """A line for each thing that a method or data set imports and no key follows."""
-    return [f"no key follows {gap}: after a change there, use --rerun" for gap in Origins(catalog).gaps(trials)]
+    return [f"no key follows {gap}: after a change there, use --rerun" for gap in origins.gaps(trials)]
 
 
 def _run_again(count: int) -> str:
@@ -141,14 +148,15 @@ def run(
     executor: Executor,
     context: RunContext,
     listener: Listener,
+    origins: Origins | None = None,
 ) -> Generator[Record]:
-    """Run trials and yield each one's record after it has been written.
+    """Run trials and yield each one's record after it has been written. origins: of the plan, where that knows them.
 
     Closing the iterator, or an interrupt, stops the trial that runs; everything finished is on disk.
     """
     catalog.notify("harness_run_started", {"trials": tuple(trials)})
     records: list[Record] = []
-    origins = Origins(catalog)
+    origins = origins or Origins(catalog)
     alike = siblings(catalog, trials, store, origins.measured_by)
     context = dataclasses.replace(context, siblings=alike)
     try:

@@ -7,12 +7,11 @@ import dataclasses
 import io
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import forked
 from example_records import METRICS, record
 
 from harness import Budget
@@ -286,10 +285,10 @@ def harness_methods():
     file = tmp_path / "m.py"
 
     def harness(*words: str) -> str:
-        command = [sys.executable, "-m", "harness", *words, "-p", str(Path(__file__).with_name("tiny.py"))]
+        command = [*words, "-p", str(Path(__file__).with_name("tiny.py"))]
         command += ["--results", str(tmp_path / "results")]
         environment = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "200"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        done = forked(command, environment, tmp_path)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -378,7 +378,9 @@ def test_the_bound_itself_is_planned(planned, monkeypatch):
 def test_sources_are_followed_once_for_each_offer(planned, monkeypatch):
     followed: list[str] = []
     behind = sources.behind
-    monkeypatch.setattr(sources, "behind", lambda offer: followed.append(offer.value.name) or behind(offer))
+    monkeypatch.setattr(
+        sources, "behind", lambda offer, known: followed.append(offer.value.name) or behind(offer, known)
+    )
     trials = planned("thin,fast[rate=[0.1,0.2]]", datasets="dots[noise=[0,1]]", seeds="3")
     assert sorted(followed) == ["dots", "fast", "thin", "torch"]
     assert len({trial.key for trial in trials}) == len(trials) == 24

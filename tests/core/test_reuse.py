@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import forked
 
 TINY = Path(__file__).with_name("tiny.py")
 FAILING = """
@@ -44,7 +45,7 @@ def words(folder):
     def make(*more: str, methods: str = "counts,moody") -> list[str]:
         files = ["-p", str(folder / "tiny.py"), "-p", str(folder / "moody.py")]
         where = ["--results", str(folder / "results"), "--seeds", "2"]
-        return [sys.executable, "-m", "harness", "run", *files, "--methods", methods, *where, *more]
+        return ["run", *files, "--methods", methods, *where, *more]
 
     return make
 
@@ -52,7 +53,7 @@ def words(folder):
 @pytest.fixture
 def run(words):
     def call(*more: str, methods: str = "counts,moody") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(words(*more, methods=methods), env=known(), capture_output=True, text=True, timeout=60)
+        return forked(words(*more, methods=methods), known())
 
     return call
 
@@ -130,13 +131,15 @@ def test_a_rerun_that_fails_leaves_the_ok_record_and_is_seen(run, folder):
     assert not list((folder / "results/attempts").iterdir())
 
 
+@pytest.mark.xdist_group("processes")
 def test_a_rerun_that_is_interrupted_leaves_the_ok_record(run, words, folder, tmp_path):
     run("--here", methods="waits")
     before = finished(folder)
     wait = tmp_path / "wait"
     wait.touch()
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(words("--rerun", "*", methods="waits"), env=known(TINY_WAIT=str(wait)), **pipes)
+    command = [sys.executable, "-m", "harness", *words("--rerun", "*", methods="waits")]
+    process = subprocess.Popen(command, env=known(TINY_WAIT=str(wait)), **pipes)
     for line in process.stderr:
         if "started" in line:
             break
@@ -192,7 +195,7 @@ OTHER = {
 def test_other_data_and_other_options_are_never_kept(run, folder, what):
     run("--here", methods="counts")
     edit(folder / "tiny.py", *OTHER[what])
-    planned = run("--dry-run", "--keep-outdated", methods="counts").stdout
+    planned = run("--dry-run", "--keep-outdated", "--here", methods="counts").stdout
     assert "older code" not in planned
     assert planned.count(", to run\n") == 2
 
@@ -204,10 +207,10 @@ def test_without_digests_a_changed_data_set_is_not_trusted_and_a_changed_method_
         del value["provenance"]["data"]
         path.write_text(json.dumps(value))
     edit(folder / "moody.py")
-    planned = run("--dry-run", "--keep-outdated").stdout
+    planned = run("--dry-run", "--keep-outdated", "--here").stdout
     assert (planned.count("older code"), planned.count("has a record\n")) == (2, 2)
     edit(folder / "tiny.py")
-    assert "older code" not in run("--dry-run", "--keep-outdated").stdout
+    assert "older code" not in run("--dry-run", "--keep-outdated", "--here").stdout
 
 
 def test_the_newest_of_several_is_kept_and_failed_ones_are_not(run, folder):
@@ -222,7 +225,7 @@ def test_the_newest_of_several_is_kept_and_failed_ones_are_not(run, folder):
         (folder / "results/trials").glob("*.json"), key=lambda path: json.loads(path.read_text())["finished"]
     )
     good = [path for path in newest if json.loads(path.read_text())["status"] == "ok"]
-    planned = run("--dry-run", "--keep-outdated", methods="moody").stdout
+    planned = run("--dry-run", "--keep-outdated", "--here", methods="moody").stdout
     for path in good[-2:]:
         assert f"has a record of older code, {path.stem}" in planned
 

@@ -12,6 +12,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from commands import forked
 
 from harness.cli import main
 
@@ -30,12 +31,19 @@ def results(tmp_path) -> Path:
 @pytest.fixture
 def harness(results):
     def call(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "harness", *arguments, "-p", str(TINY)]
-        if arguments[0] in ("run", "report", "show"):
-            command += ["--results", str(results)]
-        return subprocess.run(command, env=environment(**more), capture_output=True, text=True, timeout=120)
+        return forked(words(results, *arguments), environment(**more))
 
     return call
+
+
+def words(results: Path, *arguments: str) -> list[str]:
+    where = ["--results", str(results)] if arguments[0] in ("run", "report", "show") else []
+    return [*arguments, "-p", str(TINY), *where]
+
+
+def in_a_process(results: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", *words(results, *arguments)]
+    return subprocess.run(command, env=environment(**more), capture_output=True, text=True, timeout=120)
 
 
 def records(results: Path) -> dict[str, dict]:
@@ -45,9 +53,8 @@ def records(results: Path) -> dict[str, dict]:
 
 def started(results: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
     """A run in the background, in a process group of its own."""
-    command = [sys.executable, "-m", "harness", "run", *arguments, "-p", str(TINY), "--results", str(results)]
     return subprocess.Popen(
-        command,
+        [sys.executable, "-m", "harness", *words(results, "run", *arguments)],
         env=environment(**more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -84,20 +91,19 @@ READ = """
     """
 
 
-def test_the_library_that_a_data_set_requires_is_imported_once_for_all_trials(harness, results, tmp_path):
+def test_the_library_that_a_data_set_requires_is_imported_once_for_all_trials(results, tmp_path):
     imported, plugin = tmp_path / "imported", tmp_path / "reads.py"
     (tmp_path / "reader.py").write_text(f"with open({str(imported)!r}, 'a') as file:\n    file.write('again ')\n")
     plugin.write_text(textwrap.dedent(READ))
-    done = harness(
-        "run", "--methods", "counts", "--datasets", "read", "--seeds", "2", "-p", str(plugin), PYTHONPATH=str(tmp_path)
-    )
+    asked = ("run", "--methods", "counts", "--datasets", "read", "--seeds", "2", "-p", str(plugin))
+    done = in_a_process(results, *asked, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert {record["status"] for record in records(results).values()} == {"ok"}
     assert imported.read_text() == "again "
 
 
-def test_a_run_prints_a_table_and_writes_one_record_a_trial(harness, results):
-    done = harness("run", "--methods", "counts,counts[strength=5]", "--seeds", "2")
+def test_a_run_prints_a_table_and_writes_one_record_a_trial(results):
+    done = in_a_process(results, "run", "--methods", "counts,counts[strength=5]", "--seeds", "2")
     assert done.returncode == 0, done.stderr
     assert "counts[strength=5.0]" in done.stdout
     assert "accuracy" in done.stdout
@@ -107,7 +113,7 @@ def test_a_run_prints_a_table_and_writes_one_record_a_trial(harness, results):
 
 
 def test_the_same_command_runs_nothing_twice_and_more_seeds_only_the_new_ones(harness, results):
-    harness("run", "--methods", "counts", "--seeds", "2")
+    harness("run", "--methods", "counts", "--seeds", "2", "--here")
     before = {path: path.stat().st_mtime_ns for path in (results / "trials").iterdir()}
     again = harness("run", "--methods", "counts", "--seeds", "3")
     assert again.returncode == 0
@@ -126,7 +132,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(harness, results):
 
 
 def test_a_dry_run_estimates_from_earlier_records(harness):
-    harness("run", "--methods", "counts", "--seeds", "1")
+    harness("run", "--methods", "counts", "--seeds", "1", "--here")
     done = harness("run", "--methods", "counts", "--seeds", "3", "--dry-run")
     assert "has a record" in done.stdout
     assert "3 trials, 2 to run on cpu, fp32" in done.stdout
@@ -167,14 +173,14 @@ def harness_methods():
 def test_a_prediction_that_is_none_is_named(harness, results, tmp_path):
     path = tmp_path / "silent.py"
     path.write_text(SILENT)
-    done = harness("run", "--methods", str(path), "--seeds", "1")
+    done = harness("run", "--methods", str(path), "--seeds", "1", "--here")
     assert done.returncode == 1
     assert records(results)["silent 0"]["reason"].startswith("TypeError: predict returned NoneType, expected one of ")
 
 
 def test_failed_trials_run_again_and_finished_ones_do_not(harness):
-    harness("run", "--methods", "breaks,counts", "--seeds", "1")
-    again = harness("run", "--methods", "breaks,counts", "--seeds", "1")
+    harness("run", "--methods", "breaks,counts", "--seeds", "1", "--here")
+    again = harness("run", "--methods", "breaks,counts", "--seeds", "1", "--here")
     assert "1 of 2 trials have a record; 1 to run\n1 trial runs again: failed before\n" in again.stderr
     assert again.returncode == 1
 
@@ -206,7 +212,7 @@ def test_here_runs_in_this_process(harness, results):
 def test_a_suite_is_run_and_flags_override_it(harness, results, tmp_path):
     suite = tmp_path / "coins.toml"
     suite.write_text('methods = "counts,counts[strength=2]"\nseeds = 2\nupdates = 4\n')
-    done = harness("run", "--suite", str(suite), "--seeds", "[7]")
+    done = harness("run", "--suite", str(suite), "--seeds", "[7]", "--here")
     assert done.returncode == 0, done.stderr
     found = records(results)
     assert sorted(found) == ["counts 7", "counts[strength=2.0] 7"]
@@ -236,6 +242,10 @@ def test_a_file_in_a_folder_with_blanks_is_a_method_and_its_records_are_found_ag
 # --- crashes and interrupts ---------------------------------------------------------------------------------------
 
 
+processes = pytest.mark.xdist_group("processes")
+
+
+@processes
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(harness, results, tmp_path):
     wait = tmp_path / "wait"
     wait.touch()
@@ -252,6 +262,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(harness, res
     assert "1 of 4 trials have a record; 3 to run" in again.stderr
 
 
+@processes
 def test_kill_9_of_the_whole_run_loses_nothing_finished_and_leaves_nobody_behind(harness, results, tmp_path):
     wait = tmp_path / "wait"
     wait.touch()
@@ -265,6 +276,7 @@ def test_kill_9_of_the_whole_run_loses_nothing_finished_and_leaves_nobody_behind
     assert "1 of 4 trials have a record; 3 to run" in again.stderr
 
 
+@processes
 def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(harness, results, tmp_path):
     wait = tmp_path / "wait"
     wait.touch()
@@ -278,6 +290,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(harnes
     assert "Traceback" not in second.stderr
 
 
+@processes
 def test_a_trial_beyond_its_time_ends_as_timeout(harness, results, tmp_path):
     wait = tmp_path / "wait"
     wait.touch()
@@ -332,8 +345,8 @@ def test_a_mistake_is_a_line_that_names_the_word_and_exit_code_2(results, what, 
     assert not results.exists()
 
 
-def test_the_process_ends_with_the_exit_code_of_a_mistake(harness, results):
-    done = harness("run", "--methods", "count")
+def test_the_process_ends_with_the_exit_code_of_a_mistake(results):
+    done = in_a_process(results, "run", "--methods", "count")
     assert (done.returncode, done.stdout) == (2, "")
     assert "counts" in done.stderr
     assert not results.exists()

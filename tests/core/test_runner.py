@@ -8,10 +8,10 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import forked
 
 from harness import Budget, Dataset, Method, Record, TrainingTerms, Trial, hookimpl
 from harness.records import arrays
@@ -81,10 +81,10 @@ def test_a_metric_that_has_changed_since_is_told_and_nothing_runs_again(tmp_path
 
     def run(value: int, *more: str) -> subprocess.CompletedProcess[str]:
         metric.write_text(MEASURE.format(value=value))
-        command = [sys.executable, "-m", "harness", "run", "-p", str(TINY), "-p", str(metric), "--methods", "counts"]
+        command = ["run", "-p", str(TINY), "-p", str(metric), "--methods", "counts"]
         command += ["--seeds", "2", "--here", "--results", str(tmp_path / "results"), "--metrics", "width", *more]
         environment = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "100"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        return forked(command, environment)
 
     assert run(10).returncode == 0
     same = run(10)
@@ -248,10 +248,10 @@ def test_a_run_reports_its_own_records_after_the_code_has_changed_and_changed_ba
     shutil.copy(TINY, plugin)
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "harness", "run", "-p", str(plugin), "--methods", "counts", "--seeds", "1"]
+        command = ["run", "-p", str(plugin), "--methods", "counts", "--seeds", "1"]
         command += ["--here", "--results", str(tmp_path / "results"), *more]
         environment = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "100"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        return forked(command, environment)
 
     first = run()
     original = plugin.read_text()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from commands import forked
 
 from harness import HarnessError
 from harness.catalog import Catalog
@@ -68,6 +69,21 @@ def followed(catalog_of):
         return sources.behind(catalog.methods.offer(name))
 
     return follow
+
+
+def test_what_several_offers_import_is_read_once(written, catalog_of, monkeypatch):
+    folder = written({"one.py": METHOD.format(imports="import net"), "net.py": "sign = 1\n"})
+    catalog = catalog_of(tiny)
+    catalog.add_file(folder / "one.py")
+    method, dataset = catalog.methods.offer("mine"), catalog.datasets.offer("coins")
+    alone = [sources.behind(offer) for offer in (method, dataset)]
+    read: list[str] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(str(path)) or read_bytes(path))
+    prints = sources.Fingerprints()
+    assert [prints.of(offer) for offer in (method, dataset, method)] == [*alone, alone[0]]
+    assert set(prints.measuring(catalog)) == {"tiny"}
+    assert [read.count(str(path)) for path in (folder / "net.py", TINY)] == [1, 1]
 
 
 SPELLINGS = {
@@ -352,10 +368,10 @@ def test_a_changed_sibling_runs_its_trials_again_and_a_copy_elsewhere_does_not(w
     folder = written({"my_method.py": RUN, "mynet.py": "best = 0\n"}, "first")
 
     def run(file: Path, *more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "harness", "run", "-p", str(TINY), "--methods", str(file)]
+        command = ["run", "-p", str(TINY), "--methods", str(file)]
         command += ["--seeds", "1", "--results", str(tmp_path / "results"), *more]
         environment = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "100"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        return forked(command, environment, tmp_path)
 
     first = run(folder / "my_method.py")
     assert first.returncode == 0, first.stderr + first.stdout
@@ -373,10 +389,10 @@ def test_what_no_key_follows_is_said_by_the_run_and_stands_in_the_record(written
         "from mynet import best", "import importlib\n        best = importlib.import_module('my' + 'net').best"
     )
     file = written({"my_method.py": code, "mynet.py": "best = 0\n"}) / "my_method.py"
-    command = [sys.executable, "-m", "harness", "run", "-p", str(TINY), "--methods", str(file), "--seeds", "2"]
+    command = ["run", "-p", str(TINY), "--methods", str(file), "--seeds", "2"]
     environment = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "100"}
     command += ["--results", str(tmp_path / "results")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    done = forked(command, environment)
     said = "my_method.py: importlib.import_module('my' + 'net') in line 11"
     assert done.stderr.count(f"no key follows {said}") == 1
     for path in (tmp_path / "results/trials").glob("*.json"):

@@ -6,11 +6,11 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import forked
 
 from harness import Budget, TrainingTerms, Trial
 from harness.records import environment
@@ -23,11 +23,11 @@ TINY = Path(__file__).with_name("tiny.py")
 @pytest.fixture
 def run(tmp_path):
     def call(*more: str, command: str = "run", **variables: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-m", "harness", command, "-p", str(TINY), *more]
+        words = [command, "-p", str(TINY), *more]
         if command == "run":
             words += ["--methods", "counts", "--results", str(tmp_path / "results")]
         known = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "200"} | variables
-        return subprocess.run(words, env=known, capture_output=True, text=True, timeout=60)
+        return forked(words, known)
 
     return call
 
