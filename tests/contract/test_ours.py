@@ -27,6 +27,7 @@ SELECTIONS = [
     "digits",
 ]
 METRICS = ["accuracy", "nll", "brier", "ece", "rmse", "log_likelihood", "crps", "perplexity", "bits_per_character"]
+METRICS += ["base_agreement", "base_kl"]
 
 
 def catalog():

@@ -92,7 +92,7 @@ def test_a_thread_that_a_hook_leaves_does_not_put_off_the_end(tmp_path):
 
 def test_a_listing_without_end_is_a_problem(install, monkeypatch):
     install("endless", more="@hookimpl\ndef harness_suites():\n    while True: yield Suite('s', 'p', '')\n")
-    monkeypatch.setattr("harness.catalog.shelves.MOST", 100)
+    monkeypatch.setattr("harness.catalog.descriptors.MOST", 100)
     catalog = load(Settings(only=("more",)))
     assert catalog.suites.values() == []
     assert "harness_suites offers more than 100" in str(catalog.problems[0])

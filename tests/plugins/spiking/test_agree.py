@@ -356,7 +356,7 @@ def test_the_answer_goes_where_it_is_told(harness, tmp_path):
         (["mine", "own", "--reference"], ["compares mine with its own reference; leave out own"]),
         (
             ["linear", "--reference"],
-            ["linear: no reference", "have one: accumulating, bptt, ", "deaf", "mine", "ottt", "saf"],
+            ["linear: no reference", "have one: accumulating, ", "bptt", "deaf", "mine", "ottt", "saf"],
         ),
         (["after", "--reference"], ["after: starts from another method's weights"]),
         (["mine", "mnie"], ["'mnie'", "did you mean 'mine'"]),
