@@ -6,7 +6,6 @@ Importing this package imports no torch: the descriptors name their factories as
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from harness import BackendOffer, Check, Instrument, Metric, hookimpl
@@ -22,17 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["counted", "phase", "spikes", "time_steps"]
 
-MARKS = {"phase": "harness_torch.phases", **dict.fromkeys(("counted", "spikes", "time_steps"), "harness_torch.marks")}
-
 
 def __getattr__(name: str) -> Any:
     """What a method may say of itself: a hand-written backward or step, its time steps, its spikes.
 
     torch is imported with the first of them.
     """
-    if name in MARKS:
-        return getattr(import_module(MARKS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from harness_torch import marks, phases  # named, so that keys follow them
+
+    return getattr(phases if name == "phase" else marks, name)
 
 
 @hookimpl
