@@ -37,6 +37,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+def installed_in() -> list[Path]:
+    """This environment's packages, and those of an environment that it stands upon, nearest first."""
+    folders = [Path(sysconfig.get_path("purelib")), *map(Path, sys.path)]
+    return [folder for folder in dict.fromkeys(folders) if folder.name == "site-packages" and folder.is_dir()]
+
+
 @pytest.fixture(scope="module")
 def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh environment with our wheel and the stranger's plugin; the dependencies are borrowed from this one."""
@@ -45,9 +51,10 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = home / "venv" / "bin" / "python"
     site = Path(call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home).strip())
     # A .pth would also bring this environment's editable install: list its packages one by one instead.
-    for found in Path(sysconfig.get_path("purelib")).iterdir():
-        if "harness" not in found.name and not found.name.endswith(".pth"):
-            (site / found.name).symlink_to(found)
+    for found in (each for folder in installed_in() for each in folder.iterdir()):
+        link = site / found.name
+        if "harness" not in found.name and not found.name.endswith(".pth") and not link.exists():
+            link.symlink_to(found)
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-build-isolation")
     call(*pip, "--no-index", wheel, cwd=home)
     call(*pip, "--no-index", CENTROID, cwd=home)
