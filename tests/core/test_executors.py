@@ -208,6 +208,7 @@ def test_what_the_listener_raises_ends_the_run_and_is_no_record(tmp_path, error)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+@pytest.mark.xdist_group("processes")
 def test_a_run_leaves_no_descriptor_open(tmp_path):
     def descriptors():
         return len(list(Path("/proc/self/fd").iterdir()))

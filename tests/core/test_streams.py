@@ -57,6 +57,7 @@ def statuses(folder: Path) -> list[str]:
 
 # --- streams --------------------------------------------------------------------------------------------------------
 
+processes = pytest.mark.xdist_group("processes")
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
 
 
@@ -236,6 +237,7 @@ ENDS = [
 ]
 
 
+@processes
 @pytest.mark.parametrize(("number", "code", "words"), ENDS)
 def test_a_signal_ends_a_run_with_the_terminal_as_it_was(hanging, tmp_path, number, code, words):
     os.kill(hanging.pid, number)
@@ -247,6 +249,7 @@ def test_a_signal_ends_a_run_with_the_terminal_as_it_was(hanging, tmp_path, numb
     assert statuses(tmp_path) == ["ok"]
 
 
+@processes
 def test_pressing_ctrl_c_again_and_again_changes_nothing(hanging, tmp_path):
     hanging.press(b"\x03")
     hanging.press(b"\x03\x03")
@@ -257,6 +260,7 @@ def test_pressing_ctrl_c_again_and_again_changes_nothing(hanging, tmp_path):
     assert statuses(tmp_path) == ["ok"]
 
 
+@processes
 def test_what_was_told_to_ignore_a_hang_up_still_does(tmp_path):
     (tmp_path / "wait").touch()
     script = 'trap "" HUP; exec "$@"'
@@ -277,6 +281,7 @@ while True:
 LISTS = f"from harness import hookimpl\n@hookimpl\ndef harness_methods():\n{textwrap.indent(WAIT, '    ')}"
 
 
+@processes
 @pytest.mark.parametrize(("file", "source"), [("click.py", WAIT), ("plugin.py", WAIT), ("plugin.py", LISTS)])
 def test_ctrl_c_while_it_starts_is_a_word_and_no_traceback(tmp_path, file, source):
     (tmp_path / file).write_text(source)
