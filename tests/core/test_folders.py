@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import io
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import example_records
 import pytest
 
 from harness import DataOptions, Dataset, File, Folder, HarnessError, Method, UsageError, hookimpl, option
@@ -24,7 +26,7 @@ from harness.data import files as datafiles
 from harness.data.downloads import fetch
 from harness.planning.plan import plan
 from harness.suites.suite import Request
-from harness.types import Budget, Choice, Record, TrainingTerms, Trial
+from harness.types import Choice, Record
 
 FILES = {"0/a.bin": b"a", "0/b.bin": b"bb", "1/c.bin": b"ccc"}
 
@@ -491,13 +493,9 @@ def test_a_plugin_that_cannot_say_which_files_it_needs_is_named_and_hides_no_oth
 
 def test_records_are_picked_by_a_list_that_an_option_took_whole():
     def record(parts: list[int], rate: float | None = None) -> Record:
-        options = {"parts": parts, "rate": rate}
-        dataset = Choice("set", {}, options, f"set{parts}{rate}")
-        terms = TrainingTerms(Budget("updates", 1), 1, "cpu", "fp32", 1)
-        return Record(
-            Trial(Choice("fit", {}, {}, "fit"), dataset, 0, terms, key=dataset.label),
-            "ok",
-        )
+        dataset = Choice("set", {}, {"parts": parts, "rate": rate}, f"set{parts}{rate}")
+        made = example_records.record("fit", key=dataset.label)
+        return dataclasses.replace(made, trial=dataclasses.replace(made.trial, dataset=dataset))
 
     records = [record([1, 2]), record([1]), record([3], 0.5)]
 

@@ -10,39 +10,37 @@ import os
 import socket
 from pathlib import Path
 
+import example_records
 import pytest
 
-from harness import Budget, HarnessError, Point, Record, TrainingTerms, Trial
+from harness import Budget, HarnessError, Record, Trial
 from harness.records.format import SCHEMA, from_json, to_json
 from harness.records.store import Store
 from harness.types import Choice
 
 
 def trial(label: str = "a[steps=4]", seed: int = 0, key: str = "k0", **changes) -> Trial:
+    made = example_records.record("a", seed, "d", budget=Budget("epochs", 1.5), threads=2, key=key).trial
     method = Choice("a", {"steps": 4}, {"steps": 4, "sizes": [1, 2]}, label)
     dataset = Choice("d", {}, {"train": None}, "d")
-    terms = TrainingTerms(Budget("epochs", 1.5), 32, "cpu", "fp32", 2)
-    made = Trial(method, dataset, seed, terms, key=key, parts={"core": "x"})
+    made = dataclasses.replace(made, method=method, dataset=dataset, parts={"core": "x"})
     return dataclasses.replace(made, **changes)
 
 
 def record(of: Trial | None = None, **changes) -> Record:
-    point = Point(10, 0.5, 1.25, {"loss": 0.1}, {"accuracy": 0.9})
-    made = Record(
-        trial=of or trial(),
-        status="ok",
+    made = example_records.record(
         scores={"accuracy": 0.5, "nll": math.inf},
         measured={"update_seconds": 1e-3, "rows": {"train": 20}},
         readings={"uncovered": [{"operator": "aten::x", "count": 2}]},
         facts={"neurons": 5},
-        curve=(point,),
+        valid=[0.9],
         seconds={"train": 1.0},
         holes={"energy": "no GPU"},
         provenance={"method": {"version": "1"}},
         environment={"cpu": "x"},
         finished="2026-01-01T00:00:00.000+00:00",
     )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(made, trial=of or trial(), **changes)
 
 
 @pytest.fixture
