@@ -25,9 +25,11 @@ def with_bases(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def add(trials: dict[str, Trial], trial: Trial) -> None:
-    """Insert a trial after its base; a trial that is there already only learns to keep its weights."""
+    """Insert a trial after its base; one that is there already may learn to keep its weights, and which sweep it is of,
+    which of a base nobody says.
+    """
     if trial.base is not None and not trial.skip:
         add(trials, trial.base)
-    known = trials.get(trial.key)
-    if known is None or (trial.keep and not known.keep):
-        trials[trial.key] = trial
+    known = trials.get(trial.key, trial)
+    named = known if known.method.sweep else trial
+    trials[trial.key] = dataclasses.replace(named, keep=known.keep or trial.keep)

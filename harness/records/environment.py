@@ -76,7 +76,8 @@ def _libraries() -> dict[str, Any]:
 
     versions = {"numpy": np.__version__} | {name: version for name in LIBRARIES if (version := _version(name))}
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool.get("user_api") == "blas"]
-    return versions | ({"blas": "; ".join(dict.fromkeys(map(_blas, pools)))} if pools else {})
+    names = sorted(set(map(_blas, pools)))  # whichever was loaded first
+    return versions | ({"blas": "; ".join(names)} if pools else {})
 
 
 def _blas(pool: Mapping[str, Any]) -> str:

@@ -50,16 +50,19 @@ class Sweep:
 def sweeps(records: Iterable[Record], items: Iterable[str], apart: Mapping[str, Sequence[str]]) -> list[Sweep]:
     """The sweeps of which there is a record, in the order of their first one.
 
-    items: selections that make a sweep of what may have been run one by one. apart: by method, the options whose values
-    part a sweep.
+    items: selections that make a sweep of what may have been run one by one; what they name is of no other sweep that
+    it was once run in, but for `saf[*]`. apart: by method, the options whose values part a sweep.
     """
     held: dict[Configuration, list[Record]] = {}
     for record in records:
         held.setdefault(_configuration(record.trial.method), []).append(record)
     choices = {each: own[0].trial.method for each, own in held.items()}
-    swept = [record.trial.method for own in held.values() for record in own if record.trial.method.sweep]
+    asked = [item for text in items for item in _items(text, choices)]
+    named = {each for item in asked if not item.open for each in item.given}
+    others = [own for each, own in held.items() if each not in named]
+    swept = [record.trial.method for own in others for record in own if record.trial.method.sweep]
     every = list({(_provider(each), repr(each.sweep), each.name): _Item.of(each, choices) for each in swept}.values())
-    every += [item for text in items for item in _items(text, choices)]
+    every += asked
     merged = _merged([*((each,) for each in held), *(item.given for item in every)])
     parts = [part for given in merged for part in _parted(given, apart.get(given[0][0], ()))]
     return [_sweep(given, held, every) for given in parts if not held.keys().isdisjoint(given)]
@@ -67,12 +70,13 @@ def sweeps(records: Iterable[Record], items: Iterable[str], apart: Mapping[str, 
 
 @dataclass(frozen=True)
 class _Item:
-    """An item of a selection: what it stands for, and how that is written."""
+    """An item of a selection: what it stands for, and how that is written. open: `saf[*]`, for whatever there is."""
 
     given: tuple[Configuration, ...]
     name: str
     provider: str | None
     sweep: Swept
+    open: bool = False
 
     @classmethod
     def of(cls, choice: Choice, held: Held) -> _Item:
@@ -169,7 +173,7 @@ def _every(selected: selection.Selected, held: Held) -> _Item:
     """`saf[*]` stands for what has a record."""
     known = list(held)
     given = tuple(known[place] for place in matching.Index(held.values()).places(selected))
-    return _Item(given, selected.name, selected.provider, ())
+    return _Item(given, selected.name, selected.provider, (), open=True)
 
 
 def _given(selected: selection.Selected, held: Held) -> _Item:

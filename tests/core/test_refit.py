@@ -220,3 +220,13 @@ def test_trials_of_this_process_all_find_the_same_libraries(harness):
     assert code == 0, err
     assert len({each.environment.get("blas") for each in records()}) == 1
     assert "different environments" not in out
+
+
+@pytest.mark.parametrize("methods", ["counts[strength=[1,2]],starts", "starts,counts[strength=[1,2]]"])
+def test_a_sweep_of_which_one_is_what_another_method_starts_from_is_chosen_from_as_a_whole(harness, methods):
+    asked = ("--datasets", "coins", "--seeds", "2", "--select", "nll@valid", "--refit")
+    code, out, err = harness("run", "--methods", methods, *asked)
+    assert code == 0, err
+    assert "counts[strength=[1.0,2.0]]: chosen of 2" in " ".join(out.split())
+    rows = json_rows(harness, "--select", "nll@valid", "--refit")
+    assert {row["method"] for row in rows} == {"counts[strength=[1.0,2.0]]", "starts"}

@@ -241,6 +241,16 @@ def test_a_record_without_a_sweep_joins_the_sweep_that_holds_it():
     assert chosen([old, *swept(0.9, 0.5, 0.6)[1:]]) == {SWEEP: {"rate=0.1": 1}}
 
 
+def test_what_is_asked_for_by_name_is_of_no_wider_sweep_that_it_was_once_run_in():
+    assert chosen(swept(0.3, 0.2, 0.1)[:2], items=["saf[rate=[0.1,0.3]]"]) == {"saf[rate=[0.1,0.3]]": {"rate=0.3": 1}}
+    plain = [scored("saf", 0.3, item="saf[rate=[0.1,0.3]]")]
+    assert [each.trial.method.label for each in choose(plain, asking(items=["saf"])).records] == ["saf"]
+
+
+def test_every_variant_of_a_method_is_of_the_sweeps_that_it_was_run_in():
+    assert "no record here of 1 of its 3" in said(swept(0.3, 0.2, 0.1)[:2], items=["saf[*]"])
+
+
 def test_a_sweep_of_other_options_stands_for_its_own_record():
     records = [scored("saf[rate=0.1]", 0.2), scored("saf[rate=0.3]", 0.1, item="saf[a=[1,2]]")]
     assert set(chosen(records)) == {"saf[rate=0.1]", "saf[rate=0.3]"}
