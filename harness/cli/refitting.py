@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.report.planned import Plan
 
 ANEW = "trained anew on training and validation rows together"
+NONE = "no second stage: validation chose nothing, so nothing is trained anew; the notes of the table say why"
 
 
 def require_budget(trials: Sequence[Trial]) -> None:

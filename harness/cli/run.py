@@ -150,13 +150,14 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     if asked.dry_run:
         stage.print_plan(origins, trials, store, asked.workers, reuse)
         if request.refit:
-            _print_second_stage(origins, trials, store, asked, how, reuse)
+            _print_second_stage(origins, trials, store, asked, how, context, reuse)
         return 0
     store.prepare()
     attempts = stage.execute(origins, trials, store, executor, context, reuse, session.arguments)
     if request.refit:
         second = refitting.second_stage(trials, _records(trials, store, reuse), how)
-        click.echo(f"second stage: {stage.counted(second)}, {refitting.ANEW}", err=True)
+        announced = f"second stage: {stage.counted(second)}, {refitting.ANEW}" if second else refitting.NONE
+        click.echo(announced, err=True)
         reuse = reuse.going_on(catalog, trials, second, store, context, asked.keep_outdated, asked.here)
         attempts += stage.execute(origins, second, store, executor, context, reuse, session.arguments)
         trials = [*trials, *second]
@@ -271,11 +272,20 @@ def _report(
 
 
 def _print_second_stage(
-    origins: Origins, trials: Sequence[Trial], store: Store, asked: Asked, how: Choosing, reuse: Reuse
+    origins: Origins,
+    trials: Sequence[Trial],
+    store: Store,
+    asked: Asked,
+    how: Choosing,
+    context: RunContext,
+    reuse: Reuse,
 ) -> None:
     """The second stage as lines where the first one has ended, else what it will be."""
     if reuse.split(trials, store).todo:
         click.echo(refitting.outlook(trials, how))
     elif second := refitting.second_stage(trials, _records(trials, store, reuse), how):
         click.echo(f"second stage, {refitting.ANEW}:")
+        reuse = reuse.going_on(origins.catalog, trials, second, store, context, asked.keep_outdated, asked.here)
         stage.print_plan(origins, second, store, asked.workers, reuse)
+    else:
+        click.echo(refitting.NONE)

@@ -60,4 +60,7 @@ def _where(own: Place, places: Mapping[Place, object]) -> str:
         return ""
     dataset, terms = own
     several = sum(each[0] == dataset for each in places) > 1
-    return f" on {dataset}" + (f", {dict(terms).get('budget')}," if several else "")
+    if not several:
+        return f" on {dataset}"
+    known = dict(terms)
+    return f" on {dataset}, {known.get('budget')},{' trained anew,' if known.get('refit') else ''}"

@@ -230,3 +230,57 @@ def test_a_sweep_of_which_one_is_what_another_method_starts_from_is_chosen_from_
     assert "counts[strength=[1.0,2.0]]: chosen of 2" in " ".join(out.split())
     rows = json_rows(harness, "--select", "nll@valid", "--refit")
     assert {row["method"] for row in rows} == {"counts[strength=[1.0,2.0]]", "starts"}
+
+
+def test_a_dry_run_tells_which_outdated_records_of_the_second_stage_are_kept(harness):
+    plugin = Path("mine.py")
+    plugin.write_text(
+        (Path(__file__).with_name("folded.py"))
+        .read_text()
+        .replace('"creeps"', '"crawls"', 1)
+        .split("@hookimpl\ndef harness_datasets")[0]
+    )
+    asked = (
+        "-p",
+        "mine.py",
+        "--methods",
+        "crawls[rate=[0.1,0.5]]",
+        "--seeds",
+        "2",
+        "--select",
+        "rmse@valid",
+        "--refit",
+    )
+    code, _, err = harness("run", *asked)
+    assert code == 0, err
+    plugin.write_text(f"{plugin.read_text()}\nCHANGED = True\n")
+    _, out, _ = harness("run", *asked, "--keep-outdated", "--dry-run")
+    assert out.count("has a record of older code") == 6
+    assert ", to run" not in out
+
+
+def test_what_is_planned_of_the_second_stage_is_called_trained_anew(harness):
+    assert harness("run", *CHOOSE, "--refit")[0] == 0
+    Store(Path("results")).path(records(True)[0].trial.key).unlink()
+    _, out, _ = harness("report", "--select", "rmse@valid")
+    assert "planned, no record: " in out
+    assert "4 updates, trained anew, seed" in " ".join(out.split())
+
+
+def test_where_nothing_is_chosen_there_is_no_second_stage_and_that_is_said(harness):
+    plugin = Path("bare.py")
+    plugin.write_text(
+        "from dataclasses import replace\nfrom harness import Batch, Dataset, hookimpl\n"
+        "from tests.core import folded\n\n"
+        "def load(config, seed, folder):\n    data = folded.load(config, seed, folder)\n"
+        "    empty = Batch(data.valid.inputs[:0], data.valid.targets[:0])\n    return replace(data, valid=empty)\n\n"
+        "@hookimpl\ndef harness_datasets():\n    yield Dataset('bare', 'no validation', 'regression', load, folds=2)\n"
+    )
+    asked = ("-p", "bare.py", "--datasets", "bare", "--methods", SWEEP, "--select", "rmse@valid", "--refit")
+    _, out, err = harness("run", "--updates", "2", "--batch-size", "4", "--seeds", "1", *asked)
+    assert "no second stage: validation chose nothing" in err, err
+    assert "none is chosen, no trial ended with rmse@valid" in " ".join(out.split())
+    assert (
+        "no second stage"
+        in harness("run", "--updates", "2", "--batch-size", "4", "--seeds", "1", *asked, "--dry-run")[1]
+    )

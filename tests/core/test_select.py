@@ -244,7 +244,7 @@ def test_a_record_without_a_sweep_joins_the_sweep_that_holds_it():
 def test_what_is_asked_for_by_name_is_of_no_wider_sweep_that_it_was_once_run_in():
     assert chosen(swept(0.3, 0.2, 0.1)[:2], items=["saf[rate=[0.1,0.3]]"]) == {"saf[rate=[0.1,0.3]]": {"rate=0.3": 1}}
     plain = [scored("saf", 0.3, item="saf[rate=[0.1,0.3]]")]
-    assert [each.trial.method.label for each in choose(plain, asking(items=["saf"])).records] == ["saf"]
+    assert [row.method for row in rows_of(plain, items=["saf"])] == ["saf"]
 
 
 def test_every_variant_of_a_method_is_of_the_sweeps_that_it_was_run_in():
