@@ -20,7 +20,8 @@ def mixed(log_probs: NDArray[np.floating], log_weights: NDArray[np.floating]) ->
     weights = np.asarray(log_weights, np.float64).reshape(-1, *[1] * (log_probs.ndim - 1))
     found = np.empty(log_probs.shape[1:])
     for low, high in pairwise(edges(log_probs)):
-        found[low:high] = np.logaddexp.reduce(np.asarray(log_probs[:, low:high], np.float64) + weights, axis=0)
+        with np.errstate(invalid="ignore"):  # a network that is nan shows in its scores
+            found[low:high] = np.logaddexp.reduce(np.asarray(log_probs[:, low:high], np.float64) + weights, axis=0)
     return found
 
 

@@ -24,13 +24,16 @@ def with_suite(
     planned: Sequence[Planned] = (),
 ) -> Summary:
     """The summary of these records with the suite's published values and the verdicts on its claims, which may be of
-    a whole sweep, as rows are that validation chose.
+    a whole sweep, as rows are that validation chose. What no table shows, such as the first stage of what is trained
+    anew, has no verdict.
 
     Raises KeyError for a metric of the suite that no descriptor describes.
     """
     described = {metric.name: metric for metric in metrics}
     plan = Plan(planned).standing(summary.members)
-    places = [replace(place, plan=plan) for place in _places([*records, *summary.standing], metrics, target)]
+    shown = {(table.dataset, tuple(sorted(table.protocol.items()))) for table in summary.tables}
+    own = [record for record in [*records, *summary.standing] if grouping.place(record.trial) in shown]
+    places = [replace(place, plan=plan) for place in _places(own, metrics, target)]
     named = [each.metric for each in suite.published]
     return replace(
         summary,

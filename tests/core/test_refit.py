@@ -284,3 +284,14 @@ def test_where_nothing_is_chosen_there_is_no_second_stage_and_that_is_said(harne
         "no second stage"
         in harness("run", "--updates", "2", "--batch-size", "4", "--seeds", "1", *asked, "--dry-run")[1]
     )
+
+
+def test_a_claim_on_one_configuration_is_of_what_was_trained_anew_alone(harness):
+    Path("s.toml").write_text(
+        f'methods = "{SWEEP}"\nseeds = 2\nselect = "rmse@valid"\nrefit = true\n'
+        '[[claims]]\ntext = "it creeps"\nleft = "creeps[rate=0.9].rmse"\nat_most = 100\n'
+    )
+    code, out, err = harness("run", "--suite", "s.toml")
+    assert code == 0, err
+    assert any(each.trial.method.label == "creeps[rate=0.9]" for each in records(True))
+    assert out.count("it creeps") == 1
