@@ -116,7 +116,18 @@ SHELVES: Mapping[str, View] = {
     "methods": _view(
         "harness_methods",
         ("role", "kinds"),
-        ("role", "kinds", "family", "paper", "precisions", "starts_from", "epochs_option", "recipes", "requires"),
+        (
+            "role",
+            "kinds",
+            "family",
+            "paper",
+            "precisions",
+            "starts_from",
+            "epochs_option",
+            "row_options",
+            "recipes",
+            "requires",
+        ),
         has_options=True,
     ),
     "datasets": _view(

@@ -295,3 +295,9 @@ def test_a_claim_on_one_configuration_is_of_what_was_trained_anew_alone(harness)
     assert code == 0, err
     assert any(each.trial.method.label == "creeps[rate=0.9]" for each in records(True))
     assert out.count("it creeps") == 1
+
+
+def test_what_stays_a_row_of_its_own_is_listed_with_the_method(harness):
+    code, out, err = harness("list", "creeps")
+    assert code == 0, err
+    assert ["row_options", "size"] in [line.split() for line in out.splitlines()]
