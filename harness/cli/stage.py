@@ -15,6 +15,7 @@ from harness.cli.reusing import Reuse
 from harness.errors import HarnessError
 from harness.records import plans
 from harness.records.environment import recent_load
+from harness.records.grouping import budget
 from harness.records.store import Store
 from harness.running import runner, surroundings
 from harness.running.lock import locked
@@ -109,8 +110,9 @@ def print_plan(origins: runner.Origins, trials: Sequence[Trial], store: Store, w
     todo = {trial.key for trial in split.todo}
     for trial in trials:
         state = f"skipped: {clean_line(trial.skip)}" if trial.skip else reuse.state(trial, store, trial.key in todo)
-        budget = f"{trial.terms.budget}, batches of {trial.terms.batch_size}"
-        click.echo(f"{trial.key}  {progress.name(trial)}: {budget}, {state}")
+        click.echo(
+            f"{trial.key}  {progress.name(trial)}: {budget(trial)}, batches of {trial.terms.batch_size}, {state}"
+        )
     for line in (*_remarks(origins, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
         click.echo(clean_line(line, LONGEST_LINE))
     first = trials[0]

@@ -18,6 +18,13 @@ def lineage(trial: Trial) -> list[Trial]:
     return found
 
 
+def budget(trial: Trial) -> str:
+    """`20 epochs, then 10` of a trial that goes on for 10 epochs of its own from one that was trained for 20."""
+    first, *later = (each.terms.budget for each in lineage(trial))
+    said = [f"{each.amount:g}" if each.unit == first.unit else str(each) for each in later]
+    return ", then ".join([str(first), *said])
+
+
 def protocol(trial: Trial) -> dict[str, Any]:
     """What must agree before numbers may be averaged or compared: the terms of the run."""
     return lineage(trial)[0].terms.protocol() | ({"refit": True} if trial.refit else {})

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.records.grouping import lineage
+from harness.records.grouping import budget, lineage
 from harness.report import numbers
 from harness.report.cleaning import readable, trace
 from harness.report.rows import Cell
@@ -74,18 +74,11 @@ def _head(console: Console, record: Record) -> None:
 
 
 def _protocol(trial: Trial) -> dict[str, Any]:
-    base = trial.base and f"{trial.base.method.label}, {_budget(trial.base)}"
+    base = trial.base and f"{trial.base.method.label}, {budget(trial.base)}"
     terms = {name.replace("_", " "): value for name, value in lineage(trial)[0].terms.stated().items()}
-    terms["budget"] = _budget(trial)
+    terms["budget"] = budget(trial)
     terms |= {"trained on": "training and validation rows"} if trial.refit else {}
     return terms | ({"starts from": f"{base} ({trial.base.key})"} if trial.base else {})
-
-
-def _budget(trial: Trial) -> str:
-    """`20 epochs, then 10` of a trial that goes on for 10 epochs of its own from one that was trained for 20."""
-    first, *later = (each.terms.budget for each in lineage(trial))
-    said = [f"{each.amount:g}" if each.unit == first.unit else str(each) for each in later]
-    return ", then ".join([str(first), *said])
 
 
 def _title(console: Console, title: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -401,6 +402,24 @@ def test_a_record_says_how_it_was_trained_before_and_reads_back(run):
     assert "prune, 3 epochs, then 1 (" in shown["again[epochs=2]"]
     last = records["again[epochs=2]"]
     assert from_json(to_json(last)).trial == dataclasses.replace(last.trial)
+
+
+def test_a_dry_run_says_how_it_is_trained_before(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HARNESS_PLUGINS", "metrics,executors")
+    file = tmp_path / "tunes.py"
+    file.write_text(
+        "from dataclasses import dataclass\nfrom harness import ClassLogProbs, Method, hookimpl, option\n"
+        "@dataclass(frozen=True)\nclass Options:\n    epochs: int = option(0, 'epochs after that', low=0)\n"
+        "@hookimpl\ndef harness_methods():\n"
+        "    yield Method('tunes', 'goes on', 'tunes:no', ('classification',), config=Options, starts_from='counts',"
+        " epochs_option='epochs')\n"
+    )
+    tiny = Path(__file__).with_name("tiny.py")
+    arguments = ["run", "--methods", "tunes[epochs=2]", "--seeds", "1", "--epochs", "3", "--dry-run"]
+    assert main([*arguments, "--results", str(tmp_path / "r"), "-p", str(tiny), "-p", str(file)]) == 0
+    base, tuned, _ = capsys.readouterr().out.splitlines()
+    assert "counts on coins, seed 0: 3 epochs, batches of 10" in base
+    assert "tunes[epochs=2] on coins, seed 0: 3 epochs, then 2, batches of 10" in tuned
 
 
 def test_epochs_after_updates_say_their_unit(run):
