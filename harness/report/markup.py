@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from harness.report import beside, numbers, paired
 from harness.report.rows import Cell, Summary, Table
-from harness.report.text import ARROWS, count, title
+from harness.report.text import ARROWS, count, taken_over, title
 
 # Marks that no name contains and that tabulate does not escape; they become LaTeX after it is done.
 BOLD, PLAIN = "\x02", "\x03"
@@ -106,7 +106,7 @@ def _cell(cell: Cell, scale: numbers.Scale, marked: Callable[[str], str]) -> str
     if cell.mean is None:
         return "-"
     shown = ("≥ " if cell.lower_bound else "") + scale.mean(cell) + scale.deviation(cell)
-    few = f" (n={cell.n})" if cell.fewer else ""
+    few = f" (n={cell.n})" if cell.hole else ""
     relative = f" ({numbers.ratio(cell.relative)})" if cell.relative is not None else ""
     return marked(shown) + few + relative
 
@@ -124,11 +124,12 @@ def _below(table: Table) -> list[str]:
         for name in table.columns:
             if row.cells[name].lower_bound:
                 holes.setdefault(f"{row.method}: at least; {row.cells[name].lower_bound}", []).append(name)
-            if row.cells[name].fewer and row.n:
-                holes.setdefault(f"{row.method}: {row.cells[name].fewer}", []).append(name)
+            if row.cells[name].hole and row.n:
+                holes.setdefault(f"{row.method}: {row.cells[name].hole}", []).append(name)
     missing = [f"{', '.join(names)} of {reason}" for reason, names in holes.items()]
     choices = [row.choice for row in table.rows if row.choice]
     differences = [f"{paired.heading(table)}: {method} {words}" for method, words in paired.entries(table)]
+    missing += taken_over(table)
     return [*differences, *choices, *missing, *(line for row in table.rows for line in row.failures)]
 
 

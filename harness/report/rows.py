@@ -41,10 +41,9 @@ class Cell:
     covers: int = 0
 
     @property
-    def fewer(self) -> str:
-        """Why it was measured in fewer seeds than the row has; empty where it was not."""
-        over = f"carried over ({seeds(self.taken)})" if self.taken else ""
-        return "; ".join(filter(None, [self.hole, over]))
+    def over(self) -> str:
+        """`n=2, carried over (seed 2)` where seeds took it over, which needs no word in the cell; empty elsewhere."""
+        return f"n={self.n}, carried over ({seeds(self.taken)})" if self.taken else ""
 
 
 @dataclass(frozen=True)

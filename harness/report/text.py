@@ -65,6 +65,21 @@ def count(row: Row) -> str:
     return str(row.n) if row.n == total else f"{row.n}/{total}"
 
 
+def taken_over(table: Table) -> list[str]:
+    """`forward_macs, total_macs: n=2, carried over (seed 2)`, with the methods unless it holds for all of them."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name in table.columns:
+        for words in dict.fromkeys(row.cells[name].over for row in table.rows if row.cells[name].over):
+            methods = tuple(row.method for row in table.rows if row.cells[name].over == words)
+            found.setdefault((words, methods), []).append(name)
+    every = len(table.rows)
+    lines = []
+    for (words, methods), names in found.items():
+        whose = "" if len(methods) == every else f" of {', '.join(methods)}"
+        lines.append(f"{', '.join(names)}{whose}: {words}")
+    return lines
+
+
 def _print_table(console: Console, table: Table, summary: Summary) -> None:
     reasons = Notes()
     plain = console.color_system is None
@@ -75,7 +90,7 @@ def _print_table(console: Console, table: Table, summary: Summary) -> None:
         console.print()
         console.print(_grid(methods, table.rows, block, counts=number == 0))
     _print_differences(console, table)
-    _print_lines(console, reasons.lines(), "dim")
+    _print_lines(console, [*reasons.lines(), *taken_over(table)], "dim")
     _print_lines(console, [row.choice for row in table.rows if row.choice], "dim")
     _print_lines(console, [line for row in table.rows for line in row.failures], "red")
     console.print()
@@ -216,7 +231,7 @@ def _relative(cell: Cell) -> str:
 
 def _few(cell: Cell, row: Row, reasons: Notes) -> str:
     """`n=2 [1]` for a mean over fewer trials than the row has, `[2]` for one that the truth may exceed."""
-    few = f" n={cell.n} {reasons.mark(cell.fewer)}" if 0 < cell.n < row.n else ""
+    few = f" n={cell.n} {reasons.mark(cell.hole)}" if 0 < cell.n < row.n and cell.hole else ""
     return few + (f" {reasons.mark(f'at least: {cell.lower_bound}')}" if cell.lower_bound and cell.n else "")
 
 

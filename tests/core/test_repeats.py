@@ -168,8 +168,11 @@ def test_tables_say_in_how_many_seeds_it_was_measured_and_that_the_others_took_i
     capsys.readouterr()
     assert main([*report, "--metrics", "accuracy,volume,length"]) == 0
     shown = capsys.readouterr().out
-    assert "7 ± 0  1.00x n=2 [1]" in shown
-    assert "[1] carried over (seeds 2, 3)" in shown
+    assert "7 ± 0  1.00x " in shown
+    assert "[1]" not in shown
+    assert "  volume: n=2, carried over (seeds 2, 3)\n" in shown
+    assert main([*report, "--metrics", "accuracy,volume", "--format", "markdown"]) == 0
+    assert "- volume: n=2, carried over (seeds 2, 3)\n" in capsys.readouterr().out
     assert main([*report, "--metrics", "volume", "--format", "json"]) == 0
     (row, _) = json.loads(capsys.readouterr().out)["rows"]
     assert (row["n"], row["metrics"]["volume"]["n"], row["metrics"]["volume"]["carried_over"]) == (4, 2, [2, 3])
