@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def rows(text: str) -> dict[str, list[list[str]]]:
     """The cells of each method, part by part, without the marks of the best."""
     found: dict[str, list[list[str]]] = {}
     for line in text.partition("paired by seed")[0].splitlines():
-        name, *values = re.split(r"\s{2,}", line.strip())
+        name, *values = re.split(r"\s{2,}", re.sub(r"\s+±", " ±", line.strip()))
         if len(values) > 3 and name != "method":
             found.setdefault(name, []).append([value.replace("*", "") for value in values])
     return found
@@ -50,10 +51,16 @@ def number_and_spread(cell: str) -> tuple[float, float]:
 
 
 @pytest.fixture(scope="module")
-def printed_now():
-    """What the first command of the README prints, with its threads: a run of minutes, unless it has been run here."""
+def printed_now(tmp_path_factory):
+    """What the first command of the README prints, with its threads: a run of minutes, unless it has been run here.
+
+    In a folder of its own, with the records that are here: another process may be writing there.
+    """
     threads = re.search(r"(\d+) threads?$", SHOWN, re.M)
-    return harness(*shlex.split(COMMAND), "--threads", threads[1], "--results", "results")
+    folder = tmp_path_factory.mktemp("results")
+    if (ROOT / "results" / "trials").is_dir():
+        shutil.copytree(ROOT / "results" / "trials", folder / "trials")
+    return harness(*shlex.split(COMMAND), "--threads", threads[1], "--results", str(folder))
 
 
 @pytest.mark.slow

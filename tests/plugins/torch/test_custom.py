@@ -26,7 +26,7 @@ from harness import (
     hookimpl,
 )
 from harness.planning.plan import plan
-from harness.planning.sources import measuring
+from harness.planning.sources import Fingerprints
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
 from harness_torch import offers
@@ -243,9 +243,9 @@ def test_a_formula_that_cannot_be_imported_is_a_mark(catalog_of) -> None:
 def test_a_formula_is_part_of_what_measures(catalog_of) -> None:
     catalog, _ = run(catalog_of)
     (name,) = [plugin.name for plugin in catalog.plugins if "test_custom" in str(plugin.module)]
-    without = measuring(catalog)
+    without = Fingerprints().measuring(catalog)
     catalog, _ = run(catalog_of, Formula("harness_test::scan", "harness_bptt:harness_methods"))
-    assert measuring(catalog)[name] != without[name]
+    assert Fingerprints().measuring(catalog)[name] != without[name]
 
 
 def test_inference_counts_by_them_as_well() -> None:
