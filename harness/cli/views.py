@@ -196,7 +196,7 @@ def _said_of(recipe: Recipe) -> list[str]:
 
 
 def _words(whose: str, words: Mapping[str, Any]) -> str:
-    """`spiking: steps=4, dropout=0.1`."""
+    """`myfamily: steps=4, dropout=0.1`."""
     return f"{whose}: {', '.join(f'{name}={show(value)}' for name, value in words.items())}"
 
 

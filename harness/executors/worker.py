@@ -99,14 +99,14 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
             catalog,
             trial,
             context.data,
-            base,
-            tell,
-            part if trial.keep or context.keep_weights else None,
-            store.predictions(trial.base.key) if trial.base else None,
-            predicted if trial.keep or context.keep_predictions else None,
-            _siblings(trial, context, store),
-            context.columns,
-            context.off_curve,
+            base=base,
+            report=tell,
+            weights=part if trial.keep or context.keep_weights else None,
+            base_prediction=store.predictions(trial.base.key) if trial.base else None,
+            prediction=predicted if trial.keep or context.keep_predictions else None,
+            earlier=_siblings(trial, context, store),
+            columns=context.columns,
+            off_curve=context.off_curve,
         )
         if record.status == "ok":
             complete()

@@ -135,7 +135,7 @@ def choose(records: Sequence[Record], how: Choosing, plan: Plan | None = None) -
     found = [_chosen(sweep, by, plan or Plan()) for sweep in every]
     return Selection(
         [record for each in found for record in each.records],
-        {label: how for each in found for label, how in each.chosen.items()},
+        {label: chosen for each in found for label, chosen in each.chosen.items()},
         (*_unequal(every), *(line for each in found for line in each.notes)),
         {label: names for each in found for label, names in each.members.items()},
     )

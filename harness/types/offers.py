@@ -53,7 +53,7 @@ class Recipe:
     """A data set's default protocol.
 
     families: by the name of a family (`Method.family`), values of options whose default is None, such as
-    {"spiking": {"steps": 4}}, where a user leaves them unset; what a method of the family does not have is not meant
+    {"myfamily": {"steps": 4}}, where a user leaves them unset; what a method of the family does not have is not meant
     for it. headline: the score that decides which validation point is the best, and patience; by default that of the
     data set's kind.
     """

@@ -12,11 +12,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-class SGD(Optimizer):
-    """v = momentum v + g + decay w, with v = g + decay w at first; w -= lr v."""
-
-    def __init__(self, groups: list[dict[str, Any]], momentum: float) -> None:
-        super().__init__(groups, {"lr": groups[0]["lr"], "momentum": momentum, "weight_decay": 0.0})
+class _Lanes(Optimizer):
+    """An optimiser that moves each parameter by itself."""
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -25,8 +22,21 @@ class SGD(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    velocity = self._velocity(parameter, parameter.grad, group)
-                    parameter.addcmul_(velocity, _rate(group, parameter), value=-1)
+                    self._move(parameter, parameter.grad, group)
+
+    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class SGD(_Lanes):
+    """v = momentum v + g + decay w, with v = g + decay w at first; w -= lr v."""
+
+    def __init__(self, groups: list[dict[str, Any]], momentum: float) -> None:
+        super().__init__(groups, {"lr": groups[0]["lr"], "momentum": momentum, "weight_decay": 0.0})
+
+    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        velocity = self._velocity(parameter, gradient, group)
+        parameter.addcmul_(velocity, _rate(group, parameter), value=-1)
 
     def _velocity(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
         state = self.state[parameter]
@@ -40,22 +50,13 @@ class SGD(Optimizer):
         return velocity
 
 
-class AdamW(Optimizer):
+class AdamW(_Lanes):
     """m and s, the decaying means of g and g^2; w -= lr (decay w + m / (1 - b1^t) / (sqrt(s / (1 - b2^t)) + eps))."""
 
     def __init__(
         self, groups: list[dict[str, Any]], betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
     ) -> None:
         super().__init__(groups, {"lr": groups[0]["lr"], "weight_decay": 0.0, "betas": betas, "eps": eps})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step on the parameters that have a gradient."""
-        del closure
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, parameter.grad, group)
 
     def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state, rate, (first, second) = self.state[parameter], _rate(group, parameter), group["betas"]
