@@ -1,4 +1,4 @@
-"""What an executor of your own is made of: one that runs trials elsewhere, such as in a queue of a cluster.
+"""Parts of an executor of your own, one that runs trials elsewhere, such as in a queue of a cluster.
 
     queue = Queue(trials)
     while trial := queue.take():
@@ -6,20 +6,25 @@
         queue.ended(record)
         yield record
 
-`attempt(job, report)` runs a job in this process and returns its record whatever the trial does, short of what ends the
-process. Elsewhere `python -m harness.executing JOB` does so: it reads a job that `write` has left in the file JOB, and
-leaves the record for `outcome`. Where there is none, `ended(trial, status, reason)` is the record.
+Elsewhere `python -m harness.executing JOB` runs the job that `write` has left in the file JOB as a run of one trial
+does, in a process of its own under the limits of its context, and leaves the record for `outcome`. Where there is none,
+`ended(trial, status, reason)` is the record.
+
+`attempt(job, report)` runs a job in this very process and returns its record whatever the trial raises. What ends or
+hangs the process is not answered there, so that a metric that does so on the curve costs the trial, and no limit holds.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from harness.executors.local import LocalExecutor
 from harness.executors.order import Queue
 from harness.executors.worker import Job, attempt, ended
 from harness.records.format import from_json, to_json
@@ -54,10 +59,13 @@ def outcome(path: Path, trial: Trial) -> Record | None:
 
 
 def main(path: Path) -> None:
-    """Run the job in the file, and leave its record beside it."""
+    """Run the job in the file in a process of its own, and leave its record beside it."""
     job: Job = pickle.loads(path.read_bytes())  # noqa: S301 - written by `write`
+    os.environ.update(job.environment or {})
+    alone = replace(job.context, workers=1)
+    (record,) = LocalExecutor(job.task).run([job.trial], alone, lambda *_: None)
     part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(to_json(attempt(job)), default=float), "utf-8")
+    part.write_text(json.dumps(to_json(record), default=float), "utf-8")
     part.replace(path.with_name(f"{path.name}.record"))
 
 

@@ -112,7 +112,7 @@ class Asked:
 @click.option(
     "--here",
     is_flag=True,
-    help="Run in this process, for a debugger: no limits, and what ends the process ends the run.",
+    help="Run in this process, for a debugger: no limits; what ends the process ends the run, what hangs hangs it.",
 )
 @click.option("--metrics", metavar="LIST", help="Columns of the table.")
 @click.option(

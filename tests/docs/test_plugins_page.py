@@ -173,13 +173,13 @@ def test_the_executor_that_is_shown_runs_bases_first_and_a_death_costs_what_star
         "counts": "ok",
         "starts": "ok",
         "breaks": "failed",
-        "dies": "killed",
+        "dies": "failed",
         "follows": "skipped",
     }
     assert "accuracy@start" in records["starts"].scores
     assert records["breaks"].reason.startswith("ValueError: [red]broken[/red] on purpose")
-    assert records["dies"].reason == "its program ended with code 7"
-    assert records["follows"].reason == "starts from dies, which was killed: its program ended with code 7"
+    assert records["dies"].reason == "exited with code 7 before it returned a record"
+    assert records["follows"].reason == f"starts from dies, which failed: {records['dies'].reason}"
     assert main(arguments("starts")) == 0
     assert "2 of 2 trials have a record; 0 to run" in capsys.readouterr().err
 
