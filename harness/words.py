@@ -20,6 +20,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u2
 _PLACE = re.compile(r"\([\w .@/+-]+ line \d+, in [\w.<>]+\)$")
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "row"), counted(1797, "row")
+    ('1 row', '1,797 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def visible(text: str) -> str:
     r"""JSON whose control characters, and those that reorder the text around them, are all written as escapes.
 

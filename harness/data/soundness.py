@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.errors import HarnessError
 from harness.types import Batch, Data, Problem
+from harness.words import counted
 
 # numpy takes longer to import than a listing may; plugins import modules of this package with the names of `harness`.
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def _require_split(name: str, split: object, problem: Problem) -> None:
         _fail(f"{name} is {_a(split)}, expected a harness.Batch of inputs and targets")
     inputs, targets = (_array(f"{field} of {name}", getattr(split, field)) for field in ("inputs", "targets"))
     if len(inputs) != len(targets):
-        _fail(f"{name} has {len(inputs):,} inputs and {len(targets):,} targets, expected one target for each input")
+        found = f"{counted(len(inputs), 'input')} and {counted(len(targets), 'target')}"
+        _fail(f"{name} has {found}, expected one target for each input")
     if not len(inputs):
         if name == EMPTY:
             return
@@ -169,8 +171,8 @@ def _require_targets(name: str, targets: NDArray[Any], problem: Problem) -> None
         if targets.ndim != 1:
             _fail(f"targets of {name} have shape {targets.shape}, expected one class for each row, ({len(targets)},)")
         _require_whole(f"target of {name}", targets, problem.output_size, "classes")
-    if problem.kind == "regression" and targets.dtype.kind not in "fiu":
-        _fail(f"targets of {name} are {targets.dtype}, expected real numbers")
+    if problem.kind == "regression" and str(targets.dtype) != "float32":
+        _fail(f"targets of {name} are {targets.dtype}; expected float32")
     if problem.kind == "regression" and targets.ndim != 1:
         _fail(f"targets of {name} have shape {targets.shape}, expected one number for each row, ({len(targets)},)")
     _require_finite(f"target of {name}", targets)
@@ -207,16 +209,18 @@ def _require_sizes(data: Data) -> None:
     train, problem = data.train, data.problem
     if problem.order != "contiguous":
         if problem.train_size != len(train.inputs):
-            _fail(f"problem.train_size is {problem.train_size:,}, the train split has {len(train.inputs):,} rows")
+            _fail(
+                f"problem.train_size is {problem.train_size:,}, the train split has {counted(len(train.inputs), 'row')}"
+            )
         return
     steps = train.targets.shape[1] if train.targets.ndim > 1 else 0
     if len(train.inputs) != 1 or not 0 < problem.window <= steps:
         _fail(
-            f"contiguous data are one row that is cut into windows: the train split has {len(train.inputs):,} rows of "
-            f"{steps:,} steps, problem.window is {problem.window}"
+            "contiguous data are one row that is cut into windows: the train split has "
+            f"{counted(len(train.inputs), 'row')} of {counted(steps, 'step')}, problem.window is {problem.window}"
         )
     if problem.train_size != steps:
-        _fail(f"problem.train_size is {problem.train_size:,}, the train split has {steps:,} steps")
+        _fail(f"problem.train_size is {problem.train_size:,}, the train split has {counted(steps, 'step')}")
 
 
 def _a(thing: object) -> str:

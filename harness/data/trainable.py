@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.data.soundness import splits
 from harness.errors import HarnessError
 from harness.types import Array, Data
+from harness.words import counted
 
 FLOATING = ("classification", "regression")  # kinds whose inputs are numbers, not tokens
 
@@ -37,8 +38,8 @@ def _too_short(data: Data, batch_size: int) -> str:
     if steps // batch_size >= window:
         return ""
     return (
-        f"{steps:,} steps, {steps // batch_size:,} for each of {batch_size} streams, fewer than the {window} of a "
-        "window; take more rows or a smaller batch size"
+        f"{counted(steps, 'step')}, {steps // batch_size:,} for each of {counted(batch_size, 'stream')}, "
+        f"fewer than the {window} of a window; take more rows or a smaller batch size"
     )
 
 

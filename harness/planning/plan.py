@@ -19,6 +19,7 @@ from harness.selections import choosing
 from harness.selections.choosing import Item
 from harness.suites.suite import Request
 from harness.types import BackendOffer, Choice, Dataset, Method, Trial
+from harness.words import counted
 
 MOST_TRIALS: Final = 200_000
 DEFAULT_SEEDS = "3"
@@ -42,7 +43,7 @@ def plan(
     """
     groups = _groups(catalog, request, say)
     seeds = Seeds(DEFAULT_SEEDS if request.seeds is None else request.seeds)
-    _refuse_too_many(groups, seeds)
+    _refuse_toocounted(groups, seeds)
     picked = [(dataset, methods) for methods, places in groups for dataset in _datasets(places, request)]
     _check_headlines(catalog, request, [dataset for dataset, _ in picked])
     maker = Maker(catalog, request, _setting(catalog, request), prints)
@@ -68,7 +69,7 @@ def _refuse_nothing(trials: Sequence[Trial]) -> None:
     raise UsageError(f"there is nothing to run: {'; '.join(reasons[:MOST_REASONS])}{more}")
 
 
-def _refuse_too_many(groups: Sequence[Group], seeds: Seeds) -> None:
+def _refuse_toocounted(groups: Sequence[Group], seeds: Seeds) -> None:
     """Raise UsageError for more trials than MOST_TRIALS, before any is made."""
     count = methods = based = places = most = 0
     for own, items in groups:
@@ -78,9 +79,9 @@ def _refuse_too_many(groups: Sequence[Group], seeds: Seeds) -> None:
         most = max(most, *(len(seeds.on(each.offer.value)) for each in items))
         count += (method + bases) * sum(each.count() * len(seeds.on(each.offer.value)) for each in items)
     if count > MOST_TRIALS:
-        which = f"{_many(methods, 'method')}{f' and {based} that they start from' if based else ''}"
+        which = f"{counted(methods, 'method')}{f' and {based} that they start from' if based else ''}"
         raise UsageError(
-            f"{which} on {_many(places, 'data set')} with {_many(most, 'seed')} make {count:,} trials; at most "
+            f"{which} on {counted(places, 'data set')} with {counted(most, 'seed')} make {count:,} trials; at most "
             f"{MOST_TRIALS:,} can be planned: ask for fewer, or for some of them at a time"
         )
 
@@ -89,10 +90,6 @@ def _bases(methods: Sequence[Item[Method]]) -> int:
     """How many bases there are at most: one for each combination where it depends on options."""
     named = {text for each in methods if isinstance(text := each.offer.value.starts_from, str)}
     return len(named) + sum(each.count() for each in methods if callable(each.offer.value.starts_from))
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 # --- selections ---------------------------------------------------------------------------------------------------
@@ -149,7 +146,9 @@ def _refuse_more_rows(dataset: Dataset, choice: Choice) -> None:
     for split, rows in dataset.rows.items():
         asked = choice.options.get(split)
         if asked is not None and asked > rows:
-            raise UsageError(f"{choice.label}: the {split} split has only {rows} rows; ask for fewer or leave it out")
+            raise UsageError(
+                f"{choice.label}: the {split} split has only {counted(rows, 'row')}; ask for fewer or leave it out"
+            )
 
 
 def _with_files(offer: Offer[Dataset], choice: Choice, folder: Path) -> Picked[Dataset]:

@@ -14,6 +14,7 @@ from harness.testing.configs import described
 from harness.testing.subjects import ORDER, Arrays, DatasetSubject, broken, differing, require_same
 from harness.trials import entries
 from harness.types import Batch, Data, Problem
+from harness.words import counted
 
 SPLITS = ("train", "valid", "test")
 ROWS = 20
@@ -85,7 +86,7 @@ def _check_arrays(name: str, inputs: NDArray[np.generic], targets: NDArray[np.ge
     if not len(inputs):
         broken(f"{name} holds no rows")
     if len(inputs) != len(targets):
-        broken(f"{name} has {len(inputs)} inputs and {len(targets)} targets")
+        broken(f"{name} has {counted(len(inputs), 'input')} and {counted(len(targets), 'target')}")
     if problem.kind == "language":
         return _check_tokens(name, inputs, targets, problem)
     _check_inputs(name, inputs, problem)
@@ -194,6 +195,6 @@ def sizes_honoured(subject: DatasetSubject) -> None:
         single = data.problem.order == "contiguous" and len(split.inputs) == 1
         found = split.targets.shape[1] if single else len(split.inputs)
         if found != ROWS:
-            broken(f"{name}={ROWS} gives {found} rows")
+            broken(f"{name}={ROWS} gives {counted(found, 'row')}")
         if name == "train" and data.problem.train_size != ROWS:
             broken(f"train={ROWS} gives problem.train_size {data.problem.train_size}")

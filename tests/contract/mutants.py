@@ -622,7 +622,7 @@ DATASETS = [
         "problem.train_size is 39, the train split has 40 rows",
         DataOptions,
     ),
-    ("data-as-stated", problem_with(kind="regression"), "its kind is classification", DataOptions),
+    ("data-as-stated", problem_with(kind="ranking"), "its kind is classification", DataOptions),
     (
         "data-as-stated",
         changed(valid=lambda split: split._replace(targets=split.targets.astype(np.int32))),

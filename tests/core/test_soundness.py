@@ -36,7 +36,7 @@ def classes() -> Data:
 
 
 def numbers() -> Data:
-    split = Batch(np.ones((ROWS, 2), np.float32), np.linspace(-1, 1, ROWS))
+    split = Batch(np.ones((ROWS, 2), np.float32), np.linspace(-1, 1, ROWS, dtype=np.float32))
     return Data(Problem("regression", (2,), 1, ROWS), split, split, split)
 
 
@@ -110,6 +110,11 @@ BAD = [
     (with_split("valid", classes, targets=at(4, -1)), "the target of the valid split, row 4, is -1, expected 0 to 2"),
     (with_split("far", classes, targets=at(2, 9)), "the target of the shifted split 'far', row 2, is 9"),
     (with_split("train", classes, targets=np.float32), "the target of the train split is float32, expected int64"),
+    (with_split("test", classes, targets=lambda t: t > 0), "the target of the test split is bool, expected int64"),
+    (
+        with_split("valid", classes, targets=lambda t: t[:1]),
+        "the valid split has 12 inputs and 1 target, expected one target for each input",
+    ),
     (with_split("train", classes, targets=np.uint8), "the target of the train split is uint8, expected int64"),
     (with_split("train", classes, targets=lambda t: t[:, None]), "have shape (12, 1), expected one class for each row"),
     (with_split("train", classes, targets=lambda t: t.tolist()), "targets of the train split are a list, expected a n"),
@@ -150,7 +155,21 @@ BAD = [
     ),
     (
         with_split("train", numbers, targets=lambda t: t > 0),
-        "targets of the train split are bool, expected real numbers",
+        "targets of the train split are bool; expected float32",
+    ),
+    (
+        with_split("valid", numbers, targets=np.float64),
+        "targets of the valid split are float64; expected float32",
+    ),
+    (
+        with_split("test", numbers, targets=lambda t: np.arange(len(t))),
+        "targets of the test split are int64; expected float32",
+    ),
+    (
+        lambda: dataclasses.replace(
+            numbers(), shifted={"far": Batch(numbers().test.inputs, numbers().test.targets.astype(np.float16))}
+        ),
+        "targets of the shifted split 'far' are float16; expected float32",
     ),
     (
         with_split("train", stream, inputs=at((0, 5), 5)),
@@ -182,7 +201,7 @@ BAD = [
     ),
     (
         lambda: dataclasses.replace(stream(), problem=Problem("language", (), 5, 60, order="contiguous", window=61)),
-        "the train split has 1 rows of 60 steps, problem.window is 61",
+        "the train split has 1 row of 60 steps, problem.window is 61",
     ),
     (stated(classes, input_shape=[2, 3]), "problem.input_shape is [2, 3], expected a tuple of whole numbers above 0"),
     (stated(classes, input_shape=(2, 0)), "problem.input_shape is (2, 0), expected a tuple"),
