@@ -18,7 +18,8 @@ class Batch(NamedTuple):
     """Rows of one split, on the trial's device.
 
     Classification: inputs (B, *input_shape) float32, targets (B,) int64. Regression: likewise, targets (B,)
-    float32, standardised, not all alike. Language: inputs (B, L) int64 tokens, targets (B, L), the token that follows each.
+    float32, standardised, not all alike. Language: inputs (B, L) int64 tokens, targets (B, L), the token that follows
+    each.
     `first`: a contiguous stream starts anew, so a learner drops the state it carries.
     """
 
