@@ -59,9 +59,9 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "measures": ("score", "cost", "quantity"),
 }
 _TEXTS = ("family",)
-_TUPLES = ("kinds", "precisions", "requires", "preload", "files")
-_REFERENCES = ("factory", "load", "compute", "check", "function", "macs", "elementwise")
-_OPTIONAL = ("compute", "elementwise")
+_TUPLES = ("kinds", "precisions", "requires", "preload", "files", "batched_options")
+_REFERENCES = ("factory", "load", "compute", "check", "function", "macs", "elementwise", "cohort")
+_OPTIONAL = ("compute", "elementwise", "cohort")
 
 
 def checked(hook: str, answer: Any, plugin: Plugin | None = None) -> list[Any]:
@@ -115,6 +115,7 @@ def _check(hook: str, value: Any) -> None:
         _check_metric(owner, value)
     if isinstance(value, Method):
         _check_base(owner, value)
+        _check_cohort(owner, value)
 
 
 def _check_field(owner: str, name: str, given: object) -> None:
@@ -145,6 +146,17 @@ def _check_base(owner: str, method: Method) -> None:
         raise ValueError(
             f"{owner}: epochs_option must be one of its options ({', '.join(known)}), got {method.epochs_option!r}"
         )
+
+
+def _check_cohort(owner: str, method: Method) -> None:
+    known = [each.name for each in describe(method.config)]
+    if unknown := [name for name in method.batched_options if name not in known]:
+        raise ValueError(
+            f"{owner}: batched_options names {unknown[0]!r}, which is none of its options: "
+            f"{', '.join(known) or 'it has none'}"
+        )
+    if method.batched_options and method.cohort is None:
+        raise ValueError(f"{owner}: batched_options needs cohort, which trains the trials that differ in them as one")
 
 
 def _check_metric(owner: str, metric: Metric) -> None:

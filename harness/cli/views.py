@@ -125,6 +125,7 @@ SHELVES: Mapping[str, View] = {
             "starts_from",
             "epochs_option",
             "row_options",
+            "batched_options",
             "recipes",
             "requires",
         ),

@@ -53,9 +53,9 @@ Known = dict[tuple[Source, Path | None], Read]  # by file and the folder of the 
 
 
 def behind(offer: Offer[Any], known: Known | None = None) -> Followed:
-    """The sources of what a plugin offers: of its factory (or load, or compute), its config and the plugin itself."""
+    """The sources of what a plugin offers: its factory (load, compute), config and cohort, and the plugin itself."""
     value = offer.value
-    names = ("factory", "load", "compute", "config")
+    names = ("factory", "load", "compute", "config", "cohort")
     references = [given for name in names if (given := getattr(value, name, None)) is not None]
     return follow([*references, offer.plugin.module], offer.plugin, known)
 

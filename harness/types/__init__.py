@@ -7,11 +7,12 @@ Shapes: N rows, B rows of a mini-batch, S samples or mixture components, C class
 second, features last, wherever time is an axis of its own.
 """
 
-from harness.types.backends import Backend, BackendOffer, Clock, Meter
+from harness.types.backends import Backend, BackendOffer, Clock, LaneMeter, Meter
 from harness.types.learning import (
     Array,
     Batch,
     ClassLogProbs,
+    Cohort,
     Data,
     Facts,
     Fit,
@@ -73,6 +74,7 @@ __all__ = [
     "Choice",
     "ClassLogProbs",
     "Clock",
+    "Cohort",
     "Data",
     "DataOptions",
     "Dataset",
@@ -85,6 +87,7 @@ __all__ = [
     "Formula",
     "Gauge",
     "Instrument",
+    "LaneMeter",
     "Learner",
     "Meter",
     "Method",

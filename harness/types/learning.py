@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -181,6 +181,38 @@ class Learner(Protocol[State]):
 
     def predict(self, state: State, inputs: Array) -> Prediction:
         """What would be deployed. Leaves the training state alone."""
+        ...
+
+
+class Cohort(Protocol[State]):
+    """Several trials trained as one, a lane each (`Method.cohort`).
+
+    The trials differ in their seed and in `Method.batched_options` alone. Lane l draws from generators seeded with its
+    own `trainings[l].seed`, and learns from the batches that it would get alone, so that its record is, up to rounding,
+    the one that it would have alone, whatever the other lanes are. A lane that is nan spoils no other.
+
+    Optional: `prepare(state, fits) -> State`, before the first update; a method whose learner has `prepare` needs it.
+    All else is asked of the ordinary learner of each lane, with `lane(state, index)` as its state: predict, glance,
+    finish, views, describe and save.
+    """
+
+    def init(self, problems: Sequence[Problem], trainings: Sequence[Training]) -> State:
+        """A fresh state of L lanes. Problems differ in the scale of their targets alone, trainings in their seed.
+
+        Raises Unsupported, with the reason, for what cannot be trained as one: the trials then run one by one.
+        """
+        ...
+
+    def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Array]]:
+        """Learn from one mini-batch a lane, inputs (L, B, ...), targets likewise. Scalars (L,) stay on the device."""
+        ...
+
+    def lane(self, state: State, index: int) -> Any:
+        """A state that a fresh learner of that lane's config understands, whose own `init` has not been called.
+
+        It may share memory with the cohort's, which is left alone: it is used before the next update. What is done to
+        one lane's state reaches no other lane.
+        """
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from harness.errors import HarnessError
 from harness.options import option
 from harness.paths import fault
-from harness.types.learning import Array, Data, Facts, Learner, Prediction, Problem
+from harness.types.learning import Array, Cohort, Data, Facts, Learner, Prediction, Problem
 
 Unit = Literal["epochs", "updates", "seconds"]
 UNITS: tuple[Unit, ...] = ("epochs", "updates", "seconds")
@@ -78,6 +78,8 @@ class Method:
     that it honours; tf32 is a switch of the device and holds for all. requires: modules that must be importable.
     family: those whose recipes it follows (`Recipe.families`). recipes: by the name of a data set, values of its
     options whose default is None, where a user leaves them unset; they win over the family's.
+    cohort: "module:attribute" or a callable that gets the configs of several trials and returns a `Cohort`, which
+    trains them as one; they may differ in batched_options, in their seed and in their fold of the data.
     """
 
     name: str
@@ -94,6 +96,8 @@ class Method:
     row_options: tuple[str, ...] = ()
     family: str = ""
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    batched_options: tuple[str, ...] = ()
+    cohort: str | Callable[[Sequence[Any]], Cohort[Any]] | None = None
 
 
 @dataclass(frozen=True)

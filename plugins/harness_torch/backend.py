@@ -6,7 +6,7 @@ import dataclasses
 import os
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from harness import Batch, Clock, Data, Meter, Prediction, Trial
-from harness_torch.batches import batches
-from harness_torch.clocks import EventClock, HostClock, SumMeter
+from harness import Batch, Clock, Data, LaneMeter, Meter, Prediction, Trial
+from harness_torch.batches import batches, lane_batches
+from harness_torch.clocks import EventClock, HostClock, KeepMeter, SumMeter
 
 # How allocators other than torch's own for CUDA put it: for the host, of CUDA itself, of cuBLAS.
 OUT_OF_MEMORY = (
@@ -72,11 +72,17 @@ class TorchBackend:
     def batches(self, data: Data, batch_size: int, seed: int) -> Iterator[Batch]:
         return batches(data, batch_size, seed)
 
+    def lane_batches(self, data: Sequence[Data], batch_size: int, seeds: Sequence[int]) -> Iterator[Batch]:
+        return lane_batches(data, batch_size, seeds)
+
     def clock(self, device: str) -> Clock:
         return HostClock() if device == "cpu" else EventClock(torch.device(device))
 
     def meter(self) -> Meter:
         return SumMeter()
+
+    def lane_meter(self) -> LaneMeter:
+        return KeepMeter()
 
     def numpy(self, prediction: Prediction) -> Prediction:
         """The same prediction in float64 numpy arrays."""

@@ -1,12 +1,12 @@
 """Mini-batches gathered on the device by index: no copy from the host, no change of shape.
 
 Shuffled data: permutations laid end to end and cut into full batches. Contiguous data: one long row folded into
-batch_size parallel streams, cut into windows.
+batch_size parallel streams, cut into windows. Of several trials as one: a lane each, with a leading axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -26,19 +26,52 @@ def batches(data: Data, batch_size: int, seed: int) -> Iterator[Batch]:
 
 def _shuffled(data: Data, batch_size: int, seed: int) -> Iterator[Batch]:
     inputs, targets = data.train.inputs, data.train.targets
-    for rows in _indices(len(inputs), min(batch_size, len(inputs)), seed, inputs.device):
-        yield Batch(inputs.index_select(0, rows), targets.index_select(0, rows))
+    for rows in _indices(len(inputs), min(batch_size, len(inputs)), [seed], inputs.device):
+        yield Batch(inputs.index_select(0, rows[0]), targets.index_select(0, rows[0]))
 
 
-def _indices(count: int, size: int, seed: int, device: torch.device) -> Iterator[Tensor]:
-    # The permutation is drawn on the CPU, so that every device sees the same order.
-    generator = torch.Generator().manual_seed(seed)
-    left = torch.empty(0, dtype=torch.int64, device=device)
+def _indices(count: int, size: int, seeds: Sequence[int], device: torch.device) -> Iterator[Tensor]:
+    """Rows of each lane's next batch, (L, B)."""
+    # The permutations are drawn on the CPU, so that every device sees the same order.
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    left = torch.empty(len(seeds), 0, dtype=torch.int64, device=device)
     while True:
-        order = torch.cat([left, torch.randperm(count, generator=generator).to(device, non_blocking=True)])
-        cut = len(order) // size * size
-        yield from order[:cut].split(size)
-        left = order[cut:]
+        drawn = torch.stack([torch.randperm(count, generator=generator) for generator in generators])  # (L, N)
+        order = torch.cat([left, drawn.to(device, non_blocking=True)], dim=1)
+        cut = order.shape[1] // size * size
+        yield from order[:, :cut].split(size, dim=1)
+        left = order[:, cut:]
+
+
+def lane_batches(data: Sequence[Data], batch_size: int, seeds: Sequence[int]) -> Iterator[Batch]:
+    """Batches of several trials as one: that of lane l is the one of batches(data[l], batch_size, seeds[l])."""
+    if data[0].augment is None and data[0].problem.order != "contiguous":
+        return _shuffled_lanes(data, batch_size, seeds)
+    lanes = [batches(each, batch_size, seed) for each, seed in zip(data, seeds, strict=True)]
+    return (_stacked(each) for each in zip(*lanes, strict=True))
+
+
+def _stacked(lanes: Sequence[Batch]) -> Batch:
+    inputs, targets = zip(*(lane[:2] for lane in lanes), strict=True)
+    return Batch(torch.stack(inputs), torch.stack(targets), lanes[0].first)
+
+
+def _shuffled_lanes(data: Sequence[Data], batch_size: int, seeds: Sequence[int]) -> Iterator[Batch]:
+    """Gathered for all lanes by one index from the rows of all data sets, each of which is there once."""
+    different = list({id(each): each for each in data}.values())
+    inputs = _end_to_end([each.train.inputs for each in different])  # (D N, ...)
+    targets = _end_to_end([each.train.targets for each in different])
+    count = len(data[0].train.inputs)
+    places = [next(place for place, other in enumerate(different) if other is each) for each in data]
+    offsets = count * torch.tensor(places, device=inputs.device)[:, None]  # (L, 1)
+    for rows in _indices(count, min(batch_size, count), seeds, inputs.device):
+        flat = (rows + offsets).flatten()  # (L B,)
+        chosen = (split.index_select(0, flat).unflatten(0, rows.shape) for split in (inputs, targets))
+        yield Batch(*chosen)
+
+
+def _end_to_end(splits: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(splits)) if len(splits) > 1 else splits[0]
 
 
 def _windows(data: Data, batch_size: int) -> Iterator[Batch]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -70,3 +72,21 @@ class SumMeter:
         self._sums.clear()
         self._count = 0
         return means
+
+
+class KeepMeter:
+    """Named scalars (L,) of lanes, kept where they live until they are read."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, list[Tensor]] = {}
+
+    def add(self, scalars: Mapping[str, Tensor]) -> None:
+        for name, value in scalars.items():
+            # Copied: what a captured step returns is written over by the next.
+            self._kept.setdefault(name, []).append(torch.as_tensor(value, dtype=torch.float32).detach().clone())
+
+    def read(self) -> dict[str, NDArray[Any]]:
+        """By name, (updates, L)."""
+        values = {name: torch.stack(kept).cpu().numpy() for name, kept in self._kept.items()}
+        self._kept.clear()
+        return values

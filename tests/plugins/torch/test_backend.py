@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import random
 import weakref
@@ -13,7 +14,7 @@ import torch
 from harness import Batch, Budget, ClassLogProbs, Data, Problem, RegressionMixture, TrainingTerms, Trial, UsageError
 from harness.types import Choice
 from harness_torch.backend import TorchBackend
-from harness_torch.clocks import EventClock, SumMeter
+from harness_torch.clocks import EventClock, KeepMeter, SumMeter
 from harness_torch.devices import check
 
 BACKEND = TorchBackend()
@@ -62,6 +63,54 @@ def test_augmentation_sees_training_batches_and_a_generator_of_its_own():
     assert torch.equal(first.inputs, again.inputs)
     assert not torch.equal(first.inputs, plain.inputs)
     assert torch.equal(first.targets, plain.targets)
+
+
+def noisy(rows: int) -> Data:
+    return shuffled(rows, augment=lambda inputs, generator: inputs + torch.rand(inputs.shape, generator=generator))
+
+
+def stream(rows: int) -> Data:
+    tokens = torch.arange(rows + 1)[None]
+    split = Batch(tokens, tokens[:, 1:])
+    return Data(Problem("language", (), rows + 1, rows, order="contiguous", window=3), split, split, split)
+
+
+@pytest.mark.parametrize("make", [shuffled, noisy, stream])
+def test_a_lane_gets_the_batches_that_its_trial_would_get_alone(make):
+    first, second = make(50), make(50)
+    second = dataclasses.replace(second, train=second.train._replace(inputs=second.train.inputs + 1))
+    data, seeds = [first, second, first], [3, 4, 5]
+    together = BACKEND.lane_batches(data, 8, seeds)
+    alone = [BACKEND.batches(each, 8, seed) for each, seed in zip(data, seeds, strict=True)]
+    for _ in range(15):  # more than two epochs, with batches that begin in one and end in the next
+        batch, own = next(together), [next(each) for each in alone]
+        assert batch.first == own[0].first
+        for lane, expected in enumerate(own):
+            assert torch.equal(batch.inputs[lane], expected.inputs)
+            assert torch.equal(batch.targets[lane], expected.targets)
+
+
+def test_data_that_lanes_share_are_there_once_and_are_not_copied():
+    data = shuffled(50)
+    batches = BACKEND.lane_batches([data] * 100, 50, range(100))
+    first = next(batches).inputs
+    data.train.inputs.add_(100)
+    second = next(batches).inputs
+    rows = [gathered.flatten(1).sort(dim=1).values for gathered in (first, second)]
+    assert torch.equal(rows[0], torch.arange(50.0).expand(100, 50))
+    assert torch.equal(rows[1], rows[0] + 100)
+
+
+def test_the_meter_of_lanes_keeps_each_update_by_value():
+    meter, value = KeepMeter(), torch.zeros(3, requires_grad=True)
+    for number in range(2):
+        meter.add({"loss": value + number, "kl": torch.full((3,), float(number))})
+    with torch.no_grad():
+        value.fill_(7.0)
+    read = meter.read()
+    assert read["loss"].tolist() == [[0.0] * 3, [1.0] * 3]
+    assert read["kl"].tolist() == [[0.0] * 3, [1.0] * 3]
+    assert meter.read() == {}
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 24, 25, 10**6])
