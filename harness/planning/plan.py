@@ -43,7 +43,7 @@ def plan(
     """
     groups = _groups(catalog, request, say)
     seeds = Seeds(DEFAULT_SEEDS if request.seeds is None else request.seeds)
-    _refuse_toocounted(groups, seeds)
+    _refuse_too_many(groups, seeds)
     picked = [(dataset, methods) for methods, places in groups for dataset in _datasets(places, request)]
     _check_headlines(catalog, request, [dataset for dataset, _ in picked])
     maker = Maker(catalog, request, _setting(catalog, request), prints)
@@ -69,7 +69,7 @@ def _refuse_nothing(trials: Sequence[Trial]) -> None:
     raise UsageError(f"there is nothing to run: {'; '.join(reasons[:MOST_REASONS])}{more}")
 
 
-def _refuse_toocounted(groups: Sequence[Group], seeds: Seeds) -> None:
+def _refuse_too_many(groups: Sequence[Group], seeds: Seeds) -> None:
     """Raise UsageError for more trials than MOST_TRIALS, before any is made."""
     count = methods = based = places = most = 0
     for own, items in groups:
