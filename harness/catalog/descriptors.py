@@ -160,6 +160,8 @@ def _check_cohort(owner: str, method: Method) -> None:
 
 
 def _check_metric(owner: str, metric: Metric) -> None:
+    if metric.shifted and (metric.headline or metric.compute is None):
+        raise ValueError(f"{owner}: shifted is for what is computed of test splits, and no headline")
     if metric.headline and not metric.curve:
         raise ValueError(f"{owner}: headline needs curve: it decides which point of the curve is the best")
     if metric.measures == "score" and metric.compute is None:

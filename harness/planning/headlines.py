@@ -34,7 +34,7 @@ def _unfit(metric: Metric, dataset: Dataset) -> str:
         return f"{metric.name} is a {metric.measures}, and a score decides which point is the best"
     if dataset.kind not in metric.kinds:
         return f"{metric.name} is a metric for {' and '.join(metric.kinds)}, and {dataset.name} is {dataset.kind}"
-    return "" if metric.curve else f"{metric.name} is not scored at every validation point"
+    return "" if metric.curve and not metric.shifted else f"{metric.name} is not scored at every validation point"
 
 
 def _fit(catalog: Catalog, dataset: Dataset) -> list[str]:

@@ -85,6 +85,8 @@ def criterion(text: str, metrics: Sequence[Metric], *, jointly: bool = False) ->
         raise UsageError(f"--select {text}: unknown metric{suggest(name, scores)}; known: {_valid(scores)}")
     if name not in scores:
         raise UsageError(f"--select {text}: {name} is a cost, which has no validation score; known: {_valid(scores)}")
+    if scores[name].shifted:
+        raise UsageError(f"--select {text}: {name} is of shifted test splits alone; known: {_valid(scores)}")
     if view not in VIEWS:
         views = " or ".join(f"{name}@{each}" for each in VIEWS)
         raise UsageError(f"--select {text}: only validation may choose, or the test score means nothing: {views}")

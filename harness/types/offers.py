@@ -199,7 +199,8 @@ class Outcome:
 
     base: what the trial that this one starts from predicted of the same rows, if that is known; where it is not, a
     metric that looks at it and returns None is a hole that says why. entropy: of class probabilities, the mean over
-    samples of the entropy of each, (N,), nats: what disagreement is measured by.
+    samples of the entropy of each, (N,), nats: what disagreement is measured by. shifted_entropy: likewise of shifted
+    splits, by name.
     """
 
     prediction: Prediction
@@ -209,6 +210,7 @@ class Outcome:
     facts: Facts = field(default_factory=dict)
     base: Prediction | None = None
     entropy: Array | None = None
+    shifted_entropy: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,8 @@ class Metric:
     the end of training only, and so has no score at the best point. mixture: it looks at no single sample of class or
     token probabilities, but at their mixture and `Outcome.entropy`; where all metrics say so, predictions reach them
     as one sample, folded some rows at a time, so that many samples need no more memory than one. requires: modules
-    that must be importable; they are imported once for all trials.
+    that must be importable; they are imported once for all trials. shifted: it is of each shifted test split beside the
+    test rows, `compute(outcome, other)` with an Outcome of each, at the end of training only: NAME@SPLIT.
 
     One that raises, or gives what is no finite number, is a hole in the record. No metric has the name of what the
     harness measures.
@@ -236,7 +239,7 @@ class Metric:
     unit: str
     better: Literal["higher", "lower"]
     kinds: tuple[str, ...] = ()
-    compute: str | Callable[[Outcome], float | None] | None = None
+    compute: str | Callable[..., float | None] | None = None
     per: str = ""
     headline: bool = False
     exact: bool = False
@@ -245,6 +248,7 @@ class Metric:
     curve: bool = True
     mixture: bool = False
     requires: tuple[str, ...] = ()
+    shifted: bool = False
 
     def __post_init__(self) -> None:
         """Whoever does not say what it measures is a score where it is computed, and a cost where it is read."""
