@@ -81,12 +81,14 @@ def criterion(text: str, metrics: Sequence[Metric], *, jointly: bool = False) ->
     """
     name, _, view = text.partition("@")
     scores = {metric.name: metric for metric in metrics if metric.compute is not None}
+    able = [each.name for each in scores.values() if each.better != "neither" and not each.shifted]
     if name not in {metric.name for metric in metrics}:
-        raise UsageError(f"--select {text}: unknown metric{suggest(name, scores)}; known: {_valid(scores)}")
+        raise UsageError(f"--select {text}: unknown metric{suggest(name, able)}; known: {_valid(able)}")
     if name not in scores:
-        raise UsageError(f"--select {text}: {name} is a cost, which has no validation score; known: {_valid(scores)}")
-    if scores[name].shifted:
-        raise UsageError(f"--select {text}: {name} is of shifted test splits alone; known: {_valid(scores)}")
+        raise UsageError(f"--select {text}: {name} is a cost, which has no validation score; known: {_valid(able)}")
+    if name not in able:
+        why = "is of shifted test splits alone" if scores[name].shifted else "has no best value"
+        raise UsageError(f"--select {text}: {name} {why}; known: {_valid(able)}")
     if view not in VIEWS:
         views = " or ".join(f"{name}@{each}" for each in VIEWS)
         raise UsageError(f"--select {text}: only validation may choose, or the test score means nothing: {views}")

@@ -29,6 +29,8 @@ def metric_finite(subject: MetricSubject) -> None:
 
 def metric_direction(subject: MetricSubject) -> None:
     """`better` says which way; equal is not wrong."""
+    if subject.metric.better == "neither":
+        raise Unsupported("it has no best value")
     right = _required(subject, outcome(subject.kind, SURE))
     wrong = _required(subject, outcome(subject.kind, SURE, right=False))
     sign = 1 if subject.metric.better == "higher" else -1

@@ -216,9 +216,10 @@ class Outcome:
 @dataclass(frozen=True)
 class Metric:
     """A number per trial. compute: (Outcome) -> float or None where it does not apply; itself None for a reading of
-    the same name that an instrument takes. per: what the number counts, such as "update" or "example". headline: it
-    decides which validation point is the best for its kinds. exact: a count that repeats exactly over seeds, so that
-    one seed decides a claim; where values differ after all, the mark is dropped and that is said.
+    the same name that an instrument takes. per: what the number counts, such as "update" or "example". better:
+    "neither" where no value is the best. headline: it decides which validation point is the best for its kinds. exact:
+    a count that repeats exactly over seeds, so that one seed decides a claim; where values differ after all, the mark
+    is dropped and that is said.
 
     measures: a "score" of predictions; a "cost", with a prefix of its unit and a ratio to the first row; a "quantity",
     of which a ratio means nothing. By default a score where there is `compute`, else a cost. Scores stand in every
@@ -237,7 +238,7 @@ class Metric:
     name: str
     summary: str
     unit: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", "neither"]
     kinds: tuple[str, ...] = ()
     compute: str | Callable[..., float | None] | None = None
     per: str = ""
