@@ -20,6 +20,8 @@ from harness.types import Budget, Recipe
 
 Fact = Callable[[Offer[Any]], Any]
 
+LISTED = 12  # so many files of a data set are named to a person; a program gets all
+
 
 class Lines(tuple[str, ...]):
     """A fact that is too long for one line of a paragraph."""
@@ -150,7 +152,6 @@ SHELVES: Mapping[str, View] = {
             "exact",
             "bounded_by",
             "curve",
-            "shifted",
             "mixture",
             "requires",
         ),
@@ -188,7 +189,8 @@ def text(value: object) -> str:
     if isinstance(value, Lines):
         return "".join(f"\n    {line}" for line in value)
     if isinstance(value, (tuple, list)):
-        return ", ".join(str(getattr(item, "path", item)) for item in value)
+        more = f" and {len(value) - LISTED} more" if len(value) > LISTED else ""
+        return ", ".join(str(getattr(item, "path", item)) for item in value[:LISTED]) + more
     return str(value)
 
 

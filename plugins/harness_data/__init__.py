@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 from harness import Budget, Dataset, Folder, Recipe, hookimpl
-from harness_data import registry
+from harness_data import registry, tables
 from harness_data.options import Cifar10DvsOptions, Cifar10Options, CifarOptions, EventOptions, GestureOptions
 
 harness_interface = 2
@@ -68,6 +68,7 @@ def harness_datasets() -> Iterator[Dataset]:
     )
     yield from _cifar()
     yield from _events()
+    yield from tables.offers()
 
 
 def _cifar() -> Iterator[Dataset]:

@@ -38,6 +38,12 @@ def load_fashion(config: DataOptions, seed: int, folder: Path) -> Data:
     return _data(registry.FASHION_MNIST, folder, seed, *FASHION)
 
 
+def fashion_test(folder: Path) -> NDArray[np.float32]:
+    """The 10,000 test images of Fashion-MNIST (N, 1, 28, 28) in [0, 1]. Raises HarnessError naming a bad file."""
+    images, labels = (located(file, folder) for file in registry.FASHION_MNIST[2:])
+    return grey(_read(images, labels)[0], BRIGHTEST)
+
+
 def _data(files: Sequence[File], folder: Path, seed: int, mean: float, std: float) -> Data:
     train_images, train_labels, test_images, test_labels = (located(file, folder) for file in files)
     images, labels = _read(train_images, train_labels)

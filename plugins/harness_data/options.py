@@ -49,3 +49,18 @@ class GestureOptions(EventOptions):
     """Options of DVS128 Gesture."""
 
     steps: int = option(20, "frames of a recording, which are the time steps of a network", low=1)
+
+
+@dataclass(frozen=True)
+class MnistShiftedOptions(DataOptions):
+    """Options of MNIST with shifted test splits."""
+
+    fashion: bool = option(False, "whether the test images of Fashion-MNIST, whose files this needs, are one of them")
+
+
+@dataclass(frozen=True)
+class GapOptions(DataOptions):
+    """Options of the regression toy with a gap."""
+
+    rows: int = option(80, "training rows, half of them on each side of the gap", low=2)
+    noise: float = option(0.1, "standard deviation of the targets around the true function", low=0.0)

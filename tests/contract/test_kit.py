@@ -6,12 +6,13 @@ import random
 import re
 
 import mutants
+import numpy as np
 import pytest
 import torch
 from mutants import DATASETS, DECLARED, METHODS, METRICS, Bigrams, Line, Sound
 
 import harness.checks
-from harness import Check, Dataset, Method, Metric, NoOptions, UsageError, hookimpl
+from harness import Batch, Check, Data, Dataset, Method, Metric, NoOptions, Problem, UsageError, hookimpl
 from harness.catalog import Catalog, Settings, load
 from harness.testing import Result, cases, cases_of_plugin
 
@@ -277,6 +278,32 @@ def test_a_data_set_whose_splits_are_not_as_it_says_is_caught(load, declared, re
     (result,) = outcomes(dataset(load, **declared), only="splits-as-declared").values()
     assert result.status == "broken", result
     assert reason in result.reason
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "statement", "status"),
+    [
+        (0.0, 1.0, {"target_mean": 5.0, "target_scale": 3.0}, "ok"),
+        (0.3, 1.5, {"target_mean": 5.0, "target_scale": 3.0}, "broken"),
+        (0.3, 1.5, {}, "ok"),  # a toy on its own scale
+        (152.0, 77.0, {}, "broken"),  # nobody has standardised these
+        (0.0, 0.0147, {}, "broken"),
+        (0.9, 1.0, {}, "broken"),
+    ],
+)
+def test_targets_are_standardised_or_about_so_on_their_own_scale(mean, deviation, statement, status):
+    def load(config, seed, folder):
+        random = np.random.default_rng(seed)
+        inputs, targets = random.normal(size=(120, 2)), random.normal(size=120)
+        targets[:40] = (targets[:40] - targets[:40].mean()) / targets[:40].std()
+        rows = Batch(inputs.astype(np.float32), (mean + deviation * targets).astype(np.float32))
+        train, valid, test = (Batch(*(part[start : start + 40] for part in rows[:2])) for start in (0, 40, 80))
+        return Data(Problem("regression", (2,), 1, 40, **statement), train, valid, test)
+
+    plugin = offering(datasets=[Dataset("subject", "a data set", "regression", load)])
+    (result,) = outcomes(plugin, only="data-as-stated").values()
+    assert result.status == status, result
+    assert status == "ok" or f"and deviation {deviation:.3g} in train; expected 0 and 1" in result.reason
 
 
 @pytest.mark.parametrize("declared", [{"folds": 4}, {"folds": 1}, {}])

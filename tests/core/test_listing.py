@@ -42,6 +42,20 @@ def test_list_of_a_data_set_shows_recipe_licence_and_files(plugin, capsys):
     assert json.loads(capsys.readouterr().out)["datasets"][0]["rows"] == {"train": 50, "test": 20}
 
 
+def test_list_of_a_data_set_of_many_files_names_some(tmp_path, monkeypatch, capsys):
+    many = tmp_path / "many.py"
+    many.write_text(
+        "from harness import Dataset, File, hookimpl\n\n\n@hookimpl\ndef harness_datasets():\n"
+        "    files = tuple(File(f'many/{n}.txt', (), md5='0' * 32) for n in range(43))\n"
+        "    yield Dataset('many', 'a lot', 'regression', print, files=files)\n"
+    )
+    assert main(["list", "many", "-p", str(many)]) == 0
+    assert "many/11.txt and 31 more" in " ".join(capsys.readouterr().out.split())
+    assert main(["list", "many", "--format", "json", "-p", str(many)]) == 0
+    (dataset,) = json.loads(capsys.readouterr().out)["datasets"]
+    assert len(dataset["files"]) == 43
+
+
 def test_list_of_metrics_states_unit_count_and_direction(plugin, capsys):
     assert main(["list", "metrics", "-p", plugin]) == 0
     heading, row = capsys.readouterr().out.splitlines()[1:3]
