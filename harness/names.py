@@ -11,6 +11,7 @@ MEASURED = frozenset(
     {
         "best_update",
         "bytes_at_death",
+        "cohort",
         "epoch_seconds",
         "finish",
         "nonzeros",

@@ -26,6 +26,17 @@ def a_step(returned: Any) -> tuple[Any, Mapping[Any, Any]]:
     return returned
 
 
+def a_step_of_lanes(returned: Any, lanes: int) -> tuple[Any, Mapping[Any, Any]]:
+    """State and scalars, if that is what an update of so many lanes returned. Raises TypeError."""
+    if not (isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Mapping)):
+        raise TypeError(f"update returned {_kind(returned)}, expected (state, {{name: scalars}})")
+    for name, value in returned[1].items():
+        if getattr(value, "shape", None) != (lanes,):
+            expected = f"one number for each of {lanes} lanes, of shape ({lanes},)"
+            raise TypeError(f"update returned {_kind(value)} as the scalar {names.shown(name)}, expected {expected}")
+    return returned
+
+
 def asked(function: Callable[[Any, Any], Any], state: Any, what: Any) -> Any:
     """What an update or a predict answers; an error says if there was no state to answer from."""
     try:

@@ -7,10 +7,8 @@ point and at the end; test rows never reach a learner's update.
 from __future__ import annotations
 
 import math
-import statistics
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,15 +19,13 @@ from harness.trials import answers, scoring
 from harness.trials.bench import Bench
 from harness.trials.effort import Effort
 from harness.trials.notes import Notes
+from harness.trials.pace import Stops, kept, note_times
 from harness.trials.places import Diverged
 from harness.trials.points import Points
 from harness.trials.starting import Started
 from harness.types import Fit, Meter, Point, Progress
 
-WARMUP_UPDATES = 5
 SETTLED_UPDATES = 2  # algorithms have been tried, the optimiser's state is there; no step has been captured yet
-MOST_POINTS = 20
-FEWEST_POINTS = 5
 SECONDS_BETWEEN_REPORTS = 0.5
 SET_UP = 0.5  # seconds of init that are no training: imports, allocation, compilation
 SHARE_BEYOND = 0.01  # of a budget of seconds that finish may take beyond it without a word
@@ -37,7 +33,7 @@ SHARE_BEYOND = 0.01  # of a budget of seconds that finish may take beyond it wit
 
 def train(bench: Bench) -> Started:
     """Init, prepare, the loop, finish, and the validation scores on the way: the learner and its trained state."""
-    _require_validation(bench)
+    require_validation(bench)
     fit = Fit(bench.data.train, bench.data.valid)
     started = bench.start(fit, phase=bench.timed)
     points = Points(bench, started)
@@ -52,7 +48,7 @@ def train(bench: Bench) -> Started:
     return replace(started, state=state)
 
 
-def _require_validation(bench: Bench) -> None:
+def require_validation(bench: Bench) -> None:
     """Without validation rows nothing is chosen on the way: no best point, and no patience."""
     if len(bench.data.valid.inputs):
         return
@@ -112,13 +108,13 @@ def _loop(bench: Bench, points: Points, started: Started) -> Any:
     batches = bench.backend.batches(bench.data, bench.trial.terms.batch_size, order)
     points.begin(state)
     gone = _before_updates(bench.notes)
-    stops = _Stops(bench.trial.terms.budget.amount, bench.updates(), per_epoch, gone)
+    stops = Stops(bench.trial.terms.budget.amount, bench.updates(), per_epoch, gone)
     effort = Effort()
 
     def look(done: int) -> None:
         seconds = math.fsum(clock.seconds())
         with effort.paused():
-            means = _fit(bench, _finite(_means(meter, returned), done))
+            means = kept(bench.notes, _finite(_means(meter, returned), done, bench.notes.curve))
             points.add(state, Point(done, done / per_epoch, seconds, means, {}))
             bench.report(Progress("train", stops.fraction(done), bench.notes.curve[-1]))
 
@@ -156,7 +152,7 @@ def _loop(bench: Bench, points: Points, started: Started) -> Any:
     bench.notes.environment |= effort.spent()
     if bench.trial.terms.patience is not None:
         bench.notes.measured |= {"stopped_early": not stops.spent(done), "stopped_update": done}
-    _note_times(bench.notes, list(clock.seconds()), per_epoch)
+    note_times(bench.notes, list(clock.seconds()), per_epoch)
     if not done and gone >= bench.trial.terms.budget.amount and bench.updates() is None:
         _say_budget_was_gone(bench)
     return state
@@ -171,49 +167,6 @@ def _say_budget_was_gone(bench: Bench) -> None:
     bench.notes.holes |= dict.fromkeys(("update_seconds", "train_seconds"), why)
 
 
-class _Stops:
-    """When to look at the validation split, and when to stop, in updates or in seconds of training.
-
-    spent: seconds of the budget that are gone before the first update.
-    """
-
-    def __init__(self, seconds: float, updates: int | None, per_epoch: float, spent: float) -> None:
-        self._updates = updates
-        self._seconds = seconds
-        self._started = time.perf_counter() - spent
-        if updates is None:
-            self._points = FEWEST_POINTS * 2
-            self._due_seconds = self._seconds / self._points
-        else:
-            self._points = min(MOST_POINTS, max(FEWEST_POINTS, round(updates / per_epoch)))
-            self._due_updates = {round(updates * i / self._points) for i in range(1, self._points + 1)}
-
-    def spent(self, done: int) -> bool:
-        return self._elapsed() >= self._seconds if self._updates is None else done >= self._updates
-
-    def due(self, done: int) -> bool:
-        if self._updates is not None:
-            return done in self._due_updates
-        if self._elapsed() < self._due_seconds:
-            return False
-        # One update may have taken longer than is between two points.
-        self._due_seconds = max(self._due_seconds + self._seconds / self._points, self._elapsed())
-        return True
-
-    def fraction(self, done: int) -> float:
-        return min(1.0, self._elapsed() / self._seconds if self._updates is None else done / self._updates)
-
-    @contextmanager
-    def pause(self) -> Iterator[None]:
-        """Time inside does not count."""
-        began = time.perf_counter()
-        yield
-        self._started += time.perf_counter() - began
-
-    def _elapsed(self) -> float:
-        return time.perf_counter() - self._started
-
-
 def _means(meter: Meter, returned: Any) -> Mapping[str, float]:
     """Of the scalars since the last point. Raises TypeError where what the last update returned are none."""
     try:
@@ -223,35 +176,10 @@ def _means(meter: Meter, returned: Any) -> Mapping[str, float]:
         raise
 
 
-def _finite(scalars: Mapping[str, float], update: int) -> Mapping[str, float]:
+def _finite(scalars: Mapping[str, float], update: int, curve: Sequence[Point]) -> Mapping[str, float]:
     for name, value in scalars.items():
         if not math.isfinite(value):
-            raise Diverged(f"{names.shown(name)} is {value} at update {update}")
+            before = curve[-1].scalars.get(name)
+            last = f"; last finite {before:.4g}, the mean up to update {curve[-1].update}" if before is not None else ""
+            raise Diverged(f"{names.shown(name)} is {value} at update {update}{last}")
     return scalars
-
-
-def _fit(bench: Bench, scalars: Mapping[str, float]) -> Mapping[str, float]:
-    """Those that a record can hold; the others leave a hole."""
-    fit: dict[str, float] = {}
-    for name, value in scalars.items():
-        if flaw := names.flaw(name):
-            bench.notes.hole(f"update.{names.shown(name)}", f"the name of the scalar {flaw}")
-        elif len(fit) < answers.MOST_SCALARS:
-            fit[name] = value
-        else:
-            bench.notes.hole("update", f"returned {len(scalars)} scalars; {answers.MOST_SCALARS} of them are kept")
-    return fit
-
-
-def _note_times(notes: Notes, laps: list[float], per_epoch: float) -> None:
-    """The median of the steady updates; those that compile, tune and allocate are told apart."""
-    notes.seconds["train"] = math.fsum(laps)
-    notes.measured["train_seconds"] = math.fsum(laps)
-    if not laps:
-        del notes.measured["train_seconds"]  # nothing was trained in no time
-        notes.holes |= dict.fromkeys(("update_seconds", "train_seconds"), "no updates")
-        return
-    warm = min(WARMUP_UPDATES, len(laps) // 2)
-    notes.measured["update_seconds"] = statistics.median(laps[warm:])
-    notes.measured["epoch_seconds"] = notes.measured["update_seconds"] * per_epoch
-    notes.measured["warmup_seconds"] = math.fsum(laps[:warm])

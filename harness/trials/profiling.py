@@ -41,6 +41,12 @@ def watched(bench: Bench) -> Iterator[Gauges]:
         yield gauges
 
 
+def unaccompanied(bench: Bench, why: str) -> None:
+    """A hole for each instrument that looks on as a state is trained, where none can: it says why."""
+    for instrument in _instruments(bench, intrusive=False):
+        bench.notes.hole(instrument.value.name, why)
+
+
 def waiting(bench: Bench) -> list[str]:
     """The instruments that are still to be read and have not failed yet, in the order in which they are read."""
     groups = (_instruments(bench, intrusive=False), _instruments(bench, intrusive=True))

@@ -7,11 +7,10 @@ printing. Whatever a plugin raises becomes the status of the record.
 from __future__ import annotations
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from harness import names, options
 from harness.catalog import Catalog, Settings, load, resolve
@@ -20,19 +19,19 @@ from harness.data.joining import joined
 from harness.data.soundness import sound
 from harness.data.subset import subset
 from harness.data.trainable import fitting, placed
-from harness.errors import HarnessError, Unsupported, is_interrupt
+from harness.errors import HarnessError, is_interrupt
 from harness.metrics.headline import headline
 from harness.records import arrays, environment
 from harness.seeds import derive, split_seed
 from harness.trials import answers, carrying, rows
 from harness.trials.bench import Bench
+from harness.trials.course import Course
 from harness.trials.loop import look_further, score, train
 from harness.trials.notes import DATA, Notes
-from harness.trials.places import Diverged, code_of_trial, one_line
 from harness.trials.profiling import look_at_trained, profile, waiting, watched
 from harness.trials.sizes import sizes
 from harness.trials.starting import Started
-from harness.types import Array, Backend, Data, Progress, Record, RunContext, Status, Trial
+from harness.types import Array, Backend, Data, Method, Progress, Record, RunContext, Trial
 
 FURTHER = ("views", "describe", "save")  # what is optional of a trained learner
 
@@ -59,63 +58,52 @@ def run_trial(
     off_curve: metrics that have ended this trial on the curve, and how; they are computed at the end alone.
     A trial that is trained and scored reports the record so far before anything else of it is looked at or profiled.
     """
-    notes = Notes()
-    status: Status = "ok"
-    reason = trace = ""
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
-    provenance = cache(partial(environment.provenance, catalog, trial))
-
-    told = False
-
-    def tell(missing: tuple[str, ...]) -> None:
-        nonlocal told
-        told = True
-        report(Progress("profile", 1.0, record=notes.record(trial, provenance()), missing=missing))
-
+    course = Course(catalog, trial, backend, report)
     try:
-        _take_off_curve(catalog, trial, off_curve)
-        bench = set_up(catalog, trial, backend, data_folder, base, report, notes, tell)
+        take_off_curve(catalog, trial, off_curve)
+        bench = set_up(catalog, trial, backend, data_folder, base, report, course.notes, course.tell)
         bench.carried.update(carrying.carried(catalog, earlier, backend.environment(trial.terms.device)))
         bench = dataclasses.replace(bench, base_prediction=base_prediction, prediction=prediction)
         _run(dataclasses.replace(bench, columns=tuple(columns), off_curve=off_curve), weights)
-    except Unsupported as error:
-        status, reason = "skipped", one_line(error)
-    except Diverged as error:
-        status, reason = "diverged", one_line(error)
     except BaseException as error:
         if is_interrupt(error):
             raise
-        status = "oom" if backend.out_of_memory(error) else "failed"
-        reason = one_line(error, code_of_trial(catalog, trial))
-        trace = traceback.format_exc()
-    if told and status != "ok":  # it was trained and scored by then: that stands
-        notes.hole("profiling", reason)
-        status, reason = "ok", ""
-    return notes.record(trial, provenance(), status, reason, trace)
+        return course.ended(error)
+    return course.ended()
 
 
 def _run(bench: Bench, weights: Path | None) -> None:
-    trial, data = bench.trial, bench.data
-    bench.read(f"{DATA}{trial.dataset.name}", data.readings)
-    bench.notes.measured |= rows.counts(data)
+    trial = bench.trial
+    note_data(bench)
     # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
     with bench.backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench) as watching:
         trained = train(bench)
         _say_off_curve(bench)
         carrying.carry(bench.notes, bench.carried, bench.read)
-        bench.pending[:] = [*(part for part in FURTHER if part in trained.parts.offered), *waiting(bench)]
-        score(bench, trained)
-        bench.tell(tuple(bench.pending))
+        score_and_tell(bench, trained)
         look_further(bench, trained)
-    with bench.part("save"):
-        _keep(bench, trained, weights)
+    keep(bench, trained, weights)
     with bench.notes.phase("profile"):
         gauges = look_at_trained(bench, trained, watching)
         del trained, watching  # their memory is not the profiled pass's
         profile(bench, gauges)
 
 
-def _take_off_curve(catalog: Catalog, trial: Trial, off_curve: Mapping[str, str]) -> None:
+def note_data(bench: Bench) -> None:
+    """What the data set says of itself, and how many rows there are."""
+    bench.read(f"{DATA}{bench.trial.dataset.name}", bench.data.readings)
+    bench.notes.measured |= rows.counts(bench.data)
+
+
+def score_and_tell(bench: Bench, trained: Started) -> None:
+    """The scores of a trained learner, told before anything else of it is looked at."""
+    bench.pending[:] = [*(part for part in FURTHER if part in trained.parts.offered), *waiting(bench)]
+    score(bench, trained)
+    bench.tell(tuple(bench.pending))
+
+
+def take_off_curve(catalog: Catalog, trial: Trial, off_curve: Mapping[str, str]) -> None:
     """Raises HarnessError for the one that decides which point is the best."""
     if not off_curve:
         return
@@ -145,16 +133,10 @@ def set_up(
     """This process made ready for a trial, with the data on its device: all that the loop works with."""
     backend.setup(trial)
     notes.environment |= {**environment.machine(), **backend.environment(trial.terms.device)}
-    with notes.phase("load"):
-        loaded = _load(catalog, trial, data_folder, notes)
-    notes.provenance["data"] = digests(loaded)
-    with notes.phase("load"):
-        data = placed(trial.dataset.label, backend.place(loaded, trial.terms.device))
-    del loaded
+    data = data_of(catalog, trial, backend, data_folder, notes)
     if base is not None and trial.base is not None:
         notes.provenance[arrays.BASE] = {"key": trial.base.key, **arrays.stated(base)}
-    method = catalog.methods.get(trial.method.name, trial.method.provider)
-    config = options.build(method.config, trial.method.options, method.name)
+    method, config = configured(catalog, trial)
     return Bench(
         catalog=catalog,
         trial=trial,
@@ -166,6 +148,21 @@ def set_up(
         report=report,
         tell=tell,
     )
+
+
+def configured(catalog: Catalog, trial: Trial) -> tuple[Method, Any]:
+    """The method of a trial, and its config."""
+    method = catalog.methods.get(trial.method.name, trial.method.provider)
+    return method, options.build(method.config, trial.method.options, method.name)
+
+
+def data_of(catalog: Catalog, trial: Trial, backend: Backend, data_folder: Path | None, notes: Notes) -> Data:
+    """The data of a trial on its device; the notes have their digests."""
+    with notes.phase("load"):
+        loaded = _load(catalog, trial, data_folder, notes)
+    notes.provenance["data"] = digests(loaded)
+    with notes.phase("load"):
+        return placed(trial.dataset.label, backend.place(loaded, trial.terms.device))
 
 
 def _load(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes) -> Data:
@@ -195,6 +192,12 @@ def _named(data: Data, notes: Notes) -> Data:
         if flaw:
             notes.hole(f"shifted.{names.shown(name)}", f"the name {flaw}")
     return dataclasses.replace(data, shifted={name: data.shifted[name] for name, flaw in flaws.items() if not flaw})
+
+
+def keep(bench: Bench, trained: Started, weights: Path | None) -> None:
+    """Save what is wanted of a trained learner; if that fails it is a hole."""
+    with bench.part("save"):
+        _keep(bench, trained, weights)
 
 
 def _keep(bench: Bench, trained: Started, weights: Path | None) -> None:

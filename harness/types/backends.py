@@ -49,7 +49,7 @@ class Backend(Protocol):
     def lane_batches(self, data: Sequence[Data], batch_size: int, seeds: Sequence[int]) -> Iterator[Batch]:
         """Batches of several trials as one, inputs (L, B, ...): lane l gets those of batches(data[l], ., seeds[l]).
 
-        The training splits have the same shape. Data that are one object are on the device once.
+        The training splits have the same shape. Training inputs that are one object are on the device once.
         """
         ...
 

@@ -58,11 +58,11 @@ def _stacked(lanes: Sequence[Batch]) -> Batch:
 
 def _shuffled_lanes(data: Sequence[Data], batch_size: int, seeds: Sequence[int]) -> Iterator[Batch]:
     """Gathered for all lanes by one index from the rows of all data sets, each of which is there once."""
-    different = list({id(each): each for each in data}.values())
+    different = list({id(each.train.inputs): each for each in data}.values())
     inputs = _end_to_end([each.train.inputs for each in different])  # (D N, ...)
     targets = _end_to_end([each.train.targets for each in different])
     count = len(data[0].train.inputs)
-    places = [next(place for place, other in enumerate(different) if other is each) for each in data]
+    places = [[id(each.train.inputs) for each in different].index(id(lane.train.inputs)) for lane in data]
     offsets = count * torch.tensor(places, device=inputs.device)[:, None]  # (L, 1)
     for rows in _indices(count, min(batch_size, count), seeds, inputs.device):
         flat = (rows + offsets).flatten()  # (L B,)

@@ -356,9 +356,15 @@ class RunsOut(Slope):
 
 
 class BecomesNan(Slope):
+    at = 3
+
     def update(self, state, batch):
         state, _ = super().update(state, batch)
-        return state, {"loss": torch.tensor(math.nan if len(state["seen"]) == 3 else 1.0)}
+        return state, {"loss": torch.tensor(math.nan if len(state["seen"]) == self.at else 1.0)}
+
+
+class BecomesNanLater(BecomesNan):
+    at = 6
 
 
 class PredictsNan(Slope):
@@ -415,6 +421,7 @@ class ReturnsALoss(Slope):
         (Refuses, "skipped", "rows of one feature are too narrow"),
         (RunsOut, "oom", "memory"),
         (BecomesNan, "diverged", "loss is nan at update 4"),
+        (BecomesNanLater, "diverged", "loss is nan at update 8; last finite 1, the mean up to update 4"),
         (PredictsNan, "diverged", "validation nll is nan at update 4"),
         (WrongRows, "failed", "20 rows"),
         (WrongType, "failed", ""),

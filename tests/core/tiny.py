@@ -59,6 +59,18 @@ class Sums:
         return means
 
 
+class Kept:
+    def __init__(self):
+        self.kept = []
+
+    def add(self, scalars):
+        self.kept.append({name: np.array(value) for name, value in scalars.items()})
+
+    def read(self):
+        kept, self.kept = self.kept, []
+        return {name: np.stack([each[name] for each in kept]) for name in (kept[0] if kept else ())}
+
+
 class NumpyBackend:
     def setup(self, trial):
         pass
@@ -75,8 +87,17 @@ class NumpyBackend:
             rows = rng.permutation(len(data.train.inputs))[:batch_size]
             yield Batch(data.train.inputs[rows], data.train.targets[rows])
 
+    def lane_batches(self, data, batch_size, seeds):
+        lanes = [self.batches(each, batch_size, seed) for each, seed in zip(data, seeds, strict=True)]
+        for batches in zip(*lanes, strict=True):
+            inputs, targets, first = zip(*batches, strict=True)
+            yield Batch(np.stack(inputs), np.stack(targets), first[0])
+
     def clock(self, device):
         return Laps()
+
+    def lane_meter(self):
+        return Kept()
 
     def meter(self):
         return Sums()

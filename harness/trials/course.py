@@ -1,0 +1,59 @@
+"""A trial on its way to a record, whatever ends it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from harness.catalog import Catalog
+from harness.errors import Unsupported
+from harness.records import environment
+from harness.trials.notes import Notes
+from harness.trials.places import Diverged, code_of_trial, one_line
+from harness.types import Backend, Progress, Record, Status, Trial
+
+
+class Course:
+    """One trial under way: its notes, and the record that they become.
+
+    Once it has told that it is trained and scored, that stands, and what ends it is a hole.
+    """
+
+    def __init__(self, catalog: Catalog, trial: Trial, backend: Backend, report: Callable[[Progress], None]) -> None:
+        self.notes = Notes()
+        self.trial = trial
+        self.report = report
+        self._catalog = catalog
+        self._backend = backend
+        self._told = False
+
+    def tell(self, missing: tuple[str, ...]) -> None:
+        """Report the record so far; missing: names of what is still to be measured."""
+        self._told = True
+        record = self.notes.record(self.trial, self._provenance)
+        self.report(Progress("profile", 1.0, record=record, missing=missing))
+
+    def ended(self, error: BaseException | None = None) -> Record:
+        """The record of a trial that ended now, with this error or well."""
+        if error is None:
+            return self.notes.record(self.trial, self._provenance)
+        status, reason = self._verdict(error)
+        trace = "" if status in ("skipped", "diverged") else "".join(traceback.format_exception(error))
+        if self._told:  # it was trained and scored by then: that stands
+            self.notes.hole("profiling", reason)
+            status, reason = "ok", ""
+        return self.notes.record(self.trial, self._provenance, status, reason, trace)
+
+    def _verdict(self, error: BaseException) -> tuple[Status, str]:
+        if isinstance(error, Unsupported):
+            return "skipped", one_line(error)
+        if isinstance(error, Diverged):
+            return "diverged", one_line(error)
+        status: Status = "oom" if self._backend.out_of_memory(error) else "failed"
+        return status, one_line(error, code_of_trial(self._catalog, self.trial))
+
+    @cached_property
+    def _provenance(self) -> dict[str, Any]:
+        return environment.provenance(self._catalog, self.trial)
