@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.words import clean_line
 
-# Suffixes of the harness's own scores, as in accuracy@valid: no view of a method is called so.
+# Suffixes of the harness's own scores, as in accuracy@valid: no view of a method and no shifted split is called so.
 VIEWS = frozenset({"valid", "valid-best", "best", "start"})
 PHASES = ("load", "init", "prepare", "train", "evaluate", "finish", "profile")
 MEASURED = frozenset(
@@ -42,6 +42,13 @@ def flaw(name: object) -> str:
     if len(name) > LONGEST:
         return f"has {len(name)} characters; expected at most {LONGEST}"
     return "" if clean_line(name) == name else "has control characters, or blanks around it"
+
+
+def flaw_of_view(name: object) -> str:
+    """The same of what stands after the @ of a score: a further prediction, or a shifted split."""
+    if said := flaw(name):
+        return said
+    return f"is taken: the harness calls scores of its own @{name}" if name in VIEWS else ""
 
 
 def shown(name: object) -> str:

@@ -53,7 +53,7 @@ NOUNS: Mapping[str, str] = {
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _OPERATOR = re.compile(r"[A-Za-z_]\w*::[A-Za-z_]\w*")
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "better": ("higher", "lower"),
+    "better": ("higher", "lower", "neither"),
     "role": ("proposed", "baseline"),
     "of": ("method", "dataset", "metric"),
     "measures": ("score", "cost", "quantity"),
@@ -160,6 +160,10 @@ def _check_cohort(owner: str, method: Method) -> None:
 
 
 def _check_metric(owner: str, metric: Metric) -> None:
+    if metric.shifted and (metric.headline or metric.compute is None):
+        raise ValueError(f"{owner}: shifted is for what is computed of test splits, and no headline")
+    if metric.headline and metric.better == "neither":
+        raise ValueError(f"{owner}: headline needs better: it decides which point of the curve is the best")
     if metric.headline and not metric.curve:
         raise ValueError(f"{owner}: headline needs curve: it decides which point of the curve is the best")
     if metric.measures == "score" and metric.compute is None:

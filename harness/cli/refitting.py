@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.planning.refit import refitted, with_bases
 from harness.records import plans
 from harness.types import Record, Trial
+from harness.words import counted
 
 if TYPE_CHECKING:
-    from harness.report.choosing import Choosing
-    from harness.report.planned import Plan
+    from harness.report.choosing import Choosing, Chosen, Selection
 
 ANEW = "trained anew on training and validation rows together"
-NONE = "no second stage: validation chose nothing, so nothing is trained anew; the notes of the table say why"
+NONE = "no second stage: validation chose nothing, so nothing is trained anew"
 
 
 def require_budget(trials: Sequence[Trial]) -> None:
@@ -27,21 +28,48 @@ def require_budget(trials: Sequence[Trial]) -> None:
         )
 
 
-def second_stage(trials: Sequence[Trial], records: Sequence[Record], how: Choosing) -> list[Trial]:
-    """The trials of what was chosen, each after its base. records: how the trials of the first stage ended."""
+@dataclass(frozen=True)
+class Second:
+    """The trials of the second stage, each after its base. alone: rows of one configuration, which had no rival.
+    unchosen: why nothing is trained anew, by row and data set.
+    """
+
+    trials: Sequence[Trial]
+    alone: Sequence[str]
+    unchosen: Sequence[str]
+
+    def lines(self) -> list[str]:
+        """What is said of it before it starts."""
+        started = f"second stage: {counted(len(self.trials), 'trial')}, {ANEW}" if self.trials else NONE
+        alone = f"nothing to choose from, trained anew all the same: {', '.join(self.alone)}"
+        return [started, *([alone] if self.alone else []), *self.unchosen]
+
+
+def second_stage(trials: Sequence[Trial], named: Sequence[Trial], records: Sequence[Record], how: Choosing) -> Second:
+    """What validation chose of the trials that were asked for by name, and what that starts from.
+
+    trials: of the first stage, bases included. records: how they ended.
+    """
     from harness.report.planned import Plan
 
-    planned = {_identity(trial): trial for trial in trials}
-    chosen = [planned[key] for key in _chosen(records, how, Plan(plans.planned(trials))) if key in planned]
-    order = {trial.key: place for place, trial in enumerate(trials)}
-    return with_bases(map(refitted, sorted(chosen, key=lambda trial: order[trial.key])))
+    selections = how.of(records, Plan(plans.planned(trials)))
+    asked, order = {_identity(trial): trial for trial in named}, {trial.key: at for at, trial in enumerate(trials)}
+    chosen = {_identity(record.trial): choice for each in selections for record, choice in _chosen(each)}
+    found = sorted((asked[key] for key in chosen if key in asked), key=lambda trial: order[trial.key])
+    alone = dict.fromkeys(trial.method.label for trial in found if chosen[_identity(trial)].tried == 1)
+    unchosen = [
+        f"nothing is trained anew of {label} on {each.records[0].trial.dataset.label}: {why}"
+        for each in selections
+        for label, why in each.unchosen.items()
+    ]
+    return Second(with_bases(map(refitted, found)), list(alone), unchosen)
 
 
-def _chosen(records: Sequence[Record], how: Choosing, plan: Plan) -> Iterator[tuple[Any, ...]]:
-    for selection in how.of(records, plan):
-        for record in selection.records:
-            if record.status == "ok" and record.trial.method.label in selection.chosen:
-                yield _identity(record.trial)
+def _chosen(selection: Selection) -> Iterator[tuple[Record, Chosen]]:
+    for record in selection.records:
+        choice = selection.chosen.get(record.trial.method.label)
+        if record.status == "ok" and choice is not None:
+            yield record, choice
 
 
 def _identity(trial: Trial) -> tuple[Any, ...]:
@@ -52,9 +80,9 @@ def _identity(trial: Trial) -> tuple[Any, ...]:
 
 def outlook(trials: Sequence[Trial], how: Choosing) -> str:
     """What a plan says of a second stage before the first one has ended."""
-    runs = [trial for trial in trials if not trial.skip]
+    runs = sum(not trial.skip for trial in trials)
     score = how.by.name if how.by else ""
     return (
-        f"then, when these have ended, --refit: for each seed what {score} chooses of these {len(runs)} trials is "
-        "trained anew on training and validation rows together, and scored on test rows"
+        f"then, when these have ended, --refit: for each seed what {score} chooses of these "
+        f"{counted(runs, 'trial')} is trained anew on training and validation rows together, and scored on test rows"
     )

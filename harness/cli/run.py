@@ -19,7 +19,8 @@ from harness.cli.reusing import Reuse
 from harness.cli.session import Session
 from harness.data import files
 from harness.errors import UsageError
-from harness.planning.plan import plan
+from harness.planning.plan import named
+from harness.planning.refit import with_bases
 from harness.planning.sources import Fingerprints
 from harness.records import plans
 from harness.records.store import Store
@@ -141,7 +142,8 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     name = "here" if asked.here else asked.executor_name
     executor: Executor = resolve(catalog.executors.get(name).factory)()
     prints = Fingerprints()
-    trials = plan(catalog, request, lambda line: click.echo(clean_line(line, stage.LONGEST_LINE), err=True), prints)
+    wanted = named(catalog, request, stage.say, prints)
+    trials = with_bases(wanted)
     origins = Origins(catalog, prints)
     how = _choosing(catalog, request, trials)
     shown = Shown(names, request.target, how, comparison, refit=bool(request.refit))
@@ -150,18 +152,19 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     if asked.dry_run:
         stage.print_plan(origins, trials, store, asked.workers, reuse)
         if request.refit:
-            _print_second_stage(origins, trials, store, asked, how, context, reuse)
+            _print_second_stage(origins, trials, wanted, store, asked, how, context, reuse)
         return 0
     store.prepare()
+    lacking = False
     attempts = stage.execute(origins, trials, store, executor, context, reuse, session.arguments)
     if request.refit:
-        second = refitting.second_stage(trials, _records(trials, store, reuse), how)
-        announced = f"second stage: {stage.counted(second)}, {refitting.ANEW}" if second else refitting.NONE
-        click.echo(announced, err=True)
-        reuse = reuse.going_on(catalog, trials, second, store, context, asked.keep_outdated, asked.here)
-        attempts += stage.execute(origins, second, store, executor, context, reuse, session.arguments)
-        trials = [*trials, *second]
-    return _report(catalog, trials, store, shown, reuse, attempts)
+        second = refitting.second_stage(trials, wanted, _records(trials, store, reuse), how)
+        for line in second.lines():
+            stage.say(line)
+        reuse = reuse.going_on(catalog, trials, second.trials, store, context, asked.keep_outdated, asked.here)
+        attempts += stage.execute(origins, second.trials, store, executor, context, reuse, session.arguments)
+        trials, lacking = [*trials, *second.trials], bool(second.unchosen)
+    return _report(catalog, trials, store, shown, reuse, attempts) or int(lacking)
 
 
 def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request:
@@ -274,6 +277,7 @@ def _report(
 def _print_second_stage(
     origins: Origins,
     trials: Sequence[Trial],
+    wanted: Sequence[Trial],
     store: Store,
     asked: Asked,
     how: Choosing,
@@ -283,9 +287,10 @@ def _print_second_stage(
     """The second stage as lines where the first one has ended, else what it will be."""
     if reuse.split(trials, store).todo:
         click.echo(refitting.outlook(trials, how))
-    elif second := refitting.second_stage(trials, _records(trials, store, reuse), how):
-        click.echo(f"second stage, {refitting.ANEW}:")
-        reuse = reuse.going_on(origins.catalog, trials, second, store, context, asked.keep_outdated, asked.here)
-        stage.print_plan(origins, second, store, asked.workers, reuse)
-    else:
-        click.echo(refitting.NONE)
+        return
+    second = refitting.second_stage(trials, wanted, _records(trials, store, reuse), how)
+    for line in second.lines():
+        click.echo(clean_line(line, stage.LONGEST_LINE))
+    if second.trials:
+        reuse = reuse.going_on(origins.catalog, trials, second.trials, store, context, asked.keep_outdated, asked.here)
+        stage.print_plan(origins, second.trials, store, asked.workers, reuse)

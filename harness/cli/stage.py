@@ -20,9 +20,14 @@ from harness.records.store import Store
 from harness.running import runner, surroundings
 from harness.running.lock import locked
 from harness.types import Executor, Record, RunContext, Trial
-from harness.words import clean_line
+from harness.words import clean_line, counted
 
 LONGEST_LINE = 2_000
+
+
+def say(line: str) -> None:
+    """A line to the user, beside what the command prints."""
+    click.echo(clean_line(line, LONGEST_LINE), err=True)
 
 
 def execute(
@@ -49,7 +54,7 @@ def execute(
             *_unasked(origins.catalog, split, context),
         ]
         for line in (*remarks, *late):
-            click.echo(clean_line(line, LONGEST_LINE), err=True)
+            say(line)
         if not split.todo:
             return attempts
         for line in surroundings.wait_passively(split.todo, context.workers, os.environ, recent_load()):
@@ -116,14 +121,11 @@ def print_plan(origins: runner.Origins, trials: Sequence[Trial], store: Store, w
     for line in (*_remarks(origins, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
         click.echo(clean_line(line, LONGEST_LINE))
     first = trials[0]
-    threads = "1 thread" if first.terms.threads == 1 else f"{first.terms.threads} threads"
+    threads = counted(first.terms.threads, "thread")
     setting = f"{first.terms.device}, {first.terms.precision}, {threads}, {workers} at once"
-    click.echo(f"{counted(trials)}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
-
-
-def counted(trials: Sequence[Trial]) -> str:
-    """`1 trial`, `12 trials`."""
-    return "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
+    click.echo(
+        f"{counted(len(trials), 'trial')}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}"
+    )
 
 
 def _estimate(todo: Sequence[Trial], store: Store, workers: int) -> str:

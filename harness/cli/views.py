@@ -152,6 +152,7 @@ SHELVES: Mapping[str, View] = {
             "exact",
             "bounded_by",
             "curve",
+            "shifted",
             "mixture",
             "requires",
         ),

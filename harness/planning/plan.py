@@ -35,7 +35,20 @@ def plan(
     say: Callable[[str], None] = lambda _: None,
     prints: Fingerprints | None = None,
 ) -> list[Trial]:
-    """The trials of a request in the order in which they run: seeds outermost, a base before what starts from it.
+    """The trials of a request in the order in which they run: those that it names, and before each what it starts from.
+
+    Everything else is as for `named`.
+    """
+    return with_bases(named(catalog, request, say, prints))
+
+
+def named(
+    catalog: Catalog,
+    request: Request,
+    say: Callable[[str], None] = lambda _: None,
+    prints: Fingerprints | None = None,
+) -> list[Trial]:
+    """The trials that a request names, seeds outermost, without those that they start from.
 
     say: is told in a line what was decided for the user. prints: of the sources, to be gone on with. Raises UsageError
     for anything that cannot be run; a method that cannot take a data set gives a trial with `skip`, and is a mistake
@@ -53,7 +66,7 @@ def plan(
         for method in _methods(methods, dataset)
     ]
     every = max((own for own, _ in makes), key=len)
-    trials = with_bases(make(seed) for seed in every for own, make in makes if seed in own)
+    trials = [make(seed) for seed in every for own, make in makes if seed in own]
     _refuse_nothing(trials)
     if shortened := seeds.shortened([dataset.offer.value for dataset, _ in picked]):
         say(shortened)

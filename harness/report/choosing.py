@@ -64,13 +64,14 @@ class Chosen:
 @dataclass(frozen=True)
 class Selection:
     """The records that are left, under the label of their row. chosen: by that label. members: the labels of the
-    configurations that a row stands for, where it is of several.
+    configurations that a row stands for, where it is of several. unchosen: by the label of a sweep, why none is chosen.
     """
 
     records: Sequence[Record]
     chosen: Mapping[str, Chosen] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unchosen: Mapping[str, str] = field(default_factory=dict)
 
 
 def criterion(text: str, metrics: Sequence[Metric], *, jointly: bool = False) -> Criterion:
@@ -80,10 +81,14 @@ def criterion(text: str, metrics: Sequence[Metric], *, jointly: bool = False) ->
     """
     name, _, view = text.partition("@")
     scores = {metric.name: metric for metric in metrics if metric.compute is not None}
+    able = [each.name for each in scores.values() if each.better != "neither" and not each.shifted]
     if name not in {metric.name for metric in metrics}:
-        raise UsageError(f"--select {text}: unknown metric{suggest(name, scores)}; known: {_valid(scores)}")
+        raise UsageError(f"--select {text}: unknown metric{suggest(name, able)}; known: {_valid(able)}")
     if name not in scores:
-        raise UsageError(f"--select {text}: {name} is a cost, which has no validation score; known: {_valid(scores)}")
+        raise UsageError(f"--select {text}: {name} is a cost, which has no validation score; known: {_valid(able)}")
+    if name not in able:
+        why = "is of shifted test splits alone" if scores[name].shifted else "has no best value"
+        raise UsageError(f"--select {text}: {name} {why}; known: {_valid(able)}")
     if view not in VIEWS:
         views = " or ".join(f"{name}@{each}" for each in VIEWS)
         raise UsageError(f"--select {text}: only validation may choose, or the test score means nothing: {views}")
@@ -138,6 +143,7 @@ def choose(records: Sequence[Record], how: Choosing, plan: Plan | None = None) -
         {label: chosen for each in found for label, chosen in each.chosen.items()},
         (*_unequal(every), *(line for each in found for line in each.notes)),
         {label: names for each in found for label, names in each.members.items()},
+        {label: reason for each in found for label, reason in each.unchosen.items()},
     )
 
 
@@ -157,7 +163,9 @@ def _trained(record: Record) -> tuple[Any, ...]:
 def _chosen(sweep: Sweep, by: Criterion, plan: Plan) -> Selection:
     scores = {each: _scores(records, by) for each, records in sweep.records.items()}
     if reason := _apart(sweep) or ("" if any(scores.values()) else f"no trial ended with {by.name}"):
-        return Selection(sweep.all(), notes=(f"{sweep.label}: none is chosen, {reason}",))
+        return Selection(
+            sweep.all(), notes=(f"{sweep.label}: none is chosen, {reason}",), unchosen={sweep.label: reason}
+        )
     return (_jointly if by.jointly else _by_seed)(sweep, by, scores, _expected(sweep, plan))
 
 

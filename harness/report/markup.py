@@ -114,7 +114,7 @@ def _cell(cell: Cell, scale: numbers.Scale, marked: Callable[[str], str]) -> str
 def _head(table: Table, name: str, summary: Summary) -> str:
     metric = summary.metrics[name]
     unit = numbers.scale([row.cells[name] for row in table.rows], metric).unit
-    return f"{name}{f' [{unit}]' if unit else ''} {ARROWS[metric.better]}"
+    return f"{name}{f' [{unit}]' if unit else ''}{ARROWS[metric.better]}"
 
 
 def _below(table: Table) -> list[str]:

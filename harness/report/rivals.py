@@ -51,10 +51,14 @@ def _is(cell: Cell, best: float) -> bool:
 
 
 def _best(cells: Iterable[Cell], metric: Metric) -> float | None:
-    """The best mean among the rivals; none where all of them agree, or where one may be higher than is known."""
+    """The best mean among the rivals; none where none can be, all agree, or one may be higher than is known."""
     rivals = [(cell.mean, cell.lower_bound) for cell in cells if cell.rival and cell.mean is not None]
     means = [mean for mean, _ in rivals]
-    if len(set(means)) < 2 or (metric.better == "higher" and any(bound for _, bound in rivals)):
+    if (
+        metric.better == "neither"
+        or len(set(means)) < 2
+        or (metric.better == "higher" and any(bound for _, bound in rivals))
+    ):
         return None
     return max(means) if metric.better == "higher" else min(means)
 

@@ -34,13 +34,13 @@ DEFAULT_COSTS = ("update_seconds", "activation_bytes", "forward_macs", "total_ma
 
 @dataclass(frozen=True)
 class Asked:
-    """What to tabulate: metrics by name, whether the user chose them, the score to reach, what was planned.
+    """What to tabulate: metrics by name, those that the user chose if any, the score to reach, what was planned.
 
     every: all records, those of other tables and of what a method starts from among them.
     """
 
     shown: Mapping[str, Metric]
-    chosen: bool
+    chosen: Sequence[str] | None
     target: float | None
     plan: Plan
     every: Sequence[Record]
@@ -65,14 +65,14 @@ def summarise(
     no metric describes.
     """
     described = {metric.name: metric for metric in metrics}
-    names = _names(records, metrics) if columns is None else list(columns)
+    names = _names(records, metrics) if columns is None else _split(columns, records, described)
     if target is not None and TO_TARGET not in names:
         names.append(TO_TARGET)
     plan = Plan(planned)
     groups = (select or Choosing()).of(records, plan, refit)
     members = {row: own for group in groups for row, own in group.members.items()}
     shown = {name: described[base_name(name)] for name in names}
-    asked = Asked(shown, columns is not None, target, plan.standing(members), records)
+    asked = Asked(shown, columns, target, plan.standing(members), records)
     tables = [_table(group, metrics, asked) for group in groups]
     said = [*plan.notes(records)]
     for group, table in zip(groups, tables, strict=True):
@@ -94,6 +94,17 @@ def _names(records: Iterable[Record], metrics: Iterable[Metric]) -> list[str]:
     return names
 
 
+def _split(columns: Sequence[str], records: Sequence[Record], described: Mapping[str, Metric]) -> list[str]:
+    """These names, those of metrics of shifted splits followed by what they are called of each one."""
+    scored = dict.fromkeys(name for record in records for name in (*record.scores, *record.holes) if "@" in name)
+    names: dict[str, None] = {}
+    for column in columns:
+        names[column] = None
+        if column in described and described[column].shifted:
+            names |= dict.fromkeys(name for name in scored if base_name(name) == column)
+    return list(names)
+
+
 def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Table:
     records = selection.records
     asked = replace(asked, shown={name: with_headline(metric, records) for name, metric in asked.shown.items()})
@@ -106,21 +117,24 @@ def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Tab
     rows = compare([_labelled(row, selection.chosen.get(row.method)) for row in rows], by_method, asked.shown)
     names = [name for name in asked.shown if _wanted(records, name, asked)]
     first = records[0].trial
-    usual = [name for name in names if not (first.refit and "@" in name)]  # nothing validates there
-    columns = tuple(names) if asked.chosen else _usual(usual, asked, timing.phases(records, asked.every))
+    # Where a configuration was trained anew nothing validates.
+    usual = [name for name in names if not first.refit or "@" not in name or asked.shown[name].shifted]
+    columns = tuple(names) if asked.chosen is not None else _usual(usual, asked, timing.phases(records, asked.every))
     return Table(first.dataset.label, grouping.protocol(first), tuple(rows), tuple(names), columns)
 
 
-def _wanted(records: Iterable[Record], name: str, asked: Asked) -> bool:
+def _wanted(records: Sequence[Record], name: str, asked: Asked) -> bool:
+    if asked.chosen is not None and name in asked.chosen:
+        return name not in {base_name(each) for each in _split([name], records, asked.shown)[1:]}
     to_target = name == TO_TARGET and asked.target is not None
-    return asked.chosen or to_target or any(known(record, name) for record in records)
+    return to_target or any(known(record, name) for record in records)
 
 
 def _usual(names: Sequence[str], asked: Asked, phases: Collection[str]) -> tuple[str, ...]:
-    """The final scores, the one that validation goes by with its best beside it, the usual costs, and what a method
-    trains outside its updates.
+    """The final scores, those of shifted splits too, the one that validation goes by with its best beside it, the usual
+    costs, and what a method trains outside its updates.
     """
-    scores = [name for name in names if _is_score(asked.shown[name]) and ("@" not in name or _at_best(name, asked))]
+    scores = [name for name in names if _is_score(asked.shown[name]) and ("@" not in name or _stands(name, asked))]
     costs = [name for name in (*DEFAULT_COSTS, *phases) if name in names]
     return (*scores, *costs, *([TO_TARGET] if asked.target is not None else []))
 
@@ -129,8 +143,10 @@ def _is_score(metric: Metric) -> bool:
     return metric.measures == "score"
 
 
-def _at_best(name: str, asked: Asked) -> bool:
-    return asked.shown[name].headline and name == f"{base_name(name)}@best"
+def _stands(name: str, asked: Asked) -> bool:
+    """Whether a score stands in every table though it has a view, or is of a shifted split."""
+    metric = asked.shown[name]
+    return metric.shifted or (metric.headline and name == f"{base_name(name)}@best")
 
 
 def _row(

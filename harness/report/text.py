@@ -24,7 +24,7 @@ from harness.types.terms import heading
 
 PLAIN_WIDTH = 100
 VERDICTS = {"holds": "green", "fails": "red", "open": "yellow", "not measured": "dim"}
-ARROWS = {"higher": "↑", "lower": "↓"}
+ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _column(table: Table, name: str, metric: Metric, reasons: Notes, plain: bool
         _padded([_relative(cell) for cell in cells], right=True),
         _padded([_few(cell, row, reasons) for cell, row in zip(cells, table.rows, strict=True)]),
     ]
-    head = Text.assemble((name, "bold"), f" {ARROWS[metric.better]}", (f"\n{scale.unit}" if scale.unit else "", "dim"))
+    head = Text.assemble((name, "bold"), ARROWS[metric.better], (f"\n{scale.unit}" if scale.unit else "", "dim"))
     shown = [_cell([part[index] for part in parts], marked) for index, marked in enumerate(best)]
     empty = [_empty(cell, row, reasons) for cell, row in zip(cells, table.rows, strict=True)]
     texts = tuple(e if cell.mean is None else s for cell, s, e in zip(cells, shown, empty, strict=True))

@@ -73,7 +73,7 @@ def data_as_stated(subject: DatasetSubject) -> None:
 def _check_names(data: Data) -> None:
     """Names of shifted splits and readings, and what those say."""
     for name in data.shifted:
-        if flaw := names.flaw(name):
+        if flaw := names.flaw_of_view(name):
             broken(f"shifted split {names.shown(name)}: the name {flaw}")
     for name, value in data.readings.items():
         if flaw := names.flaw(name) or ("is what the harness itself measures" if name in names.MEASURED else ""):

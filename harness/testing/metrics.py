@@ -22,13 +22,15 @@ ROUNDING = 1e-9
 def metric_finite(subject: MetricSubject) -> None:
     """None says that it does not apply."""
     for what, share in (("near-perfect", SURE), ("uninformed", None)):
-        value = subject.compute(outcome(subject.kind, share))
+        value = _computed(subject, outcome(subject.kind, share))
         if value is not None and not math.isfinite(value):
             broken(f"it is {value} for a {what} prediction of {subject.kind}")
 
 
 def metric_direction(subject: MetricSubject) -> None:
     """`better` says which way; equal is not wrong."""
+    if subject.metric.better == "neither":
+        raise Unsupported("it has no best value")
     right = _required(subject, outcome(subject.kind, SURE))
     wrong = _required(subject, outcome(subject.kind, SURE, right=False))
     sign = 1 if subject.metric.better == "higher" else -1
@@ -65,7 +67,7 @@ def _require_folded(subject: MetricSubject, given: Outcome) -> None:
 def metric_pure(subject: MetricSubject) -> None:
     """Twice on one outcome, whose arrays are compared with a copy."""
     given, copy = outcome(subject.kind, SURE), outcome(subject.kind, SURE)
-    first, second = subject.compute(given), subject.compute(given)
+    first, second = _computed(subject, given), _computed(subject, given)
     if first != second:
         broken(f"it is {first} at first and {second} of the same outcome again")
     pairs = zip([*given.prediction, given.targets], [*copy.prediction, copy.targets], strict=True)
@@ -74,10 +76,15 @@ def metric_pure(subject: MetricSubject) -> None:
 
 
 def _required(subject: MetricSubject, given: Outcome) -> float:
-    value = subject.compute(given)
+    value = _computed(subject, given)
     if value is None:
         raise Unsupported("it is None for a plain outcome")
     return value
+
+
+def _computed(subject: MetricSubject, given: Outcome) -> float | None:
+    """Of an outcome, and where it is of shifted splits of an uninformed one beside it."""
+    return subject.compute(given, *([outcome(subject.kind, None)] if subject.metric.shifted else []))
 
 
 def _mixture(one: Outcome, other: Outcome, weights: tuple[float, float]) -> Outcome:

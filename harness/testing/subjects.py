@@ -267,10 +267,10 @@ class MetricSubject:
     metric: Metric
     kind: str
 
-    def compute(self, outcome: Any) -> float | None:
-        """None where the metric does not apply to the outcome."""
+    def compute(self, *outcomes: Any) -> float | None:
+        """None where the metric does not apply to the outcome, or to both where it is of shifted splits."""
         assert self.metric.compute is not None
-        value = resolve(self.metric.compute, f"metric {self.metric.name}")(outcome)
+        value = resolve(self.metric.compute, f"metric {self.metric.name}")(*outcomes)
         try:
             return None if value is None else entries.number(value)
         except entries.Unfit as unfit:

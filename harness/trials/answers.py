@@ -97,10 +97,8 @@ def arrays(saved: Any) -> Mapping[str, Array]:
 
 
 def _flaw_of_view(name: object, predict: object) -> str:
-    if flaw := names.flaw(name):
+    if flaw := names.flaw_of_view(name):
         return f"the name {flaw}"
-    if name in names.VIEWS:
-        return f"the name is taken: the harness calls scores of its own @{name}"
     return "" if callable(predict) else f"is {_kind(predict)}, expected a function of (state, inputs)"
 
 

@@ -55,7 +55,7 @@ def require_validation(bench: Bench) -> None:
     why = f"{bench.trial.dataset.label} has no validation rows here"
     if bench.trial.terms.patience is not None:
         raise Unsupported(f"{why}, and --patience stops by what they score; leave --patience out")
-    for offer in scoring.applying(bench.catalog, bench.data.problem.kind):
+    for offer in scoring.applying(bench.catalog, bench.data.problem.kind, scoring.of_any_split):
         bench.notes.holes |= {f"{offer.value.name}@{view}": why for view in ("valid", "valid-best", "best")}
 
 

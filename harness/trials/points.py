@@ -74,7 +74,7 @@ class Points:
 
     def score_view(self, predict: answers.View, state: Any, view: str) -> None:
         """Scores of the test split under the name of a view."""
-        wanted = scoring.on_the_curve if view in ("best", "start") else None
+        wanted = scoring.on_the_curve if view in ("best", "start") else scoring.of_any_split
         outcome, holes = self._tested(predict, state)
         scores = scoring.judged(outcome, self._metrics(wanted), self._bench.at_hand)
         self._note(scores, view)

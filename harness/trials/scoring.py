@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
@@ -89,7 +89,9 @@ def outcome_of(
     """
     outcome = dataclasses.replace(_scored(data, split, predict, folded), base=base)
     others, holes = _of_shifted(data, predict, shifted or {}, folded)
-    return dataclasses.replace(outcome, shifted=others), holes
+    splits = {name: (other.prediction, other.targets) for name, other in others.items()}
+    entropies = {name: other.entropy for name, other in others.items() if other.entropy is not None}
+    return dataclasses.replace(outcome, shifted=splits, shifted_entropy=entropies), holes
 
 
 def judged(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: AtHand = lambda _: nullcontext()) -> Scores:
@@ -100,15 +102,14 @@ def judged(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: AtHand =
     scores: dict[str, float] = {}
     holes: dict[str, str] = {}
     nan = ""
-    for offer in metrics:
-        name = offer.value.name
+    for offer, name, others in _asked(metrics, outcome):
         if why := available(offer):
             holes[name] = why
             continue
         given = renewed(outcome)
         try:
             with nullcontext() if is_own(offer) else at_hand(f"metric {name}"):
-                value = _computed(offer.value, given)
+                value = _computed(offer.value, given, *others)
         except BaseException as error:
             if is_interrupt(error):
                 raise
@@ -140,12 +141,17 @@ def foldable(metrics: Sequence[Offer[Metric]]) -> bool:
 
 def on_the_curve(metric: Metric) -> bool:
     """Whether a metric is computed at every validation point."""
-    return metric.curve
+    return metric.curve and not metric.shifted
 
 
 def at_the_end(metric: Metric) -> bool:
-    """Whether a metric is computed at the end of training only."""
-    return not metric.curve
+    """Whether a metric is computed at the end of training only, of the test and the validation rows."""
+    return not metric.curve and not metric.shifted
+
+
+def of_any_split(metric: Metric) -> bool:
+    """Whether a metric is of the rows of one split, whichever, and not of shifted ones beside the test rows."""
+    return not metric.shifted
 
 
 def is_own(offer: Offer[Metric]) -> bool:
@@ -155,13 +161,12 @@ def is_own(offer: Offer[Metric]) -> bool:
 
 def _of_shifted(
     data: Data, predict: Predict, shifted: Mapping[str, Batch], folded: bool
-) -> tuple[dict[str, tuple[Prediction, Array]], dict[str, str]]:
-    found: dict[str, tuple[Prediction, Array]] = {}
+) -> tuple[dict[str, Outcome], dict[str, str]]:
+    found: dict[str, Outcome] = {}
     holes: dict[str, str] = {}
     for name, split in shifted.items():
         try:
-            outcome = _scored(data, split, predict, folded)
-            found[name] = outcome.prediction, outcome.targets
+            found[name] = _scored(data, split, predict, folded)
         except (Exception, SystemExit) as error:
             holes[f"shifted.{name}"] = one_line(error)
     return found, holes
@@ -218,10 +223,23 @@ def _improbable(prediction: Prediction) -> str:
     return ""
 
 
-def _computed(metric: Metric, outcome: Outcome) -> float | None:
+def _asked(
+    metrics: Sequence[Offer[Metric]], outcome: Outcome
+) -> Iterator[tuple[Offer[Metric], str, tuple[Outcome, ...]]]:
+    """Each metric with the name of its score and what it looks at beside the outcome: a shifted split at a time."""
+    for offer in metrics:
+        if not offer.value.shifted:
+            yield offer, offer.value.name, ()
+            continue
+        for split, (prediction, targets) in outcome.shifted.items():
+            other = Outcome(prediction, targets, outcome.problem, entropy=outcome.shifted_entropy.get(split))
+            yield offer, f"{offer.value.name}@{split}", (other,)
+
+
+def _computed(metric: Metric, *outcomes: Outcome) -> float | None:
     """Raises whatever the metric raises, and Unfit for what is no number."""
     assert metric.compute is not None
-    value = resolve(metric.compute)(outcome)
+    value = resolve(metric.compute)(*outcomes)
     return None if value is None else entries.number(value)
 
 

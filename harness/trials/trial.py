@@ -187,7 +187,7 @@ def look(trial: Trial, context: RunContext, report: Callable[[Progress], None]) 
 
 def _named(data: Data, notes: Notes) -> Data:
     """Without the shifted splits whose names will not do; each leaves a hole."""
-    flaws = {name: names.flaw(name) for name in data.shifted}
+    flaws = {name: names.flaw_of_view(name) for name in data.shifted}
     for name, flaw in flaws.items():
         if flaw:
             notes.hole(f"shifted.{names.shown(name)}", f"the name {flaw}")

@@ -199,7 +199,8 @@ class Outcome:
 
     base: what the trial that this one starts from predicted of the same rows, if that is known; where it is not, a
     metric that looks at it and returns None is a hole that says why. entropy: of class probabilities, the mean over
-    samples of the entropy of each, (N,), nats: what disagreement is measured by.
+    samples of the entropy of each, (N,), nats: what disagreement is measured by. shifted_entropy: likewise of shifted
+    splits, by name.
     """
 
     prediction: Prediction
@@ -209,14 +210,16 @@ class Outcome:
     facts: Facts = field(default_factory=dict)
     base: Prediction | None = None
     entropy: Array | None = None
+    shifted_entropy: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Metric:
     """A number per trial. compute: (Outcome) -> float or None where it does not apply; itself None for a reading of
-    the same name that an instrument takes. per: what the number counts, such as "update" or "example". headline: it
-    decides which validation point is the best for its kinds. exact: a count that repeats exactly over seeds, so that
-    one seed decides a claim; where values differ after all, the mark is dropped and that is said.
+    the same name that an instrument takes. per: what the number counts, such as "update" or "example". better:
+    "neither" where no value is the best. headline: it decides which validation point is the best for its kinds. exact:
+    a count that repeats exactly over seeds, so that one seed decides a claim; where values differ after all, the mark
+    is dropped and that is said.
 
     measures: a "score" of predictions; a "cost", with a prefix of its unit and a ratio to the first row; a "quantity",
     of which a ratio means nothing. By default a score where there is `compute`, else a cost. Scores stand in every
@@ -225,7 +228,8 @@ class Metric:
     the end of training only, and so has no score at the best point. mixture: it looks at no single sample of class or
     token probabilities, but at their mixture and `Outcome.entropy`; where all metrics say so, predictions reach them
     as one sample, folded some rows at a time, so that many samples need no more memory than one. requires: modules
-    that must be importable; they are imported once for all trials.
+    that must be importable; they are imported once for all trials. shifted: it is of each shifted test split beside the
+    test rows, `compute(outcome, other)` with an Outcome of each, at the end of training only: NAME@SPLIT.
 
     One that raises, or gives what is no finite number, is a hole in the record. No metric has the name of what the
     harness measures.
@@ -234,9 +238,9 @@ class Metric:
     name: str
     summary: str
     unit: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", "neither"]
     kinds: tuple[str, ...] = ()
-    compute: str | Callable[[Outcome], float | None] | None = None
+    compute: str | Callable[..., float | None] | None = None
     per: str = ""
     headline: bool = False
     exact: bool = False
@@ -245,6 +249,7 @@ class Metric:
     curve: bool = True
     mixture: bool = False
     requires: tuple[str, ...] = ()
+    shifted: bool = False
 
     def __post_init__(self) -> None:
         """Whoever does not say what it measures is a score where it is computed, and a cost where it is read."""

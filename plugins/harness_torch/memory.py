@@ -100,7 +100,7 @@ class ActivationMemory:
         for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
             self._own(parameter)
             self._own_gradient(parameter)
-        for value in tree_iter(dict(optimizer.state)):
+        for value in tree_iter([dict(optimizer.state), *optimizer.param_groups]):  # a rate may be a tensor, too
             if isinstance(value, Tensor):
                 self._own(value)
 

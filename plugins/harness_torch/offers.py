@@ -126,7 +126,7 @@ MEMORY = {
     "activation_bytes": "peak of live tensors less parameters, gradients, optimiser state and data",
     "held_before_bytes": "of activation_bytes, what is carried into an update",
     "held_after_bytes": "of activation_bytes, what is left after an update",
-    "state_bytes": "what is carried from one marked time step, or one update, to the next besides weights",
+    "state_bytes": "carried from one marked time step or update to the next, of what activation_bytes counts",
     "saved_bytes": "peak of live tensors saved for the backward pass, less parameters and data",
     "tensor_peak_bytes": "peak of all allocated tensor memory less the data, operators' own temporaries included",
 }

@@ -5,13 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
+import harness.checks
 import harness.metrics
-from harness import Instrument, Method, Metric, PluginError, Reading, hookimpl
+from harness import Instrument, Method, Metric, PluginError, Reading, UsageError, hookimpl
 from harness.catalog import Catalog
 from harness.planning.plan import plan
 from harness.records.format import from_json, to_json
-from harness.report import render_record, summarise
+from harness.report import render, render_record, summarise
+from harness.report.choosing import criterion
 from harness.suites.suite import Request
+from harness.testing import cases
 from harness.trials.trial import run_trial
 from tests.core import tiny
 from tests.core.example_records import METRICS, record
@@ -219,3 +222,32 @@ def test_modules_of_metrics_are_imported_once_for_all_trials_of_their_kind():
     other = Metric("other", "", "", "lower", ("regression",), compute=len, requires=("wave",))
     loaded = catalog(one, other)
     assert _preload(loaded, plan(loaded, Request(methods="subject", seeds="[0]"))) == ("json.tool",)
+
+
+# --- no value is the best -----------------------------------------------------------------------------------------
+
+SHARE = Metric("share", "of rows within", "", "neither", ("classification",), compute=len)
+
+
+def test_what_has_no_best_value_marks_none_and_has_no_arrow():
+    records = [record(f"m{n}", 0, scores={"share": value}) for n, value in enumerate((0.9, 1.0))]
+    summary = summarise(records, [*METRICS, SHARE])
+    assert [row.cells["share"].best for row in summary.tables[0].rows] == [False, False]
+    (head,) = [line for line in render(summary, "markdown").splitlines() if "share" in line]
+    assert [word.strip() for word in head.split("|")[2:-1]] == ["n", "share"]
+
+
+def test_nobody_chooses_by_what_has_no_best_value():
+    with pytest.raises(UsageError, match="share has no best value; known: accuracy@valid"):
+        criterion("share@valid", [*METRICS, SHARE])
+    with pytest.raises(UsageError, match="share has no best value"):
+        plan(catalog(SHARE), Request(methods="subject", seeds="[0]", headline="share"))
+    with pytest.raises(PluginError, match="headline needs better: it decides which point"):
+        catalog(dataclasses.replace(SHARE, headline=True)).fill()
+
+
+def test_the_contract_asks_no_direction_of_it():
+    loaded = Catalog.of(harness.checks, Backend(), Plugin(dataclasses.replace(SHARE, compute=lambda outcome: 0.5)))
+    results = {case.check.name: case.run() for case in cases(loaded, "share")}
+    assert results.pop("metric-direction").reason == "it has no best value"
+    assert {result.status for result in results.values()} == {"ok"}

@@ -31,17 +31,22 @@ from harness_torch.training.options import OptimiserOptions
 class State:
     """What is trained and how far; a family's state adds what is its own.
 
-    parameters: by name. planned: mini-batches in all, None where that is not known. generator: on the device, of what
-    updates draw. updates: mini-batches so far.
+    parameters: by name. planned: mini-batches in all, None where that is not known. generators: on the device, of what
+    updates draw, one for each of several trials side by side. updates: mini-batches so far.
     """
 
     parameters: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
     options: OptimiserOptions
     planned: int | None
-    generator: torch.Generator
+    generators: tuple[torch.Generator, ...]
     replay: Replay
     updates: int = 0
+
+    @property
+    def generator(self) -> torch.Generator:
+        """That of the only trial, or of the first."""
+        return self.generators[0]
 
 
 S = TypeVar("S", bound=State)
@@ -54,22 +59,24 @@ def begin(
     options: OptimiserOptions,
     graph: bool = True,
     groups: Sequence[Group] | None = None,
+    seeds: Sequence[int] = (),
 ) -> S:
     """The state before the first update, made with `make(**fields of State)`, such as partial(OwnState, network=...).
 
     graph: whether a GPU may replay updates as a graph, which it does unless operators are looked at one by one.
-    groups: with learning rates of their own; all parameters alike by default.
+    groups: with learning rates of their own; all parameters alike by default. seeds: of trials that train side by side,
+    instead of the training's one.
     """
     captures = graph and not training.eager and torch.device(training.device).type == "cuda"
     optimiser = optimisers.make(groups or [Group(list(parameters.values()))], options, captures)
-    generator = torch.Generator(training.device).manual_seed(training.seed)
+    generators = tuple(torch.Generator(training.device).manual_seed(seed) for seed in seeds or [training.seed])
     return make(
         parameters=parameters,
         optimiser=optimiser,
         options=options,
         planned=training.updates,
-        generator=generator,
-        replay=Replay(optimiser, captures, [generator]),
+        generators=generators,
+        replay=Replay(optimiser, captures, generators),
     )
 
 

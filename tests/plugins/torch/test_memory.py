@@ -20,6 +20,8 @@ from harness_torch import time_steps
 from harness_torch.memory import ActivationMemory, InferenceMemory
 from harness_torch.operations import Operations
 from harness_torch.saved import SavedMemory
+from harness_torch.training import optimiser
+from harness_torch.training.options import OptimiserOptions
 
 FLOAT, LONG = 4, 8
 B, H = 8, 16
@@ -405,6 +407,51 @@ def test_carried_from_one_update_to_the_next_needs_no_mark() -> None:
         return update
 
     assert state(build) == FLOAT * B * H
+
+
+def moments(w: Tensor) -> Callable[[], None]:
+    """Momentum as a method of its own may write it."""
+    velocity = torch.zeros_like(w)
+
+    def step() -> None:
+        assert w.grad is not None
+        with torch.no_grad():
+            w.sub_(velocity.mul_(0.9).add_(w.grad), alpha=0.1)
+
+    return step
+
+
+def rates_by_lane(w: Tensor) -> Callable[[], Any]:
+    return optimiser.make([optimiser.Group([w], torch.ones(H, 1))], OptimiserOptions(momentum=0.9)).step
+
+
+@pytest.mark.parametrize(
+    ("step", "carried"),
+    [
+        (lambda w: torch.optim.SGD([w], lr=0.1, momentum=0.9).step, 0),
+        (lambda w: torch.optim.SGD([w], lr=torch.tensor(0.1), momentum=0.9).step, 0),
+        (lambda w: torch.optim.Adam([w]).step, 0),
+        (rates_by_lane, 0),
+        (moments, FLOAT * H * H),
+    ],
+    ids=["sgd", "rate-as-tensor", "adam", "lanes", "by-hand"],
+)
+def test_carried_leaves_out_the_state_of_optimisers_but_not_moments_kept_by_hand(step: Any, carried: int) -> None:
+    x = torch.ones(B, H)
+
+    def build() -> Update:
+        w = parameter(H, H)
+        move = step(w)
+
+        def update() -> None:
+            w.grad = None
+            (x @ w).sum().backward()
+            move()
+
+        return update
+
+    readings = activation(build)
+    assert (readings["state_bytes"], readings["held_after_bytes"]) == (carried, carried)
 
 
 def test_time_steps_are_a_range_when_nobody_measures() -> None:

@@ -1,0 +1,164 @@
+"""Options of Bayesian methods, to be inherited in parts. Plain Python, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness import UsageError, option
+from harness_bayes.architectures import check
+from harness_torch.training.architectures import NAMED
+from harness_torch.training.options import OptimiserOptions
+
+FAMILY = "bayesian"  # whose recipes the methods follow
+
+LEARNING_RATE = 0.01
+
+Covariance = Literal["diag", "tied", "isotropic", "full"]
+
+# What stands for options that are left unset, by data set: wider networks where the field has them, smaller steps for
+# convolutions.
+RECIPES: dict[str, dict[str, Any]] = {
+    "digits": {"learning_rate": 1e-3},
+    "mnist": {"learning_rate": 1e-3},
+    "fashion-mnist": {"learning_rate": 1e-3},
+    "uci-protein": {"architecture": "100-FC"},
+}
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How many functions a prediction is drawn from."""
+
+    predict_samples: int = option(100, "functions drawn for a prediction, of each component or member", low=1)
+
+
+@dataclass(frozen=True)
+class LikelihoodOptions:
+    """How targets scatter around a network's function; of classes it is always the softmax's.
+
+    noise is in the units of the targets as they were measured: 1 / noise^2 is the precision tau of MC-dropout's papers.
+    """
+
+    likelihood: Literal["gaussian", "heteroscedastic"] = option(
+        "gaussian", "of regression: one noise for all rows, or a second output of the network for each row's"
+    )
+    noise: float | None = option(
+        None,
+        "standard deviation of the targets around the function, in their own units, for likelihood=gaussian; "
+        "learned by default",
+        above=0,
+    )
+
+
+@dataclass(frozen=True)
+class PriorOptions:
+    """The prior of weights and biases, all independent with mean 0.
+
+    fan-in: deviation prior_scale / sqrt(inputs) of a weight and prior_scale of a bias, so that outputs of layers of any
+    width are of one order. fixed: prior_scale for all. mixture: prior_share N(0, prior_scale^2) +
+    (1 - prior_share) N(0, prior_narrow^2) for all (Blundell et al. 2015, eq. 7).
+    """
+
+    prior: Literal["fan-in", "fixed", "mixture"] = option(
+        "fan-in", "deviation of weights by their inputs, one for all, or two"
+    )
+    prior_scale: float = option(1.0, "its scale, that of the wider part in a mixture", above=0)
+    prior_narrow: float | None = option(
+        None, "deviation of the narrower part of prior=mixture; 0.0025 by default", above=0
+    )
+    prior_share: float | None = option(
+        None, "share of the wider part of prior=mixture; 0.5 by default", above=0, below=1
+    )
+
+
+@dataclass(frozen=True)
+class NetworkOptions(OptimiserOptions):
+    """The network and how it follows its gradients. Raises UsageError for what does not go together."""
+
+    optimiser: Literal["sgd", "adam"] | None = option("adam", "sgd or adam")
+    learning_rate: float | None = option(
+        None, "learning rate that the schedule is a share of; the data set's recipe, else 0.01, by default", above=0
+    )
+    final_rate: float = option(0.01, "share of the learning rate that cosine and one-cycle end at", low=0, high=1)
+    architecture: str | None = option(
+        None, f"layers such as 50-FC or 32C3-AP2-FC, or {', '.join(NAMED)}; by the input's shape by default"
+    )
+    activation: Literal["relu", "tanh"] = option("relu", "what follows each layer but the last")
+    bias: bool = option(True, "whether layers have biases")
+    micro_batch: int | None = option(
+        None, "rows of a mini-batch taken at a time: less memory, same expectation; all by default", low=1
+    )
+    graph: bool = option(True, "on a GPU, replay a whole update as one CUDA graph")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.architecture is not None:
+            check(self.architecture)
+
+    @property
+    def resolved_rate(self) -> float:
+        """`learning_rate`, resolved."""
+        return self.learning_rate or LEARNING_RATE
+
+
+@dataclass(frozen=True)
+class BayesOptions(NetworkOptions, PriorOptions, LikelihoodOptions, PredictionOptions):
+    """A network with a likelihood and a prior. Raises UsageError for what does not go together."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.likelihood == "heteroscedastic" and self.noise is not None:
+            raise UsageError(
+                f"noise={self.noise}: likelihood=heteroscedastic has a noise for each row; leave noise out, or use "
+                "likelihood=gaussian"
+            )
+        for name in ("prior_narrow", "prior_share"):
+            if self.prior != "mixture" and getattr(self, name) is not None:
+                raise UsageError(
+                    f"{name}={getattr(self, name)}: prior={self.prior} is one Gaussian; leave {name} out, or use "
+                    "prior=mixture"
+                )
+
+    @property
+    def resolved_narrow(self) -> float:
+        """`prior_narrow`, resolved: -log of it is 6, in the range of the paper."""
+        return self.prior_narrow or 0.0025
+
+    @property
+    def resolved_share(self) -> float:
+        """`prior_share`, resolved."""
+        return self.prior_share or 0.5
+
+
+@dataclass(frozen=True)
+class VariationalOptions(BayesOptions):
+    """A mean-field Gaussian, or each component of a mixture of Gaussians."""
+
+    train_samples: int = option(1, "draws of the weights in an update, of each component", low=1)
+    estimator: Literal["auto", "weights", "local"] = option(
+        "auto", "draw weights, or what layers send on (convolutions: flipout); layer by layer the cheaper by default"
+    )
+
+
+@dataclass(frozen=True)
+class MixtureOptions(VariationalOptions):
+    """A Gaussian mixture as posterior. Raises UsageError for what does not go together."""
+
+    components: int = option(5, "Gaussians in the mixture", low=1)
+    covariance: Covariance = option(
+        "diag", "of a component: a deviation for each weight (tied: shared by components), one for all, or full"
+    )
+    learn_weights: bool = option(False, "whether the weights of the components are learned, or equal")
+    start: Literal["random", "trained"] = option(
+        "random", "components start at networks with random weights, or at those of a trained ensemble"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.components == 1:
+            for name in ("learn_weights",):
+                if (value := getattr(self, name)) != getattr(MixtureOptions, name):
+                    raise UsageError(f"{name}={value}: one component has nothing to weigh; leave {name} out")
+        if self.covariance == "full" and self.estimator == "local":
+            raise UsageError("estimator=local: with covariance=full weights are drawn; leave estimator out")

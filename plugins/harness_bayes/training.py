@@ -1,0 +1,147 @@
+"""The state that learners of the family share, how it begins, and what a record says of it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from harness import Problem, Training, derive
+from harness_bayes import networks
+from harness_bayes.config import NetworkOptions
+from harness_bayes.likelihoods import INITIAL_NOISE, Likelihood
+from harness_bayes.networks import Network
+from harness_bayes.noise import Noise
+from harness_torch.training import facts, step
+from harness_torch.training.layout import leaves
+from harness_torch.training.optimiser import Group
+
+Options = TypeVar("Options", bound=NetworkOptions)
+
+
+class Trials(NamedTuple, Generic[Options]):
+    """L trials that train as one: the same network and number of rows, options that differ in numbers alone."""
+
+    problems: Sequence[Problem]
+    trainings: Sequence[Training]
+    options: Sequence[Options]
+
+    def each(self, option: str) -> list[float]:
+        """The values of an option."""
+        return [getattr(options, option) for options in self.options]
+
+
+@dataclass(kw_only=True)
+class State(step.State):
+    """Networks in training. parameters: with a first axis of L trials, or of L x M networks.
+
+    rows: of the training set, N. seeds: of the trials. log_noise: of a Gaussian likelihood, (L,) or (J,), in units of
+    standardised targets; a parameter where it is learned. scales: those units, in the data set's own.
+    """
+
+    network: Network
+    likelihood: Likelihood
+    rows: int
+    seeds: tuple[int, ...]
+    scales: tuple[float, ...]
+    log_noise: Tensor | None = None
+
+    @property
+    def noise(self) -> Noise:
+        """Streams of updates."""
+        return Noise(self.generators)
+
+    def draws(self) -> Noise:
+        """Streams of predictions, from their beginning."""
+        return Noise.seeded([derive(seed, "prediction") for seed in self.seeds], self.generator.device)
+
+
+S = TypeVar("S", bound=State)
+
+
+def begin(
+    make: Callable[..., S],
+    trials: Trials[Any],
+    network: Network,
+    likelihood: Likelihood,
+    parameters: Mapping[str, Tensor],
+    noises: int = 1,
+) -> S:
+    """The state before the first update, made with `make(**fields)`.
+
+    parameters: tensors with lanes, which become leaves on the device. noises: how many a trial learns, if it does.
+    """
+    first, training = trials.options[0], trials.trainings[0]
+    named = dict(parameters)
+    fixed = initial_noise(trials, likelihood, noises)
+    if fixed is not None and learns_noise(first):
+        named["log_noise"] = fixed
+    owned = leaves(named, training.device, network.types.parameters)
+    if fixed is not None:
+        fixed = owned["log_noise"] if learns_noise(first) else fixed.to(training.device, network.types.parameters)
+
+    def whole(**fields: Any) -> S:
+        return make(
+            network=network,
+            likelihood=likelihood,
+            rows=trials.problems[0].train_size,
+            seeds=tuple(training.seed for training in trials.trainings),
+            scales=tuple(problem.target_scale for problem in trials.problems),
+            log_noise=fixed,
+            **fields,
+        )
+
+    seeds = [training.seed for training in trials.trainings]
+    return step.begin(whole, owned, training, first, first.graph, _groups(owned, trials), seeds)
+
+
+def learns_noise(options: Any) -> bool:
+    """Whether a Gaussian likelihood's noise is a parameter."""
+    return getattr(options, "noise", 1.0) is None
+
+
+def initial_noise(trials: Trials[Any], likelihood: Likelihood, noises: int) -> Tensor | None:
+    """Logarithm of a Gaussian likelihood's standard deviation, (L * noises,), standardised; None for others."""
+    if likelihood.kind != "gaussian":
+        return None
+    pairs = zip(trials.options, trials.problems, strict=True)
+    given = [INITIAL_NOISE if o.noise is None else o.noise / problem.target_scale for o, problem in pairs]
+    return torch.tensor([math.log(value) for value in given]).repeat_interleave(noises)
+
+
+def _groups(parameters: Mapping[str, Tensor], trials: Trials[Any]) -> list[Group] | None:
+    """Learning rates of each trial's lanes, where they differ."""
+    rates = trials.each("resolved_rate")
+    if len(set(rates)) == 1:
+        return None
+    factors = [rate / rates[0] for rate in rates]
+    return [Group([tensor], networks.per_lane(factors, len(tensor), tensor)) for tensor in parameters.values()]
+
+
+def lane(state: S, index: int) -> S:
+    """The state of one of the trials, for predictions and facts: views of its lanes."""
+    alone = copy.copy(state)
+    alone.parameters = {name: _part(tensor, state, index) for name, tensor in state.parameters.items()}
+    if state.log_noise is not None:
+        alone.log_noise = _part(state.log_noise, state, index)
+    alone.seeds, alone.scales = (state.seeds[index],), (state.scales[index],)
+    alone.generators = (state.generators[index],)
+    return alone
+
+
+def _part(tensor: Tensor, state: State, index: int) -> Tensor:
+    return tensor.chunk(len(state.seeds))[index]
+
+
+def describe(state: State) -> dict[str, object]:
+    """The network, its training, and a Gaussian likelihood's noise in the units of the targets."""
+    said = {**facts.describe(state), "architecture": state.network.architecture.text}
+    if state.log_noise is not None:
+        deviations = (state.log_noise.detach().exp() * state.scales[0]).tolist()
+        said["noise"] = deviations[0] if len(deviations) == 1 else deviations
+    return said

@@ -1,0 +1,126 @@
+"""The learner of gm-vi and mean-field-vi, against itself, its structure and plain autograd."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from harness import Batch, Problem, Training
+from harness_bayes import mixture, training
+from harness_bayes.config import MixtureOptions, VariationalOptions
+from harness_mean_field_vi import learner as mean_field
+from harness_torch.training import step
+
+REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
+
+
+def rows(count=40):
+    draw = torch.Generator().manual_seed(1)
+    inputs = torch.randn(count, 3, generator=draw, dtype=torch.float64)
+    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(count, generator=draw, dtype=torch.float64))
+
+
+def trained(learner, updates=5, precision="fp64"):
+    state = learner.init(REGRESSION, Training(0, "cpu", precision, 40, updates), None)
+    for _ in range(updates):
+        state, scalars = learner.update(state, rows())
+    return state, scalars
+
+
+def test_one_component_is_mean_field_vi():
+    options = VariationalOptions(architecture="7-FC", predict_samples=4)
+    one = mixture.build(MixtureOptions(architecture="7-FC", predict_samples=4, components=1))
+    (ours, said), (theirs, also) = trained(one), trained(mean_field.build(options))
+    assert said == also
+    assert all(torch.equal(ours.parameters[name], theirs.parameters[name]) for name in ours.parameters)
+    predictions = [one.predict(ours, rows().inputs), mean_field.build(options).predict(theirs, rows().inputs)]
+    assert torch.equal(predictions[0].means, predictions[1].means)
+
+
+@pytest.mark.parametrize("estimator", ["weights", "local"])
+def test_components_with_fixed_weights_are_separate_mean_field_networks(estimator):
+    """The structure theorem: with pi fixed, L~ is the mean of K separate ELBOs, and a constant."""
+    options = MixtureOptions(architecture="7-FC", components=3, noise=0.4, estimator=estimator)
+    state = mixture.build(options).init(REGRESSION, Training(0, "cpu", "fp64", 40, 9), None)
+    inputs, targets, _ = rows()
+    scalars = mixture.objective(state, inputs[None], targets[None])
+    scalars["loss"].sum().backward()
+    total = 0.0
+    state.generator.manual_seed(0)  # the same draws once more
+    drawn = [state.noise.normal(shape, inputs) for shape in shapes(state, estimator)]
+    for k in range(3):
+        alone = component(state, k, [each[k : k + 1] for each in drawn])
+        said = mixture.objective(alone, inputs[None], targets[None])
+        (said["loss"].sum() / 3).backward()
+        total += said["elbo"].item() / 3
+        for name, tensor in alone.parameters.items():
+            assert torch.allclose(tensor.grad, state.parameters[name].grad[k : k + 1], rtol=0, atol=1e-12)
+    assert scalars["elbo"].item() == pytest.approx(total + math.log(3), abs=1e-9)
+
+
+def shapes(state, estimator):
+    """Of the noise of an update, in its order."""
+    if estimator == "local":
+        return [(3, 1, 40, 7), (3, 1, 40, 1)]
+    return [(3, 1, *shape) for shape in state.network.shapes.values()]
+
+
+class Given:
+    """Noise that is known."""
+
+    def __init__(self, drawn):
+        self.drawn = iter(drawn)
+
+    def normal(self, shape, like):
+        drawn = next(self.drawn)
+        assert drawn.shape == tuple(shape)
+        return drawn
+
+
+class Alone(mixture.State):
+    noise = None
+
+
+def component(state, k, drawn):
+    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    fields["parameters"] = {n: p[k : k + 1].detach().clone().requires_grad_() for n, p in state.parameters.items()}
+    fields["options"] = dataclasses.replace(state.options, components=1)
+    alone = Alone(**fields)
+    alone.noise = Given(drawn)
+    return alone
+
+
+def test_a_prediction_repeats_and_a_row_depends_on_no_other():
+    learner = mixture.build(MixtureOptions(architecture="7-FC", components=2, predict_samples=6))
+    state, _ = trained(learner)
+    inputs = rows().inputs
+    whole, again, some = (learner.predict(state, given) for given in (inputs, inputs, inputs[5:8]))
+    assert torch.equal(whole.means, again.means)
+    assert torch.allclose(whole.means[:, 5:8], some.means, rtol=0, atol=1e-14)
+    assert whole.log_weights.logsumexp(0).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_trials_side_by_side_are_those_alone():
+    several = [
+        MixtureOptions(architecture="7-FC", components=2, noise=noise, prior_scale=scale, learning_rate=rate)
+        for noise, scale, rate in [(0.3, 1.0, 0.01), (0.5, 2.0, 0.02)]
+    ]
+    trainings = [Training(seed, "cpu", "fp64", 40, 5) for seed in (0, 1)]
+    together = mixture.begin(training.Trials([REGRESSION] * 2, trainings, several))
+    inputs, targets, _ = rows()
+    side_by_side = [torch.stack([inputs] * 2), torch.stack([targets] * 2)]
+    for _ in range(5):
+        step.update(together, partial(mixture.learn, together), side_by_side)
+    for index, options in enumerate(several):
+        learner = mixture.build(options)
+        alone = learner.init(REGRESSION, trainings[index], None)
+        for _ in range(5):
+            alone, _ = learner.update(alone, rows())
+        lane = training.lane(together, index)
+        for name, tensor in alone.parameters.items():
+            assert torch.allclose(lane.parameters[name], tensor, rtol=0, atol=1e-10), name
+        assert torch.allclose(learner.predict(lane, inputs).means, learner.predict(alone, inputs).means, atol=1e-9)
