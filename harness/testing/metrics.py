@@ -47,7 +47,7 @@ def metric_of_mixture(subject: MetricSubject) -> None:
     alone = _required(subject, once)
     for what, other, weights in (
         ("the same component twice", once, (0.25, 0.75)),
-        ("a wrong component of weight 1e-12 beside it", wrong, (1 - 1e-12, 1e-12)),
+        ("a wrong component of weight 1e-20 beside it", wrong, (1.0, 1e-20)),
     ):
         mixed = _required(subject, _mixture(once, other, weights))
         if not math.isclose(alone, mixed, rel_tol=1e-6, abs_tol=1e-6):

@@ -1,0 +1,63 @@
+"""The metrics of uncertainty that this library offers; plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Literal
+
+from harness import Metric
+
+ENDS = {"curve": False, "requires": ("scipy.special",)}  # many components cost more here than to be predicted
+
+
+def metrics() -> Iterator[Metric]:
+    """Of a prediction's uncertainty. One stands in tables by itself, where there are shifted splits: `auroc`."""
+    yield from _intervals()
+    yield from _parts()
+    yield from _selective()
+    yield from _shifted()
+
+
+def _intervals() -> Iterator[Metric]:
+    score = partial(_score, kinds=("regression",), per="example")
+    yield score("coverage95", "share of targets in the central 95 % interval of the mixture", "", "neither", **ENDS)
+    yield score("width95", "mean width of that interval", "", "lower", **ENDS)
+    yield score("interval_score95", "its width, and 40 times what a target lies outside by", "", "lower", **ENDS)
+    summary = "mean over p = 0.05 ... 0.95 of |share of targets below the p-quantile - p|"
+    yield score("calibration_error", summary, "", "lower", **ENDS)
+
+
+def _parts() -> Iterator[Metric]:
+    deviation = partial(_score, unit="", better="neither", kinds=("regression",), per="example", curve=False)
+    yield deviation("aleatoric_deviation", "root mean variance within components")
+    yield deviation("epistemic_deviation", "root mean variance between the means of components")
+    summary = "mutual information of class and sample, what samples disagree by"
+    kinds = ("classification",)
+    yield _score("mutual_information", summary, "nats", "neither", kinds=kinds, per="example", mixture=True)
+
+
+def _selective() -> Iterator[Metric]:
+    summary = "area under the risk-coverage curve: error (squared error) of the rows it is the surest of"
+    yield _score("aurc", summary, "", "lower", kinds=("classification", "regression"), mixture=True)
+
+
+def _shifted() -> Iterator[Metric]:
+    score = partial(_score, unit="", mixture=True, shifted=True)
+    both, classes = ("classification", "regression"), ("classification",)
+    telling = "area under the ROC curve of telling shifted from test rows by"
+    accepted = "share of shifted rows taken for known where 95 % of the test rows are, by"
+    spread = "entropy (of regression: deviation)"
+    yield score("auroc", f"{telling} {spread}", better="higher", kinds=both, measures="score")
+    yield score("fpr95", f"{accepted} {spread}", better="lower", kinds=both)
+    yield score("auroc_mi", f"{telling} mutual information", better="higher", kinds=classes)
+    yield score("fpr95_mi", f"{accepted} mutual information", better="lower", kinds=classes)
+
+
+def _score(
+    name: str, summary: str, unit: str, better: Literal["higher", "lower", "neither"], **settings: Any
+) -> Metric:
+    """A quantity, unless it says otherwise, that the function of that name in `scores` computes."""
+    return Metric(
+        name, summary, unit, better, compute=f"harness_bayes.scores:{name}", **{"measures": "quantity"} | settings
+    )
