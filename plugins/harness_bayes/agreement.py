@@ -1,0 +1,121 @@
+"""How far two predictive distributions are from each other, row by row: of targets, and of the functions below them.
+
+With p and q the densities of a row's target and F, G the distributions of the functions' values there,
+
+    total variation   1/2 Int |p(y) - q(y)| dy, between 0 and 1; of classes 1/2 sum_c |p_c - q_c|
+    Wasserstein       Int |F(f) - G(f)| df, in standard deviations of the reference's functions
+    spread            standard deviation of functions over that of the reference's
+
+Arrays are numpy's, in float64; the reference comes second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import ClassLogProbs, RegressionMixture
+
+Floats: TypeAlias = NDArray[np.float64]
+
+NODES = 8  # of the grid in the smallest standard deviation of a row: total variation to 1e-3
+REACH = 8.0  # standard deviations that the grid reaches beyond the outermost components
+ELEMENTS = 2**22  # components times nodes that are held at a time
+
+
+class Distances(NamedTuple):
+    """Between two predictions, for each row (N,). Of classes total_variation alone is known, the others are nan."""
+
+    total_variation: Floats
+    wasserstein: Floats
+    spread: Floats
+
+
+def distances(prediction: RegressionMixture, reference: RegressionMixture) -> Distances:
+    """Between mixtures of S and R components (S, N) and (R, N); each component's mean is a function's value.
+
+    A reference whose functions do not vary at a row gives inf or nan there.
+    """
+    mine, theirs = _doubles(prediction), _doubles(reference)
+    deviations = [np.sqrt(_variance(each)) for each in (mine, theirs)]
+    moved = wasserstein(mine.means, mine.log_weights, theirs.means, theirs.log_weights)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Distances(total_variation(mine, theirs), moved / deviations[1], deviations[0] / deviations[1])
+
+
+def class_distances(prediction: ClassLogProbs, reference: ClassLogProbs) -> Distances:
+    """Between class probabilities (S, N, C) and (R, N, C), each the mixture of its samples."""
+    mine, theirs = (_probabilities(each) for each in (prediction, reference))
+    nothing = np.full(len(mine), np.nan)
+    return Distances(np.abs(mine - theirs).sum(1) / 2, nothing, nothing)
+
+
+def wasserstein(values: Floats, log_weights: Floats, others: Floats, other_log_weights: Floats) -> Floats:
+    """The 1-Wasserstein distance of samples (S, N) and (R, N) with logarithms of weights (S,) and (R,), by row (N,)."""
+    both = np.concatenate([values, others])  # (S + R, N)
+    signed = np.concatenate([np.exp(log_weights), -np.exp(other_log_weights)])
+    order = both.argsort(axis=0)
+    apart = np.abs(signed[order].cumsum(axis=0)[:-1])  # |F - G| from each value up to the next
+    distance: Floats = (apart * np.diff(np.take_along_axis(both, order, axis=0), axis=0)).sum(axis=0)
+    return distance
+
+
+def total_variation(mixture: RegressionMixture, other: RegressionMixture) -> Floats:
+    """Between two Gaussian mixtures by row (N,), by the trapezoidal rule on a grid for each row; see NODES."""
+    return np.array([_variation(*rows) for rows in zip(_rows(mixture), _rows(other), strict=True)])
+
+
+class _Row(NamedTuple):
+    """One row's mixture: means, deviations and weights (S,)."""
+
+    means: Floats
+    deviations: Floats
+    weights: Floats
+
+
+def _rows(mixture: RegressionMixture) -> Iterator[_Row]:
+    weights = np.exp(mixture.log_weights)
+    for means, variances in zip(mixture.means.T, mixture.variances.T, strict=True):
+        yield _Row(means, np.sqrt(variances), weights)
+
+
+def _variation(one: _Row, two: _Row) -> float:
+    ends = [each.means + sign * REACH * each.deviations for each in (one, two) for sign in (-1, 1)]
+    low, high = min(each.min() for each in ends), max(each.max() for each in ends)
+    step = min(one.deviations.min(), two.deviations.min()) / NODES
+    nodes, width = np.linspace(low, high, 2 + int((high - low) / step), retstep=True)
+    # Both densities are nothing at the ends, so the sum is the trapezoidal rule's.
+    return float(np.abs(_density(one, nodes) - _density(two, nodes)).sum() * width / 2)
+
+
+def _density(row: _Row, nodes: Floats) -> Floats:
+    """Of a mixture at nodes (G,)."""
+    scaled = row.weights / (row.deviations * np.sqrt(2 * np.pi))  # (S,)
+    block = max(1, ELEMENTS // len(nodes))
+    total = np.zeros(len(nodes))
+    for start in range(0, len(scaled), block):
+        part = slice(start, start + block)
+        z = (nodes - row.means[part, None]) / row.deviations[part, None]  # (block, G)
+        total += scaled[part] @ np.exp(-np.square(z) / 2)
+    return total
+
+
+def _variance(mixture: RegressionMixture) -> Floats:
+    """Of the functions, by row (N,)."""
+    weights = np.exp(mixture.log_weights)
+    variance: Floats = weights @ np.square(mixture.means - weights @ mixture.means)
+    return variance
+
+
+def _probabilities(prediction: ClassLogProbs) -> Floats:
+    """Of the mixture (N, C)."""
+    log_probs, log_weights = (np.asarray(each, dtype=np.float64) for each in prediction)
+    probabilities: Floats = np.einsum("s,snc->nc", np.exp(log_weights), np.exp(log_probs))
+    return probabilities
+
+
+def _doubles(mixture: RegressionMixture) -> RegressionMixture:
+    return RegressionMixture(*(np.asarray(each, dtype=np.float64) for each in mixture))

@@ -1,0 +1,69 @@
+"""Whether chains have converged, told by the values of their functions, not by weights, which a permutation of hidden
+units moves without moving the function.
+
+Rank-normalised split R-hat, the larger of bulk and folded, bulk effective sample size (Vehtari et al. 2021), and the
+Monte Carlo error of the mean, all by arviz-stats, which the extra `bayes` installs. Values are (chains, draws, points).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import RegressionMixture, Unsupported
+from harness_bayes import agreement
+from harness_bayes.agreement import Distances
+
+Floats: TypeAlias = NDArray[np.float64]
+
+FEWEST = 4  # draws of a chain, so that each half has two
+
+
+class Convergence(NamedTuple):
+    """At each point (points,): split R-hat, bulk effective sample size, Monte Carlo standard error of the mean."""
+
+    rhat: Floats
+    ess: Floats
+    error: Floats
+
+
+def convergence(values: Floats) -> Convergence:
+    """Of functions' values (chains, draws, points). Raises Unsupported without arviz-stats or with too few draws."""
+    chains, draws, points = values.shape
+    if draws < FEWEST:
+        raise Unsupported(
+            f"{draws} draws of each of {chains} chains: convergence takes {FEWEST} at least; train longer"
+        )
+    measures = _measures()
+    by_point = np.moveaxis(np.asarray(values, dtype=np.float64), -1, 0)  # (points, chains, draws)
+    if not points:
+        return Convergence(*(np.empty(0) for _ in Convergence._fields))
+    return Convergence(measures.rhat(by_point), measures.ess(by_point), measures.mcse(by_point))
+
+
+def halves(values: Floats, variances: Floats) -> Distances:
+    """The distances of one half of the chains, every other one, from the others: what chance alone puts between them.
+
+    variances (points,): of the noise.
+    """
+    one, two = (_pooled(values[start::2], variances) for start in (0, 1))
+    return agreement.distances(one, two)
+
+
+def _pooled(values: Floats, variances: Floats) -> RegressionMixture:
+    """All draws of some chains (chains, draws, points) as one mixture."""
+    means = values.reshape(-1, values.shape[-1])
+    return RegressionMixture(means, np.broadcast_to(variances, means.shape), np.full(len(means), -np.log(len(means))))
+
+
+def _measures() -> Any:
+    """Those of arviz-stats. Raises Unsupported, with what to install, where it is not there."""
+    try:
+        return import_module("arviz_stats.base").array_stats
+    except ImportError as error:
+        raise Unsupported(
+            "R-hat and effective sample size are by arviz-stats, which is missing: pip install 'harness-bench[bayes]'"
+        ) from error
