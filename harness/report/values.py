@@ -153,7 +153,7 @@ def _absent(name: str, metric: Metric) -> str:
     if metric.name == TO_TARGET:
         return "no target, or no validation score on the curve"
     if metric.shifted:
-        return f"of shifted test splits alone, {metric.name}@SPLIT" if metric.name == name else "no such shifted split"
+        return f"no such shifted split to score here, a metric for {' and '.join(metric.kinds)}"
     if not metric.curve and name.endswith("best"):
         return "computed at the end of training only"
     if metric.compute is None:

@@ -22,7 +22,7 @@ def metrics() -> Iterator[Metric]:
 def _intervals() -> Iterator[Metric]:
     score = partial(_score, kinds=("regression",), per="example")
     yield score("coverage95", "share of targets in the central 95 % interval of the mixture", "", "neither", **ENDS)
-    yield score("width95", "mean width of that interval", "", "lower", **ENDS)
+    yield score("width95", "mean width of that interval", "", "neither", **ENDS)  # none is better that covers less
     yield score("interval_score95", "its width, and 40 times what a target lies outside by", "", "lower", **ENDS)
     summary = "mean over p = 0.05 ... 0.95 of |share of targets below the p-quantile - p|"
     yield score("calibration_error", summary, "", "lower", **ENDS)
