@@ -77,7 +77,7 @@ BROKEN = {
     "better": (
         "listing",
         "@hookimpl\ndef harness_metrics(): yield Metric('x', 's', 's', 'smaller')",
-        "better must be one of higher, lower, got 'smaller'",
+        "better must be one of higher, lower, neither, got 'smaller'",
     ),
 }
 
