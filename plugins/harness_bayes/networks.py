@@ -139,6 +139,9 @@ def affine(
 
 def _dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     x = spread(x, len(weight))
+    if weight.shape[2] == 1 and weight.requires_grad:  # going backward, products of vectors are slower as matrices
+        y = (x * weight.mT).sum(2, keepdim=True)
+        return y if bias is None else y + bias[:, None]
     return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias[:, None], x, weight)
 
 

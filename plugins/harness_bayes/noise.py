@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Drops(NamedTuple):
+    """The rate of each trial, below 1, and 1 / log(1 - rate) on the device, (L, 1)."""
+
+    rates: tuple[float, ...]
+    scales: Tensor
+
+    @staticmethod
+    def of(rates: Sequence[float], device: str | torch.device) -> Drops:
+        """Those of so many trials."""
+        scales = [[1 / math.log1p(-rate) if rate else -1.0] for rate in rates]  # without zeros nothing is drawn
+        return Drops(tuple(rates), torch.tensor(scales, dtype=torch.float64, device=device))
 
 
 class Noise:
@@ -31,11 +46,30 @@ class Noise:
         """Numbers that are -1 or 1."""
         return self._fill(shape, like, _flip)
 
+    def kept(self, count: int, drops: Drops, like: Tensor) -> Tensor:
+        """Zeros with the probability of each trial's rate, and ones elsewhere: (L, count).
+
+        What is drawn is how many ones stand before the next zero, which is geometric: few numbers where rates are low.
+        """
+        needed = [_zeros_at_most(count, rate) for rate in drops.rates]
+        drawn = torch.ones(len(needed), max(needed), device=like.device)  # single precision whatever the network's is
+        for part, size, generator in zip(drawn, needed, self.generators, strict=True):
+            part[:size].uniform_(generator=generator)
+        # In double precision, so that no vectorised logarithm moves a zero. What was not drawn lies beyond the end.
+        gaps = drawn.double().neg_().log1p_().mul_(drops.scales).clamp_(max=count)
+        places = gaps.long().add_(1).cumsum_(1).sub_(1).clamp_(max=count)
+        return like.new_ones(len(needed), count + 1).scatter_(1, places, 0.0)[:, :count]
+
     def _fill(self, shape: Sequence[int], like: Tensor, draw: Callable[..., Tensor]) -> Tensor:
         drawn = torch.empty(tuple(shape), dtype=like.dtype, device=like.device)
         for part, generator in zip(drawn.chunk(len(self.generators)), self.generators, strict=True):
             draw(part, generator=generator)
         return drawn
+
+
+def _zeros_at_most(count: int, rate: float) -> int:
+    """Eight standard deviations above the expected number, so that the end is reached; 0 without zeros."""
+    return min(count, math.ceil(rate * count + 8 * (rate * count) ** 0.5 + 16)) if rate else 0
 
 
 def _flip(part: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,75 @@
+"""MC-dropout: dropout as variational inference, drawn in predictions as well (Gal and Ghahramani, ICML 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from harness import Method, hookimpl, option
+from harness_bayes.config import FAMILY, PRECISIONS, RECIPES, NetworkOptions, PredictionOptions
+
+harness_interface = 2
+
+LEARNING_RATE = 1e-3
+CHOSEN = {name: {"tau": precisions[1]} for name, precisions in PRECISIONS.items()}
+
+
+@dataclass(frozen=True)
+class OwnOptions:
+    """What only MC-dropout has.
+
+    Inputs are dropped as well as hidden units, as in the published code. Units are dropped one by one, those of a
+    convolution after its activation and before pooling. Weights, not biases, decay by
+    lengthscale^2 (1 - rate) / (2 N tau): with tau in the targets' own units although the loss is of standardised
+    targets, as published. Classes have no noise of their own: there tau is 1.
+    """
+
+    rate: float = option(0.05, "probability that an input or a hidden unit is dropped", low=0, below=1)
+    tau: float | None = option(
+        None,
+        "precision of the targets' noise, in their own units ^-2; the data set's recipe, else that of a noise of half "
+        "their standard deviation, by default",
+        above=0,
+    )
+    lengthscale: float = option(1e-2, "prior length-scale: weights decay with its square", low=0)
+
+
+@dataclass(frozen=True)
+class DropoutOptions(NetworkOptions, PredictionOptions, OwnOptions):
+    """Adam at a constant learning rate, as published."""
+
+    schedule: Literal["cosine", "constant", "one-cycle"] = option(
+        "constant", "the learning rate over the budget: constant, half a cosine down to final_rate, or one-cycle"
+    )
+    learning_rate: float | None = option(
+        None, "learning rate that the schedule is a share of; 0.001 by default", above=0
+    )
+
+    @property
+    def noise(self) -> float | None:
+        """Standard deviation of the targets, in their own units."""
+        return None if self.tau is None else self.tau**-0.5
+
+    @property
+    def resolved_rate(self) -> float:
+        """`learning_rate`, resolved."""
+        return self.learning_rate or LEARNING_RATE
+
+
+@hookimpl
+def harness_methods() -> Iterator[Method]:
+    yield Method(
+        "mc-dropout",
+        "dropout of inputs and hidden units in training and in each function that a prediction draws",
+        factory="harness_mc_dropout.learner:build",
+        kinds=("regression", "classification"),
+        config=DropoutOptions,
+        paper="Gal and Ghahramani, Dropout as a Bayesian Approximation, ICML 2016",
+        role="baseline",
+        precisions=("fp32", "tf32", "bf16"),
+        family=FAMILY,
+        recipes={name: {**RECIPES.get(name, {}), **CHOSEN.get(name, {})} for name in [*RECIPES, *CHOSEN]},
+        batched_options=("rate", "tau", "lengthscale", "learning_rate"),
+        cohort="harness_mc_dropout.learner:together",
+    )
