@@ -12,6 +12,7 @@ from harness.hookspecs import INTERFACE, hookimpl
 from harness.options import option
 from harness.seeds import derive
 from harness.types import (
+    NO_CLASS,
     Backend,
     BackendOffer,
     Batch,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INTERFACE",
+    "NO_CLASS",
     "Backend",
     "BackendOffer",
     "Batch",

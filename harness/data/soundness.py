@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.errors import HarnessError
-from harness.types import Batch, Data, Problem
+from harness.types import NO_CLASS, Batch, Data, Problem
 from harness.words import counted
 
 # numpy takes longer to import than a listing may; plugins import modules of this package with the names of `harness`.
@@ -26,6 +26,7 @@ NUMBERS = "biufc"
 KINDS = ("classification", "regression", "language")
 UNSCALED = ("classification", "language")
 ORDERS = ("shuffled", "contiguous")
+SHIFTED = "the shifted split"  # before the name of one, whose rows may belong to no class
 EMPTY = "the valid split"  # which alone may have no rows: then nothing is chosen during training
 
 
@@ -94,7 +95,7 @@ def _above_0(value: object) -> bool:
 def splits(data: Data) -> Iterator[tuple[str, Any]]:
     """Every split under the name that errors give it."""
     yield from ((f"the {name} split", getattr(data, name)) for name in SPLITS)
-    yield from ((f"the shifted split {name!r:.100}", split) for name, split in data.shifted.items())
+    yield from ((f"{SHIFTED} {name!r:.100}", split) for name, split in data.shifted.items())
 
 
 def _require_split(name: str, split: object, problem: Problem) -> None:
@@ -170,7 +171,8 @@ def _require_targets(name: str, targets: NDArray[Any], problem: Problem) -> None
     if problem.kind == "classification":
         if targets.ndim != 1:
             _fail(f"targets of {name} have shape {targets.shape}, expected one class for each row, ({len(targets)},)")
-        _require_whole(f"target of {name}", targets, problem.output_size, "classes")
+        least = NO_CLASS if name.startswith(SHIFTED) else 0
+        _require_whole(f"target of {name}", targets, problem.output_size, "classes", least)
     if problem.kind == "regression" and str(targets.dtype) != "float32":
         _fail(f"targets of {name} are {targets.dtype}; expected float32")
     if problem.kind == "regression" and targets.ndim != 1:
@@ -192,16 +194,18 @@ def _require_tokens(name: str, inputs: NDArray[Any], targets: NDArray[Any], prob
         _fail(f"the target of {name}, row {int(differing.argmax())}, is not inputs[:, 1:], the tokens that follow")
 
 
-def _require_whole(what: str, values: NDArray[Any], size: int, noun: str) -> None:
-    """Whole numbers from 0 to below the number of classes or tokens."""
+def _require_whole(what: str, values: NDArray[Any], size: int, noun: str, least: int = 0) -> None:
+    """Whole numbers from 0, or what is below it for rows of no class, to below the number of classes or tokens."""
     import numpy as np
 
     if values.dtype != np.int64:
         _fail(f"the {what} is {values.dtype}, expected int64, the number of one of {size} {noun}")
-    if int(values.min()) >= 0 and int(values.max()) < size:
+    if int(values.min()) >= least and int(values.max()) < size:
         return
-    row, column, value = _first((values < 0) | (values >= size), values)
-    _fail(f"the {what}, row {row}{column}, is {value}, expected 0 to {size - 1}: problem.output_size is {size}")
+    row, column, value = _first((values < least) | (values >= size), values)
+    unclassed = f", or {least} of no class" if least < 0 else ""
+    expected = f"0 to {size - 1}{unclassed}"
+    _fail(f"the {what}, row {row}{column}, is {value}, expected {expected}: problem.output_size is {size}")
 
 
 def _require_sizes(data: Data) -> None:

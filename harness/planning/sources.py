@@ -53,9 +53,9 @@ Known = dict[tuple[Source, Path | None], Read]  # by file and the folder of the 
 
 
 def behind(offer: Offer[Any], known: Known | None = None) -> Followed:
-    """The sources of what a plugin offers: its factory (load, compute), config and cohort, and the plugin itself."""
+    """The sources of what a plugin offers: factory (load, refit, compute), config and cohort, and the plugin."""
     value = offer.value
-    names = ("factory", "load", "compute", "config", "cohort")
+    names = ("factory", "load", "refit", "compute", "config", "cohort")
     references = [given for name in names if (given := getattr(value, name, None)) is not None]
     return follow([*references, offer.plugin.module], offer.plugin, known)
 

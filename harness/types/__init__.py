@@ -9,6 +9,7 @@ second, features last, wherever time is an axis of its own.
 
 from harness.types.backends import Backend, BackendOffer, Clock, LaneMeter, Meter
 from harness.types.learning import (
+    NO_CLASS,
     Array,
     Batch,
     ClassLogProbs,
@@ -63,6 +64,7 @@ from harness.types.running import (
 from harness.types.terms import TrainingTerms
 
 __all__ = [
+    "NO_CLASS",
     "STATUSES",
     "UNITS",
     "Array",

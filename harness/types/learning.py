@@ -13,6 +13,8 @@ State = TypeVar("State")
 
 Order = Literal["shuffled", "contiguous"]
 
+NO_CLASS = -1  # target of a row of a shifted split that belongs to no class of the problem
+
 
 class Batch(NamedTuple):
     """Rows of one split, on the trial's device.
@@ -76,7 +78,8 @@ class Reading:
 class Data:
     """One data set as loaded for one seed: numpy arrays from `Dataset.load`, tensors once placed on a device.
 
-    shifted: further test splits by name (out of distribution, corrupted).
+    shifted: further test splits by name (out of distribution, corrupted). There a row of classification that belongs
+    to none of the classes has the target NO_CLASS, against which nothing is to be scored.
     transform(inputs) -> inputs runs on the device when the data are placed there, on some rows of a split at a time:
     bytes travel, and become the float32 that a learner sees. augment(inputs, generator) -> inputs runs on the device
     for training batches only, after it; it gives inputs of the same shape and never waits for the host.

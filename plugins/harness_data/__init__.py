@@ -7,10 +7,18 @@ from collections.abc import Callable, Iterator
 
 from harness import Budget, Dataset, Folder, Recipe, hookimpl
 from harness_data import registry, tables
-from harness_data.options import Cifar10DvsOptions, Cifar10Options, CifarOptions, EventOptions, GestureOptions
+from harness_data.options import (
+    Cifar10DvsOptions,
+    Cifar10Options,
+    CifarOptions,
+    EventOptions,
+    GestureOptions,
+    MnistShiftedOptions,
+)
 
 harness_interface = 2
 
+DIGITS = Recipe(Budget("epochs", 8), batch_size=32, families={"spiking": {"steps": 4}})
 MNIST = Recipe(Budget("epochs", 3), batch_size=128, families={"spiking": {"steps": 4}})
 MNIST_ROWS = {"train": 55_000, "valid": 5_000, "test": 10_000}
 # The protocols of the published OTTT code; the frames of a recording are an option of the data set.
@@ -23,6 +31,12 @@ DVS_GESTURE = Recipe(
 )
 NMNIST = Recipe(Budget("epochs", 5), batch_size=128, families={"spiking": {"loss_lambda": 0.05}})
 
+ALPAYDIN = "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI ML Repository, 1998"
+LECUN = (
+    "LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, "
+    "Proceedings of the IEEE 86(11), 1998"
+)
+XIAO = "Xiao, Rasul and Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017"
 KRIZHEVSKY = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009"
 NO_LICENCE = "none stated, for research (unchecked)"
 
@@ -34,9 +48,9 @@ def harness_datasets() -> Iterator[Dataset]:
         "1,797 handwritten digits of 8x8 pixels, part of scikit-learn: nothing to download",
         kind="classification",
         load="harness_data.digits:load",
-        recipe=Recipe(Budget("epochs", 8), batch_size=32, families={"spiking": {"steps": 4}}),
+        recipe=DIGITS,
         licence="CC BY 4.0",
-        citation="Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI ML Repository, 1998",
+        citation=ALPAYDIN,
         requires=("sklearn",),
         default=True,
         rows={"train": 1079, "valid": 359, "test": 359},
@@ -48,8 +62,7 @@ def harness_datasets() -> Iterator[Dataset]:
         load="harness_data.mnist:load",
         recipe=MNIST,
         licence="CC BY-SA 3.0",
-        citation="LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, "
-        "Proceedings of the IEEE 86(11), 1998",
+        citation=LECUN,
         files=registry.MNIST,
         rows=MNIST_ROWS,
         fixed_test=True,
@@ -61,12 +74,13 @@ def harness_datasets() -> Iterator[Dataset]:
         load="harness_data.mnist:load_fashion",
         recipe=MNIST,
         licence="MIT",
-        citation="Xiao, Rasul and Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017",
+        citation=XIAO,
         files=registry.FASHION_MNIST,
         rows=MNIST_ROWS,
         fixed_test=True,
     )
     yield from _cifar()
+    yield from _shifted()
     yield from _events()
     yield from tables.offers()
 
@@ -94,6 +108,34 @@ def _cifar() -> Iterator[Dataset]:
         licence=NO_LICENCE,
         citation=KRIZHEVSKY,
         files=registry.CIFAR100,
+        fixed_test=True,
+    )
+
+
+def _shifted() -> Iterator[Dataset]:
+    yield Dataset(
+        "digits-shifted",
+        "digits 0 to 4, and as shifted splits digits-5-9 and noise, which belong to none of the five classes",
+        kind="classification",
+        load="harness_data.shifted:load_digits",
+        refit="harness_data.shifted:refit_digits",
+        recipe=DIGITS,
+        licence="CC BY 4.0",
+        citation=ALPAYDIN,
+        requires=("sklearn",),
+        rows={"train": 541, "valid": 180, "test": 180},
+    )
+    yield Dataset(
+        "mnist-shifted",
+        "MNIST, and as shifted splits noise, rotated and, with fashion=yes, the test images of Fashion-MNIST",
+        kind="classification",
+        load="harness_data.shifted:load_mnist",
+        config=MnistShiftedOptions,
+        recipe=MNIST,
+        licence="CC BY-SA 3.0 (MNIST), MIT (Fashion-MNIST)",
+        citation=f"{LECUN}; {XIAO}",
+        files=lambda config: (*registry.MNIST, *(registry.FASHION_MNIST[2:] if config.fashion else ())),
+        rows=MNIST_ROWS,
         fixed_test=True,
     )
 

@@ -18,7 +18,7 @@ from harness_data.options import GapOptions
 Floats = NDArray[np.float64]
 
 NEAREST, FARTHEST, GAP = 0.4, 1.0, 0.3  # |x| of what is seen, and of what is asked about
-GAP_VALID, GAP_TEST = 40, 200
+GAP_VALID, GAP_TEST = 50, 200
 
 WEIGHTS = 1.2, 1.0
 PRIOR_SD, NOISE_SD = 1.5, 0.3

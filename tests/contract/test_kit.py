@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import re
 
@@ -12,7 +13,7 @@ import torch
 from mutants import DATASETS, DECLARED, METHODS, METRICS, Bigrams, Line, Sound
 
 import harness.checks
-from harness import Batch, Check, Data, Dataset, Method, Metric, NoOptions, Problem, UsageError, hookimpl
+from harness import NO_CLASS, Batch, Check, Data, Dataset, Method, Metric, NoOptions, Problem, UsageError, hookimpl
 from harness.catalog import Catalog, Settings, load
 from harness.testing import Result, cases, cases_of_plugin
 
@@ -264,6 +265,39 @@ def dataset(load, config=mutants.DataOptions, **declared):
 
 def test_a_sound_data_set_passes():
     assert {result.status for result in outcomes(dataset(mutants.sound_data)).values()} == {"ok"}
+
+
+def test_rows_of_a_shifted_split_may_belong_to_no_class():
+    def load(config, seed, folder):
+        data = mutants.sound_data(config, seed, folder)
+        far = data.test._replace(targets=np.full_like(data.test.targets, NO_CLASS))
+        return dataclasses.replace(data, shifted={"far": far})
+
+    assert {result.status for result in outcomes(dataset(load)).values()} == {"ok"}
+
+
+def test_what_the_source_repeats_is_no_leak():
+    """Pairs of equal rows, of which the training split holds one as often as two."""
+
+    def load(config, seed, folder):
+        random = np.random.default_rng(seed)
+        rows = np.repeat(random.normal(size=(80, 5)).astype(np.float32), 2, axis=0)[random.permutation(160)]
+        targets = np.arange(160) % 4
+        train, valid, test = (Batch(rows[part], targets[part]) for part in np.split(np.arange(160), [80, 120]))
+        return Data(Problem("classification", (5,), 4, 80), train, valid, test)
+
+    (result,) = outcomes(dataset(load), only="splits-apart").values()
+    assert result.status == "ok", result
+
+
+def test_a_data_set_of_few_rows_can_be_asked_for_half_of_them():
+    def load(config, seed, folder):
+        data = mutants.sound_data(config, seed, folder)
+        few = Batch(data.train.inputs[:12], data.train.targets[:12])
+        return dataclasses.replace(data, train=few, problem=dataclasses.replace(data.problem, train_size=12))
+
+    (result,) = outcomes(dataset(load, rows={"train": 12}), only="sizes-honoured").values()
+    assert result.status == "ok", result
 
 
 @pytest.mark.parametrize(("check", "load", "reason", "config"), DATASETS, ids=named(DATASETS))

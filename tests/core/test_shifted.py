@@ -9,7 +9,7 @@ from example_records import METRICS, record
 
 import harness.checks
 import harness.metrics
-from harness import Batch, ClassLogProbs, Method, Metric, PluginError, UsageError, hookimpl
+from harness import NO_CLASS, Batch, ClassLogProbs, Method, Metric, PluginError, UsageError, hookimpl
 from harness.catalog import Catalog
 from harness.planning.plan import plan
 from harness.report import summarise
@@ -95,6 +95,18 @@ def test_each_split_has_a_score_of_its_own_at_the_end_alone(mixture):
 
 def test_a_trial_without_updates_has_the_same_names():
     assert set(of_drift(run(DRIFT, budget=tiny.Budget("updates", 0)).scores)) == {"drift@far", "drift@near"}
+
+
+def test_rows_of_no_class_reach_a_metric_as_such_and_nothing_is_scored_against_them(monkeypatch):
+    def unclassed(data):
+        known = Batch(data.test.inputs, data.test.targets)
+        return dataclasses.replace(data, shifted={"far": known._replace(targets=np.full_like(known.targets, NO_CLASS))})
+
+    monkeypatch.setitem(globals(), "moved", unclassed)
+    metric = dataclasses.replace(DRIFT, compute=lambda outcome, other: float(np.mean(other.targets == NO_CLASS)))
+    found = run(metric)
+    assert (found.status, found.scores["drift@far"], of_drift(found.holes)) == ("ok", 1.0, {})
+    assert {name for name in found.scores if name.endswith("@far")} == {"drift@far"}
 
 
 def test_a_split_that_is_called_as_the_harness_calls_its_own_scores_is_left_out():

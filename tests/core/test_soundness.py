@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from harness import (
+    NO_CLASS,
     Batch,
     Budget,
     Data,
@@ -109,6 +110,10 @@ BAD = [
     (with_split("test", classes, targets=at(7, 3)), "the target of the test split, row 7, is 3, expected 0 to 2: "),
     (with_split("valid", classes, targets=at(4, -1)), "the target of the valid split, row 4, is -1, expected 0 to 2"),
     (with_split("far", classes, targets=at(2, 9)), "the target of the shifted split 'far', row 2, is 9"),
+    (
+        with_split("far", classes, targets=at(2, -2)),
+        "the target of the shifted split 'far', row 2, is -2, expected 0 to 2, or -1 of no class: problem.output_size",
+    ),
     (with_split("train", classes, targets=np.float32), "the target of the train split is float32, expected int64"),
     (with_split("test", classes, targets=lambda t: t > 0), "the target of the test split is bool, expected int64"),
     (
@@ -225,6 +230,11 @@ BAD = [
 @pytest.mark.parametrize("make", [classes, numbers, stream, ranking])
 def test_sound_data_of_every_kind_are_passed_on_as_they_are(make):
     data = make()
+    assert sound("mine", data) is data
+
+
+def test_rows_of_a_shifted_split_may_belong_to_no_class():
+    data = with_split("far", classes, targets=lambda targets: np.full_like(targets, NO_CLASS))()
     assert sound("mine", data) is data
 
 

@@ -228,6 +228,22 @@ def test_where_a_file_lies_and_what_it_is_called_make_no_other_source(written, f
     assert first.digest == second.digest == followed(tmp_path / "two/deeper/renamed.py").digest
 
 
+def test_what_refits_a_data_set_is_a_source_of_it(written, catalog_of):
+    offer = METHOD.format(imports="from harness import Dataset") + "\n@hookimpl\ndef harness_datasets():\n    "
+    offer += "yield Dataset('rows', 'x', 'regression', 'myrows:load', refit='myrefit:refit')\n"
+    folder = written({"my_data.py": offer, "myrows.py": "", "myrefit.py": "def refit(): pass"})
+
+    def digest() -> str:
+        catalog = catalog_of(tiny)
+        catalog.add_file(folder / "my_data.py")
+        return sources.behind(catalog.datasets.offer("rows")).digest
+
+    before = digest()
+    assert digest() == before
+    written({"myrefit.py": "def refit(): return 1"})
+    assert digest() != before
+
+
 def test_keys_do_not_depend_on_where_a_file_lies(written, catalog_of):
     def key(folder: str) -> str:
         file = written({"mynet.py": "", "my_method.py": METHOD.format(imports="import mynet")}, folder) / "my_method.py"

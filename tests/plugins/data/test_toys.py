@@ -27,7 +27,7 @@ def plane(seed: int = 0):
 @pytest.mark.parametrize("rows", [80, 7, 2])
 def test_rows_lie_on_both_sides_of_the_gap_and_the_shifted_ones_within(rows):
     data = gap(rows=rows)
-    assert [len(getattr(data, name).targets) for name in SPLITS] == [rows, 40, 200]
+    assert [len(getattr(data, name).targets) for name in SPLITS] == [rows, 50, 200]
     for name in SPLITS:
         away = np.abs(getattr(data, name).inputs)
         assert np.float32(0.4) <= away.min() <= away.max() < 1
