@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import Unsupported
-from harness.metrics.mixtures import mixture
+from harness.metrics.mixtures import mean_entropy, mixture
 from harness.testing import tiny
 from harness.testing.subjects import MetricSubject, broken
 from harness.types import ClassLogProbs, Outcome, Prediction, Problem, RegressionMixture, TokenLogProbs
@@ -90,7 +90,7 @@ def _computed(subject: MetricSubject, given: Outcome) -> float | None:
 def _mixture(one: Outcome, other: Outcome, weights: tuple[float, float]) -> Outcome:
     *fields, _ = (np.concatenate(pair) for pair in zip(one.prediction, other.prediction, strict=True))
     mixed = type(one.prediction)._make([*fields, np.log(np.array(weights))])
-    return Outcome(mixed, one.targets, one.problem, base=one.base)
+    return Outcome(mixed, one.targets, one.problem, base=one.base, entropy=_entropy(mixed))
 
 
 # --- outcomes ---------------------------------------------------------------------------------------------------------
@@ -111,7 +111,11 @@ def outcome(kind: str, share: float | None, right: bool = True) -> Outcome:
         targets = problem.target_mean + problem.target_scale * targets.astype(np.float64)
     base = _PREDICTIONS[kind](np.array(made[0].test.targets), problem, SURE, True)
     predicted, based = (each.rescaled(problem.target_mean, problem.target_scale) for each in (prediction, base))
-    return Outcome(predicted, targets, problem, base=based)
+    return Outcome(predicted, targets, problem, base=based, entropy=_entropy(predicted))
+
+
+def _entropy(prediction: Prediction) -> NDArray[np.float64] | None:
+    return mean_entropy(*prediction) if isinstance(prediction, ClassLogProbs) else None
 
 
 def _classes(targets: NDArray[Any], problem: Problem, share: float | None, right: bool) -> Prediction:

