@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness import Method, hookimpl
-from harness_bayes.config import FAMILY, RECIPES, VariationalOptions
+from harness_bayes.config import BATCHED, FAMILY, RECIPES, VariationalOptions
 
 harness_interface = 2
 
@@ -16,6 +16,8 @@ def harness_methods() -> Iterator[Method]:
         "mean-field-vi",
         "variational inference with an independent Gaussian for each weight (Bayes by Backprop)",
         factory="harness_mean_field_vi.learner:build",
+        cohort="harness_mean_field_vi.learner:together",
+        batched_options=BATCHED,
         kinds=("regression", "classification"),
         config=VariationalOptions,
         paper="Blundell, Cornebise, Kavukcuoglu and Wierstra, Weight Uncertainty in Neural Networks, ICML 2015",

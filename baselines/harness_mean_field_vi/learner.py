@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
+from harness_bayes import mixture
 from harness_bayes.config import MixtureOptions, VariationalOptions
-from harness_bayes.mixture import MixtureVI
+from harness_bayes.learner import Cohort
 
 
-def build(options: VariationalOptions) -> MixtureVI:
-    """The learner."""
-    return MixtureVI(as_mixture(options))
+def build(options: VariationalOptions) -> mixture.MixtureVI:
+    return mixture.build(as_mixture(options))
+
+
+def together(configs: Sequence[VariationalOptions]) -> Cohort[mixture.State]:
+    return mixture.together([as_mixture(options) for options in configs])
 
 
 def as_mixture(options: VariationalOptions) -> MixtureOptions:

@@ -26,6 +26,8 @@ def base(catalog: Catalog, offer: Offer[Method], given: Mapping[str, Any]) -> It
     if starts_from is None:
         return None
     text = _called(offer, starts_from, given) if callable(starts_from) else starts_from
+    if not text and callable(starts_from):
+        return None
     owner = f"{offer.value.name} ({offer.plugin}) starts from {text!r}"
     try:
         items = selection.parse(text, f"starts_from of {offer.value.name}")
@@ -59,10 +61,10 @@ def _called(offer: Offer[Method], starts_from: Callable[[Any], object], given: M
     except Exception as error:  # a plugin's code may fail in any way
         why = clean_line(f"{type(error).__name__}: {error}")
         raise UsageError(f"{name} ({offer.plugin}): its starts_from raised {why}; the method is at fault") from error
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or text.isspace():
         came = clean_line(repr(text))
         raise UsageError(
-            f"{name} ({offer.plugin}): its starts_from returned {came}, expected a selection such as 'dense'; "
-            "the method is at fault"
+            f"{name} ({offer.plugin}): its starts_from returned {came}, expected a selection such as 'dense', or '' "
+            "for none; the method is at fault"
         )
     return text

@@ -71,13 +71,14 @@ class Method:
     config: a frozen dataclass whose defaults are the paper's. factory: "module:attribute" (or a callable), called
     with the config inside the trial and returning a Learner, so that listing methods imports nothing heavy.
     starts_from: a selection such as "dense-rnn", trained first; its saved arrays reach `Learner.init` as base. Or a
-    callable that gets the config with all options resolved and returns it, `f"dense[width={config.width}]"`, or raises
-    UsageError for options that fit no base. epochs_option: the option that holds the method's own epochs, 0 for none:
-    budget and patience of a run are then those of what it starts from, and the batch size is that of both.
-    row_options: options whose values stay rows of their own where validation chooses, such as a size. precisions: those
-    that it honours; tf32 is a switch of the device and holds for all. requires: modules that must be importable.
-    family: those whose recipes it follows (`Recipe.families`). recipes: by the name of a data set, values of its
-    options whose default is None, where a user leaves them unset; they win over the family's.
+    callable that gets the config with all options resolved and returns it, `f"dense[width={config.width}]"`, an empty
+    text for options that start from nothing, or raises UsageError for options that fit no base. epochs_option: the
+    option that holds the method's own epochs, 0 for none: budget and patience of a run are then those of what it starts
+    from, and the batch size is that of both. row_options: options whose values stay rows of their own where validation
+    chooses, such as a size. precisions: those that it honours; tf32 is a switch of the device and holds for all.
+    requires: modules that must be importable. family: those whose recipes it follows (`Recipe.families`). recipes: by
+    the name of a data set, values of its options whose default is None, where a user leaves them unset; they win over
+    the family's.
     cohort: "module:attribute" or a callable that gets the configs of several trials and returns a `Cohort`, which
     trains them as one; they may differ in batched_options, in their seed and in their fold of the data.
     """

@@ -13,8 +13,10 @@ from harness_torch.training.options import OptimiserOptions
 FAMILY = "bayesian"  # whose recipes the methods follow
 
 LEARNING_RATE = 0.01
+BATCHED = ("learning_rate", "noise", "prior_scale")  # numbers in which trials side by side may differ
 
 Covariance = Literal["diag", "tied", "isotropic", "full"]
+Objective = Literal["approximate", "certified", "true"]
 
 # What stands for options that are left unset, by data set: wider networks where the field has them, smaller steps for
 # convolutions.
@@ -84,6 +86,21 @@ class PriorOptions:
         None, "share of the wider part of prior=mixture; 0.5 by default", above=0, below=1
     )
 
+    @property
+    def resolved_prior(self) -> str:
+        """`prior`, resolved."""
+        return self.prior
+
+    @property
+    def resolved_narrow(self) -> float:
+        """`prior_narrow`, resolved: -log of it is 6, in the range of the paper."""
+        return self.prior_narrow or 0.0025
+
+    @property
+    def resolved_share(self) -> float:
+        """`prior_share`, resolved."""
+        return self.prior_share or 0.5
+
 
 @dataclass(frozen=True)
 class NetworkOptions(OptimiserOptions):
@@ -116,7 +133,7 @@ class NetworkOptions(OptimiserOptions):
 
 
 @dataclass(frozen=True)
-class BayesOptions(NetworkOptions, PriorOptions, LikelihoodOptions, PredictionOptions):
+class WeightOptions(NetworkOptions, PriorOptions, LikelihoodOptions):
     """A network with a likelihood and a prior. Raises UsageError for what does not go together."""
 
     def __post_init__(self) -> None:
@@ -127,21 +144,16 @@ class BayesOptions(NetworkOptions, PriorOptions, LikelihoodOptions, PredictionOp
                 "likelihood=gaussian"
             )
         for name in ("prior_narrow", "prior_share"):
-            if self.prior != "mixture" and getattr(self, name) is not None:
+            if self.resolved_prior != "mixture" and getattr(self, name) is not None:
                 raise UsageError(
-                    f"{name}={getattr(self, name)}: prior={self.prior} is one Gaussian; leave {name} out, or use "
-                    "prior=mixture"
+                    f"{name}={getattr(self, name)}: prior={self.resolved_prior} is no mixture; leave {name} out, or "
+                    "use prior=mixture"
                 )
 
-    @property
-    def resolved_narrow(self) -> float:
-        """`prior_narrow`, resolved: -log of it is 6, in the range of the paper."""
-        return self.prior_narrow or 0.0025
 
-    @property
-    def resolved_share(self) -> float:
-        """`prior_share`, resolved."""
-        return self.prior_share or 0.5
+@dataclass(frozen=True)
+class BayesOptions(WeightOptions, PredictionOptions):
+    """The same, of a method whose predictions are drawn."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +175,10 @@ class MixtureOptions(VariationalOptions):
         "diag", "of a component: a deviation for each weight (tied: shared by components), one for all, or full"
     )
     learn_weights: bool = option(False, "whether the weights of the components are learned, or equal")
+    objective: Objective = option(
+        "approximate",
+        "the ELBO with the paper's entropy, less a bound of its error, or less the error, drawn",
+    )
     start: Literal["random", "trained"] = option(
         "random", "components start at networks with random weights, or at those of a trained ensemble"
     )
@@ -170,7 +186,7 @@ class MixtureOptions(VariationalOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.components == 1:
-            for name in ("learn_weights",):
+            for name in ("learn_weights", "objective"):
                 if (value := getattr(self, name)) != getattr(MixtureOptions, name):
                     raise UsageError(f"{name}={value}: one component has nothing to weigh; leave {name} out")
         if self.covariance == "full" and self.estimator == "local":

@@ -75,7 +75,8 @@ def build(problem: Problem, training: Training, options: NetworkOptions, outputs
 def initial(network: Network, seeds: Sequence[int], networks: int) -> dict[str, Tensor]:
     """Weights before training of L x M lanes: M networks for each trial's seed.
 
-    Glorot-uniform for dense layers, as in the field's regression protocol, He-normal for convolutions; zero biases.
+    He-normal, and biases uniform within 1 / sqrt(inputs): with biases of zero all networks on one feature bend at the
+    same point, and smaller weights leave them nearly linear, so that components and members are alike.
     Network k of a seed is the same whatever M, the method and the device: drawn on the CPU in float32.
     """
     lanes = [_draw(network, derive(seed, "network", str(index))) for seed in seeds for index in range(networks)]
@@ -87,11 +88,9 @@ def _draw(network: Network, seed: int) -> dict[str, Tensor]:
     drawn = {}
     for name, shape in network.shapes.items():
         if name.endswith("bias"):
-            drawn[name] = torch.zeros(shape)
-        elif len(shape) == 2:
-            drawn[name] = (torch.rand(shape, generator=generator) * 2 - 1) * (6 / sum(shape)) ** 0.5
+            drawn[name] = (torch.rand(shape, generator=generator) * 2 - 1) / network.fan_in[name] ** 0.5
         else:
-            drawn[name] = torch.randn(shape, generator=generator) * (2 / prod(shape[1:])) ** 0.5
+            drawn[name] = torch.randn(shape, generator=generator) * (2 / network.fan_in[name]) ** 0.5
     return drawn
 
 

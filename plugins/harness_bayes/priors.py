@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,18 +27,33 @@ class Prior(NamedTuple):
     share: float = 1.0
 
 
-def build(network: Network, options: PriorOptions, like: Tensor, scales: Sequence[float], networks: int = 1) -> Prior:
-    """The prior that the options name, on the device of `like`, with the scale of each trial for all its networks."""
+def build(
+    network: Network,
+    options: PriorOptions,
+    like: Tensor,
+    scales: Sequence[float],
+    networks: int = 1,
+) -> Prior:
+    """The prior that the options name, with the scale of each trial for all its networks.
+
+    like: a tensor of its type, on its device.
+    """
     given = torch.tensor(scales, dtype=like.dtype, device=like.device)
     if len(scales) > 1:
         given = given.repeat_interleave(networks)
     deviations = {}
     for name, shape in network.shapes.items():
-        fan_in = network.fan_in[name] if options.prior == "fan-in" and name.endswith("weight") else 1
+        fan_in = network.fan_in[name] if options.resolved_prior == "fan-in" and name.endswith("weight") else 1
         deviations[name] = (given / fan_in**0.5).view(-1, *[1] * len(shape))
-    if options.prior != "mixture":
+    if options.resolved_prior != "mixture":
         return Prior(deviations)
-    return Prior(deviations, getattr(options, "resolved_narrow", 0.0025), getattr(options, "resolved_share", 0.5))
+    return Prior(deviations, options.resolved_narrow, options.resolved_share)
+
+
+def of_lanes(prior: Prior, chosen: Callable[[Tensor], Tensor]) -> Prior:
+    """The prior of some lanes, which `chosen` takes from a tensor (J, ...); one that all lanes share stays."""
+    each = {name: chosen(tensor) if len(tensor) > 1 else tensor for name, tensor in prior.deviations.items()}
+    return prior._replace(deviations=each)
 
 
 def log_density(prior: Prior, weights: Mapping[str, Tensor]) -> Tensor:

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from harness import Problem, Training, derive
-from harness_bayes import networks
+from harness_bayes import networks, priors
 from harness_bayes.config import NetworkOptions
 from harness_bayes.likelihoods import INITIAL_NOISE, Likelihood
 from harness_bayes.networks import Network
 from harness_bayes.noise import Noise
+from harness_bayes.priors import Prior
 from harness_torch.training import facts, step
 from harness_torch.training.layout import leaves
 from harness_torch.training.optimiser import Group
@@ -41,7 +42,8 @@ class State(step.State):
     """Networks in training. parameters: with a first axis of L trials, or of L x M networks.
 
     rows: of the training set, N. seeds: of the trials. log_noise: of a Gaussian likelihood, (L,) or (J,), in units of
-    standardised targets; a parameter where it is learned. scales: those units, in the data set's own.
+    standardised targets; a parameter where it is learned. scales: those units, in the data set's own. each: the options
+    of each trial, of which `options` are the first's. prior: None for a method without.
     """
 
     network: Network
@@ -49,7 +51,10 @@ class State(step.State):
     rows: int
     seeds: tuple[int, ...]
     scales: tuple[float, ...]
+    options: Any
+    each: tuple[Any, ...]
     log_noise: Tensor | None = None
+    prior: Prior | None = None
 
     @property
     def noise(self) -> Noise:
@@ -71,6 +76,7 @@ def begin(
     likelihood: Likelihood,
     parameters: Mapping[str, Tensor],
     noises: int = 1,
+    prior: Prior | None = None,
 ) -> S:
     """The state before the first update, made with `make(**fields)`.
 
@@ -92,7 +98,9 @@ def begin(
             rows=trials.problems[0].train_size,
             seeds=tuple(training.seed for training in trials.trainings),
             scales=tuple(problem.target_scale for problem in trials.problems),
+            each=tuple(trials.options),
             log_noise=fixed,
+            prior=prior,
             **fields,
         )
 
@@ -111,7 +119,8 @@ def initial_noise(trials: Trials[Any], likelihood: Likelihood, noises: int) -> T
         return None
     pairs = zip(trials.options, trials.problems, strict=True)
     given = [INITIAL_NOISE if o.noise is None else o.noise / problem.target_scale for o, problem in pairs]
-    return torch.tensor([math.log(value) for value in given]).repeat_interleave(noises)
+    logs = [math.log(value) for value in given]
+    return torch.tensor(logs, dtype=torch.float64).repeat_interleave(noises)
 
 
 def _groups(parameters: Mapping[str, Tensor], trials: Trials[Any]) -> list[Group] | None:
@@ -129,8 +138,10 @@ def lane(state: S, index: int) -> S:
     alone.parameters = {name: _part(tensor, state, index) for name, tensor in state.parameters.items()}
     if state.log_noise is not None:
         alone.log_noise = _part(state.log_noise, state, index)
+    if state.prior is not None:
+        alone.prior = priors.of_lanes(state.prior, lambda tensor: _part(tensor, state, index))
     alone.seeds, alone.scales = (state.seeds[index],), (state.scales[index],)
-    alone.generators = (state.generators[index],)
+    alone.generators, alone.each, alone.options = (state.generators[index],), (state.each[index],), state.each[index]
     return alone
 
 

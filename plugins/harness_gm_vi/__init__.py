@@ -6,11 +6,25 @@ arXiv 2202.13059.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from harness import Method, hookimpl
-from harness_bayes.config import FAMILY, RECIPES, MixtureOptions
+from harness_bayes.config import BATCHED, FAMILY, RECIPES, MixtureOptions, WeightOptions
 
 harness_interface = 2
+
+
+def start(options: MixtureOptions) -> str:
+    """With start=trained, the ensemble of MAP networks with the same network, likelihood and prior."""
+    if options.start == "random":
+        return ""
+    said: dict[str, Any] = {"members": options.components, "likelihood": options.likelihood}
+    if options.likelihood == "heteroscedastic" or options.prior != WeightOptions.prior:
+        said["prior"] = options.prior  # of which that ensemble would have another by default
+    for name in ("architecture", "activation", "bias", "noise", "prior_scale", "prior_narrow", "prior_share"):
+        if (value := getattr(options, name)) != getattr(WeightOptions, name):
+            said[name] = "no" if value is False else value
+    return f"deep-ensemble[{','.join(f'{name}={value}' for name, value in said.items())}]"
 
 
 @hookimpl
@@ -19,10 +33,13 @@ def harness_methods() -> Iterator[Method]:
         "gm-vi",
         "variational inference with a Gaussian mixture over the weights, its entropy by the sum of unimodal entropies",
         factory="harness_bayes.mixture:build",
+        cohort="harness_bayes.mixture:together",
+        batched_options=BATCHED,
         kinds=("regression", "classification"),
         config=MixtureOptions,
         paper="Variational Inference with Gaussian Mixture by Entropy Approximation, arXiv 2202.13059",
         precisions=("fp32", "tf32", "bf16"),
+        starts_from=start,
         family=FAMILY,
         recipes=RECIPES,
     )

@@ -178,6 +178,13 @@ def test_a_sweep_over_options_of_the_base_has_a_base_for_each_value(planned_):
     assert {trial.base.method.label for trial in trials[4:]} == {"dense"}
 
 
+def test_options_may_start_from_nothing(planned_, monkeypatch):
+    monkeypatch.setattr(Plugin, "starts_from", staticmethod(lambda config: "dense" if config.kept > 1 else ""))
+    alone, base, pruned = planned_("prune[kept=[1,2]]")
+    assert (alone.method.label, alone.base) == ("prune[kept=1]", None)
+    assert pruned.base == base
+
+
 def test_what_does_not_fit_its_base_is_refused_while_planning(planned_):
     with pytest.raises(UsageError, match=r"^prune: kept=4 is more than width=3 of what it starts from"):
         planned_("prune[width=3,kept=4]")

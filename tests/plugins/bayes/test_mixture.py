@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import partial
 
 import pytest
 import torch
 
 from harness import Batch, Problem, Training
-from harness_bayes import mixture, training
+from harness_bayes import mixture
 from harness_bayes.config import MixtureOptions, VariationalOptions
 from harness_mean_field_vi import learner as mean_field
-from harness_torch.training import step
 
 REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
 
@@ -45,16 +43,17 @@ def test_one_component_is_mean_field_vi():
 def test_components_with_fixed_weights_are_separate_mean_field_networks(estimator):
     """The structure theorem: with pi fixed, L~ is the mean of K separate ELBOs, and a constant."""
     options = MixtureOptions(architecture="7-FC", components=3, noise=0.4, estimator=estimator)
-    state = mixture.build(options).init(REGRESSION, Training(0, "cpu", "fp64", 40, 9), None)
+    learner = mixture.build(options)
+    state = learner.init(REGRESSION, Training(0, "cpu", "fp64", 40, 9), None)
     inputs, targets, _ = rows()
-    scalars = mixture.objective(state, inputs[None], targets[None])
+    scalars = learner.objective(state, inputs[None], targets[None])
     scalars["loss"].sum().backward()
     total = 0.0
     state.generator.manual_seed(0)  # the same draws once more
     drawn = [state.noise.normal(shape, inputs) for shape in shapes(state, estimator)]
     for k in range(3):
         alone = component(state, k, [each[k : k + 1] for each in drawn])
-        said = mixture.objective(alone, inputs[None], targets[None])
+        said = learner.objective(alone, inputs[None], targets[None])
         (said["loss"].sum() / 3).backward()
         total += said["elbo"].item() / 3
         for name, tensor in alone.parameters.items():
@@ -110,17 +109,17 @@ def test_trials_side_by_side_are_those_alone():
         for noise, scale, rate in [(0.3, 1.0, 0.01), (0.5, 2.0, 0.02)]
     ]
     trainings = [Training(seed, "cpu", "fp64", 40, 5) for seed in (0, 1)]
-    together = mixture.begin(training.Trials([REGRESSION] * 2, trainings, several))
+    cohort = mixture.together(several)
+    together = cohort.init([REGRESSION] * 2, trainings)
     inputs, targets, _ = rows()
-    side_by_side = [torch.stack([inputs] * 2), torch.stack([targets] * 2)]
     for _ in range(5):
-        step.update(together, partial(mixture.learn, together), side_by_side)
+        together, _ = cohort.update(together, Batch(torch.stack([inputs] * 2), torch.stack([targets] * 2)))
     for index, options in enumerate(several):
         learner = mixture.build(options)
         alone = learner.init(REGRESSION, trainings[index], None)
         for _ in range(5):
             alone, _ = learner.update(alone, rows())
-        lane = training.lane(together, index)
+        lane = cohort.lane(together, index)
         for name, tensor in alone.parameters.items():
             assert torch.allclose(lane.parameters[name], tensor, rtol=0, atol=1e-10), name
         assert torch.allclose(learner.predict(lane, inputs).means, learner.predict(alone, inputs).means, atol=1e-9)

@@ -1,0 +1,94 @@
+"""Deep ensembles (Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017), and one network alone.
+
+All members see the same mini-batches in the same order; what tells them apart is where they start. The paper shuffles
+for each, and may add adversarial examples, which are not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from harness import Method, UsageError, hookimpl, option
+from harness_bayes.config import FAMILY, RECIPES, WeightOptions
+
+harness_interface = 2
+
+BATCHED = ("learning_rate", "noise", "prior_scale")
+
+
+@dataclass(frozen=True)
+class PointOptions(WeightOptions):
+    """Options of networks that are points: MAP with a prior, of maximum likelihood without."""
+
+    prior: Literal["none", "fan-in", "fixed", "mixture"] | None = option(  # type: ignore[assignment]
+        None, "of weights: with one, networks are MAP; none by default"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resolved_prior == "none" and self.prior_scale != PointOptions.prior_scale:
+            raise UsageError(
+                f"prior_scale={self.prior_scale}: weights have no prior; leave prior_scale out, or use prior"
+            )
+
+    @property
+    def resolved_prior(self) -> str:
+        """`prior`, resolved."""
+        return self.prior or "none"
+
+
+@dataclass(frozen=True)
+class EnsembleOptions(PointOptions):
+    """By default as published for regression: each row has a noise of its own, and weights have no prior.
+
+    likelihood=gaussian with the noise and the prior of gm-vi is an ensemble of MAP networks, beside which one sees what
+    the variances of a mixture add to its means; its prior is fan-in by default.
+    """
+
+    likelihood: Literal["gaussian", "heteroscedastic"] = option(
+        "heteroscedastic",
+        "of regression: a second output of the network for each row's noise, or one noise for all rows",
+    )
+    prior: Literal["none", "fan-in", "fixed", "mixture"] | None = option(
+        None, "of weights: with one, networks are MAP; fan-in with likelihood=gaussian, else none, by default"
+    )
+    members: int = option(5, "networks", low=1)
+
+    @property
+    def resolved_prior(self) -> str:
+        """`prior`, resolved."""
+        return self.prior or ("fan-in" if self.likelihood == "gaussian" else "none")
+
+
+@hookimpl
+def harness_methods() -> Iterator[Method]:
+    yield Method(
+        "deep-ensemble",
+        "networks from different starts, their predictions as a mixture",
+        factory="harness_deep_ensemble.learner:build",
+        cohort="harness_deep_ensemble.learner:together",
+        batched_options=BATCHED,
+        kinds=("regression", "classification"),
+        config=EnsembleOptions,
+        paper="Lakshminarayanan, Pritzel and Blundell, Simple and Scalable Predictive Uncertainty Estimation using "
+        "Deep Ensembles, NeurIPS 2017",
+        role="baseline",
+        precisions=("fp32", "tf32", "bf16"),
+        family=FAMILY,
+        recipes=RECIPES,
+    )
+    yield Method(
+        "deterministic",
+        "one network, trained by maximum likelihood or, with a prior, MAP",
+        factory="harness_deep_ensemble.learner:build",
+        cohort="harness_deep_ensemble.learner:together",
+        batched_options=BATCHED,
+        kinds=("regression", "classification"),
+        config=PointOptions,
+        role="baseline",
+        precisions=("fp32", "tf32", "bf16"),
+        family=FAMILY,
+        recipes=RECIPES,
+    )

@@ -1,0 +1,132 @@
+"""Ensembles of points, against separate networks trained by plain autograd."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness import Batch, Problem, Training, UsageError
+from harness_bayes import mixture
+from harness_bayes.config import MixtureOptions
+from harness_deep_ensemble import EnsembleOptions, PointOptions
+from harness_deep_ensemble.learner import build
+from harness_gm_vi import start
+
+REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
+CLASSES = Problem("classification", (1, 6, 6), 3, 12)
+
+
+def rows():
+    draw = torch.Generator().manual_seed(1)
+    inputs = torch.randn(40, 3, generator=draw, dtype=torch.float64)
+    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(40, generator=draw, dtype=torch.float64))
+
+
+def images():
+    draw = torch.Generator().manual_seed(1)
+    return Batch(torch.randn(12, 1, 6, 6, generator=draw, dtype=torch.float64), torch.arange(12) % 3)
+
+
+def begun(options, problem=REGRESSION):
+    learner = build(options)
+    return learner, learner.init(problem, Training(0, "cpu", "fp64", 12, 10), None)
+
+
+def plain(parameters, x):
+    """One network of the ensemble, (N, outputs), in torch's own functions."""
+    for index in range(sum(name.endswith("weight") for name in parameters) - 1):
+        weight, bias = parameters[f"layers.{index}.weight"], parameters[f"layers.{index}.bias"]
+        x = F.relu(F.conv2d(x, weight, bias, padding=1) if weight.dim() == 4 else x.flatten(1) @ weight + bias)
+    return x.flatten(1) @ parameters["readout.weight"] + parameters["readout.bias"]
+
+
+def member(state, index):
+    return {n: state.parameters[n][index].detach().clone().requires_grad_() for n in state.network.shapes}
+
+
+def gaussian(outputs, targets):
+    return F.gaussian_nll_loss(outputs[:, 0], targets, torch.full_like(targets, 0.2**2), full=True)
+
+
+def heteroscedastic(outputs, targets):
+    return F.gaussian_nll_loss(outputs[:, 0], targets, F.softplus(outputs[:, 1]) + 1e-6, full=True, eps=0)
+
+
+def no_decay(parameters):
+    return 0.0
+
+
+def decay(parameters):
+    """-log p(w) / N but for a constant, with deviations 2 / sqrt(inputs) of weights and 2 of biases."""
+    inputs = {"layers.0": 3, "readout": 5}
+    return sum((t**2).sum() * (inputs[n[:-7]] if n.endswith("weight") else 1) / 8 for n, t in parameters.items()) / 40
+
+
+@pytest.mark.parametrize(
+    ("options", "problem", "batch", "loss", "penalty"),
+    [
+        (EnsembleOptions(architecture="5-FC", members=3), REGRESSION, rows, heteroscedastic, no_decay),
+        (
+            EnsembleOptions(architecture="5-FC", members=2, likelihood="gaussian", noise=0.4, prior_scale=2.0),
+            REGRESSION,
+            rows,
+            gaussian,
+            decay,
+        ),
+        (EnsembleOptions(architecture="4C3-5C3-FC", members=2), CLASSES, images, F.cross_entropy, no_decay),
+    ],
+)
+def test_each_member_has_the_gradient_of_a_network_alone(options, problem, batch, loss, penalty):
+    learner, state = begun(options, problem)
+    inputs, targets, _ = batch()
+    learner.objective(state, inputs[None], targets[None])["loss"].sum().backward()
+    for index in range(options.members):
+        alone = member(state, index)
+        (loss(plain(alone, inputs), targets) + penalty(alone)).backward()
+        for name, tensor in alone.items():
+            assert torch.allclose(state.parameters[name].grad[index], tensor.grad, rtol=0, atol=1e-12), name
+
+
+def test_a_prediction_is_the_mixture_of_the_members():
+    learner, state = begun(EnsembleOptions(architecture="5-FC", members=3))
+    inputs = rows().inputs
+    prediction = learner.predict(state, inputs)
+    for index in range(3):
+        outputs = plain(member(state, index), inputs)
+        assert torch.allclose(prediction.means[index], outputs[:, 0], atol=1e-12)
+        assert torch.allclose(prediction.variances[index], F.softplus(outputs[:, 1]) + 1e-6, atol=1e-12)
+    assert torch.allclose(prediction.log_weights, torch.full((3,), -math.log(3), dtype=torch.float64))
+
+
+def test_members_start_where_the_components_of_a_mixture_do():
+    _, state = begun(EnsembleOptions(architecture="5-FC", members=2, likelihood="gaussian"))
+    mixed = mixture.build(MixtureOptions(architecture="5-FC", components=3)).init(
+        REGRESSION, Training(0, "cpu", "fp64", 12, 10), None
+    )
+    for name in state.network.shapes:
+        assert torch.equal(state.parameters[name], mixed.parameters[f"mean.{name}"][:2])
+
+
+def test_a_mixture_may_start_at_a_trained_ensemble():
+    options = MixtureOptions(components=2, start="trained", noise=0.3, bias=False, architecture="5-FC")
+    assert start(options) == "deep-ensemble[members=2,likelihood=gaussian,architecture=5-FC,bias=no,noise=0.3]"
+    learner, state = begun(EnsembleOptions(architecture="5-FC", members=2, likelihood="gaussian", bias=False))
+    began = mixture.build(options).init(REGRESSION, Training(1, "cpu", "fp64", 12, 10), learner.save(state))
+    assert torch.equal(began.parameters["mean.readout.weight"], state.parameters["readout.weight"])
+    assert start(MixtureOptions()) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        (EnsembleOptions, {"noise": 0.3}, "likelihood=heteroscedastic has a noise for each row"),
+        (PointOptions, {"prior_scale": 2.0}, "prior_scale=2.0: weights have no prior"),
+        (PointOptions, {"prior_share": 0.2}, "prior_share=0.2: prior=none is no mixture"),
+    ],
+)
+def test_options_without_effect_are_refused(kind, given, words):
+    with pytest.raises(UsageError, match=words):
+        kind(**given)
