@@ -25,6 +25,12 @@ SELECTIONS = [
     f"spike-representation[form=dsr,{SMALL}]",
     f"spike-representation[form=dsr,neuron=if,{SMALL}]",
     "digits",
+    "digits-shifted",
+    "diabetes",
+    "breast-cancer",
+    "wine-cultivars",
+    "toy-gap",
+    "toy-2d",
 ]
 METRICS = ["accuracy", "nll", "brier", "ece", "rmse", "log_likelihood", "crps", "perplexity", "bits_per_character"]
 METRICS += ["base_agreement", "base_kl"]
@@ -53,6 +59,11 @@ DATASETS = [
     "cifar100",
     "nmnist[partial=yes]",
     "dvs-gesture[partial=yes]",
+    "mnist-shifted",
+    *(
+        f"uci-{name}"
+        for name in ("boston", "concrete", "energy", "kin8nm", "naval", "power", "protein", "wine", "yacht")
+    ),
 ]
 
 

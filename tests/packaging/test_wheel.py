@@ -69,6 +69,15 @@ def test_the_wheel_holds_the_core_and_every_plugin_and_nothing_else(wheel: Path)
     assert packages == {"harness"} | sources
 
 
+def test_the_wheel_holds_every_file_of_ours(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    for root in (ROOT, ROOT / "plugins", ROOT / "baselines"):
+        ours = [path for package in root.glob("harness*") for path in package.rglob("*") if path.is_file()]
+        ours = [path for path in ours if "__pycache__" not in path.parts]
+        assert {path.relative_to(root).as_posix() for path in ours} - held == set()
+
+
 def test_list_works_from_the_wheel(elsewhere: Path):
     listing = json.loads(call(elsewhere / "venv" / "bin" / "harness", "list", "--format", "json", cwd=elsewhere))
     methods = {method["name"] for method in listing["methods"]}
