@@ -1,19 +1,31 @@
 """The library of Bayesian methods: networks as lanes, Gaussian weights, likelihoods, priors, mixtures as predictions.
 
-It registers no method; it offers metrics of uncertainty. Importing this package imports no torch and no numpy.
+It registers no method; it offers metrics of uncertainty and the command `harness entropy-error`. Importing this
+package imports no torch and no numpy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from harness import Metric, hookimpl
 from harness_bayes import offers
 
 harness_interface = 2
 
+if TYPE_CHECKING:
+    import click
+
 
 @hookimpl
 def harness_metrics() -> Iterator[Metric]:
     """Metrics of a prediction's uncertainty."""
     return offers.metrics()
+
+
+@hookimpl
+def harness_commands(cli: click.Group) -> None:
+    from harness_bayes.entropy_command import entropy_error
+
+    cli.add_command(entropy_error)
