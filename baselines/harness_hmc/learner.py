@@ -18,7 +18,6 @@ from harness import Batch, ClassLogProbs, Fit, Problem, RegressionMixture, Train
 from harness_bayes import hamiltonian, likelihoods, networks, prediction, priors, training
 from harness_bayes.hamiltonian import Chains
 from harness_bayes.networks import Network
-from harness_bayes.priors import Prior
 from harness_bayes.training import Trials
 from harness_hmc import BURN, BURN_SHARE, MOST_ROWS, MOST_WEIGHTS, HMCOptions
 from harness_hmc.densities import Functions, Posterior
@@ -31,8 +30,6 @@ class State(training.State):
     the first draw. kept: positions (J, m), `stride` trajectories apart.
     """
 
-    options: HMCOptions
-    prior: Prior
     burn: int
     stride: int
     posterior: Posterior | None = None
@@ -126,10 +123,11 @@ def begin(problem: Problem, trial: Training, options: HMCOptions) -> State:
     _refuse_large(problem, network, options)
     burn, stride = _pace(trial.updates, options)
     like = torch.empty((), dtype=network.types.parameters, device=trial.device)
-    make = partial(State, prior=priors.build(network, options, like, [options.prior_scale]), burn=burn, stride=stride)
+    prior = priors.build(network, options, like, [options.prior_scale])
     trials = Trials([problem], [trial], [options])
     start = networks.initial(network, [trial.seed], options.chains)
-    return training.begin(make, trials, network, likelihood, start, options.chains)
+    make = partial(State, burn=burn, stride=stride)
+    return training.begin(make, trials, network, likelihood, start, options.chains, prior)
 
 
 def _refuse_large(problem: Problem, network: Network, options: HMCOptions) -> None:
@@ -164,12 +162,14 @@ def _started(state: State) -> tuple[Posterior, Chains]:
 
 
 def _posterior(state: State, rows: Batch) -> Posterior:
-    deviations = [state.prior.deviations[name].expand(1, *shape) for name, shape in state.network.shapes.items()]
+    prior = state.prior
+    assert prior is not None
+    deviations = [prior.deviations[name].expand(1, *shape) for name, shape in state.network.shapes.items()]
     given = None if training.learns_noise(state.options) or state.log_noise is None else state.log_noise[:1]
     return Posterior(
         state.network,
         state.likelihood,
-        state.prior,
+        prior,
         torch.cat([each.flatten() for each in deviations]),
         rows.inputs.to(state.network.types.parameters),
         rows.targets,

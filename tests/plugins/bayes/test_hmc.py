@@ -246,7 +246,8 @@ def test_chains_start_at_networks_of_higher_density_than_random_ones(plane):
     _, start = fitted(options, plane)
     _, ended = fitted(HMCOptions(**{**vars(PLANE), "map_steps": 400, "learning_rate": 0.05}), plane)
     assert (ended.chains.densities > start.chains.densities).all()
-    assert ended.chains.gradients.norm(dim=1).max() < start.chains.gradients.norm(dim=1).min()
+    norms = [each.chains.gradients.norm(dim=1) for each in (start, ended)]
+    assert norms[1].max() < norms[0].median() / 10
 
 
 @pytest.mark.parametrize(
