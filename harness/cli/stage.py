@@ -18,7 +18,6 @@ from harness.records.environment import recent_load
 from harness.records.grouping import budget
 from harness.records.store import Store
 from harness.running import runner, surroundings
-from harness.running.cohorts import grouped
 from harness.running.lock import locked
 from harness.types import Executor, Record, RunContext, Trial
 from harness.words import clean_line, counted
@@ -54,8 +53,7 @@ def execute(
             *(_without_arrays(split, store) if context.keep_weights else ()),
             *_unasked(origins.catalog, split, context),
         ]
-        batched = grouped(origins.catalog, split.todo, context.lanes, context.workers).said
-        for line in (*remarks, *late, *batched):
+        for line in (*remarks, *late):
             say(line)
         if not split.todo:
             return attempts
@@ -111,11 +109,8 @@ def _remarks(
     return [*kept, *run, *runner.unfollowed(origins, trials)]
 
 
-def print_plan(
-    origins: runner.Origins, trials: Sequence[Trial], store: Store, context: RunContext, reuse: Reuse
-) -> None:
+def print_plan(origins: runner.Origins, trials: Sequence[Trial], store: Store, workers: int, reuse: Reuse) -> None:
     """The plan as lines, with an estimate from earlier records of the same methods."""
-    workers = context.workers
     split = reuse.split(trials, store)
     todo = {trial.key for trial in split.todo}
     for trial in trials:
@@ -123,9 +118,7 @@ def print_plan(
         click.echo(
             f"{trial.key}  {progress.name(trial)}: {budget(trial)}, batches of {trial.terms.batch_size}, {state}"
         )
-    remarks = _remarks(origins, trials, split, store, workers, reuse)
-    batched = grouped(origins.catalog, split.todo, context.lanes, workers).said
-    for line in (*remarks, *reuse.notes(trials, store), *batched):
+    for line in (*_remarks(origins, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
         click.echo(clean_line(line, LONGEST_LINE))
     first = trials[0]
     threads = counted(first.terms.threads, "thread")

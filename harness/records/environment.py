@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import platform
@@ -107,8 +108,12 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
+@functools.cache
 def commit() -> str | None:
-    """The commit of the harness's own checkout, with a + where files differ from it; None for an installed wheel."""
+    """The commit of the harness's own checkout, with a + where files differ from it; None for an installed wheel.
+
+    As it is when this process asks first: later edits are not of the code that it runs.
+    """
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return None

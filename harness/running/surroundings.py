@@ -38,11 +38,11 @@ def moved(catalog: Catalog, done: Sequence[Record], todo: Sequence[Trial]) -> li
 
 def _present(catalog: Catalog, todo: Sequence[Trial]) -> Mapping[str, Any]:
     """This run's environment. The backend is asked only where there is something to run that needs it anyway."""
-    present = environment.machine()
-    del present["instruction_set"]  # of the processor; that of the kernels is the backend's to say
     if todo and todo[0].terms.device == "cpu":  # a GPU is not woken for a remark
         backend: Backend = resolve(catalog.backends.values()[0].factory)()
-        present = environment.machine() | dict(backend.environment("cpu"))
+        return environment.machine() | dict(backend.environment("cpu"))
+    present = environment.machine()
+    del present["instruction_set"]  # of the processor; that of the kernels is the backend's to say
     return present
 
 
