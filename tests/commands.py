@@ -37,22 +37,31 @@ def forked(
             process.kill()
             process.join()
             raise subprocess.TimeoutExpired(["harness", *arguments], timeout)
-        said = [_text(file) for file in (out, err)]
+        said = [_text(file, _coding(env)[0]) for file in (out, err)]
     return subprocess.CompletedProcess(["harness", *arguments], process.exitcode, *said)
 
 
 def _call(arguments: Sequence[str], env: Mapping[str, str], cwd: Path | None, out: int, err: int) -> None:
     for stream, descriptor in ((1, out), (2, err)):
         os.dup2(descriptor, stream)
-    sys.stdout, sys.stderr = (os.fdopen(stream, "w", 1, encoding="utf-8", closefd=False) for stream in (1, 2))
+    encoding, errors = _coding(env)
+    sys.stdout, sys.stderr = (
+        os.fdopen(stream, "w", 1, encoding=encoding, errors=errors, closefd=False) for stream in (1, 2)
+    )
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["harness", *arguments]
     if cwd is not None:
         os.chdir(cwd)
-    sys.exit(harness.cli.main(list(arguments)))
+    sys.exit(harness.cli.main())
 
 
-def _text(file: tempfile._TemporaryFileWrapper[bytes]) -> str:
+def _coding(env: Mapping[str, str]) -> tuple[str, str]:
+    """As the interpreter reads it: encoding and error handler."""
+    encoding, _, errors = env.get("PYTHONIOENCODING", "utf-8").partition(":")
+    return encoding, errors or "strict"
+
+
+def _text(file: tempfile._TemporaryFileWrapper[bytes], encoding: str) -> str:
     file.seek(0)
-    return file.read().decode()
+    return file.read().decode(encoding, "surrogateescape")  # click writes UTF-8 where it is told ASCII

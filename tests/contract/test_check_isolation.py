@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from commands import forked
 
 TINY = Path(__file__).parents[1] / "core" / "tiny.py"
 PLUGIN = """
@@ -97,8 +98,8 @@ def plugin(tmp_path_factory) -> Path:
     return path
 
 
-def command(plugin: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "harness", "check", *arguments, "-p", str(TINY), "-p", str(plugin)]
+def words(plugin: Path, *arguments: str) -> list[str]:
+    return ["check", *arguments, "-p", str(TINY), "-p", str(plugin)]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -109,7 +110,7 @@ def environment(**more: str) -> dict[str, str]:
 def told(plugin) -> tuple[subprocess.CompletedProcess[str], dict[str, list[str]]]:
     """What the command said of metrics that do as they are called, in one call: the lines of each."""
     names = [*REASONS, *HARMLESS]
-    done = subprocess.run(command(plugin, *names, names[0]), env=environment(), capture_output=True, text=True)
+    done = forked(words(plugin, *names, names[0]), environment())
     parts = [part.splitlines() for part in done.stdout.split("\n\n")]
     return done, {head: [" ".join(line.split()) for line in lines] for head, *lines in parts}
 
@@ -133,8 +134,7 @@ def test_all_that_is_asked_for_is_checked_once_and_the_exit_code_says_that_somet
 
 
 def test_json_says_of_a_check_that_died_what_lines_say_and_where_it_was(plugin):
-    arguments = command(plugin, "segfaults", "prints", "--format", "json")
-    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True)
+    done = forked(words(plugin, "segfaults", "prints", "--format", "json"), environment())
     rows = json.loads(done.stdout)["results"]
     assert (done.returncode, done.stderr, len(rows)) == (1, "", 6)
     (died,) = [row for row in rows if row["status"] == "broken"]
@@ -145,7 +145,7 @@ def test_json_says_of_a_check_that_died_what_lines_say_and_where_it_was(plugin):
 
 
 def test_what_a_check_prints_is_shown_under_debug(plugin):
-    done = subprocess.run(command(plugin, "prints", "--debug"), env=environment(), capture_output=True, text=True)
+    done = forked(words(plugin, "prints", "--debug"), environment())
     assert "a word" in done.stderr
     assert "a word" not in done.stdout
 
@@ -154,9 +154,9 @@ def test_what_a_check_prints_is_shown_under_debug(plugin):
 def test_ctrl_c_ends_a_check_that_hangs_and_what_is_known_by_then_is_told(plugin, tmp_path, style):
     mark = tmp_path / "hangs"
     os.mkfifo(mark)
-    arguments = command(plugin, "hangs", "--format", style)
+    command = [sys.executable, "-m", "harness", *words(plugin, "hangs", "--format", style)]
     with subprocess.Popen(
-        arguments, env=environment(MARK=str(mark)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=environment(MARK=str(mark)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         with mark.open():  # until the check opens it
             process.send_signal(signal.SIGINT)

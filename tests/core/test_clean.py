@@ -100,23 +100,32 @@ def run(folder, *trials):
     return list(LocalExecutor("faulty:task").run(trials, context(folder, timeout=60), lambda trial, progress: None))
 
 
-@pytest.mark.parametrize(
-    ("act", "reason"),
-    [
-        ("sends-no-json", "sent a message that cannot be read: JSONDecodeError"),
-        ("sends-no-object", "sent a message that cannot be read: TypeError"),
-        ("sends-a-false-point", "sent a message that cannot be read: ValueError"),
-        ("sends-a-deep-record", "its record cannot be read: ValueError: nested more than 50 deep"),
-        ("sends-a-bottomless-message", "sent a message that cannot be read: RecursionError"),
-        ("sends-the-record-of-another", "its record cannot be read: ValueError: it is of another trial, 'other'"),
-        ("sends-two-records", "sent two records"),
-        ("sends-an-empty-record", "its record cannot be read: KeyError"),
-    ],
-)
-def test_a_message_that_no_trial_sends_is_a_failed_record(tmp_path, act, reason):
-    found, good = run(tmp_path, trial(act), trial("good"))
+NO_TRIAL_SENDS = {
+    "sends-no-json": "sent a message that cannot be read: JSONDecodeError",
+    "sends-no-object": "sent a message that cannot be read: TypeError",
+    "sends-a-false-point": "sent a message that cannot be read: ValueError",
+    "sends-a-deep-record": "its record cannot be read: ValueError: nested more than 50 deep",
+    "sends-a-bottomless-message": "sent a message that cannot be read: RecursionError",
+    "sends-the-record-of-another": "its record cannot be read: ValueError: it is of another trial, 'other'",
+    "sends-two-records": "sent two records",
+    "sends-an-empty-record": "its record cannot be read: KeyError",
+}
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory):
+    """The record of each, and of a good trial after it, of one run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(faulty.__file__).parent)
+        trials = [each for act in NO_TRIAL_SENDS for each in (trial(act), trial("good", f"after-{act}"))]
+        return {found.trial.key: found for found in run(tmp_path_factory.mktemp("sent"), *trials)}
+
+
+@pytest.mark.parametrize("act", NO_TRIAL_SENDS)
+def test_a_message_that_no_trial_sends_is_a_failed_record(sent, tmp_path, act):
+    found, good = sent[act], sent[f"after-{act}"]
     assert (found.status, good.status) == ("failed", "ok")
-    assert found.reason.startswith(reason)
+    assert found.reason.startswith(NO_TRIAL_SENDS[act])
     Store(tmp_path).prepare()
     Store(tmp_path).write(found)
 

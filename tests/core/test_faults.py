@@ -13,7 +13,7 @@ import faulty
 import pytest
 from faulty import context, gone, told, trial, wait_for
 
-from harness.executors import cgroup, forkserver, heard, linux, process
+from harness.executors import cgroup, forkserver, linux, process
 from harness.executors.local import LocalExecutor
 from harness.running.lock import locked
 
@@ -66,23 +66,48 @@ PORTABLE = [
 ]
 
 
-ENDS_BADLY = [
-    *PORTABLE,
-    pytest.param("ends-by-a-nameless-signal", "killed", "killed by signal ", marks=only_linux),
-]
+ENDS_BADLY = [*PORTABLE, ("ends-by-a-nameless-signal", "killed", "killed by signal ")]
 
 
-@pytest.mark.parametrize(("act", "status", "reason"), ENDS_BADLY)
-def test_what_ends_badly_is_a_record_with_status_and_reason(tmp_path, act, status, reason):
-    record = run_among_good(tmp_path, act)
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """The records by key of one run of faults, each followed by a trial that is well.
+
+    Nothing may be left of them. pids: how many processes they tell of at least.
+    """
+
+    def go(acts, pids, **limits):
+        folder = tmp_path_factory.mktemp("together")
+        trials = [each for act in acts for each in (trial(act), trial("good", f"after-{act}"))]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(Path(faulty.__file__).parent)
+            records = run(folder, trial("good", "before"), *trials, **limits)
+        assert [record.trial.key for record in records] == ["before", *(each.key for each in trials)]
+        assert {record.status for record in records if record.trial.method.name == "good"} == {"ok"}
+        assert [pid for pid in told(folder) if not gone(pid)] == []
+        assert len(told(folder)) >= pids
+        return {record.trial.key: record for record in records}
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def ended_badly(together):
+    return together([act for act, *_ in ENDS_BADLY], pids=5)
+
+
+@pytest.mark.parametrize(("act", "status", "reason"), [*PORTABLE, pytest.param(*ENDS_BADLY[-1], marks=only_linux)])
+def test_what_ends_badly_is_a_record_with_status_and_reason(ended_badly, act, status, reason):
+    record = ended_badly[act]
     assert (record.status, record.reason) == (status, record.reason)
     assert reason in record.reason
     assert "\n" not in record.reason
+    assert record.finished
     assert [point.scalars for point in record.curve] == [{"loss": 2.0}]
 
 
 def test_a_curve_without_end_is_a_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr(heard, "LONGEST_CURVE", 1000)
+    monkeypatch.setattr(process, "LONGEST_CURVE", 1000)
     record = run_among_good(tmp_path, "never-ends-its-curve")
     assert (record.status, record.reason) == ("failed", "sent a curve of more than 1000 points")
 
@@ -97,16 +122,27 @@ def test_a_curve_without_end_is_a_failure(tmp_path, monkeypatch):
         ("aborts", "in aborts"),
     ],
 )
-def test_the_traceback_shows_where_it_happened(tmp_path, act, words):
-    assert words in run(tmp_path, trial(act))[0].traceback
+def test_the_traceback_shows_where_it_happened(ended_badly, act, words):
+    assert words in ended_badly[act].traceback
 
 
-@pytest.mark.parametrize("act", ["hangs", "hangs-in-c", "hangs-and-ignores-sigterm", "stops-itself", "talks-for-ever"])
-def test_what_does_not_end_is_stopped_at_its_time_limit(tmp_path, act):
-    record = run_among_good(tmp_path, act, timeout=0.5)
+ENDLESS = ["hangs", "hangs-in-c", "hangs-and-ignores-sigterm", "stops-itself", "talks-for-ever"]
+
+
+@pytest.fixture(scope="module")
+def endless(together):
+    return together(ENDLESS, pids=len(ENDLESS) + 1, timeout=0.5)
+
+
+@pytest.mark.parametrize("act", ENDLESS)
+def test_what_does_not_end_is_stopped_at_its_time_limit(endless, act):
+    record = endless[act]
     assert (record.status, record.reason) == ("timeout", "stopped at its time limit of 0.5 s (--timeout)")
     assert record.curve[-1].valid == {"accuracy": 0.5}
-    assert told(tmp_path)
+
+
+def test_a_hang_tells_where_it_was(endless):
+    assert "in hangs" in endless["hangs"].traceback
 
 
 def test_a_server_that_a_trial_stops_is_woken(tmp_path):
@@ -147,10 +183,6 @@ def test_what_ran_away_ends_even_if_the_server_was_killed(tmp_path):
     record = run_among_good(tmp_path, "leaves-a-daemon-and-kills-the-server")
     assert (record.status, len(told(tmp_path))) == ("killed", 3)
     assert all(gone(pid, seconds=0) for pid in told(tmp_path)), "it must be gone by the time of the record"
-
-
-def test_a_hang_tells_where_it_was(tmp_path):
-    assert "in hangs" in run(tmp_path, trial("hangs"), timeout=0.5)[0].traceback
 
 
 @pytest.mark.parametrize(
@@ -386,6 +418,7 @@ def script(folder, act):
 
 
 @only_linux
+@pytest.mark.sampled
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("act", ["hangs-and-ignores-sigterm", "hangs-in-c", "stops-its-server-and-hangs"])
 def test_nothing_outlives_the_run(tmp_path, act, number):

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import forked
 
 from harness.catalog import Catalog, Settings, load
 from harness.hookspecs import hookimpl
 
 TINY = Path(__file__).with_name("tiny.py")
+ENVIRONMENT = os.environ | {"HARNESS_PLUGINS": "metrics,executors"}
 
 DEEDS = {
     "raises": "raise RuntimeError('no')",
@@ -52,15 +54,23 @@ def harness_run_finished(records): return deed()
 """
 
 
-def run(folder: Path, deed: str, *, code: str = "") -> subprocess.CompletedProcess[str]:
+# How the interpreter ends is told by one that was started.
+OF_AN_INTERPRETER = ("closes stdout", "closes stderr", "closes descriptors", "replaces streams", "replaces exit")
+
+
+def words(folder: Path, deed: str) -> list[str]:
     (folder / "rude.py").write_text(PLUGIN.format(deed=deed))
-    program = code + "from harness.cli import main; sys.exit(main())"
-    path = os.pathsep.join(filter(None, sys.path))
     arguments = ["run", "--methods", "counts,breaks", "--seeds", "1", "--results", "results"]
+    return [*arguments, "-p", "./rude.py", "-p", str(TINY)]
+
+
+def in_an_interpreter(folder: Path, deed: str, *, code: str = "") -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, sys.path))
+    program = [sys.executable, "-c", f"import sys; {code}from harness.cli import main; sys.exit(main())"]
     return subprocess.run(
-        [sys.executable, "-c", "import sys; " + program, *arguments, "-p", "./rude.py", "-p", str(TINY)],
+        [*program, *words(folder, deed)],
         cwd=folder,
-        env=os.environ | {"HARNESS_PLUGINS": "metrics,executors", "PYTHONPATH": path},
+        env=ENVIRONMENT | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
         timeout=120,
@@ -69,7 +79,9 @@ def run(folder: Path, deed: str, *, code: str = "") -> subprocess.CompletedProce
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_a_run_ends_as_its_trials_do_whatever_a_hook_does(tmp_path, deed):
-    done = run(tmp_path, DEEDS[deed])
+    interpreted = deed in OF_AN_INTERPRETER
+    act = DEEDS[deed]
+    done = in_an_interpreter(tmp_path, act) if interpreted else forked(words(tmp_path, act), ENVIRONMENT, tmp_path)
     assert done.returncode == 1, done.stderr
     assert "accuracy ↑" in done.stdout
     assert "Traceback" not in done.stderr
@@ -80,7 +92,7 @@ def test_a_run_ends_as_its_trials_do_whatever_a_hook_does(tmp_path, deed):
 
 
 def test_a_thread_that_a_hook_leaves_does_not_put_off_the_end(tmp_path):
-    done = run(
+    done = in_an_interpreter(
         tmp_path,
         "threading.Thread(target=threading.Event().wait, name='left').start()",
         code="import harness.cli.leaving; harness.cli.leaving.PATIENCE_SECONDS = 0.1; ",

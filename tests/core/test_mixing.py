@@ -295,7 +295,7 @@ def harness_methods():
     def runs(edited: str) -> str:
         for name, text in (("one", method), ("two", method + edited)):
             file.write_text(text)
-            harness("run", "-p", str(file), "--methods", name, "--seeds", "2")
+            harness("run", "-p", str(file), "--methods", name, "--seeds", "2", "--here")
         return harness("report")
 
     return runs

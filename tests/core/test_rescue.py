@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -91,25 +92,39 @@ PLUGIN = """
 """
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.setenv("HARNESS_PLUGINS", "")
-    monkeypatch.syspath_prepend(Path(tiny.__file__).parent)
-
-    def go(act, methods, intrusive=True, executor=None, call=0, curve=False, more=(), headline=None, **limits):
-        """call: of the metric that acts; where it is 0, instruments do."""
-        source = f"ACT = {act!r}\nINTRUSIVE = {intrusive}\nCALL = {call}\nCURVE = {curve}\n{textwrap.dedent(PLUGIN)}"
-        path = tmp_path / f"mine_{act}_{intrusive}.py".replace("-", "_")
-        path.write_text(source)
-        plugins = ("harness.metrics", "tiny", str(path), *more)
-        store = Store(tmp_path / "results")
-        store.prepare()
+def trials_of(
+    folder, act, methods, intrusive=True, executor=None, call=0, curve=False, more=(), headline=None, **limits
+):
+    """The store and the records of a run. call: of the metric that acts; where it is 0, instruments do."""
+    source = f"ACT = {act!r}\nINTRUSIVE = {intrusive}\nCALL = {call}\nCURVE = {curve}\n{textwrap.dedent(PLUGIN)}"
+    path = folder / f"mine_{act}_{intrusive}.py".replace("-", "_")
+    path.write_text(source)
+    plugins = ("harness.metrics", "tiny", str(path), *more)
+    store = Store(folder / "results")
+    store.prepare()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_PLUGINS", "")
+        patch.syspath_prepend(Path(tiny.__file__).parent)
         trials = plan(load(Settings(plugins)), Request(methods=methods, seeds="[0]", headline=headline))
         context = RunContext(store.folder, None, plugins=plugins, **limits)
-        records = list((executor or LocalExecutor()).run(trials, context, lambda *_: None))
-        return store, records
+        return store, list((executor or LocalExecutor()).run(trials, context, lambda *_: None))
 
-    return go
+
+@pytest.fixture
+def run(tmp_path):
+    return partial(trials_of, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """The record of a trial that nothing ends, made once for each way to ask for it."""
+
+    @cache
+    def make(**asked):
+        _, (record,) = trials_of(tmp_path_factory.mktemp("sound"), None, "counting", **asked)
+        return record
+
+    return make
 
 
 DEATHS = [
@@ -123,10 +138,13 @@ DEATHS = [
 ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("intrusive", [True, False])
 @pytest.mark.parametrize(("act", "limits", "reason"), DEATHS, ids=[act for act, *_ in DEATHS])
-def test_what_ends_the_process_in_an_instrument_leaves_a_hole_and_the_trial_whole(run, act, limits, reason, intrusive):
-    _, (sound,) = run(None, "counting", intrusive)
+def test_what_ends_the_process_in_an_instrument_leaves_a_hole_and_the_trial_whole(
+    run, sound, act, limits, reason, intrusive
+):
+    sound = sound(intrusive=intrusive)
     _, (record,) = run(act, "counting", intrusive, **limits)
     assert (record.status, record.reason) == ("ok", "")
     assert record.holes["deadly"].startswith(reason)
@@ -153,8 +171,8 @@ MET = [
 
 
 @pytest.mark.parametrize(("act", "limits", "reason"), MET, ids=[act for act, *_ in MET])
-def test_what_ends_the_process_in_a_plugin_s_metric_leaves_the_harness_s_own_scores(run, act, limits, reason):
-    _, (sound,) = run(None, "counting", call=99)
+def test_what_ends_the_process_in_a_plugin_s_metric_leaves_the_harness_s_own_scores(run, sound, act, limits, reason):
+    sound = sound(call=99)
     _, (record,) = run(act, "counting", call=1, **limits)
     assert (record.status, record.reason) == ("ok", "")
     assert record.holes["sharpness"] == reason
@@ -165,8 +183,8 @@ def test_what_ends_the_process_in_a_plugin_s_metric_leaves_the_harness_s_own_sco
 
 
 @pytest.mark.parametrize(("act", "limits", "reason"), MET, ids=[act for act, *_ in MET])
-def test_on_the_curve_it_costs_what_the_metric_would_have_said_there(run, act, limits, reason):
-    _, (sound,) = run(None, "counting", call=99, curve=True)
+def test_on_the_curve_it_costs_what_the_metric_would_have_said_there(run, sound, act, limits, reason):
+    sound = sound(call=99, curve=True)
     _, (record,) = run(act, "counting", call=3, curve=True, **limits)  # at the end it is called twice
     assert (record.status, record.reason) == ("ok", "")
     lost = {"sharpness@best", "sharpness@valid-best"}

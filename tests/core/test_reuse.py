@@ -117,7 +117,7 @@ def test_a_rerun_that_fails_leaves_the_ok_record_and_is_seen(run, folder):
     run("--here")
     before = finished(folder)
     (folder / "fail").touch()
-    done = run("--rerun", "moody")
+    done = run("--rerun", "moody", "--here")
     assert done.returncode == 1
     assert later(folder, before) == set()
     attempts = list((folder / "results/attempts").glob("*.json"))
@@ -176,7 +176,7 @@ def test_a_comment_in_the_code_keeps_the_records_and_the_table_says_so(run, fold
     assert later(folder, before) == set()
     run("--here", methods="counts")
     assert later(folder, before) == {"counts 0", "counts 1"}
-    assert "kept although" not in run("--keep-outdated", methods="counts").stdout
+    assert "kept although" not in run("--keep-outdated", "--here", methods="counts").stdout
 
 
 OTHER = {
@@ -233,7 +233,7 @@ def test_the_newest_of_several_is_kept_and_failed_ones_are_not(run, folder):
 def test_what_starts_from_a_kept_base_may_be_kept_too(run, folder):
     run("--here", methods="starts")
     edit(folder / "tiny.py")
-    done = run("--keep-outdated", methods="starts")
+    done = run("--keep-outdated", "--here", methods="starts")
     assert done.returncode == 0, done.stderr
     assert "4 of 4 trials have a record; 0 to run" in done.stderr
 

@@ -115,7 +115,7 @@ def test_a_run_prints_a_table_and_writes_one_record_a_trial(results):
 def test_the_same_command_runs_nothing_twice_and_more_seeds_only_the_new_ones(harness, results):
     harness("run", "--methods", "counts", "--seeds", "2", "--here")
     before = {path: path.stat().st_mtime_ns for path in (results / "trials").iterdir()}
-    again = harness("run", "--methods", "counts", "--seeds", "3")
+    again = harness("run", "--methods", "counts", "--seeds", "3", "--here")
     assert again.returncode == 0
     assert "2 of 3 trials have a record; 1 to run" in again.stderr
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
@@ -140,7 +140,7 @@ def test_a_dry_run_estimates_from_earlier_records(harness):
 
 
 def test_what_fails_or_does_not_fit_is_a_hole_with_its_reason_and_exit_code_1(harness, results):
-    done = harness("run", "--methods", "breaks,fits,counts", "--datasets", "coins", "--seeds", "1")
+    done = harness("run", "--methods", "breaks,fits,counts", "--datasets", "coins", "--seeds", "1", "--here")
     assert done.returncode == 1
     found = records(results)
     assert found["breaks 0"]["status"] == "failed"
@@ -192,7 +192,7 @@ def test_a_base_is_trained_once_and_its_weights_lie_beside_its_record(harness, r
     assert len(list((results / "trials").glob("*.safetensors"))) == 1
     (results / "trials" / next(iter((results / "trials").glob("*.safetensors"))).name).unlink()
     assert "2 of 2" in harness("run", "--methods", "starts", "--seeds", "1").stderr
-    more = harness("run", "--methods", "starts,starts[strength=2]", "--seeds", "1")
+    more = harness("run", "--methods", "starts,starts[strength=2]", "--seeds", "1", "--here")
     assert more.returncode == 0, more.stdout + more.stderr
     assert len(list((results / "trials").glob("*.safetensors"))) == 1
 
@@ -220,7 +220,7 @@ def test_a_suite_is_run_and_flags_override_it(harness, results, tmp_path):
 
 
 def test_a_file_is_a_method(harness, results):
-    done = harness("run", "--methods", f"{TINY.parent / 'tiny_extra.py'},counts", "--seeds", "1")
+    done = harness("run", "--methods", f"{TINY.parent / 'tiny_extra.py'},counts", "--seeds", "1", "--here")
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(records(results)) == ["counts 0", "extra 0"]
 
@@ -231,7 +231,7 @@ def test_a_file_in_a_folder_with_blanks_is_a_method_and_its_records_are_found_ag
     shutil.copy(TINY.parent / "tiny_extra.py", folder / "extra one.py")
     suite = tmp_path / "mine.toml"
     suite.write_text(f"""methods = ['"{folder}/extra one.py"', "counts"]\nseeds = 1\n""")
-    done = harness("run", "--methods", f"'{folder}/extra one.py',counts", "--seeds", "1")
+    done = harness("run", "--methods", f"'{folder}/extra one.py',counts", "--seeds", "1", "--here")
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(records(results)) == ["counts 0", "extra 0"]
     again = harness("run", "--suite", str(suite))
@@ -257,7 +257,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(harness, res
     assert "interrupted: 1 of 4 trials" in said
     assert sorted(records(results)) == ["counts 0"]
     wait.unlink()
-    again = harness("run", "--methods", "counts,waits", "--seeds", "2")
+    again = harness("run", "--methods", "counts,waits", "--seeds", "2", "--here")
     assert again.returncode == 0, again.stderr
     assert "1 of 4 trials have a record; 3 to run" in again.stderr
 
@@ -271,7 +271,7 @@ def test_kill_9_of_the_whole_run_loses_nothing_finished_and_leaves_nobody_behind
     os.kill(run.pid, signal.SIGKILL)
     run.communicate(timeout=60)  # returns when the last process that holds its output has gone
     wait.unlink()
-    again = harness("run", "--methods", "counts,waits", "--seeds", "2")
+    again = harness("run", "--methods", "counts,waits", "--seeds", "2", "--here")
     assert again.returncode == 0, again.stderr
     assert "1 of 4 trials have a record; 3 to run" in again.stderr
 

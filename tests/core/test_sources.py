@@ -385,7 +385,7 @@ def test_a_changed_sibling_runs_its_trials_again_and_a_copy_elsewhere_does_not(w
 
     def run(file: Path, *more: str) -> subprocess.CompletedProcess[str]:
         command = ["run", "-p", str(TINY), "--methods", str(file)]
-        command += ["--seeds", "1", "--results", str(tmp_path / "results"), *more]
+        command += ["--seeds", "1", "--here", "--results", str(tmp_path / "results"), *more]
         environment = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "100"}
         return forked(command, environment, tmp_path)
 
@@ -405,7 +405,7 @@ def test_what_no_key_follows_is_said_by_the_run_and_stands_in_the_record(written
         "from mynet import best", "import importlib\n        best = importlib.import_module('my' + 'net').best"
     )
     file = written({"my_method.py": code, "mynet.py": "best = 0\n"}) / "my_method.py"
-    command = ["run", "-p", str(TINY), "--methods", str(file), "--seeds", "2"]
+    command = ["run", "-p", str(TINY), "--methods", str(file), "--seeds", "2", "--here"]
     environment = os.environ | {"HARNESS_PLUGINS": "metrics,executors", "COLUMNS": "100"}
     command += ["--results", str(tmp_path / "results")]
     done = forked(command, environment)

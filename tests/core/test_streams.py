@@ -14,6 +14,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from commands import forked
 
 from harness.cli import main
 
@@ -42,11 +43,21 @@ def shell(tmp_path):
     return call
 
 
+@pytest.fixture
+def harness(tmp_path):
+    """The same program with streams as they should be."""
+
+    def call(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return forked([*arguments, "-p", str(TINY)], environment(**more), tmp_path)
+
+    return call
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory) -> Path:
     """A folder with records."""
     folder = tmp_path_factory.mktemp("ran")
-    done = subprocess.run(command(*RUN), env=environment(), cwd=folder, capture_output=True)
+    done = forked([*RUN, "-p", str(TINY)], environment(), folder)
     assert done.returncode == 1, done.stderr
     return folder / "results"
 
@@ -71,14 +82,14 @@ full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device
         pytest.param(">/dev/full", marks=full),
     ],
 )
-def test_a_run_that_cannot_say_anything_ends_as_its_trials_do(shell, tmp_path, redirections):
+def test_a_run_that_cannot_say_anything_ends_as_its_trials_do(shell, harness, tmp_path, redirections):
     done = shell(redirections, *RUN)
     assert done.returncode == 1
     assert statuses(tmp_path) == ["failed", "ok"]
     assert b"internal error" not in done.stderr
     assert b"Traceback" not in done.stderr
     assert (b"accuracy" in done.stdout) == redirections.startswith("2>")
-    assert shell("", "run", "--methods", "counts", "--seeds", "1").returncode == 0
+    assert harness("run", "--methods", "counts", "--seeds", "1").returncode == 0
 
 
 @full
@@ -91,10 +102,10 @@ def test_a_command_whose_output_cannot_be_written_says_so(shell, ran, arguments)
 
 
 @full
-def test_a_file_that_cannot_be_written_is_named(shell, ran):
-    done = shell("", "report", "--results", str(ran), "--output", "/dev/full")
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"--output /dev/full: not written (No space left on device)" in done.stderr
+def test_a_file_that_cannot_be_written_is_named(harness, ran):
+    done = harness("report", "--results", str(ran), "--output", "/dev/full")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--output /dev/full: not written (No space left on device)" in done.stderr
 
 
 def test_a_file_that_cannot_be_written_keeps_what_it_held(ran, tmp_path, monkeypatch, capsys):
@@ -111,10 +122,10 @@ def test_a_file_that_cannot_be_written_keeps_what_it_held(ran, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("coding", ["latin-1", "ascii", "cp1252", "utf-8"])
-def test_signs_that_an_encoding_lacks_are_spelt_out(shell, ran, coding):
+def test_signs_that_an_encoding_lacks_are_spelt_out(shell, harness, ran, coding):
     for arguments in (["report"], ["show", "counts/coins/0"], ["show", "breaks/coins/0", "--format", "json"]):
-        done = shell("", *arguments, "--results", str(ran), PYTHONIOENCODING=coding)
-        assert (done.returncode, done.stderr) == (0, b"")
+        done = harness(*arguments, "--results", str(ran), PYTHONIOENCODING=coding)
+        assert (done.returncode, done.stderr) == (0, "")
     report = shell("", "report", "--results", str(ran), PYTHONIOENCODING=coding).stdout
     if coding in ("latin-1", "cp1252"):
         assert b"accuracy ^" in report
@@ -129,25 +140,25 @@ def test_a_run_in_another_encoding_ends_as_its_trials_do(shell):
 # --- places ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_link_to_nothing_is_no_internal_error(shell, tmp_path):
+def test_a_link_to_nothing_is_no_internal_error(harness, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "gone" / "deep")
-    done = shell("", "run", "--methods", "counts", "--seeds", "1", "--results", "link")
+    done = harness("run", "--methods", "counts", "--seeds", "1", "--results", "link")
     assert done.returncode in (1, 2)
-    assert done.stderr.startswith(b"harness: results folder link: ")
+    assert done.stderr.startswith("harness: results folder link: ")
     (tmp_path / "loop").symlink_to("loop")
     for name in ("link", "loop"):
-        assert shell("", "report", "--results", name).returncode == 2
+        assert harness("report", "--results", name).returncode == 2
     for more in (["--data-dir", "link"], []):
-        assert shell("", "run", "--methods", "counts", "--seeds", "1", *more, HARNESS_DATA_DIR="link").returncode == 0
+        assert harness("run", "--methods", "counts", "--seeds", "1", *more, HARNESS_DATA_DIR="link").returncode == 0
 
 
 @pytest.mark.parametrize("arguments", [["run", "--methods", "counts"], ["data", "list"]])
-def test_the_home_of_an_unknown_user_is_a_mistake_in_a_line(shell, arguments):
+def test_the_home_of_an_unknown_user_is_a_mistake_in_a_line(harness, arguments):
     folder = "~no-such-user-here/data"
-    for done in (shell("", *arguments, "--data-dir", folder), shell("", *arguments, HARNESS_DATA_DIR=folder)):
+    for done in (harness(*arguments, "--data-dir", folder), harness(*arguments, HARNESS_DATA_DIR=folder)):
         assert done.returncode == 2
-        assert done.stderr.startswith(f"harness: data folder {folder}: there is no such user; ".encode())
-        assert done.stderr.count(b"\n") == 1
+        assert done.stderr.startswith(f"harness: data folder {folder}: there is no such user; ")
+        assert done.stderr.count("\n") == 1
 
 
 HOMELESS = """

@@ -73,7 +73,7 @@ def test_harness_env_shows_what_a_record_would_say(run):
 
 
 def test_a_run_that_goes_on_elsewhere_says_so_in_one_line(run, tmp_path):
-    run("--seeds", "3")
+    run("--seeds", "3", "--here")
     first, second, _ = files(tmp_path)
     for path, changes in ((first, {"numpy": "1.0", "python": "3.9.0"}), (second, {"numpy": "1.0"})):
         value = json.loads(path.read_text())
@@ -81,7 +81,7 @@ def test_a_run_that_goes_on_elsewhere_says_so_in_one_line(run, tmp_path):
         path.write_text(json.dumps(value))
     here = f"this run has {np.__version__}"
     for more in (("--seeds", "4"), ("--seeds", "3"), ("--seeds", "4", "--dry-run")):
-        done = run(*more)
+        done = run(*more, "--here")
         (line,) = [
             line for line in (done.stdout + done.stderr).splitlines() if "taken with" in line and "this run" in line
         ]
@@ -92,8 +92,8 @@ def test_a_run_that_goes_on_elsewhere_says_so_in_one_line(run, tmp_path):
 
 
 def test_the_same_surroundings_are_not_worth_a_line(run):
-    run("--seeds", "1")
-    assert "this run has" not in run("--seeds", "2").stderr
+    run("--seeds", "1", "--here")
+    assert "this run has" not in run("--seeds", "2", "--here").stderr
 
 
 def test_more_threads_than_cores_are_said(run):
