@@ -14,7 +14,8 @@ import torch
 from harness import Batch, Problem, Training, Unsupported, UsageError
 from harness.options import build as configured
 from harness_bayes.noise import Drops, Noise
-from harness_mc_dropout import DropoutOptions, learner, reference
+from harness_mc_dropout import DropoutOptions, learner, prediction, reference
+from harness_mc_dropout.masks import row_masks
 
 REGRESSION = Problem("regression", (3,), 1, 40, target_mean=5.0, target_scale=2.0)
 CLASSES = Problem("classification", (3,), 4, 40)
@@ -49,7 +50,7 @@ def test_gradients_are_those_of_the_plain_equations(problem, given):
     built = learner.build(options)
     batch, states = rows(problem), [built.init(problem, Training(0, "cpu", "fp64", 40, 9), None) for _ in range(2)]
     _, said = built.update(states[0], batch)
-    masks = [mask[0] for mask in learner.row_masks(states[1], 40)]
+    masks = [mask[0] for mask in row_masks(states[1], 40)]
     loss = reference.loss(states[1].options, states[1], batch, masks)
     loss.backward()
     assert said["loss"].item() == pytest.approx(loss.item(), abs=1e-12)
@@ -62,7 +63,7 @@ def test_the_reference_is_the_published_loss():
     _, state = begun(rate=0.3, tau=0.7, lengthscale=0.5)
     with torch.no_grad():
         state.parameters["layers.0.bias"] += 0.3
-    batch, masks = rows(), [mask[0] for mask in learner.row_masks(state, 40)]
+    batch, masks = rows(), [mask[0] for mask in row_masks(state, 40)]
     W1, b1, W2, b2 = (state.parameters[name].detach()[0].numpy() for name in state.network.shapes)
     x, y = batch.inputs.numpy(), batch.targets.numpy()
     h = np.maximum((masks[0].numpy() * x / 0.7) @ W1 + b1, 0)
@@ -119,9 +120,9 @@ def test_a_linear_network_has_the_mean_and_variance_of_its_closed_form():
 def test_functions_are_the_network_with_one_mask_for_all_rows(problem, given):
     _, state = begun(problem, rate=0.4, **given)
     inputs = rows(problem, 9).inputs
-    (masks,) = learner._function_masks(state, 20)
+    (masks,) = prediction.function_masks(state, 20)
     with torch.no_grad():
-        found = learner.functions(state, masks, inputs)
+        found = prediction.functions(state, masks, inputs)
         for draw in range(20):
             one = [mask[draw].view(shape) for mask, shape in zip(masks, state.units, strict=True)]
             assert torch.allclose(found[draw], reference.outputs(state.options, state, inputs, one), atol=1e-12)
@@ -155,10 +156,10 @@ def test_the_log_likelihood_is_the_published_formula():
 
 def test_without_a_rate_there_is_one_function():
     built, state = begun(rate=0.0)
-    prediction = built.predict(state, rows().inputs)
-    assert prediction.means.shape == (1, 40)
+    found = built.predict(state, rows().inputs)
+    assert found.means.shape == (1, 40)
     expected = reference.outputs(state.options, state, rows().inputs, [])[:, 0]
-    assert torch.allclose(prediction.means[0], expected, atol=1e-12)
+    assert torch.allclose(found.means[0], expected, atol=1e-12)
 
 
 SEVERAL = [

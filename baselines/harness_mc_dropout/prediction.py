@@ -1,0 +1,91 @@
+"""Predictions of mc-dropout: functions, each a network with one mask for all rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+from harness import ClassLogProbs, RegressionMixture
+from harness_bayes import likelihoods, networks, prediction
+from harness_bayes.networks import affine
+from harness_mc_dropout.masks import State, dropping, has_maps
+from harness_torch.training import inference
+
+
+@torch.no_grad()
+def draw(state: State, inputs: Tensor, draws: int) -> ClassLogProbs | RegressionMixture:
+    """The mixture of so many functions of the only trial; of one, where nothing is dropped."""
+    draws = draws if state.drops_any else 1
+    outputs = state.scale.new_empty(draws, len(inputs), state.likelihood.outputs)
+    low = 0
+    for masks in function_masks(state, draws):
+        high = low + (len(masks[0]) if masks else 1)
+        for rows, part in _rows_in_parts(state, inputs):
+            outputs[low:high, rows] = functions(state, masks, part)
+        low = high
+    log_weights = outputs.new_full((draws,), -math.log(draws))
+    return likelihoods.mixture(state.likelihood, outputs, state.log_noise, log_weights)
+
+
+def function_masks(state: State, draws: int) -> Iterator[list[Tensor]]:
+    """Masks that all rows share, some draws at a time: by layer (T, units). However many rows there are, the same."""
+    if not state.drops_any:
+        yield []
+        return
+    sizes, noise = list(map(prod, state.units)), state.draws()
+    for count in prediction.batches(1, draws, sum(sizes)):
+        drawn = noise.kept(count * sum(sizes), state.drops, state.scale)
+        yield list(drawn.view(count, sum(sizes)).split(sizes, 1))
+
+
+def _rows_in_parts(state: State, inputs: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    low = 0
+    for part in inference.split(inputs, prediction.widest(state.network)):
+        yield slice(low, low + len(part)), part
+        low += len(part)
+
+
+def functions(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
+    """Outputs (T, N, outputs) of the networks with these masks (T, units) for rows (N, ...)."""
+    if masks and not has_maps(state.network):
+        return _dense(state, masks, inputs)
+    if not masks:
+        return networks.forward(state.network, inputs[None], dropping(state, []))
+    shaped = [mask.unflatten(1, shape) for mask, shape in zip(masks, state.units, strict=True)]
+    each = [[mask[draw : draw + 1, None] for mask in shaped] for draw in range(len(masks[0]))]
+    return torch.cat([networks.forward(state.network, inputs[None], dropping(state, one)) for one in each])
+
+
+def _dense(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
+    """Draws that drop the same inputs go together: they have the first layer in common."""
+    first, *others = [name for name, _ in state.network.layers]
+    activate = networks.ACTIVATIONS[state.network.activation]
+    different, groups = masks[0].unique(dim=0, return_inverse=True)
+    members = groups.argsort(stable=True).split(groups.bincount(minlength=len(different)).tolist())
+    x = inputs.flatten(1).to(state.scale.dtype)[None]
+    outputs = x.new_empty(len(groups), len(inputs), state.likelihood.outputs)
+    limit = max(1, inference.ELEMENTS // (len(inputs) * prediction.widest(state.network)))
+    for mask, draws in zip(different, members, strict=True):
+        shared = _masked(state, first, x, mask[None])
+        for some in draws.split(limit):
+            y = shared
+            for name, of_layer in zip(others, masks[1:], strict=True):
+                y = _masked(state, name, activate(y), of_layer[some])
+            outputs[some] = y
+    return outputs
+
+
+def _masked(state: State, name: str, x: Tensor, masks: Tensor) -> Tensor:
+    """W (z x / (1 - p)) + b with masks z (T, inputs) of x, (1, N, inputs) or (T, N, inputs): (T, N, outputs)."""
+    compute = state.network.types.compute
+    weight, bias = state.parameters[f"{name}.weight"], state.parameters.get(f"{name}.bias")
+    weights = weight * state.scale * masks[:, :, None]  # (T, inputs, outputs)
+    if len(x) == len(masks):
+        return affine(x, weights, None if bias is None else bias.expand(len(masks), -1), 1, compute)
+    together = weights.transpose(0, 1).flatten(1)[None]  # rows that all draws share meet one matrix
+    y = affine(x, together, None if bias is None else bias.repeat(1, len(masks)), 1, compute)
+    return y[0].unflatten(1, (len(masks), -1)).transpose(0, 1)
