@@ -11,7 +11,7 @@ from harness.types import Prediction, RegressionMixture
 
 Floats = NDArray[np.float64]
 
-BLOCK = 2**23  # numbers folded at once: bounds memory, and has no influence on the result
+BLOCK = 2**20  # numbers folded at once: bounds memory, and has no influence on the result
 
 
 def mixed(log_probs: NDArray[np.floating], log_weights: NDArray[np.floating]) -> Floats:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.errors import Unsupported
 from harness.testing.subjects import Arrays, Run, Subject, broken, close, require_same
-from harness.trials.scoring import flaw
+from harness.trials.predicting import flaw
 from harness.types import Array, Data, Prediction, RegressionMixture
 
 ALONE = 1e-3  # between a row among others and on its own: kernels choose their order of summation by the shape
@@ -73,7 +73,7 @@ def prediction_by_rows(subject: Subject) -> None:
 def _densities(prediction: Prediction) -> NDArray[np.float64]:
     """Numbers of order one, rows last: probabilities, or means and standard deviations."""
     if isinstance(prediction, RegressionMixture):
-        return np.stack([prediction.means, np.sqrt(prediction.variances)])
+        return np.stack(np.broadcast_arrays(prediction.means, np.sqrt(prediction.variances)))
     return np.moveaxis(np.exp(prediction.log_probs), 1, -1)
 
 

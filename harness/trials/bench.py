@@ -13,7 +13,7 @@ from harness import names
 from harness.catalog import Catalog
 from harness.errors import Unsupported, is_interrupt
 from harness.seeds import derive
-from harness.trials import predictions, scoring
+from harness.trials import predicting, predictions
 from harness.trials.carrying import Carried
 from harness.trials.notes import DATA, Notes
 from harness.trials.places import Code, code_of_trial, one_line
@@ -145,7 +145,7 @@ class Bench:
             if self.base_prediction is None:
                 raise Unsupported("its test prediction was not handed over")
             found = predictions.read(self.base_prediction, self.test_rows)
-            if flaw := scoring.flaw(found, self.data.test.inputs, self.data.problem):
+            if flaw := predicting.flaw(found, self.data.test.inputs, self.data.problem):
                 raise Unsupported(f"its test prediction does not fit: {flaw}")
         except Unsupported as error:
             return None, f"starts from {self.trial.base.method.label}: {error}"

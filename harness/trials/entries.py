@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from harness.types import Reading
 from harness.words import clean_line
 
 SHOWN = ("_warning", "_at_least")  # how the names of texts end that stand below tables
@@ -58,6 +59,8 @@ class _Walk:
 
     def _scalar(self, value: Any) -> Any:
         self._take(_NUMBER)
+        if isinstance(value, Reading):  # its text would hide its warning
+            raise Unfit("holds a harness.Reading; expected a plain value, and a Reading around all of it at most")
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):

@@ -17,6 +17,7 @@ from harness.trials.based import unbased
 from harness.trials.bench import Bench
 from harness.trials.notes import Notes
 from harness.trials.places import Diverged
+from harness.trials.predicting import Predict
 from harness.trials.scoring import Scores
 from harness.trials.starting import Started
 from harness.types import Metric, Outcome, Point
@@ -202,7 +203,7 @@ def _forget(notes: Notes, *views: str) -> None:
             del known[name]
 
 
-def _asking(bench: Bench, predict: answers.View, state: Any) -> scoring.Predict:
+def _asking(bench: Bench, predict: answers.View, state: Any) -> Predict:
     return lambda inputs: bench.backend.numpy(answers.a_prediction(answers.asked(predict, state, inputs)))
 
 

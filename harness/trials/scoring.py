@@ -9,42 +9,19 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.errors import is_interrupt
-from harness.metrics.mixtures import mean_entropy, mixture
 from harness.trials import entries
 from harness.trials.based import missed, renewed
 from harness.trials.places import code_of, one_line
-from harness.types import (
-    Array,
-    Batch,
-    ClassLogProbs,
-    Data,
-    Metric,
-    Outcome,
-    Prediction,
-    Problem,
-    RegressionMixture,
-    TokenLogProbs,
-)
+from harness.trials.predicting import Predict, predicted
+from harness.types import Batch, Data, Metric, Outcome, Prediction
 
-Predict: TypeAlias = Callable[[Array], Prediction]
 Wanted: TypeAlias = Callable[[Metric], bool]
 AtHand: TypeAlias = Callable[[str], AbstractContextManager[None]]
 
-# Rows predicted at once: bounds the memory of an evaluation, and has no influence on its result.
-CHUNK = 512
-
-# What is predicted for a problem of each kind; a plugin may name further kinds.
-TYPES: Mapping[str, type[Prediction]] = {
-    "classification": ClassLogProbs,
-    "regression": RegressionMixture,
-    "language": TokenLogProbs,
-}
 OWN = "harness.metrics"  # the plugin whose scores say that training diverged
-NORMALISED = 1e-3  # what probabilities may be away from one
 
 
 class Scores(NamedTuple):
@@ -172,57 +149,6 @@ def _of_shifted(
     return found, holes
 
 
-def flaw(prediction: Prediction, inputs: Array, problem: Problem) -> str:
-    """Why this is no prediction of these rows, for words after the name of what predicted; empty if it is one.
-
-    Scores of what is no density would flatter: logits that nobody normalised have the best likelihood of all. Numbers
-    that are nan are let pass: they show in the scores.
-    """
-    expected = TYPES.get(problem.kind, type(prediction))
-    if type(prediction) is not expected:
-        return f"returned {type(prediction).__name__} for {problem.kind}; expected {expected.__name__}"
-    return _misshapen(prediction, inputs, problem) or _improbable(prediction)
-
-
-def _misshapen(prediction: Prediction, inputs: Array, problem: Problem) -> str:
-    rows = _shape(inputs, problem)
-    if np.ndim(prediction.log_weights) != 1:
-        return f"log_weights has shape {np.shape(prediction.log_weights)}; expected (S,)"
-    wanted = (len(prediction.log_weights), *rows)
-    for name, field in zip(prediction._fields[:-1], prediction[:-1], strict=True):
-        shape = np.shape(field) if problem.kind in TYPES else np.shape(field)[: len(wanted)]
-        if shape != wanted:
-            expected = ", ".join(["S", *map(str, rows), *(["..."] if problem.kind not in TYPES else [])])
-            return f"{name} for {len(inputs)} rows has shape {np.shape(field)}; expected ({expected})"
-    return ""
-
-
-def _shape(inputs: Array, problem: Problem) -> tuple[int, ...]:
-    """Of a prediction, without its samples; of a kind that a plugin names only the rows are known."""
-    if problem.kind == "classification":
-        return len(inputs), problem.output_size
-    if problem.kind == "language":
-        return len(inputs), inputs.shape[1] - 1
-    return (len(inputs),)
-
-
-def _improbable(prediction: Prediction) -> str:
-    total = math.fsum(np.exp(prediction.log_weights))
-    if not abs(total - 1) < NORMALISED:
-        return f"the samples' weights, exp(log_weights), sum to {total:.4g}; expected 1"
-    if isinstance(prediction, ClassLogProbs):
-        sums = np.exp(prediction.log_probs).sum(axis=-1)
-        worst = float(sums.flat[np.abs(sums - 1).argmax()]) if sums.size else 1.0
-        if abs(worst - 1) > NORMALISED:
-            return f"a row's probabilities, exp(log_probs), sum to {worst:.4g}; expected 1 (log_softmax?)"
-    elif isinstance(prediction, RegressionMixture):
-        if (lowest := float(np.min(prediction.variances, initial=math.inf))) <= 0:
-            return f"a variance is {lowest:.4g}; expected one above 0"
-    elif (highest := float(np.max(prediction.log_probs, initial=-math.inf))) > NORMALISED:
-        return f"a token's log probability is {highest:.4g}; expected none above 0"
-    return ""
-
-
 def _asked(
     metrics: Sequence[Offer[Metric]], outcome: Outcome
 ) -> Iterator[tuple[Offer[Metric], str, tuple[Outcome, ...]]]:
@@ -250,12 +176,11 @@ def _has_nan(prediction: Prediction) -> bool:
 def _scored(data: Data, split: Batch, predict: Predict, folded: bool) -> Outcome:
     """Prediction and targets on the original scale. folded: of classes and tokens the mixture is all that is wanted."""
     problem = data.problem
-    prediction, entropy = _predicted(split.inputs, predict, problem, folded)
+    prediction, entropy = predicted(split.inputs, predict, problem, folded)
     targets = np.asarray(split.targets.cpu() if hasattr(split.targets, "cpu") else split.targets)
     if problem.target_scale != 1.0 or problem.target_mean != 0.0:
         targets = problem.target_mean + problem.target_scale * targets.astype(np.float64)
-    rescaled = prediction.rescaled(problem.target_mean, problem.target_scale)
-    given = type(rescaled)._make(map(_unwritable, rescaled))
+    given = type(prediction)._make(map(_unwritable, prediction))
     return Outcome(given, _unwritable(targets), problem, entropy=None if entropy is None else _unwritable(entropy))
 
 
@@ -264,31 +189,3 @@ def _unwritable(array: Any) -> Any:
     view = np.asarray(array).view()
     view.flags.writeable = False
     return view
-
-
-def _predicted(
-    inputs: Array, predict: Predict, problem: Problem, folded: bool
-) -> tuple[Prediction, NDArray[np.float64] | None]:
-    """One prediction of all rows, and the mean entropy of its samples.
-
-    A contiguous stream is given whole, so that a learner can carry its state. Other rows are given some at a time, and
-    what is predicted of them is checked, and folded where that is wanted, before the next.
-    """
-    size = len(inputs) if problem.order == "contiguous" else CHUNK
-    parts, entropies = [], []
-    for start in range(0, max(1, len(inputs)), max(1, size)):
-        rows = inputs[start : start + size]
-        part = predict(rows)
-        if found := flaw(part, rows, problem):
-            raise ValueError(f"predict: {found}")
-        entropies += [mean_entropy(*part)] if isinstance(part, ClassLogProbs) else []
-        parts.append(mixture(part) if folded else part)
-    return _joined(parts), np.concatenate(entropies) if entropies else None
-
-
-def _joined(parts: Sequence[Prediction]) -> Prediction:
-    if len(parts) == 1:
-        return parts[0]
-    *fields, log_weights = zip(*parts, strict=True)
-    joined: Prediction = type(parts[0])._make([*(np.concatenate(field, axis=1) for field in fields), log_weights[0]])
-    return joined

@@ -126,7 +126,10 @@ class ClassLogProbs(NamedTuple):
 
 
 class RegressionMixture(NamedTuple):
-    """A Gaussian mixture per row: means and variances (S, N) of standardised targets; log_weights (S,)."""
+    """A Gaussian mixture per row: means and variances (S, N) of standardised targets; log_weights (S,).
+
+    A learner may hand out variances that broadcast, (S, 1), (1, N) or (1, 1); in an `Outcome` they are (S, N).
+    """
 
     means: Array
     variances: Array

@@ -10,7 +10,8 @@ import harness.metrics
 from harness import Batch, ClassLogProbs, Data, Metric, Outcome, Problem, RegressionMixture, TokenLogProbs, hookimpl
 from harness.catalog import Catalog
 from harness.metrics import mixtures, scores
-from harness.trials.scoring import CHUNK, applying, foldable, judged, outcome_of
+from harness.trials.predicting import CHUNK
+from harness.trials.scoring import applying, foldable, judged, outcome_of
 
 ROWS, SAMPLES, CLASSES = 2 * CHUNK + 3, 7, 4
 RANDOM = np.random.default_rng(0)

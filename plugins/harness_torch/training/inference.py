@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -30,7 +30,13 @@ def in_parts(predict: Callable[[Tensor], P], inputs: Tensor, per_row: int) -> P:
     """predict(inputs), put together from that of `split` rows."""
     found: list[Any] = [predict(rows) for rows in split(inputs, per_row)]
     *fields, log_weights = zip(*found, strict=True)
-    return type(found[0])(*(torch.cat(field, dim=1) for field in fields), log_weights[0])
+    sizes = [part[0].shape[1] for part in found]
+    return type(found[0])(*(_joined(field, sizes) for field in fields), log_weights[0])
+
+
+def _joined(parts: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
+    """Along the rows; a part may be one number for each of its rows, as variances are that all rows share."""
+    return torch.cat([part.expand(-1, size, *part.shape[2:]) for part, size in zip(parts, sizes, strict=True)], dim=1)
 
 
 def classes(logits: Tensor, log_weights: Tensor | None = None) -> ClassLogProbs:
