@@ -15,6 +15,7 @@ def harness_checks() -> Iterator[Check]:
     yield from _checks("method", "harness.testing.answers", ANSWERS)
     yield from _checks("method", "harness.testing.training", TRAINING)
     yield from _checks("method", "harness.testing.prediction", PREDICTION)
+    yield from _checks("method", "harness.testing.cohorts", COHORTS)
     yield from _checks("dataset", "harness.testing.datasets", DATASETS)
     yield from _checks("metric", "harness.testing.metrics", METRICS)
 
@@ -46,6 +47,9 @@ PREDICTION = {
     "prediction-by-rows": "a row's prediction does not depend on the rows beside it, down to a single row",
     "training-undisturbed": "predictions change neither what is saved nor the training that follows",
     "test-rows-unused": "other test rows, nan among them, change neither training nor validation predictions",
+}
+COHORTS = {
+    "cohort-as-alone": "trained as one with others, each trial is what it is alone, even beside one that is nan",
 }
 DATASETS = {
     "data-options-described": "every option has a meaning, and the defaults are valid",

@@ -22,7 +22,7 @@ class View(Protocol):
 
     def __enter__(self) -> View: ...
     def __exit__(self, *details: Any) -> None: ...
-    def started(self, trial: Trial) -> None: ...
+    def started(self, trial: Trial, cohort: tuple[int, int] = (0, 1)) -> None: ...
     def progressed(self, trial: Trial, progress: Progress) -> None: ...
     def finished(self, trial: Trial, record: Record) -> None: ...
 
@@ -45,15 +45,20 @@ class Forecast:
         self._left = {trial.key: trial for trial in trials}
         self._fractions: dict[str, float] = {}
         self._started: dict[str, float] = {}
+        self._sizes: dict[str, int] = {}
         self._durations: dict[str, list[float]] = {}
         self._skipped: dict[tuple[str, str], int] = {}
         for record in done:
             self._note(record.trial, sum(record.seconds.values()))
 
-    def started(self, trial: Trial) -> None:
+    def started(self, trial: Trial, size: int = 1) -> None:
+        """size: so many trials are trained with it as one, itself among them: its time is a share."""
         self._started[trial.key] = time.monotonic()
+        self._sizes[trial.key] = size
 
     def progressed(self, trial: Trial, progress: Progress) -> None:
+        if progress.phase == "start":  # perhaps once more, and with others
+            self.started(trial, progress.cohort[1])
         # What follows training is short: it must not look as if the trial began again.
         self._fractions[trial.key] = progress.fraction
 
@@ -64,7 +69,7 @@ class Forecast:
         self._fractions.pop(trial.key, None)
         if trial.key not in self._started:
             return None
-        seconds = time.monotonic() - self._started[trial.key]
+        seconds = (time.monotonic() - self._started[trial.key]) / self._sizes[trial.key]
         self._note(trial, seconds)
         return seconds
 
@@ -95,7 +100,7 @@ class Forecast:
         """Seconds for one whole trial: by its own pace where it runs, else by those that ended."""
         fraction = self._fractions.get(trial.key, 0.0)
         if fraction > 0.02 and trial.key in self._started:
-            return (time.monotonic() - self._started[trial.key]) / fraction
+            return (time.monotonic() - self._started[trial.key]) / fraction / self._sizes[trial.key]
         ended = self._durations.get(_kind(trial))
         return statistics.median(ended) if ended else None
 
@@ -112,9 +117,12 @@ class Lines:
     def __exit__(self, *details: Any) -> None:
         return None
 
-    def started(self, trial: Trial) -> None:
-        self._forecast.started(trial)
-        click.echo(f"[{self._forecast.ended + 1}/{self._forecast.total}] {name(trial)}: started", err=True)
+    def started(self, trial: Trial, cohort: tuple[int, int] = (0, 1)) -> None:
+        place, size = cohort
+        self._forecast.started(trial, size)
+        if not place:
+            as_one = f", trained as one with {others(size)}" if size > 1 else ""
+            click.echo(f"[{self._forecast.ended + 1}/{self._forecast.total}] {name(trial)}: started{as_one}", err=True)
 
     def progressed(self, trial: Trial, progress: Progress) -> None:
         self._forecast.progressed(trial, progress)
@@ -151,6 +159,9 @@ class Bars:
         )
         self._run = self._bars.add_task("run", total=forecast.total, note="")
         self._tasks: dict[str, Any] = {}
+        self._bar_of: dict[str, str] = {}
+        self._lanes: dict[str, list[str]] = {}  # trials of each bar that are not over
+        self._first = ""
         self._points: dict[str, Point] = {}
 
     def __enter__(self) -> Bars:
@@ -162,22 +173,35 @@ class Bars:
     ) -> None:
         self._bars.__exit__(kind, error, trace)
 
-    def started(self, trial: Trial) -> None:
-        self._forecast.started(trial)
-        self._tasks[trial.key] = self._bars.add_task(fitted(name(trial), self._width), total=1.0, note="starting")
+    def started(self, trial: Trial, cohort: tuple[int, int] = (0, 1)) -> None:
+        """Trials that are trained as one have one bar, and its first that is not over moves it."""
+        place, size = cohort
+        self._forecast.started(trial, size)
+        if not place:
+            label = name(trial) if size == 1 else f"{name(trial)} and {others(size)}"
+            self._tasks[trial.key] = self._bars.add_task(fitted(label, self._width), total=1.0, note="starting")
+            self._first = trial.key
+        self._bar_of[trial.key] = self._first
+        self._lanes.setdefault(self._first, []).append(trial.key)
 
     def progressed(self, trial: Trial, progress: Progress) -> None:
         self._forecast.progressed(trial, progress)
+        bar = self._bar_of[trial.key]
+        if self._lanes[bar][0] != trial.key:
+            return
         if progress.point is not None:
             self._points[trial.key] = progress.point
         note = _note(progress, self._points.get(trial.key))
-        self._bars.update(self._tasks[trial.key], completed=progress.fraction, note=note)
+        self._bars.update(self._tasks[bar], completed=progress.fraction, note=note)
         self._refresh()
 
     def finished(self, trial: Trial, record: Record) -> None:
         seconds = self._forecast.finished(trial)
-        if trial.key in self._tasks:
-            self._bars.remove_task(self._tasks.pop(trial.key))
+        if (bar := self._bar_of.pop(trial.key, None)) is not None:
+            self._lanes[bar].remove(trial.key)
+            if not self._lanes[bar]:
+                del self._lanes[bar]
+                self._bars.remove_task(self._tasks.pop(bar))
         colour = "green" if record.status == "ok" else "yellow" if record.status == "skipped" else "red"
         said = escape(self._forecast.outcome(record))
         self._bars.console.print(
@@ -189,13 +213,19 @@ class Bars:
     def _refresh(self) -> None:
         left = self._forecast.left()
         note = f"{self._forecast.ended}/{self._forecast.total} trials" + (f", {duration(left)} left" if left else "")
-        running = sum(self._bars.tasks[self._bars.task_ids.index(task)].completed for task in self._tasks.values())
+        shares = {bar: self._bars.tasks[self._bars.task_ids.index(task)].completed for bar, task in self._tasks.items()}
+        running = sum(share * len(self._lanes[bar]) for bar, share in shares.items())
         self._bars.update(self._run, completed=self._forecast.ended + running, note=note)
 
 
 def name(trial: Trial) -> str:
     """A trial in a few words."""
     return f"{clean_label(trial.method.label)} on {clean_label(trial.dataset.label)}, seed {trial.seed}"
+
+
+def others(size: int) -> str:
+    """`1 other`, `11 others`: of so many, all but one."""
+    return "1 other" if size == 2 else f"{size - 1} others"
 
 
 def outcome(record: Record) -> str:

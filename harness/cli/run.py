@@ -27,7 +27,7 @@ from harness.records.store import Store
 from harness.running.runner import Origins
 from harness.selections import selection
 from harness.suites import references, suite
-from harness.types import Budget, Executor, Record, RunContext, Trial, Unit
+from harness.types import Budget, Executor, ExecutorOffer, Record, RunContext, Trial, Unit
 from harness.words import clean_line
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Asked:
     memory: int | None
     executor_name: str
     here: bool
+    one_by_one: bool
+    lanes: int
     metrics: str | None
     target: float | None
     patience: int | None
@@ -115,6 +117,15 @@ class Asked:
     is_flag=True,
     help="Run in this process, for a debugger: no limits; what ends the process ends the run, what hangs hangs it.",
 )
+@click.option("--one-by-one", is_flag=True, help="Train each trial alone, also where a method trains several as one.")
+@click.option(
+    "--lanes",
+    type=Count(min=1),
+    metavar="N",
+    default=256,
+    show_default=True,
+    help="Trials trained as one at most, where a method offers it.",
+)
 @click.option("--metrics", metavar="LIST", help="Columns of the table.")
 @click.option(
     "--target", type=Amount(), metavar="SCORE", help="Report the training time until validation reaches this score."
@@ -140,17 +151,18 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     request = _request(asked, comparison)
     names = columns(catalog, request.metrics)
     name = "here" if asked.here else asked.executor_name
-    executor: Executor = resolve(catalog.executors.get(name).factory)()
+    offer = catalog.executors.get(name)
+    executor: Executor = resolve(offer.factory)()
     prints = Fingerprints()
     wanted = named(catalog, request, stage.say, prints)
     trials = with_bases(wanted)
     origins = Origins(catalog, prints)
     how = _choosing(catalog, request, trials)
     shown = Shown(names, request.target, how, comparison, refit=bool(request.refit))
-    context = _context(catalog, request, asked, trials, names or ())
+    context = _context(catalog, request, asked, trials, names or (), offer)
     reuse = reusing.choose(catalog, trials, store, context, asked.rerun, asked.keep_outdated, asked.here)
     if asked.dry_run:
-        stage.print_plan(origins, trials, store, asked.workers, reuse)
+        stage.print_plan(origins, trials, store, context, reuse)
         if request.refit:
             _print_second_stage(origins, trials, wanted, store, asked, how, context, reuse)
         return 0
@@ -201,7 +213,12 @@ def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request
 
 
 def _context(
-    catalog: Catalog, request: suite.Request, asked: Asked, trials: Sequence[Trial], names: Sequence[str]
+    catalog: Catalog,
+    request: suite.Request,
+    asked: Asked,
+    trials: Sequence[Trial],
+    names: Sequence[str],
+    executor: ExecutorOffer,
 ) -> RunContext:
     """What trials need to know; the plan may have added files to the plugins, and a plugin may go elsewhere."""
     return RunContext(
@@ -216,6 +233,7 @@ def _context(
         keep_predictions=asked.keep_predictions,
         keep_weights=asked.keep_weights,
         columns=tuple(names),
+        lanes=1 if asked.one_by_one or not executor.cohorts else asked.lanes,
     )
 
 
@@ -293,4 +311,4 @@ def _print_second_stage(
         click.echo(clean_line(line, stage.LONGEST_LINE))
     if second.trials:
         reuse = reuse.going_on(origins.catalog, trials, second.trials, store, context, asked.keep_outdated, asked.here)
-        stage.print_plan(origins, second.trials, store, asked.workers, reuse)
+        stage.print_plan(origins, second.trials, store, context, reuse)

@@ -18,6 +18,7 @@ from harness.records.environment import recent_load
 from harness.records.grouping import budget
 from harness.records.store import Store
 from harness.running import runner, surroundings
+from harness.running.cohorts import grouped
 from harness.running.lock import locked
 from harness.types import Executor, Record, RunContext, Trial
 from harness.words import clean_line, counted
@@ -53,7 +54,8 @@ def execute(
             *(_without_arrays(split, store) if context.keep_weights else ()),
             *_unasked(origins.catalog, split, context),
         ]
-        for line in (*remarks, *late):
+        batched = grouped(origins.catalog, split.todo, context.lanes, context.workers).said
+        for line in (*remarks, *late, *batched):
             say(line)
         if not split.todo:
             return attempts
@@ -109,8 +111,11 @@ def _remarks(
     return [*kept, *run, *runner.unfollowed(origins, trials)]
 
 
-def print_plan(origins: runner.Origins, trials: Sequence[Trial], store: Store, workers: int, reuse: Reuse) -> None:
+def print_plan(
+    origins: runner.Origins, trials: Sequence[Trial], store: Store, context: RunContext, reuse: Reuse
+) -> None:
     """The plan as lines, with an estimate from earlier records of the same methods."""
+    workers = context.workers
     split = reuse.split(trials, store)
     todo = {trial.key for trial in split.todo}
     for trial in trials:
@@ -118,7 +123,9 @@ def print_plan(origins: runner.Origins, trials: Sequence[Trial], store: Store, w
         click.echo(
             f"{trial.key}  {progress.name(trial)}: {budget(trial)}, batches of {trial.terms.batch_size}, {state}"
         )
-    for line in (*_remarks(origins, trials, split, store, workers, reuse), *reuse.notes(trials, store)):
+    remarks = _remarks(origins, trials, split, store, workers, reuse)
+    batched = grouped(origins.catalog, split.todo, context.lanes, workers).said
+    for line in (*remarks, *reuse.notes(trials, store), *batched):
         click.echo(clean_line(line, LONGEST_LINE))
     first = trials[0]
     threads = counted(first.terms.threads, "thread")

@@ -15,6 +15,7 @@ def harness_executors() -> Iterator[ExecutorOffer]:
         "local",
         "a fresh process per trial on this machine; a crash, a hang or lack of memory costs one trial",
         factory="harness.executors.local:LocalExecutor",
+        cohorts=True,
     )
     yield ExecutorOffer(
         "here",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 HEAD_BYTES = TAIL_BYTES = 512 * 1024
@@ -10,16 +13,21 @@ LAST_WORDS = 8 * 1024
 
 
 class Log:
-    """Takes bytes as they come. No file without output; a file that cannot be written costs the log, not the trial."""
+    """Takes bytes as they come. No file without output; a file that cannot be written costs the log, not the trial.
 
-    def __init__(self, path: Path) -> None:
+    others: further names of the same file, for trials that are trained as one.
+    """
+
+    def __init__(self, path: Path, others: Sequence[Path] = ()) -> None:
         self._path = path
+        self._others = tuple(others)
         self._room = HEAD_BYTES
         self._tail = bytearray()
         self._recent = b""
         self._cut = 0
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)  # an earlier attempt's
+        for each in (path, *others):
+            with contextlib.suppress(OSError):
+                each.unlink(missing_ok=True)  # an earlier attempt's
 
     def write(self, data: bytes) -> None:
         """The beginning goes to the file at once, so that it can be watched; the end is held back until `close`."""
@@ -41,6 +49,9 @@ class Log:
         notice = f"\n[{self._cut} bytes cut here]\n".encode() if self._cut else b""
         self._save(notice + self._tail)
         self._tail.clear()
+        for other in self._others if self._path.exists() else ():
+            with contextlib.suppress(OSError):
+                _link(self._path, other)
 
     def _trim(self) -> None:
         excess = max(0, len(self._tail) - TAIL_BYTES)
@@ -54,3 +65,13 @@ class Log:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:
                 file.write(data)
+
+
+def _link(path: Path, other: Path) -> None:
+    """The same file under another name; a copy where the file system has no such thing."""
+    try:
+        os.link(path, other)
+    except FileExistsError:
+        return
+    except OSError:
+        shutil.copyfile(path, other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from harness.executors.worker import ended
 from harness.types import Record, Status, Trial
@@ -36,6 +36,12 @@ class Queue:
             if trial.base is None or trial.base.key not in self._ahead - {trial.key}:
                 return self._waiting.pop(index)
         return None
+
+    def join(self, keys: Collection[str]) -> list[Trial]:
+        """Those of these trials that still wait, and need not wait for another one: they are taken too."""
+        found = [trial for trial in self._waiting if trial.key in keys and trial.base is None and not trial.skip]
+        self._waiting = [trial for trial in self._waiting if trial not in found]
+        return found
 
     def obstacle(self, trial: Trial) -> Record | None:
         """The record of a trial that need not be tried."""

@@ -1,66 +1,62 @@
-"""One trial's process as the run sees it: what it says, how long and how large it may grow, how it ended."""
+"""A process of a trial, or of several that are trained as one, as the run sees it: what it says, how long and how large
+it may grow, how it ended.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from harness.executors import linux
 from harness.executors.cgroup import Group
+from harness.executors.cohort import CohortJob, Collapse
 from harness.executors.forkserver import Child, killed_by, read_number
+from harness.executors.heard import Heard
 from harness.executors.log import Log
 from harness.executors.server import kill_group
-from harness.executors.worker import LONGEST_MESSAGE, Job, ended, rescued
-from harness.types import Point, Progress, Record, Status, Trial
-from harness.words import clean_ends, clean_line
+from harness.executors.worker import LONGEST_MESSAGE, Job
+from harness.types import Progress, Record, Status, Trial
+from harness.words import clean_line
 
 GRACE_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
 CHUNK = 2**18
 CHUNKS_LEFT = 16
-LONGEST_CURVE = 100_000
-LONGEST_PHASE = 40
-LONGEST_PART = 100
-LONGEST_TRACEBACK = 20_000
 
 
 class TrialProcess:
-    """From the fork to the record. Nothing here blocks.
+    """From the fork to the records. Nothing here blocks.
 
-    over: the record is due. alarm: when to call `ring`, on the monotonic clock. memory: the most bytes it may hold.
-    group: where the system keeps it within these.
+    over: all records are due. alarm: when to call `ring`, on the monotonic clock. memory: the most bytes it may hold.
+    group: where the system keeps it within these. A time limit is of each trial, and several have as many times that.
     """
 
     def __init__(
         self,
-        job: Job,
+        job: Job | CohortJob,
         child: Child,
         log: Log,
         memory: int | None,
         group: Group | None,
         progress: Callable[[Trial, Progress], None],
     ) -> None:
-        self.trial = job.trial
+        self.trials = job.trials
         self.group = group
         self.child = child
         self.over = False
-        self.alarm = time.monotonic() + (job.context.timeout or float("inf"))
+        self.alarm = time.monotonic() + len(job.trials) * (job.context.timeout or float("inf"))
         self.ring: Callable[[], None] = self._time_out
         self._timeout = job.context.timeout
         self._log = log
         self._memory = memory
         self._progress = progress
         self._heard = bytearray()
-        self._curve: list[Point] = []
-        self._message: Mapping[str, Any] | None = None
-        self._so_far: tuple[Mapping[str, Any], list[str]] | None = None
-        self._part = ""
+        self._told = [Heard(trial) for trial in job.trials]
+        self._handed: set[str] = set()  # keys of those of several whose records were given out
+        self._collapse: Collapse | None = None
         self._verdict: tuple[Status, str] | None = None
         self._exit: int | None = None
         self._given_up = False
@@ -96,33 +92,32 @@ class TrialProcess:
             return
         try:
             message = json.loads(line)
-            if self._message is not None:
+            if "collapsed" in message:
+                self._collapse = Collapse(*message["collapsed"])
+                self._expect_end()
+                return
+            told = self._told[int(message.get("of", 0))]
+            if told.done:
                 self._verdict = ("failed", "sent two records") if "record" in message else None
                 return
-            if "part" in message:
-                self._part = clean_line(str(message["part"]), LONGEST_PART)
-                return
-            if "so_far" in message:
-                self._so_far = dict(message["so_far"]), [str(name) for name in message["missing"]]
-                return
-            record = dict(message["record"]) if "record" in message else None
-            news = None if record else _news(*message["progress"])
+            news = told.take(message)
         except Exception as error:
             self._condemn("failed", f"sent a message that cannot be read: {type(error).__name__}: {error}")
             return
+        if told.overlong:
+            self._condemn("failed", told.overlong)
         if news:
-            self._follow(news)
-        else:
-            self._message = record
-            self.alarm, self.ring = time.monotonic() + GRACE_SECONDS, self._kill
+            self._progress(told.trial, news)
+        if self._done:
+            self._expect_end()
 
-    def _follow(self, news: Progress) -> None:
-        last = news.point
-        if last and (not self._curve or last.update > self._curve[-1].update):
-            self._curve.append(last)
-        if len(self._curve) > LONGEST_CURVE:
-            self._condemn("failed", f"sent a curve of more than {LONGEST_CURVE} points")
-        self._progress(self.trial, news)
+    @property
+    def _done(self) -> bool:
+        return all(told.done for told in self._told)
+
+    def _expect_end(self) -> None:
+        """It has nothing more to say."""
+        self.alarm, self.ring = time.monotonic() + GRACE_SECONDS, self._kill
 
     def listen(self) -> bool:
         """Take in what it prints."""
@@ -169,18 +164,19 @@ class TrialProcess:
         os.close(self.child.fate)
 
     def _time_out(self) -> None:
-        self._verdict = "timeout", f"stopped at its time limit of {self._timeout:g} s (--timeout)"
+        several = f"{len(self.trials)} x " if len(self.trials) > 1 else ""
+        self._verdict = "timeout", f"stopped at its time limit of {several}{self._timeout:g} s (--timeout)"
         kill_group(self.child.pid, signal.SIGTERM)
         self.alarm, self.ring = time.monotonic() + GRACE_SECONDS, self._kill
 
     def _lose(self) -> None:
         """The channel has ended: so has the process, as a rule. If not, nothing will come of it any more."""
-        if self._message is None and not self._verdict:
+        if not (self._done or self._collapse or self._verdict):
             self.alarm = time.monotonic() + GRACE_SECONDS
             self.ring = lambda: self._condemn("failed", "closed its connection to this run and went on")
 
     def _condemn(self, status: Status, reason: str) -> None:
-        if self._message is None:
+        if not self._done:
             self._verdict = self._verdict or (status, reason)
         self._kill()
 
@@ -196,8 +192,9 @@ class TrialProcess:
     @property
     def ended_in_metric(self) -> str:
         """The plugin's metric that was computed when it ended, before it was trained and scored; empty for none."""
-        on_the_way = self._message is None and self._so_far is None
-        return self._part.removeprefix("metric ") if on_the_way and self._part.startswith("metric ") else ""
+        told = self._told[0]
+        on_the_way = not told.done and not told.scored and told.part.startswith("metric ")
+        return told.part.removeprefix("metric ") if on_the_way else ""
 
     @property
     def orphaned(self) -> bool:
@@ -206,36 +203,55 @@ class TrialProcess:
 
     # --- how it ended -------------------------------------------------------------------------------------------------
 
-    def record(self) -> Record:
-        """Its own record if it sent one in time, else one that says what became of it."""
+    def records(self) -> list[Record]:
+        """Those that are due and not given out yet: of one trial once it is over, of several as each is told."""
+        if self.over:
+            self._hear_all()
+        if len(self._told) == 1:
+            return [self._only(self._told[0])] if self.over else []
+        due = [told for told in self._told if told.trial.key not in self._handed and (told.done or self._rescues(told))]
+        self._handed.update(told.trial.key for told in due)
+        return [self._last(told) if told.done else self._obituary(told, *self._ended_by) for told in due]
+
+    @property
+    def left(self) -> list[Trial]:
+        """Trials of several that have no record, now that it is over."""
+        return [told.trial for told in self._told if told.trial.key not in self._handed] if len(self._told) > 1 else []
+
+    @property
+    def cause(self) -> tuple[Status, str]:
+        """What has ended those of several that have no record, and whose code ran then."""
+        status, reason = self._ended_by
+        part = next((told.part for told in self._told if told.part and not told.done), "")
+        return status, clean_line(f"{reason}, in {part}" if part else reason)
+
+    @property
+    def _ended_by(self) -> tuple[Status, str]:
+        return self._verdict or self._collapse or self._cause()
+
+    def _hear_all(self) -> None:
         for _ in range(CHUNKS_LEFT):
             self.hear()
             self.listen()
-        if self._message is None or self._verdict:
-            return self._obituary(*(self._verdict or self._cause()))
+
+    def _rescues(self, told: Heard) -> bool:
+        """Whether it stands although its process is over: it was trained and scored by then."""
+        return self.over and told.scored
+
+    def _only(self, told: Heard) -> Record:
+        if not told.done or self._verdict:
+            return self._obituary(told, *self._ended_by)
+        return self._last(told)
+
+    def _last(self, told: Heard) -> Record:
         try:
-            return self._read(self._message)
+            return told.record()
         except Exception as error:
-            return self._obituary("failed", f"its record cannot be read: {type(error).__name__}: {error}")
+            return self._obituary(told, "failed", f"its record cannot be read: {type(error).__name__}: {error}")
 
-    def _read(self, message: Mapping[str, Any]) -> Record:
-        from harness.records.format import from_json
-
-        record = from_json(message)
-        if record.trial.key != self.trial.key:
-            raise ValueError(f"it is of another trial, {record.trial.key!r}")
-        return dataclasses.replace(record, trial=self.trial, curve=record.curve or tuple(self._curve))
-
-    def _obituary(self, status: Status, reason: str) -> Record:
-        """What it was trained to, if it had told that by then: what ended it is a hole. Else what became of it."""
+    def _obituary(self, told: Heard, status: Status, reason: str) -> Record:
         measured = {"bytes_at_death": self._bytes} if self._bytes else {}
-        words = clean_ends(self._log.last_words(), LONGEST_TRACEBACK)
-        reason = clean_line(f"{reason}, in {self._part}" if self._part else reason)
-        if self._so_far is not None:
-            with contextlib.suppress(Exception):
-                record = rescued(self._read(self._so_far[0]), self._so_far[1], reason, words)
-                return dataclasses.replace(record, measured={**record.measured, **measured})
-        return ended(self.trial, status, reason, curve=self._curve, measured=measured, traceback=words)
+        return told.obituary(status, reason, self._log.last_words(), measured)
 
     def _cause(self) -> tuple[Status, str]:
         if self._given_up:
@@ -254,14 +270,6 @@ class TrialProcess:
         if self._memory and self._bytes > self._memory / 2:
             return "killed", f"killed by SIGKILL, last seen with {_size(self._bytes)}: perhaps for want of memory"
         return "killed", "killed by SIGKILL, not by this run"
-
-
-def _news(phase: str, fraction: float, point: Mapping[str, Any] | None) -> Progress:
-    """Progress as a trial tells it. Raises ValueError and the like for anything else."""
-    from harness.records.format import point_from_json
-
-    share = min(1.0, max(0.0, float(fraction)))  # of nan: 0
-    return Progress(clean_line(str(phase), LONGEST_PHASE), share, point_from_json(point) if point else None)
 
 
 def _size(size: int) -> str:

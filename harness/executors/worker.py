@@ -17,7 +17,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
 
 from harness.errors import is_interrupt
@@ -55,6 +54,11 @@ class Job(NamedTuple):
     task: str = TASK
     environment: Mapping[str, str] | None = None
 
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The one that it runs."""
+        return (self.trial,)
+
     def serve(self, channel: socket.socket) -> None:
         """Run the trial, and tell its progress and its record."""
         messenger = Messenger(channel, self.trial)
@@ -78,20 +82,11 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     if trial.base and base and (fault := arrays.fault(base, store.find(trial.base.key))):
         return ended(trial, "failed", f"starts from {trial.base.method.label}, whose trained arrays {fault}: {base}")
     catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
-    weights, prediction = store.weights(trial.key), store.predictions(trial.key)
-    parts = {path.with_name(f"{path.stem}.part"): path for path in (weights, prediction)}
-    part, predicted = parts
-
-    earlier = [prediction]  # of another run of this trial
-
-    def complete() -> None:
-        while earlier:
-            earlier.pop().unlink(missing_ok=True)
-        _complete(parts)
+    files = Files(trial, context, store)
 
     def tell(progress: Progress) -> None:
         if progress.record is not None:
-            complete()
+            files.complete()
         report(progress)
 
     try:
@@ -101,29 +96,49 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
             context.data,
             base=base,
             report=tell,
-            weights=part if trial.keep or context.keep_weights else None,
+            weights=files.weights,
             base_prediction=store.predictions(trial.base.key) if trial.base else None,
-            prediction=predicted if trial.keep or context.keep_predictions else None,
-            earlier=_siblings(trial, context, store),
+            prediction=files.prediction,
+            earlier=siblings(trial, context, store),
             columns=context.columns,
             off_curve=context.off_curve,
         )
         if record.status == "ok":
-            complete()
+            files.complete()
     finally:
-        for each in parts:
-            each.unlink(missing_ok=True)
+        files.clear()
     return record
 
 
-def _complete(parts: Mapping[Path, Path]) -> None:
-    """What is whole by now gets its name."""
-    for part, whole in parts.items():
-        if part.exists():
-            part.replace(whole)
+class Files:
+    """What a trial leaves beside its record: it appears under its name only when it is complete.
+
+    weights, prediction: where to write them, None where they are not to be kept.
+    """
+
+    def __init__(self, trial: Trial, context: RunContext, store: Store) -> None:
+        names = store.weights(trial.key), store.predictions(trial.key)
+        self._parts = {path.with_name(f"{path.stem}.part"): path for path in names}
+        weights, prediction = self._parts
+        self.weights = weights if trial.keep or context.keep_weights else None
+        self.prediction = prediction if trial.keep or context.keep_predictions else None
+        self._earlier = [names[1]]  # of another run of this trial
+
+    def complete(self) -> None:
+        """What is whole by now gets its name."""
+        while self._earlier:
+            self._earlier.pop().unlink(missing_ok=True)
+        for part, whole in self._parts.items():
+            if part.exists():
+                part.replace(whole)
+
+    def clear(self) -> None:
+        """Take away what has not become whole."""
+        for each in self._parts:
+            each.unlink(missing_ok=True)
 
 
-def _siblings(trial: Trial, context: RunContext, store: Store) -> list[Record]:
+def siblings(trial: Trial, context: RunContext, store: Store) -> list[Record]:
     """The records that are written by now of trials that differ from this one in their seed alone, and ended ok."""
     keys = [key for group in context.siblings if trial.key in group for key in group if key != trial.key]
     return [record for key in keys if (record := store.find(key)) is not None]
@@ -255,12 +270,16 @@ def _die_with_run(channel: socket.socket) -> None:
 
 
 class Messenger:
-    """Tells the run of progress and, at last, the record: one line of JSON each."""
+    """Tells the run of progress and, at last, the record: one line of JSON each.
 
-    def __init__(self, channel: socket.socket, trial: Trial) -> None:
+    place: of the trial among those of the process, where there are several.
+    """
+
+    def __init__(self, channel: socket.socket, trial: Trial, place: int | None = None) -> None:
         os.set_inheritable(channel.fileno(), False)
         self._channel = channel
         self._trial = trial
+        self._of = {} if place is None else {"of": place}
         self._owner = os.getpid()
         self._told: Record | None = None
         self._point: Point | None = None
@@ -302,10 +321,14 @@ class Messenger:
             known = rescued(self._told, (), reason, left) if self._told else None
             self._send({"record": to_json(known or ended(self._trial, "failed", reason, traceback=left))})
 
+    def collapse(self, status: Status, reason: str) -> None:
+        """What has ended all trials of the process that have no record yet."""
+        self._send({"collapsed": [status, reason]})
+
     def _send(self, message: Mapping[str, Any]) -> None:
         if os.getpid() != self._owner:  # a plugin has forked and its child has come back here: that is not the trial
             os._exit(1)
-        line = json.dumps(message, default=float).encode()
+        line = json.dumps({**message, **self._of}, default=float).encode()
         if len(line) > LONGEST_MESSAGE:
             raise ValueError(f"{len(line)} bytes of JSON, more than {LONGEST_MESSAGE}")
         self._channel.sendall(line + b"\n")

@@ -10,6 +10,7 @@ from typing import Any
 from harness.records.grouping import by_seed
 from harness.report import notes, sameness
 from harness.report.planned import Plan
+from harness.report.timing import unlike_shares
 from harness.report.values import Target, Value, base_name, claimed, lower_bound, value
 from harness.statistics import Difference, Estimate, estimate, paired_difference
 from harness.suites.claims import COUNT, Judgement, Side, judge
@@ -132,8 +133,16 @@ def _judgement(claim: Claim, place: Place, described: Mapping[str, Metric]) -> J
     left = _side(place, claim.left, described)
     if claim.right is None:
         return judge(claim, left, None)
-    apart = sameness.apart(place.of(claim.left.method), place.of(claim.right.method))
-    return judge(claim, left, _side(place, claim.right, described), apart and f"over different data: {apart}")
+    return judge(claim, left, _side(place, claim.right, described), _apart(place, claim.left, claim.right))
+
+
+def _apart(place: Place, left: Quantity, right: Quantity) -> str:
+    """Why two quantities may not be compared; empty where they may."""
+    ours, theirs = place.of(left.method), place.of(right.method)
+    if apart := sameness.apart(ours, theirs):
+        return f"over different data: {apart}"
+    shares = any(unlike_shares(name, [*ours, *theirs]) for name in (left.metric, right.metric))
+    return "of times alone and shares of what several trials took as one; --one-by-one measures each" if shares else ""
 
 
 def _nowhere(claim: Claim) -> tuple[Side, Side | None]:

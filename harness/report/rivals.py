@@ -13,6 +13,7 @@ from dataclasses import replace
 from harness.records.grouping import by_seed
 from harness.report import sameness
 from harness.report.rows import Against, Cell, Row, is_cost
+from harness.report.timing import unlike_shares
 from harness.report.values import measured
 from harness.statistics import paired_difference
 from harness.types import Metric, Record
@@ -29,10 +30,11 @@ def compare(rows: Sequence[Row], groups: Groups, shown: Mapping[str, Metric]) ->
     classes = sameness.classes(range(len(rows)), lambda place: groups[rows[place].method])
     marked: list[dict[str, Cell]] = [{} for _ in rows]
     for name, metric in shown.items():
-        column = [_rival(row.cells[name], seeds, len(classes) == 1) for row in rows]
+        apart = unlike_shares(name, [record for row in rows for record in groups[row.method]])
+        column = [_rival(row.cells[name], seeds, len(classes) == 1 and not apart) for row in rows]
         best = _best(column, metric)
         for place, cell in enumerate(column):
-            has_ratio = is_cost(metric) and len(rows) > 1 and place in classes[0]
+            has_ratio = is_cost(metric) and len(rows) > 1 and place in classes[0] and not apart
             relative = _relative(cell, column[0], len(seeds)) if has_ratio else None
             marked[place][name] = replace(cell, relative=relative, best=best is not None and _is(cell, best))
     paired = [_against(row, rows[0], groups, shown) if n in classes[0] else None for n, row in enumerate(rows)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.report.mixing import first, seeds
-from harness.report.values import as_number, measured
+from harness.report.values import as_number, base_name, measured
 from harness.types import Record, Trial
 
 CROWD = 1.1  # x cores: a load up to here may be that of the trial before
@@ -15,6 +15,18 @@ IDLE = 0.8  # of the wall time: with less CPU time, a process waited for somethi
 BUSY = 1.2  # of threads x wall time: with more CPU time, more threads ran than were asked for
 SHORTEST = 0.2  # seconds: below it, times of a process and of the clock need not agree
 PHASES = ("init", "prepare", "finish")
+# Times that are a share where several trials are trained as one.
+SHARES = frozenset(
+    {
+        "update_seconds",
+        "epoch_seconds",
+        "train_seconds",
+        "warmup_seconds",
+        "init_seconds",
+        "prepare_seconds",
+        "seconds_to_target",
+    }
+)
 SET_UP = 0.5  # seconds of `init` that imports, allocation and compilation may take: no training
 
 
@@ -23,6 +35,7 @@ def collect(records: Sequence[Record], every: Sequence[Record], table: str = "")
     called, where there are several.
     """
     yield from _workers(records)
+    yield from _cohorts(records)
     yield from _load(records, table)
     yield from _cpu_time(records)
     yield from _beside_updates(records, every)
@@ -67,6 +80,26 @@ def _beside_updates(records: Sequence[Record], every: Sequence[Record]) -> Itera
         outside, training = (sum(each) / len(found) for each in zip(*found, strict=True))
         verb = "spends" if phase == "init" else "trains"
         yield f"{label} {verb} {_seconds(outside)} in {phase} beside {_seconds(training)} of updates"
+
+
+def unlike_shares(name: str, records: Iterable[Record]) -> bool:
+    """Whether a time is not the same thing in all of these: alone, or a share of what so many trials took as one."""
+    return base_name(name) in SHARES and len({_lanes(record) for record in records if record.status == "ok"}) > 1
+
+
+def _lanes(record: Record) -> float:
+    """How many trials were trained as one, itself among them."""
+    return as_number(record.measured.get("cohort")) or 1.0
+
+
+def _cohorts(records: Sequence[Record]) -> Iterator[str]:
+    """Times that are shares. Beside other ones they compare two things."""
+    shared = [(record, _lanes(record)) for record in records if _lanes(record) > 1]
+    if not shared:
+        return
+    yield f"times are shares of what several trials took that were trained as one, so many: {_rows(shared)}"
+    if unlike_shares("update_seconds", records):
+        yield "times of one trial alone and shares of unlike numbers are not compared: none is best, none has a ratio"
 
 
 def _workers(records: Sequence[Record]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from harness.planning import sources
 from harness.planning.plan import changes
 from harness.records import arrays, environment
 from harness.records.store import Store, identity
+from harness.running.cohorts import grouped
 from harness.running.siblings import siblings
 from harness.types import Executor, Progress, Record, RunContext, Trial
 from harness.words import clean_line
@@ -24,7 +25,10 @@ from harness.words import clean_line
 class Listener(Protocol):
     """Who is told how a run goes on."""
 
-    def started(self, trial: Trial) -> None: ...
+    def started(self, trial: Trial, cohort: tuple[int, int] = (0, 1)) -> None:
+        """cohort: its place among the trials that are trained with it as one, and how many they are."""
+        ...
+
     def progressed(self, trial: Trial, progress: Progress) -> None: ...
     def finished(self, trial: Trial, record: Record) -> None: ...
 
@@ -158,7 +162,8 @@ def run(
     records: list[Record] = []
     origins = origins or Origins(catalog)
     alike = siblings(catalog, trials, store, origins.measured_by)
-    context = dataclasses.replace(context, siblings=alike)
+    cohorts = grouped(catalog, trials, context.lanes, context.workers).cohorts
+    context = dataclasses.replace(context, siblings=alike, cohorts=cohorts)
     try:
         for record in _records(trials, executor, context, _Relay(catalog, listener)):
             # Trials that run at once spoil each other's times: the report must know.
@@ -215,7 +220,7 @@ class _Relay:
     def __call__(self, trial: Trial, progress: Progress) -> None:
         if trial.key not in self._started:
             self._started.add(trial.key)
-            self._listener.started(trial)
+            self._listener.started(trial, progress.cohort)
             self._catalog.notify("harness_trial_started", {"trial": trial})
         if progress.part is None:
             self._listener.progressed(trial, progress)

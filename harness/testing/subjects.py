@@ -20,7 +20,7 @@ from harness.errors import Broken, HarnessError, Unsupported
 from harness.seeds import derive, split_seed
 from harness.testing import tiny
 from harness.trials import answers, entries
-from harness.trials.starting import start
+from harness.trials.starting import Started, start
 from harness.types import (
     Array,
     Backend,
@@ -131,15 +131,23 @@ class Subject:
 
 
 class Run:
-    """A learner in training, step by step as the harness would. `scalars` keeps those of every update."""
+    """A learner in training, step by step as the harness would. `scalars` keeps those of every update.
+
+    started: it stands somewhere in its training.
+    """
 
     def __init__(
-        self, subject: Subject, data: Data, training: Training | None = None, learner: Learner[Any] | None = None
+        self,
+        subject: Subject,
+        data: Data,
+        training: Training | None = None,
+        learner: Learner[Any] | None = None,
+        started: Started | None = None,
     ) -> None:
         self.subject, self.data = subject, data
         self.scalars: list[Mapping[str, float]] = []
         self._batches = subject.batches(data=data)
-        started = start(
+        started = started or start(
             lambda: learner or subject.build(),
             data.problem,
             training or subject.training(),
@@ -212,15 +220,17 @@ class Run:
                 yield index, name, value
 
 
-def differing(one: Arrays, other: Arrays, exact: bool) -> str | None:
-    """The first thing in which two runs differ, or None."""
+def differing(one: Arrays, other: Arrays, tolerance: float) -> str | None:
+    """The first thing in which two runs differ by more than a tolerance, relative and absolute, or None."""
     if missing := set(one) ^ set(other):
         return f"{min(missing)}, which only one of them has"
     for name, array in one.items():
         if array.shape != other[name].shape:
             return f"{name}, of shape {array.shape} and {other[name].shape}"
-        if not close(array, other[name], 0.0 if exact else 1e-4):
-            return f"{name}, by up to {np.nanmax(np.abs(array - other[name])):.3g}"
+        if not close(array, other[name], tolerance):
+            gaps = np.abs(array - other[name])
+            finite = gaps[np.isfinite(gaps)]
+            return f"{name}, by up to {finite.max():.3g}" if finite.size else f"{name}, which is not finite in one"
     return None
 
 
@@ -230,7 +240,7 @@ def close(one: NDArray[Any], other: NDArray[Any], tolerance: float) -> bool:
 
 def require_same(what: str, one: Arrays, other: Arrays, exact: bool) -> None:
     """Raises Broken with `what` happened and the first difference."""
-    if difference := differing(one, other, exact):
+    if difference := differing(one, other, 0.0 if exact else 1e-4):
         broken(f"{what}: they differ in the {difference}")
 
 

@@ -31,14 +31,18 @@ def run_cohort(
     """Run trials that differ in their seed and in `Method.batched_options` alone, and tell each one's record.
 
     Those whose rows are not as many, or of another shape, are trained as cohorts of their own, one after the other.
-    Raises what the method's cohort raises, and what says that memory is exhausted: trials that were not told a record
-    by then, nor that they are trained and scored, have none.
+    Raises what the method's cohort raises, and MemoryError where memory of the device or the host is exhausted: trials
+    that were not told a record by then, nor that they are trained and scored, have none.
     """
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
     backend.setup(seats[0].trial)
-    lanes = list(_lanes(catalog, seats, backend, data_folder, columns))
-    for group in _alike(lanes):
-        _run(group)
+    try:
+        for group in _alike(list(_lanes(catalog, seats, backend, data_folder, columns))):
+            _run(group)
+    except BaseException as error:
+        if backend.out_of_memory(error) and not isinstance(error, MemoryError):
+            raise MemoryError(f"{type(error).__name__}: {error}") from error
+        raise
 
 
 # --- from trials to lanes ---------------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ class Progress(NamedTuple):
     record: of a trial that is trained and scored, all that is known by then; `missing` names what is still to be
     measured. If the trial dies over that, the record stands and these are holes. part: where it is not None, this tells
     alone whose code runs now, such as "metric sharpness" of a plugin, or "" after that: what ends the trial is named.
+    cohort: the place of the trial among those that start with it to be trained as one, and how many they are.
     """
 
     phase: str
@@ -111,6 +112,7 @@ class Progress(NamedTuple):
     record: Record | None = None
     missing: tuple[str, ...] = ()
     part: str | None = None
+    cohort: tuple[int, int] = (0, 1)
 
 
 class Executor(Protocol):
@@ -132,6 +134,8 @@ class RunContext:
     columns: metrics that the run asks for, for the sake of which an instrument measures that else would not
     (`Instrument.on_request`).
     off_curve: metrics that are computed at the end of training alone, and why: each has ended the trial on the curve.
+    lanes: how many trials may be trained as one at most. cohorts: keys of trials that may be (`Method.cohort`), a group
+    for each process; an executor may run them one by one all the same.
     """
 
     results: Path
@@ -147,12 +151,15 @@ class RunContext:
     siblings: tuple[tuple[str, ...], ...] = ()
     columns: tuple[str, ...] = ()
     off_curve: Mapping[str, str] = field(default_factory=dict)
+    lanes: int = 1
+    cohorts: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class ExecutorOffer:
-    """How the core finds an executor."""
+    """How the core finds an executor. cohorts: it trains those of `RunContext.cohorts` as one."""
 
     name: str
     summary: str
     factory: str | Callable[[], Executor]
+    cohorts: bool = False

@@ -27,6 +27,7 @@ TARGET = 0.8  # acceptance that step sizes are adapted to
 JITTER = 0.2
 SHRINKAGE, DELAY, FORGETTING = 0.05, 10.0, 0.75  # gamma, t0 and kappa of dual averaging
 DIVERGENT = 1000.0  # nats of energy by which a trajectory is known to have left the level set, as in Stan
+CERTAIN = 20  # rejections in a row are no accident
 SMALLEST = 24  # the smallest first step size is 2**-SMALLEST
 
 Density: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -102,10 +103,13 @@ def acceptance(chains: Chains, burn: int) -> Tensor:
 
 
 def refuse_stuck(chains: Chains, burn: int) -> None:
-    """Raise HarnessError for a chain that has accepted nothing since burn-in. Waits for the device."""
+    """Raise HarnessError for a chain that has accepted nothing since burn-in, once that is no accident.
+
+    Waits for the device.
+    """
     kept = int(chains.taken) - burn
     stuck = [chain for chain, count in enumerate(chains.accepted.tolist()) if not count]
-    if kept > 0 and stuck:
+    if kept >= CERTAIN and stuck:
         step, diverged = float(chains.averages[stuck[0]].exp()), int(chains.divergent[stuck[0]])
         raise HarnessError(
             f"HMC rejected all {kept} trajectories of chain {stuck[0]} after burn-in ({diverged} diverged, step size "

@@ -101,7 +101,7 @@ def integrated_error(log_weights: Tensor, components: Components, tolerance: flo
     Panels between the means and deviations of all components are halved until nothing changes.
     """
     edges = _edges(components)
-    before, panels = torch.full((), math.nan, dtype=edges.dtype), 1
+    before, panels = edges.new_tensor(math.nan), 1
     while True:
         nodes, weights = _panels(edges, panels)
         now = weights @ _density_of_error(log_weights + log_densities(components, nodes[:, None]))
@@ -112,14 +112,14 @@ def integrated_error(log_weights: Tensor, components: Components, tolerance: flo
 
 def _edges(components: Components) -> Tensor:
     """Places from which all densities are seen at their own scale, sorted."""
-    far = torch.tensor([-FARTHEST, -6, -3, -1, 1, 3, 6, FARTHEST], dtype=components.means.dtype)
+    far = components.means.new_tensor([-FARTHEST, -6, -3, -1, 1, 3, 6, FARTHEST])
     return (components.means + components.spread.reshape(-1, 1) * far).flatten().sort().values
 
 
 def _panels(edges: Tensor, panels: int) -> tuple[Tensor, Tensor]:
     """Nodes and weights of a rule by Gauss and Legendre with so many panels between two edges each."""
     nodes, weights = (torch.from_numpy(each).to(edges) for each in np.polynomial.legendre.leggauss(POINTS))
-    parts = torch.arange(panels, dtype=edges.dtype) / panels
+    parts = torch.arange(panels).to(edges) / panels
     widths = edges.diff()[:, None] / panels  # (edges - 1, 1)
     starts = edges[:-1, None] + edges.diff()[:, None] * parts  # (edges - 1, panels)
     placed = starts[..., None] + widths[..., None] * (nodes + 1) / 2

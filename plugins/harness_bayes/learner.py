@@ -101,6 +101,16 @@ def update(state: S, objective: Callable[..., dict[str, Tensor]], inputs: Tensor
     return step.update(state, partial(_learn, state, objective), [inputs, targets])
 
 
+def descend_on(state: State, loss: Callable[[], Tensor]) -> Scalars:
+    """One update on the loss of the only trial, as a reference computes it."""
+    step.advance(state)
+    state.optimiser.zero_grad()
+    value = loss()
+    value.backward()
+    step.descend(state)
+    return {"loss": value.detach()}
+
+
 def _learn(state: S, objective: Callable[..., dict[str, Tensor]], inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
     state.optimiser.zero_grad()
     totals: dict[str, Any] = {}

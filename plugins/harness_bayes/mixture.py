@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness_bayes import bounds, entropy, likelihoods, networks, prediction, priors, training, variational
+from harness import Batch
+from harness_bayes import bounds, entropy, likelihoods, networks, prediction, priors, reference, training, variational
 from harness_bayes import learner as shared
 from harness_bayes.config import MixtureOptions
 from harness_bayes.gaussians import Components, Diagonal, Full
@@ -82,6 +83,10 @@ class MixtureVI(shared.Learner[State]):
         elbo = (weights * (expected - cross + entropies - log_weights)).sum(1)
         elbo = elbo - entropy_error(state, mixture, log_weights)
         return {"loss": -elbo / state.rows, "elbo": elbo, "kl": (weights * (cross - entropies)).sum(1)}
+
+    def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
+        """`update`, as the paper's equations say it. Raises Unsupported for options that these do not cover."""
+        return state, shared.descend_on(state, lambda: reference.loss(state, batch))
 
     def draw(self, state: State, inputs: Tensor, draws: int) -> shared.Mixture:
         with torch.no_grad():

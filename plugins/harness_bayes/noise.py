@@ -61,10 +61,10 @@ class Noise:
         return like.new_ones(len(needed), count + 1).scatter_(1, places, 0.0)[:, :count]
 
     def _fill(self, shape: Sequence[int], like: Tensor, draw: Callable[..., Tensor]) -> Tensor:
-        drawn = torch.empty(tuple(shape), dtype=like.dtype, device=like.device)
+        drawn = torch.empty(tuple(shape), device=like.device)  # single precision, so that others see the same numbers
         for part, generator in zip(drawn.chunk(len(self.generators)), self.generators, strict=True):
             draw(part, generator=generator)
-        return drawn
+        return drawn.to(like.dtype)
 
 
 def _zeros_at_most(count: int, rate: float) -> int:

@@ -59,7 +59,7 @@ def test_a_sound_method_is_exit_0_with_a_line_for_each_check(plugin, capsys):
     assert check("uniform", "-p", plugin) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == "method uniform"
-    assert len(lines) == 15
+    assert len(lines) == 16
     assert all("ok" in line or "not applicable: " in line for line in lines)
     assert [line.split() for line in lines if line.split()[0] == "deterministic"] == [["deterministic", "ok"]]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,10 +126,33 @@ class Breaks(Lanes):
 
 
 class Dies(Lanes):
+    """Ends its process at its twelfth update."""
+
+    updates = 0
+
     def update(self, state, batch):
-        if Path(os.environ.get("LANES_DIE", "nothing")).exists():
+        self.updates += 1
+        if self.updates == 12:
             os._exit(7)
         return super().update(state, batch)
+
+
+class Waits(Lanes):
+    """Hangs at its twelfth update while there is such a file."""
+
+    updates = 0
+
+    def update(self, state, batch):
+        self.updates += 1
+        if self.updates == 12 and Path(os.environ.get("LANES_WAIT", "nothing")).exists():
+            threading.Event().wait()
+        return super().update(state, batch)
+
+
+class Prints(Lanes):
+    def init(self, problems, trainings):
+        print(f"{len(problems)} lanes")
+        return super().init(problems, trainings)
 
 
 class Wide(Lanes):
@@ -173,8 +197,10 @@ METHODS = {
     "prepares": (Prepares, LanesPrepared),
     "unprepared": (Prepares, Lanes),
     "refuses": (Refuses, Refuses),
-    "breaks": (Steps, Breaks),
+    "unmade": (Steps, Breaks),
     "dies": (Steps, Dies),
+    "waits-for-all": (Steps, Waits),
+    "prints": (Steps, Prints),
     "wide": (Steps, Wide),
     "hungry": (Steps, Hungry),
 }
@@ -186,8 +212,8 @@ def harness_methods():
         learner = Steps if name == "refuses" else learner
         offered = {"cohort": cohort, "batched_options": ("rate", "noise")} if cohort else {}
         yield Method(name, f"the method {name}", learner, ("regression",), config=Rates, **offered)
-    starts = Method("starts", "starts from steps", Steps, ("regression",), config=Rates, starts_from="steps")
-    yield dataclasses.replace(starts, cohort=Lanes)
+    goes_on = Method("goes-on", "starts from steps", Steps, ("regression",), config=Rates, starts_from="steps")
+    yield dataclasses.replace(goes_on, cohort=Lanes)
 
 
 @hookimpl

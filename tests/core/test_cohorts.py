@@ -241,7 +241,7 @@ def test_what_is_raised_over_one_trained_lane_is_its_own(catalog, monkeypatch):
 @pytest.mark.parametrize(
     ("method", "error", "words"),
     [
-        ("breaks", ValueError, "no lanes today"),
+        ("unmade", ValueError, "no lanes today"),
         ("refuses", Unsupported, "these are no lanes"),
         ("hungry", MemoryError, "too many lanes"),
         ("wide", TypeError, r"as the scalar loss, expected one number for each of 5 lanes, of shape \(5,\)"),

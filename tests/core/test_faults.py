@@ -13,7 +13,7 @@ import faulty
 import pytest
 from faulty import context, gone, told, trial, wait_for
 
-from harness.executors import cgroup, forkserver, linux, process
+from harness.executors import cgroup, forkserver, heard, linux, process
 from harness.executors.local import LocalExecutor
 from harness.running.lock import locked
 
@@ -107,7 +107,7 @@ def test_what_ends_badly_is_a_record_with_status_and_reason(ended_badly, act, st
 
 
 def test_a_curve_without_end_is_a_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "LONGEST_CURVE", 1000)
+    monkeypatch.setattr(heard, "LONGEST_CURVE", 1000)
     record = run_among_good(tmp_path, "never-ends-its-curve")
     assert (record.status, record.reason) == ("failed", "sent a curve of more than 1000 points")
 

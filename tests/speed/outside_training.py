@@ -119,7 +119,7 @@ def outside_over_training(trials: int) -> tuple[Ratio, dict[str, float]]:
 
 
 class _Silent:
-    def started(self, trial):
+    def started(self, trial, cohort):
         """Nothing to say."""
 
     def progressed(self, trial, progress):

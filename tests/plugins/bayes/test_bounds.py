@@ -217,6 +217,25 @@ def test_what_is_certified_can_be_descended_in_float32_from_components_that_are_
         assert leaf.grad.isfinite().all()
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_bounds_and_errors_on_a_gpu_are_those_on_the_cpu(kind):
+    drawn = mixture(kind, 3, 4, 3.0)
+    there = Mixture(drawn.log_weights.cuda(), type(drawn.components)(*(each.cuda() for each in drawn.components)))
+    assert bounds(there) == pytest.approx(bounds(drawn), rel=1e-9, abs=0)
+    assert lower_bound(*there).item() == pytest.approx(lower_bound(*drawn).item(), rel=1e-9, abs=0)
+    for found, expected in zip(by_every_s(there), by_every_s(drawn), strict=True):
+        torch.testing.assert_close(found.cpu(), expected, rtol=1e-9, atol=0)
+    noise = normal(3, 50, 4)
+    for estimate in (bridged_error, lambda *each: sampled_error(*each[:2], each[1].place(each[2]))):
+        found, expected = estimate(*there, noise.cuda()), estimate(*drawn, noise)
+        torch.testing.assert_close(found.value.cpu(), expected.value, rtol=1e-9, atol=0)
+    for kind_, count, error in (("tied", 3, coincident_error), (kind, 1, integrated_error)):
+        drawn = mixture(kind_, 3, count, 2.0)
+        there = drawn.log_weights.cuda(), type(drawn.components)(*(each.cuda() for each in drawn.components))
+        assert error(*there).item() == pytest.approx(error(*drawn).item(), rel=1e-9, abs=0)
+
+
 # --- alpha ------------------------------------------------------------------------------------------------------------
 
 
@@ -335,7 +354,7 @@ def test_two_components_with_full_covariances_give_the_numbers_of_the_prototype(
 def test_the_probabilistic_bound_gives_the_numbers_of_the_prototype(c, m, digits, expected):
     assert float(f"{probabilistic_bound(3, m, c, 0.01):.{digits}g}") == expected
     grid = [probabilistic_bound(3, m, c, 0.01, s) for s in np.linspace(0, 0.999, 100_000)]
-    assert probabilistic_bound(3, m, c, 0.01) == pytest.approx(min(grid), rel=1e-6)
+    assert probabilistic_bound(3, m, c, 0.01) == pytest.approx(min(grid), rel=1e-6, abs=0)
 
 
 @pytest.mark.parametrize("c", [0.0, 0.5, 1.0])
@@ -381,11 +400,11 @@ def test_bounds_of_derivatives_are_the_sums_of_the_theorem(kind):
         others = [j for j in range(count) if j != k]
         falls = np.exp(-grid[:, None] * found[k, others] ** 2 / 4)
         moved = (np.sqrt(pi[k] * pi[others]) * (norms[k, p] + norms[others, p]) * falls).sum(-1)
-        assert by_mean[k, p] == pytest.approx(((1 - grid) ** (-(m + 2) / 4) * moved).min(), rel=1e-6)
+        assert by_mean[k, p] == pytest.approx(((1 - grid) ** (-(m + 2) / 4) * moved).min(), rel=1e-6, abs=0)
         expected = math.sqrt(3) * ((1 - grid) ** (-(m + 4) / 4) * moved).min()
-        assert by_factor[k, p] == pytest.approx(expected, rel=1e-6)
+        assert by_factor[k, p] == pytest.approx(expected, rel=1e-6, abs=0)
         weighed = (np.sqrt(pi[others] / pi[k]) * falls).sum(-1)
-        assert by_weight[k] == pytest.approx((2 * (1 - grid) ** (-m / 4) * weighed).min(), rel=1e-6)
+        assert by_weight[k] == pytest.approx((2 * (1 - grid) ** (-m / 4) * weighed).min(), rel=1e-6, abs=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

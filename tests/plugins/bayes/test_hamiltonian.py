@@ -119,8 +119,8 @@ def test_chains_that_reject_everything_are_refused_by_name():
         alone = (q == 0).all(1)
         return torch.where(alone, 0.0, torch.nan).to(q.dtype), torch.zeros_like(q)
 
-    _, chains = sampled(density, torch.zeros(2, 3, dtype=torch.float64), burn=3, kept=4)
-    with pytest.raises(HarnessError, match=r"all 4 trajectories of chain 0 after burn-in \(4 diverged.*burn="):
+    _, chains = sampled(density, torch.zeros(2, 3, dtype=torch.float64), burn=3, kept=20)
+    with pytest.raises(HarnessError, match=r"all 20 trajectories of chain 0 after burn-in \(20 diverged.*burn="):
         refuse_stuck(chains, 3)
 
 
@@ -128,6 +128,14 @@ def test_chains_that_move_and_those_still_burning_in_are_not_refused():
     _, chains = sampled(gaussian, torch.zeros(2, 3, dtype=torch.float64), burn=30, kept=10)
     refuse_stuck(chains, 30)
     refuse_stuck(chains, 40)
+
+
+def test_a_few_rejections_are_no_reason_to_refuse():
+    generator = torch.Generator().manual_seed(0)
+    start = hamiltonian.begin(gaussian, torch.zeros(2, 3, dtype=torch.float64), generator)
+    refuse_stuck(start._replace(taken=start.taken + 19), 0)
+    with pytest.raises(HarnessError, match="all 20 trajectories"):
+        refuse_stuck(start._replace(taken=start.taken + 20), 0)
 
 
 @pytest.mark.gpu

@@ -1,0 +1,115 @@
+"""Several trials in one process, trained as one; what runs there, and tells of each as if it were alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from harness.errors import Unsupported, is_interrupt
+from harness.executors.worker import Files, Messenger, flush, siblings
+from harness.types import Progress, Record, RunContext, Status, Trial
+
+Tell = Callable[[int, Progress | Record], None]
+
+
+class Collapse(NamedTuple):
+    """What has ended all trials that had no record by then; skipped: they cannot be trained as one."""
+
+    status: Status
+    reason: str
+
+
+class CohortJob(NamedTuple):
+    """What another process needs to run trials as one. It can be pickled."""
+
+    trials: tuple[Trial, ...]
+    context: RunContext
+    environment: Mapping[str, str] | None = None
+
+    def serve(self, channel: socket.socket) -> None:
+        """Run them, and tell the progress and the record of each, or what has ended all."""
+        os.environ.update(self.environment or {})
+        messengers = [Messenger(channel, trial, place) for place, trial in enumerate(self.trials)]
+
+        def tell(place: int, news: Progress | Record) -> None:
+            flush()
+            if isinstance(news, Record):
+                messengers[place].record(news)
+            else:
+                messengers[place].progress(news)
+
+        collapse = run(self.trials, self.context, tell)
+        flush()
+        if collapse is not None:
+            messengers[0].collapse(*collapse)
+
+
+def run(trials: Sequence[Trial], context: RunContext, tell: Tell) -> Collapse | None:
+    """Load the plugins that the run has loaded, and run the trials with them; only Ctrl-C passes."""
+    from harness.catalog import Settings, load
+    from harness.trials.cohort import run_cohort
+    from harness.trials.places import code_of_trial, one_line
+
+    catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
+    seats = _Seats(trials, context, tell)
+    try:
+        run_cohort(catalog, seats.all, context.data, context.columns)
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        traceback.print_exc()
+        status: Status = "skipped" if isinstance(error, Unsupported) else "failed"
+        status = "oom" if isinstance(error, MemoryError) else status
+        return Collapse(status, one_line(error, code_of_trial(catalog, trials[0])))
+    finally:
+        seats.clear()
+    return None
+
+
+class _Seats:
+    """A seat for each trial, with the files that it leaves."""
+
+    def __init__(self, trials: Sequence[Trial], context: RunContext, tell: Tell) -> None:
+        from harness.records.store import Store
+        from harness.trials.lanes import Seat
+
+        self._context, self._tell, self._store = context, tell, Store(context.results)
+        self._ok: dict[str, Record] = {}
+        self._files = [Files(trial, context, self._store) for trial in trials]
+        self.all = [
+            Seat(
+                trial,
+                partial(self._report, place),
+                partial(self._ended, place),
+                files.weights,
+                files.prediction,
+                partial(self._earlier, trial),
+            )
+            for place, (trial, files) in enumerate(zip(trials, self._files, strict=True))
+        ]
+
+    def clear(self) -> None:
+        for files in self._files:
+            files.clear()
+
+    def _report(self, place: int, progress: Progress) -> None:
+        if progress.record is not None:
+            self._files[place].complete()
+        self._tell(place, progress)
+
+    def _ended(self, place: int, record: Record) -> None:
+        if record.status == "ok":
+            self._files[place].complete()
+            self._ok[record.trial.key] = record
+        self._tell(place, record)
+
+    def _earlier(self, trial: Trial) -> list[Record]:
+        """Those of the store, and those that have ended here, which may not be there yet."""
+        written = {record.trial.key: record for record in siblings(trial, self._context, self._store)}
+        alike = {key for group in self._context.siblings if trial.key in group for key in group}
+        here = {key: record for key, record in self._ok.items() if key in alike and key != trial.key}
+        return list({**written, **here}.values())

@@ -1,0 +1,124 @@
+"""The check of trials that are trained as one: each lane is what its trial is alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from harness import options
+from harness.catalog import resolve
+from harness.errors import Unsupported, UsageError
+from harness.testing import tiny
+from harness.testing.subjects import ORDER, SEED, Run, Subject, broken, differing
+from harness.trials import answers
+from harness.trials.starting import Started, parts_of
+from harness.types import Batch, Cohort, Fit
+
+UPDATES = 3
+ALIKE = 1e-3  # sums over lanes are taken in another order, with steps in between
+
+
+def cohort_as_alone(subject: Subject) -> None:
+    """Two lanes with seeds, batches and options of their own, in either order; and one beside a lane that is nan."""
+    if subject.method.cohort is None:
+        raise Unsupported("it trains no several trials as one, which is optional")
+    lanes = [subject, replace(subject, given={**subject.given, **_varied(subject)})]
+    for order in ((0, 1), (1, 0)):
+        together = _Together(subject, lanes, order)
+        for place, lane in enumerate(order):
+            _require_alike(_alone(lanes[lane], lane), together.run(place), f"lane {place} of two and its trial alone")
+    if subject.kind != "language":  # tokens cannot be nan
+        beside = _Together(subject, lanes, (0, 1), spoilt=1).run(0)
+        _require_alike(_alone(subject, 0), beside, "a lane beside one that is nan and its trial alone")
+
+
+def _varied(subject: Subject) -> dict[str, Any]:
+    """Other values of batched options: half a number, one more, the other truth; those that are refused stay."""
+    method = subject.method
+    known = options.values(options.build(method.config, subject.given, method.name))
+    found: dict[str, Any] = {}
+    for name in method.batched_options:
+        for value in _others(known[name]):
+            try:
+                options.build(method.config, {**subject.given, **found, name: value}, method.name)
+            except UsageError:
+                continue
+            found[name] = value
+            break
+    return found
+
+
+def _others(value: object) -> Iterator[Any]:
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, float):
+        yield from (value / 2, value * 2)
+    elif isinstance(value, int):
+        yield from (value + 1, value - 1)
+
+
+def _alone(subject: Subject, place: int) -> Run:
+    """A trial alone, after as many updates, with the seeds of that lane."""
+    run = subject.start(subject.training(SEED + place))
+    batches = subject.batches(ORDER + place)
+    for _ in range(UPDATES):
+        run.update(next(batches))
+    return run
+
+
+class _Together:
+    """Lanes after some updates as one. order: of the lanes. spoilt: the place whose inputs are nan."""
+
+    def __init__(
+        self, subject: Subject, lanes: Sequence[Subject], order: Sequence[int], spoilt: int | None = None
+    ) -> None:
+        self._lanes = [lanes[lane] for lane in order]
+        self._subject, data, size = subject, subject.data, len(order)
+        method = subject.method
+        assert method.cohort is not None
+        configs = [options.build(method.config, lane.given, method.name) for lane in self._lanes]
+        self._cohort: Cohort[Any] = resolve(method.cohort, f"cohort of {method.name}")(configs)
+        trainings = [subject.training(SEED + lane) for lane in order]
+        self._state = self._cohort.init([data.problem] * size, trainings)
+        if hasattr(self._cohort, "prepare"):
+            self._state = self._cohort.prepare(self._state, [Fit(data.train, data.valid)] * size)
+        self._scalars: list[list[Mapping[str, float]]] = []
+        batches = subject.backend.lane_batches([data] * size, tiny.BATCH, [ORDER + lane for lane in order])
+        for _ in range(UPDATES):
+            self._update(_spoilt(next(batches), spoilt))
+
+    def _update(self, batch: Batch) -> None:
+        size = len(self._lanes)
+        check = partial(answers.a_step_of_lanes, lanes=size)
+        returned = answers.asked(self._cohort.update, self._state, batch)
+        self._state, scalars = self._subject.answered(check, returned)
+        meter = self._subject.backend.lane_meter()
+        meter.add(scalars)
+        read = meter.read()
+        self._scalars.append([{name: float(values[0][lane]) for name, values in read.items()} for lane in range(size)])
+
+    def run(self, place: int) -> Run:
+        """A lane as the training that it would be alone."""
+        lane = self._lanes[place]
+        learner = lane.build()
+        started = Started(learner, parts_of(learner), self._cohort.lane(self._state, place))
+        run = Run(lane, self._subject.data, started=started)
+        run.scalars = [scalars[place] for scalars in self._scalars]
+        return run
+
+
+def _spoilt(batch: Batch, place: int | None) -> Batch:
+    if place is not None:
+        batch.inputs[place] = float("nan")
+    return batch
+
+
+def _require_alike(alone: Run, lane: Run, what: str) -> None:
+    """As they are trained, and finished."""
+    for words in ("", ", finished"):
+        if difference := differing(alone.seen(), lane.seen(), ALIKE):
+            broken(f"{what}{words}: they differ in the {difference}")
+        alone.finish()
+        lane.finish()
