@@ -13,17 +13,23 @@ from harness_torch.training.options import OptimiserOptions
 FAMILY = "bayesian"  # whose recipes the methods follow
 
 LEARNING_RATE = 0.01
+DRAWS = 100  # functions of a prediction
 BATCHED = ("learning_rate", "noise", "prior_scale")  # numbers in which trials side by side may differ
 
 Covariance = Literal["diag", "tied", "isotropic", "full"]
 Objective = Literal["approximate", "certified", "true"]
 
-# What stands for options that are left unset, by data set: wider networks where the field has them, smaller steps for
-# convolutions.
+# What stands for options that are left unset, by data set: a wider network where the field has one; for images networks
+# with few weights, of which a posterior with independent weights learns something, and fewer functions, since each is a
+# pass through convolutions.
+SMALL = {"architecture": "16C3-AP2-32C3-AP2-FC", "predict_samples": 10}
+IMAGES = {"learning_rate": 2e-3, "predict_samples": 10}
 RECIPES: dict[str, dict[str, Any]] = {
-    "digits": {"learning_rate": 1e-3},
-    "mnist": {"learning_rate": 1e-3},
-    "fashion-mnist": {"learning_rate": 1e-3},
+    "digits": SMALL,
+    "digits-shifted": SMALL,
+    "mnist": IMAGES,
+    "mnist-shifted": IMAGES,
+    "fashion-mnist": IMAGES,
     "uci-protein": {"architecture": "100-FC"},
 }
 
@@ -45,7 +51,16 @@ PRECISIONS: dict[str, tuple[float, float, float]] = {
 class PredictionOptions:
     """How many functions a prediction is drawn from."""
 
-    predict_samples: int = option(100, "functions drawn for a prediction, of each component or member", low=1)
+    predict_samples: int | None = option(
+        None,
+        "functions drawn for a prediction, of each component or member; the data set's recipe, else 100, by default",
+        low=1,
+    )
+
+    @property
+    def resolved_draws(self) -> int:
+        """`predict_samples`, resolved."""
+        return self.predict_samples or DRAWS
 
 
 @dataclass(frozen=True)

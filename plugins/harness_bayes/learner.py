@@ -32,7 +32,7 @@ Mixture = ClassLogProbs | RegressionMixture
 
 
 class Learner(Generic[S]):
-    """A trial of a method. `options.predict_samples`, where there is one, is how many functions are drawn."""
+    """A trial of a method. `options.resolved_draws`, where there are some, is how many functions are drawn."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -65,7 +65,7 @@ class Learner(Generic[S]):
 
     @property
     def _draws(self) -> int:
-        return getattr(self.options, "predict_samples", 1)
+        return getattr(self.options, "resolved_draws", 1)
 
     def describe(self, state: S) -> Mapping[str, object]:
         return training.describe(state)
