@@ -61,7 +61,10 @@ if TYPE_CHECKING:
     from harness.catalog import resolve
     from harness.data.files import located, members
     from harness.data.parts import Part
-    from harness.records.reading import read_records
+    from harness.planning.plan import named
+    from harness.records.reading import add_readings, read_records
+    from harness.suites.suite import Request
+    from harness.trials.predictions import read_predictions
     from harness.trials.rehearsal import Rehearsal, rehearse
 
 __all__ = [
@@ -106,6 +109,7 @@ __all__ = [
     "Record",
     "RegressionMixture",
     "Rehearsal",
+    "Request",
     "RunContext",
     "Suite",
     "TokenLogProbs",
@@ -116,11 +120,14 @@ __all__ = [
     "Unsupported",
     "UsageError",
     "__version__",
+    "add_readings",
     "derive",
     "hookimpl",
     "located",
     "members",
+    "named",
     "option",
+    "read_predictions",
     "read_records",
     "rehearse",
     "resolve",
@@ -131,8 +138,12 @@ __all__ = [
 _LATER = {
     "Part": "harness.data.parts",
     "Rehearsal": "harness.trials.rehearsal",
+    "Request": "harness.suites.suite",
+    "add_readings": "harness.records.reading",
     "located": "harness.data.files",
     "members": "harness.data.files",
+    "named": "harness.planning.plan",
+    "read_predictions": "harness.trials.predictions",
     "read_records": "harness.records.reading",
     "rehearse": "harness.trials.rehearsal",
     "resolve": "harness.catalog",

@@ -94,7 +94,8 @@ class Points:
         self._judge(tested, valid, [offer for offer in metrics if scoring.is_own(offer)])
         if bench.prediction is not None:
             with bench.hole("test prediction"):
-                predictions.keep(bench.prediction, tested.prediction, bench.test_rows)
+                shifted = {name: prediction for name, (prediction, _) in tested.shifted.items()}
+                predictions.keep(bench.prediction, tested.prediction, bench.test_rows, shifted)
         for offer in others:
             with bench.part(offer.value.name):
                 self._judge(tested, valid, [offer])

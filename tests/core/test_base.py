@@ -6,7 +6,17 @@ from scipy import stats
 
 import harness.executors
 import harness.metrics
-from harness import ClassLogProbs, Method, Metric, Outcome, Problem, RegressionMixture, TokenLogProbs, Unsupported
+from harness import (
+    ClassLogProbs,
+    Method,
+    Metric,
+    Outcome,
+    Problem,
+    RegressionMixture,
+    TokenLogProbs,
+    Unsupported,
+    read_predictions,
+)
 from harness.catalog import Catalog
 from harness.executors.worker import run
 from harness.hookspecs import hookimpl
@@ -100,6 +110,22 @@ def test_a_cut_file_of_other_rows_and_none_are_said(tmp_path):
         predictions.read(tmp_path / "p", ROWS)
     with pytest.raises(Unsupported, match=r"is not kept: no .*; --rerun it"):
         predictions.read(tmp_path / "nowhere", ROWS)
+
+
+def test_predictions_of_shifted_splits_come_back_beside_that_of_the_test_rows(tmp_path):
+    Store(tmp_path).prepare()
+    gaussians = [RegressionMixture(np.full((2, n), n), np.ones((2, n)), np.log([0.5, 0.5])) for n in (5, 3, 4)]
+    path = Store(tmp_path).predictions("key")
+    predictions.keep(path, gaussians[0], ROWS, {"far": gaussians[1], "near by": gaussians[2]})
+    test, shifted = read_predictions(tmp_path, "key")
+    np.testing.assert_array_equal(test.means, gaussians[0].means)
+    assert {name: each.means.shape for name, each in shifted.items()} == {"far": (2, 3), "near by": (2, 4)}
+    np.testing.assert_array_equal(predictions.read(path, ROWS).means, gaussians[0].means)
+
+
+def test_a_trial_that_has_kept_no_prediction_is_told_how_to(tmp_path):
+    with pytest.raises(Unsupported, match=r"is not kept: no .*key\.predictions\.npz"):
+        read_predictions(tmp_path, "key")
 
 
 def test_a_prediction_beyond_the_bound_is_not_kept(tmp_path, monkeypatch):

@@ -9,9 +9,20 @@ from example_records import METRICS, record
 
 import harness.checks
 import harness.metrics
-from harness import NO_CLASS, Batch, ClassLogProbs, Method, Metric, PluginError, UsageError, hookimpl
+from harness import (
+    NO_CLASS,
+    Batch,
+    ClassLogProbs,
+    Method,
+    Metric,
+    PluginError,
+    UsageError,
+    hookimpl,
+    read_predictions,
+)
 from harness.catalog import Catalog
 from harness.planning.plan import plan
+from harness.records.store import Store
 from harness.report import summarise
 from harness.report.choosing import criterion
 from harness.suites.suite import Request
@@ -182,3 +193,15 @@ def test_what_was_trained_anew_keeps_its_scores_of_shifted_splits():
     anew = dataclasses.replace(one, trial=dataclasses.replace(one.trial, refit=True))
     (table,) = summarise([anew], [*METRICS, DRIFT], refit=True).tables
     assert "drift@far" in table.columns
+
+
+def test_predictions_of_shifted_splits_are_kept_with_that_of_the_test_rows(tmp_path):
+    catalog = Catalog.of(harness.metrics, Plugin())
+    (trial,) = plan(catalog, Request(methods="subject", seeds="[0]"))
+    Store(tmp_path).prepare()
+    run_trial(catalog, trial, prediction=Store(tmp_path).predictions(trial.key))
+    test, shifted = read_predictions(tmp_path, trial.key)
+    assert set(shifted) == {"far", "near"}  # a split called best has no name of its own
+    assert {each.log_probs.shape for each in shifted.values()} == {test.log_probs.shape}
+    sure = {name: float(each.log_probs.max(axis=2).mean()) for name, each in shifted.items()}
+    assert sure["far"] < sure["near"] < float(test.log_probs.max(axis=2).mean())
