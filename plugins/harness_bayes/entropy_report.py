@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 MARKS = {"weight_entropy": "H", "theorem_1": "T", "overlaps": "B", "kolchinsky_tracey": "K", "lower": "L", "error": "o"}
 LEAST = -16  # decades; below it stands <
 ALWAYS = ("lower", "error", "exceeding")  # columns, also of nothing but zeros
-LONG = 1e-99
+LONG = 1e-99  # of two digits there is no room beside such an exponent
+TINY = "<1e-307"  # what float64 has no room for
+GAP = 2
 NARROWEST = 20  # characters of a chart
 
 
@@ -47,10 +49,10 @@ def as_text(question: Question, rows: Sequence[Row], width: int, colour: bool) -
     setting = f"{question.components} components, {question.covariance}, spread {question.spread:g}"
     console.print(Text.assemble(("error of the approximate entropy", "bold"), f"  {setting}, seed {question.seed}"))
     console.print()
-    grid = _grid(question, rows, 2)
-    fits = console.measure(grid, options=console.options.update(width=2 * width)).maximum <= width
-    console.print(grid if fits else _grid(question, rows, 1))
-    console.print()
+    heads = _heads(question, rows)
+    for part in _parts(heads, rows, width):
+        console.print(_grid(rows, {name: heads[name] for name in part}))
+        console.print()
     for line in [*_legend(question, rows), *_found(rows)]:
         console.print(Text(line, style="dim"))
     console.print()
@@ -60,20 +62,29 @@ def as_text(question: Question, rows: Sequence[Row], width: int, colour: bool) -
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
 
-def _grid(question: Question, rows: Sequence[Row], gap: int) -> Any:
+def _parts(heads: Mapping[str, str], rows: Sequence[Row], width: int) -> list[list[str]]:
+    """Columns that stand beside each other: all, where there is room for them, else two tables below each other."""
+    names = list(heads)
+    needed = sum(max(len(heads[name]), *(len(_cell(row, name)) for row in rows)) + GAP for name in names) - GAP
+    if needed <= width:
+        return [names]
+    half = len(names) // 2 + 1
+    return [names[:half], [names[0], *names[half:]]]
+
+
+def _grid(rows: Sequence[Row], heads: Mapping[str, str]) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    names = _columns(question, rows)
-    for head in names.values():
+    grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for head in heads.values():
         grid.add_column(head, justify="right", no_wrap=True)
     for row in rows:
-        grid.add_row(*(_cell(row, name) for name in names))
+        grid.add_row(*(_cell(row, name) for name in heads))
     return grid
 
 
-def _columns(question: Question, rows: Sequence[Row]) -> dict[str, str]:
+def _heads(question: Question, rows: Sequence[Row]) -> dict[str, str]:
     """Heads by field, of those that have something to say."""
     heads = {
         "dimension": "m",
@@ -96,7 +107,9 @@ def _cell(row: Row, name: str) -> str:
     value = getattr(row, name)
     if name == "alpha":
         return f"{value:.3g}{'*' if value > row.sqrt_dimension else ' '}"
-    return str(value) if name == "dimension" else f"{value:.3g}" if name == "sqrt_dimension" else _small(value)
+    if name in ("dimension", "sqrt_dimension"):
+        return str(value) if name == "dimension" else f"{value:.3g}"
+    return TINY if value == 0 and name in MARKS else _small(value)
 
 
 def _small(value: float) -> str:
@@ -130,7 +143,7 @@ def _found(rows: Sequence[Row]) -> list[str]:
     lines = []
     if len(rows) > 1:
         verb = "falls" if last.error < first.error else "does not fall"
-        ends = f"{_small(first.error)} at m = {first.dimension}, {_small(last.error)} at m = {last.dimension}"
+        ends = ", ".join(f"{_cell(row, 'error')} at m = {row.dimension}" for row in (first, last))
         lines.append(f"The error {verb} with the dimension: {ends}.")
     told = _from([row.dimension for row in rows], [row.theorem_1 < row.weight_entropy for row in rows])
     beyond = _from([row.dimension for row in rows], [row.alpha > row.sqrt_dimension for row in rows])

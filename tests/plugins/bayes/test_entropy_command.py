@@ -204,10 +204,22 @@ def test_the_text_says_whether_the_error_falls_and_where_theorem_1_speaks():
     assert "The error" not in text
 
 
-def test_no_cell_is_cut_at_the_usual_width():
+@pytest.mark.parametrize(("width", "tables"), [(120, 1), (80, 2), (60, 2)])
+def test_no_cell_is_cut_and_where_there_is_little_room_there_are_two_tables(width, tables):
     sizes = dict(lower=1e-280, error=1e-270, standard_error=1e-272, kolchinsky_tracey=1e-268, overlaps=1e-268)
     rows = [row_of(1, theorem_1=1e-100, theorem_3=395.0), row_of(1000, **sizes, theorem_3=4.1e-3)]
-    assert "…" not in as_text(question(), rows, 100, False)
+    text = as_text(question(), rows, width, False)
+    assert "…" not in text
+    assert len(re.findall(r"^─+$", text, re.M)) == tables
+    assert len(re.findall(r"^1000 ", text, re.M)) == tables
+    for shown in ("1e-280", "1e-270", "1e-272", "1e-268", "1.0e-05", "395", "4.1e-03"):
+        assert shown in text
+
+
+def test_what_float64_cannot_hold_is_not_said_to_be_nothing():
+    text = as_text(question(), [row_of(1), row_of(1000, lower=0.0, error=0.0)], 100, False)
+    assert re.search(r"^1000 .* <1e-307 +<1e-307 ", text, re.M)
+    assert "The error falls with the dimension: 1.0e-03 at m = 1, <1e-307 at m = 1000." in text
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------
