@@ -29,7 +29,6 @@ from harness_bayes.training import Trials
 from harness_mc_dropout import DropoutOptions, reference
 from harness_mc_dropout.masks import State, dropping, row_masks, units
 from harness_mc_dropout.prediction import draw
-from harness_torch.training import step
 
 EPS = 1e-7  # of Adam, as in the Keras of the published code
 NOISE = 0.5  # of targets, in their standard deviations, where no precision is given
@@ -79,13 +78,8 @@ class MCDropout(shared.Learner[State]):
         micro_batch = self.options.micro_batch
         if micro_batch is not None and micro_batch < len(batch.targets):
             raise Unsupported(f"micro_batch={micro_batch}: the reference draws the masks of a mini-batch at once")
-        step.advance(state)
-        state.optimiser.zero_grad()
         masks = [mask[0] for mask in row_masks(state, len(batch.targets))]
-        loss = reference.loss(state.options, state, batch, masks)
-        loss.backward()
-        step.descend(state)
-        return state, {"loss": loss.detach()}
+        return state, shared.descend_on(state, lambda: reference.loss(state.options, state, batch, masks))
 
     def describe(self, state: State) -> Mapping[str, object]:
         precision = {} if state.log_noise is None else {"tau": state.options.tau}

@@ -205,6 +205,22 @@ def test_a_lane_that_is_nan_spoils_no_other():
     assert all(tensor[1].isfinite().all() for tensor in state.parameters.values())
 
 
+@pytest.mark.gpu
+def test_on_a_gpu_each_replay_draws_masks_anew():
+    """Weights that hardly move: losses of one mini-batch differ by their masks alone."""
+    cohort = learner.together([DropoutOptions(**SMALL, rate=rate, learning_rate=1e-9) for rate in (0.0, 0.5)])
+    state = cohort.init([REGRESSION] * 2, [Training(seed, "cuda", "fp32", 40, 9) for seed in (0, 1)])
+    batch, found = rows(dtype=torch.float32), []
+    stacked = Batch(torch.stack([batch.inputs] * 2).cuda(), torch.stack([batch.targets] * 2).cuda())
+    for _ in range(9):
+        state, scalars = cohort.update(state, stacked)
+        found.append(scalars["loss"])
+    losses = torch.stack(found).cpu()  # (9, 2)
+    assert state.replay.captured
+    assert torch.allclose(losses[:, 0], losses[:1, 0], rtol=1e-4)
+    assert len(losses[:, 1].unique()) == 9
+
+
 def test_parts_of_a_mini_batch_have_its_expectation():
     """Without dropout exactly its gradient."""
     found = []
