@@ -113,7 +113,9 @@ def find(records: Sequence[Record], text: str) -> Record:
         return found[0]
     if not found:
         titles = [_title(record) for record in records]
-        known = f"the {len(records)} records are {_first(titles)}"
+        known = (
+            f"the only record is {titles[0]}" if len(titles) == 1 else f"the {len(titles)} records are {_first(titles)}"
+        )
         raise UsageError(f"trial {text!r}: no such record{suggest(text, titles)}; {known}")
     listed = "".join(f"\n  {record.trial.key}  {_title(record)}, {_setting(record)}" for record in found[:MOST_LISTED])
     more = f"\n  and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,8 @@ from harness.records.store import Store
 
 HERE = Path(__file__).parent
 PLUGIN = """
+import os
+import threading
 from dataclasses import dataclass, replace
 
 import folded
@@ -28,6 +34,12 @@ class Shrinks(folded.Creeps):
 
 
 class Creeps(folded.Creeps):
+    def update(self, state, batch):
+        if "GATE" in os.environ and len(batch.inputs) > 20:  # the training rows of the first stage are no more
+            gate = open(os.environ["GATE"], "w")
+            threading.Event().wait()
+        return super().update(state, batch)
+
     def save(self, state):
         import numpy as np
         return {"mean": np.array(state)}
@@ -119,3 +131,32 @@ def test_a_data_set_without_validation_rows_is_named_beside_one_with(run):
     assert code == 1
     assert "second stage: 2 trials" in err
     assert "nothing is trained anew of creeps[rate=[0.1,0.5]] on bare: no trial ended with rmse@valid\n" in err
+
+
+@pytest.mark.xdist_group("processes")
+def test_a_second_stage_that_is_ended_goes_on_with_the_same_command(run, tmp_path, monkeypatch):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    asked = ["run", "--methods", "walks[rate=[0.1,0.5]]", "--batch-size", "25", *CHOOSE]
+    plugins = [word for name in (HERE / "tiny.py", HERE / "folded.py", "based.py") for word in ("-p", str(name))]
+    environment = os.environ | {"GATE": str(gate), "PYTHONPATH": str(HERE)}
+    command = [sys.executable, "-m", "harness", *asked, *plugins]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        with gate.open() as pipe:
+            process.send_signal(signal.SIGTERM)
+            assert pipe.read() == ""  # until the process of the trial has ended
+        _, err = process.communicate()
+    assert process.returncode == 143, err
+    assert "second stage: 2 trials" in err
+    assert "0 of 2 trials ended and are kept in results; the same command goes on" in err
+    assert (len(Store(Path("results")).records()[0]), anew()) == (4, [])
+    code, _, err = run(*asked[1:])
+    assert code == 0, err
+    assert "4 of 4 trials have a record; 0 to run\nsecond stage: 2 trials" in err
+    assert [label.rpartition(" ")[2] for label in anew()] == ["0", "1"]
+
+
+def test_the_only_record_is_named_where_another_is_asked_for(run, capsys):
+    assert run("--methods", "creeps", "--seeds", "1")[0] == 0
+    assert main(["show", "walks/lines/0"]) == 2
+    assert "; the only record is creeps/lines/0\n" in capsys.readouterr().err

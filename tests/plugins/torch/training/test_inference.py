@@ -48,6 +48,20 @@ def test_parts_say_together_what_the_whole_says(predict, rows, seven_numbers_at_
         torch.testing.assert_close(one, other, rtol=1e-14, atol=1e-14)
 
 
+@pytest.mark.parametrize("shape", [(2, 1), (1, 1), (2, 11)])
+def test_variances_that_rows_share_are_shared_by_the_parts(shape, seven_numbers_at_a_time):
+    inputs, variances = random(11, FEATURES), random(*shape).exp()
+
+    def predict(x):
+        own = variances if shape[1] == 1 else variances[:, : len(x)]
+        return inference.gaussians(torch.stack([x[:, 0], x[:, 1]]), own)
+
+    found = inference.in_parts(predict, inputs, 2)
+    assert found.variances.shape == (shape[0], 11)
+    for part in found.variances.split([len(rows) for rows in inference.split(inputs, 2)], dim=1):
+        torch.testing.assert_close(part, variances[:, : part.shape[1]].expand_as(part))
+
+
 def test_a_learner_that_predicts_in_parts_says_the_same(monkeypatch):
     learner, state = started()
     whole = learner.predict(state, batch().inputs)
