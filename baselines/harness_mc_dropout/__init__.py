@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_bayes.config import FAMILY, PRECISIONS, RECIPES, NetworkOptions, PredictionOptions
+from harness_bayes.config import FAMILY, RECIPES, NetworkOptions, PredictionOptions, refuse_level
 
 harness_interface = 2
 
 LEARNING_RATE = 1e-3
-CHOSEN = {name: {"tau": precisions[1]} for name, precisions in PRECISIONS.items()}
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,18 @@ class OwnOptions:
     rate: float = option(0.05, "probability that an input or a hidden unit is dropped", low=0, below=1)
     tau: float | None = option(
         None,
-        "precision of the targets' noise, in their own units ^-2; the data set's recipe, else that of a noise of half "
-        "their standard deviation, by default",
+        "precision of the targets' noise, in their own units ^-2; the middle one of precisions, else that of a noise "
+        "of half their standard deviation, by default",
         above=0,
+    )
+    level: int | None = option(
+        None, "instead of tau: which of precisions it is, counted from 0, so that runs can choose among them", low=0
+    )
+    precisions: tuple[float, ...] | None = option(
+        None,
+        "tau of each level; those of the published runs, by the data set's recipe, by default",
+        above=0,
+        whole=True,
     )
     lengthscale: float = option(1e-2, "prior length-scale: weights decay with its square", low=0)
 
@@ -46,10 +54,21 @@ class DropoutOptions(NetworkOptions, PredictionOptions, OwnOptions):
         None, "learning rate that the schedule is a share of; 0.001 by default", above=0
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_level(self, "tau", self.tau)
+
     @property
-    def noise(self) -> float | None:
+    def resolved_tau(self) -> float | None:
+        """`tau`, resolved; None where neither it nor precisions are given."""
+        if self.tau is not None or self.precisions is None:
+            return self.tau
+        return float(self.precisions[len(self.precisions) // 2 if self.level is None else self.level])
+
+    @property
+    def resolved_noise(self) -> float | None:
         """Standard deviation of the targets, in their own units."""
-        return None if self.tau is None else self.tau**-0.5
+        return None if self.tau is None else float(self.tau**-0.5)
 
     @property
     def resolved_rate(self) -> float:
@@ -69,7 +88,7 @@ def harness_methods() -> Iterator[Method]:
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,
-        recipes={name: {**RECIPES.get(name, {}), **CHOSEN.get(name, {})} for name in [*RECIPES, *CHOSEN]},
-        batched_options=("rate", "tau", "lengthscale", "learning_rate"),
+        recipes=RECIPES,
+        batched_options=("rate", "tau", "level", "lengthscale", "learning_rate"),
         cohort="harness_mc_dropout.learner:together",
     )

@@ -109,7 +109,12 @@ def _likelihood(trials: Trials[DropoutOptions]) -> Likelihood:
 
 
 def _with_precision(options: DropoutOptions, problem: Problem) -> DropoutOptions:
-    return dataclasses.replace(options, tau=options.tau or (NOISE * problem.target_scale) ** -2)
+    if options.level is not None and options.precisions is None:
+        raise Unsupported(
+            f"level={options.level}: the data set comes with no precisions to choose from; say precisions=[...], or tau"
+        )
+    tau = options.resolved_tau or (NOISE * problem.target_scale) ** -2
+    return dataclasses.replace(options, tau=tau, level=None)
 
 
 def _decay(options: DropoutOptions, problem: Problem) -> float:

@@ -14,7 +14,7 @@ FAMILY = "bayesian"  # whose recipes the methods follow
 
 LEARNING_RATE = 0.01
 DRAWS = 100  # functions of a prediction
-BATCHED = ("learning_rate", "noise", "prior_scale")  # numbers in which trials side by side may differ
+BATCHED = ("learning_rate", "level", "noise", "prior_scale")  # numbers in which trials side by side may differ
 
 Covariance = Literal["diag", "tied", "isotropic", "full"]
 Objective = Literal["approximate", "certified", "true"]
@@ -30,7 +30,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "mnist": IMAGES,
     "mnist-shifted": IMAGES,
     "fashion-mnist": IMAGES,
-    "uci-protein": {"architecture": "100-FC"},
 }
 
 # Precisions of the targets' noise, in their own units ^-2, that MC-dropout's published runs choose among by validation.
@@ -45,6 +44,9 @@ PRECISIONS: dict[str, tuple[float, float, float]] = {
     "uci-wine": (2.5, 3, 3.5),
     "uci-yacht": (0.25, 0.5, 0.75),
 }
+for _name, _precisions in PRECISIONS.items():
+    RECIPES[_name] = {"precisions": _precisions}
+RECIPES["uci-protein"]["architecture"] = "100-FC"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,41 @@ class LikelihoodOptions:
         "learned by default",
         above=0,
     )
+    level: int | None = option(
+        None, "instead of noise: which of precisions it has, counted from 0, so that runs can choose among them", low=0
+    )
+    precisions: tuple[float, ...] | None = option(
+        None,
+        "1 / noise^2 of each level; those of the field's published runs, by the data set's recipe, by default",
+        above=0,
+        whole=True,
+    )
+
+    @property
+    def resolved_noise(self) -> float | None:
+        """`noise`, resolved; None where it is learned."""
+        if self.level is None or self.precisions is None:
+            return self.noise
+        return float(self.precisions[self.level] ** -0.5)
+
+
+def refuse_noise(options: LikelihoodOptions) -> None:
+    """Raises UsageError for options of the noise that do not go together, or have no effect."""
+    given = [f"{name}={value}" for name in ("noise", "level") if (value := getattr(options, name)) is not None]
+    if given and options.likelihood == "heteroscedastic":
+        raise UsageError(
+            f"{given[0]}: likelihood=heteroscedastic has a noise for each row; leave it out, or use likelihood=gaussian"
+        )
+    refuse_level(options, "noise", options.noise)
+
+
+def refuse_level(options: Any, other: str, value: float | None) -> None:
+    """Raises UsageError for a level beside the option that says the same, and for one that precisions does not have."""
+    level, precisions = options.level, options.precisions
+    if level is not None and value is not None:
+        raise UsageError(f"{other}={value} and level={level} both say what the noise is; leave one out")
+    if level is not None and precisions is not None and level >= len(precisions):
+        raise UsageError(f"level={level}: precisions has {len(precisions)}, 0 to {len(precisions) - 1}")
 
 
 @dataclass(frozen=True)
@@ -153,11 +190,7 @@ class WeightOptions(NetworkOptions, PriorOptions, LikelihoodOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.likelihood == "heteroscedastic" and self.noise is not None:
-            raise UsageError(
-                f"noise={self.noise}: likelihood=heteroscedastic has a noise for each row; leave noise out, or use "
-                "likelihood=gaussian"
-            )
+        refuse_noise(self)
         for name in ("prior_narrow", "prior_share"):
             if self.resolved_prior != "mixture" and getattr(self, name) is not None:
                 raise UsageError(

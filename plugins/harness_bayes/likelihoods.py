@@ -31,12 +31,16 @@ class Likelihood(NamedTuple):
 def build(problem: Problem, options: LikelihoodOptions) -> Likelihood:
     """The one for a problem. Raises Unsupported for options that do not fit it, and for problems of other kinds."""
     if problem.kind == "classification":
-        for name in ("noise", "likelihood"):
+        for name in ("noise", "level", "likelihood"):
             if (value := getattr(options, name)) != getattr(type(options), name):
                 raise Unsupported(f"{name}={value}: classes have the softmax's likelihood; leave {name} out")
         return Likelihood("categorical", problem.output_size)
     if problem.kind != "regression":
         raise Unsupported(f"Bayesian networks take classification and regression, not {problem.kind}")
+    if options.level is not None and options.precisions is None:
+        raise Unsupported(
+            f"level={options.level}: the data set comes with no precisions to choose from; give precisions, or noise"
+        )
     kind = options.likelihood
     return Likelihood(kind, 2 if kind == "heteroscedastic" else 1, problem.target_scale)
 

@@ -110,7 +110,7 @@ def begin(
 
 def learns_noise(options: Any) -> bool:
     """Whether a Gaussian likelihood's noise is a parameter."""
-    return getattr(options, "noise", 1.0) is None
+    return options.resolved_noise is None
 
 
 def initial_noise(trials: Trials[Any], likelihood: Likelihood, noises: int) -> Tensor | None:
@@ -118,8 +118,8 @@ def initial_noise(trials: Trials[Any], likelihood: Likelihood, noises: int) -> T
     if likelihood.kind != "gaussian":
         return None
     pairs = zip(trials.options, trials.problems, strict=True)
-    given = [INITIAL_NOISE if o.noise is None else o.noise / problem.target_scale for o, problem in pairs]
-    logs = [math.log(value) for value in given]
+    given = [(options.resolved_noise, problem.target_scale) for options, problem in pairs]
+    logs = [math.log(INITIAL_NOISE if noise is None else noise / scale) for noise, scale in given]
     return torch.tensor(logs, dtype=torch.float64).repeat_interleave(noises)
 
 

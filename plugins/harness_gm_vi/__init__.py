@@ -21,9 +21,11 @@ def start(options: MixtureOptions) -> str:
     said: dict[str, Any] = {"members": options.components, "likelihood": options.likelihood}
     if options.likelihood == "heteroscedastic" or options.prior != WeightOptions.prior:
         said["prior"] = options.prior  # of which that ensemble would have another by default
-    for name in ("architecture", "activation", "bias", "noise", "prior_scale", "prior_narrow", "prior_share"):
+    for name in ("architecture", "activation", "bias", "prior_scale", "prior_narrow", "prior_share"):
         if (value := getattr(options, name)) != getattr(WeightOptions, name):
             said[name] = "no" if value is False else value
+    if options.resolved_noise is not None:
+        said["noise"] = options.resolved_noise
     return f"deep-ensemble[{','.join(f'{name}={value}' for name, value in said.items())}]"
 
 

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from harness import Batch, Problem, Training
+from harness import Batch, Problem, Training, Unsupported, UsageError
 from harness_bayes import mixture
 from harness_bayes.config import MixtureOptions, VariationalOptions
 from harness_mean_field_vi import learner as mean_field
@@ -123,3 +123,41 @@ def test_trials_side_by_side_are_those_alone():
         for name, tensor in alone.parameters.items():
             assert torch.allclose(lane.parameters[name], tensor, rtol=0, atol=1e-10), name
         assert torch.allclose(learner.predict(lane, inputs).means, learner.predict(alone, inputs).means, atol=1e-9)
+
+
+def test_a_level_is_one_of_the_precisions():
+    """1 / noise^2 in the targets' own units, of which one is 2 standardised ones here."""
+    options = MixtureOptions(architecture="7-FC", level=1, precisions=(0.1, 0.25))
+    state = mixture.build(options).init(REGRESSION, Training(0, "cpu", "fp64", 40, 5), None)
+    assert state.log_noise.exp().item() == pytest.approx(0.25**-0.5 / 2)
+    assert "log_noise" not in state.parameters
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"level": 2, "precisions": (0.1, 0.2)}, "level=2: precisions has 2, 0 to 1"),
+        ({"level": 0, "noise": 0.3}, "noise=0.3 and level=0 both say what the noise is"),
+        ({"level": 0, "likelihood": "heteroscedastic"}, "level=0: likelihood=heteroscedastic has a noise for each row"),
+        ({"components": 1, "learn_weights": True}, "one component has nothing to weigh"),
+        ({"covariance": "full", "estimator": "local"}, "with covariance=full weights are drawn"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(given, words):
+    with pytest.raises(UsageError, match=words):
+        MixtureOptions(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem", "words"),
+    [
+        ({"level": 0}, REGRESSION, "level=0: the data set comes with no precisions"),
+        ({"noise": 0.3}, Problem("classification", (3,), 2, 40), "noise=0.3: classes have the softmax's likelihood"),
+        ({"covariance": "full"}, Problem("regression", (90_000,), 1, 40), "matrices of 4,500,101 x 4,500,101 take"),
+        ({}, Problem("language", (3,), 1, 40), "take classification and regression, not language"),
+        ({}, Problem("regression", (3, 4), 1, 40, time_axis=True), "rows without a time axis"),
+    ],
+)
+def test_problems_that_do_not_fit_are_refused(given, problem, words):
+    with pytest.raises(Unsupported, match=words):
+        mixture.build(MixtureOptions(**given)).init(problem, Training(0, "cpu", "fp32", 40, 5), None)
