@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harness import Batch, ClassLogProbs, Fit, Problem, RegressionMixture, Training, Unsupported
 from harness_bayes import hamiltonian, likelihoods, networks, prediction, priors, training
+from harness_bayes.convergence import convergence
 from harness_bayes.hamiltonian import Chains
 from harness_bayes.networks import Network
 from harness_bayes.training import Trials
@@ -23,18 +24,26 @@ from harness_hmc import BURN, BURN_SHARE, MOST_ROWS, MOST_WEIGHTS, HMCOptions
 from harness_hmc.densities import Functions, Posterior
 from harness_torch.training import facts, optimiser
 
+POINTS = 50  # rows at which convergence is looked at
+
 
 @dataclass(kw_only=True)
 class State(training.State):
     """parameters: the MAP networks, one for each chain. posterior, chains: from `prepare` on. burn: trajectories before
-    the first draw. kept: positions (J, m), `stride` trajectories apart.
+    the first draw. kept: room for draws (J, most, m), `stride` trajectories apart; the first `count` of them are there.
     """
 
     burn: int
     stride: int
     posterior: Posterior | None = None
     chains: Chains | None = None
-    kept: list[Tensor] = field(default_factory=list)
+    kept: Tensor | None = None
+    count: int = 0
+
+    @property
+    def drawn(self) -> Tensor | None:
+        """Positions (J, D, m); None before there are any."""
+        return None if self.kept is None or not self.count else self.kept[:, : self.count]
 
 
 class HMC:
@@ -53,6 +62,7 @@ class HMC:
         _descend(state, posterior)
         start = posterior.positions(_maps(state)).detach()
         state.chains = hamiltonian.begin(posterior, start, state.generator)
+        state.kept = start.new_empty(len(start), _room(state, self.options.predict_samples), start.shape[1])
         return state
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
@@ -69,14 +79,15 @@ class HMC:
         """Leave as many draws as asked for. Raises HarnessError for a chain that never moved."""
         del fit
         hamiltonian.refuse_stuck(_started(state)[1], state.burn)
-        wanted, found = self.options.predict_samples, len(state.kept)
-        if found > wanted:
-            state.kept = [state.kept[index * found // wanted] for index in range(wanted)]
+        wanted, drawn = self.options.predict_samples, state.drawn
+        if drawn is not None and state.count > wanted:
+            chosen = [index * state.count // wanted for index in range(wanted)]
+            state.kept, state.count = drawn[:, chosen], wanted
         return state
 
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs | RegressionMixture:
         """A component for each draw, those of a chain together; before the first draw, one for each chain."""
-        return _predict(state, inputs, torch.stack(state.kept, 1) if state.kept else None)
+        return _predict(state, inputs, state.drawn)
 
     def glance(self, state: State, inputs: Tensor) -> ClassLogProbs | RegressionMixture:
         """`predict` with where the chains are now."""
@@ -85,14 +96,14 @@ class HMC:
     def functions(self, state: State, inputs: Tensor) -> Tensor:
         """Outputs of the draws for rows (N, ...), (chains, draws, N, outputs)."""
         posterior, chains = _started(state)
-        draws = torch.stack(state.kept, 1) if state.kept else chains.positions[:, None]
+        draws = chains.positions[:, None] if state.drawn is None else state.drawn
         outputs = prediction.outputs(state.network, posterior.functions(draws.flatten(0, 1)).weights, inputs)
         return outputs.unflatten(0, (len(draws), -1))
 
     def describe(self, state: State) -> Mapping[str, object]:
-        said = {**training.describe(state), "burn": state.burn, "draws": len(state.kept)}
+        said = {**training.describe(state), "burn": state.burn, "draws": state.count}
         chains = state.chains
-        if chains is None or not state.kept:
+        if chains is None or not state.count:
             return said
         acceptance = hamiltonian.acceptance(chains, state.burn)
         return {
@@ -101,13 +112,14 @@ class HMC:
             "least_acceptance": acceptance.min().item(),
             "divergences": int(chains.divergent.sum()),
             "step_size": chains.averages.exp().median().item(),
+            **_converged(state, self.functions(state, _some(state))),
         }
 
     def save(self, state: State) -> Mapping[str, Tensor]:
         """The functions that are kept, (J, ...), or the MAP networks before there are any."""
-        if not state.kept:
+        if state.drawn is None:
             return facts.save(state)
-        drawn = _started(state)[0].functions(torch.stack(state.kept, 1).flatten(0, 1))
+        drawn = _started(state)[0].functions(state.drawn.flatten(0, 1))
         named = {name: weight.contiguous() for name, weight in drawn.weights.items()}
         return named if drawn.log_noise is None else {**named, "log_noise": drawn.log_noise}
 
@@ -197,16 +209,50 @@ def _move(state: State, posterior: Posterior, *chains: Tensor) -> tuple[Mapping[
     return {"loss": -moved.densities.mean() / state.rows, "acceptance": moved.chances.mean()}, moved
 
 
+def _some(state: State) -> Tensor:
+    """Training rows, evenly apart, on which convergence is looked at."""
+    inputs = _started(state)[0].inputs
+    return inputs[:: max(1, len(inputs) // POINTS)]
+
+
+def _converged(state: State, outputs: Tensor) -> Mapping[str, object]:
+    """Whether functions with outputs (chains, draws, N, outputs) have converged, or why nobody knows.
+
+    monte_carlo_error: of the predictive mean, in deviations of the functions, the largest.
+    """
+    values = outputs.softmax(3) if state.likelihood.kind == "categorical" else outputs[..., :1]
+    points = values.flatten(2).double().cpu().numpy()
+    try:
+        found = convergence(points)
+    except Unsupported as why:
+        return {"convergence": f"unknown: {why}"}
+    return {
+        "max_rhat": float(found.rhat.max()),
+        "min_ess": float(found.ess.min()),
+        "monte_carlo_error": float((found.error / points.std((0, 1))).max()),
+    }
+
+
+def _room(state: State, wanted: int) -> int:
+    """Draws of a chain that are held at a time: all of a known budget, else up to twice as many as wanted."""
+    if state.planned is None:
+        return 2 * wanted
+    return max(2, (state.planned - state.burn) // state.stride)
+
+
 def _keep(state: State, positions: Tensor) -> None:
-    """Keep every `stride`-th position after burn-in. Where twice as many as wanted are there, every second is left, so
-    that any budget leaves enough, and memory holds them.
+    """Keep every `stride`-th position after burn-in. Where there is no more room every second draw is left, so that an
+    unknown budget leaves enough, too, at even distances.
     """
     after = state.updates - state.burn
-    if after <= 0 or after % state.stride:
+    if state.kept is None or after <= 0 or after % state.stride:
         return
-    state.kept.append(positions.clone())  # a captured update overwrites its own
-    if len(state.kept) >= 2 * state.options.predict_samples:
-        state.kept, state.stride = state.kept[1::2], 2 * state.stride
+    if state.count == state.kept.shape[1]:
+        left = state.kept[:, 1::2].clone()
+        state.kept[:, : left.shape[1]] = left
+        state.count, state.stride = left.shape[1], 2 * state.stride
+    state.kept[:, state.count] = positions
+    state.count += 1
 
 
 def _predict(state: State, inputs: Tensor, draws: Tensor | None) -> ClassLogProbs | RegressionMixture:

@@ -10,6 +10,7 @@ import torch
 
 from harness import Batch, DataOptions, Fit, HarnessError, Problem, Training, Unsupported, UsageError
 from harness_bayes import hamiltonian
+from harness_bayes.convergence import convergence
 from harness_bayes.hamiltonian import by_autograd
 from harness_data.toys import load_plane
 from harness_hmc import HMCOptions, learner, reference
@@ -185,6 +186,18 @@ def test_chains_on_a_plane_accept_what_they_were_adapted_to_and_say_so(sampled):
     assert said["divergences"] == 0
 
 
+def test_a_record_says_whether_chains_have_converged(sampled, plane):
+    pytest.importorskip("arviz_stats", reason="extra bayes")
+    made, state = sampled
+    said = made.describe(state)
+    values = made.functions(state, plane.inputs)[..., 0].double().numpy()
+    assert said["max_rhat"] == pytest.approx(convergence(values).rhat.max())
+    assert said["min_ess"] == pytest.approx(convergence(values).ess.min())
+    assert 0 < said["monte_carlo_error"] < 0.1
+    _, untrained = fitted(PLANE, plane)
+    assert "max_rhat" not in made.describe(untrained)
+
+
 def test_the_noise_is_sampled_where_it_is_not_given(plane):
     options = HMCOptions(**{**vars(PLANE), "noise": None, "prior_scale": 1.0})
     made, state = fitted(options, plane, updates=250, precision="fp32")
@@ -211,6 +224,7 @@ def test_classes_are_predicted_by_draws_of_functions():
     found = made.predict(state, train.inputs)
     assert found.log_probs.shape == (4 * 20, 40, 2)
     assert torch.allclose(found.log_probs.exp().sum(2), torch.ones(()))
+    assert made.describe(state).get("max_rhat", 1.0) > 0.99  # without the extra bayes it is not known
     alone = made.predict(state, train.inputs[7:8])
     assert torch.allclose(found.log_probs[:, 7:8], alone.log_probs, atol=1e-5)
 
@@ -237,8 +251,9 @@ def test_an_unknown_budget_keeps_draws_at_even_distances(plane):
     made, state = fitted(options, plane)
     for _ in range(40):
         state, _ = made.update(state, plane)
-    assert 4 <= len(state.kept) < 8
+    assert 4 <= state.count <= 8
     assert state.stride == 8
+    assert not torch.equal(state.drawn[:, -1], state.drawn[:, -2])
 
 
 def test_chains_start_at_networks_of_higher_density_than_random_ones(plane):
