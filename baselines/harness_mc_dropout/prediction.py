@@ -15,6 +15,8 @@ from harness_bayes.networks import affine
 from harness_mc_dropout.masks import State, dropping, has_maps
 from harness_torch.training import inference
 
+FEW = 256
+
 
 @torch.no_grad()
 def draw(state: State, inputs: Tensor, draws: int) -> ClassLogProbs | RegressionMixture:
@@ -64,12 +66,10 @@ def _dense(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
     """Draws that drop the same inputs go together: they have the first layer in common."""
     first, *others = [name for name, _ in state.network.layers]
     activate = networks.ACTIVATIONS[state.network.activation]
-    different, groups = masks[0].unique(dim=0, return_inverse=True)
-    members = groups.argsort(stable=True).split(groups.bincount(minlength=len(different)).tolist())
     x = inputs.flatten(1).to(state.scale.dtype)[None]
-    outputs = x.new_empty(len(groups), len(inputs), state.likelihood.outputs)
+    outputs = x.new_empty(len(masks[0]), len(inputs), state.likelihood.outputs)
     limit = max(1, inference.ELEMENTS // (len(inputs) * prediction.widest(state.network)))
-    for mask, draws in zip(different, members, strict=True):
+    for mask, draws in _alike(masks[0]):
         shared = _masked(state, first, x, mask[None])
         for some in draws.split(limit):
             y = shared
@@ -77,6 +77,17 @@ def _dense(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
                 y = _masked(state, name, activate(y), of_layer[some])
             outputs[some] = y
     return outputs
+
+
+def _alike(masks: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The different ones of masks (T, inputs), each with the numbers of the draws that have it.
+
+    Few draws are told apart in any case, so that a prediction takes as many operations whatever the seed.
+    """
+    if len(masks) <= FEW:
+        return zip(masks, torch.arange(len(masks), device=masks.device).split(1), strict=True)
+    different, groups = masks.unique(dim=0, return_inverse=True)
+    return zip(different, groups.argsort(stable=True).split(groups.bincount().tolist()), strict=True)
 
 
 def _masked(state: State, name: str, x: Tensor, masks: Tensor) -> Tensor:

@@ -117,13 +117,14 @@ def test_a_linear_network_has_the_mean_and_variance_of_its_closed_form():
 
 
 @named
-def test_functions_are_the_network_with_one_mask_for_all_rows(problem, given):
+@pytest.mark.parametrize("draws", [20, prediction.FEW + 1])
+def test_functions_are_the_network_with_one_mask_for_all_rows(problem, given, draws):
     _, state = begun(problem, rate=0.4, **given)
     inputs = rows(problem, 9).inputs
-    (masks,) = prediction.function_masks(state, 20)
+    (masks,) = prediction.function_masks(state, draws)
     with torch.no_grad():
         found = prediction.functions(state, masks, inputs)
-        for draw in range(20):
+        for draw in range(0, draws, 5):
             one = [mask[draw].view(shape) for mask, shape in zip(masks, state.units, strict=True)]
             assert torch.allclose(found[draw], reference.outputs(state.options, state, inputs, one), atol=1e-12)
 
