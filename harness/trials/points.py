@@ -87,31 +87,35 @@ class Points:
         """
         bench, metrics = self._bench, self._metrics()
         others = [offer for offer in metrics if not scoring.is_own(offer)]
-        bench.pending[:0] = [offer.value.name for offer in others]
+        late = self._metrics(scoring.at_the_end) if len(bench.data.valid.inputs) else []
+        names = [*(offer.value.name for offer in others), *(f"{offer.value.name}@valid" for offer in late)]
+        bench.pending[:0] = names
         tested, holes = self._tested(self._predict, state)
-        valid = self._validated(state) if self._metrics(scoring.at_the_end) else None
         self._note(scoring.Scores({}, holes), "")
-        self._judge(tested, valid, [offer for offer in metrics if scoring.is_own(offer)])
+        own = [offer for offer in metrics if scoring.is_own(offer)]
+        self._note(scoring.judged(tested, own, bench.at_hand), "")
         if bench.prediction is not None:
             with bench.hole("test prediction"):
                 shifted = {name: prediction for name, (prediction, _) in tested.shifted.items()}
                 predictions.keep(bench.prediction, tested.prediction, bench.test_rows, shifted)
         for offer in others:
             with bench.part(offer.value.name):
-                self._judge(tested, valid, [offer])
+                self._note(scoring.judged(tested, [offer], bench.at_hand), "")
+        del tested  # two predictions of many samples may be more than there is room for
+        self._score_late(state, late)
 
-    def _judge(self, tested: Outcome, valid: Outcome | None, metrics: Sequence[Offer[Metric]]) -> None:
-        self._note(scoring.judged(tested, metrics, self._bench.at_hand), "")
-        if valid is not None:
-            rest = [offer for offer in metrics if scoring.at_the_end(offer.value)]
-            self._note(scoring.judged(valid, rest, self._bench.at_hand), "valid")
+    def _score_late(self, state: Any, metrics: Sequence[Offer[Metric]]) -> None:
+        """Validation scores that no point of the curve has."""
+        bench, valid = self._bench, None
+        for offer in metrics:
+            with bench.part(f"{offer.value.name}@valid"):
+                valid = valid or self._validated(state)
+                self._note(scoring.judged(valid, [offer], bench.at_hand), "valid")
 
-    def _validated(self, state: Any) -> Outcome | None:
-        bench, split = self._bench, self._bench.data.valid
-        if not len(split.inputs):
-            return None
+    def _validated(self, state: Any) -> Outcome:
+        bench = self._bench
         asking, folded = _asking(bench, self._predict, state), scoring.foldable(self._metrics(scoring.at_the_end))
-        return scoring.outcome_of(bench.data, split, asking, folded=folded)[0]
+        return scoring.outcome_of(bench.data, bench.data.valid, asking, folded=folded)[0]
 
     def _tested(self, predict: answers.View, state: Any) -> tuple[Outcome, dict[str, str]]:
         bench, data = self._bench, self._bench.data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import tiny
 
+import harness.executors
+import harness.metrics
 from harness import (
     Batch,
     Budget,
@@ -17,18 +20,20 @@ from harness import (
     Data,
     Dataset,
     Method,
+    Metric,
     Problem,
     Recipe,
     RegressionMixture,
     hookimpl,
     option,
 )
-from harness.catalog import Settings, load
+from harness.catalog import Catalog, Settings, load
 from harness.executors.local import LocalExecutor
 from harness.planning.plan import plan
 from harness.records.store import Store
 from harness.suites.suite import Request
 from harness.trials.predicting import CHUNK, predicted
+from harness.trials.trial import run_trial
 from harness.types import RunContext
 
 ROWS = 2 * CHUNK + 3
@@ -116,6 +121,32 @@ def test_variances_that_broadcast_to_no_means_are_named(shape):
 def test_a_shared_variance_that_is_none_is_named():
     with pytest.raises(ValueError, match="a variance is 0; expected one above 0"):
         predicted(rows(7), gaussians(np.zeros((1, 1), np.float32)), LINE, folded=True)
+
+
+# --- one split after the other ----------------------------------------------------------------------------------------
+
+
+def test_validation_rows_are_predicted_once_more_when_the_test_rows_have_been_let_go():
+    seen = []
+
+    def early(outcome):
+        seen.append(weakref.ref(outcome))
+        return float(len(outcome.targets))
+
+    def late(outcome):
+        return float(sum(each() is not None for each in seen))
+
+    class Plugin:
+        @hookimpl
+        def harness_metrics(self):
+            yield Metric("early", "", "", "lower", ("classification",), early)
+            yield Metric("late", "", "", "lower", ("classification",), late, curve=False)
+
+    catalog = Catalog.of(harness.metrics, harness.executors, tiny, Plugin())
+    (trial,) = plan(catalog, Request(methods="counts", seeds="1"))
+    record = run_trial(catalog, trial)
+    assert (record.status, record.holes) == ("ok", {})
+    assert (record.scores["late"], record.scores["late@valid"]) == (1.0, 0.0)
 
 
 # --- how much memory that takes ---------------------------------------------------------------------------------------
