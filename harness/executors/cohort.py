@@ -10,7 +10,8 @@ from functools import partial
 from typing import NamedTuple
 
 from harness.errors import Unsupported, is_interrupt
-from harness.executors.worker import Files, Messenger, flush, siblings
+from harness.executors.beside import Files, siblings
+from harness.executors.worker import Messenger, flush
 from harness.types import Progress, Record, RunContext, Status, Trial
 
 Tell = Callable[[int, Progress | Record], None]

@@ -1,33 +1,17 @@
 """Runs each trial in a fresh process of this machine: a crash, a hang or lack of memory costs one record, no more.
 
-Trials that may be trained as one share a process. What ends that before they have records costs none of them either:
-they run again, one by one, or in two halves where memory was short.
+Trials that may be trained as one share a process.
 """
 
 from __future__ import annotations
 
-import itertools
-import os
-import selectors
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Self
 
-from harness.executors import cgroup, linux
-from harness.executors.cohort import CohortJob, Collapse
-from harness.executors.forkserver import ForkServer
-from harness.executors.log import Log
 from harness.executors.order import Queue
-from harness.executors.process import TrialProcess
-from harness.executors.worker import TASK, Job, ended
+from harness.executors.pool import Pool
+from harness.executors.worker import TASK
 from harness.types import Progress, Record, RunContext, Trial
-
-PRELOAD = ("harness.records.store", "harness.trials.trial")
-SECONDS_BETWEEN_WEIGHINGS = 0.2
-SHARE_OF_FREE_MEMORY = 0.8
-LONGEST_SLEEP = 3600.0  # seconds; the system refuses to wait for a time limit of ages
 
 
 @dataclass(frozen=True)
@@ -46,14 +30,14 @@ class LocalExecutor:
         """
         queue = Queue(trials)
         cohorts = {key: group for group in context.cohorts for key in group}
-        with _Pool(self.task, _absolute(context), progress) as pool:
+        with Pool(self.task, _absolute(context), progress) as pool:
             while queue or pool.running or pool.suspects or pool.again:
                 for record in _records(queue, pool, cohorts):
                     queue.ended(record)
                     yield record
 
 
-def _records(queue: Queue, pool: _Pool, cohorts: Mapping[str, Sequence[str]]) -> Iterator[Record]:
+def _records(queue: Queue, pool: Pool, cohorts: Mapping[str, Sequence[str]]) -> Iterator[Record]:
     """Fill the free slots, then wait until something ends. cohorts: by key, what a trial is trained with as one."""
     if pool.suspects and not pool.running:
         pool.start([pool.suspects.pop(0)])
@@ -70,187 +54,3 @@ def _records(queue: Queue, pool: _Pool, cohorts: Mapping[str, Sequence[str]]) ->
 def _absolute(context: RunContext) -> RunContext:
     """A plugin may change its working directory."""
     return replace(context, results=context.results.absolute(), data=context.data and context.data.absolute())
-
-
-class _Pool:
-    """The processes that run now, one in each slot, and the loop that waits for them.
-
-    suspects: trials that died with the fork server while others ran. One of them may have killed it: each runs once
-    more, alone, so that it costs nobody but itself. again: trials that run once more, those of a list in one process:
-    what a plugin's metric has ended on the curve, with that metric at the end of training alone, where it costs no more
-    than itself; and what several lacked that were trained as one.
-    """
-
-    def __init__(self, task: str, context: RunContext, progress: Callable[[Trial, Progress], None]) -> None:
-        self.running: dict[int, TrialProcess] = {}
-        self.suspects: list[Trial] = []
-        self._suspected: set[str] = set()
-        self.again: list[list[Trial]] = []
-        self._off_curve: dict[str, dict[str, str]] = {}
-        self._apart: dict[str, Collapse] = {}  # what has ended the process that a trial shared with others
-        self._task = task
-        self._context = context
-        self._progress = progress
-        self._share = _fair_share(context.workers)
-        self._memory = context.memory or self._share
-        self._groups = cgroup.delegated()
-        self._server = ForkServer((*context.preload, *PRELOAD))
-        self._weighing = time.monotonic()
-        self._selector = selectors.DefaultSelector()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for process in self.running.values():
-            process.kill()
-        self._server.close()
-        for process in self.running.values():
-            process.close()
-        self._selector.close()
-
-    @property
-    def free(self) -> bool:
-        return len(self.running) < self._context.workers
-
-    def start(self, trials: Sequence[Trial]) -> None:
-        """One trial, or several as one."""
-        slot = next(number for number in itertools.count() if number not in self.running)
-        for place, trial in enumerate(trials):
-            self._progress(trial, Progress("start", 0.0, cohort=(place, len(trials))))
-        memory = self._bytes(len(trials))
-        path, *others = [self._context.results / "logs" / f"{trial.key}.log" for trial in trials]
-        child = self._server.fork()
-        group = cgroup.enclose(self._groups, child.pid, trials[0].key, memory)
-        process = TrialProcess(self._job(trials, slot), child, Log(path, others), memory, group, self._progress)
-        self.running[slot] = process
-        self._selector.register(child.channel, selectors.EVENT_READ, process.hear)
-        self._selector.register(child.output, selectors.EVENT_READ, process.listen)
-        self._selector.register(child.fate, selectors.EVENT_READ, process.learn_fate)
-
-    def _job(self, trials: Sequence[Trial], slot: int) -> Job | CohortJob:
-        variables = _environment(trials[0], slot, self._context.workers)
-        if len(trials) > 1:
-            return CohortJob(tuple(trials), self._context, variables)
-        context = replace(self._context, off_curve=self._off_curve.get(trials[0].key, {}))
-        return Job(trials[0], context, self._task, variables)
-
-    def _bytes(self, trials: int) -> int | None:
-        """What a process of so many trials may hold: as many times what one may, but no more than is its worker's."""
-        if self._context.memory is None or trials == 1:
-            return self._memory
-        most = trials * self._context.memory
-        return most if self._share is None else max(self._context.memory, min(most, self._share))
-
-    def wait(self) -> Iterator[Record]:
-        """Sleep until something happens; yield the records of those that have ended by then."""
-        if not self.running:
-            return
-        for key, _ in self._selector.select(self._seconds_to_sleep()):
-            if not key.data():
-                self._selector.unregister(key.fileobj)
-        self._look_after()
-        for slot, process in list(self.running.items()):
-            if process.over:
-                del self.running[slot]
-                yield from self._bury(process)
-            else:
-                yield from (self._signed(process, record) for record in process.records())
-
-    def _bury(self, process: TrialProcess) -> Iterator[Record]:
-        """What is due of a process that is over."""
-        for source in (process.child.channel, process.child.output, process.child.fate):
-            if source in self._selector.get_map():
-                self._selector.unregister(source)
-        self._server.sweep()
-        records = process.records()
-        process.close()
-        alone = len(process.trials) == 1
-        again = alone and (self._suspect(process, records[0]) or self._spoilt(process, records[0]))
-        yield from (self._signed(process, record) for record in records if not again)
-        yield from (self._signed(process, record) for record in self._disband(process))
-
-    def _disband(self, process: TrialProcess) -> list[Record]:
-        """See to what has no record of several that were trained as one: its time is up, or it runs again."""
-        left, (status, reason) = process.left, process.cause if process.left else ("ok", "")
-        size = len(process.trials)
-        if status == "timeout":
-            return [ended(trial, status, f"its cohort of {size} was {reason}") for trial in left]
-        half = (len(left) + 1) // 2
-        if process.orphaned:
-            self.suspects += left
-            self._suspected.update(trial.key for trial in left)
-        elif status == "oom" and left:
-            self.again += [part for part in (left[:half], left[half:]) if part]
-        else:
-            self.again += [[trial] for trial in left]
-        self._apart.update(dict.fromkeys((trial.key for trial in left), Collapse(status, f"{size}: {reason}")))
-        return []
-
-    def _signed(self, process: TrialProcess, record: Record) -> Record:
-        """A record with what kept its trial within its memory, and why it did not share a process to the end."""
-        environment = {**record.environment, "memory_limit": self._bound(process)}
-        apart = self._apart.get(record.trial.key)
-        if apart is None or len(process.trials) > 1:
-            return replace(record, environment=environment)
-        said = f"trained alone, after a cohort of {apart.reason}"
-        if apart.status == "skipped":  # such trials cannot be trained as one
-            return replace(record, environment=environment, provenance={**record.provenance, "alone": said})
-        return replace(record, environment=environment, warnings={**record.warnings, "cohort": said})
-
-    def _suspect(self, process: TrialProcess, record: Record) -> bool:
-        """Whether a trial is to run again, since the server's death may have been another's doing."""
-        trial = record.trial
-        if not process.orphaned or record.status != "killed" or self._context.workers == 1:
-            return False
-        if trial.key in self._suspected:
-            return False
-        self._suspected.add(trial.key)
-        self.suspects.append(trial)
-        return True
-
-    def _spoilt(self, process: TrialProcess, record: Record) -> bool:
-        """Whether a trial is to run again, without the metric on its curve that has ended it."""
-        trial, name = record.trial, process.ended_in_metric
-        off_curve = self._off_curve.setdefault(trial.key, {})
-        if process.orphaned or not name or name in off_curve:
-            return False
-        off_curve[name] = record.reason
-        self.again.append([trial])
-        return True
-
-    def _look_after(self) -> None:
-        """Limits of memory and time. What has arrived by now counts as in time."""
-        self._server.wake()
-        now = time.monotonic()
-        if self._memory is not None and now >= self._weighing:
-            self._weighing = now + SECONDS_BETWEEN_WEIGHINGS
-            for process in self.running.values():
-                process.watch()
-        for process in self.running.values():
-            if now >= process.alarm:
-                process.ring()
-
-    def _seconds_to_sleep(self) -> float | None:
-        alarms = [process.alarm for process in self.running.values()]
-        alarm = min(alarms if self._memory is None else [*alarms, self._weighing])
-        return None if alarm == float("inf") else min(LONGEST_SLEEP, max(0.0, alarm - time.monotonic()))
-
-    def _bound(self, process: TrialProcess) -> str:
-        """What keeps a trial within its memory."""
-        if process.group is not None:
-            return "cgroup"
-        return "none" if self._memory is None or not linux.can_weigh() else "watched"
-
-
-def _fair_share(workers: int) -> int | None:
-    free = linux.available_bytes()
-    return None if free is None else int(SHARE_OF_FREE_MEMORY * free / workers)
-
-
-def _environment(trial: Trial, slot: int, workers: int) -> Mapping[str, str]:
-    """With several workers each has a GPU of its own."""
-    if workers == 1 or trial.terms.device != "cuda":
-        return {}
-    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return {"CUDA_VISIBLE_DEVICES": visible[slot % len(visible)] if visible else str(slot)}

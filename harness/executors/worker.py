@@ -17,15 +17,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 from harness.errors import is_interrupt
-from harness.executors import linux
+from harness.executors import beside, linux
 from harness.types import Point, Progress, Record, RunContext, Status, Trial
 from harness.words import clean_ends, clean_line
-
-if TYPE_CHECKING:
-    from harness.records.store import Store
 
 TASK = "harness.executors.worker:run"  # of every real run
 Report = Callable[[Progress], None]
@@ -82,7 +79,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     if trial.base and base and (fault := arrays.fault(base, store.find(trial.base.key))):
         return ended(trial, "failed", f"starts from {trial.base.method.label}, whose trained arrays {fault}: {base}")
     catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
-    files = Files(trial, context, store)
+    files = beside.Files(trial, context, store)
 
     def tell(progress: Progress) -> None:
         if progress.record is not None:
@@ -99,7 +96,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
             weights=files.weights,
             base_prediction=store.predictions(trial.base.key) if trial.base else None,
             prediction=files.prediction,
-            earlier=siblings(trial, context, store),
+            earlier=beside.siblings(trial, context, store),
             columns=context.columns,
             off_curve=context.off_curve,
         )
@@ -108,40 +105,6 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     finally:
         files.clear()
     return record
-
-
-class Files:
-    """What a trial leaves beside its record: it appears under its name only when it is complete.
-
-    weights, prediction: where to write them, None where they are not to be kept.
-    """
-
-    def __init__(self, trial: Trial, context: RunContext, store: Store) -> None:
-        names = store.weights(trial.key), store.predictions(trial.key)
-        self._parts = {path.with_name(f"{path.stem}.part"): path for path in names}
-        weights, prediction = self._parts
-        self.weights = weights if trial.keep or context.keep_weights else None
-        self.prediction = prediction if trial.keep or context.keep_predictions else None
-        self._earlier = [names[1]]  # of another run of this trial
-
-    def complete(self) -> None:
-        """What is whole by now gets its name."""
-        while self._earlier:
-            self._earlier.pop().unlink(missing_ok=True)
-        for part, whole in self._parts.items():
-            if part.exists():
-                part.replace(whole)
-
-    def clear(self) -> None:
-        """Take away what has not become whole."""
-        for each in self._parts:
-            each.unlink(missing_ok=True)
-
-
-def siblings(trial: Trial, context: RunContext, store: Store) -> list[Record]:
-    """The records that are written by now of trials that differ from this one in their seed alone, and ended ok."""
-    keys = [key for group in context.siblings if trial.key in group for key in group if key != trial.key]
-    return [record for key in keys if (record := store.find(key)) is not None]
 
 
 def attempt(job: Job, report: Report = lambda _: None) -> Record:

@@ -24,6 +24,8 @@ from harness.trials.profiling import look_at_trained, profile, unaccompanied
 from harness.trials.trial import configured, data_of, keep, note_data, score_and_tell
 from harness.types import Backend, Cohort, Data
 
+UNACCOMPANIED = "it accompanies training, and this trial was trained as one with others; --one-by-one measures it"
+
 
 def run_cohort(
     catalog: Catalog, seats: Sequence[Seat], data_folder: Path | None = None, columns: Sequence[str] = ()
@@ -124,12 +126,11 @@ def _alike(lanes: Sequence[Lane]) -> list[list[Lane]]:
 
 
 def _run(lanes: Sequence[Lane]) -> None:
-    why = f"it accompanies training, and this trial was trained as one of {len(lanes)}; --one-by-one measures it"
     for lane in lanes:
         with lane.own():
             note_data(lane.bench)
             lane.bench.notes.measured["cohort"] = len(lanes)
-            unaccompanied(lane.bench, why)
+            unaccompanied(lane.bench, UNACCOMPANIED)
             require_validation(lane.bench)
     lanes = [lane for _, lane in going(lanes)]
     if not lanes:

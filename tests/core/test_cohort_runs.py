@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from commands import forked
 
+from harness.executors import pool
+from harness.types import RunContext
+
 pytestmark = pytest.mark.xdist_group("processes")
 
 HERE = Path(__file__).parent
@@ -264,3 +267,11 @@ def test_an_interrupted_cohort_is_run_again_from_what_has_no_record(harness, rec
     }
     harness(*words, "--one-by-one", results="alone")
     require_same(healthy, {name: value for name, value in records("alone").items() if name in healthy})
+
+
+@pytest.mark.parametrize(("free", "bound"), [(1000, 400), (250, 250), (50, 100)])
+def test_several_may_hold_as_many_times_the_memory_but_no_more_than_is_free(monkeypatch, tmp_path, free, bound):
+    monkeypatch.setattr(pool.linux, "available_bytes", lambda: free)
+    monkeypatch.setattr(pool, "SHARE_OF_FREE_MEMORY", 1.0)
+    with pool.Pool("nowhere:task", RunContext(tmp_path, None, memory=100), lambda *_: None) as made:
+        assert [made.bytes_of(1), made.bytes_of(4)] == [100, bound]

@@ -283,7 +283,7 @@ def test_instruments_that_accompany_training_say_why_they_do_not_and_the_others_
     for record in records:
         assert record.readings["length"] == 2_500_000
         assert record.holes["watch"] == (
-            "it accompanies training, and this trial was trained as one of 2; --one-by-one measures it"
+            "it accompanies training, and this trial was trained as one with others; --one-by-one measures it"
         )
 
 

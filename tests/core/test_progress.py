@@ -109,6 +109,34 @@ def test_lines_say_what_starts_what_ends_and_what_is_left(clock, capsys):
     ]
 
 
+def test_trials_that_are_trained_as_one_start_in_one_line_and_share_their_time(clock, capsys):
+    first, second, third = trials("a", "b", "c")
+    lines = Lines(Forecast([first, second, third], [], 1))
+    for place, trial in enumerate((first, second)):
+        lines.started(trial, (place, 2))
+        lines.progressed(trial, Progress("start", 0.0, cohort=(place, 2)))
+    clock(60)
+    for trial in (first, second):
+        lines.finished(trial, ended(trial, scores={"accuracy": 0.5}))
+    assert capsys.readouterr().err.splitlines() == [
+        "[1/3] a on digits, seed 0: started, trained as one with 1 other",
+        "[1/3] a on digits, seed 0: accuracy 0.5, 30 s, about 60 s left",
+        "[2/3] b on digits, seed 0: accuracy 0.5, 30 s, about 30 s left",
+    ]
+
+
+def test_one_that_runs_again_alone_has_its_own_time(clock, capsys):
+    (only,) = trials("a")
+    lines = Lines(Forecast([only], [], 1))
+    lines.started(only, (0, 4))
+    lines.progressed(only, Progress("start", 0.0, cohort=(0, 4)))
+    clock(60)
+    lines.progressed(only, Progress("start", 0.0))
+    clock(20)
+    lines.finished(only, ended(only))
+    assert capsys.readouterr().err.splitlines()[-1] == "[1/1] a on digits, seed 0: ok, 20 s"
+
+
 @pytest.fixture
 def terminal(monkeypatch, capsys):
     """What a terminal of 80 columns shows."""
@@ -131,6 +159,30 @@ def test_brackets_in_labels_and_reasons_are_no_markup(terminal):
     assert "60%, loss 2.04, valid 0.75" in text
     assert "[red]no[/red] such [thing]" in text
     assert "b[bold]" in text
+
+
+def test_trials_that_are_trained_as_one_have_one_bar_until_the_last_is_over(terminal):
+    first, second, third = trials("a", "b", "c")
+    point = Point(5, 0.5, 1.0, {"loss": 2.04}, {"accuracy": 0.75})
+    with Bars(Forecast([first, second, third], [], 1)) as bars:
+        for place, trial in enumerate((first, second, third)):
+            bars.started(trial, (place, 3))
+        bars.progressed(first, Progress("train", 0.5, point))
+        bars.progressed(second, Progress("train", 0.9, point))
+        bars._bars.refresh()
+        frame = terminal()
+        assert "50%, loss 2.04" in frame
+        assert "90%" not in frame
+        assert "a on digits, seed 0 and 2 others" in frame
+        bars.finished(first, ended(first, "diverged"))
+        bars.progressed(second, Progress("train", 0.9, point))
+        bars._bars.refresh()
+        assert "90%, loss 2.04" in terminal()
+        for trial in (second, third):
+            bars.finished(trial, ended(trial))
+        terminal()
+        bars._bars.refresh()
+        assert "2 others" not in terminal()
 
 
 def test_a_long_label_keeps_its_beginning_and_its_seed(terminal):

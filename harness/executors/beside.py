@@ -1,0 +1,44 @@
+"""Beside a trial's record in the results folder: the files that it leaves, and the records of its siblings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.types import Record, RunContext, Trial
+
+if TYPE_CHECKING:
+    from harness.records.store import Store
+
+
+class Files:
+    """What a trial leaves beside its record: it appears under its name only when it is complete.
+
+    weights, prediction: where to write them, None where they are not to be kept.
+    """
+
+    def __init__(self, trial: Trial, context: RunContext, store: Store) -> None:
+        names = store.weights(trial.key), store.predictions(trial.key)
+        self._parts = {path.with_name(f"{path.stem}.part"): path for path in names}
+        weights, prediction = self._parts
+        self.weights = weights if trial.keep or context.keep_weights else None
+        self.prediction = prediction if trial.keep or context.keep_predictions else None
+        self._earlier = [names[1]]  # of another run of this trial
+
+    def complete(self) -> None:
+        """What is whole by now gets its name."""
+        while self._earlier:
+            self._earlier.pop().unlink(missing_ok=True)
+        for part, whole in self._parts.items():
+            if part.exists():
+                part.replace(whole)
+
+    def clear(self) -> None:
+        """Take away what has not become whole."""
+        for each in self._parts:
+            each.unlink(missing_ok=True)
+
+
+def siblings(trial: Trial, context: RunContext, store: Store) -> list[Record]:
+    """The records that are written by now of trials that differ from this one in their seed alone, and ended ok."""
+    keys = [key for group in context.siblings if trial.key in group for key in group if key != trial.key]
+    return [record for key in keys if (record := store.find(key)) is not None]
