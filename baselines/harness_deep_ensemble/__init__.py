@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_bayes.config import FAMILY, RECIPES, WeightOptions
+from harness_bayes.config import BATCHED, FAMILY, WeightOptions, recipes
 
 harness_interface = 2
-
-BATCHED = ("learning_rate", "noise", "prior_scale")
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def harness_methods() -> Iterator[Method]:
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,
-        recipes=RECIPES,
+        recipes=recipes(EnsembleOptions),
     )
     yield Method(
         "deterministic",
@@ -90,5 +88,5 @@ def harness_methods() -> Iterator[Method]:
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,
-        recipes=RECIPES,
+        recipes=recipes(PointOptions),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness import Method, UsageError, hookimpl, option
-from harness_bayes.config import FAMILY, RECIPES, BayesOptions
+from harness_bayes.config import FAMILY, BayesOptions, recipes
 
 harness_interface = 2
 
@@ -55,5 +55,5 @@ def harness_methods() -> Iterator[Method]:
         paper="Neal, Bayesian Learning for Neural Networks, 1996",
         role="baseline",
         family=FAMILY,
-        recipes=RECIPES,
+        recipes=recipes(HMCOptions),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_bayes.config import FAMILY, RECIPES, NetworkOptions, PredictionOptions, refuse_level
+from harness_bayes.config import FAMILY, NetworkOptions, PredictionOptions, recipes, refuse_level
 
 harness_interface = 2
 
@@ -88,7 +88,7 @@ def harness_methods() -> Iterator[Method]:
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,
-        recipes=RECIPES,
+        recipes=recipes(DropoutOptions),
         batched_options=("rate", "tau", "level", "lengthscale", "learning_rate"),
         cohort="harness_mc_dropout.learner:together",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness import Method, hookimpl
-from harness_bayes.config import BATCHED, FAMILY, RECIPES, VariationalOptions
+from harness_bayes.config import BATCHED, FAMILY, VariationalOptions, recipes
 
 harness_interface = 2
 
@@ -24,5 +24,5 @@ def harness_methods() -> Iterator[Method]:
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,
-        recipes=RECIPES,
+        recipes=recipes(VariationalOptions),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +48,12 @@ PRECISIONS: dict[str, tuple[float, float, float]] = {
 for _name, _precisions in PRECISIONS.items():
     RECIPES[_name] = {"precisions": _precisions}
 RECIPES["uci-protein"]["architecture"] = "100-FC"
+
+
+def recipes(config: type) -> dict[str, dict[str, Any]]:
+    """Those values by data set that are of options of a method with this config."""
+    named = {field.name for field in dataclasses.fields(config)}
+    return {name: {key: each[key] for key in each if key in named} for name, each in RECIPES.items()}
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@ arXiv 2202.13059.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from harness import Method, hookimpl
-from harness_bayes.config import BATCHED, FAMILY, RECIPES, MixtureOptions, WeightOptions
+from harness import Method, Suite, hookimpl
+from harness_bayes.config import BATCHED, FAMILY, MixtureOptions, WeightOptions, recipes
 
 harness_interface = 2
 
@@ -43,5 +45,11 @@ def harness_methods() -> Iterator[Method]:
         precisions=("fp32", "tf32", "bf16"),
         starts_from=start,
         family=FAMILY,
-        recipes=RECIPES,
+        recipes=recipes(MixtureOptions),
     )
+
+
+@hookimpl
+def harness_suites() -> Iterator[Suite]:
+    for path in sorted(Path(__file__).with_name("suites").glob("[!.]*.toml"), key=lambda path: path.stem):
+        yield Suite(path.stem, tomllib.loads(path.read_text(encoding="utf-8"))["summary"], path)
