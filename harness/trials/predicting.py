@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
@@ -53,6 +52,7 @@ def predicted(
             made = (mixture(part) if folded else part).rescaled(problem.target_mean, problem.target_scale)
             del part, rows  # or the next ones would be held with all the samples of these
             yield made
+            del made
 
     found = _spread(next(parts()) if len(inputs) <= size else _gathered(parts(), len(inputs)))
     return found, np.concatenate(entropies) if entropies else None
@@ -67,15 +67,17 @@ def _spread(prediction: Prediction) -> Prediction:
 
 def _gathered(parts: Iterator[Prediction], rows: int) -> Prediction:
     """The prediction of so many rows, none of them held twice. Raises ValueError where samples are not as many."""
-    first = next(parts)
-    fields = [_Rows(rows) for _ in first[:-1]]
-    for part in itertools.chain([first], parts):
-        if len(part.log_weights) != len(first.log_weights):
-            samples = f"{len(first.log_weights)} samples of some rows and {len(part.log_weights)} of others"
+    fields: list[_Rows] = []
+    for part in parts:
+        if not fields:
+            kind, log_weights, fields = type(part), part.log_weights, [_Rows(rows) for _ in part[:-1]]
+        if len(part.log_weights) != len(log_weights):
+            samples = f"{len(log_weights)} samples of some rows and {len(part.log_weights)} of others"
             raise ValueError(f"predict: returned {samples}; expected as many of all")
         for field, array in zip(fields, part, strict=False):
             field.add(np.asarray(array), np.shape(part[0])[1])
-    whole: Prediction = type(first)._make([*(field.array for field in fields), first.log_weights])
+        del part, array  # or they would be held while the next ones are predicted
+    whole: Prediction = kind._make([*(field.array for field in fields), log_weights])
     return whole
 
 
