@@ -1,0 +1,62 @@
+"""SWAG (Maddox et al., NeurIPS 2019) and, with several members, MultiSWAG (Wilson and Izmailov, NeurIPS 2020).
+
+Networks are trained as an ensemble of MAP networks is; towards the end the learning rate stays, and a Gaussian is
+fitted to the weights that training passes through: around each member one, of which a prediction draws functions.
+The papers train with SGD and weight decay; here the optimiser is an option, and the decay is the prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness import Method, hookimpl, option
+from harness_bayes.config import BATCHED, FAMILY, RECIPES, BayesOptions
+
+harness_interface = 2
+
+
+@dataclass(frozen=True)
+class SwagOptions(BayesOptions):
+    """The schedule leads the learning rate down to final_rate of it while nothing is collected; from then on it stays.
+
+    Prior, likelihood and noise are those of deep-ensemble[likelihood=gaussian].
+    """
+
+    final_rate: float = option(
+        0.1, "share of the learning rate that cosine and one-cycle end at, and collection goes on with", above=0, high=1
+    )
+    rank: int = option(20, "deviations from the mean that are kept: the last so many networks collected", low=2)
+    members: int = option(1, "networks, each with a Gaussian of its own; MultiSWAG with several", low=1)
+    start: float = option(
+        0.75,
+        "share of the updates after which networks are collected; from the first on under a budget of seconds, whose "
+        "number of updates is unknown",
+        low=0,
+        below=1,
+    )
+    every: int | None = option(
+        None,
+        "updates from one collected network to the next; those of an epoch, or fewer where that would collect fewer "
+        "than rank, by default",
+        low=1,
+    )
+
+
+@hookimpl
+def harness_methods() -> Iterator[Method]:
+    yield Method(
+        "swag",
+        "a Gaussian around each network, of the mean, variances and last deviations of its weights along training",
+        factory="harness_swag.learner:build",
+        cohort="harness_swag.learner:together",
+        batched_options=BATCHED,
+        kinds=("regression", "classification"),
+        config=SwagOptions,
+        paper="Maddox, Garipov, Izmailov, Vetrov and Wilson, A Simple Baseline for Bayesian Uncertainty in Deep "
+        "Learning, NeurIPS 2019",
+        role="baseline",
+        precisions=("fp32", "tf32", "bf16"),
+        family=FAMILY,
+        recipes=RECIPES,
+    )

@@ -1,0 +1,93 @@
+"""SWAG as the paper writes it (Maddox et al. 2019, algorithm 1), in plain float64: the loss of each network for
+`harness agree swag --reference`, and the Gaussian of a trajectory for the tests.
+
+It shares the network's shapes, the parameters and the options with the fast code, and no line of algorithm.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness import Batch, Unsupported
+
+if TYPE_CHECKING:
+    from harness_swag.learner import State
+
+Floats = NDArray[np.float64]
+
+
+class Gaussian(NamedTuple):
+    """mean (m,), variances diag (m,), and D (m, K)."""
+
+    mean: Floats
+    diag: Floats
+    D: Floats
+
+    @property
+    def covariance(self) -> Floats:
+        """Diag / 2 + D D^T / (2 (K - 1)), (m, m)."""
+        K = self.D.shape[1]
+        return np.diag(self.diag) / 2 + self.D @ self.D.T / (2 * (K - 1))
+
+
+def fitted(trajectory: Floats, rank: int) -> Gaussian:
+    """The Gaussian of collected weights (n, m)."""
+    n = len(trajectory)
+    mean, second = trajectory[0], trajectory[0] ** 2
+    columns = [trajectory[0] - mean]
+    for i in range(1, n):
+        mean = (i * mean + trajectory[i]) / (i + 1)
+        second = (i * second + trajectory[i] ** 2) / (i + 1)
+        columns.append(trajectory[i] - mean)
+    return Gaussian(mean, second - mean**2, np.stack(columns[-rank:], axis=1))
+
+
+def loss(state: State, batch: Batch) -> Tensor:
+    """Sum over members of -mean_i log p(y_i | x_i, w) - log p(w) / N. Raises Unsupported for a prior of two parts."""
+    if state.options.prior == "mixture":
+        raise Unsupported("prior=mixture: the reference covers Gaussian priors")
+    each = [_loss(state, batch, index) for index in range(state.options.members)]
+    return torch.stack(each).sum()
+
+
+def _loss(state: State, batch: Batch, index: int) -> Tensor:
+    y = batch.targets
+    f = _outputs(state, batch.inputs.double(), index)
+    if state.likelihood.kind == "categorical":
+        fit = F.cross_entropy(f, y)
+    else:
+        assert state.log_noise is not None or state.likelihood.kind == "heteroscedastic"
+        s2 = torch.log1p(f[:, 1].exp()) + 1e-6 if state.log_noise is None else (2 * state.log_noise[index]).exp()
+        fit = (0.5 * (2 * math.pi * s2).log() + (y - f[:, 0]) ** 2 / (2 * s2)).mean()
+    return fit - _log_prior(state, index) / state.rows
+
+
+def _log_prior(state: State, index: int) -> Tensor:
+    options, total = state.options, torch.zeros((), dtype=torch.float64)
+    for name, fan_in in state.network.fan_in.items():
+        w, narrower = state.parameters[name][index], options.prior == "fan-in" and name.endswith("weight")
+        s = options.prior_scale / fan_in**0.5 if narrower else options.prior_scale
+        total = total - (w**2 / (2 * s**2) + math.log(s * (2 * math.pi) ** 0.5)).sum()
+    return total
+
+
+def _outputs(state: State, h: Tensor, index: int) -> Tensor:
+    """f(x; w), (B, outputs)."""
+    layers = state.network.architecture.layers
+    for place, (name, shape) in enumerate(state.network.layers):
+        W = state.parameters[f"{name}.weight"][index]
+        b = state.parameters[f"{name}.bias"][index] if state.network.bias else W.new_zeros(shape[0])
+        maps = len(shape) == 4
+        h = F.conv2d(h, W, b, layers[place].stride, padding=shape[-1] // 2) if maps else h.flatten(1) @ W + b
+        if place < len(layers):
+            h = F.relu(h) if state.options.activation == "relu" else torch.tanh(h)
+            if (window := layers[place].pool) is not None:
+                h = F.avg_pool2d(h, window)
+    return h
