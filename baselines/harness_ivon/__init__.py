@@ -1,0 +1,94 @@
+"""IVON: mean-field variational inference at about the price of Adam (Shen et al., ICML 2024), from the paper alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness import Method, UsageError, hookimpl, option
+from harness_bayes.config import BATCHED, FAMILY, RECIPES, BayesOptions
+
+harness_interface = 2
+
+LEARNING_RATE = 0.1
+
+REPLACED = {
+    "optimiser": "IVON is the optimiser",
+    "momentum": "IVON's is beta1",
+    "weight_decay": "IVON's is that of the prior, 1 / (ess deviation^2)",
+    "clip": "IVON divides gradients by their curvature",
+    "prior_narrow": "IVON's prior is one Gaussian",
+    "prior_share": "IVON's prior is one Gaussian",
+}
+
+
+@dataclass(frozen=True)
+class OwnOptions:
+    """What only IVON has.
+
+    The paper's weight decay delta is that of the prior N(0, 1 / (ess delta)): each weight's is 1 / (ess deviation^2),
+    with the deviation that prior and prior_scale give it.
+    """
+
+    ess: float | None = option(
+        None, "effective sample size, what the likelihood counts as; the number of training rows by default", above=0
+    )
+    beta1: float = option(0.9, "share of the gradients' running mean that an update keeps", low=0, below=1)
+    beta2: float = option(0.99, "share of the curvature's running mean that an update keeps", low=0, below=1)
+    hess_init: float | None = option(
+        None,
+        "curvature of the mean loss by each weight at the beginning; 10 of regression, 1 of classes, by default",
+        above=0,
+    )
+    train_samples: int = option(1, "draws of the weights in an update", low=1)
+
+
+@dataclass(frozen=True)
+class IVONOptions(BayesOptions, OwnOptions):
+    """IVON's. Raises UsageError for what the family's other methods have and IVON has not."""
+
+    optimiser: Literal["sgd", "adam"] | None = option(None, "IVON itself", listed=False)
+    momentum: float = option(0.0, "beta1 instead", low=0, below=1, listed=False)
+    weight_decay: float = option(0.0, "the prior's instead", low=0, listed=False)
+    clip: float | None = option(None, "none", above=0, listed=False)
+    prior: Literal["fan-in", "fixed"] = option("fan-in", "deviation of weights by their inputs, or one for all")
+    prior_narrow: float | None = option(None, "of no mixture", listed=False)
+    prior_share: float | None = option(None, "of no mixture", listed=False)
+    learning_rate: float | None = option(
+        None, "learning rate, of steps in units of gradient over curvature; 0.1 by default", above=0
+    )
+
+    def __post_init__(self) -> None:
+        for name, why in REPLACED.items():
+            if (value := getattr(self, name)) != getattr(IVONOptions, name):
+                raise UsageError(f"{name}={value}: {why}; leave {name} out")
+        super().__post_init__()
+
+    @property
+    def resolved_rate(self) -> float:
+        """`learning_rate`, resolved."""
+        return self.learning_rate or LEARNING_RATE
+
+
+def _recipe(given: dict[str, Any]) -> dict[str, Any]:
+    """The family's, but for learning rates, which are Adam's."""
+    return {name: value for name, value in given.items() if name != "learning_rate"}
+
+
+@hookimpl
+def harness_methods() -> Iterator[Method]:
+    yield Method(
+        "ivon",
+        "mean-field variational inference by online Newton steps, curvature from gradients at drawn weights",
+        factory="harness_ivon.learner:build",
+        cohort="harness_ivon.learner:together",
+        batched_options=(*BATCHED, "ess", "hess_init"),
+        kinds=("regression", "classification"),
+        config=IVONOptions,
+        paper="Shen et al., Variational Learning is Effective for Large Deep Networks, ICML 2024",
+        role="baseline",
+        precisions=("fp32", "tf32", "bf16"),
+        family=FAMILY,
+        recipes={name: kept for name, given in RECIPES.items() if (kept := _recipe(given))},
+    )

@@ -1,0 +1,195 @@
+"""IVON, against its equations written plainly and against the mean-field optimum of quadratic losses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from harness import Batch, Problem, Training, UsageError
+from harness_ivon import IVONOptions, learner
+
+REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
+CLASSES = Problem("classification", (3,), 4, 40)
+IMAGES = Problem("classification", (2, 8, 8), 4, 40)
+SMALL = {"architecture": "5-FC", "predict_samples": 20}
+CASES = {
+    "noise is learned": (REGRESSION, SMALL),
+    "given numbers": (
+        REGRESSION,
+        {**SMALL, "noise": 0.4, "ess": 25.0, "hess_init": 3.0, "beta1": 0.7, "beta2": 0.9, "prior_scale": 2.0},
+    ),
+    "several draws": (REGRESSION, {**SMALL, "train_samples": 3, "prior": "fixed", "activation": "tanh"}),
+    "a noise for each row": (REGRESSION, {**SMALL, "likelihood": "heteroscedastic"}),
+    "classes": (CLASSES, {**SMALL, "architecture": "6-5-FC"}),
+    "images": (IMAGES, {"architecture": "3C3-AP2-4C3-AP2-FC", "predict_samples": 6}),
+    "without biases": (REGRESSION, {**SMALL, "bias": False}),
+}
+named = pytest.mark.parametrize(("problem", "given"), CASES.values(), ids=CASES)
+
+
+def rows(problem=REGRESSION, count=40, seed=1):
+    draw = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(count, *problem.input_shape, generator=draw, dtype=torch.float64)
+    if problem.kind == "classification":
+        return Batch(inputs, torch.randint(problem.output_size, (count,), generator=draw))
+    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(count, generator=draw, dtype=torch.float64))
+
+
+def begun(problem=REGRESSION, updates=9, seed=0, kind=learner.IVON, **given):
+    built = kind(IVONOptions(**{**SMALL, **given}))
+    return built, built.init(problem, Training(seed, "cpu", "fp64", 40, updates), None)
+
+
+@named
+def test_updates_are_those_of_the_plain_equations(problem, given):
+    built, state = begun(problem, **given)
+    _, plain = begun(problem, **given)
+    for update in range(4):
+        batch = rows(problem, seed=update)
+        _, said = built.update(state, batch)
+        _, expected = built.reference(plain, batch)
+        assert said["loss"].item() == pytest.approx(expected["loss"].item(), abs=1e-12)
+    for name, tensor in plain.parameters.items():
+        assert torch.allclose(state.parameters[name], tensor, rtol=0, atol=1e-12), name
+    for name, tensor in plain.hessian.items():
+        assert torch.allclose(state.hessian[name], tensor, rtol=0, atol=1e-10), name
+
+
+def test_rows_in_parts_make_the_same_update():
+    batch = rows()
+    (whole, one), (parts, other) = begun(), begun(micro_batch=16)
+    whole.update(one, batch)
+    parts.update(other, batch)
+    for name, tensor in one.parameters.items():
+        assert torch.allclose(other.parameters[name], tensor, rtol=0, atol=1e-12), name
+        assert torch.allclose(other.gradients[name], one.gradients[name], rtol=0, atol=1e-12), name
+
+
+class Quadratic(learner.IVON):
+    """Its mean loss is (theta - a)' A (theta - a) / 2, whatever the rows."""
+
+    def __init__(self, options):
+        super().__init__(options)
+        draw = torch.Generator().manual_seed(7)
+        root = torch.randn(7, 7, generator=draw, dtype=torch.float64)
+        self.A, self.a = root @ root.T / 7 + torch.eye(7), torch.randn(7, generator=draw, dtype=torch.float64)
+
+    def mean_loss(self, state, drawn, inputs, targets):
+        apart = torch.cat([weight.flatten(1) for weight in drawn.values()], 1) - self.a  # (draws, 7)
+        return ((apart @ self.A) * apart).sum(1).mean()[None] / 2
+
+
+def vector(tensors):
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def test_on_a_quadratic_it_finds_the_mean_field_optimum():
+    """Precisions ess (A + delta): of the mean-field Gaussian the exact posterior's mean, and its diagonal."""
+    problem = Problem("regression", (1,), 1, 30)
+    given = {"architecture": "2-FC", "prior_scale": 0.5, "train_samples": 16, "beta2": 0.998}
+    built, state = begun(problem, 2500, kind=Quadratic, noise=1.0, hess_init=3.0, final_rate=0.001, **given)
+    for _ in range(2500):
+        built.update(state, Batch(torch.zeros(2, 1), torch.zeros(2)))
+    inputs = torch.tensor([1, 1, 1, 1, 2, 2, 1])  # those of its layer, for each weight; of a bias 1
+    delta = inputs / (30 * 0.5**2)
+    exact = torch.linalg.solve(built.A + delta.diag(), built.A @ built.a)
+    deviations = (30 * (built.A.diagonal() + delta)).rsqrt()
+    assert torch.allclose(vector(state.deviations().values()), deviations, rtol=0.02)
+    assert ((vector(state.means().values()) - exact) / deviations).abs().max() < 0.05
+
+
+def test_the_weight_decay_is_that_of_the_prior():
+    """Where the data say nothing, h is 0 and the posterior is the prior, whatever the effective sample size."""
+    for given in ({"prior": "fan-in"}, {"prior": "fixed", "ess": 3.0}):
+        _, state = begun(prior_scale=1.5, **given)
+        for name, deviation in state.prior.deviations.items():
+            state.hessian[name].zero_()
+            assert torch.allclose(state.deviations()[name], deviation, rtol=1e-12), name
+
+
+@pytest.mark.parametrize("beta2", [0.0, 0.5, 0.99])
+def test_an_update_leaves_at_least_half_of_each_precision(beta2):
+    built, state = begun(beta2=beta2, learning_rate=0.01)
+    least = 1.0
+    for update in range(30):
+        before = vector(map(state.precision, state.hessian)).clone()
+        built.update(state, rows(seed=update))
+        least = min(least, (vector(map(state.precision, state.hessian)) / before).min().item())
+    assert 0.5 - 1e-12 <= least < 1
+
+
+def test_a_prediction_has_the_deviation_of_the_weights():
+    """Only the last bias varies: functions scatter with its deviation, the same for all rows."""
+    built, state = begun(predict_samples=4000)
+    for name, hessian in state.hessian.items():
+        hessian.fill_(0.3 if name == "readout.bias" else 1e20)
+    means = built.predict(state, rows().inputs).means
+    deviation = state.deviations()["readout.bias"].item()
+    assert means.std(0)[0].item() == pytest.approx(deviation, rel=0.05)
+    assert torch.allclose(means - means[:, :1], (means - means[:, :1])[:1], atol=1e-6)
+
+
+@named
+def test_a_prediction_repeats_and_a_row_depends_on_no_other(problem, given):
+    built, state = begun(problem, **given)
+    built.update(state, rows(problem))
+    inputs = rows(problem).inputs
+    whole, again, some = (built.predict(state, each)[0] for each in (inputs, inputs, inputs[5:8]))
+    assert torch.equal(whole, again)
+    assert torch.allclose(whole[:, 5:8], some, rtol=0, atol=1e-12)
+    assert (whole.std(0) > 0).any()
+
+
+SEVERAL = [
+    IVONOptions(**SMALL, noise=noise, prior_scale=scale, learning_rate=rate, ess=ess, hess_init=start)
+    for noise, scale, rate, ess, start in [
+        (0.5, 1.0, 0.1, None, None),
+        (1.0, 2.0, 0.03, 20.0, 3.0),
+        (0.3, 0.5, 0.05, 60.0, 20.0),
+    ]
+]
+
+
+@pytest.mark.parametrize("learned", [False, True], ids=["given noise", "learned noise"])
+@pytest.mark.parametrize("chosen", [[0, 1, 2], [2, 0], [1]])
+def test_lanes_are_the_trials_alone(chosen, learned):
+    options = [dataclasses.replace(SEVERAL[i], noise=None if learned else SEVERAL[i].noise) for i in chosen]
+    problems = [dataclasses.replace(REGRESSION, target_scale=1.0 + index) for index in chosen]
+    trainings = [Training(index, "cpu", "fp64", 10, 6) for index in chosen]
+    cohort = learner.together(options)
+    state = cohort.init(problems, trainings)
+    batches = [[rows(count=10, seed=10 * index + update) for index in chosen] for update in range(6)]
+    for each in batches:
+        stacked = Batch(*(torch.stack([getattr(batch, name) for batch in each]) for name in ("inputs", "targets")))
+        state, scalars = cohort.update(state, stacked)
+    for place, given in enumerate(options):
+        built = learner.build(given)
+        alone = built.init(problems[place], trainings[place], None)
+        for each in batches:
+            alone, said = built.update(alone, each[place])
+        lane, fresh, inputs = cohort.lane(state, place), learner.build(given), rows().inputs
+        assert scalars["loss"][place].item() == pytest.approx(said["loss"].item(), abs=1e-12)
+        for name, tensor in built.save(alone).items():
+            assert torch.allclose(fresh.save(lane)[name], tensor, rtol=0, atol=1e-12), name
+        assert torch.allclose(fresh.predict(lane, inputs)[0], built.predict(alone, inputs)[0], rtol=0, atol=1e-11)
+        said, expected = dict(fresh.describe(lane)), dict(built.describe(alone))
+        assert said.pop("noise") == pytest.approx(expected.pop("noise"), rel=1e-12)
+        assert said == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"optimiser": "adam"}, "optimiser=adam: IVON is the optimiser; leave optimiser out"),
+        ({"momentum": 0.5}, "momentum=0.5: IVON's is beta1"),
+        ({"weight_decay": 0.1}, "weight_decay=0.1: IVON's is that of the prior"),
+        ({"clip": 1.0}, "clip=1.0"),
+        ({"prior_share": 0.2}, "prior_share=0.2: IVON's prior is one Gaussian"),
+        ({"likelihood": "heteroscedastic", "noise": 0.2}, "likelihood=heteroscedastic has a noise for each row"),
+    ],
+)
+def test_options_without_effect_are_refused(given, words):
+    with pytest.raises(UsageError, match=words):
+        IVONOptions(**given)
