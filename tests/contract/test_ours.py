@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ METRICS += ["coverage95", "width95", "interval_score95", "calibration_error", "a
 METRICS += ["aleatoric_deviation", "epistemic_deviation", "auroc", "fpr95", "auroc_mi", "fpr95_mi"]
 
 
+@cache
 def catalog():
     """Of what comes with the harness, whatever else is installed."""
     return load(Settings(plugins=("harness.checks",), only=("harness-bench",)))

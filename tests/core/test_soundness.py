@@ -288,6 +288,7 @@ def _kind(make) -> str:
     return data.problem.kind if isinstance(data, Data) and data.problem else ""
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("rows", ["", "[train=3,valid=3]"])
 @pytest.mark.parametrize(("make", "reason"), BAD)
 def test_a_trial_fails_with_that_line_before_training(catalog_of, make, reason, rows):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import forked
 
 from harness import cli
 
@@ -56,9 +57,8 @@ def test_the_plugin_that_is_printed_is_the_one_that_is_tested(path):
 def desk(tmp_path_factory):
     """A folder with the records of one tiny run and a plugin in a file, as a reader of the README would have them."""
     folder = tmp_path_factory.mktemp("desk")
-    call = [sys.executable, "-m", "harness", "run", "--methods", "saf,ottt", "--seeds", "1"]
-    call += ["--updates", "1", "--batch-size", "2", "--threads", "1"]
-    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=240)
+    call = ["run", "--methods", "saf,ottt", "--seeds", "1", "--updates", "1", "--batch-size", "2", "--threads", "1"]
+    done = forked([*call, "--here"], os.environ, folder, timeout=240)
     assert done.returncode == 0, done.stderr
     shutil.copy(CENTROID / "harness_centroid" / "__init__.py", folder / "my_method.py")
     shutil.copytree(folder / "results", folder / "other-machine")
