@@ -102,9 +102,9 @@ def _likelihood(trials: Trials[DropoutOptions]) -> Likelihood:
         return Likelihood("gaussian", 1, problem.target_scale)
     if problem.kind != "classification":
         raise Unsupported(f"Bayesian networks take classification and regression, not {problem.kind}")
-    for options in trials.options:
-        if options.tau is not None:
-            raise Unsupported(f"tau={options.tau}: classes have the softmax's likelihood; leave tau out")
+    for name in ("tau", "level"):
+        for value in filter(lambda given: given is not None, trials.each(name)):
+            raise Unsupported(f"{name}={value}: classes have the softmax's likelihood; leave {name} out")
     return Likelihood("categorical", problem.output_size)
 
 

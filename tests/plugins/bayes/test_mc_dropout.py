@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from harness import Batch, Problem, Training, Unsupported, UsageError
+from harness.catalog import Settings, load
 from harness.options import build as configured
+from harness.testing import cases
 from harness_bayes.noise import Drops, Noise
 from harness_mc_dropout import DropoutOptions, learner, prediction, reference
 from harness_mc_dropout.masks import row_masks
@@ -257,6 +259,8 @@ def test_bad_options_are_named(given, reason):
 def test_what_does_not_fit_a_problem_is_refused():
     with pytest.raises(Unsupported, match="leave tau out"):
         begun(CLASSES, tau=1.0)
+    with pytest.raises(Unsupported, match="leave level out"):
+        begun(CLASSES, level=0)
     with pytest.raises(Unsupported, match="language"):
         begun(Problem("language", (3,), 4, 40))
     with pytest.raises(Unsupported, match="one by one"):
@@ -264,6 +268,16 @@ def test_what_does_not_fit_a_problem_is_refused():
     built, state = begun(micro_batch=10)
     with pytest.raises(Unsupported, match="at once"):
         built.reference(state, rows())
+
+
+@pytest.mark.slow
+def test_the_contract_is_kept():
+    """Masks for each row make the first update depend on the rows' order, so that one check has nothing to say."""
+    catalog = load(Settings(plugins=("harness.checks",), only=("harness-bench",)))
+    found = [(case.check.name, case.run()) for case in cases(catalog, "mc-dropout[rate=0.3,predict_samples=6]")]
+    assert {name: each.reason for name, each in found if each.status not in ("ok", "not applicable")} == {}
+    assert {name for name, each in found if each.status == "not applicable"} <= {"batches-apart"}
+    assert [each.status for name, each in found if name == "cohort-as-alone"] == ["ok"]
 
 
 MANY = """
