@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.types import Record, RunContext, Trial
@@ -38,7 +40,13 @@ class Files:
             each.unlink(missing_ok=True)
 
 
-def siblings(trial: Trial, context: RunContext, store: Store) -> list[Record]:
-    """The records that are written by now of trials that differ from this one in their seed alone, and ended ok."""
+def siblings(
+    trial: Trial, context: RunContext, store: Store, known: Mapping[str, Record] = MappingProxyType({})
+) -> list[Record]:
+    """The records that are written by now of trials that differ from this one in their seed alone, and ended ok.
+
+    known: such records by key, which need not be read.
+    """
     keys = [key for group in context.siblings if trial.key in group for key in group if key != trial.key]
-    return [record for key in keys if (record := store.find(key)) is not None]
+    found = (known.get(key) or store.find(key) for key in keys)
+    return [record for record in found if record is not None]

@@ -109,8 +109,5 @@ class _Seats:
         self._tell(place, record)
 
     def _earlier(self, trial: Trial) -> list[Record]:
-        """Those of the store, and those that have ended here, which may not be there yet."""
-        written = {record.trial.key: record for record in siblings(trial, self._context, self._store)}
-        alike = {key for group in self._context.siblings if trial.key in group for key in group}
-        here = {key: record for key, record in self._ok.items() if key in alike and key != trial.key}
-        return list({**written, **here}.values())
+        """Of the store, and those that have ended here, which may not be there yet."""
+        return siblings(trial, self._context, self._store, self._ok)

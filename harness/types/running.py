@@ -75,8 +75,8 @@ class Record:
     validation), "accuracy@valid-best" (validation, at its best point), "accuracy@VIEW" (test, further predictions). The
     best point is the first with the best headline score. measured: what the harness itself measured, such as
     update_seconds; no plugin writes there. readings: what instruments and data sets say. warnings: by reading, or by
-    the part of the method that the harness warns of (finish, predict), what stands below tables. at_least: by reading,
-    why the truth may be more than the number. seconds: by phase.
+    what the harness itself warns of (finish, predict, cohort), what stands below tables. at_least: by reading, why the
+    truth may be more than the number. seconds: by phase.
     """
 
     trial: Trial

@@ -153,6 +153,39 @@ def test_a_refit_is_trained_as_one_too(harness, records):
     assert "5 trials of steps on line are trained in one cohort" in run.stderr
 
 
+REPEATS = """
+from contextlib import nullcontext
+from harness import Instrument, hookimpl
+
+class Gauge:
+    def session(self):
+        return nullcontext()
+    def measure(self, stage, examples):
+        return nullcontext()
+    def readings(self):
+        return {"depth": 3}
+
+@hookimpl
+def harness_instruments():
+    yield Instrument("depths", "reads", Gauge, repeats=True)
+"""
+
+
+def test_what_repeats_is_measured_in_two_lanes_and_taken_over_by_the_others(harness, records, tmp_path):
+    (tmp_path / "depths.py").write_text(REPEATS)
+    run = harness("--methods", SWEEP, "--seeds", "4", "-p", str(tmp_path / "depths.py"))
+    assert run.returncode == 0, run.stderr
+    found = records()
+    assert {value["readings"]["depth"] for value in found.values()} == {3}
+    over = {
+        name: value["provenance"].get("carried_over", {}).get("depths", {}).get("seeds")
+        for name, value in found.items()
+    }
+    assert over == {
+        f"steps{rate} {seed}": [0, 1] if seed > 1 else None for rate in ("", "[rate=0.3]") for seed in range(4)
+    }
+
+
 # --- what ends it -----------------------------------------------------------------------------------------------------
 
 

@@ -314,6 +314,18 @@ def test_the_order_is_the_same_on_every_device():
     assert torch.equal(take(data, 1, 10)[0].targets, take(moved, 1, 10)[0].targets.cpu())
 
 
+@pytest.mark.gpu
+def test_lanes_have_the_same_order_on_every_device():
+    data = shuffled(100)
+    moved = BACKEND.place(data, "cuda")
+    here, there = (next(BACKEND.lane_batches([each] * 3, 10, [1, 2, 3])) for each in (data, moved))
+    assert there.inputs.is_cuda
+    assert torch.equal(here.targets, there.targets.cpu())
+    meter = KeepMeter()
+    meter.add({"loss": there.inputs.mean(dim=(1, 2))})
+    assert meter.read()["loss"][0] == pytest.approx(here.inputs.mean(dim=(1, 2)).numpy())
+
+
 def test_predictions_are_not_autotuned_for_and_training_is_again_afterwards(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     with BACKEND.evaluating():
