@@ -201,18 +201,9 @@ def test_a_run_on_a_part_tells_so_below_its_table_and_runs_again_when_the_part_g
     write_nmnist(tmp_path)
 
     def run() -> str:
-        words = [
-            "-p",
-            METHOD,
-            "run",
-            "--methods",
-            "mean",
-            "--datasets",
-            "nmnist[partial=yes]",
-            "--data-dir",
-            str(tmp_path),
-        ]
-        assert main([*words, "--seeds", "1", "--updates", "1", "--results", str(tmp_path / "results")]) == 0
+        words = ["-p", METHOD, "run", "--methods", "mean", "--datasets", "nmnist[partial=yes]", "--here"]
+        words += ["--data-dir", str(tmp_path), "--results", str(tmp_path / "results")]
+        assert main([*words, "--seeds", "1", "--updates", "1"]) == 0
         return " ".join("".join(capsys.readouterr()).split())
 
     warning = "nmnist is a part of the data set: 20 of 60,000 in nmnist/Train and 10 of 10,000 in nmnist/Test"
