@@ -1,0 +1,73 @@
+"""Laplace's approximation: a Gaussian around a trained network (MacKay 1992; Daxberger et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from harness import Method, UsageError, hookimpl, option
+from harness_bayes.config import BATCHED, FAMILY, RECIPES, BayesOptions
+
+harness_interface = 2
+
+MOST_FULL = 2_000  # weights whose covariance is full unless asked for
+
+REFUSED = {
+    "likelihood": "the marginal likelihood is of one noise for all rows",
+    "prior_narrow": "the prior is one Gaussian",
+    "prior_share": "the prior is one Gaussian",
+}
+
+
+@dataclass(frozen=True)
+class OwnOptions:
+    """What only Laplace's approximation has.
+
+    A prediction is that of the network linearised in its weights: of regression one Gaussian, of classes so many draws
+    as predict_samples says. Before the end of training it is the plain network's.
+    """
+
+    subset: Literal["last", "all"] = option("last", "which layers' weights are Gaussian; the others stay as trained")
+    structure: Literal["full", "diag"] | None = option(
+        None, f"of their precision; full up to {MOST_FULL:,} weights, else diag, by default"
+    )
+    marginal: bool = option(
+        True,
+        "after training, take the scale of the prior and, unless noise is given, the noise at which the marginal "
+        "likelihood is highest",
+    )
+
+
+@dataclass(frozen=True)
+class LaplaceOptions(BayesOptions, OwnOptions):
+    """Laplace's. Raises UsageError for what does not go together."""
+
+    likelihood: Literal["gaussian", "heteroscedastic"] = option("gaussian", "of one noise", listed=False)
+    prior: Literal["fan-in", "fixed"] = option("fan-in", "deviation of weights by their inputs, or one for all")
+    prior_narrow: float | None = option(None, "of no mixture", listed=False)
+    prior_share: float | None = option(None, "of no mixture", listed=False)
+
+    def __post_init__(self) -> None:
+        for name, why in REFUSED.items():
+            if (value := getattr(self, name)) != getattr(LaplaceOptions, name):
+                raise UsageError(f"{name}={value}: {why}; leave {name} out")
+        super().__post_init__()
+
+
+@hookimpl
+def harness_methods() -> Iterator[Method]:
+    yield Method(
+        "laplace",
+        "a Gaussian around a MAP network, with the Gauss-Newton curvature of all rows; predictions linearised",
+        factory="harness_laplace.learner:build",
+        cohort="harness_laplace.learner:together",
+        batched_options=BATCHED,
+        kinds=("regression", "classification"),
+        config=LaplaceOptions,
+        paper="Daxberger et al., Laplace Redux: Effortless Bayesian Deep Learning, NeurIPS 2021",
+        role="baseline",
+        precisions=("fp32", "tf32", "bf16"),
+        family=FAMILY,
+        recipes=RECIPES,
+    )

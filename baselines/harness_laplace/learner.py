@@ -1,0 +1,192 @@
+"""Laplace's approximation around a MAP network (Daxberger et al. 2021), linearised in predictions (Immer et al. 2021).
+
+    w ~ N(w*, Sigma),    Sigma^-1 = H + S^-1,    f(x, w) = f(x, w*) + J(x) (w - w*)
+
+w* is trained, H is the Gauss-Newton matrix of all training rows, S the covariance of the prior. The scale of S, and the
+noise, are those at which the marginal likelihood is highest: w* stays, though it was trained with others. A prediction
+of regression is N(f(x, w*), J Sigma J' + noise^2), of classes the mixture of softmax(f(x, w)) over draws of w, each the
+same for all rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness import Batch, Fit, Unsupported
+from harness_bayes import learner as shared
+from harness_bayes import likelihoods, points, prediction, training
+from harness_bayes.training import Trials
+from harness_bayes.variational import memory
+from harness_laplace import MOST_FULL, LaplaceOptions, reference
+from harness_laplace.curvature import Curvature, Gaussian, Part, curvature, jacobians, part
+from harness_laplace.evidence import Evidence
+from harness_torch.training import inference
+
+COPIES = 4  # of a full matrix while its eigenvectors are computed
+
+
+@dataclass(frozen=True)
+class Found:
+    """What `finish` leaves. size: weights that are Gaussian. prior_scale: with which; evidence: log p(D)."""
+
+    gaussian: Gaussian
+    size: int
+    structure: str
+    prior_scale: float
+    evidence: float
+
+
+@dataclass(kw_only=True)
+class State(training.State):
+    """parameters: the MAP network. found: the Gaussian around it, once there is one."""
+
+    options: LaplaceOptions
+    found: Found | None = None
+
+
+class Laplace(shared.Learner[State]):
+    """Trains a MAP network; predicts with the Gaussian that `finish` puts around it."""
+
+    def begin(self, trials: Trials[LaplaceOptions], base: Mapping[str, Tensor] | None = None) -> State:
+        """Raises Unsupported for a full covariance that the machine's memory does not hold."""
+        del base
+        state = points.begin(State, trials)
+        if is_full(state):
+            _refuse_large(state_part(state).size, state.options, trials.trainings[0].device)
+        return state
+
+    def objective(self, state: State, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return points.objective(state, inputs, targets)
+
+    def reference(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
+        """`update` in plain equations."""
+        return state, shared.descend_on(state, lambda: reference.loss(state, batch))
+
+    def finish(self, state: State, fit: Fit) -> State:
+        """Find the Gaussian, and the scale of its prior and the noise, where these are not to stay."""
+        whole, device = state_part(state), state.generator.device
+        inputs = fit.train.inputs
+        bent = curvature(whole, state.likelihood, inputs, prior_deviations(state, whole), is_full(state))
+        evidence = evidence_of(state, whole, bent, fit.train)
+        a, b = 0.0, 0.0 if state.log_noise is None else -2 * state.log_noise.item()
+        if state.options.marginal:
+            a, b = evidence.maximise(a, b, training.learns_noise(state.options) and state.log_noise is not None)
+        _set_noise(state, b)
+        state.found = Found(
+            gaussian=gaussian(bent, a, b, state.network.types.parameters, device),
+            size=whole.size,
+            structure="full" if bent.basis is not None else "diag",
+            prior_scale=state.options.prior_scale * math.exp(-a / 2),
+            evidence=evidence.value(a, b),
+        )
+        return state
+
+    def draw(self, state: State, inputs: Tensor, draws: int) -> shared.Mixture:
+        """Of regression one Gaussian, of classes so many draws; of no Gaussian yet, the plain network."""
+        weights = points.weights_of(state)
+        outputs = prediction.outputs(state.network, weights, inputs)
+        log_noise = None if state.log_noise is None else state.log_noise.detach()
+        if state.found is None:
+            return likelihoods.mixture(state.likelihood, outputs, log_noise, outputs.new_zeros(1))
+        if log_noise is not None:
+            variances = output_variances(state, state.found.gaussian, inputs)
+            return inference.gaussians(outputs[..., 0], (variances + (2 * log_noise).exp())[None])
+        return inference.classes(outputs + drawn_changes(state, state.found.gaussian, inputs, draws))
+
+    def describe(self, state: State) -> Mapping[str, object]:
+        said, found = super().describe(state), state.found
+        if found is None:
+            return said
+        return {
+            **said,
+            "gaussian_weights": found.size,
+            "structure": found.structure,
+            "prior_scale": found.prior_scale,
+            "log_marginal_likelihood": found.evidence,  # of standardised targets
+        }
+
+
+def build(options: LaplaceOptions) -> Laplace:
+    return Laplace(options)
+
+
+def together(configs: Sequence[LaplaceOptions]) -> shared.Cohort[State]:
+    return shared.Cohort(Laplace, configs)
+
+
+def is_full(state: State) -> bool:
+    """Whether the precision has all its entries."""
+    if state.options.structure is None:
+        return state_part(state).size <= MOST_FULL
+    return state.options.structure == "full"
+
+
+def _refuse_large(size: int, options: LaplaceOptions, device: str) -> None:
+    needed, there = 8 * COPIES * size**2, memory(device)
+    if needed > there / 2:
+        raise Unsupported(
+            f"structure=full: a matrix of {size:,} x {size:,} and its eigenvectors take {needed / 2**30:,.1f} GiB, and "
+            f"this machine has {there / 2**30:,.1f}; use structure=diag"
+            f"{', subset=last,' if options.subset == 'all' else ''} or a smaller network"
+        )
+
+
+def state_part(state: State) -> Part:
+    """The network as a function of the weights that are Gaussian."""
+    return part(state.network, points.weights_of(state), state.options.subset)
+
+
+def prior_deviations(state: State, whole: Part) -> Tensor:
+    """Those of the Gaussian weights as they were trained, (m,)."""
+    assert state.prior is not None
+    each = [state.prior.deviations[name].expand(weight.shape) for name, weight in whole.weights.items()]
+    return torch.cat([deviation.flatten() for deviation in each])
+
+
+@torch.no_grad()
+def evidence_of(state: State, whole: Part, bent: Curvature, rows: Batch) -> Evidence:
+    """The marginal likelihood, as a function of the prior's scale and the noise."""
+    v = torch.cat([weight.flatten() for weight in whole.weights.values()]).double() / bent.deviations
+    outputs = prediction.outputs(state.network, points.weights_of(state), rows.inputs).double()
+    eigenvalues, squares = bent.eigenvalues.cpu(), v.square().sum().item()
+    if state.log_noise is None:
+        likely = likelihoods.log_likelihood(state.likelihood, outputs, rows.targets[None], None).sum().item()
+        return Evidence(eigenvalues, squares, 0, 0.0, likely)
+    errors, count = (outputs[0, :, 0] - rows.targets).square().sum().item(), len(rows.targets)
+    return Evidence(eigenvalues, squares, count, errors, -count / 2 * math.log(2 * math.pi))
+
+
+def gaussian(bent: Curvature, a: float, b: float, dtype: torch.dtype, device: torch.device) -> Gaussian:
+    """With precisions lambda e^b + e^a along the axes."""
+    spreads = (bent.eigenvalues * math.exp(b) + math.exp(a)).rsqrt()
+    basis = None if bent.basis is None else bent.basis.to(device, dtype)
+    return Gaussian(spreads.to(device, dtype), basis, bent.deviations.to(device, dtype))
+
+
+def _set_noise(state: State, b: float) -> None:
+    """In new tensors: the old ones may be views of a cohort's."""
+    if state.log_noise is None or not training.learns_noise(state.options):
+        return
+    state.log_noise = state.parameters["log_noise"] = torch.full_like(state.log_noise.detach(), -b / 2)
+
+
+def output_variances(state: State, around: Gaussian, inputs: Tensor) -> Tensor:
+    """J Sigma J' of the only output, (N,), some rows at a time."""
+    whole = state_part(state)
+    parts = inference.split(inputs, whole.size)
+    return torch.cat([around.along(jacobians(whole, rows)[1]).square().sum(2)[:, 0] for rows in parts])
+
+
+@torch.no_grad()
+def drawn_changes(state: State, around: Gaussian, inputs: Tensor, draws: int) -> Tensor:
+    """J (w - w*) for so many draws of w, (draws, N, outputs)."""
+    whole = state_part(state)
+    e = state.draws().normal((draws, whole.size), around.spreads)
+    parts = inference.split(inputs, state.likelihood.outputs * whole.size)
+    changes = [around.along(jacobians(whole, rows)[1]) @ e.T for rows in parts]  # (n, outputs, draws)
+    return torch.cat(changes).movedim(2, 0)

@@ -1,0 +1,295 @@
+"""Laplace's approximation, against Bayesian linear regression, plain equations and another library."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from harness import Batch, Fit, Problem, Training, Unsupported, UsageError
+from harness_laplace import LaplaceOptions, learner, reference
+from harness_laplace.curvature import curvature, jacobians
+from harness_laplace.evidence import Evidence
+
+REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
+CLASSES = Problem("classification", (3,), 4, 40)
+IMAGES = Problem("classification", (2, 8, 8), 3, 12)
+SMALL = {"architecture": "5-FC", "predict_samples": 50}
+CASES = {
+    "regression": (REGRESSION, {**SMALL, "noise": 0.6}),
+    "deep": (
+        REGRESSION,
+        {**SMALL, "architecture": "5-4-FC", "activation": "tanh", "prior": "fixed", "prior_scale": 0.7},
+    ),
+    "without biases": (REGRESSION, {**SMALL, "bias": False}),
+    "classes": (CLASSES, SMALL),
+    "images": (IMAGES, {"architecture": "2C3-AP2-3C3/2-FC", "predict_samples": 9}),
+}
+named = pytest.mark.parametrize(("problem", "given"), CASES.values(), ids=CASES)
+subsets = pytest.mark.parametrize("subset", ["last", "all"])
+structures = pytest.mark.parametrize("structure", ["full", "diag"])
+
+
+def rows(problem=REGRESSION, seed=1):
+    draw = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(problem.train_size, *problem.input_shape, generator=draw, dtype=torch.float64)
+    if problem.kind == "classification":
+        return Batch(inputs, torch.randint(problem.output_size, (len(inputs),), generator=draw))
+    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(len(inputs), generator=draw, dtype=torch.float64))
+
+
+def begun(problem=REGRESSION, updates=30, precision="fp64", **given):
+    """A learner and its state after so many updates."""
+    built = learner.build(LaplaceOptions(**{**SMALL, **given}))
+    state, batch = built.init(problem, Training(0, "cpu", precision, 40, updates), None), rows(problem)
+    for _ in range(updates):
+        state, _ = built.update(state, batch)
+    return built, state
+
+
+def finished(problem=REGRESSION, updates=30, **given):
+    built, state = begun(problem, updates, **given)
+    return built, built.finish(state, Fit(rows(problem), rows(problem)))
+
+
+def noise_of(state):
+    return None if state.log_noise is None else state.log_noise[0].detach()
+
+
+def fitted_precision(state):
+    """Of the prior, with the scale that the record names."""
+    return reference.prior_precision(state, state.found.prior_scale / state.options.prior_scale)
+
+
+def fitted_covariance(state, batch):
+    posterior = reference.gauss_newton(state, batch, noise_of(state)) + fitted_precision(state).diag()
+    if state.found.structure == "diag":
+        posterior = posterior.diagonal().diag()
+    return torch.linalg.inv(posterior)
+
+
+@named
+@subsets
+def test_jacobians_are_autograds(problem, given, subset):
+    _, state = begun(problem, 3, **{**given, "subset": subset})
+    inputs = rows(problem).inputs
+    outputs, slopes = jacobians(learner.state_part(state), inputs)
+    weights = {name: tensor[0] for name, tensor in state.parameters.items()}
+    assert torch.allclose(outputs, reference.outputs(state, weights, inputs), rtol=0, atol=1e-12)
+    assert torch.allclose(slopes, reference.jacobian(state, inputs), rtol=0, atol=1e-12)
+
+
+@pytest.mark.sampled
+@named
+@subsets
+@structures
+def test_the_curvature_is_the_gauss_newton_matrix(problem, given, subset, structure):
+    _, state = begun(problem, 3, **{**given, "subset": subset})
+    batch, whole = rows(problem), learner.state_part(state)
+    scale = learner.prior_deviations(state, whole)
+    found = curvature(whole, state.likelihood, batch.inputs, scale, structure == "full")
+    unit = None if state.log_noise is None else torch.zeros((), dtype=torch.float64)
+    expected = scale[:, None] * reference.gauss_newton(state, batch, unit) * scale
+    assert torch.allclose(scale**-2, reference.prior_precision(state), rtol=1e-12)
+    if structure == "diag":
+        assert torch.allclose(found.eigenvalues, expected.diagonal(), rtol=1e-10)
+    else:
+        matrix = found.basis @ found.eigenvalues.diag() @ found.basis.T
+        assert torch.allclose(matrix, expected, rtol=0, atol=1e-10 * expected.abs().max())
+
+
+@pytest.mark.sampled
+@named
+@subsets
+@structures
+@pytest.mark.parametrize("marginal", [True, False], ids=["fitted", "as trained"])
+def test_evidence_and_prediction_are_those_of_the_plain_equations(problem, given, subset, structure, marginal):
+    chosen = {**given, "subset": subset, "structure": structure, "marginal": marginal}
+    built, state = finished(problem, **chosen)
+    batch = rows(problem)
+    assert state.found.structure == structure
+    expected = reference.log_evidence(state, batch, fitted_precision(state), noise_of(state))
+    assert state.found.evidence == pytest.approx(expected, rel=1e-10, abs=1e-9)
+    covariance, slopes = fitted_covariance(state, batch), reference.jacobian(state, batch.inputs)
+    weights = {name: tensor[0].detach() for name, tensor in state.parameters.items()}
+    outputs = reference.outputs(state, weights, batch.inputs)
+    if problem.kind == "regression":
+        means, variances, _ = built.predict(state, batch.inputs)
+        spread = torch.einsum("nam,mk,nbk->nab", slopes, covariance, slopes)[:, 0, 0]
+        assert means.shape == (1, 40)
+        assert torch.allclose(means[0], outputs[:, 0], rtol=0, atol=1e-12)
+        assert torch.allclose(variances[0], spread + (2 * noise_of(state)).exp(), rtol=1e-9)
+    else:
+        draws = learner.drawn_changes(state, state.found.gaussian, batch.inputs[:2], 20_000).flatten(1)  # (T, 2 * C)
+        both = slopes[:2].flatten(0, 1)
+        spread = both @ covariance @ both.T
+        assert torch.allclose(draws.T.cov(), spread, rtol=0, atol=0.05 * spread.diagonal().max())
+        assert (draws.mean(0) / spread.diagonal().sqrt()).abs().max() < 0.04
+        changes = learner.drawn_changes(state, state.found.gaussian, batch.inputs, given["predict_samples"])
+        predicted = built.predict(state, batch.inputs)
+        assert torch.allclose(predicted.log_probs, (outputs + changes).log_softmax(2), rtol=0, atol=1e-12)
+
+
+def ridge(state, batch, noise):
+    """Features with a one for the bias, (N, 6), the prior's deviations, mean and precision of the exact posterior."""
+    W, b = (state.parameters[f"layers.0.{name}"][0].detach() for name in ("weight", "bias"))
+    features = torch.cat([torch.relu(batch.inputs @ W + b), torch.ones(len(batch.inputs), 1)], 1).double()
+    deviations = torch.tensor([5**-0.5] * 5 + [1.0], dtype=torch.float64)
+    precision = features.T @ features / noise**2 + (deviations**-2).diag()
+    return features, deviations, torch.linalg.solve(precision, features.T @ batch.targets) / noise**2, precision
+
+
+def test_of_the_last_layer_it_is_bayesian_linear_regression():
+    built, state = begun(noise=0.8, marginal=False)  # in targets' units: 0.4
+    batch, noise = rows(), 0.4
+    features, deviations, mean, precision = ridge(state, batch, noise)
+    with torch.no_grad():  # what training on and on would come to
+        state.parameters["readout.weight"].copy_(mean[:5, None])
+        state.parameters["readout.bias"].copy_(mean[5:])
+    state = built.finish(state, Fit(batch, batch))
+    means, variances, _ = built.predict(state, batch.inputs)
+    exact = torch.einsum("nm,mk,nk->n", features, torch.linalg.inv(precision), features)
+    assert torch.allclose(means[0], features @ mean, rtol=0, atol=1e-10)
+    assert torch.allclose(variances[0], exact + noise**2, rtol=1e-10)
+    covariance = (features * deviations**2) @ features.T + noise**2 * torch.eye(40, dtype=torch.float64)
+    marginal = torch.distributions.MultivariateNormal(torch.zeros(40, dtype=torch.float64), covariance)
+    assert state.found.evidence == pytest.approx(marginal.log_prob(batch.targets).item(), abs=1e-10)
+    assert state.found.prior_scale == 1.0
+
+
+EVIDENCE = Evidence(torch.tensor([0.0, 0.3, 2.0, 50.0, 900.0], dtype=torch.float64), 3.0, 40, 8.0, -5.0)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.0, 0.0), (1.3, -0.4), (-2.0, 3.0)])
+def test_derivatives_of_the_evidence_are_autograds(a, b):
+    e = EVIDENCE
+
+    def value(x):
+        a, b = x
+        determinant = (e.eigenvalues * b.exp() + a.exp()).log().sum()
+        return -5.0 + 20 * b - 4 * b.exp() + (5 * a - 3 * a.exp() - determinant) / 2
+
+    at = torch.tensor([a, b], dtype=torch.float64)
+    gradient, second = e.derivatives(a, b)
+    assert e.value(a, b) == pytest.approx(value(at).item(), abs=1e-12)
+    assert torch.allclose(gradient, torch.autograd.functional.jacobian(value, at), rtol=0, atol=1e-12)
+    assert torch.allclose(second, torch.autograd.functional.hessian(value, at), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("start", [(0.0, 0.0), (8.0, -6.0), (-9.0, 9.0)])
+def test_the_maximum_is_found_from_anywhere(start):
+    best = minimize(
+        lambda x: -EVIDENCE.value(*x), [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13}
+    )
+    assert EVIDENCE.maximise(*start, with_noise=True) == pytest.approx(best.x, abs=1e-6)
+    a, b = EVIDENCE.maximise(*start, with_noise=False)
+    alone = minimize(lambda x: -EVIDENCE.value(x[0], start[1]), [0.0], method="Nelder-Mead", options={"xatol": 1e-9})
+    assert (a, b) == (pytest.approx(alone.x[0], abs=1e-6), start[1])
+
+
+def test_without_errors_the_noise_ends_at_a_bound():
+    perfect = dataclasses.replace(EVIDENCE, errors=0.0)
+    a, b = perfect.maximise(0.0, 0.0, with_noise=True)
+    assert math.isfinite(perfect.value(a, b))
+    assert 1e-7 < math.exp(-b / 2) < 1e-5
+
+
+def test_what_is_given_stays():
+    _, trained = begun()
+    _, kept = finished(marginal=False)
+    assert kept.found.prior_scale == 1.0
+    assert torch.equal(kept.log_noise, trained.log_noise)
+    built, given = finished(noise=0.6)
+    assert given.log_noise.exp().item() == pytest.approx(0.3)
+    assert given.found.prior_scale != 1.0
+    _, fitted = finished()
+    assert not torch.equal(fitted.log_noise, trained.log_noise)
+    assert fitted.found.evidence > kept.found.evidence
+    said = built.describe(given)
+    assert said["log_marginal_likelihood"] == given.found.evidence
+    assert said["noise"] == pytest.approx(0.6)
+    assert (said["gaussian_weights"], said["structure"]) == (6, "full")
+
+
+@named
+@subsets
+def test_a_prediction_repeats_and_a_row_depends_on_no_other(problem, given, subset):
+    built, state = finished(problem, **{**given, "subset": subset})
+    inputs = rows(problem).inputs
+    whole, again, some = (built.predict(state, each) for each in (inputs, inputs, inputs[5:8]))
+    for one, same, part in zip(whole[:2], again, some, strict=False):
+        assert torch.equal(one, same)
+        assert one.dim() < 2 or torch.allclose(one[:, 5:8], part, rtol=0, atol=1e-12)
+
+
+@named
+def test_before_the_end_a_prediction_is_the_network(problem, given):
+    built, state = begun(problem, **given)
+    weights = {name: tensor[0].detach() for name, tensor in state.parameters.items()}
+    inputs = rows(problem).inputs
+    outputs = reference.outputs(state, weights, inputs)
+    found = built.predict(state, inputs)
+    expected = outputs[:, 0] if problem.kind == "regression" else outputs.log_softmax(1)
+    assert torch.allclose(found[0], expected[None], rtol=0, atol=1e-12)
+
+
+@named
+def test_an_update_is_that_of_the_plain_loss(problem, given):
+    (built, state), (_, plain) = (begun(problem, 0, **given) for _ in range(2))
+    for update in range(3):
+        built.update(state, rows(problem, update))
+        built.reference(plain, rows(problem, update))
+    for name, tensor in plain.parameters.items():
+        assert torch.allclose(state.parameters[name], tensor, rtol=0, atol=1e-10), name
+
+
+def test_lanes_are_the_trials_alone():
+    options = [LaplaceOptions(**SMALL, prior_scale=scale) for scale in (0.5, 2.0)]
+    problems = [dataclasses.replace(REGRESSION, target_scale=1.0 + index) for index in range(2)]
+    trainings = [Training(index, "cpu", "fp64", 40, 5) for index in range(2)]
+    cohort, batches = learner.together(options), [rows(seed=seed) for seed in range(2)]
+    state = cohort.init(problems, trainings)
+    for _ in range(5):
+        state, _ = cohort.update(state, Batch(*map(torch.stack, list(zip(*batches, strict=True))[:2])))
+    for place, batch in enumerate(batches):
+        built, fit = learner.build(options[place]), Fit(batch, batch)
+        alone = built.init(problems[place], trainings[place], None)
+        for _ in range(5):
+            built.update(alone, batch)
+        before = {name: tensor.clone() for name, tensor in state.parameters.items()}
+        lane = built.finish(cohort.lane(state, place), fit)
+        assert all(torch.equal(state.parameters[name], tensor) for name, tensor in before.items())
+        alone = built.finish(alone, fit)
+        for one, other in zip(built.predict(lane, batch.inputs), built.predict(alone, batch.inputs), strict=True):
+            assert torch.allclose(one, other, rtol=0, atol=1e-9)
+        assert lane.found.evidence == pytest.approx(alone.found.evidence, abs=1e-8)
+
+
+def test_full_only_where_it_is_small_or_asked_for():
+    problem = Problem("classification", (1, 8, 8), 10, 12)
+    _, large = finished(problem, 1, architecture="200-FC")  # 2,010 weights
+    assert large.found.structure == "diag"
+    _, small = finished(problem, 1, architecture="150-FC")
+    assert small.found.structure == "full"
+
+
+@pytest.mark.parametrize("given", [{"subset": "all"}, {"subset": "last"}])
+def test_a_full_matrix_that_memory_does_not_hold_is_refused(given):
+    built = learner.build(LaplaceOptions(architecture="200000-FC", structure="full", **given))
+    with pytest.raises(Unsupported, match=r"structure=full: a matrix of .* GiB.*use structure=diag"):
+        built.init(REGRESSION, Training(0, "cpu", "fp32", 40, 5), None)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"likelihood": "heteroscedastic"}, "likelihood=heteroscedastic: the marginal likelihood is of one noise"),
+        ({"prior_narrow": 0.2}, "prior_narrow=0.2: the prior is one Gaussian; leave prior_narrow out"),
+    ],
+)
+def test_options_without_effect_are_refused(given, words):
+    with pytest.raises(UsageError, match=words):
+        LaplaceOptions(**given)
