@@ -39,8 +39,10 @@ class Queue:
 
     def join(self, keys: Collection[str]) -> list[Trial]:
         """Those of these trials that still wait, and need not wait for another one: they are taken too."""
-        found = [trial for trial in self._waiting if trial.key in keys and trial.base is None and not trial.skip]
-        self._waiting = [trial for trial in self._waiting if trial not in found]
+        wanted = set(keys)
+        found = [trial for trial in self._waiting if trial.key in wanted and trial.base is None and not trial.skip]
+        taken = {trial.key for trial in found}
+        self._waiting = [trial for trial in self._waiting if trial.key not in taken]
         return found
 
     def obstacle(self, trial: Trial) -> Record | None:

@@ -131,7 +131,7 @@ class Pool:
         """See to what has no record of several that were trained as one: its time is up, or it runs again."""
         left, (status, reason) = process.left, process.cause if process.left else ("ok", "")
         size = len(process.trials)
-        if status == "timeout":
+        if status == "timeout" and not process.ended_in_metric:
             return [ended(trial, status, f"its cohort of {size} was {reason}") for trial in left]
         half = (len(left) + 1) // 2
         if process.orphaned:

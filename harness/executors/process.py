@@ -191,10 +191,9 @@ class TrialProcess:
 
     @property
     def ended_in_metric(self) -> str:
-        """The plugin's metric that was computed when it ended, before it was trained and scored; empty for none."""
-        told = self._told[0]
-        on_the_way = not told.done and not told.scored and told.part.startswith("metric ")
-        return told.part.removeprefix("metric ") if on_the_way else ""
+        """The plugin's metric that was computed when it ended, of a trial that was not scored yet; empty for none."""
+        parts = (told.part for told in self._told if not told.done and not told.scored)
+        return next((part.removeprefix("metric ") for part in parts if part.startswith("metric ")), "")
 
     @property
     def orphaned(self) -> bool:

@@ -271,6 +271,37 @@ def test_all_that_are_trained_and_scored_stand_when_an_instrument_ends_the_proce
     assert "exited with code 7" in found["steps 2"]["holes"]["describe"]
 
 
+METRIC = """
+import os
+import threading
+from harness import Metric, hookimpl
+
+calls = []
+
+def sharpness(outcome):
+    calls.append(1)
+    if len(calls) == 3:
+        ACT
+    return 0.5
+
+@hookimpl
+def harness_metrics():
+    yield Metric("sharpness", "of a plugin", "", "higher", ("regression",), sharpness)
+"""
+
+
+@pytest.mark.parametrize("act", ["os._exit(7)", pytest.param("threading.Event().wait()", marks=pytest.mark.slow)])
+def test_a_metric_that_ends_the_process_on_the_curve_costs_what_it_costs_alone(harness, records, tmp_path, act):
+    (tmp_path / "sharp.py").write_text(METRIC.replace("ACT", act))
+    run = harness("--methods", "steps", "--seeds", "2", "--timeout", "4", "-p", str(tmp_path / "sharp.py"))
+    assert run.returncode == 0, run.stderr
+    for value in records().values():
+        assert value["scores"]["sharpness"] == 0.5
+        assert "computed at the end alone" in value["holes"]["sharpness@best"]
+        assert value["warnings"]["cohort"].startswith("trained alone, after a cohort of 2: ")
+        assert "in metric sharpness" in value["warnings"]["cohort"]
+
+
 def test_an_interrupted_cohort_is_run_again_from_what_has_no_record(harness, records, tmp_path):
     (tmp_path / "wait").touch()
     words = ["--methods", "waits-for-all[rate=[0.1,1e200]]", "--seeds", "2"]
