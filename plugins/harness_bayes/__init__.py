@@ -1,7 +1,7 @@
 """The library of Bayesian methods: networks as lanes, Gaussian weights, likelihoods, priors, mixtures as predictions.
 
-It registers no method; it offers metrics of uncertainty and the command `harness entropy-error`. Importing this
-package imports no torch and no numpy.
+It registers no method; it offers metrics of uncertainty, instruments that look at a trained posterior, and the command
+`harness entropy-error`. Importing this package imports no torch and no numpy.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness import Metric, hookimpl
+from harness import Instrument, Metric, hookimpl
 from harness_bayes import offers
 
 harness_interface = 2
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
 @hookimpl
 def harness_metrics() -> Iterator[Metric]:
-    """Metrics of a prediction's uncertainty."""
+    """Metrics of a prediction's uncertainty, and of a posterior."""
     return offers.metrics()
+
+
+@hookimpl
+def harness_instruments() -> Iterator[Instrument]:
+    """What is measured on a trained posterior."""
+    return offers.instruments()
 
 
 @hookimpl

@@ -42,9 +42,13 @@ def sampled_error(log_weights: Tensor, components: Components, points: Tensor) -
 
     Unbiased, and differentiable with the points. It sees no error far below 1/S: see `bridged_error`.
     """
+    return stratified(log_weights.exp(), surprises(log_weights, components, points))
+
+
+def surprises(log_weights: Tensor, components: Components, points: Tensor) -> Tensor:
+    """Values -log r_k of draws of each component (..., K, S, m), (..., K, S): their mean by pi is H~ - H."""
     logits = _logits(log_weights, components, points.flatten(-3, -2)).unflatten(-2, points.shape[-3:-1])
-    unexplained = _surprise(logits).diagonal(dim1=-3, dim2=-1)  # (..., S, K)
-    return _stratified(log_weights.exp(), unexplained.mT)
+    return _surprise(logits).diagonal(dim1=-3, dim2=-1).mT
 
 
 def bridged_error(log_weights: Tensor, components: Components, noise: Tensor) -> Estimate:
@@ -58,11 +62,11 @@ def bridged_error(log_weights: Tensor, components: Components, noise: Tensor) ->
     drawn = [components.between(k, j, noise[..., place, :, :]) for place, (k, j) in enumerate(chosen)]
     logits = _logits(log_weights, components, torch.stack(drawn, -3).flatten(-3, -2))  # (..., pairs * S, K)
     mine, other = (list(side) for side in zip(*chosen, strict=True))
-    surprises = (logits + _surprise(logits).log()).logsumexp(-1)
+    unexplained = (logits + _surprise(logits).log()).logsumexp(-1)
     majorant = ((logits[..., mine] + logits[..., other]) / 2 + math.log(2)).logsumexp(-1)
-    ratios = (surprises - majorant).exp().unflatten(-1, noise.shape[-3:-1])  # (..., pairs, S)
+    ratios = (unexplained - majorant).exp().unflatten(-1, noise.shape[-3:-1])  # (..., pairs, S)
     log_sizes = (log_weights[..., mine] + log_weights[..., other]) / 2 + components.log_overlaps()[..., mine, other]
-    return _stratified(2 * log_sizes.exp(), ratios)
+    return stratified(2 * log_sizes.exp(), ratios)
 
 
 def pairs(count: int) -> list[tuple[int, int]]:
@@ -90,7 +94,7 @@ def _surprise(logits: Tensor) -> Tensor:
     return log_of_one_more(log_of_others(logits) - logits)
 
 
-def _stratified(weights: Tensor, values: Tensor) -> Estimate:
-    """The weighted sum (..., P) of means over draws (..., P, S)."""
+def stratified(weights: Tensor, values: Tensor) -> Estimate:
+    """The sum, weighted by (..., P), of means over draws (..., P, S)."""
     variances = values.var(-1) / values.shape[-1]
     return Estimate((weights * values.mean(-1)).sum(-1), (weights.square() * variances).sum(-1).sqrt())

@@ -1,4 +1,4 @@
-"""The metrics of uncertainty that this library offers; plain Python."""
+"""The metrics and instruments that this library offers; plain Python."""
 
 from __future__ import annotations
 
@@ -6,17 +6,47 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
-from harness import Metric
+from harness import Instrument, Metric
+
+Better = Literal["higher", "lower", "neither"]
+
+# Of weights and, the last, of functions: summary, unit, what is better. The approximate ELBO may exceed the evidence.
+POSTERIOR: dict[str, tuple[str, str, Better]] = {
+    "elbo_approximate": ("ELBO of all training rows with the approximate entropy, no lower bound", "nats", "neither"),
+    "elbo_certified": ("elbo_approximate less entropy_error_upper: below the log evidence", "nats", "higher"),
+    "elbo_true": ("elbo_approximate less the error of its entropy, drawn: the ELBO", "nats", "higher"),
+    "entropy_error_lower": ("lower bound of the approximate entropy's error, by divergences", "nats", "neither"),
+    "entropy_error_upper": ("upper bound of that error, the least of KT, BC and H(pi)", "nats", "neither"),
+    "weight_entropy": ("entropy H(pi) of the weights of the components", "nats", "neither"),
+    "approximate_entropy": ("entropy of the posterior as the sum of unimodal entropies", "nats", "neither"),
+    "smallest_alpha": (
+        "alpha of the closest two components, half their distance in deviations",
+        "",
+        "neither",
+    ),
+    "matched_alpha": ("smallest_alpha with hidden units in the order of the first component's", "", "neither"),
+    "effective_components": ("how many functions the components amount to on the validation rows", "", "neither"),
+}
 
 ENDS = {"curve": False, "requires": ("scipy.special",)}  # many components cost more here than to be predicted
 
 
 def metrics() -> Iterator[Metric]:
-    """Of a prediction's uncertainty. One stands in tables by itself, where there are shifted splits: `auroc`."""
+    """Of a prediction's uncertainty, and of a posterior. Where there are shifted splits, `auroc` stands in tables by
+    itself.
+    """
     yield from _intervals()
     yield from _parts()
     yield from _selective()
     yield from _shifted()
+    for name, (summary, unit, better) in POSTERIOR.items():
+        yield Metric(name, summary, unit, better, measures="quantity")
+
+
+def instruments() -> Iterator[Instrument]:
+    """One for each number that is measured on the trained posterior, on request: most cost seconds."""
+    for name, (summary, _, _) in POSTERIOR.items():
+        yield Instrument(name, summary, factory=f"harness_bayes.posterior_instrument:{name}", on_request=True)
 
 
 def _intervals() -> Iterator[Metric]:
@@ -54,9 +84,7 @@ def _shifted() -> Iterator[Metric]:
     yield score("fpr95_mi", f"{accepted} mutual information", better="lower", kinds=classes)
 
 
-def _score(
-    name: str, summary: str, unit: str, better: Literal["higher", "lower", "neither"], **settings: Any
-) -> Metric:
+def _score(name: str, summary: str, unit: str, better: Better, **settings: Any) -> Metric:
     """A quantity, unless it says otherwise, that the function of that name in `scores` computes."""
     return Metric(
         name, summary, unit, better, compute=f"harness_bayes.scores:{name}", **{"measures": "quantity"} | settings
