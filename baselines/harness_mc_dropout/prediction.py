@@ -86,8 +86,17 @@ def _alike(masks: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """
     if len(masks) <= FEW:
         return zip(masks, torch.arange(len(masks), device=masks.device).split(1), strict=True)
-    different, groups = masks.unique(dim=0, return_inverse=True)
-    return zip(different, groups.argsort(stable=True).split(groups.bincount().tolist()), strict=True)
+    codes, order = _codes(masks).sort(stable=True)
+    members = order.split(codes.unique_consecutive(return_counts=True)[1].tolist())
+    return ((masks[draws[0]], draws) for draws in members)
+
+
+def _codes(masks: Tensor) -> Tensor:
+    """A number for each of masks (T, inputs), the same for the same ones: read as binary, where that fits."""
+    inputs = masks.shape[1]
+    if inputs > 62:
+        return masks.unique(dim=0, return_inverse=True)[1]
+    return (masks.long() << torch.arange(inputs, device=masks.device)).sum(1)
 
 
 def _masked(state: State, name: str, x: Tensor, masks: Tensor) -> Tensor:

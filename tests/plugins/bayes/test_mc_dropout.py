@@ -25,6 +25,7 @@ IMAGES = Problem("classification", (2, 8, 8), 4, 40)
 SMALL = {"architecture": "7-FC", "predict_samples": 30}
 CASES = {
     "regression": (REGRESSION, SMALL),
+    "many inputs": (Problem("regression", (70,), 1, 40), SMALL),
     "deep": (REGRESSION, {**SMALL, "architecture": "6-5-4-FC", "activation": "tanh"}),
     "classes": (CLASSES, SMALL),
     "images": (IMAGES, {"architecture": "4C3-AP2-6C3-AP2-5-FC", "predict_samples": 6}),
