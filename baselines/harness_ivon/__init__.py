@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_bayes.config import BATCHED, FAMILY, RECIPES, BayesOptions
+from harness_bayes.config import BATCHED, FAMILY, BayesOptions, recipes
 
 harness_interface = 2
 
@@ -71,9 +71,10 @@ class IVONOptions(BayesOptions, OwnOptions):
         return self.learning_rate or LEARNING_RATE
 
 
-def _recipe(given: dict[str, Any]) -> dict[str, Any]:
+def _recipes() -> dict[str, dict[str, Any]]:
     """The family's, but for learning rates, which are Adam's."""
-    return {name: value for name, value in given.items() if name != "learning_rate"}
+    found = recipes(IVONOptions)
+    return {name: {key: each[key] for key in each if key != "learning_rate"} for name, each in found.items()}
 
 
 @hookimpl
@@ -90,5 +91,5 @@ def harness_methods() -> Iterator[Method]:
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,
-        recipes={name: kept for name, given in RECIPES.items() if (kept := _recipe(given))},
+        recipes=_recipes(),
     )

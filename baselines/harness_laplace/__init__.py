@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_bayes.config import BATCHED, FAMILY, RECIPES, BayesOptions
+from harness_bayes.config import BATCHED, FAMILY, BayesOptions, recipes
 
 harness_interface = 2
 
@@ -69,5 +69,5 @@ def harness_methods() -> Iterator[Method]:
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,
-        recipes=RECIPES,
+        recipes=recipes(LaplaceOptions),
     )

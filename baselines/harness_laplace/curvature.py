@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from harness import HarnessError
 from harness_bayes import networks
 from harness_bayes.likelihoods import Likelihood
 from harness_bayes.networks import Network, affine
@@ -105,12 +106,17 @@ def jacobians(part: Part, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def curvature(part: Part, likelihood: Likelihood, inputs: Tensor, deviations: Tensor, full: bool) -> Curvature:
-    """Of all rows (N, ...), some at a time. deviations: s, (m,)."""
+    """Of all rows (N, ...), some at a time. deviations: s, (m,). Raises HarnessError where it is not finite."""
     scale = deviations.double()
     total = scale.new_zeros(part.size, part.size) if full else scale.new_zeros(part.size)
     for rows in inference.split(inputs, likelihood.outputs * part.size):
         roots = root(likelihood, *jacobians(part, rows)).double().flatten(0, 1) * scale  # (N * outputs, m)
         total += roots.T @ roots if full else roots.square().sum(0)
+    if not total.isfinite().all():
+        raise HarnessError(
+            "the Gauss-Newton matrix is not finite: the network's outputs or their derivatives are not; try a smaller "
+            "learning rate"
+        )
     if not full:
         return Curvature(total, None, scale)
     eigenvalues, basis = torch.linalg.eigh(total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -177,6 +178,31 @@ def test_lanes_are_the_trials_alone(chosen, learned):
         said, expected = dict(fresh.describe(lane)), dict(built.describe(alone))
         assert said.pop("noise") == pytest.approx(expected.pop("noise"), rel=1e-12)
         assert said == expected
+
+
+def test_a_lane_that_is_nan_spoils_no_other():
+    cohort = learner.together(SEVERAL[:2])
+    state = cohort.init([REGRESSION] * 2, [Training(seed, "cpu", "fp64", 40, 3) for seed in (0, 1)])
+    inputs = torch.stack([rows().inputs] * 2)
+    inputs[0, 0, 0] = math.nan
+    state, scalars = cohort.update(state, Batch(inputs, torch.stack([rows().targets] * 2)))
+    assert scalars["loss"].isnan().tolist() == [True, False]
+    assert all(tensor[1].isfinite().all() for each in (state.parameters, state.hessian) for tensor in each.values())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_each_replay_draws_anew_and_counts():
+    """Means that hardly move: losses of one mini-batch differ by the draws alone."""
+    built = learner.build(IVONOptions(**SMALL, learning_rate=1e-9, noise=1.0))
+    state, losses = built.init(REGRESSION, Training(0, "cuda", "fp32", 40, 9), None), []
+    batch = Batch(rows().inputs.float().cuda(), rows().targets.float().cuda())
+    for _ in range(9):
+        state, scalars = built.update(state, batch)
+        losses.append(scalars["loss"].item())
+    assert state.replay.captured
+    assert len(set(losses)) == 9
+    assert state.unweighted.item() == pytest.approx(0.9**9, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from harness import Batch, Fit, Problem, Training, Unsupported, UsageError
+from harness import Batch, Fit, HarnessError, Problem, Training, Unsupported, UsageError
 from harness_laplace import LaplaceOptions, learner, reference
 from harness_laplace.curvature import curvature, jacobians
 from harness_laplace.evidence import Evidence
@@ -160,6 +160,46 @@ def test_of_the_last_layer_it_is_bayesian_linear_regression():
     assert state.found.prior_scale == 1.0
 
 
+def as_module(state):
+    """The network as another library takes it, and its prior's precisions in the order of its parameters."""
+    first, last = (torch.nn.Linear(*shape, dtype=torch.float64) for shape in [(3, 5), (5, state.likelihood.outputs)])
+    factor = state.found.prior_scale / state.options.prior_scale
+    precisions = []
+    with torch.no_grad():
+        for layer, name, inputs in [(first, "layers.0", 3), (last, "readout", 5)]:
+            layer.weight.copy_(state.parameters[f"{name}.weight"][0].T)
+            layer.bias.copy_(state.parameters[f"{name}.bias"][0])
+            if state.options.subset == "all" or name == "readout":
+                precisions += [torch.full_like(layer.weight, inputs).flatten(), torch.ones_like(layer.bias)]
+    return torch.nn.Sequential(first, torch.nn.ReLU(), last), torch.cat(precisions).detach() / factor**2
+
+
+@pytest.mark.parametrize("problem", [REGRESSION, CLASSES], ids=["regression", "classes"])
+@subsets
+@structures
+def test_evidence_and_variances_are_those_of_laplace_torch(problem, subset, structure):
+    laplace = pytest.importorskip("laplace", reason="another library's approximation; extra rivals")
+    built, state = finished(problem, subset=subset, structure=structure)
+    model, precisions = as_module(state)
+    batch, noise = rows(problem), noise_of(state)
+    theirs = laplace.Laplace(
+        model,
+        problem.kind,
+        subset_of_weights={"last": "last_layer", "all": "all"}[subset],
+        hessian_structure=structure,
+        sigma_noise=1.0 if noise is None else noise.exp(),
+        prior_precision=precisions,
+    )
+    targets = batch.targets if problem.kind == "classification" else batch.targets[:, None]
+    theirs.fit(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(batch.inputs, targets), batch_size=16))
+    assert state.found.evidence == pytest.approx(theirs.log_marginal_likelihood().item(), rel=1e-6)
+    if problem.kind == "regression":
+        means, variances = theirs(batch.inputs)
+        found = built.predict(state, batch.inputs)
+        assert torch.allclose(found.means[0], means[:, 0], rtol=1e-6)
+        assert torch.allclose(found.variances[0] - (2 * noise).exp(), variances[:, 0, 0], rtol=1e-5)
+
+
 EVIDENCE = Evidence(torch.tensor([0.0, 0.3, 2.0, 50.0, 900.0], dtype=torch.float64), 3.0, 40, 8.0, -5.0)
 
 
@@ -266,6 +306,30 @@ def test_lanes_are_the_trials_alone():
         for one, other in zip(built.predict(lane, batch.inputs), built.predict(alone, batch.inputs), strict=True):
             assert torch.allclose(one, other, rtol=0, atol=1e-9)
         assert lane.found.evidence == pytest.approx(alone.found.evidence, abs=1e-8)
+
+
+def test_a_network_that_is_not_finite_has_no_curvature():
+    built, state = begun()
+    with torch.no_grad():
+        state.parameters["readout.weight"][0, 2] = math.nan
+    with pytest.raises(HarnessError, match="Gauss-Newton matrix is not finite"):
+        built.finish(dataclasses.replace(state, options=LaplaceOptions(**SMALL, subset="all")), Fit(rows(), rows()))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@subsets
+@structures
+def test_on_a_gpu_it_is_the_same_gaussian(subset, structure):
+    found = []
+    for device in ("cpu", "cuda"):
+        built = learner.build(LaplaceOptions(**SMALL, subset=subset, structure=structure))
+        state = built.init(REGRESSION, Training(0, device, "fp64", 40, 5), None)
+        batch = Batch(*(tensor.to(device) for tensor in rows()[:2]))
+        state = built.finish(state, Fit(batch, batch))
+        found.append((state.found.evidence, built.predict(state, batch.inputs).variances.cpu()))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-9)
+    assert torch.allclose(found[0][1], found[1][1], rtol=1e-7)
 
 
 def test_full_only_where_it_is_small_or_asked_for():
