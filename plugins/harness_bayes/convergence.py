@@ -44,6 +44,14 @@ def convergence(values: Floats) -> Convergence:
     return Convergence(measures.rhat(by_point), measures.ess(by_point), measures.mcse(by_point))
 
 
+def apart(values: Floats) -> Floats:
+    """How far one half of the chains is from the other: Wasserstein distance in deviations, (points,)."""
+    one, two = (values[start::2].reshape(-1, values.shape[-1]) for start in (0, 1))
+    equal = [np.full(len(each), -np.log(len(each))) for each in (one, two)]
+    moved: Floats = agreement.wasserstein(one, equal[0], two, equal[1]) / two.std(axis=0)
+    return moved
+
+
 def halves(values: Floats, variances: Floats) -> Distances:
     """The distances of one half of the chains, every other one, from the others: what chance alone puts between them.
 

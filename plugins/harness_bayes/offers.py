@@ -41,6 +41,7 @@ def metrics() -> Iterator[Metric]:
     yield from _shifted()
     for name, (summary, unit, better) in POSTERIOR.items():
         yield Metric(name, summary, unit, better, measures="quantity")
+    yield from _agreement()
 
 
 def instruments() -> Iterator[Instrument]:
@@ -82,6 +83,18 @@ def _shifted() -> Iterator[Metric]:
     yield score("fpr95", f"{accepted} {spread}", better="lower", kinds=both)
     yield score("auroc_mi", f"{telling} mutual information", better="higher", kinds=classes)
     yield score("fpr95_mi", f"{accepted} mutual information", better="lower", kinds=classes)
+
+
+def _agreement() -> Iterator[Metric]:
+    """What `harness posterior` adds to records."""
+    for rows, suffix in (("test rows", ""), ("shifted rows", "_shifted")):
+        quantity = partial(Metric, unit="", kinds=("regression",), measures="quantity")
+        total = f"total variation of predictive densities to the posterior's, {rows}"
+        yield quantity(f"posterior_total_variation{suffix}", total, better="lower")
+        moved = f"Wasserstein distance of functions to the posterior's in deviations of these, {rows}"
+        yield quantity(f"posterior_wasserstein{suffix}", moved, better="lower")
+        wide = f"deviation of functions over the posterior's, {rows}"
+        yield quantity(f"posterior_spread{suffix}", wide, better="neither")
 
 
 def _score(name: str, summary: str, unit: str, better: Better, **settings: Any) -> Metric:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness import Unsupported
-from harness_bayes.convergence import convergence, halves
+from harness_bayes.convergence import apart, convergence, halves
 
 pytest.importorskip("arviz_stats", reason="extra bayes")
 
@@ -57,6 +57,7 @@ def test_halves_are_as_far_apart_as_their_chains():
     values = chains(means=(0.0, 1.0) * 4, draws=2000)
     assert halves(values, np.full(3, 0.01)).wasserstein == pytest.approx(1.0, abs=0.05)
     assert (halves(chains(), np.full(3, 0.01)).wasserstein < 0.1).all()
+    assert apart(values) == pytest.approx(halves(values, np.full(3, 0.01)).wasserstein)
 
 
 def test_too_few_draws_are_refused():

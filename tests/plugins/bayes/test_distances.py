@@ -50,9 +50,18 @@ def test_total_variation_of_mixtures_is_an_adaptive_rules():
     assert total_variation(one, two) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("deviation", [0.02, 0.3, 2.0])
+def test_components_of_one_deviation_are_as_those_one_by_one(deviation):
+    rng = np.random.default_rng(2)
+    one, two = (mixture(rng.normal(size=(30, 4)) + moved, deviation) for moved in (0.0, 0.3))
+    nearly = [each._replace(variances=each.variances * np.linspace(1, 1 + 1e-9, 30)[:, None]) for each in (one, two)]
+    assert total_variation(one, two) == pytest.approx(total_variation(*nearly), abs=5e-4)
+
+
 def test_many_components_give_what_they_give_in_one_block(monkeypatch):
     rng = np.random.default_rng(1)
-    one, two = mixture(rng.normal(size=(50, 2)), 0.5), mixture(rng.normal(size=(40, 2)), 0.5)
+    one = mixture(rng.normal(size=(50, 2)), np.linspace(0.5, 0.6, 50))
+    two = mixture(rng.normal(size=(40, 2)), np.linspace(0.5, 0.6, 40))
     whole = total_variation(one, two)
     monkeypatch.setattr("harness_bayes.agreement.ELEMENTS", 1000)
     assert total_variation(one, two) == pytest.approx(whole, rel=1e-12)
