@@ -21,7 +21,7 @@ from harness.trials.starting import Started, parts_of
 from harness.types import Batch, Cohort, Fit
 
 UPDATES = 3
-# Sums over lanes are taken in another order, and steps that go by the signs of gradients turn a rounding near zero into a
+# Sums over lanes are taken in another order, and steps by the signs of gradients turn a rounding near zero into a
 # whole step of one number: arrays are compared by their norms.
 ALIKE = 1e-3
 
