@@ -139,4 +139,4 @@ def _apart(one: NDArray[Any], other: NDArray[Any]) -> float:
     if not np.array_equal(np.isfinite(one), np.isfinite(other)):
         return math.inf
     gaps = np.where(np.isfinite(one), one - other, 0.0)
-    return float(np.linalg.norm(gaps) / max(np.linalg.norm(np.nan_to_num(one)), 1.0))
+    return float(np.linalg.norm(gaps)) / max(float(np.linalg.norm(np.nan_to_num(one))), 1.0)

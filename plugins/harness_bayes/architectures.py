@@ -6,6 +6,8 @@ from harness_torch.training import architectures
 from harness_torch.training.architectures import Architecture, Family
 
 HIDDEN = "50-FC"  # one layer of 50 units, as the field's regression benchmark has it
+# With few weights, of which a posterior with independent weights learns something from few images.
+SMALL, LARGEST_SIDE = "16C3-AP2-32C3-AP2-FC", 15
 
 BAYESIAN = Family(
     "Bayesian networks",
@@ -27,5 +29,11 @@ def check(text: str) -> None:
 
 def resolve(text: str | None, shape: tuple[int, ...], outputs: int) -> Architecture:
     """The layers of `text`, or of the standard network for rows of `shape`. Raises Unsupported where they clash."""
-    standard = HIDDEN if len(shape) == 1 else architectures.standard(shape)
-    return architectures.resolve(text or standard, shape, outputs, BAYESIAN)
+    return architectures.resolve(text or standard(shape), shape, outputs, BAYESIAN)
+
+
+def standard(shape: tuple[int, ...]) -> str:
+    """The network for rows of this shape, if none is given: smaller ones than other families' for small images."""
+    if len(shape) == 1:
+        return HIDDEN
+    return SMALL if len(shape) == 3 and max(shape[1:]) <= LARGEST_SIDE else architectures.standard(shape)

@@ -14,23 +14,15 @@ from harness_torch.training.options import OptimiserOptions
 FAMILY = "bayesian"  # whose recipes the methods follow
 
 LEARNING_RATE = 0.01
-DRAWS = 100  # functions of a prediction
+DRAWS, DRAWS_OF_IMAGES = 100, 10  # functions of a prediction
 BATCHED = ("learning_rate", "level", "noise", "prior_scale")  # numbers in which trials side by side may differ
 
 Covariance = Literal["diag", "tied", "isotropic", "full"]
 Objective = Literal["approximate", "certified", "true"]
 
-# What stands for options that are left unset, by data set: a wider network where the field has one; for images networks
-# with few weights, of which a posterior with independent weights learns something, and fewer functions, since each is a
-# pass through convolutions.
-SMALL = {"architecture": "16C3-AP2-32C3-AP2-FC", "predict_samples": 10}
-IMAGES = {"learning_rate": 2e-3, "predict_samples": 10}
+# What stands for options that are left unset, by data set.
 RECIPES: dict[str, dict[str, Any]] = {
-    "digits": SMALL,
-    "digits-shifted": SMALL,
-    "mnist": IMAGES,
-    "mnist-shifted": IMAGES,
-    "fashion-mnist": IMAGES,
+    name: {"learning_rate": 2e-3} for name in ("mnist", "mnist-shifted", "fashion-mnist")
 }
 
 # Precisions of the targets' noise, in their own units ^-2, that MC-dropout's published runs choose among by validation.
@@ -62,14 +54,9 @@ class PredictionOptions:
 
     predict_samples: int | None = option(
         None,
-        "functions drawn for a prediction, of each component or member; the data set's recipe, else 100, by default",
+        "functions drawn for a prediction, of each component or member; 100, of images 10, by default",
         low=1,
     )
-
-    @property
-    def resolved_draws(self) -> int:
-        """`predict_samples`, resolved."""
-        return self.predict_samples or DRAWS
 
 
 @dataclass(frozen=True)

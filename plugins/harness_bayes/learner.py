@@ -21,6 +21,7 @@ from torch import Tensor
 
 from harness import Batch, ClassLogProbs, Problem, RegressionMixture, Training, Unsupported
 from harness_bayes import heap, training
+from harness_bayes.config import DRAWS, DRAWS_OF_IMAGES
 from harness_bayes.training import State, Trials
 from harness_torch.training import facts, step
 
@@ -32,7 +33,7 @@ Mixture = ClassLogProbs | RegressionMixture
 
 
 class Learner(Generic[S]):
-    """A trial of a method. `options.resolved_draws`, where there are some, is how many functions are drawn."""
+    """A trial of a method. `options.predict_samples`, where there is one, is how many functions are drawn."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -57,15 +58,15 @@ class Learner(Generic[S]):
         return state, {name: value[0] for name, value in scalars.items()}
 
     def predict(self, state: S, inputs: Tensor) -> Mixture:
-        return self.draw(state, inputs, self._draws)
+        return self.draw(state, inputs, self._draws(inputs))
 
     def glance(self, state: S, inputs: Tensor) -> Mixture:
         """`predict` with fewer draws."""
-        return self.draw(state, inputs, min(GLANCE, self._draws))
+        return self.draw(state, inputs, min(GLANCE, self._draws(inputs)))
 
-    @property
-    def _draws(self) -> int:
-        return getattr(self.options, "resolved_draws", 1)
+    def _draws(self, inputs: Tensor) -> int:
+        standard = DRAWS if inputs.dim() == 2 else DRAWS_OF_IMAGES
+        return getattr(self.options, "predict_samples", 1) or standard
 
     def describe(self, state: S) -> Mapping[str, object]:
         return training.describe(state)
