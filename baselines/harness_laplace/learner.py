@@ -22,9 +22,10 @@ from harness_bayes import learner as shared
 from harness_bayes import likelihoods, points, prediction, training
 from harness_bayes.training import Trials
 from harness_bayes.variational import memory
-from harness_laplace import MOST_FULL, LaplaceOptions, reference
-from harness_laplace.curvature import Curvature, Gaussian, Part, curvature, jacobians, part
+from harness_laplace import MOST_FULL, LaplaceOptions, parts, reference
+from harness_laplace.curvature import Curvature, Gaussian, decomposed
 from harness_laplace.evidence import Evidence
+from harness_laplace.parts import Part
 from harness_torch.training import inference
 
 COPIES = 4  # of a full matrix while its eigenvectors are computed
@@ -57,7 +58,7 @@ class Laplace(shared.Learner[State]):
         del base
         state = points.begin(State, trials)
         if is_full(state):
-            _refuse_large(state_part(state).size, state.options, trials.trainings[0].device)
+            _refuse_large(parts.size(part(state)), state.options, trials.trainings[0].device)
         return state
 
     def objective(self, state: State, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -69,17 +70,15 @@ class Laplace(shared.Learner[State]):
 
     def finish(self, state: State, fit: Fit) -> State:
         """Find the Gaussian, and the scale of its prior and the noise, where these are not to stay."""
-        whole, device = state_part(state), state.generator.device
-        inputs = fit.train.inputs
-        bent = curvature(whole, state.likelihood, inputs, prior_deviations(state, whole), is_full(state))
-        evidence = evidence_of(state, whole, bent, fit.train)
+        bent = curvature(state, fit.train.inputs)
+        evidence = evidence_of(state, bent, fit.train)
         a, b = 0.0, 0.0 if state.log_noise is None else -2 * state.log_noise.item()
         if state.options.marginal:
             a, b = evidence.maximise(a, b, training.learns_noise(state.options) and state.log_noise is not None)
         _set_noise(state, b)
         state.found = Found(
-            gaussian=gaussian(bent, a, b, state.network.types.parameters, device),
-            size=whole.size,
+            gaussian=gaussian(bent, a, b, state.network.types.parameters),
+            size=len(bent.eigenvalues),
             structure="full" if bent.basis is not None else "diag",
             prior_scale=state.options.prior_scale * math.exp(-a / 2),
             evidence=evidence.value(a, b),
@@ -94,9 +93,10 @@ class Laplace(shared.Learner[State]):
         if state.found is None:
             return likelihoods.mixture(state.likelihood, outputs, log_noise, outputs.new_zeros(1))
         if log_noise is not None:
-            variances = output_variances(state, state.found.gaussian, inputs)
+            variances = part(state).variances(state.found.gaussian, inputs)
             return inference.gaussians(outputs[..., 0], (variances + (2 * log_noise).exp())[None])
-        return inference.classes(outputs + drawn_changes(state, state.found.gaussian, inputs, draws))
+        noise = state.draws().normal((draws, state.found.size), outputs)
+        return inference.classes(outputs + part(state).changes(state.found.gaussian, inputs, noise))
 
     def describe(self, state: State) -> Mapping[str, object]:
         said, found = super().describe(state), state.found
@@ -122,7 +122,7 @@ def together(configs: Sequence[LaplaceOptions]) -> shared.Cohort[State]:
 def is_full(state: State) -> bool:
     """Whether the precision has all its entries."""
     if state.options.structure is None:
-        return state_part(state).size <= MOST_FULL
+        return parts.size(part(state)) <= MOST_FULL
     return state.options.structure == "full"
 
 
@@ -136,22 +136,24 @@ def _refuse_large(size: int, options: LaplaceOptions, device: str) -> None:
         )
 
 
-def state_part(state: State) -> Part:
-    """The network as a function of the weights that are Gaussian."""
-    return part(state.network, points.weights_of(state), state.options.subset)
+def part(state: State) -> Part:
+    """The weights that are Gaussian."""
+    return parts.of(state.network, points.weights_of(state), state.options.subset)
 
 
-def prior_deviations(state: State, whole: Part) -> Tensor:
-    """Those of the Gaussian weights as they were trained, (m,)."""
+def curvature(state: State, inputs: Tensor) -> Curvature:
+    """Of all rows (N, ...), with the prior as trained. Raises HarnessError where it is not finite."""
     assert state.prior is not None
-    each = [state.prior.deviations[name].expand(weight.shape) for name, weight in whole.weights.items()]
-    return torch.cat([deviation.flatten() for deviation in each])
+    bent = part(state)
+    each = [state.prior.deviations[name].expand(weight.shape) for name, weight in bent.weights.items()]
+    deviations = torch.cat([deviation.flatten() for deviation in each])
+    return decomposed(bent.gauss_newton(state.likelihood, inputs, is_full(state)), deviations)
 
 
 @torch.no_grad()
-def evidence_of(state: State, whole: Part, bent: Curvature, rows: Batch) -> Evidence:
+def evidence_of(state: State, bent: Curvature, rows: Batch) -> Evidence:
     """The marginal likelihood, as a function of the prior's scale and the noise."""
-    v = torch.cat([weight.flatten() for weight in whole.weights.values()]).double() / bent.deviations
+    v = torch.cat([weight.flatten() for weight in part(state).weights.values()]).double() / bent.deviations
     outputs = prediction.outputs(state.network, points.weights_of(state), rows.inputs).double()
     eigenvalues, squares = bent.eigenvalues.cpu(), v.square().sum().item()
     if state.log_noise is None:
@@ -161,11 +163,10 @@ def evidence_of(state: State, whole: Part, bent: Curvature, rows: Batch) -> Evid
     return Evidence(eigenvalues, squares, count, errors, -count / 2 * math.log(2 * math.pi))
 
 
-def gaussian(bent: Curvature, a: float, b: float, dtype: torch.dtype, device: torch.device) -> Gaussian:
+def gaussian(bent: Curvature, a: float, b: float, dtype: torch.dtype) -> Gaussian:
     """With precisions lambda e^b + e^a along the axes."""
     spreads = (bent.eigenvalues * math.exp(b) + math.exp(a)).rsqrt()
-    basis = None if bent.basis is None else bent.basis.to(device, dtype)
-    return Gaussian(spreads.to(device, dtype), basis, bent.deviations.to(device, dtype))
+    return Gaussian(spreads.to(dtype), None if bent.basis is None else bent.basis.to(dtype), bent.deviations.to(dtype))
 
 
 def _set_noise(state: State, b: float) -> None:
@@ -173,20 +174,3 @@ def _set_noise(state: State, b: float) -> None:
     if state.log_noise is None or not training.learns_noise(state.options):
         return
     state.log_noise = state.parameters["log_noise"] = torch.full_like(state.log_noise.detach(), -b / 2)
-
-
-def output_variances(state: State, around: Gaussian, inputs: Tensor) -> Tensor:
-    """J Sigma J' of the only output, (N,), some rows at a time."""
-    whole = state_part(state)
-    parts = inference.split(inputs, whole.size)
-    return torch.cat([around.along(jacobians(whole, rows)[1]).square().sum(2)[:, 0] for rows in parts])
-
-
-@torch.no_grad()
-def drawn_changes(state: State, around: Gaussian, inputs: Tensor, draws: int) -> Tensor:
-    """J (w - w*) for so many draws of w, (draws, N, outputs)."""
-    whole = state_part(state)
-    e = state.draws().normal((draws, whole.size), around.spreads)
-    parts = inference.split(inputs, state.likelihood.outputs * whole.size)
-    changes = [around.along(jacobians(whole, rows)[1]) @ e.T for rows in parts]  # (n, outputs, draws)
-    return torch.cat(changes).movedim(2, 0)

@@ -11,7 +11,6 @@ from scipy.optimize import minimize
 
 from harness import Batch, Fit, HarnessError, Problem, Training, Unsupported, UsageError
 from harness_laplace import LaplaceOptions, learner, reference
-from harness_laplace.curvature import curvature, jacobians
 from harness_laplace.evidence import Evidence
 
 REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
@@ -72,11 +71,10 @@ def fitted_covariance(state, batch):
 
 
 @named
-@subsets
-def test_jacobians_are_autograds(problem, given, subset):
-    _, state = begun(problem, 3, **{**given, "subset": subset})
+def test_jacobians_are_autograds(problem, given):
+    _, state = begun(problem, 3, **given, subset="all")
     inputs = rows(problem).inputs
-    outputs, slopes = jacobians(learner.state_part(state), inputs)
+    outputs, slopes = learner.part(state).jacobians(inputs)
     weights = {name: tensor[0] for name, tensor in state.parameters.items()}
     assert torch.allclose(outputs, reference.outputs(state, weights, inputs), rtol=0, atol=1e-12)
     assert torch.allclose(slopes, reference.jacobian(state, inputs), rtol=0, atol=1e-12)
@@ -87,10 +85,10 @@ def test_jacobians_are_autograds(problem, given, subset):
 @subsets
 @structures
 def test_the_curvature_is_the_gauss_newton_matrix(problem, given, subset, structure):
-    _, state = begun(problem, 3, **{**given, "subset": subset})
-    batch, whole = rows(problem), learner.state_part(state)
-    scale = learner.prior_deviations(state, whole)
-    found = curvature(whole, state.likelihood, batch.inputs, scale, structure == "full")
+    _, state = begun(problem, 3, **given, subset=subset, structure=structure)
+    batch = rows(problem)
+    found = learner.curvature(state, batch.inputs)
+    scale = found.deviations
     unit = None if state.log_noise is None else torch.zeros((), dtype=torch.float64)
     expected = scale[:, None] * reference.gauss_newton(state, batch, unit) * scale
     assert torch.allclose(scale**-2, reference.prior_precision(state), rtol=1e-12)
@@ -99,6 +97,12 @@ def test_the_curvature_is_the_gauss_newton_matrix(problem, given, subset, struct
     else:
         matrix = found.basis @ found.eigenvalues.diag() @ found.basis.T
         assert torch.allclose(matrix, expected, rtol=0, atol=1e-10 * expected.abs().max())
+
+
+def changes(state, inputs, draws):
+    """Of the logits, (draws, N, outputs), with the noise of a prediction."""
+    noise = state.draws().normal((draws, state.found.size), inputs)
+    return learner.part(state).changes(state.found.gaussian, inputs, noise)
 
 
 @pytest.mark.sampled
@@ -123,14 +127,14 @@ def test_evidence_and_prediction_are_those_of_the_plain_equations(problem, given
         assert torch.allclose(means[0], outputs[:, 0], rtol=0, atol=1e-12)
         assert torch.allclose(variances[0], spread + (2 * noise_of(state)).exp(), rtol=1e-9)
     else:
-        draws = learner.drawn_changes(state, state.found.gaussian, batch.inputs[:2], 20_000).flatten(1)  # (T, 2 * C)
+        draws = changes(state, batch.inputs[:2], 20_000).flatten(1)  # (T, 2 * C)
         both = slopes[:2].flatten(0, 1)
         spread = both @ covariance @ both.T
         assert torch.allclose(draws.T.cov(), spread, rtol=0, atol=0.05 * spread.diagonal().max())
         assert (draws.mean(0) / spread.diagonal().sqrt()).abs().max() < 0.04
-        changes = learner.drawn_changes(state, state.found.gaussian, batch.inputs, given["predict_samples"])
-        predicted = built.predict(state, batch.inputs)
-        assert torch.allclose(predicted.log_probs, (outputs + changes).log_softmax(2), rtol=0, atol=1e-12)
+        predicted = built.predict(state, batch.inputs).log_probs
+        drawn = outputs + changes(state, batch.inputs, given["predict_samples"])
+        assert torch.allclose(predicted, drawn.log_softmax(2), rtol=0, atol=1e-12)
 
 
 def ridge(state, batch, noise):
