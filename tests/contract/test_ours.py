@@ -25,6 +25,7 @@ SELECTIONS = [
     f"spike-representation[{SMALL}]",
     f"spike-representation[form=dsr,{SMALL}]",
     f"spike-representation[form=dsr,neuron=if,{SMALL}]",
+    "swag[members=2,rank=3,architecture=7-FC]",
     "digits",
     "digits-shifted",
     "diabetes",

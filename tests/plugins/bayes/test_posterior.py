@@ -24,6 +24,7 @@ from harness_hmc import HMCOptions
 from harness_hmc.learner import build as hmc
 from harness_swag import SwagOptions
 from harness_swag.learner import build as swag
+from harness_torch.training import inference
 
 SCALE, NOISE, PRIOR = 2.0, 0.6, 1.5  # of targets, in their own units
 X = np.linspace(-2, 2, 12)
@@ -152,6 +153,18 @@ def test_the_elbo_is_that_of_a_quadrature(covariance, given):
     assert lower < approximate - true < upper
     assert value("elbo_certified", seen) == pytest.approx(value("elbo_approximate", seen) - upper, abs=1e-9)
     assert value("elbo_certified", seen) < value("elbo_true", seen) < value("elbo_approximate", seen)
+
+
+def test_rows_and_draws_that_memory_holds_in_parts_are_all_counted(monkeypatch):
+    seen = placed("diag", NEAR)
+    whole = evidence.true(seen.state, seen.data.train, 1000)
+    monkeypatch.setattr(inference, "ELEMENTS", 3 * 1000 * 5)  # five rows of 1000 draws of three components
+    rows = evidence.true(seen.state, seen.data.train, 1000)
+    assert torch.allclose(rows.value, whole.value, rtol=0, atol=1e-9)
+    monkeypatch.setattr(prediction, "WEIGHTS", 3 * 2 * 300)  # 300 draws of these, of two weights
+    parts = evidence.true(seen.state, seen.data.train, 1000)
+    assert torch.allclose(parts.standard_error, whole.standard_error, rtol=0.2)
+    assert abs(parts.value - by_quadrature(seen.state)[1]) < 4 * parts.standard_error
 
 
 def test_standard_errors_are_those_of_repetition():
