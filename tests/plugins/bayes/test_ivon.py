@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from harness import Batch, Problem, Training, UsageError
+from harness.catalog import Settings, load
+from harness.testing import cases
 from harness_ivon import IVONOptions, learner
 
 REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
@@ -180,6 +182,13 @@ def test_lanes_are_the_trials_alone(chosen, learned):
         assert said == expected
 
 
+def test_a_level_is_one_of_the_precisions():
+    built, state = begun(level=1, precisions=(0.1, 0.25))
+    built.update(state, rows())
+    assert state.log_noise.exp().item() == pytest.approx(2.0 / 2.0)  # in standardised units, of targets with scale 2
+    assert "log_noise" not in state.parameters
+
+
 def test_a_lane_that_is_nan_spoils_no_other():
     cohort = learner.together(SEVERAL[:2])
     state = cohort.init([REGRESSION] * 2, [Training(seed, "cpu", "fp64", 40, 3) for seed in (0, 1)])
@@ -188,6 +197,15 @@ def test_a_lane_that_is_nan_spoils_no_other():
     state, scalars = cohort.update(state, Batch(inputs, torch.stack([rows().targets] * 2)))
     assert scalars["loss"].isnan().tolist() == [True, False]
     assert all(tensor[1].isfinite().all() for each in (state.parameters, state.hessian) for tensor in each.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("selection", ["ivon[architecture=8-FC,predict_samples=6]"])
+def test_the_contract_is_kept(selection):
+    catalog = load(Settings(plugins=("harness.checks",), only=("harness-bench",)))
+    found = [(case.check.name, case.run()) for case in cases(catalog, selection)]
+    assert {name: each.reason for name, each in found if each.status not in ("ok", "not applicable")} == {}
+    assert [each.status for name, each in found if name == "cohort-as-alone"] == ["ok"]
 
 
 @pytest.mark.gpu

@@ -10,6 +10,8 @@ import torch
 from scipy.optimize import minimize
 
 from harness import Batch, Fit, HarnessError, Problem, Training, Unsupported, UsageError
+from harness.catalog import Settings, load
+from harness.testing import cases
 from harness_laplace import LaplaceOptions, learner, reference
 from harness_laplace.evidence import Evidence
 
@@ -249,6 +251,8 @@ def test_what_is_given_stays():
     built, given = finished(noise=0.6)
     assert given.log_noise.exp().item() == pytest.approx(0.3)
     assert given.found.prior_scale != 1.0
+    _, of_level = finished(level=1, precisions=(0.1, 0.25))
+    assert of_level.log_noise.exp().item() == pytest.approx(1.0)
     _, fitted = finished()
     assert not torch.equal(fitted.log_noise, trained.log_noise)
     assert fitted.found.evidence > kept.found.evidence
@@ -318,6 +322,18 @@ def test_a_network_that_is_not_finite_has_no_curvature():
         state.parameters["readout.weight"][0, 2] = math.nan
     with pytest.raises(HarnessError, match="Gauss-Newton matrix is not finite"):
         built.finish(dataclasses.replace(state, options=LaplaceOptions(**SMALL, subset="all")), Fit(rows(), rows()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "selection",
+    ["laplace[architecture=8-FC]", "laplace[architecture=8-FC,subset=all,structure=diag,predict_samples=6]"],
+)
+def test_the_contract_is_kept(selection):
+    catalog = load(Settings(plugins=("harness.checks",), only=("harness-bench",)))
+    found = [(case.check.name, case.run()) for case in cases(catalog, selection)]
+    assert {name: each.reason for name, each in found if each.status not in ("ok", "not applicable")} == {}
+    assert [each.status for name, each in found if name == "cohort-as-alone"] == ["ok"]
 
 
 @pytest.mark.gpu
