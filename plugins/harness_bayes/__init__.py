@@ -1,7 +1,8 @@
 """The library of Bayesian methods: networks as lanes, Gaussian weights, likelihoods, priors, mixtures as predictions.
 
 It registers no method; it offers metrics of uncertainty, instruments that look at a trained posterior, and the commands
-`harness entropy-error` and `harness posterior`. Importing this package imports no torch and no numpy.
+`harness entropy-error`, `harness posterior` and `harness calibrate`. Importing this package imports no torch and no
+numpy.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ def harness_instruments() -> Iterator[Instrument]:
 
 @hookimpl
 def harness_commands(cli: click.Group) -> None:
+    from harness_bayes.calibrate_command import calibrate
     from harness_bayes.entropy_command import entropy_error
     from harness_bayes.posterior_command import posterior
 
     cli.add_command(entropy_error)
     cli.add_command(posterior)
+    cli.add_command(calibrate)

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -34,6 +34,14 @@ Examples:
 """
 
 
+class Model(NamedTuple):
+    """What all methods have in common; None for what each decides by itself."""
+
+    noise: float | None
+    architecture: str | None
+    prior_scale: float | None
+
+
 @dataclasses.dataclass(frozen=True)
 class Asked:
     """The options of the command, as click hands them over."""
@@ -53,6 +61,10 @@ class Asked:
     results: Path
     predictions: Path | None
     format_: str
+
+    @property
+    def model(self) -> Model:
+        return Model(self.noise, self.architecture, self.prior_scale)
 
 
 @click.command(epilog=EXAMPLES)
@@ -97,10 +109,10 @@ def posterior(context: click.Context, /, **options: Any) -> int:  # click hands 
     if asked.methods is None:
         raise UsageError("Missing option '--methods': name what is held against the posterior, or give --predictions")
     catalog = context.obj.catalog
-    sampler = shared(catalog, asked.reference, asked)
+    sampler = shared(catalog, asked.reference, asked.model)
     budget = Budget("updates", asked.trajectories)
     references = {trial.seed: trial for trial in _ended(context, asked, sampler, budget)}
-    others = shared(catalog, asked.methods, asked)
+    others = shared(catalog, asked.methods, asked.model)
     trials = _ended(context, asked, others, None if asked.epochs is None else Budget("epochs", asked.epochs))
     return _report(asked, references, trials)
 
@@ -147,10 +159,10 @@ def _report(asked: Asked, references: dict[int, Trial], trials: Sequence[Trial])
     return 1 if any(each.faults for each in diagnoses.values()) else 0
 
 
-def shared(catalog: Any, methods: str, asked: Asked) -> str:
+def shared(catalog: Any, methods: str, model: Model) -> str:
     """The selection with network, prior and noise of all, where a method has them and nothing else is given."""
     known = set(catalog.methods.names())
-    return ",".join(_with(catalog, item, asked) if item.partition("[")[0] in known else item for item in items(methods))
+    return ",".join(_with(catalog, item, model) if item.partition("[")[0] in known else item for item in items(methods))
 
 
 def items(text: str) -> list[str]:
@@ -158,13 +170,13 @@ def items(text: str) -> list[str]:
     return re.findall(r"(?:[^,\[\](){}]|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|\([^()]*\))+", text)
 
 
-def _with(catalog: Any, item: str, asked: Asked) -> str:
+def _with(catalog: Any, item: str, model: Model) -> str:
     name, _, given = item.partition("[")
     config = catalog.methods.get(name).config
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    wanted: dict[str, object] = {"architecture": asked.architecture, "prior_scale": asked.prior_scale}
-    if asked.noise is not None:
-        wanted |= {"noise": asked.noise} if "noise" in defaults else {"tau": float(f"{asked.noise**-2:.12g}")}
+    wanted: dict[str, object] = {"architecture": model.architecture, "prior_scale": model.prior_scale}
+    if model.noise is not None:
+        wanted |= {"noise": model.noise} if "noise" in defaults else {"tau": float(f"{model.noise**-2:.12g}")}
         if defaults.get("likelihood") == "heteroscedastic":
             wanted["likelihood"] = "gaussian"
     said = {match[1] for match in re.finditer(r"(\w+)\s*=", given)}

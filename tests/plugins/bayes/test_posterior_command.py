@@ -16,7 +16,7 @@ from scipy.special import erf
 from harness import RegressionMixture, UsageError, option, read_records
 from harness.cli import main
 from harness_bayes import posteriors
-from harness_bayes.posterior_command import Asked, items, posterior, shared
+from harness_bayes.posterior_command import Model, items, posterior, shared
 from harness_bayes.posteriors import Reference
 
 pytest.importorskip("arviz_stats", reason="extra bayes")
@@ -220,11 +220,6 @@ CATALOG = SimpleNamespace(
 )
 
 
-def asked(**given):
-    names = [field.name for field in dataclasses.fields(Asked)]
-    return Asked(**{**dict.fromkeys(names), **given})
-
-
 @pytest.mark.parametrize(
     ("methods", "selection"),
     [
@@ -238,11 +233,11 @@ def asked(**given):
     ],
 )
 def test_network_and_noise_are_given_to_every_method_that_has_them(methods, selection):
-    assert shared(CATALOG, methods, asked(noise=0.1, architecture="9-FC")) == selection
+    assert shared(CATALOG, methods, Model(0.1, "9-FC", None)) == selection
 
 
 def test_what_is_not_said_stays_as_it_is():
-    assert shared(CATALOG, "gaussian,dropout", asked()) == "gaussian,dropout"
+    assert shared(CATALOG, "gaussian,dropout", Model(None, None, None)) == "gaussian,dropout"
 
 
 def test_items_of_a_list_keep_their_brackets():
