@@ -98,16 +98,30 @@ def test_every_run_is_planned(harness, line):
         assert (code, out) == (2, "")
         assert "run: harness data fetch mnist --data-dir data" in err
         return
+    if "uci-yacht" in line and code:
+        assert (code, out) == (2, "")
+        assert "run: harness data fetch uci-yacht" in err
+        return
     assert code == 0, err
     assert re.search(r"^\d+ trials?, \d+ to run on ", out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", [line for line in commands() if line.split()[0] not in ("run", "data")])
+@pytest.mark.parametrize("line", [line for line in commands() if line.split()[0] not in ("run", "data", "posterior")])
 def test_every_other_command_works_on_a_results_folder(harness, desk, line):
     code, out, err = harness(*shlex.split(line), *foreign(line))
     assert code == 0, err
     output = re.search(r"--output (\S+)", line)
     assert (desk / output[1]).read_text() if output else out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in commands() if line.startswith("posterior ")])
+def test_a_posterior_that_has_not_converged_is_none(harness, tmp_path, line):
+    """The README's, with a few trajectories instead of its budget."""
+    short = ["--trajectories", "10", "--epochs", "1", "--threads", "1", "--results", str(tmp_path)]
+    code, out, err = harness(*shlex.split(line), *short)
+    assert code == 1, err
+    assert "gm-vi" in out
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("data ")])
