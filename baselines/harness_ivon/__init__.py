@@ -25,7 +25,7 @@ REPLACED = {
 
 @dataclass(frozen=True)
 class OwnOptions:
-    """What only IVON has.
+    """Options of IVON alone.
 
     The paper's weight decay delta is that of the prior N(0, 1 / (ess delta)): each weight's is 1 / (ess deviation^2),
     with the deviation that prior and prior_scale give it.

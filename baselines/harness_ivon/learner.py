@@ -80,11 +80,7 @@ class IVON(shared.Learner[State]):
         delta = {name: 1 / (per_lane(ess, len(ess), d) * d.square()) for name, d in prior.deviations.items()}
         make = partial(State, ess=ess, delta=delta, hessian={}, gradients={}, unweighted=like.new_ones(()))
         state = training.begin(make, trials, network, likelihood, means, prior=prior)
-        starts = [each.hess_init or START[problem.kind] for each in trials.options]
-        for name, parameter in state.parameters.items():
-            state.gradients[name] = torch.zeros_like(parameter, requires_grad=False)
-            if name in network.shapes:
-                state.hessian[name] = state.gradients[name] + per_lane(starts, len(starts), parameter)
+        _start(state, [each.hess_init or START[problem.kind] for each in trials.options])
         return state
 
     def update(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
@@ -92,7 +88,7 @@ class IVON(shared.Learner[State]):
         return state, {name: value[0] for name, value in scalars.items()}
 
     def reference(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
-        """`update`, as the paper writes it. Raises Unsupported for options that this does not cover."""
+        """`update`, as the paper writes it."""
         step.advance(state)
         loss = reference.update(state, batch, {name: noise[0].double() for name, noise in draw_noise(state).items()})
         state.optimiser.step()
@@ -151,6 +147,14 @@ def build(options: IVONOptions) -> IVON:
 
 def together(configs: Sequence[IVONOptions]) -> Cohort:
     return Cohort(IVON, configs)
+
+
+def _start(state: State, curvatures: Sequence[float]) -> None:
+    """Set g to 0, and h to the curvature of each trial."""
+    for name, parameter in state.parameters.items():
+        zeros = state.gradients[name] = torch.zeros_like(parameter, requires_grad=False)
+        if name in state.network.shapes:
+            state.hessian[name] = zeros + per_lane(curvatures, len(curvatures), parameter)
 
 
 def learn(state: State, mean_loss: Callable[..., Tensor], inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class OwnOptions:
-    """What only Laplace's approximation has.
+    """Options of Laplace's approximation alone.
 
     A prediction is that of the network linearised in its weights: of regression one Gaussian, of classes so many draws
     as predict_samples says. Before the end of training it is the plain network's.

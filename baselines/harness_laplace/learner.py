@@ -33,7 +33,7 @@ COPIES = 4  # of a full matrix while its eigenvectors are computed
 
 @dataclass(frozen=True)
 class Found:
-    """What `finish` leaves. size: weights that are Gaussian. prior_scale: with which; evidence: log p(D)."""
+    """The Gaussian that `finish` leaves, of `size` weights. prior_scale: with which; evidence: log p(D)."""
 
     gaussian: Gaussian
     size: int

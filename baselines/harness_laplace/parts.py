@@ -23,7 +23,7 @@ from harness_torch.training import inference
 
 
 class Part(Protocol):
-    """What the approximation asks for. weights: those that are Gaussian, by name, (1, ...), m numbers."""
+    """A network as a function of its Gaussian weights, by name (1, ...), m numbers."""
 
     @property
     def weights(self) -> Mapping[str, Tensor]: ...
@@ -42,7 +42,7 @@ class Part(Protocol):
 
 
 def of(network: Network, weights: Mapping[str, Tensor], subset: Literal["last", "all"]) -> Part:
-    """That of a network with these weights (1, ...)."""
+    """The part of a network with these weights (1, ...)."""
     exact = network._replace(types=network.types._replace(compute=network.types.parameters))
     held = {name: weight.detach() for name, weight in weights.items()}
     return Whole(exact, held) if subset == "all" else Last(exact, held)
@@ -61,7 +61,7 @@ class Whole:
     weights: Mapping[str, Tensor]
 
     def gauss_newton(self, likelihood: Likelihood, inputs: Tensor, full: bool) -> Tensor:
-        """See Part."""
+        """As `Part` says."""
         m = self.network.size
         total = inputs.new_zeros((m, m) if full else (m,), dtype=torch.float64)
         for rows in self._parts(inputs):
@@ -72,12 +72,12 @@ class Whole:
         return total
 
     def variances(self, around: Gaussian, inputs: Tensor) -> Tensor:
-        """See Part."""
+        """As `Part` says."""
         each = [around.along(self.jacobians(rows)[1]) for rows in self._parts(inputs)]
         return torch.cat([along.square().sum(2)[:, 0] for along in each])
 
     def changes(self, around: Gaussian, inputs: Tensor, noise: Tensor) -> Tensor:
-        """See Part."""
+        """As `Part` says."""
         drawn = around.weights(noise)
         each = [self.jacobians(rows)[1] @ drawn.T for rows in self._parts(inputs)]  # (n, outputs, T)
         return torch.cat(each).movedim(2, 0)
@@ -105,12 +105,12 @@ class Last:
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
-        """See Part."""
+        """As `Part` says."""
         return {name: weight for name, weight in self.held.items() if name.startswith("readout.")}
 
     @torch.no_grad()
     def gauss_newton(self, likelihood: Likelihood, inputs: Tensor, full: bool) -> Tensor:
-        """See Part."""
+        """As `Part` says."""
         matrix = torch.cat([weight[0].view(-1, likelihood.outputs) for weight in self.weights.values()])
         features, outputs = matrix.shape
         shape = (features, outputs, features, outputs) if full else (features, outputs)
@@ -128,12 +128,12 @@ class Last:
 
     @torch.no_grad()
     def variances(self, around: Gaussian, inputs: Tensor) -> Tensor:
-        """See Part."""
+        """As `Part` says."""
         return torch.cat([around.along(self.features(rows)).square().sum(1) for rows in self._parts(inputs)])
 
     @torch.no_grad()
     def changes(self, around: Gaussian, inputs: Tensor, noise: Tensor) -> Tensor:
-        """See Part."""
+        """As `Part` says."""
         drawn = around.weights(noise).unflatten(1, (-1, self.network.architecture.readout[0]))  # (T, features, outputs)
         return torch.cat([self.features(rows) @ drawn for rows in self._parts(inputs)], 1)
 
