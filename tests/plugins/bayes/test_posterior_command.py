@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import re
+import shlex
+from pathlib import Path
 from types import SimpleNamespace
 
 import click
@@ -16,10 +18,13 @@ from scipy.special import erf
 from harness import RegressionMixture, UsageError, option, read_records
 from harness.cli import main
 from harness_bayes import posteriors
+from harness_bayes.calibrate_command import calibrate
 from harness_bayes.posterior_command import Model, items, posterior, shared
 from harness_bayes.posteriors import Reference
 
 pytest.importorskip("arviz_stats", reason="extra bayes")
+
+DOCS = (Path(__file__).parents[3] / "docs" / "posterior.md").read_text(encoding="utf-8")
 
 # Methods whose functions are one normal number for all rows: by chains, or moved by a shift.
 PLUGIN = """
@@ -312,3 +317,10 @@ def test_help_names_every_option():
         shown = posterior.get_help(context)
     assert "--trajectories" in shown
     assert "exit 1" in shown
+
+
+@pytest.mark.parametrize("line", re.findall(r"^harness (?:posterior|calibrate) .*$", DOCS, re.M))
+def test_commands_of_the_page_can_be_given(line):
+    _, name, *arguments = shlex.split(line)
+    with {"posterior": posterior, "calibrate": calibrate}[name].make_context(name, arguments) as context:
+        assert context.params["dataset" if name == "posterior" else "method"]
