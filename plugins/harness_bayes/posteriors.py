@@ -105,10 +105,12 @@ def measure(splits: Splits, reference: Reference) -> dict[str, Distance]:
 
 
 def write(path: Path, reference: Reference, about: Mapping[str, Any]) -> None:
-    """Keep a reference in single precision. about: what is to be known of it, beside chains and a digest."""
+    """Keep a reference, its means to a thousandth of the least noise. about: what is to be known of it, beside chains
+    and a digest.
+    """
     arrays = {}
     for name, split in reference.splits.items():
-        for field, array in split._asdict().items():
+        for field, array in split._replace(means=_coarse(split))._asdict().items():
             arrays[f"{_prefix(name)}{field}"] = np.ascontiguousarray(array, dtype=np.float32)
     said = {**about, "chains": reference.chains, "digest": _digest(arrays)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +144,13 @@ def _mean(distances: agreement.Distances) -> Distance:
 
 def _prefix(name: str) -> str:
     return f"{TEST}/" if name == TEST else f"shifted/{name}/"
+
+
+def _coarse(split: RegressionMixture) -> agreement.Floats:
+    """Means in steps of a power of two, which files hold in half of the bytes."""
+    step = 2.0 ** np.floor(np.log2(np.sqrt(split.variances.min()) / 1000))
+    means: agreement.Floats = np.round(split.means / step) * step
+    return means
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
