@@ -15,7 +15,7 @@ from harness_bayes.networks import affine
 from harness_mc_dropout.masks import State, dropping, has_maps
 from harness_torch.training import inference
 
-FEW = 256
+FEW = 256  # draws
 
 
 @torch.no_grad()

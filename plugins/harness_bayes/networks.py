@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -72,18 +72,22 @@ def build(problem: Problem, training: Training, options: NetworkOptions, outputs
     return Network(resolve(options.architecture, problem.input_shape, outputs), options.activation, options.bias, types)
 
 
-def initial(network: Network, seeds: Sequence[int], networks: int) -> dict[str, Tensor]:
+def initial(
+    network: Network, seeds: Sequence[int], networks: int, form: Literal["he", "glorot"] = "he"
+) -> dict[str, Tensor]:
     """Weights before training of L x M lanes: M networks for each trial's seed.
 
-    He-normal, and biases uniform within 1 / sqrt(inputs): with biases of zero all networks on one feature bend at the
-    same point, and smaller weights leave them nearly linear, so that components and members are alike.
+    he: He-normal, and biases uniform within 1 / sqrt(inputs): with biases of zero all networks on one feature bend at
+    the same point, and smaller weights leave them nearly linear, so that components and members are alike.
+    glorot: Glorot-uniform with biases of zero, as Keras begins.
     Network k of a seed is the same whatever M, the method and the device: drawn on the CPU in float32.
     """
-    lanes = [_draw(network, derive(seed, "network", str(index))) for seed in seeds for index in range(networks)]
+    draw = _he if form == "he" else _glorot
+    lanes = [draw(network, derive(seed, "network", str(index))) for seed in seeds for index in range(networks)]
     return {name: torch.stack([lane[name] for lane in lanes]) for name in network.shapes}
 
 
-def _draw(network: Network, seed: int) -> dict[str, Tensor]:
+def _he(network: Network, seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     drawn = {}
     for name, shape in network.shapes.items():
@@ -91,6 +95,15 @@ def _draw(network: Network, seed: int) -> dict[str, Tensor]:
             drawn[name] = (torch.rand(shape, generator=generator) * 2 - 1) / network.fan_in[name] ** 0.5
         else:
             drawn[name] = torch.randn(shape, generator=generator) * (2 / network.fan_in[name]) ** 0.5
+    return drawn
+
+
+def _glorot(network: Network, seed: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    drawn = {name: torch.zeros(shape) for name, shape in network.shapes.items()}
+    for name, weight in network.layers:
+        limit = (6 / (prod(weight[2:]) * (weight[0] + weight[1]))) ** 0.5  # weight: (outputs, inputs, ...)
+        drawn[f"{name}.weight"].uniform_(-limit, limit, generator=generator)
     return drawn
 
 

@@ -76,6 +76,16 @@ def test_the_reference_is_the_published_loss():
     assert found.item() == pytest.approx(expected, abs=1e-12)
 
 
+def test_weights_begin_as_in_the_published_code():
+    """Glorot-uniform, biases zero."""
+    _, state = begun(architecture="4000-FC")
+    first, bias = state.parameters["layers.0.weight"].detach(), state.parameters["layers.0.bias"]
+    limit = (6 / 4003) ** 0.5
+    assert first.abs().max() <= limit
+    assert first.std().item() == pytest.approx(limit / 3**0.5, rel=0.02)
+    assert not bias.any()
+
+
 @pytest.mark.parametrize("rate", [0.005, 0.1, 0.5, 0.9])
 def test_each_place_is_zero_with_the_probability_of_the_rate(rate):
     """First and last places as all others, and neighbours as if they knew nothing of each other."""
