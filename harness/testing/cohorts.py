@@ -30,6 +30,8 @@ def cohort_as_alone(subject: Subject) -> None:
     """Two lanes with seeds, batches and options of their own, in either order; and one beside a lane that is nan."""
     if subject.method.cohort is None:
         raise Unsupported("it trains no several trials as one, which is optional")
+    if subject.base is not None:
+        raise Unsupported("it starts from the weights of another method, and such trials are trained one by one")
     lanes = [subject, replace(subject, given={**subject.given, **_varied(subject)})]
     for order in ((0, 1), (1, 0)):
         together = _Together(subject, lanes, order)

@@ -160,10 +160,16 @@ class Full(NamedTuple):
     def _log_overlaps(self, k: int) -> Tensor:
         seen, scales = self._seen_from(k), self.log_scales()
         one = torch.eye(seen.shape[-1], dtype=seen.dtype, device=seen.device)
-        factor = torch.linalg.cholesky((one + seen @ seen.mT) / 2)  # (..., K, m, m)
+        factor = _cholesky((one + seen @ seen.mT) / 2)  # (..., K, m, m)
         distances = solve_triangular(factor, self.standardise(self.means, k)[..., None], upper=False)
         log_volumes = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) + (scales[..., k, None] - scales) / 2
         return -distances.square().sum((-2, -1)) / 8 - log_volumes  # (..., K)
+
+
+def _cholesky(matrices: Tensor) -> Tensor:
+    """Lower factors, nan for what has none: a lane that is lost ends no other, and no device is waited for."""
+    factor, failed = torch.linalg.cholesky_ex(matrices)
+    return factor.masked_fill((failed > 0)[..., None, None], math.nan)
 
 
 def squared_distances(components: Components, points: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ class Likelihood(NamedTuple):
 def build(problem: Problem, options: LikelihoodOptions) -> Likelihood:
     """The one for a problem. Raises Unsupported for options that do not fit it, and for problems of other kinds."""
     if problem.kind == "classification":
-        for name in ("noise", "level", "likelihood"):
-            if (value := getattr(options, name)) != getattr(type(options), name):
+        for name in ("noise", "level"):
+            if (value := getattr(options, name)) is not None:
                 raise Unsupported(f"{name}={value}: classes have the softmax's likelihood; leave {name} out")
         return Likelihood("categorical", problem.output_size)
     if problem.kind != "regression":

@@ -115,16 +115,19 @@ def entropy_error(state: State, mixture: Mixture, log_weights: Tensor) -> Tensor
         return 0.0
     q = components(mixture, log_weights.shape)
     if options.objective == "certified":
-        return bounds.kolchinsky_tracey_bound(log_weights, q.log_overlaps())
+        return bounds.kolchinsky_tracey_bound(log_weights, q.log_overlaps().to(log_weights.dtype))
     shape = (*log_weights.shape, options.train_samples, mixture.network.size)
-    return entropy.sampled_error(log_weights, q, q.place(state.noise.normal(shape, q.means))).value
+    drawn = q.place(state.noise.normal(shape, q.means))
+    return entropy.sampled_error(log_weights, q, drawn).value.to(log_weights.dtype)
 
 
 def components(mixture: Mixture, shape: Sequence[int]) -> Components:
     """The components of L mixtures of K as the theory takes them, shape (L, K)."""
     means = networks.flatten(mixture.means).unflatten(0, tuple(shape))
     spreads = mixture.spreads().unflatten(0, tuple(shape))
-    return Full(means, spreads) if mixture.factors is not None else Diagonal(means, spreads)
+    if mixture.factors is None:
+        return Diagonal(means, spreads)
+    return Full(means.double(), spreads.double())  # triangular systems of many weights are ill-conditioned
 
 
 def build(options: MixtureOptions) -> MixtureVI:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from harness.planning.sources import Fingerprints
 from harness.testing import cases
 
 SMALL = "steps=3,architecture=6C3-AP2-12-FC"
+TINY = "architecture=7-FC"
+# Checks that ask for what some methods do not have, by these.
+EXEMPT = {
+    "cohort-as-alone": (r"(saf|ottt|bptt|spike-representation|hmc)\b", r"gm-vi.*start=trained"),  # one trial at a time
+    "seed-decides": (r"gm-vi.*start=trained",),  # the seed of what it starts from
+    "batches-apart": (r"mc-dropout",),  # noise for each row
+}
 SELECTIONS = [
     f"saf[{SMALL}]",
     f"saf[variant=final,{SMALL}]",
@@ -25,7 +33,19 @@ SELECTIONS = [
     f"spike-representation[{SMALL}]",
     f"spike-representation[form=dsr,{SMALL}]",
     f"spike-representation[form=dsr,neuron=if,{SMALL}]",
-    "swag[members=2,rank=3,architecture=7-FC]",
+    f"gm-vi[components=2,{TINY}]",
+    "gm-vi[components=2,covariance=full,objective=certified,learning_rate=0.001,architecture=3-FC]",
+    f"gm-vi[components=2,covariance=tied,objective=true,learn_weights=yes,{TINY}]",
+    f"gm-vi[components=2,start=trained,{TINY}]",
+    f"mean-field-vi[prior=mixture,estimator=local,{TINY}]",
+    f"mc-dropout[rate=0.3,{TINY}]",
+    f"deep-ensemble[members=2,{TINY}]",
+    f"deterministic[prior=fan-in,{TINY}]",
+    f"laplace[{TINY}]",
+    f"laplace[subset=all,structure=full,{TINY}]",
+    f"swag[members=2,rank=3,{TINY}]",
+    f"ivon[{TINY}]",
+    f"hmc[chains=2,map_steps=3,leapfrog=3,{TINY}]",
     "digits",
     "digits-shifted",
     "diabetes",
@@ -74,6 +94,9 @@ DATASETS = [
 @each_check(SELECTIONS)
 def test_ours_keeps_the_contract(label, check, case):
     result = case.run()
+    if any(re.match(method, label) for method in EXEMPT.get(check, ())):
+        assert result.status == "not applicable", result
+        return
     assert result.status == "ok", result.reason
 
 
