@@ -41,7 +41,7 @@ def no_files_needed(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("gap", 5 * 9), ("shifted-digits", 3 * 5), ("uci-gal", (8 * 20 + 5) * 22), ("uci-small", 3 * 5 * 25)],
+    [("gap", 5 * 12), ("shifted-digits", 3 * 8), ("uci-gal", (8 * 20 + 5) * 22), ("uci-small", 3 * 5 * 32)],
 )
 def test_a_suite_can_be_planned(catalog, no_files_needed, name, count):
     suite = find(catalog, name)
