@@ -31,8 +31,9 @@ class Likelihood(NamedTuple):
 def build(problem: Problem, options: LikelihoodOptions) -> Likelihood:
     """The one for a problem. Raises Unsupported for options that do not fit it, and for problems of other kinds."""
     if problem.kind == "classification":
-        for name in ("noise", "level"):
-            if (value := getattr(options, name)) is not None:
+        for name in ("noise", "level", "likelihood"):
+            value = getattr(options, name)
+            if value not in (getattr(type(options), name), "gaussian"):  # as an ensemble says that starts a mixture
                 raise Unsupported(f"{name}={value}: classes have the softmax's likelihood; leave {name} out")
         return Likelihood("categorical", problem.output_size)
     if problem.kind != "regression":

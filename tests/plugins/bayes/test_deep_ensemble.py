@@ -119,6 +119,16 @@ def test_a_mixture_may_start_at_a_trained_ensemble():
     assert start(MixtureOptions()) == ""
 
 
+def test_a_mixture_over_classes_may_start_at_a_trained_ensemble_too():
+    options = MixtureOptions(components=2, start="trained", architecture="4C3-FC")
+    assert start(options) == "deep-ensemble[members=2,likelihood=gaussian,architecture=4C3-FC]"
+    learner, state = begun(EnsembleOptions(members=2, likelihood="gaussian", architecture="4C3-FC"), CLASSES)
+    assert state.likelihood.kind == "categorical"
+    assert state.prior is not None
+    began = mixture.build(options).init(CLASSES, Training(1, "cpu", "fp64", 12, 10), learner.save(state))
+    assert torch.equal(began.parameters["mean.readout.weight"], state.parameters["readout.weight"])
+
+
 @pytest.mark.parametrize(
     ("kind", "given", "words"),
     [
