@@ -17,7 +17,6 @@ loss for h + delta, which is 2 where the noise fits.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -30,39 +29,11 @@ from harness_bayes.layers import Gaussians
 from harness_bayes.networks import per_lane
 from harness_bayes.training import Trials
 from harness_ivon import IVONOptions, reference
+from harness_ivon.state import State
 from harness_torch.training import facts, step
 
 START = {"regression": 10.0, "classification": 1.0}  # curvatures: a noise of INITIAL_NOISE alone makes it 11
 OF_NOISE = 2.0  # curvature of the mean loss by the logarithm of the noise
-
-
-@dataclass(kw_only=True)
-class State(training.State):
-    """parameters: the means m by name, (L, ...), and `log_noise` where it is learned.
-
-    ess: lambda, (L,). delta: by name, (L, 1, ...). hessian, gradients: h and g by name, like the parameters.
-    unweighted: beta1^t.
-    """
-
-    options: IVONOptions
-    ess: Tensor
-    delta: Mapping[str, Tensor]
-    hessian: dict[str, Tensor]
-    gradients: dict[str, Tensor]
-    unweighted: Tensor
-
-    def means(self) -> dict[str, Tensor]:
-        """Of q, by name."""
-        return {name: self.parameters[name].detach() for name in self.hessian}
-
-    def deviations(self) -> dict[str, Tensor]:
-        """Of q, by name."""
-        return {name: self.precision(name).rsqrt() for name in self.hessian}
-
-    def precision(self, name: str) -> Tensor:
-        """Lambda (h + delta) of one parameter."""
-        hessian = self.hessian[name]
-        return per_lane(self.ess, len(hessian), hessian) * (hessian + self.delta[name])
 
 
 class IVON(shared.Learner[State]):

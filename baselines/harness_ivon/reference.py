@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Batch
-
-if TYPE_CHECKING:
-    from harness_ivon.learner import State
+from harness_ivon.state import State
 
 
 class Estimates(NamedTuple):

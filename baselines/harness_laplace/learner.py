@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,28 +25,10 @@ from harness_laplace import MOST_FULL, LaplaceOptions, parts, reference
 from harness_laplace.curvature import Curvature, Gaussian, decomposed
 from harness_laplace.evidence import Evidence
 from harness_laplace.parts import Part
+from harness_laplace.state import Found, State
 from harness_torch.training import inference
 
 COPIES = 4  # of a full matrix while its eigenvectors are computed
-
-
-@dataclass(frozen=True)
-class Found:
-    """The Gaussian that `finish` leaves, of `size` weights. prior_scale: with which; evidence: log p(D)."""
-
-    gaussian: Gaussian
-    size: int
-    structure: str
-    prior_scale: float
-    evidence: float
-
-
-@dataclass(kw_only=True)
-class State(training.State):
-    """parameters: the MAP network. found: the Gaussian around it, once there is one."""
-
-    options: LaplaceOptions
-    found: Found | None = None
 
 
 class Laplace(shared.Learner[State]):

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Batch
-
-if TYPE_CHECKING:
-    from harness_laplace.learner import State
+from harness_laplace.state import State
 
 
 def loss(state: State, batch: Batch) -> Tensor:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from harness_bayes import mixture
 from harness_bayes.config import MixtureOptions, VariationalOptions
 from harness_bayes.learner import Cohort
+from harness_bayes.mixture_state import State
 
 
 def build(options: VariationalOptions) -> mixture.MixtureVI:
     return mixture.build(as_mixture(options))
 
 
-def together(configs: Sequence[VariationalOptions]) -> Cohort[mixture.State]:
+def together(configs: Sequence[VariationalOptions]) -> Cohort[State]:
     return mixture.together([as_mixture(options) for options in configs])
 
 

@@ -7,7 +7,7 @@ It shares the network's shapes, the parameters and the options with the fast cod
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness import Batch, Unsupported
-
-if TYPE_CHECKING:
-    from harness_swag.learner import State
+from harness_swag.state import State
 
 Floats = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from harness import Batch
 from harness_bayes import bounds, entropy, likelihoods, mixture, networks, prediction, priors
 from harness_bayes.entropy import Estimate
 from harness_bayes.gaussians import Components
-from harness_bayes.mixture import State
+from harness_bayes.mixture_state import State
 from harness_bayes.networks import Network
 from harness_bayes.noise import Noise
 from harness_torch.training import inference

@@ -11,12 +11,9 @@ components do not know of each other.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Batch
@@ -24,29 +21,9 @@ from harness_bayes import bounds, entropy, likelihoods, networks, prediction, pr
 from harness_bayes import learner as shared
 from harness_bayes.config import MixtureOptions
 from harness_bayes.gaussians import Components, Diagonal, Full
+from harness_bayes.mixture_state import State
 from harness_bayes.training import Trials
 from harness_bayes.variational import Mixture
-
-
-@dataclass(kw_only=True)
-class State(training.State):
-    """A mixture in training: parameters as `variational.initial` names them, `log_noise`, and `theta` (L, K) where
-    weights are learned.
-    """
-
-    options: MixtureOptions
-
-    def log_weights(self) -> Tensor:
-        """Log pi, (L, K)."""
-        theta = self.parameters.get("theta")
-        if theta is not None:
-            return F.log_softmax(theta, 1)
-        like, components = next(iter(self.parameters.values())), self.options.components
-        return like.new_full((len(self.seeds), components), -math.log(components))
-
-    def mixture(self) -> Mixture:
-        """q, as the parameters say it."""
-        return variational.read(self.network, self.parameters)
 
 
 class MixtureVI(shared.Learner[State]):

@@ -16,7 +16,7 @@ from harness_bayes import bounds, diversity, entropy, evidence, permutations
 from harness_bayes.entropy import Estimate
 from harness_bayes.evidence import Posterior
 from harness_bayes.learner import Learner
-from harness_bayes.mixture import State
+from harness_bayes.mixture_state import State
 
 MOST = 20  # components whose entropy's error is drawn
 NUMBERS = 2**25  # of a prediction that is taken apart by component

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Batch, Unsupported
-
-if TYPE_CHECKING:
-    from harness_bayes.mixture import State
+from harness_bayes.mixture_state import State
 
 Noises = Sequence[Mapping[str, Tensor]]  # of each layer: of its weight and bias, or of what it sends on, (K, S, ...)
 

@@ -11,6 +11,7 @@ import torch
 from harness import Batch, Problem, Training, Unsupported, UsageError
 from harness_bayes import mixture
 from harness_bayes.config import MixtureOptions, VariationalOptions
+from harness_bayes.mixture_state import State
 from harness_mean_field_vi import learner as mean_field
 
 REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
@@ -80,7 +81,7 @@ class Given:
         return drawn
 
 
-class Alone(mixture.State):
+class Alone(State):
     noise = None
 
 
