@@ -171,7 +171,8 @@ def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 def _splits(path: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, RegressionMixture]:
     prefixes = {name.rpartition("/")[0] for name in arrays}
-    return {_name(prefix): _mixture(path, arrays, prefix) for prefix in sorted(prefixes, key=_name)}
+    ordered = sorted(prefixes, key=lambda prefix: (_name(prefix) != TEST, prefix))
+    return {_name(prefix): _mixture(path, arrays, prefix) for prefix in ordered}
 
 
 def _name(prefix: str) -> str:

@@ -24,6 +24,7 @@ from harness_bayes.posteriors import Reference
 
 pytest.importorskip("arviz_stats", reason="extra bayes")
 
+SHIPPED = Path(__file__).parents[3] / "results" / "posteriors" / "toy-gap.npz"
 DOCS = (Path(__file__).parents[3] / "docs" / "posterior.md").read_text(encoding="utf-8")
 
 # Methods whose functions are one normal number for all rows: by chains, or moved by a shift.
@@ -155,10 +156,22 @@ def test_a_reference_comes_back_from_its_file(tmp_path):
     posteriors.write(path, reference, {"dataset": "toy"})
     found, about = posteriors.read(path)
     assert (found.chains, about["dataset"]) == (8, "toy")
-    assert list(found.splits) == ["gap", "test"]
+    assert list(found.splits) == ["test", "gap"]
     for name, split in reference.splits.items():
         for one, two in zip(found.splits[name], split, strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-6, atol=0.5 / 1000 * 0.5)
+
+
+def test_the_reference_that_comes_along_is_one():
+    reference, about = posteriors.read(SHIPPED)
+    found = posteriors.diagnose(reference)
+    assert found.faults == ()
+    assert about["ess"] == pytest.approx(found.ess, rel=0.01)
+    assert about["rhat"] == pytest.approx(found.rhat, abs=1e-3)
+    assert {name: split.means.shape for name, split in reference.splits.items()} == {
+        "test": (3200, 200),
+        "gap": (3200, 200),
+    }
 
 
 def test_a_reference_whose_numbers_have_changed_is_refused(tmp_path):
