@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
@@ -23,7 +24,10 @@ from harness.words import LONGEST, clean, clean_line
 LISTED = 4000  # characters of what is no text, such as the operators that an instrument lists
 BARS = "▁▂▃▄▅▆▇█"
 SECONDS = Metric("seconds", "", "s", "lower")
+GAP = 1  # characters between the columns of a curve
 COLOURS = {"ok": "green", "skipped": "yellow"}
+
+Column: TypeAlias = tuple[str, list[str]]  # its head, and a cell for each point of the curve
 
 
 def render_record(record: Record, metrics: Sequence[Metric], width: int | None = None, colour: bool = False) -> str:
@@ -134,17 +138,46 @@ def _curve(console: Console, curve: Sequence[Point]) -> None:
     _title(console, "curve")
     names = list(dict.fromkeys(name for point in curve for name in point.valid))
     scalars = list(dict.fromkeys(name for point in curve for name in point.scalars))
-    grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for head in ("  update", "epoch", "seconds", *scalars, *(f"{name}@valid" for name in names)):
-        grid.add_column(Text(clean_line(head) if head.strip() == head else head), justify="right", no_wrap=True)
-    for point in curve:
-        numbers_shown = [*(point.scalars.get(name) for name in scalars), *(point.valid.get(name) for name in names)]
-        cells = ["-" if number is None else f"{number:.4g}" for number in numbers_shown]
-        grid.add_row(str(point.update), f"{point.epoch:.3g}", f"{point.seconds:.3g}", *cells)
-    console.print(grid)
+    columns = [
+        ("epoch", [f"{point.epoch:.3g}" for point in curve]),
+        ("seconds", [f"{point.seconds:.3g}" for point in curve]),
+        *((clean_line(name), [_short(point.scalars.get(name)) for point in curve]) for name in scalars),
+        *((clean_line(f"{name}@valid"), [_short(point.valid.get(name)) for point in curve]) for name in names),
+    ]
+    updates = ("  update", [str(point.update) for point in curve])
+    for part in _side_by_side(columns, console.width - _width(updates)):
+        console.print(_grid([updates, *part]))
     lines = {f"{name}@valid": [point.valid.get(name, math.nan) for point in curve] for name in names}
     lines |= {name: [point.scalars.get(name, math.nan) for point in curve] for name in scalars}
     _section(console, "", {name: sparkline(values) for name, values in lines.items()})
+
+
+def _short(number: float | None) -> str:
+    return "-" if number is None else f"{number:.4g}"
+
+
+def _side_by_side(columns: Sequence[Column], room: int) -> Iterator[list[Column]]:
+    """Columns in as many groups, below each other, as leave none of them cut."""
+    part: list[Column] = []
+    for column in columns:
+        if part and sum(map(_width, [*part, column])) > room:
+            yield part
+            part = []
+        part.append(column)
+    yield part
+
+
+def _width(column: Column) -> int:
+    return max(map(cell_len, [column[0], *column[1]])) + GAP
+
+
+def _grid(columns: Sequence[Column]) -> Grid:
+    grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for head, _ in columns:
+        grid.add_column(Text(head), justify="right", no_wrap=True)
+    for row in zip(*(cells for _, cells in columns), strict=True):
+        grid.add_row(*row)
+    return grid
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -12,7 +13,7 @@ from harness.report import FORMATS, render, render_record, summarise
 from harness.report.markup import markdown
 from harness.report.numbers import fixed, scale
 from harness.report.rows import Cell
-from harness.types import Metric
+from harness.types import Metric, Point
 
 MARKED = {"text": "*", "markdown": "**", "latex": r"\textbf{"}
 
@@ -104,6 +105,15 @@ def test_a_published_value_beside_a_far_larger_one_keeps_its_digits():
 def test_show_prints_digits_of_small_values():
     shown = render_record(record(readings={"update_seconds": 1e-12}, scores={"accuracy": 1e-9}), METRICS)
     assert not re.search(r"(update_seconds|accuracy) +0(\.0*)?( |$)", shown, re.MULTILINE)
+
+
+def test_show_cuts_no_column_of_a_curve_with_many_scores():
+    names = [f"a_score_with_a_long_name_{number}" for number in range(6)]
+    curve = tuple(Point(10 * n, float(n), float(n), {"loss": 1.5}, dict.fromkeys(names, 0.1234)) for n in range(2))
+    shown = render_record(dataclasses.replace(record(), curve=curve), METRICS, width=80)
+    assert all(re.search(rf" {name}@valid( |$)", shown, re.MULTILINE) for name in names)
+    assert len(re.findall(r"^ +10 ", shown, re.MULTILINE)) > 1
+    assert "…" not in shown
 
 
 # --- texts --------------------------------------------------------------------------------------------------------
