@@ -34,9 +34,7 @@ def convergence(values: Floats) -> Convergence:
     """Of functions' values (chains, draws, points). Raises Unsupported without arviz-stats or with too few draws."""
     chains, draws, points = values.shape
     if draws < FEWEST:
-        raise Unsupported(
-            f"{draws} draws of each of {chains} chains: convergence takes {FEWEST} at least; train longer"
-        )
+        raise Unsupported(f"{draws} draws of each of {chains} chains: convergence takes {FEWEST} at least")
     measures = _measures()
     by_point = np.moveaxis(np.asarray(values, dtype=np.float64), -1, 0)  # (points, chains, draws)
     if not points:

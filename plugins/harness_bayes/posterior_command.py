@@ -11,12 +11,13 @@ import io
 import json
 import re
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from harness import Budget, HarnessError, RegressionMixture, Trial, UsageError
+from harness import Budget, HarnessError, RegressionMixture, Trial, Unsupported, UsageError
 
 if TYPE_CHECKING:
     from harness_bayes.posteriors import Diagnosis, Distance, Reference, Splits
@@ -102,6 +103,7 @@ def posterior(context: click.Context, /, **options: Any) -> int:  # click hands 
     it: means (S, N) and variances, in the data set's units and order of rows.
     """
     asked = Asked(**options)
+    _require_arviz()
     if asked.format_ not in FORMATS:
         raise UsageError(f"--format {asked.format_}: unknown; known: {', '.join(FORMATS)}")
     if asked.predictions is not None:
@@ -115,6 +117,14 @@ def posterior(context: click.Context, /, **options: Any) -> int:  # click hands 
     others = shared(catalog, asked.methods, asked.model)
     trials = _ended(context, asked, others, None if asked.epochs is None else Budget("epochs", asked.epochs))
     return _report(asked, references, trials)
+
+
+def _require_arviz() -> None:
+    """Raises UsageError before hours of sampling of which nothing could be said."""
+    if find_spec("arviz_stats") is None:
+        raise UsageError(
+            "whether chains have converged is told by arviz-stats, which is missing: pip install 'harness-bench[bayes]'"
+        )
 
 
 def _measure_file(asked: Asked) -> int:
@@ -141,7 +151,10 @@ def _report(asked: Asked, references: dict[int, Trial], trials: Sequence[Trial])
     from harness_bayes import posteriors
 
     found: dict[int, Reference] = {seed: _reference(asked, trial) for seed, trial in references.items()}
-    diagnoses = {seed: posteriors.diagnose(each) for seed, each in found.items()}
+    try:
+        diagnoses = {seed: posteriors.diagnose(each) for seed, each in found.items()}
+    except Unsupported as error:
+        raise UsageError(f"{asked.reference}: {error}: give --trajectories more") from error
     rows: dict[str, list[dict[str, Distance]]] = {}
     for seed, trial in references.items():
         below = posteriors.floor(found[seed])

@@ -337,3 +337,11 @@ def test_commands_of_the_page_can_be_given(line):
     _, name, *arguments = shlex.split(line)
     with {"posterior": posterior, "calibrate": calibrate}[name].make_context(name, arguments) as context:
         assert context.params["dataset" if name == "posterior" else "method"]
+
+
+def test_nothing_is_sampled_of_which_nothing_could_be_said(call, monkeypatch, tmp_path):
+    monkeypatch.setattr("harness_bayes.posterior_command.find_spec", lambda _: None)
+    code, said = call("toy-gap", "--methods", "gm-vi", "--results", str(tmp_path / "none"))
+    assert (code, said.out) == (2, "")
+    assert "arviz-stats, which is missing: pip install 'harness-bench[bayes]'" in said.err
+    assert not (tmp_path / "none").exists()
