@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from harness import Batch
 from harness_bayes import learner as shared
 from harness_bayes import likelihoods, points, prediction
 from harness_bayes.training import State, Trials
-from harness_deep_ensemble import PointOptions
+from harness_deep_ensemble import PointOptions, reference
 
 
 class Ensemble(shared.Learner[State]):
@@ -22,6 +23,10 @@ class Ensemble(shared.Learner[State]):
 
     def objective(self, state: State, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         return points.objective(state, inputs, targets)
+
+    def reference(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
+        """`update`, network by network."""
+        return state, shared.descend_on(state, lambda: reference.loss(state, batch))
 
     def draw(self, state: State, inputs: Tensor, draws: int) -> shared.Mixture:
         """One function of each member."""

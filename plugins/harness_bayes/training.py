@@ -153,6 +153,7 @@ def describe(state: State) -> dict[str, object]:
     """The network, its training, and a Gaussian likelihood's noise in the units of the targets."""
     said = {**facts.describe(state), "architecture": state.network.architecture.text}
     if state.log_noise is not None:
-        deviations = (state.log_noise.detach().exp() * state.scales[0]).tolist()
-        said["noise"] = deviations[0] if len(deviations) == 1 else deviations
+        deviations = (state.log_noise.detach().double().exp() * state.scales[0]).tolist()
+        shown = [float(f"{deviation:.6g}") for deviation in deviations]  # digits that single precision has
+        said["noise"] = shown[0] if len(set(shown)) == 1 else shown
     return said

@@ -90,6 +90,38 @@ def test_each_member_has_the_gradient_of_a_network_alone(options, problem, batch
             assert torch.allclose(state.parameters[name].grad[index], tensor.grad, rtol=0, atol=1e-12), name
 
 
+@pytest.mark.parametrize(
+    ("options", "problem", "batch"),
+    [
+        (EnsembleOptions(architecture="5-FC", members=2), REGRESSION, rows),
+        (EnsembleOptions(architecture="5-FC", likelihood="gaussian", activation="tanh"), REGRESSION, rows),
+        (EnsembleOptions(architecture="4C3-AP2-FC", members=2, prior="fixed", bias=False), CLASSES, images),
+        (PointOptions(architecture="5-FC", likelihood="gaussian", prior="mixture", prior_share=0.3), REGRESSION, rows),
+    ],
+)
+def test_the_reference_has_the_same_gradient(options, problem, batch):
+    gradients = []
+    for name in ("update", "reference"):
+        learner, state = begun(options, problem)
+        _, said = getattr(learner, name)(state, batch())
+        gradients.append({"loss": said["loss"], **{n: tensor.grad for n, tensor in state.parameters.items()}})
+    fast, plainly = gradients
+    assert all(torch.allclose(fast[name], plainly[name], rtol=0, atol=1e-12) for name in fast)
+
+
+def test_the_noise_is_said_in_the_units_of_the_targets():
+    """One for all members where it is given, and of each where it is learned."""
+    given = EnsembleOptions(architecture="5-FC", likelihood="gaussian", members=2, noise=0.4)
+    learner, state = begun(given)
+    assert learner.describe(state)["noise"] == 0.4
+    learner, state = begun(EnsembleOptions(architecture="5-FC", likelihood="gaussian", members=2))
+    for _ in range(3):
+        learner.update(state, rows())
+    said = learner.describe(state)["noise"]
+    assert said == pytest.approx((state.log_noise.exp() * 2).tolist(), rel=1e-5)
+    assert said[0] != said[1]
+
+
 def test_a_prediction_is_the_mixture_of_the_members():
     learner, state = begun(EnsembleOptions(architecture="5-FC", members=3))
     inputs = rows().inputs
