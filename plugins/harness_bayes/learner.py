@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 
 from harness import Batch, ClassLogProbs, Problem, RegressionMixture, Training, Unsupported
-from harness_bayes import heap, training
+from harness_bayes import training
 from harness_bayes.config import DRAWS, DRAWS_OF_IMAGES
 from harness_bayes.training import State, Trials
 from harness_torch.training import facts, step
@@ -85,7 +85,6 @@ class Cohort(Generic[S]):
         """The state of all trials. Raises Unsupported where they cannot be one."""
         if len(self.configs) > 1 and self.configs[0].clip is not None:
             raise Unsupported("clip: the norm is of one network's gradients; trials run one by one")
-        heap.keep()
         return self.learner.begin(Trials(problems, trainings, self.configs))
 
     def update(self, state: S, batch: Batch) -> tuple[S, Scalars]:

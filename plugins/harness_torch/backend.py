@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from harness import Batch, Clock, Data, LaneMeter, Meter, Prediction, Trial
+from harness_torch import heap
 from harness_torch.batches import batches, lane_batches
 from harness_torch.clocks import EventClock, HostClock, KeepMeter, SumMeter
 
@@ -35,9 +36,7 @@ class TorchBackend:
     def setup(self, trial: Trial) -> None:
         """Set the process up for one trial: threads, precision, determinism."""
         if trial.terms.device == "cpu":
-            # glibc learns from the largest block that was freed how much to keep: without this lesson every update
-            # gives its activations back to the system and faults the pages in again.
-            torch.empty(2**25 - 2**16, dtype=torch.uint8)
+            heap.keep()
         elif (index := torch.device(trial.terms.device).index) is not None:
             torch.cuda.set_device(index)  # for what a learner makes on "cuda", and for kernels that are not torch's
         if torch.get_num_threads() != trial.terms.threads:

@@ -22,6 +22,7 @@ from torch import nn
 from harness import Batch, Problem, Training
 from harness_bayes.config import PRECISIONS
 from harness_mc_dropout import DropoutOptions, learner
+from harness_torch import heap
 
 from .paired import Row, interleaved, ratio, show
 
@@ -92,6 +93,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
+    heap.keep()
     torch.manual_seed(0)
     options = [DropoutOptions(rate=rate, tau=tau) for _ in range(SPLITS) for rate, tau in GRID]
     batch = Batch(torch.randn(len(options), ROWS, INPUTS), torch.randn(len(options), ROWS))
