@@ -21,7 +21,7 @@ MOST_OF_FULL = 1 << 20  # above, singular values take minutes
 EXAMPLES = """\b
 Examples:
   harness entropy-error --dim 1,10,100 --components 2 --spread 2
-  harness entropy-error --dim 1,2,5,10,20,50 --components 3 --spread 1.2 --covariance diag
+  harness entropy-error --dim 1,5,20 --spread 1.2 --covariance diag
   harness entropy-error --spread 0.5 --format csv --output errors.csv
 """
 

@@ -29,8 +29,8 @@ READINGS = ("total_variation", "wasserstein", "spread")
 
 EXAMPLES = """\b
 Examples:
-  harness posterior toy-gap --noise 0.1 --methods gm-vi,mean-field-vi,mc-dropout
-  harness posterior toy-gap --noise 0.1 --methods "gm-vi[components=[1,5,10]],deep-ensemble[members=16]" --seeds 5
+  harness posterior toy-gap --noise 0.1 --methods gm-vi,mc-dropout
+  harness posterior toy-gap --methods "gm-vi[components=[1,5]]" --seeds 5
   harness posterior toy-gap --predictions mine.npz
 """
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -209,9 +210,9 @@ class Terminal:
             os.chdir(folder)
             os.execve(arguments[0], arguments, environment(**more))
 
-    def read_until(self, text: bytes) -> None:
-        while text not in self.seen:
-            assert self._read(), f"{text!r} never came: {self.seen!r}"
+    def read_until(self, pattern: bytes) -> None:
+        while not re.search(pattern, self.seen):
+            assert self._read(), f"{pattern!r} never came: {self.seen!r}"
 
     def press(self, keys: bytes) -> None:
         os.write(self._end, keys)
@@ -237,7 +238,7 @@ def hanging(tmp_path):
     """A run on a terminal whose second trial is on its way and will not end."""
     (tmp_path / "wait").touch()
     terminal = Terminal(command(*HANG), tmp_path, TINY_WAIT=str(tmp_path / "wait"))
-    terminal.read_until(b"33%")
+    terminal.read_until(rb"waits[^\n]*33%")
     return terminal
 
 
@@ -277,7 +278,7 @@ def test_what_was_told_to_ignore_a_hang_up_still_does(tmp_path):
     script = 'trap "" HUP; exec "$@"'
     line = ["/bin/sh", "-c", script, "sh", *command(*HANG)]
     terminal = Terminal(line, tmp_path, TINY_WAIT=str(tmp_path / "wait"))
-    terminal.read_until(b"33%")
+    terminal.read_until(rb"waits[^\n]*33%")
     os.kill(terminal.pid, signal.SIGHUP)
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.wait() == 143
