@@ -16,7 +16,7 @@ LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True)
 class OwnOptions:
-    """What only MC-dropout has.
+    """Options of MC-dropout alone.
 
     Inputs are dropped as well as hidden units, as in the published code. Units are dropped one by one, those of a
     convolution after its activation and before pooling. Weights, not biases, decay by

@@ -1,4 +1,4 @@
-"""What mc-dropout drops: the state with its rates, the masks of an update, and linear maps that see them."""
+"""Dropping in mc-dropout: the state with its rates, the masks of an update, and linear maps that see them."""
 
 from __future__ import annotations
 

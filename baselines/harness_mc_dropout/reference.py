@@ -14,7 +14,7 @@ from harness_mc_dropout import DropoutOptions
 
 
 def loss(options: DropoutOptions, state: State, batch: Batch, masks: Sequence[Tensor]) -> Tensor:
-    """What training minimises, of a mini-batch with these masks (B, *units) of the input and of each hidden layer.
+    """The loss of a mini-batch with these masks (B, *units) of the input and of each hidden layer.
 
         mean_i E(y_i, f(x_i; z_i)) + l^2 (1 - p) / (2 N tau) sum ||W||^2
 

@@ -20,6 +20,6 @@ def together(configs: Sequence[VariationalOptions]) -> Cohort[State]:
 
 
 def as_mixture(options: VariationalOptions) -> MixtureOptions:
-    """The same options, with one component."""
+    """Options of a mixture with one component."""
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     return MixtureOptions(**given, components=1)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness import Method, hookimpl, option
-from harness_bayes.config import BATCHED, FAMILY, RECIPES, BayesOptions
+from harness_bayes.config import BATCHED, FAMILY, BayesOptions, recipes
 
 harness_interface = 2
 
@@ -58,5 +58,5 @@ def harness_methods() -> Iterator[Method]:
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,
-        recipes=RECIPES,
+        recipes=recipes(SwagOptions),
     )

@@ -27,7 +27,7 @@ def harness_metrics() -> Iterator[Metric]:
 
 @hookimpl
 def harness_instruments() -> Iterator[Instrument]:
-    """What is measured on a trained posterior."""
+    """Instruments that look at a trained posterior."""
     return offers.instruments()
 
 

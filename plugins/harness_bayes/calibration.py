@@ -67,7 +67,7 @@ def draw(model: BayesOptions, count: int, rows: int, points: int, seed: int) -> 
 
 
 def fits(method: Method, config: Any, worlds: Worlds, updates: int, seed: int) -> Iterator[RegressionMixture]:
-    """What the method predicts at the places of each network, fitted on all its rows at once: as lanes where it can."""
+    """Predictions of the method at the places of each network, fitted on all its rows: as lanes where it can."""
     count, rows = worlds.targets.shape
     problems = [_problem(rows)] * count
     trainings = [Training(derive(seed, "calibrate", str(each)), "cpu", "fp32", rows, updates) for each in range(count)]

@@ -43,7 +43,7 @@ RECIPES["uci-protein"]["architecture"] = "100-FC"
 
 
 def recipes(config: type) -> dict[str, dict[str, Any]]:
-    """Those values by data set that are of options of a method with this config."""
+    """Values of `RECIPES` by data set, as far as they are of options of a method with this config."""
     named = {field.name for field in dataclasses.fields(config)}
     return {name: {key: each[key] for key in each if key in named} for name, each in RECIPES.items()}
 
@@ -195,7 +195,7 @@ class WeightOptions(NetworkOptions, PriorOptions, LikelihoodOptions):
 
 @dataclass(frozen=True)
 class BayesOptions(WeightOptions, PredictionOptions):
-    """The same, of a method whose predictions are drawn."""
+    """A network with a likelihood and a prior, whose predictions are drawn."""
 
 
 @dataclass(frozen=True)

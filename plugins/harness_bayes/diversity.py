@@ -35,7 +35,7 @@ def effective_components(mixture: ClassLogProbs | RegressionMixture, count: int,
 
 
 def by_component(samples: Tensor, count: int, size: int) -> Tensor:
-    """What is predicted by draw, (S, ...), by component and draw, (K, D, ...)."""
+    """A prediction's samples, (S, ...), by component and draw, (K, D, ...)."""
     draws = len(samples) // count
     parts = samples.split([count * some for some in prediction.batches(count, draws, size)])
     return torch.cat([part.unflatten(0, (count, -1)) for part in parts], 1)

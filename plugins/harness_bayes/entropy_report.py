@@ -1,4 +1,4 @@
-"""What `harness entropy-error` says: a table with what it means and a chart in plain characters, JSON, or CSV."""
+"""Output of `harness entropy-error`: a table with what it means and a chart in plain characters, JSON, or CSV."""
 
 from __future__ import annotations
 

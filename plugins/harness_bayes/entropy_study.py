@@ -26,7 +26,7 @@ Normal: TypeAlias = Callable[..., Tensor]  # standard normal numbers of a shape
 
 @dataclass(frozen=True)
 class Question:
-    """What is drawn. spread: c, where means are from N(0, 2 c^2 I); epsilon: what is no small error, in nats."""
+    """Mixtures to be drawn. spread: c, where means are from N(0, 2 c^2 I); epsilon: what is no small error, in nats."""
 
     dimensions: Sequence[int]
     components: int

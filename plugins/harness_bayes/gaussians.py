@@ -24,7 +24,7 @@ class Frame(NamedTuple):
 
 
 class Components(Protocol):
-    """What the theory asks of K Gaussians."""
+    """K Gaussians, as far as the theory asks about them."""
 
     @property
     def means(self) -> Tensor:

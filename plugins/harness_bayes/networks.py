@@ -28,7 +28,7 @@ Linear = Callable[[str, Tensor, int], Tensor]  # (name of the layer, its input, 
 
 
 class Network(NamedTuple):
-    """What is the same for every lane: layers, activation, whether there are biases, types."""
+    """Layers, activation, whether there are biases, types: the same for every lane."""
 
     architecture: Architecture
     activation: str

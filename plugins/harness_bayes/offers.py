@@ -86,7 +86,7 @@ def _shifted() -> Iterator[Metric]:
 
 
 def _agreement() -> Iterator[Metric]:
-    """What `harness posterior` adds to records."""
+    """Readings that `harness posterior` adds to records."""
     for rows, suffix in (("test rows", ""), ("shifted rows", "_shifted")):
         quantity = partial(Metric, unit="", kinds=("regression",), measures="quantity")
         total = f"total variation of predictive densities to the posterior's, {rows}"

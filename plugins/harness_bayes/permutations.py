@@ -18,7 +18,7 @@ from harness_bayes.networks import Network, flatten, unflatten
 
 
 def matched(network: Network, components: Components) -> Components:
-    """The same Gaussians (K, m), with their units in the order of the first one's, by their means."""
+    """Gaussians (K, m) with their units in the order of the first one's, by their means."""
     means = components.means
     orders = torch.stack([order(network, means[0], mean) for mean in means])  # (K, m)
     if isinstance(components, Full):
@@ -54,7 +54,7 @@ def _by_unit(parameters: Mapping[str, Tensor], name: str, before: int) -> Tensor
 
 
 def _features(parameters: Mapping[str, Tensor], name: str, before: Tensor, after: str | None) -> Tensor:
-    """What tells the units of a layer apart, (units, features)."""
+    """Numbers by which the units of a layer are told apart, (units, features)."""
     parts = [_by_unit(parameters, name, len(before))[:, before].flatten(1)]
     if f"{name}.bias" in parameters:
         parts.append(parameters[f"{name}.bias"][0, :, None])

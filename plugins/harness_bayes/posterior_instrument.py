@@ -1,4 +1,4 @@
-"""What is measured on a trained posterior: the ELBO, the entropy and its bounds, and how far its components are apart.
+"""Measures of a trained posterior: the ELBO, the entropy and its bounds, and how far its components are apart.
 
 Each number is an instrument of its own, so that a run pays for what it asks for, and a cell says why it is empty.
 """

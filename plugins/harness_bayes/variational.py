@@ -30,7 +30,7 @@ COPIES = 4  # of a parameter while it is trained: itself, its gradient and two m
 
 
 class Mixture(NamedTuple):
-    """What the parameters say: means by name (J, ...), and deviations likewise or factors G (J, m, m)."""
+    """Mixtures as the parameters say: means by name (J, ...), and deviations likewise or factors G (J, m, m)."""
 
     network: Network
     means: Mapping[str, Tensor]

@@ -37,7 +37,7 @@ def offers() -> Iterator[Dataset]:
 
 
 def _bundled() -> Iterator[Dataset]:
-    """Those that come with scikit-learn."""
+    """Tables that come with scikit-learn."""
     bundled = partial(Dataset, requires=("sklearn",))
     yield bundled(
         "diabetes",
