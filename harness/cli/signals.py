@@ -27,7 +27,9 @@ class Stopped(KeyboardInterrupt):
 def as_interrupts(restore: bool) -> Iterator[Handler]:
     """Within, each of them is raised as Stopped; those that were ignored, as under nohup, still are.
 
-    restore: whether others come after us. As the program ends, a late Ctrl-C must not stop what Python has to do.
+    restore: whether others come after us. As the program ends, a late Ctrl-C must not stop what Python has to do. It
+    gives handlers back last of all, and a signal that came then would end the process with another code, but what is
+    ignored stays so.
     """
     handler = Handler()
     before = {}
@@ -40,8 +42,11 @@ def as_interrupts(restore: bool) -> Iterator[Handler]:
         yield handler
     finally:
         handler.leaving = True
-        for number, known in before.items() if restore else ():
-            signal.signal(number, known)
+        for number, known in before.items():
+            if restore:
+                signal.signal(number, known)
+            elif signal.getsignal(number) is handler:
+                signal.signal(number, signal.SIG_IGN)
 
 
 class Handler:
