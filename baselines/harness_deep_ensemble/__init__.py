@@ -20,13 +20,13 @@ harness_interface = 2
 class PointOptions(WeightOptions):
     """Options of networks that are points: MAP with a prior, of maximum likelihood without."""
 
-    prior: Literal["none", "fan-in", "fixed", "mixture"] | None = option(  # type: ignore[assignment]
-        None, "of weights: with one, networks are MAP; none by default"
+    prior: Literal["flat", "fan-in", "fixed", "mixture"] | None = option(  # type: ignore[assignment]
+        None, "of weights: flat is maximum likelihood, with any other networks are MAP; flat by default"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.resolved_prior == "none" and self.prior_scale != PointOptions.prior_scale:
+        if self.resolved_prior == "flat" and self.prior_scale != PointOptions.prior_scale:
             raise UsageError(
                 f"prior_scale={self.prior_scale}: weights have no prior; leave prior_scale out, or use prior"
             )
@@ -34,7 +34,7 @@ class PointOptions(WeightOptions):
     @property
     def resolved_prior(self) -> str:
         """`prior`, resolved."""
-        return self.prior or "none"
+        return self.prior or "flat"
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,17 @@ class EnsembleOptions(PointOptions):
         "heteroscedastic",
         "of regression: a second output of the network for each row's noise, or one noise for all rows",
     )
-    prior: Literal["none", "fan-in", "fixed", "mixture"] | None = option(
-        None, "of weights: with one, networks are MAP; fan-in with likelihood=gaussian, else none, by default"
+    prior: Literal["flat", "fan-in", "fixed", "mixture"] | None = option(
+        None,
+        "of weights: flat is maximum likelihood, with any other networks are MAP; fan-in with likelihood=gaussian, "
+        "else flat, by default",
     )
     members: int = option(5, "networks", low=1)
 
     @property
     def resolved_prior(self) -> str:
         """`prior`, resolved."""
-        return self.prior or ("fan-in" if self.likelihood == "gaussian" else "none")
+        return self.prior or ("fan-in" if self.likelihood == "gaussian" else "flat")
 
 
 @hookimpl

@@ -96,7 +96,7 @@ def _only(catalog: Any, selection: str) -> Trial:
 def _model(trial: Trial, noise: float, architecture: str) -> BayesOptions:
     """The prior and the network that the method states, as far as it does; others are the family's defaults."""
     given = {name: value for name, value in trial.method.options.items() if name in SHARED and value is not None}
-    if given.get("prior") in ("mixture", "none"):
+    if given.get("prior") in ("mixture", "flat"):
         raise UsageError(f"{trial.method.label}: prior={given['prior']}; networks are drawn from one Gaussian prior")
     return dataclasses.replace(BayesOptions(), **{"architecture": architecture, **given, "noise": noise})
 

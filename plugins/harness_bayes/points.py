@@ -25,7 +25,7 @@ def begin(make: Callable[..., S], trials: Trials[Any]) -> S:
     members = getattr(options, "members", 1)
     weights = networks.initial(network, [each.seed for each in trials.trainings], members)
     prior = None
-    if options.resolved_prior != "none":
+    if options.resolved_prior != "flat":
         like = torch.empty((), dtype=network.types.parameters, device=first.device)
         prior = priors.build(network, options, like, trials.each("prior_scale"), members)
     return training.begin(make, trials, network, likelihood, weights, members, prior)

@@ -122,6 +122,11 @@ def test_the_noise_is_said_in_the_units_of_the_targets():
     assert said[0] != said[1]
 
 
+def test_networks_of_one_noise_may_go_without_prior():
+    _, state = begun(EnsembleOptions(architecture="5-FC", likelihood="gaussian", prior="flat"))
+    assert state.prior is None
+
+
 def test_a_prediction_is_the_mixture_of_the_members():
     learner, state = begun(EnsembleOptions(architecture="5-FC", members=3))
     inputs = rows().inputs
@@ -166,7 +171,7 @@ def test_a_mixture_over_classes_may_start_at_a_trained_ensemble_too():
     [
         (EnsembleOptions, {"noise": 0.3}, "likelihood=heteroscedastic has a noise for each row"),
         (PointOptions, {"prior_scale": 2.0}, "prior_scale=2.0: weights have no prior"),
-        (PointOptions, {"prior_share": 0.2}, "prior_share=0.2: prior=none is no mixture"),
+        (PointOptions, {"prior_share": 0.2}, "prior_share=0.2: prior=flat is no mixture"),
     ],
 )
 def test_options_without_effect_are_refused(kind, given, words):
