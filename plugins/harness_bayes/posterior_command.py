@@ -111,12 +111,19 @@ def posterior(context: click.Context, /, **options: Any) -> int:  # click hands 
     if asked.methods is None:
         raise UsageError("Missing option '--methods': name what is held against the posterior, or give --predictions")
     catalog = context.obj.catalog
-    sampler = shared(catalog, asked.reference, asked.model)
-    budget = Budget("updates", asked.trajectories)
-    references = {trial.seed: trial for trial in _ended(context, asked, sampler, budget)}
-    others = shared(catalog, asked.methods, asked.model)
-    trials = _ended(context, asked, others, None if asked.epochs is None else Budget("epochs", asked.epochs))
-    return _report(asked, references, trials)
+    sampler = shared(catalog, asked.reference, asked.model), Budget("updates", asked.trajectories)
+    others = shared(catalog, asked.methods, asked.model), _epochs(asked)
+    planned = [_planned(catalog, asked, *each) for each in (sampler, others)]  # both, before minutes of sampling
+    for trial in planned[0]:
+        _chains(trial)
+    references, trials = (
+        _ended(context, asked, *each, trials) for each, trials in zip((sampler, others), planned, strict=True)
+    )
+    return _report(asked, {trial.seed: trial for trial in references}, trials)
+
+
+def _epochs(asked: Asked) -> Budget | None:
+    return None if asked.epochs is None else Budget("epochs", asked.epochs)
 
 
 def _require_arviz() -> None:
@@ -200,9 +207,9 @@ def _with(catalog: Any, item: str, model: Model) -> str:
     return f"{name}[{','.join(inside)}]" if inside else name
 
 
-def _ended(context: click.Context, asked: Asked, methods: str, budget: Budget | None) -> list[Trial]:
-    """The trials of these methods, with their predictions kept. Raises HarnessError where one did not end ok."""
-    from harness import Request, named, read_records
+def _planned(catalog: Any, asked: Asked, methods: str, budget: Budget | None) -> list[Trial]:
+    """The trials of these methods. Raises UsageError for those of which nothing can be measured."""
+    from harness import Request, named
 
     request = Request(
         methods=methods,
@@ -213,8 +220,17 @@ def _ended(context: click.Context, asked: Asked, methods: str, budget: Budget | 
         threads=asked.threads,
         data=asked.data_dir,
     )
-    trials = named(context.obj.catalog, request)
-    _refuse_kinds(context.obj.catalog, trials)
+    trials = list(named(catalog, request))
+    _refuse_kinds(catalog, trials)
+    return trials
+
+
+def _ended(
+    context: click.Context, asked: Asked, methods: str, budget: Budget | None, trials: Sequence[Trial]
+) -> Sequence[Trial]:
+    """The trials, run, with their predictions kept. Raises HarnessError where one did not end ok."""
+    from harness import read_records
+
     ran = [trial for trial in trials if (asked.results / "trials" / f"{trial.key}.json").exists()]
     unkept = [trial.method.label for trial in ran if not _file(asked, trial).exists()]
     _run(context, asked, methods, budget, unkept)
@@ -275,10 +291,15 @@ def _splits(asked: Asked, trial: Trial) -> Splits:
 def _reference(asked: Asked, trial: Trial) -> Reference:
     from harness_bayes.posteriors import Reference
 
+    return Reference(_splits(asked, trial), _chains(trial))
+
+
+def _chains(trial: Trial) -> int:
+    """How many chains the method has. Raises UsageError for one without."""
     chains = trial.method.options.get("chains")
     if not isinstance(chains, int):
         raise UsageError(f"--reference {trial.method.label}: has no option chains, whose draws could be told apart")
-    return Reference(_splits(asked, trial), chains)
+    return chains
 
 
 def _path(asked: Asked, dataset: str, seed: int = 0) -> Path:

@@ -317,12 +317,14 @@ def test_a_table_has_a_column_for_each_distance_and_split(call):
         (["breast-cancer", "--reference", "sampler", "--noise", "1", "--methods", "mover"], "breast-cancer"),
         (["toy-gap", "--methods", "mover", "--format", "xml"], "--format xml: unknown; known: text, json"),
         ([*RUN, "--reference", "mover", "--methods", "mover"], "has no option chains"),
+        ([*RUN, "--reference", "sampler", "--methods", "saf"], "saf takes classification"),
     ],
 )
-def test_what_cannot_be_compared_is_said(call, arguments, says):
+def test_what_cannot_be_compared_is_said_before_anything_runs(call, tmp_path, arguments, says):
     code, said = call(*arguments)
     assert code not in (0, 1)
     assert says in said.err
+    assert not (tmp_path / "results").exists()
 
 
 def test_help_names_every_option():
