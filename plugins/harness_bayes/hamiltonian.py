@@ -103,17 +103,19 @@ def acceptance(chains: Chains, burn: int) -> Tensor:
 
 
 def refuse_stuck(chains: Chains, burn: int) -> None:
-    """Raise HarnessError for a chain that has accepted nothing since burn-in, once that is no accident.
+    """Raise HarnessError for a chain, or all together, that accepted nothing since burn-in, once that is no accident.
 
     Waits for the device.
     """
-    kept = int(chains.taken) - burn
-    stuck = [chain for chain, count in enumerate(chains.accepted.tolist()) if not count]
-    if kept >= CERTAIN and stuck:
+    kept, accepted = int(chains.taken) - burn, chains.accepted.tolist()
+    stuck = [chain for chain, count in enumerate(accepted) if not count]
+    every = len(stuck) == len(accepted)
+    if stuck and kept * (len(stuck) if every else 1) >= CERTAIN:
         step, diverged = float(chains.averages[stuck[0]].exp()), int(chains.divergent[stuck[0]])
+        whose = f"all {len(stuck)} chains" if every else f"chain {stuck[0]}"
         raise HarnessError(
-            f"HMC rejected all {kept} trajectories of chain {stuck[0]} after burn-in ({diverged} diverged, step size "
-            f"{step:.2g}): expected about {TARGET:.0%} accepted; give burn-in more trajectories "
+            f"HMC rejected all {kept} trajectories of {whose} after burn-in ({diverged} of chain {stuck[0]} diverged, "
+            f"its step size is {step:.2g}): expected about {TARGET:.0%} accepted; give burn-in more trajectories "
             "(burn=), take shorter ones (leapfrog=), or look at whether noise and data are on one scale"
         )
 

@@ -120,7 +120,7 @@ def test_chains_that_reject_everything_are_refused_by_name():
         return torch.where(alone, 0.0, torch.nan).to(q.dtype), torch.zeros_like(q)
 
     _, chains = sampled(density, torch.zeros(2, 3, dtype=torch.float64), burn=3, kept=20)
-    with pytest.raises(HarnessError, match=r"all 20 trajectories of chain 0 after burn-in \(20 diverged.*burn="):
+    with pytest.raises(HarnessError, match=r"all 20 trajectories of all 2 chains after burn-in \(20 of.*burn="):
         refuse_stuck(chains, 3)
 
 
@@ -133,9 +133,13 @@ def test_chains_that_move_and_those_still_burning_in_are_not_refused():
 def test_a_few_rejections_are_no_reason_to_refuse():
     generator = torch.Generator().manual_seed(0)
     start = hamiltonian.begin(gaussian, torch.zeros(2, 3, dtype=torch.float64), generator)
-    refuse_stuck(start._replace(taken=start.taken + 19), 0)
-    with pytest.raises(HarnessError, match="all 20 trajectories"):
-        refuse_stuck(start._replace(taken=start.taken + 20), 0)
+    one_moves = start._replace(accepted=start.accepted + torch.tensor([1.0, 0.0]))
+    refuse_stuck(one_moves._replace(taken=start.taken + 19), 0)
+    with pytest.raises(HarnessError, match="all 20 trajectories of chain 1"):
+        refuse_stuck(one_moves._replace(taken=start.taken + 20), 0)
+    refuse_stuck(start._replace(taken=start.taken + 9), 0)
+    with pytest.raises(HarnessError, match="all 10 trajectories of all 2 chains"):
+        refuse_stuck(start._replace(taken=start.taken + 10), 0)
 
 
 @pytest.mark.gpu

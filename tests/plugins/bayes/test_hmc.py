@@ -295,7 +295,7 @@ def test_targets_of_no_number_end_in_an_error_that_says_what_to_do(plane):
     state.burn = 2
     for _ in range(22):
         state, _ = made.update(state, broken)
-    with pytest.raises(HarnessError, match="rejected all 20 trajectories of chain 0"):
+    with pytest.raises(HarnessError, match="rejected all 20 trajectories of all 2 chains"):
         made.finish(state, Fit(broken, broken))
 
 
