@@ -108,6 +108,7 @@ class HMC:
         acceptance = hamiltonian.acceptance(chains, state.burn)
         return {
             **said,
+            **_noise(state),
             "acceptance": acceptance.mean().item(),
             "least_acceptance": acceptance.min().item(),
             "divergences": int(chains.divergent.sum()),
@@ -213,6 +214,16 @@ def _some(state: State) -> Tensor:
     """Training rows, evenly apart, on which convergence is looked at."""
     inputs = _started(state)[0].inputs
     return inputs[:: max(1, len(inputs) // POINTS)]
+
+
+def _noise(state: State) -> Mapping[str, object]:
+    """The noise where it is sampled, its mean over draws in the units of the targets: not that of the MAP networks."""
+    posterior, drawn = _started(state)[0], state.drawn
+    if drawn is None or not posterior.samples_noise:
+        return {}
+    log_noise = posterior.functions(drawn.flatten(0, 1)).log_noise
+    assert log_noise is not None
+    return {"noise": log_noise.double().exp().mean().item() * state.scales[0]}
 
 
 def _converged(state: State, outputs: Tensor) -> Mapping[str, object]:

@@ -213,6 +213,7 @@ def test_the_noise_is_sampled_where_it_is_not_given(plane):
     found = made.save(state)["log_noise"]
     assert float(found.mean()) == pytest.approx((weight * noise).sum(), abs=0.03)
     assert float(found.exp().mean()) == pytest.approx((weight * np.exp(noise)).sum(), rel=0.05)
+    assert made.describe(state)["noise"] == pytest.approx(float(found.exp().mean()) * state.scales[0])
     variances = made.predict(state, plane.inputs).variances
     assert torch.allclose(variances, (2 * found).exp()[:, None].expand_as(variances))
 
