@@ -23,7 +23,9 @@ from harness_bayes import networks, priors
 from harness_bayes.config import BayesOptions
 
 Floats: TypeAlias = NDArray[np.float64]
-Verdict = Literal["too narrow", "calibrated", "too wide"]
+Verdict = Literal["too narrow", "calibrated", "too wide", "undecided"]
+
+NEAR = 0.25  # an interval that reaches further from its middle shows nothing of what it holds
 
 FARTHEST, BEYOND = 1.0, 1.5  # |x| of rows, and of the points that are asked about
 COVERAGE = 0.95
@@ -99,7 +101,9 @@ def judge(u: Floats) -> Calibration:
     each = 12 * np.square(u - 0.5).mean(axis=1)
     reach = stats.t.ppf((1 + COVERAGE) / 2, len(each) - 1) * each.std(ddof=1) / len(each) ** 0.5
     spread, low, high = (float(value) for value in (each.mean(), each.mean() - reach, each.mean() + reach))
-    verdict: Verdict = "too narrow" if low > 1 else "too wide" if high < 1 else "calibrated"
+    verdict: Verdict = "calibrated" if reach <= NEAR else "undecided"
+    if not low <= 1 <= high:
+        verdict = "too narrow" if low > 1 else "too wide"
     return Calibration(verdict, spread, low, high, len(each))
 
 

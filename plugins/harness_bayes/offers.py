@@ -65,12 +65,14 @@ def _parts() -> Iterator[Metric]:
     yield deviation("epistemic_deviation", "root mean variance between the means of components")
     summary = "mutual information of class and sample, what samples disagree by"
     kinds = ("classification",)
-    yield _score("mutual_information", summary, "nats", "neither", kinds=kinds, per="example", mixture=True)
+    yield _score(
+        "mutual_information", summary, "nats", "neither", kinds=kinds, per="example", mixture=True, curve=False
+    )
 
 
 def _selective() -> Iterator[Metric]:
     summary = "area under the risk-coverage curve: error (squared error) of the rows it is the surest of"
-    yield _score("aurc", summary, "", "lower", kinds=("classification", "regression"), mixture=True)
+    yield _score("aurc", summary, "", "lower", kinds=("classification", "regression"), mixture=True, curve=False)
 
 
 def _shifted() -> Iterator[Metric]:

@@ -70,6 +70,10 @@ def test_what_is_narrower_or_wider_is_called_so(factor, expected):
     assert (verdict.low > 1) == (expected == "too narrow")
 
 
+def test_few_networks_leave_it_undecided():
+    assert calibration.judge(np.array([[0.1], [0.9], [0.5]])).verdict == "undecided"
+
+
 def test_the_interval_is_students_over_networks():
     u = np.random.default_rng(0).random((50, 4))
     verdict = calibration.judge(u)
