@@ -14,7 +14,7 @@ from harness.errors import Unsupported
 from harness.testing.configs import described
 from harness.testing.subjects import ORDER, Arrays, DatasetSubject, broken, differing, require_same
 from harness.trials import entries
-from harness.types import NO_CLASS, Batch, Data, Problem
+from harness.types import NO_CLASS, Batch, Data, Problem, Reading
 from harness.words import counted
 
 SPLITS = ("train", "valid", "test")
@@ -80,7 +80,7 @@ def _check_names(data: Data) -> None:
         if flaw := names.flaw(name) or ("is what the harness itself measures" if name in names.MEASURED else ""):
             broken(f"reading {names.shown(name)}: the name {flaw}")
         try:
-            entries.fit(name, value)
+            entries.fit(name, value.value if isinstance(value, Reading) else value)
         except entries.Unfit as unfit:
             broken(f"reading {name} {unfit}")
 

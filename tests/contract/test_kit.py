@@ -13,7 +13,20 @@ import torch
 from mutants import DATASETS, DECLARED, METHODS, METRICS, Bigrams, Line, Sound
 
 import harness.checks
-from harness import NO_CLASS, Batch, Check, Data, Dataset, Method, Metric, NoOptions, Problem, UsageError, hookimpl
+from harness import (
+    NO_CLASS,
+    Batch,
+    Check,
+    Data,
+    Dataset,
+    Method,
+    Metric,
+    NoOptions,
+    Problem,
+    Reading,
+    UsageError,
+    hookimpl,
+)
 from harness.catalog import Catalog, Settings, load
 from harness.testing import Result, cases, cases_of_plugin
 
@@ -273,6 +286,14 @@ def test_rows_of_a_shifted_split_may_belong_to_no_class():
         data = mutants.sound_data(config, seed, folder)
         far = data.test._replace(targets=np.full_like(data.test.targets, NO_CLASS))
         return dataclasses.replace(data, shifted={"far": far})
+
+    assert {result.status for result in outcomes(dataset(load)).values()} == {"ok"}
+
+
+def test_a_data_set_may_say_something_with_a_warning():
+    def load(config, seed, folder):
+        partial = Reading(12, warning="12 of 40 files")
+        return dataclasses.replace(mutants.sound_data(config, seed, folder), readings={"files": partial})
 
     assert {result.status for result in outcomes(dataset(load)).values()} == {"ok"}
 
