@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Batch
+from harness_bayes.plainly import outputs
 from harness_bayes.training import State
 
 
@@ -25,7 +26,7 @@ def loss(state: State, batch: Batch) -> Tensor:
 
 def _loss(state: State, batch: Batch, member: int) -> Tensor:
     w = {name: state.parameters[name][member] for name in state.network.shapes}
-    f, y = _outputs(state, w, batch.inputs.double()), batch.targets
+    f, y = outputs(state, w, batch.inputs.double()), batch.targets
     if state.likelihood.kind == "categorical":
         fit = F.cross_entropy(f, y)
     else:
@@ -50,18 +51,3 @@ def _log_prior(state: State, w: Mapping[str, Tensor]) -> Tensor:
 
 def _normal(x: Tensor, s: float) -> Tensor:
     return torch.exp(-(x**2) / (2 * s**2)) / (s * math.sqrt(2 * math.pi))
-
-
-def _outputs(state: State, w: Mapping[str, Tensor], h: Tensor) -> Tensor:
-    """f(x; w), (B, outputs)."""
-    layers = state.network.architecture.layers
-    for place, (name, shape) in enumerate(state.network.layers):
-        W = w[f"{name}.weight"]
-        b = w[f"{name}.bias"] if state.network.bias else W.new_zeros(shape[0])
-        maps = len(shape) == 4
-        h = F.conv2d(h, W, b, layers[place].stride, padding=shape[-1] // 2) if maps else h.flatten(1) @ W + b
-        if place < len(layers):
-            h = F.relu(h) if state.options.activation == "relu" else torch.tanh(h)
-            if (window := layers[place].pool) is not None:
-                h = F.avg_pool2d(h, window)
-    return h

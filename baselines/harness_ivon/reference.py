@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Batch
+from harness_bayes.plainly import outputs
 from harness_ivon.state import State
 
 
@@ -82,25 +83,8 @@ def _prior_deviation(state: State, name: str) -> float:
 
 def _mean_loss(state: State, theta: Mapping[str, Tensor], log_noise: Tensor | None, batch: Batch) -> Tensor:
     """-log p(y | f(x; theta)), its mean over rows."""
-    f, y = _outputs(state, theta, batch.inputs.double()), batch.targets
+    f, y = outputs(state, theta, batch.inputs.double()), batch.targets
     if state.likelihood.kind == "categorical":
         return F.cross_entropy(f, y)
     variance = torch.log1p(f[:, 1].exp()) + 1e-6 if log_noise is None else (2 * log_noise).exp()
     return (0.5 * (2 * math.pi * variance).log() + (y - f[:, 0]) ** 2 / (2 * variance)).mean()
-
-
-def _outputs(state: State, theta: Mapping[str, Tensor], h: Tensor) -> Tensor:
-    """Of the network with these weights, (B, outputs)."""
-    layers = state.network.architecture.layers
-    for index, (name, shape) in enumerate(state.network.layers):
-        W, b = theta[f"{name}.weight"], theta.get(f"{name}.bias")
-        if len(shape) == 2:
-            h = h.flatten(1) @ W
-            h = h if b is None else h + b
-        else:
-            h = F.conv2d(h, W, b, layers[index].stride, padding=shape[-1] // 2)
-        if index < len(layers):
-            h = F.relu(h) if state.options.activation == "relu" else torch.tanh(h)
-            if (window := layers[index].pool) is not None:
-                h = F.avg_pool2d(h, window)
-    return h

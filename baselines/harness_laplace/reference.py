@@ -7,13 +7,13 @@ It shares the network's shapes and the parameters with the fast code, and no lin
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Batch
+from harness_bayes.plainly import outputs
 from harness_laplace.state import State
 
 
@@ -24,23 +24,6 @@ def loss(state: State, batch: Batch) -> Tensor:
     fit = -log_likelihood(state, outputs(state, w, batch.inputs), batch.targets, log_noise).mean()
     prior = torch.stack([log_prior(tensor, _deviation(state, name)) for name, tensor in w.items()]).sum()
     return fit - prior / state.rows
-
-
-def outputs(state: State, w: Mapping[str, Tensor], h: Tensor) -> Tensor:
-    """Of the network with weights w, (B, outputs)."""
-    h, layers = h.double(), state.network.architecture.layers
-    for index, (name, shape) in enumerate(state.network.layers):
-        W, b = w[f"{name}.weight"], w.get(f"{name}.bias")
-        if len(shape) == 2:
-            h = h.flatten(1) @ W
-            h = h if b is None else h + b
-        else:
-            h = F.conv2d(h, W, b, layers[index].stride, padding=shape[-1] // 2)
-        if index < len(layers):
-            h = F.relu(h) if state.options.activation == "relu" else torch.tanh(h)
-            if (window := layers[index].pool) is not None:
-                h = F.avg_pool2d(h, window)
-    return h
 
 
 def log_likelihood(state: State, f: Tensor, y: Tensor, log_noise: Tensor | None) -> Tensor:

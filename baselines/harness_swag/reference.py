@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness import Batch, Unsupported
+from harness_bayes.plainly import outputs
 from harness_swag.state import State
 
 Floats = NDArray[np.float64]
@@ -56,8 +57,8 @@ def loss(state: State, batch: Batch) -> Tensor:
 
 
 def _loss(state: State, batch: Batch, index: int) -> Tensor:
-    y = batch.targets
-    f = _outputs(state, batch.inputs.double(), index)
+    w = {name: state.parameters[name][index] for name in state.network.shapes}
+    f, y = outputs(state, w, batch.inputs), batch.targets
     if state.likelihood.kind == "categorical":
         fit = F.cross_entropy(f, y)
     else:
@@ -74,18 +75,3 @@ def _log_prior(state: State, index: int) -> Tensor:
         s = options.prior_scale / fan_in**0.5 if narrower else options.prior_scale
         total = total - (w**2 / (2 * s**2) + math.log(s * (2 * math.pi) ** 0.5)).sum()
     return total
-
-
-def _outputs(state: State, h: Tensor, index: int) -> Tensor:
-    """f(x; w), (B, outputs)."""
-    layers = state.network.architecture.layers
-    for place, (name, shape) in enumerate(state.network.layers):
-        W = state.parameters[f"{name}.weight"][index]
-        b = state.parameters[f"{name}.bias"][index] if state.network.bias else W.new_zeros(shape[0])
-        maps = len(shape) == 4
-        h = F.conv2d(h, W, b, layers[place].stride, padding=shape[-1] // 2) if maps else h.flatten(1) @ W + b
-        if place < len(layers):
-            h = F.relu(h) if state.options.activation == "relu" else torch.tanh(h)
-            if (window := layers[place].pool) is not None:
-                h = F.avg_pool2d(h, window)
-    return h

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import sys
 from pathlib import Path
 
 import click
 
 from harness import UsageError
+from harness_torch import terminal
 
 FORMATS = ("text", "json", "csv")
 COVARIANCES = ("tied", "isotropic", "diag", "full")
-PLAIN_WIDTH = 100
 MOST_NUMBERS = 1 << 27  # of one mixture: a gibibyte
 MOST_OF_FULL = 1 << 20  # above, singular values take minutes
 
@@ -69,7 +66,7 @@ def entropy_error(
     if not least:
         raise UsageError(f"--epsilon {epsilon}: expected a number above 0")
     _refuse_large(dimensions[-1], components, covariance, samples)
-    _refuse_unwritable(output)
+    terminal.refuse_unwritable(output)
     from harness_bayes.entropy_report import as_csv, as_json, as_text
     from harness_bayes.entropy_study import Question, study
 
@@ -77,7 +74,9 @@ def entropy_error(
     rows = study(question)
     plain = output != "-"
     if format_ == "text":
-        rendered = as_text(question, rows, PLAIN_WIDTH if plain else _width(), not plain and _colour())
+        rendered = as_text(
+            question, rows, terminal.PLAIN_WIDTH if plain else terminal.width(), not plain and terminal.colour()
+        )
     else:
         rendered = as_json(question, rows) if format_ == "json" else as_csv(rows)
     if plain:
@@ -125,23 +124,3 @@ def _refuse_large(m: int, components: int, covariance: str, samples: int) -> Non
             f"--dim {m}: {components} components with {samples:,} points between each pair have {numbers:,} numbers, "
             f"of at most {MOST_NUMBERS:,}; take fewer --samples, --components or dimensions"
         )
-
-
-def _refuse_unwritable(output: str) -> None:
-    """A file that cannot be written is found out before anything is computed."""
-    try:
-        if output != "-":
-            Path(output).touch()
-    except OSError as error:
-        raise UsageError(
-            f"--output {output}: not written ({error.strerror}); name a file in a folder that exists"
-        ) from error
-
-
-def _width() -> int:
-    return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
-
-
-def _colour() -> bool:
-    """Colours on a terminal that wants them (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

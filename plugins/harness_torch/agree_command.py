@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import UsageError
+from harness_torch import terminal
 
 if TYPE_CHECKING:
     from harness import Rehearsal
     from harness_torch.agree_report import Found
 
 FORMATS = ("text", "json")
-PLAIN_WIDTH = 100
 
 EXAMPLES = """\b
 Examples:
@@ -85,10 +82,10 @@ def agree(
     from harness_torch.agree_report import as_json, as_text
 
     if output != "-":
-        rendered = as_json(found) if format_ == "json" else as_text(found, PLAIN_WIDTH, False)
+        rendered = as_json(found) if format_ == "json" else as_text(found, terminal.PLAIN_WIDTH, False)
         Path(output).write_text(rendered, encoding="utf-8")
         return
-    rendered = as_json(found) if format_ == "json" else as_text(found, _width(), _colour())
+    rendered = as_json(found) if format_ == "json" else as_text(found, terminal.width(), terminal.colour())
     click.echo(rendered, nl=False, color=True)
 
 
@@ -113,28 +110,8 @@ def _compared(session: Any, rehearsals: Sequence[Rehearsal], output: str) -> Fou
     one = Side(mine)
     two = Side(others[0]) if others else with_reference(mine, session.catalog.methods.values())
     comparable(one, two)
-    _refuse_unwritable(output)
+    terminal.refuse_unwritable(output)
     batch = next(two.rehearsal.batches)
     found = compare(one, two, batch)
     apart = parted(one, two, batch) if found["float64"].stepwise else None
     return Found(one, two, len(batch.targets), found, shared_column(one, two), apart)
-
-
-def _refuse_unwritable(output: str) -> None:
-    """A file that cannot be written is found out before anything is computed."""
-    try:
-        if output != "-":
-            Path(output).touch()
-    except OSError as error:
-        raise UsageError(
-            f"--output {output}: not written ({error.strerror}); name a file in a folder that exists"
-        ) from error
-
-
-def _width() -> int:
-    return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
-
-
-def _colour() -> bool:
-    """Colours on a terminal that wants them (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

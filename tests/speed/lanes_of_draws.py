@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 
 import torch
 
@@ -19,7 +17,7 @@ from harness import Problem, Training
 from harness_bayes import likelihoods, mixture, networks, variational
 from harness_bayes.config import MixtureOptions
 
-from .paired import Row, interleaved, ratio, show
+from .paired import Row, interleaved, processor_time, ratio, show
 
 INPUTS, COMPONENTS, DRAWS = 13, 5, 10
 BARS = {51: (3.5, 3.0), 128: (2.0, 2.0), 455: (1.2, 0.95)}  # rows: loop over lanes in training, and in prediction
@@ -68,15 +66,6 @@ class Setting:
                 networks.apply(self.state.network, q.draw(1, self.state.noise), self.inputs)
 
 
-def _timed(way: Callable[[], None]) -> Callable[[], float]:
-    def run() -> float:
-        start = time.process_time()
-        way()
-        return time.process_time() - start
-
-    return run
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=25)
@@ -91,7 +80,7 @@ def main() -> int:
             "predict, lanes": setting.predict_as_lanes,
             "predict, loop": setting.predict_in_a_loop,
         }
-        seconds = interleaved({name: _timed(way) for name, way in ways.items()}, rounds)
+        seconds = interleaved({name: processor_time(way) for name, way in ways.items()}, rounds)
         for stage, bar in (("train", training), ("predict", prediction)):
             found = ratio(seconds[f"{stage}, lanes"], seconds[f"{stage}, loop"])
             rows.append(Row(f"{count} rows, {stage}: lanes / loop", found, 1 / bar))

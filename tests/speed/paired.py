@@ -6,6 +6,7 @@ What is quoted is the median over rounds of a ratio within a round, with its qua
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import truediv
 from typing import NamedTuple
@@ -45,6 +46,17 @@ def interleaved(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[st
             if index >= WARMUP_ROUNDS:
                 seconds[name].append(took)
     return seconds
+
+
+def processor_time(way: Callable[[], object]) -> Callable[[], float]:
+    """A run of `interleaved`: the processor's seconds of one call."""
+
+    def run() -> float:
+        start = time.process_time()
+        way()
+        return time.process_time() - start
+
+    return run
 
 
 def ratio(mine: Sequence[float], reference: Sequence[float]) -> Ratio:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from itertools import product
 
@@ -21,7 +20,7 @@ import torch.nn.functional as F
 from harness_torch.training.convolution import convolve_backward, suited
 from harness_torch.training.layout import channels_last
 
-from .paired import Row, interleaved, ratio, show
+from .paired import Row, interleaved, processor_time, ratio, show
 
 # inputs, outputs, side, rows
 LAYERS = [(32, 64, 8, 32), (64, 128, 4, 32), (128, 128, 4, 32)]
@@ -39,16 +38,7 @@ def measured(inputs: int, outputs: int, side: int, rows: int, rounds: int) -> di
         "torch": lambda: torch.ops.aten.convolution_backward(errors, x, weight, *settings),
         "forward": lambda: F.conv2d(x, weight, padding=1),
     }
-    return interleaved({name: _timed(way) for name, way in ways.items()}, rounds)
-
-
-def _timed(way: Callable[[], object]) -> Callable[[], float]:
-    def run() -> float:
-        start = time.process_time()
-        way()
-        return time.process_time() - start
-
-    return run
+    return interleaved({name: processor_time(way) for name, way in ways.items()}, rounds)
 
 
 def main() -> int:

@@ -1,0 +1,33 @@
+"""Where a command's own output goes: whether a file can be written, how wide a terminal is, whether it has colours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from harness import UsageError
+
+PLAIN_WIDTH = 100  # where there is no terminal
+
+
+def refuse_unwritable(output: str) -> None:
+    """A file that cannot be written is found out before anything is computed; `-` is standard output."""
+    try:
+        if output != "-":
+            Path(output).touch()
+    except OSError as error:
+        raise UsageError(
+            f"--output {output}: not written ({error.strerror}); name a file in a folder that exists"
+        ) from error
+
+
+def width() -> int:
+    """Columns of the terminal."""
+    return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
+
+
+def colour() -> bool:
+    """Colours on a terminal that wants them (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
