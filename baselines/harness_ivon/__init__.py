@@ -38,7 +38,8 @@ class OwnOptions:
     beta2: float = option(0.99, "share of the curvature's running mean that an update keeps", low=0, below=1)
     hess_init: float | None = option(
         None,
-        "curvature of the mean loss by each weight at the beginning; 10 of regression, 1 of classes, by default",
+        "curvature of the mean loss by each weight at the beginning; 1 of classes by default, of regression 10, or "
+        "1 / noise^2 of standardised targets where a given noise makes that more",
         above=0,
     )
     train_samples: int = option(1, "draws of the weights in an update", low=1)

@@ -22,7 +22,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from harness import Batch
+from harness import Batch, Problem
 from harness_bayes import layers, likelihoods, networks, prediction, priors, training
 from harness_bayes import learner as shared
 from harness_bayes.layers import Gaussians
@@ -49,9 +49,17 @@ class IVON(shared.Learner[State]):
         prior = priors.build(network, options, like, trials.each("prior_scale"))
         ess = like.new_tensor([each.ess or problem.train_size for each in trials.options])
         delta = {name: 1 / (per_lane(ess, len(ess), d) * d.square()) for name, d in prior.deviations.items()}
-        make = partial(State, ess=ess, delta=delta, hessian={}, gradients={}, unweighted=like.new_ones(()))
+        make = partial(
+            State,
+            ess=ess,
+            delta=delta,
+            hess_init=curvatures(trials),
+            hessian={},
+            gradients={},
+            unweighted=like.new_ones(()),
+        )
         state = training.begin(make, trials, network, likelihood, means, prior=prior)
-        _start(state, [each.hess_init or START[problem.kind] for each in trials.options])
+        _start(state)
         return state
 
     def update(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
@@ -85,7 +93,8 @@ class IVON(shared.Learner[State]):
             )
 
     def describe(self, state: State) -> Mapping[str, object]:
-        return {**super().describe(state), "optimiser": "ivon", "ess": state.ess[0].item()}
+        said = {**super().describe(state), "optimiser": "ivon", "ess": state.ess[0].item()}
+        return {**said, "hess_init": float(f"{state.hess_init[0]:.6g}")}  # digits that single precision has
 
     def save(self, state: State) -> Mapping[str, Tensor]:
         """The means by name, and as `deviation.` and the name their deviations."""
@@ -104,7 +113,7 @@ class Cohort(shared.Cohort[State]):
     def lane(self, state: State, index: int) -> State:
         """The state of one trial."""
         alone, one = super().lane(state, index), slice(index, index + 1)
-        alone.ess = state.ess[one]
+        alone.ess, alone.hess_init = state.ess[one], state.hess_init[one]
         alone.delta, alone.hessian, alone.gradients = (
             {name: tensor[one] for name, tensor in each.items()}
             for each in (state.delta, state.hessian, state.gradients)
@@ -120,12 +129,29 @@ def together(configs: Sequence[IVONOptions]) -> Cohort:
     return Cohort(IVON, configs)
 
 
-def _start(state: State, curvatures: Sequence[float]) -> None:
+def curvatures(trials: Trials[IVONOptions]) -> tuple[float, ...]:
+    """What h begins with, in each trial.
+
+    A Gaussian loss has the curvature 1 / noise^2 by the output, so a given noise may ask for more than START.
+    """
+    return tuple(
+        options.hess_init or max(START[problem.kind], _of_given_noise(problem, options))
+        for problem, options in zip(trials.problems, trials.options, strict=True)
+    )
+
+
+def _of_given_noise(problem: Problem, options: IVONOptions) -> float:
+    """1 / noise^2 of standardised targets; 0 where the noise is learned, or there is none."""
+    noise = options.resolved_noise
+    return 0.0 if noise is None else (problem.target_scale / noise) ** 2
+
+
+def _start(state: State) -> None:
     """Set g to 0, and h to the curvature of each trial."""
     for name, parameter in state.parameters.items():
         zeros = state.gradients[name] = torch.zeros_like(parameter, requires_grad=False)
         if name in state.network.shapes:
-            state.hessian[name] = zeros + per_lane(curvatures, len(curvatures), parameter)
+            state.hessian[name] = zeros + per_lane(state.hess_init, len(state.hess_init), parameter)
 
 
 def learn(state: State, mean_loss: Callable[..., Tensor], inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:

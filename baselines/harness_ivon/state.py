@@ -17,12 +17,13 @@ class State(training.State):
     """parameters: the means m by name, (L, ...), and `log_noise` where it is learned.
 
     ess: lambda, (L,). delta: by name, (L, 1, ...). hessian, gradients: h and g by name, like the parameters.
-    unweighted: beta1^t.
+    unweighted: beta1^t. hess_init: h at the beginning, of each trial.
     """
 
     options: IVONOptions
     ess: Tensor
     delta: Mapping[str, Tensor]
+    hess_init: tuple[float, ...]
     hessian: dict[str, Tensor]
     gradients: dict[str, Tensor]
     unweighted: Tensor

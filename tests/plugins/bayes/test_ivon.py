@@ -189,6 +189,41 @@ def test_a_level_is_one_of_the_precisions():
     assert "log_noise" not in state.parameters
 
 
+@pytest.mark.parametrize(
+    ("problem", "given", "expected"),
+    [
+        (REGRESSION, {"noise": 0.1}, 400.0),
+        (REGRESSION, {"level": 1, "precisions": (0.1, 25.0)}, 100.0),
+        (REGRESSION, {"noise": 1.0}, 10.0),
+        (REGRESSION, {"noise": 0.1, "hess_init": 3.0}, 3.0),
+        (REGRESSION, {}, 10.0),
+        (REGRESSION, {"likelihood": "heteroscedastic"}, 10.0),
+        (CLASSES, {}, 1.0),
+    ],
+    ids=["noise", "level", "much noise", "said", "learned", "a noise for each row", "classes"],
+)
+def test_the_first_curvature_is_at_least_that_of_a_given_noise(problem, given, expected):
+    """At a noise s of standardised targets the loss's second derivative by the output is 1 / s^2; here targets are
+    standardised by 2.
+    """
+    built, state = begun(problem, **given)
+    assert all(torch.allclose(each, torch.tensor(expected).double()) for each in state.hessian.values())
+    assert built.describe(state)["hess_init"] == pytest.approx(expected)
+
+
+def test_the_first_curvature_is_the_second_derivative_by_the_last_bias():
+    built, state = begun(noise=0.1)
+    weights, batch = state.means(), rows()
+    bias = weights.pop("readout.bias")
+
+    def loss(readout):
+        drawn = {**weights, "readout.bias": readout}
+        return built.mean_loss(state, drawn, batch.inputs[None], batch.targets[None]).sum()
+
+    found = torch.autograd.functional.hessian(loss, bias).item()
+    assert state.hessian["readout.bias"].item() == pytest.approx(found, rel=1e-9)
+
+
 def test_a_lane_that_is_nan_spoils_no_other():
     cohort = learner.together(SEVERAL[:2])
     state = cohort.init([REGRESSION] * 2, [Training(seed, "cpu", "fp64", 40, 3) for seed in (0, 1)])
