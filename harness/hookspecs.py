@@ -21,6 +21,7 @@ from harness.types import (
     Check,
     Dataset,
     ExecutorOffer,
+    Export,
     Formula,
     Instrument,
     Method,
@@ -74,6 +75,16 @@ def harness_formulas() -> Iterable[Formula]:  # type: ignore[empty-body]
     @hookimpl
     def harness_formulas():
         yield Formula("mylib::scan", macs="mylib.formulas:scan_macs")
+    """
+
+
+@hookspec
+def harness_exports() -> Iterable[Export]:  # type: ignore[empty-body]
+    """The formats in which this plugin writes trained networks, see `harness export`.
+
+    @hookimpl
+    def harness_exports():
+        yield Export("onnx", "one line", write="harness_mymethod.exporting:write", methods=("mymethod",))
     """
 
 

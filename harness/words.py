@@ -29,6 +29,19 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def sized(size: float) -> str:
+    """A number of bytes.
+
+    >>> sized(11_594_722), sized(0)
+    ('11.6 MB', '0 B')
+    """
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
 def visible(text: str) -> str:
     r"""JSON whose control characters, and those that reorder the text around them, are all written as escapes.
 

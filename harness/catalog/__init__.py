@@ -19,7 +19,18 @@ from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, in
 from harness.catalog.shelves import ONCE, Offer, Shelf, first_owners, own_first
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.options import suggest
-from harness.types import BackendOffer, Check, Dataset, ExecutorOffer, Formula, Instrument, Method, Metric, Suite
+from harness.types import (
+    BackendOffer,
+    Check,
+    Dataset,
+    ExecutorOffer,
+    Export,
+    Formula,
+    Instrument,
+    Method,
+    Metric,
+    Suite,
+)
 
 if TYPE_CHECKING:
     import click
@@ -100,6 +111,10 @@ class Catalog:
     @property
     def formulas(self) -> Shelf[Formula]:
         return self.shelf("harness_formulas")
+
+    @property
+    def exports(self) -> Shelf[Export]:
+        return self.shelf("harness_exports")
 
     @property
     def suites(self) -> Shelf[Suite]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
@@ -17,6 +18,7 @@ from harness.types import (
     DataOptions,
     Dataset,
     ExecutorOffer,
+    Export,
     Formula,
     Instrument,
     Method,
@@ -34,6 +36,7 @@ HOOKS: Mapping[str, type[Any]] = {
     "harness_metrics": Metric,
     "harness_instruments": Instrument,
     "harness_formulas": Formula,
+    "harness_exports": Export,
     "harness_suites": Suite,
     "harness_checks": Check,
     "harness_executors": ExecutorOffer,
@@ -45,6 +48,7 @@ NOUNS: Mapping[str, str] = {
     "harness_metrics": "metric",
     "harness_instruments": "instrument",
     "harness_formulas": "formula",
+    "harness_exports": "format",
     "harness_suites": "suite",
     "harness_checks": "check",
     "harness_executors": "executor",
@@ -59,8 +63,9 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "measures": ("score", "cost", "quantity"),
 }
 _TEXTS = ("family",)
-_TUPLES = ("kinds", "precisions", "requires", "preload", "files", "batched_options")
-_REFERENCES = ("factory", "load", "compute", "check", "function", "macs", "elementwise", "cohort")
+_TUPLES = ("kinds", "precisions", "requires", "preload", "files", "batched_options", "families", "methods")
+_REFERENCES = ("factory", "load", "compute", "check", "function", "macs", "elementwise", "cohort", "write")
+_SHARES: Mapping[str, float] = {"tolerance": math.inf, "strays": 1.0}
 _OPTIONAL = ("compute", "elementwise", "cohort")
 
 
@@ -127,6 +132,8 @@ def _check_field(owner: str, name: str, given: object) -> None:
         raise TypeError(f"{owner}: {name} must be a text, got {given!r}")
     if name == "folds" and (not isinstance(given, int) or isinstance(given, bool) or given < 0):
         raise TypeError(f"{owner}: folds must be the number of official splits, 0 for none, got {given!r}")
+    if name in _SHARES and not _is_number(given, below=_SHARES[name]):
+        raise TypeError(f"{owner}: {name} must be a number from 0 to below {_SHARES[name]:g}, got {given!r}")
     if name == "recipes":
         _check_words(f"{owner}: recipes", "data set", given)
     if name == "recipe":
@@ -186,6 +193,10 @@ def _check_words(what: str, noun: str, given: object) -> None:
 
 def _is_reference(given: str | Callable[..., Any] | object) -> bool:
     return all(given.partition(":")[::2]) if isinstance(given, str) else callable(given)
+
+
+def _is_number(given: object, below: float) -> bool:
+    return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 <= given < below
 
 
 def _check_config(owner: str, value: Method | Dataset) -> None:

@@ -18,7 +18,7 @@ from harness.data.differences import Entry
 from harness.errors import HarnessError
 from harness.selections import selection
 from harness.types import Dataset, Folder
-from harness.words import clean, clean_line
+from harness.words import clean, clean_line, sized
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -91,12 +91,8 @@ def _size(needed: Sequence[Entry]) -> str:
     >>> _size([files.File("d", (), bytes=11_594_722)])
     '11.6 MB'
     """
-    size = float(sum(file.bytes or 0 for file in needed))
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}" if size else ""
-        size /= 1000
-    return f"{size:.3g} GB"
+    size = sum(file.bytes or 0 for file in needed)
+    return sized(size) if size else ""
 
 
 @data.command("fetch")

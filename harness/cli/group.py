@@ -27,6 +27,7 @@ OWN = {
     "run": Own("harness.cli.run:run", "Run methods on data sets, or go on with a run, and compare them."),
     "report": Own("harness.cli.report:report", "Print the comparison from the records of a results folder."),
     "show": Own("harness.cli.report:show", "Show everything that is known of one trial."),
+    "export": Own("harness.cli.export:export_", "Write a trained network to a file, and hold the file against it."),
     "check": Own("harness.cli.check:check", "Test whether methods, data sets and metrics keep the contract."),
     "list": Own("harness.cli.listing:list_", "List methods, data sets, metrics and more, or describe one of them."),
     "plugins": Own("harness.cli.listing:plugins", "List the plugins, and what is wrong with those that failed."),

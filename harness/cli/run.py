@@ -136,7 +136,7 @@ class Asked:
     "--keep-outdated", is_flag=True, help="Use the newest ok record where nothing but code has changed since."
 )
 @click.option("--keep-predictions", is_flag=True, help="Keep the test prediction of every trial that runs.")
-@click.option("--keep-weights", is_flag=True, help="Keep the trained arrays of every trial that runs.")
+@click.option("--keep-weights", is_flag=True, help="Keep trained arrays and test prediction of every trial that runs.")
 @click.option("--dry-run", is_flag=True, help="Print the plan, run nothing.")
 @click.pass_obj
 def run(session: Session, /, **options: Any) -> int:  # click hands options over by name

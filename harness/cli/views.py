@@ -159,6 +159,9 @@ SHELVES: Mapping[str, View] = {
     ),
     "instruments": _view("harness_instruments", ("intrusive",), ("intrusive", "repeats")),
     "formulas": _view("harness_formulas", (), ()),
+    "exports": _view(
+        "harness_exports", ("families", "methods"), ("families", "methods", "tolerance", "strays", "requires")
+    ),
     "suites": View(
         "harness_suites",
         {

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Files:
     """What a trial leaves beside its record: it appears under its name only when it is complete.
 
-    weights, prediction: where to write them, None where they are not to be kept.
+    weights, prediction: where to write them, None where they are not to be kept. Weights bring the prediction along, by
+    which `harness export` knows that a file holds them.
     """
 
     def __init__(self, trial: Trial, context: RunContext, store: Store) -> None:
@@ -23,7 +24,7 @@ class Files:
         self._parts = {path.with_name(f"{path.stem}.part"): path for path in names}
         weights, prediction = self._parts
         self.weights = weights if trial.keep or context.keep_weights else None
-        self.prediction = prediction if trial.keep or context.keep_predictions else None
+        self.prediction = prediction if self.weights or context.keep_predictions else None
         self._earlier = [names[1]]  # of another run of this trial
 
     def complete(self) -> None:

@@ -18,7 +18,7 @@ Code = tuple[Path, ...]
 
 
 LONGEST_PLACE = 120
-_REFERENCES = ("factory", "load", "compute", "function")
+_REFERENCES = ("factory", "load", "compute", "function", "write")
 
 
 class Diverged(Exception):

@@ -35,11 +35,13 @@ from harness.types.offers import (
     Check,
     DataOptions,
     Dataset,
+    Export,
     File,
     Folder,
     Formula,
     Gauge,
     Instrument,
+    Kept,
     Method,
     Metric,
     NoOptions,
@@ -47,6 +49,7 @@ from harness.types.offers import (
     Recipe,
     Suite,
     Unit,
+    Written,
 )
 from harness.types.running import (
     STATUSES,
@@ -82,6 +85,7 @@ __all__ = [
     "Dataset",
     "Executor",
     "ExecutorOffer",
+    "Export",
     "Facts",
     "File",
     "Fit",
@@ -89,6 +93,7 @@ __all__ = [
     "Formula",
     "Gauge",
     "Instrument",
+    "Kept",
     "LaneMeter",
     "Learner",
     "Meter",
@@ -117,4 +122,5 @@ __all__ = [
     "TrainingTerms",
     "Trial",
     "Unit",
+    "Written",
 ]

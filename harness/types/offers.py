@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from harness.errors import HarnessError
 from harness.options import option
 from harness.paths import fault
-from harness.types.learning import Array, Cohort, Data, Facts, Learner, Prediction, Problem
+from harness.types.learning import Array, Cohort, Data, Facts, Learner, Prediction, Problem, Training
 
 Unit = Literal["epochs", "updates", "seconds"]
 UNITS: tuple[Unit, ...] = ("epochs", "updates", "seconds")
@@ -359,3 +359,58 @@ class Check:
     summary: str
     of: Literal["method", "dataset", "metric"]
     function: str | Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A trained network as its trial has kept it, for `Export.write`; all on the CPU.
+
+    config: of its method, all options resolved. problem: as the learner saw it. training: as the trial's, eager.
+    arrays: by name, as the learner saved them. rows: inputs of a few test rows, of a stream windows, in numpy. learner:
+    a fresh one, as the method's factory builds it; its `init` has not been called.
+    """
+
+    config: Any
+    problem: Problem
+    training: Training
+    arrays: Mapping[str, Array]
+    rows: Array
+    learner: Learner[Any]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `Export.write` returns of a file. predict: (inputs, in numpy) -> Prediction, by the file alone, read anew.
+
+    load: lines of Python with which a user loads the file; PATH stands in them for the text of its path.
+    """
+
+    predict: Callable[[Array], Prediction]
+    load: str
+
+
+@dataclass(frozen=True)
+class Export:
+    """A format that a trained network can be written in, for `harness export`.
+
+    write: "module:function" or a callable (Kept, path) -> Written, which writes one file there; it raises Unsupported,
+    with the reason, for a network that the format cannot say. families, methods: by name, those that it is for; without
+    any it is for all. Several plugins may offer a format of one name, each for methods of its own. tolerance: how far
+    predictions of the file may be from the trial's: log-probabilities, or means in units of the targets' scale and
+    logarithms of standard deviations. strays: share of test rows that may be further, as where rounding at a threshold
+    changes a spike. requires: modules that must be importable.
+    """
+
+    name: str
+    summary: str
+    write: str | Callable[[Kept, Path], Written]
+    families: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    tolerance: float = 1e-4
+    strays: float = 0.0
+    requires: tuple[str, ...] = ()
+
+    def fits(self, method: Method) -> bool:
+        """Whether it is for this method."""
+        anyone = not (self.families or self.methods)
+        return anyone or method.name in self.methods or bool(method.family and method.family in self.families)

@@ -127,8 +127,8 @@ class Executor(Protocol):
 class RunContext:
     """What an executor needs besides the trials: folders, limits, and how to load the same plugins elsewhere.
 
-    keep_predictions, keep_weights: whether every trial keeps its test prediction, or its trained arrays, not only those
-    that others start from.
+    keep_predictions, keep_weights: whether every trial keeps its test prediction, or its trained arrays and its test
+    prediction, not only those that others start from.
     siblings: keys of trials that differ in nothing but their seed, a group for each configuration. What instruments
     have read in those of them whose records lie in `results` by then, a trial may take over (`Instrument.repeats`).
     columns: metrics that the run asks for, for the sake of which an instrument measures that else would not

@@ -12,6 +12,7 @@ import textwrap
 from pathlib import Path
 from typing import get_type_hints
 
+import numpy as np
 import pytest
 
 import harness
@@ -26,8 +27,10 @@ from harness.types import (
     Choice,
     DataOptions,
     Dataset,
+    Export,
     Gauge,
     Instrument,
+    Kept,
     Method,
     Metric,
     Outcome,
@@ -37,6 +40,7 @@ from harness.types import (
     Trained,
     TrainingTerms,
     Trial,
+    Written,
 )
 from harness.types.offers import Check, Formula
 
@@ -57,7 +61,20 @@ EXPECTED = {
     "Hooks": [name for name in vars(hookspecs) if name.startswith("harness_")],
     **{
         kind.__name__: fields(kind)
-        for kind in (Method, Dataset, DataOptions, Metric, Outcome, Instrument, Formula, Check, Suite)
+        for kind in (
+            Method,
+            Dataset,
+            DataOptions,
+            Metric,
+            Outcome,
+            Instrument,
+            Formula,
+            Export,
+            Kept,
+            Written,
+            Check,
+            Suite,
+        )
     },
     "Record": fields(Record),
     "Gauge": [*(name for name in vars(Gauge) if not name.startswith("_")), *GAUGE],
@@ -108,6 +125,17 @@ def test_the_command_that_is_shown_works(tmp_path, monkeypatch, capsys):
     assert re.fullmatch(r"counts on coins: [\d.e-]+ s\n", capsys.readouterr().out)
     assert main(["-p", str(plugin), "slowest", "--results", str(tmp_path / "none")]) == 1
     assert "no records" in capsys.readouterr().err
+
+
+def test_the_format_that_is_shown_works(tmp_path, monkeypatch, capsys):
+    plugin = shown("Export", tmp_path / "logs.py")
+    monkeypatch.setenv("HARNESS_PLUGINS", "metrics,executors")
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--methods", "counts", "--seeds", "1", "-p", str(TINY), "--here", "--keep-weights"]) == 0
+    capsys.readouterr()
+    assert main(["export", "counts/coins/0", "logs.npy", "--to", "npy", "-p", str(TINY), "-p", str(plugin)]) == 0
+    assert "numpy.load('logs.npy')" in capsys.readouterr().out
+    assert np.exp(np.load("logs.npy")).sum() == pytest.approx(1)
 
 
 def test_links_lead_somewhere():

@@ -1,0 +1,85 @@
+"""`harness export`: a trained network in a format that others read, checked before it is reported as written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from harness.cli.amounts import Amount
+from harness.cli.data import DATA_DIR
+from harness.cli.gathering import read_records
+from harness.cli.picking import find
+from harness.cli.places import Folder
+from harness.cli.report import RESULTS
+from harness.cli.session import Session
+from harness.records.store import Store
+from harness.trials.exporting import Exported, export, require_place
+from harness.trials.formats import chosen
+from harness.types import Record
+from harness.words import clean_line, counted, sized
+
+EXAMPLES = """\b
+Examples:
+  harness run --methods saf --keep-weights
+  harness export saf/digits/0 --to nir digits.nir
+"""
+TOLERANCE = "How far the file's predictions may be from the trial's.  [default: the format's own, mostly 1e-4]"
+
+
+@click.command("export", epilog=EXAMPLES)
+@click.argument("trial")
+@click.argument("path", type=Folder())
+@click.option("--to", "format_", metavar="FORMAT", required=True, help="What to write; `harness list exports`.")
+@RESULTS
+@DATA_DIR
+@click.option("--tolerance", type=Amount(min=0), help=TOLERANCE)
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.pass_obj
+def export_(
+    session: Session,
+    trial: str,
+    path: Path,
+    format_: str,
+    folders: Sequence[Path],
+    data_dir: Path | None,
+    tolerance: float | None,
+    force: bool,
+) -> None:
+    """Write the trained network of a trial to a file of another format.
+
+    TRIAL is the beginning of its key, or METHOD/DATASET/SEED; it has to have kept its arrays (harness run
+    --keep-weights). The file is run on all test rows and compared with what the trial predicted of them: it is at PATH
+    only where the two agree.
+    """
+    require_place(path, force)
+    records, sources = read_records(folders)
+    for line in sources:
+        click.echo(f"harness: {clean_line(line)}", err=True)
+    record = find(records, trial)
+    chosen_method = record.trial.method
+    offer = chosen(session.catalog, format_, session.catalog.methods.get(chosen_method.name, chosen_method.provider))
+    store = _store(record, folders)
+    click.echo(said(export(session.catalog, record, store, offer, path, data=data_dir, tolerance=tolerance)))
+
+
+def _store(record: Record, folders: Sequence[Path]) -> Store:
+    """The results folder that the record was read from."""
+    known = ((store := Store(folder), store.last(record.trial.key)) for folder in folders)
+    return next(store for store, last in known if last is not None and last.finished == record.finished)
+
+
+def said(exported: Exported) -> str:
+    """What was written, how it was checked, and how it is loaded."""
+    found = exported.distance
+    strays = f"; {found.beyond} of them further than {exported.tolerance:g}" if found.beyond else ""
+    largest = f"largest difference {found.largest:.2g}{strays}"
+    return "\n".join(
+        [
+            f"{exported.path}: {sized(exported.size)}",
+            f"checked: {counted(found.rows, 'test row')} predicted from the file, {largest}",
+            "to load it:",
+            *(f"  {line}" for line in exported.load.strip().splitlines()),
+        ]
+    )

@@ -1,0 +1,204 @@
+"""A trained network written to a file of another format, which is run and held against what the trial predicted."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from harness.catalog import Catalog, Offer, available, resolve
+from harness.data import files
+from harness.errors import HarnessError, Unsupported, UsageError, is_interrupt
+from harness.records import arrays
+from harness.records.store import Store
+from harness.seeds import derive
+from harness.trials import predictions, rows
+from harness.trials.bench import Bench
+from harness.trials.distances import Distance, distance
+from harness.trials.notes import Notes
+from harness.trials.places import code_of, one_line
+from harness.trials.predicting import predicted
+from harness.trials.trial import configured, set_up
+from harness.types import Backend, Dataset, Export, Kept, Prediction, Record, Trial, Written
+
+EXAMPLES = 8  # rows that a format may look at
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+AGAIN = "run it again with --rerun METHOD --keep-weights"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that has been written: its size in bytes, how far its predictions are from the trial's, how to load it."""
+
+    path: Path
+    size: int
+    distance: Distance
+    tolerance: float
+    load: str
+
+
+def require_place(path: Path, force: bool) -> None:
+    """Raises UsageError for a path at which no file can be written, or is already."""
+    if path.is_dir():
+        raise UsageError(f"{path}: a folder; name the file that is to be written")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}; make it, or name another file")
+    if not force and (path.exists() or path.is_symlink()):
+        raise UsageError(f"{path}: is there already; --force replaces it, once the new file has been checked")
+
+
+def export(
+    catalog: Catalog,
+    record: Record,
+    store: Store,
+    offer: Offer[Export],
+    path: Path,
+    *,
+    data: Path | None = None,
+    tolerance: float | None = None,
+) -> Exported:
+    """Write the network of a trial and hold the file against it. data: the folder with data sets.
+
+    tolerance: instead of the format's own. The file is at `path`, whole, or what was there before is. Raises UsageError
+    for a trial or a network that cannot be exported, HarnessError for a file that predicts something else.
+    """
+    _require_kept(record, store)
+    bench = _bench(catalog, record.trial, data)
+    wanted = _prediction(bench, record, store)
+    allowed = offer.value.tolerance if tolerance is None else tolerance
+    with _beside(path) as temporary:
+        written = _written(offer, _kept(bench, store.weights(record.trial.key)), temporary, path)
+        found = _compared(bench, offer, written, wanted, allowed)
+        _require_alike(offer.value, found, allowed, path)
+        size = _flushed(temporary)
+        temporary.replace(path)
+    return Exported(path, size, found, allowed, written.load.replace("PATH", repr(str(path))))
+
+
+# --- the trial ----------------------------------------------------------------------------------------------------
+
+
+def _require_kept(record: Record, store: Store) -> None:
+    """Raises UsageError for a trial without a trained network."""
+    label = f"trial {record.trial.key}"
+    if record.status != "ok":
+        raise UsageError(f"{label}: it ended {record.status}; only a trial that ended ok has a trained network")
+    if why := arrays.fault(store.weights(record.trial.key), record):
+        raise UsageError(f"{label}: its trained arrays {why}; {AGAIN}")
+
+
+def _bench(catalog: Catalog, trial: Trial, data: Path | None) -> Bench:
+    """The data of the trial, as it had them, on the CPU. Raises UsageError where they are not to be had."""
+    offer = catalog.datasets.offer(trial.dataset.name, trial.dataset.provider)
+    if reason := available(offer) or available(catalog.methods.offer(trial.method.name, trial.method.provider)):
+        raise UsageError(f"{trial.method.label} on {trial.dataset.label}: {reason}")
+    folder = files.folder(data)
+    _require_files(offer.value, trial, folder)
+    backend: Backend = resolve(catalog.backends.values()[0].factory)()
+    here = replace(trial, terms=replace(trial.terms, device="cpu"))
+    return set_up(catalog, here, backend, folder, None, lambda _: None, Notes())
+
+
+def _require_files(dataset: Dataset, trial: Trial, folder: Path) -> None:
+    files.require(dataset.name, files.declared(dataset, trial.dataset.options), folder)
+
+
+def _prediction(bench: Bench, record: Record, store: Store) -> Prediction:
+    """What the trial predicted of its test rows, which are those of now. Raises UsageError."""
+    try:
+        return predictions.read(store.predictions(record.trial.key), bench.test_rows)
+    except Unsupported as error:
+        raise UsageError(f"trial {record.trial.key}: {error}; an export is held against it: {AGAIN}") from error
+
+
+def _kept(bench: Bench, weights: Path) -> Kept:
+    config = configured(bench.catalog, bench.trial)[1]
+    named = bench.backend.arrays(bench.backend.load(weights), "cpu")
+    few = np.asarray(rows.repeated(bench.data, min(EXAMPLES, len(bench.data.test.inputs))))
+    return Kept(config, bench.data.problem, bench.training(eager=True), named, few, bench.build())
+
+
+# --- the file -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A path of the same name in a folder of its own beside it, which goes with all that is left there."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    try:
+        yield folder / path.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _written(offer: Offer[Export], kept: Kept, temporary: Path, path: Path) -> Written:
+    """The one file that the format has written. Raises UsageError with the format's reason not to."""
+    with _blamed(offer, path):
+        written = resolve(offer.value.write, f"format {offer.value.name}")(kept, temporary)
+    if not isinstance(written, Written):
+        raise HarnessError(f"format {offer.value.name}: write returned {type(written).__name__}; expected a Written")
+    left = sorted(each.name for each in temporary.parent.iterdir())
+    if left != [temporary.name] or not temporary.is_file():
+        found = ", ".join(left) or "nothing"
+        raise HarnessError(f"format {offer.value.name}: write left {found}; expected one file, {temporary.name}")
+    return written
+
+
+def _compared(bench: Bench, offer: Offer[Export], written: Written, wanted: Prediction, tolerance: float) -> Distance:
+    """The predictions of the file, of all test rows, held against those of the trial."""
+    data, backend = bench.data, bench.backend
+    seed = derive(bench.trial.seed, bench.trial.dataset.name, "global")
+    with _blamed(offer), backend.isolated(seed), backend.evaluating(), backend.inference():
+        found, _ = predicted(np.asarray(data.test.inputs), written.predict, data.problem, folded=True)
+        return distance(found, wanted, data.problem, tolerance)
+
+
+def _require_alike(format_: Export, found: Distance, tolerance: float, path: Path) -> None:
+    if found.beyond <= format_.strays * found.rows:
+        return
+    raise HarnessError(
+        f"format {format_.name}: the file predicts something else than the trial did: it differs by up to "
+        f"{found.largest:.3g}, by more than {tolerance:g} in {found.beyond} of {found.rows} test rows; nothing was "
+        f"written to {path}; --tolerance lets more pass, as where the trial ran in a lower precision"
+    )
+
+
+def _flushed(path: Path) -> int:
+    """The size of a file that is on the disk."""
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        return path.stat().st_size
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+@contextmanager
+def _blamed(offer: Offer[Export], path: Path | None = None) -> Iterator[None]:
+    """What a format raises is said with its name; only an interrupt passes. path: where it writes, if it does."""
+    try:
+        yield
+    except Unsupported as error:
+        raise UsageError(f"format {offer.value.name}: {error}") from error
+    except BaseException as error:
+        if is_interrupt(error) or isinstance(error, UsageError):
+            raise
+        if path is not None and isinstance(error, OSError) and error.errno in FULL:
+            raise _unwritten(path, error) from error
+        doing = "write" if path is not None else "predict"
+        raise HarnessError(f"format {offer.value.name}: {doing}: {one_line(error, code_of(offer))}") from error
+
+
+def _unwritten(path: Path, error: OSError) -> HarnessError:
+    said = os.strerror(error.errno) if error.errno else str(error)
+    return HarnessError(f"{path}: not written ({said}); name a file in a folder that can be written and has room")
