@@ -1,12 +1,14 @@
 """Continuous ranked probability scores of Gaussian mixtures, E|X - y| - E|X - X'| / 2 (Grimit et al. 2006).
 
-X and X' are independent draws of the mixture, y is the target. A row takes the cheaper of two ways, which agree to
+X and X' are independent draws of the mixture, y is the target. A row takes the cheapest of three ways, which agree to
 better than 1e-10:
+
+- cells: the integral of (F(x) - [x >= y])^2, of all components whose means lie close together at once, see `cells`.
 
 - pairs: E|X - X'| by its closed form. Of two components that are further apart than nine deviations of their
   difference it is the distance of their means, and these sum up in sorted order without a loop over pairs.
-- quadrature: the score as the integral of (F(x) - [x >= y])^2, by Gauss-Legendre panels of eight nodes no wider than
-  two of the narrowest deviations, with an edge at y. Components whose deviations are of another octave are evaluated on
+- quadrature: the same integral, by Gauss-Legendre panels of eight nodes no wider than two of the narrowest deviations,
+  with an edge at y. Components whose deviations are of another octave are evaluated on
   panels no wider than two of theirs, and interpolated. At a node only those within nine deviations are evaluated.
 
 Shapes: S components, N rows, K nodes.
@@ -22,10 +24,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics import cells
+from harness.metrics.cells import FAR, NODES, legendre
+
 Floats = NDArray[np.float64]
 
-FAR = 9.0  # deviations beyond which a Gaussian has no mass in double precision
-NODES = 8
 CHEBYSHEV = 12  # nodes of a panel that is interpolated: over two deviations to 1e-8
 WIDEST = 2.0  # of a panel, in the narrowest deviations
 BLOCK = 2**17  # Gaussians evaluated at once: bounds memory
@@ -38,7 +41,7 @@ def mixture_crps(means: Floats, variances: Floats, weights: Floats, targets: Flo
     deviations = np.sqrt(variances)
     if len(weights) <= FEW:
         return _of_all_pairs(means, deviations, weights, targets)
-    rows = zip(means.T, deviations.T, targets, strict=True)
+    rows = zip(means.T.copy(), deviations.T.copy(), targets, strict=True)  # each row in one piece
     return np.array([_of_row(mean, deviation, weights, float(target)) for mean, deviation, target in rows])
 
 
@@ -66,18 +69,27 @@ def _of_all_pairs(means: Floats, deviations: Floats, weights: Floats, targets: F
 
 def _of_row(means: Floats, deviations: Floats, weights: Floats, target: float) -> float:
     """The score of one row, from means and deviations (S,)."""
-    order = np.argsort(means)
-    means, deviations, weights = means[order] - target, deviations[order], weights[order]
-    ends = _near(means, deviations)
-    pairs = float(np.sum(ends - np.arange(1, len(means) + 1)))
+    means = means - target
     low, high = float(np.min(means - FAR * deviations)), float(np.max(means + FAR * deviations))
-    if PAIR * pairs > _cost_of_quadrature(high - low, deviations):
+    quadrature = _cost_of_quadrature(high - low, deviations)
+    if cells.cost(means, deviations) < min(quadrature, PAIR * _fewest_pairs(means, deviations)):
+        return cells.integrated(means, deviations, weights)
+    order = np.argsort(means)
+    means, deviations, weights = means[order], deviations[order], weights[order]
+    ends = _near(means, deviations)
+    if PAIR * float(np.sum(ends - np.arange(1, len(means) + 1))) > quadrature:
         return _integrated(low, high, means, deviations, weights)
     to_target = float(weights @ mean_absolute(means, deviations))
     return to_target - _mean_distance(means, deviations, weights, ends) / 2
 
 
 # --- pairs ------------------------------------------------------------------------------------------------------------
+
+
+def _fewest_pairs(means: Floats, deviations: Floats) -> float:
+    """How many pairs are near at least: so many are where the means lie evenly."""
+    groups = np.ptp(means) / (FAR * math.sqrt(2) * deviations.min()) + 1
+    return float(len(means) * (len(means) / groups - 1) / 2)
 
 
 def _near(means: Floats, deviations: Floats) -> NDArray[np.intp]:
@@ -133,7 +145,8 @@ class _Octave(NamedTuple):
 
 def _cost_of_quadrature(length: float, deviations: Floats) -> float:
     """How many distribution functions it evaluates, about: of each component in those panels that it reaches."""
-    narrowest, octaves = float(deviations.min()), 1 + _octaves(deviations).max()
+    narrowest = float(deviations.min())
+    octaves = 1 + math.log2(float(deviations.max()) / narrowest)
     panels = length / (WIDEST * narrowest)
     reached = 1 + 4 * FAR / WIDEST
     return float(len(deviations) * CHEBYSHEV * min(panels, reached) + panels * (octaves * NODES + BLOCK / 100))
@@ -164,13 +177,13 @@ def _integral(low: float, high: float, step: float, width: float, octaves: Seque
     panels = math.ceil((high - low) / width)
     width = (high - low) / panels
     mass = sum(_mass(low, width, panels, octave) for octave in octaves)
-    return width / 2 * float(np.tile(_legendre()[1], panels) @ (mass - step) ** 2)
+    return width / 2 * float(np.tile(legendre()[1], panels) @ (mass - step) ** 2)
 
 
 def _mass(low: float, width: float, panels: int, octave: _Octave) -> Floats:
     """What these components have below each Gauss-Legendre node of all panels, (panels * NODES,)."""
     if octave.panels == 1:
-        return _evaluated(low, width, panels, _legendre()[0], octave)
+        return _evaluated(low, width, panels, legendre()[0], octave)
     merged = min(octave.panels, 2 ** math.ceil(math.log2(panels)))
     wide = -(-panels // merged)
     values = _evaluated(low, width * merged, wide, _chebyshev(), octave).reshape(wide, CHEBYSHEV)
@@ -201,12 +214,6 @@ def _distribution(x: Floats, means: Floats, deviations: Floats, weights: Floats)
 
 
 @cache
-def _legendre() -> tuple[Floats, Floats]:
-    """Nodes on [-1, 1] and their weights."""
-    return np.polynomial.legendre.leggauss(NODES)
-
-
-@cache
 def _chebyshev() -> Floats:
     """Nodes on [-1, 1], ascending."""
     nodes: Floats = np.polynomial.chebyshev.chebpts1(CHEBYSHEV)
@@ -216,7 +223,7 @@ def _chebyshev() -> Floats:
 @lru_cache(64)
 def _interpolation(merged: int) -> Floats:
     """From values at the Chebyshev nodes of a panel to those at the nodes of `merged` panels within it."""
-    degrees, inner = np.arange(CHEBYSHEV), (1 + _legendre()[0]) / 2
+    degrees, inner = np.arange(CHEBYSHEV), (1 + legendre()[0]) / 2
     x = 2 * (np.arange(merged)[:, None] + inner).ravel() / merged - 1  # (merged * NODES,)
     vandermonde = np.polynomial.chebyshev.chebvander
     scale = np.where(degrees == 0, 1.0, 2.0) / CHEBYSHEV

@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, stats
 
 from harness import Outcome, Problem, RegressionMixture
-from harness.metrics import crps, scores
+from harness.metrics import cells, crps, scores
 
 MANY = 300  # more than are taken pair by pair
 
@@ -45,12 +45,56 @@ def test_it_is_that_of_all_pairs_at_any_deviation(deviation, spread):
     assert scored(*given) == pytest.approx(of_all_pairs(*given), rel=1e-10)
 
 
+WAYS = {"cells": (math.inf, 0.0), "pairs": (0.0, math.inf), "quadrature": (math.inf, math.inf)}
+
+
+def take(monkeypatch, way):
+    """Have every row scored in this way."""
+    pair, cell = WAYS[way]
+    monkeypatch.setattr(crps, "PAIR", pair)
+    monkeypatch.setattr(cells, "cost", lambda means, deviations: cell)
+
+
 @pytest.mark.parametrize("deviation", [1.0, 0.1, 0.01, 0.001])
-@pytest.mark.parametrize("cost", [0.0, math.inf], ids=["pairs", "quadrature"])
-def test_both_ways_come_to_the_same(monkeypatch, deviation, cost):
-    monkeypatch.setattr(crps, "PAIR", cost)
-    given = mixture(deviation, 0.4, seed=1)
+@pytest.mark.parametrize("spread", [0.0, 0.4])
+@pytest.mark.parametrize("way", WAYS)
+def test_all_ways_come_to_the_same(monkeypatch, way, spread, deviation):
+    take(monkeypatch, way)
+    given = mixture(deviation, spread, seed=1)
     assert scored(*given) == pytest.approx(of_all_pairs(*given), rel=1e-10)
+
+
+MEANS = {
+    "in one cell": lambda random: random.uniform(0.1, 0.9, MANY),
+    "on edges of cells": lambda random: random.integers(-3, 4, MANY).astype(float),
+    "ties": lambda random: random.normal(size=20)[random.integers(20, size=MANY)],
+    "all alike": lambda random: np.full(MANY, 0.5),
+    "over a range of 10,000": lambda random: random.uniform(-5e3, 5e3, MANY),
+    "in two heaps": lambda random: random.normal(size=MANY) + 3000.0 * random.integers(2, size=MANY),
+}
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.004, 0.2], ids=["equal", "nearly equal", "several levels"])
+@pytest.mark.parametrize("target", [0.0, 0.37, -2e4, 2e4])
+@pytest.mark.parametrize("name", MEANS)
+def test_cells_are_all_pairs_wherever_the_means_lie(monkeypatch, name, target, spread):
+    take(monkeypatch, "cells")
+    random = np.random.default_rng(5)
+    means, deviations = MEANS[name](random), np.exp(spread * random.normal(size=MANY))
+    given = 0.7 * means, 0.7 * deviations, random.dirichlet(np.full(MANY, 0.3)), 0.7 * target
+    assert scored(*given) == pytest.approx(of_all_pairs(*given), rel=1e-10)
+
+
+def test_a_distribution_by_cells_is_that_of_its_components_at_every_node():
+    means, deviations, weights, _ = mixture(1.0, 0.05, seed=3)
+    moments, first = cells._moments(means / deviations.min(), deviations / deviations.min(), weights)
+    reach = cells._reach(len(moments) - 1)
+    mass = np.zeros((moments.shape[1] + 2 * reach, cells.NODES))
+    for level, of_level in enumerate(moments):
+        cells._add(mass[reach - cells._reach(level) :], of_level, level)
+    panels = first - reach + np.arange(len(mass))
+    x = deviations.min() * (panels[:, None] + (1 + cells.legendre()[0]) / 2)
+    np.testing.assert_allclose(mass, stats.norm.cdf(x[..., None], means, deviations) @ weights, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("deviation", [0.5, 0.05])
