@@ -1,0 +1,5 @@
+"""Recurrent networks trained as they are: what compressions start from."""
+
+from __future__ import annotations
+
+harness_interface = 2

@@ -1,0 +1,5 @@
+"""Recurrent weights of low rank."""
+
+from __future__ import annotations
+
+harness_interface = 2

@@ -1,0 +1,5 @@
+"""Hidden nodes kept at random."""
+
+from __future__ import annotations
+
+harness_interface = 2
