@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 from harness import Budget, Dataset, Folder, Recipe, hookimpl
-from harness_data import registry, tables
+from harness_data import registry, series, tables
 from harness_data.options import (
     Cifar10DvsOptions,
     Cifar10Options,
@@ -83,6 +83,9 @@ def harness_datasets() -> Iterator[Dataset]:
     yield from _shifted()
     yield from _events()
     yield from tables.offers()
+    yield from series.digits(ALPAYDIN)
+    yield from series.mnist(LECUN)
+    yield from series.texts()
 
 
 def _cifar() -> Iterator[Dataset]:

@@ -64,3 +64,46 @@ class GapOptions(DataOptions):
 
     rows: int = option(80, "training rows, half of them on each side of the gap", low=2)
     noise: float = option(0.1, "standard deviation of the targets around the true function", low=0.0)
+
+
+@dataclass(frozen=True)
+class MnistPixelsOptions(DataOptions):
+    """Options of MNIST pixel by pixel. Raises ValueError for a pool that does not divide 28."""
+
+    pool: int = option(
+        1, "side of the squares of pixels that are averaged to one step, a divisor of 28", low=1, high=28
+    )
+    permuted: bool = option(False, "whether the steps stand in a fixed random order, the same for all seeds")
+
+    def __post_init__(self) -> None:
+        if 28 % self.pool:
+            raise ValueError(
+                f"pool must be a divisor of 28, the side of an image: 1, 2, 4, 7, 14 or 28, not {self.pool}"
+            )
+
+
+@dataclass(frozen=True)
+class TextOptions(DataOptions):
+    """Options of texts of characters."""
+
+    train: int | None = option(None, "tokens to train on, from the first on; all by default", low=1)
+    valid: int | None = option(None, "streams of the validation text to use, or tokens if it is one stream", low=1)
+    test: int | None = option(None, "streams of the test text to use, likewise", low=1)
+    window: int = option(50, "steps of a training window, within which gradients go back in time", low=1)
+    streams: int = option(20, "rows that validation and test text are each cut into; 1 reads them as a whole", low=1)
+
+
+@dataclass(frozen=True)
+class WordOptions(TextOptions):
+    """Options of texts of words."""
+
+    window: int = option(35, "steps of a training window, within which gradients go back in time", low=1)
+
+
+@dataclass(frozen=True)
+class ShakespeareOptions(TextOptions):
+    """Options of the official file of tiny Shakespeare."""
+
+    characters: int = option(
+        1_115_394, "how many characters to use, from the first on; all by default", low=100, high=1_115_394
+    )

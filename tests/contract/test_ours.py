@@ -21,6 +21,7 @@ EXEMPT = {
     "cohort-as-alone": (r"(saf|ottt|bptt|spike-representation|hmc)\b", r"gm-vi.*start=trained"),  # one trial at a time
     "seed-decides": (r"gm-vi.*start=trained",),  # the seed of what it starts from
     "batches-apart": (r"mc-dropout",),  # noise for each row
+    "splits-apart": (r"shakespeare",),  # a stream has no rows
 }
 SELECTIONS = [
     f"saf[{SMALL}]",
@@ -53,6 +54,10 @@ SELECTIONS = [
     "wine-cultivars",
     "toy-gap",
     "toy-2d",
+    "digits-rows",
+    "digits-pixels",
+    "shakespeare",
+    "shakespeare[streams=1]",
 ]
 METRICS = ["accuracy", "nll", "brier", "ece", "rmse", "log_likelihood", "crps", "perplexity", "bits_per_character"]
 METRICS += ["base_agreement", "base_kl"]
@@ -83,6 +88,12 @@ DATASETS = [
     "nmnist[partial=yes]",
     "dvs-gesture[partial=yes]",
     "mnist-shifted",
+    "mnist-rows",
+    "mnist-pixels[pool=2]",
+    "mnist-pixels[pool=2,permuted=yes]",
+    "ptb",
+    "ptb-char",
+    "tiny-shakespeare[characters=300000]",
     *(
         f"uci-{name}"
         for name in ("boston", "concrete", "energy", "kin8nm", "naval", "power", "protein", "wine", "yacht")

@@ -14,6 +14,7 @@ from harness.data.files import declared
 
 DATASETS = {dataset.name: dataset for dataset in load(Settings()).datasets.values()}
 OURS = ("mnist", "fashion-mnist", "cifar10", "cifar100", "nmnist", "cifar10-dvs", "dvs-gesture")
+OURS += ("mnist-rows", "mnist-pixels", "ptb", "ptb-char", "tiny-shakespeare")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,7 @@ def test_the_files_of_a_part_of_cifar10():
         ("cifar10", "none stated, for research (unchecked)"),
         ("cifar100", "none stated, for research (unchecked)"),
         ("cifar10-dvs", "CC BY 4.0 (unchecked)"),
+        ("shakespeare", "public domain"),
     ],
 )
 def test_a_licence_that_nobody_has_looked_up_says_so(name, licence, capsys):
@@ -81,8 +83,16 @@ def test_official_test_rows_are_the_same_for_every_seed_and_digits_has_none():
     assert {DATASETS[name].folds for name in OURS} == {0}
 
 
-@pytest.mark.parametrize(("kind", "name"), [("classification", "digits"), ("regression", "diabetes")])
-def test_one_data_set_of_each_kind_is_the_default(kind, name):
+@pytest.mark.parametrize(
+    ("kind", "name", "requires"),
+    [
+        ("classification", "digits", ("sklearn",)),
+        ("regression", "diabetes", ("sklearn",)),
+        ("language", "shakespeare", ()),
+    ],
+)
+def test_one_data_set_of_each_kind_is_the_default(kind, name, requires):
     found = [each.name for each in DATASETS.values() if each.default and each.kind == kind]
     assert found == [name]
-    assert DATASETS[name].requires == ("sklearn",)
+    assert DATASETS[name].requires == requires
+    assert declared(DATASETS[name]) == ()
