@@ -1,0 +1,241 @@
+"""Which hidden nodes to keep: searches for J that makes L(J) = Tr M E_J small, |J| = k.
+
+E_J = S - S_{:,J} (S_JJ + diag tau_J)^-1 S_{J,:} is what the kept nodes lose of the covariance S, and M weighs that by
+who reads it. Searches are exact, and a step costs O(m^2), since keeping or leaving a node changes E by a matrix of rank
+one. Ties go to the node of smallest index. All tensors are float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from harness_recurrent.reconstruction import JITTER, cholesky, matrix, read, residual
+
+FLOOR = 1e-10  # of tau, in Tr S / m: dead nodes have no leverage, and S_JJ alone would be singular
+TIE = 1e-10  # gains that differ by less are equal: which is larger is rounding
+REFRESH = 256  # steps until what was updated by differences is computed afresh
+CONSTRAINT = 5 / 3  # sum over draws of 1 / tau'_v <= 5/3 m k; a draw fails with probability 3/5 at most
+TRIES = 1000
+
+
+class Sample(NamedTuple):
+    """Distinct nodes of k draws, and tau (m,) that the draws go with."""
+
+    nodes: list[int]
+    tau: Tensor
+
+
+# --- what is minimised ------------------------------------------------------------------------------------------------
+
+
+def weight_matrix(S: Tensor, readers: Tensor, theta: float) -> Tensor:
+    """M = theta I / Tr S + (1 - theta) Z^T Z / Tr Z S Z^T, (m, m): L is 1 when nothing is kept.
+
+    readers: Z (rows, m), all maps that read the states, one below the other. Raises ValueError if all nodes are dead.
+    """
+    Z, whole = readers.to(S), float(S.trace())
+    if not whole > 0:
+        raise ValueError("some hidden node has to be active, and all of them are zero in every row: train the network")
+    M = theta / whole * torch.eye(len(S), dtype=S.dtype, device=S.device)
+    return M + (1 - theta) / heard * (Z.T @ Z) if (heard := read(S, Z)) > 0 else M
+
+
+def degrees_of_freedom(S: Tensor, lam: float) -> float:
+    """N(lam) = Tr S (S + lam I)^-1."""
+    return float(_shares(torch.linalg.eigvalsh(S), lam).sum())
+
+
+def leverage(S: Tensor, lam: float) -> Tensor:
+    """tau'_j = (S (S + lam I)^-1)_jj / N(lam), (m,), of sum 1."""
+    values, vectors = torch.linalg.eigh(S)
+    scores = vectors.square() @ _shares(values, lam)
+    return scores / scores.sum()
+
+
+def ridge(S: Tensor, lam_rel: float) -> float:
+    """What lambda is where it is said relative to the mean of the diagonal: lam_rel Tr S / m."""
+    return lam_rel * float(S.diagonal().mean())
+
+
+def regularisation(S: Tensor, lam_rel: float, k: int) -> Tensor:
+    """tau_j = lam k tau'_j with lam = lam_rel Tr S / m, floored, (m,); zeros where lam_rel is 0."""
+    if not lam_rel:
+        return torch.zeros_like(S.diagonal())
+    lam = ridge(S, lam_rel)
+    return (lam * k * leverage(S, lam)).clamp(min=ridge(S, FLOOR))
+
+
+def _shares(values: Tensor, lam: float) -> Tensor:
+    """Of eigenvalues s, s / (s + lam); what is rounding of the largest is taken as 0, so that N(0) is the rank."""
+    values = values.where(values > values.amax() * len(values) * torch.finfo(values.dtype).eps, 0)
+    return values / (values + lam).where(values > 0, 1)
+
+
+# --- searches ---------------------------------------------------------------------------------------------------------
+
+
+def greedy(S: Tensor, M: Tensor, k: int, tau: Tensor) -> list[int]:
+    """Forward: one node after the other, each that lowers L most, in this order; tau (m,).
+
+    Keeping p takes u u^T off E, u = E_p / sqrt(E_pp + tau_p), and (E M E)_pp / (E_pp + tau_p) off L: a Cholesky
+    factorisation of S + diag tau that chooses its pivots by L. E is never written, only the factor's rows are.
+    """
+    _check(S, k)
+    nodes: list[int] = []
+    factor, floor = S.new_empty(k, len(S)), ridge(S, JITTER)  # (k, m), rows u
+    for step in range(k):
+        done = factor[:step]
+        if step % REFRESH == 0:
+            diagonal, squares = _squares(S - done.T @ done, M)
+        gains = _gains(squares, diagonal + tau, floor)
+        gains[nodes] = -1
+        p = _first(gains)
+        nodes.append(p)
+        pivot = float(diagonal[p] + tau[p])
+        u = (S[p] - done[:, p] @ done) / pivot**0.5 if pivot > floor else torch.zeros_like(diagonal)
+        w = M @ u
+        factor[step], diagonal = u, (diagonal - u * u).clamp(min=0)
+        squares = _moved(squares, u, w, S @ w - (done @ w) @ done, -1)
+    return nodes
+
+
+def backward(S: Tensor, M: Tensor, k: int, tau: Tensor) -> list[int]:
+    """Elimination: from all nodes, that which raises L least goes first; the nodes that stay, in ascending order.
+
+    With P = (S_JJ + diag tau_J)^-1 and A = S_{:,J} P, leaving j raises L by a_j^T M a_j / P_jj.
+    """
+    _check(S, k)
+    P = torch.cholesky_inverse(cholesky(S + tau.diag()))
+    A = S @ P  # (m, m); columns of those that went are zero
+    squares = (M @ A * A).sum(0)
+    stays = torch.ones_like(tau, dtype=torch.bool)
+    for _ in range(len(S) - k):
+        j = _first(-(squares / P.diagonal()).where(stays, torch.inf))
+        stays[j] = False
+        r, a = P[j] / P[j, j], A[:, j].clone()
+        v = A.T @ (M @ a)
+        squares = (squares - 2 * r * v + r * r * v[j]).clamp(min=0)
+        A.addr_(a, r, alpha=-1)
+        P.addr_(P[j].clone(), r, alpha=-1)
+    return stays.nonzero().flatten().tolist()
+
+
+def swap(S: Tensor, M: Tensor, nodes: Sequence[int], tau: Tensor, sweeps: int = 10) -> list[int]:
+    """Sweeps that give each node's place to the one that lowers L most there, until none does; L never rises.
+
+    Leaving j adds u u^T to E, u = a_j / sqrt(P_jj), which is O(m^2); so a sweep is O(k m^2), and starts from J afresh.
+    """
+    kept = list(nodes)
+    for _ in range(sweeps):
+        before = list(kept)
+        search = _Swaps(S, M, kept, tau)
+        for place in range(len(kept)):
+            search.improve(place)
+        if kept == before:
+            break
+    return kept
+
+
+class _Swaps:
+    """What a sweep of swaps keeps: the nodes, P (k, k), A (m, k), E (m, m), and the diagonals of E and of E M E."""
+
+    def __init__(self, S: Tensor, M: Tensor, kept: list[int], tau: Tensor) -> None:
+        self.kept, self.M, self.tau, self.floor = kept, M, tau, ridge(S, JITTER)
+        self.P = torch.cholesky_inverse(cholesky(S[kept][:, kept] + tau[kept].diag()))
+        self.A, self.E = matrix(S, kept, tau), residual(S, kept, tau)
+        self.diagonal, self.squares = _squares(self.E, M)
+
+    def improve(self, place: int) -> None:
+        """Give the place to a node outside that lowers L more than the one that has it."""
+        u = self.A[:, place] / self.P[place, place].sqrt()
+        w = self.M @ u
+        diagonal, squares = self.diagonal + u * u, _moved(self.squares, u, w, self.E @ w, 1)
+        gains = _gains(squares, diagonal + self.tau, self.floor)
+        gains[self.kept] = -1
+        p = _first(gains)
+        if gains[p] > (u @ w) * (1 + TIE):  # what leaving costs, and what staying would win back
+            self.diagonal, self.squares = diagonal, squares
+            self._leave(place, u)
+            self._enter(place, p)
+
+    def _leave(self, place: int, u: Tensor) -> None:
+        r = self.P[place] / self.P[place, place]
+        self.A.addr_(self.A[:, place].clone(), r, alpha=-1)
+        self.P.addr_(self.P[place].clone(), r, alpha=-1)
+        self.E.addr_(u, u)
+
+    def _enter(self, place: int, p: int) -> None:
+        root = (self.E[p, p] + self.tau[p]).sqrt()
+        u, b = self.E[p] / root, self.A[p] / root
+        b[place] = -1 / root  # the inverse by blocks, with the new node where the old one was
+        w = self.M @ u
+        self.squares = _moved(self.squares, u, w, self.E @ w, -1)
+        self.diagonal = (self.diagonal - u * u).clamp(min=0)
+        self.A.addr_(u, b, alpha=-1)
+        self.P.addr_(b, b)
+        self.E.addr_(u, u, alpha=-1)
+        self.kept[place] = p
+
+
+def sample(S: Tensor, M: Tensor, k: int, lam: float, generator: torch.Generator, draws: int = 1) -> Sample:
+    """The best of so many samples of the theory: k draws v from tau', whose distinct values are the nodes.
+
+    A node drawn c_j times has tau_j = lam k tau'_j / c_j. A sample is drawn again until the sum of 1 / tau'_v over its
+    draws is 5/3 m k at most. Raises ValueError where that never happens.
+    """
+    scores, best, least = leverage(S, lam), None, torch.inf
+    for _ in range(draws):
+        counts = _admissible_counts(scores, k, generator)
+        nodes, tau = counts.nonzero().flatten().tolist(), lam * k * scores / counts.clamp(min=1)
+        loss = float((M * residual(S, nodes, tau)).sum())
+        if best is None or loss < least:
+            best, least = Sample(nodes, tau), loss
+    if best is None:
+        raise ValueError(f"a sample takes one draw at least, and {draws} were asked for")
+    return best
+
+
+def draw(S: Tensor, lam: float, k: int, generator: torch.Generator) -> list[int]:
+    """Exactly k distinct nodes, one after the other by their leverage among those that are left."""
+    _check(S, k)
+    likely = leverage(S, lam).clamp(min=torch.finfo(S.dtype).tiny)
+    return torch.multinomial(likely, k, generator=generator).tolist()
+
+
+def _admissible_counts(scores: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """How often each node is drawn, (m,), in k draws that keep the constraint."""
+    for _ in range(TRIES):
+        counts = torch.multinomial(scores, k, replacement=True, generator=generator).bincount(minlength=len(scores))
+        if (counts / scores)[counts > 0].sum() <= CONSTRAINT * len(scores) * k:
+            return counts
+    raise ValueError(f"none of {TRIES} samples of {k} nodes kept the sum of 1 / tau' at 5/3 m k: take another lambda")
+
+
+def _squares(E: Tensor, M: Tensor) -> tuple[Tensor, Tensor]:
+    """The diagonals of E and of E M E, (m,)."""
+    return E.diagonal().clamp(min=0), (E @ M * E).sum(1).clamp(min=0)
+
+
+def _moved(squares: Tensor, u: Tensor, w: Tensor, v: Tensor, sign: int) -> Tensor:
+    """The diagonal of E M E once u u^T is added to E, or taken off it; w = M u, v = E w."""
+    return (squares + sign * 2 * u * v + (u @ w) * u * u).clamp(min=0)
+
+
+def _gains(squares: Tensor, pivots: Tensor, floor: float) -> Tensor:
+    """By how much L falls with each node; by nothing where a node is a sum of kept ones already."""
+    return torch.where(pivots > floor, squares / pivots, 0)
+
+
+def _first(values: Tensor) -> int:
+    """The smallest index of the largest value; what is larger by rounding alone is equal."""
+    largest = values.amax()
+    return int((values >= largest - TIE * largest.abs()).to(torch.uint8).argmax())
+
+
+def _check(S: Tensor, k: int) -> None:
+    if not 1 <= k <= len(S):
+        raise ValueError(f"from 1 to {len(S)} nodes can be kept of {len(S)}, and {k} were asked for")
