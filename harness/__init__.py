@@ -7,7 +7,7 @@ import harness.starting  # noqa: F401  # isort: skip - before all that takes tim
 from typing import TYPE_CHECKING, Any
 
 from harness.data.subset import stratified_rows
-from harness.errors import Broken, HarnessError, PluginError, Unsupported, UsageError
+from harness.errors import Broken, Diverged, HarnessError, PluginError, Unsupported, UsageError
 from harness.hookspecs import INTERFACE, hookimpl
 from harness.options import option
 from harness.seeds import derive
@@ -85,6 +85,7 @@ __all__ = [
     "Data",
     "DataOptions",
     "Dataset",
+    "Diverged",
     "Executor",
     "ExecutorOffer",
     "Export",

@@ -31,6 +31,10 @@ class Unsupported(Exception):
     """Raised by a learner or a data set for a problem that it cannot take: the trial is skipped with this reason."""
 
 
+class Diverged(Exception):
+    """Raised by a learner whose training has left what is finite or of any use: the trial's record says so."""
+
+
 def is_interrupt(error: BaseException) -> bool:
     """Whether an error is Ctrl-C. Where that is ignored, as in a trial's own process, a plugin has raised it."""
     return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness import names
 from harness.testing.subjects import Subject, broken
 from harness.trials import answers, entries
+from harness.types import Reading
 
 
 def answers_well_formed(subject: Subject) -> None:
@@ -29,6 +30,6 @@ def _check_facts(subject: Subject, described: object) -> None:
         if flaw := names.flaw(name):
             broken(f"describe: {names.shown(name)}: the name {flaw}")
         try:
-            entries.fit(name, value)
+            entries.fit(name, value.value if isinstance(value, Reading) else value)
         except entries.Unfit as unfit:
             broken(f"describe: {name} {unfit}")

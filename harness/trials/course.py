@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from harness.catalog import Catalog
-from harness.errors import Unsupported
+from harness.errors import Diverged, Unsupported
 from harness.records import environment
 from harness.trials.notes import Notes
-from harness.trials.places import Diverged, code_of_trial, one_line
+from harness.trials.places import code_of_trial, one_line
 from harness.types import Backend, Progress, Record, Status, Trial
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.errors import is_interrupt
+from harness.errors import Diverged, is_interrupt
 from harness.seeds import derive
 from harness.trials import answers
 from harness.trials.bench import Bench
@@ -22,7 +22,6 @@ from harness.trials.course import Course
 from harness.trials.effort import Effort
 from harness.trials.loop import SECONDS_BETWEEN_REPORTS
 from harness.trials.pace import Stops, kept, note_times
-from harness.trials.places import Diverged
 from harness.trials.points import Points
 from harness.trials.scalars import Scalars
 from harness.trials.starting import Started, parts_of

@@ -13,14 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from harness import names
-from harness.errors import Unsupported
+from harness.errors import Diverged, Unsupported
 from harness.seeds import derive
 from harness.trials import answers, scoring
 from harness.trials.bench import Bench
 from harness.trials.effort import Effort
 from harness.trials.notes import Notes
 from harness.trials.pace import Stops, kept, note_times
-from harness.trials.places import Diverged
 from harness.trials.points import Points
 from harness.trials.starting import Started
 from harness.types import Fit, Meter, Point, Progress

@@ -92,9 +92,12 @@ class Notes:
                 into[name] = clean_line(text)
 
     def claim(self, facts: object) -> None:
-        """Add what a method states of itself; what will not do leaves a hole."""
+        """Add what a method states of itself, with a `Reading`'s warning; what will not do leaves a hole."""
         for name, value in self._named("describe", "facts", facts):
-            self._put(self.facts, "describe", name, value, f"describe.{name}")
+            said = value if isinstance(value, Reading) else Reading(value)
+            self._put(self.facts, "describe", name, said.value, f"describe.{name}")
+            if name in self.facts and said.warning:
+                self.warnings[f"describe.{name}"] = clean_line(str(said.warning))
 
     def _named(self, owner: str, what: str, said: object) -> Iterator[tuple[str, Any]]:
         if not isinstance(said, Mapping):

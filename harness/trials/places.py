@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.catalog import Catalog, Offer
-from harness.errors import HarnessError, Unsupported
+from harness.errors import Diverged, HarnessError, Unsupported
 from harness.types import Trial
 from harness.words import LONGEST, clean_line
 
@@ -19,10 +19,6 @@ Code = tuple[Path, ...]
 
 LONGEST_PLACE = 120
 _REFERENCES = ("factory", "load", "compute", "function", "write")
-
-
-class Diverged(Exception):
-    """The learner's own scalars or its validation scores are no longer finite."""
 
 
 def one_line(error: BaseException, code: Code = ()) -> str:

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from harness.catalog import Offer
+from harness.errors import Diverged
 from harness.metrics.headline import headline
 from harness.trials import answers, predictions, scoring
 from harness.trials.based import unbased
 from harness.trials.bench import Bench
 from harness.trials.notes import Notes
-from harness.trials.places import Diverged
 from harness.trials.predicting import Predict
 from harness.trials.scoring import Scores
 from harness.trials.starting import Started

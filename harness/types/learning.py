@@ -63,7 +63,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an instrument or a data set reads, with what else is to be known of it.
+    """What an instrument or a data set reads, or a learner describes, with what else is to be known of it.
 
     value: a number, or any other plain value. warning: stands below every table with this trial. at_least: why the
     truth may be more than the number, which then is shown as "at least" and never best. Both are one line of text.
@@ -162,7 +162,9 @@ class Learner(Protocol[State]):
     each returning the state and timed apart (`prepare` is taken off a budget of seconds); `views`, a mapping from a
     name to a further predict-like function; `describe(state) -> Facts`; `save(state) -> {name: array}`, flat and named,
     what another method may start from; `glance(state, inputs)`. One of views, describe and save that fails is a hole in
-    the record, which keeps the rest.
+    the record, which keeps the rest. Of a fact that is a `Reading` the warning stands below every table.
+
+    init, prepare, update and finish may raise Unsupported, which skips the trial, and Diverged, which ends it as that.
 
     `glance` is a cheaper `predict` (fewer draws, say) for the points of the curve on the way: it scores those between
     the first and the last, and chooses the best of all and when patience is out, glance against glance. Every other

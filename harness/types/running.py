@@ -74,9 +74,9 @@ class Record:
     scores: "accuracy" (test, final), "accuracy@best" (test, at the best validation point), "accuracy@valid" (final
     validation), "accuracy@valid-best" (validation, at its best point), "accuracy@VIEW" (test, further predictions). The
     best point is the first with the best headline score. measured: what the harness itself measured, such as
-    update_seconds; no plugin writes there. readings: what instruments and data sets say. warnings: by reading, or by
-    what the harness itself warns of (finish, predict, cohort), what stands below tables. at_least: by reading, why the
-    truth may be more than the number. seconds: by phase.
+    update_seconds; no plugin writes there. readings: what instruments and data sets say. warnings: what stands below
+    tables, by reading, by `describe.` and a fact, or by what the harness itself warns of (finish, predict, cohort).
+    at_least: by reading, why the truth may be more than the number. seconds: by phase.
     """
 
     trial: Trial

@@ -19,6 +19,7 @@ from harness_bayes.agreement import Distances
 
 Floats: TypeAlias = NDArray[np.float64]
 
+LARGEST_RHAT = 1.1  # beyond which chains have not met
 FEWEST = 4  # draws of a chain, so that each half has two
 
 

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 import harness.metrics
-from harness import Instrument, Method, Metric, PluginError, hookimpl
+from harness import Diverged, Instrument, Method, Metric, PluginError, Reading, hookimpl
 from harness.catalog import Catalog
 from harness.planning.plan import plan
 from harness.records.format import from_json, to_json
@@ -587,3 +587,24 @@ def test_an_optional_part_that_cannot_even_be_looked_up_costs_itself_alone(part,
     assert record.status == "ok"
     assert record.scores["accuracy"] >= 0
     assert str(error) in record.holes[part]
+
+
+class Warns(Counts):
+    def describe(self, state):
+        return {"heat": Reading(3.5, warning="too hot"), "cold": 1}
+
+
+def test_a_fact_may_warn():
+    record = from_json(to_json(run(Warns)))
+    assert (record.facts["heat"], record.facts["cold"]) == (3.5, 1)
+    assert record.warnings == {"describe.heat": "too hot"}
+
+
+class Finds(Counts):
+    def prepare(self, state, fit):
+        raise Diverged("the start is nan; give a smaller rate")
+
+
+def test_a_learner_may_find_that_it_has_diverged():
+    record = run(Finds)
+    assert (record.status, record.reason, record.traceback) == ("diverged", "the start is nan; give a smaller rate", "")

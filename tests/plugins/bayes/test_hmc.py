@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from harness import Batch, DataOptions, Fit, HarnessError, Problem, Training, Unsupported, UsageError
+from harness import Batch, DataOptions, Diverged, Fit, HarnessError, Problem, Reading, Training, Unsupported, UsageError
 from harness_bayes import hamiltonian
 from harness_bayes.convergence import convergence
 from harness_bayes.hamiltonian import by_autograd
@@ -225,7 +226,8 @@ def test_classes_are_predicted_by_draws_of_functions():
     found = made.predict(state, train.inputs)
     assert found.log_probs.shape == (4 * 20, 40, 2)
     assert torch.allclose(found.log_probs.exp().sum(2), torch.ones(()))
-    assert made.describe(state).get("max_rhat", 1.0) > 0.99  # without the extra bayes it is not known
+    rhat = made.describe(state).get("max_rhat", 1.0)  # without the extra bayes it is not known
+    assert (rhat.value if isinstance(rhat, Reading) else rhat) > 0.99
     alone = made.predict(state, train.inputs[7:8])
     assert torch.allclose(found.log_probs[:, 7:8], alone.log_probs, atol=1e-5)
 
@@ -289,15 +291,38 @@ def test_parts_of_a_batch_are_refused():
         HMCOptions(micro_batch=4)
 
 
-def test_targets_of_no_number_end_in_an_error_that_says_what_to_do(plane):
-    broken = Batch(plane.inputs, plane.targets * torch.nan)
+def test_chains_that_never_move_end_in_an_error_that_says_what_to_do(plane):
     options = HMCOptions(**{**vars(PLANE), "chains": 2, "leapfrog": 1, "map_steps": 0})
-    made, state = fitted(options, broken)
+    made, state = fitted(options, plane)
+    state.posterior = dataclasses.replace(state.posterior, targets=plane.targets * torch.nan)
     state.burn = 2
     for _ in range(22):
-        state, _ = made.update(state, broken)
+        state, _ = made.update(state, plane)
     with pytest.raises(HarnessError, match="rejected all 20 trajectories of all 2 chains"):
-        made.finish(state, Fit(broken, broken))
+        made.finish(state, Fit(plane, plane))
+
+
+@pytest.mark.parametrize("steps", [0, 5])
+def test_a_start_that_is_not_finite_has_diverged(plane, steps):
+    broken = Batch(plane.inputs, plane.targets * torch.nan)
+    with pytest.raises(Diverged, match=f"of 32 of 32 chains: after {steps} steps .* loss of chain 0 is nan"):
+        fitted(HMCOptions(**{**vars(PLANE), "map_steps": steps}), broken)
+
+
+def test_a_start_worse_than_random_weights_has_diverged(plane):
+    options = {**vars(PLANE), "optimiser": "sgd", "learning_rate": 100.0, "map_steps": 20, "activation": "relu"}
+    with pytest.raises(Diverged, match=r"after 20 steps with learning_rate=100 .* give a smaller learning_rate"):
+        fitted(HMCOptions(**options), plane)
+
+
+def test_chains_that_have_not_met_are_warned_of(plane):
+    """Chains that hardly move stay where they began, which is apart."""
+    pytest.importorskip("arviz_stats", reason="extra bayes")
+    options = HMCOptions(**{**vars(PLANE), "chains": 8, "leapfrog": 1, "map_steps": 0, "burn": 1})
+    made, state = fitted(options, plane, updates=12)
+    found = made.describe(state)["max_rhat"]
+    assert found.value > 1.1
+    assert found.warning.startswith("chains have not converged after 12 trajectories: R-hat of functions is above 1.1")
 
 
 def test_positions_and_functions_are_inverses():
