@@ -1,14 +1,26 @@
-"""Recurrent networks trained as they are: what compressions start from."""
+"""Recurrent networks trained as they are: what compressions start from, and the small network from scratch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from harness import Method, hookimpl
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, RecurrentOptions
 
 harness_interface = 2
 
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield from ()
+    yield Method(
+        "dense-rnn",
+        "a recurrent network as it is: the base of every compression, and with fewer nodes their rival from scratch",
+        factory="harness_dense_rnn.learner:build",
+        kinds=KINDS,
+        config=RecurrentOptions,
+        paper="Le, Jaitly and Hinton, A Simple Way to Initialize Recurrent Networks of Rectified Linear Units, 2015",
+        role="baseline",
+        precisions=PRECISIONS,
+        family=FAMILY,
+        row_options=("hidden",),
+    )

@@ -1,14 +1,47 @@
-"""Spectral pruning of recurrent networks (arXiv 2105.10832)."""
+"""Spectral pruning of recurrent networks (arXiv 2105.10832): keep the nodes that best reconstruct the hidden state."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
-from harness import Method, hookimpl
+from harness import Method, hookimpl, option
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, NodeOptions, base
 
 harness_interface = 2
 
 
+@dataclass(frozen=True)
+class SpectralOptions(NodeOptions):
+    """How nodes are chosen."""
+
+    theta: float = option(
+        0.5,
+        "weight of the input information loss (how well the state itself is rebuilt) beside the output information "
+        "loss (how well what reads it is)",
+        low=0,
+        high=1,
+    )
+    search: Literal["greedy", "backward"] = option(
+        "greedy",
+        "add the node that lowers the loss most, from none; or take away that which raises it least, from all, which "
+        "is structured optimal brain surgeon with that loss",
+    )
+
+
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield from ()
+    yield Method(
+        "spectral-pruning",
+        "keeps the hidden nodes that best reconstruct the hidden state, and rebuilds the weights around them",
+        factory="harness_spectral.learner:build",
+        kinds=KINDS,
+        config=SpectralOptions,
+        paper="Spectral Pruning for Recurrent Neural Networks, AISTATS 2022, arXiv 2105.10832",
+        precisions=PRECISIONS,
+        starts_from=base,
+        epochs_option="finetune",
+        row_options=ROW_OPTIONS,
+        family=FAMILY,
+    )

@@ -5,6 +5,7 @@ With p the share of the planned updates that are done, at most 1, and f the fina
     cosine       f + (1 - f) (1 + cos(pi p)) / 2
     one-cycle    1 / 25 + (1 - 1 / 25) (1 - cos(pi p / 0.3)) / 2 up to p = 0.3, then
                  f + (1 - f) (1 + cos(pi (p - 0.3) / 0.7)) / 2    (Smith and Topin 2019, without cycling momentum)
+    stairs       decay^max(0, 1 + floor(p stairs) - stay)    (of PTB's small LSTM: 13 steps, 4 stay, 0.5)
 
 Where the number of updates is not known, as under a budget of seconds, it counts 1 throughout; who goes on after the
 last planned update goes on at f.
@@ -84,6 +85,8 @@ def share_of_rate(options: OptimiserOptions, updates: int, planned: int | None) 
     if not planned or options.schedule == "constant":
         return 1.0
     done = min(updates / planned, 1.0)
+    if options.schedule == "stairs":
+        return options.decay ** max(0, 1 + min(updates * options.stairs // planned, options.stairs - 1) - options.stay)
     if options.schedule == "one-cycle" and done < WARM_UP:
         return _half_cosine(FIRST_RATE, 1.0, done / WARM_UP)
     if options.schedule == "one-cycle":

@@ -25,10 +25,16 @@ class OptimiserOptions:
     weight_decay: float = option(
         0.0, "weight decay: sgd adds it to the gradient, adam applies it apart from that (AdamW)", low=0
     )
-    schedule: Literal["cosine", "constant", "one-cycle"] = option(
+    schedule: Literal["cosine", "constant", "one-cycle", "stairs"] = option(
         "cosine",
-        "the learning rate over the budget: half a cosine down to final_rate, or one-cycle, which climbs for its first "
-        "30 %; constant under a budget of seconds, whose number of updates is unknown",
+        "the learning rate over the budget: half a cosine down to final_rate; one-cycle, which climbs for its first "
+        "30 %; or stairs, which stay for the first steps and then fall by decay at each; constant under a budget of "
+        "seconds, whose number of updates is unknown",
+    )
+    stairs: int = option(13, "steps of schedule=stairs, alike in length: with as many as epochs, one an epoch", low=1)
+    stay: int = option(4, "first steps of schedule=stairs that have the whole learning rate", low=1)
+    decay: float = option(
+        0.5, "what each later step of schedule=stairs multiplies the learning rate by", above=0, high=1
     )
     final_rate: float = option(0.0, "share of the learning rate that cosine and one-cycle end at", low=0, high=1)
     clip: float | None = option(
@@ -46,6 +52,9 @@ class OptimiserOptions:
                 f"final_rate={self.final_rate}: schedule=constant ends where it begins; leave final_rate out, or use "
                 "schedule=cosine or one-cycle"
             )
+        for name in ("stairs", "stay", "decay"):
+            if self.schedule != "stairs" and getattr(self, name) != getattr(OptimiserOptions, name):
+                raise UsageError(f"{name}={getattr(self, name)}: of schedule=stairs, and this is {self.schedule}")
 
     @property
     def resolved_optimiser(self) -> Literal["sgd", "adam"]:

@@ -1,0 +1,147 @@
+"""One way from a trained network to a smaller one, which is then trained on, deployed and counted as what it is.
+
+A method says how the tensors of the smaller network come from those of the base; the rest is here:
+
+    class Mine(Compression):
+        def compress(self, base: Base) -> Smaller: ...
+        def count(self, base: Base, nodes: int) -> int: ...     # where it keeps something else than whole nodes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from harness import Batch, Fit, Prediction, Problem, Training, Unsupported, derive
+from harness_recurrent import network, prediction, training
+from harness_recurrent.network import Network
+from harness_recurrent.statistics import Statistics
+from harness_recurrent.training import Scalars, State
+
+
+@dataclass
+class Base:
+    """What is made smaller. tensors: of the trained network, float64. generator: seeded by the trial, on the CPU."""
+
+    network: Network
+    tensors: dict[str, Tensor]
+    statistics: Statistics
+    generator: torch.Generator
+
+    @cached_property
+    def widths(self) -> list[int]:
+        """Nodes of each layer."""
+        return [network.width(self.tensors, layer) for layer in range(self.network.layers)]
+
+    @property
+    def size(self) -> int:
+        """Numbers in all."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+
+class Smaller(NamedTuple):
+    """A smaller network: its tensors, and what the record shall say of how they came to be."""
+
+    tensors: Mapping[str, Tensor]
+    said: Mapping[str, Any] = {}
+
+
+class Compression:
+    """Starts from the base's arrays, makes them smaller in `prepare`, and trains what is left."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def compress(self, base: Base) -> Smaller:
+        """Tensors of the smaller network. Raises Unsupported where the base does not allow it."""
+        raise NotImplementedError
+
+    def count(self, base: Base, nodes: int) -> int:
+        """Numbers of the network that is left at this size: with layers of so many nodes."""
+        return count_with(base, nodes)
+
+    def deployed(self, state: State) -> Mapping[str, Tensor]:
+        """Tensors of what would be deployed: those that are trained, unless a method stores them otherwise."""
+        return state.tensors
+
+    def init(self, problem: Problem, training_: Training, base: Mapping[str, Tensor] | None) -> State:
+        """The state with the base itself. Raises Unsupported for arrays of another network, or an untrained one."""
+        net = network.build(problem, training_, self.options)
+        if base is None:
+            raise Unsupported("a compression starts from a trained network, and there is none")
+        network.check(base, net, self.options)
+        _refuse_untrained(base, net, self.options, training_.seed)
+        return training.begin(net, base, training_, self.options)
+
+    def prepare(self, state: State, fit: Fit) -> State:
+        """The smaller network, ready for its first update."""
+        smaller = self.compress(base_of(state, fit))
+        teacher = {name: tensor.detach() for name, tensor in state.parameters.items()} if self.options.teacher else {}
+        return training.begin(
+            state.network, smaller.tensors, state.terms, self.options, said=dict(smaller.said), teacher=teacher
+        )
+
+    def update(self, state: State, batch: Batch) -> tuple[State, Scalars]:
+        return state, training.update(state, batch)
+
+    def predict(self, state: State, inputs: Tensor) -> Prediction:
+        return prediction.predict(state.network, self.deployed(state), inputs)
+
+    def describe(self, state: State) -> Mapping[str, object]:
+        return training.describe(state, self.deployed(state))
+
+    def save(self, state: State) -> Mapping[str, Tensor]:
+        return {name: tensor.detach().contiguous() for name, tensor in self.deployed(state).items()}
+
+    def size(self, base: Base) -> int:
+        """Nodes that are left of each layer, or that stand for as many weights; the most that `parameters` allows.
+
+        Raises Unsupported where not even one is allowed.
+        """
+        if self.options.kept is not None:
+            return min(self.options.kept, min(base.widths))
+        most = self.options.parameters
+        fitting = [nodes for nodes in range(1, min(base.widths) + 1) if self.count(base, nodes) <= most]
+        if not fitting:
+            least = self.count(base, 1)
+            raise Unsupported(
+                f"parameters={most}: the smallest network that this leaves has {least}; give at least that"
+            )
+        return max(fitting)
+
+
+def base_of(state: State, fit: Fit) -> Base:
+    """What a state that `init` made is, with the statistics of the training rows."""
+    tensors = {name: tensor.detach().double() for name, tensor in state.parameters.items()}
+    seen = {name: tensor.detach() for name, tensor in state.parameters.items()}
+    statistics = Statistics(state.network, seen, fit.train, state.terms.batch_size)
+    generator = torch.Generator().manual_seed(derive(state.terms.seed, "compression"))
+    return Base(state.network, tensors, statistics, generator)
+
+
+def count_with(base: Base, nodes: int) -> int:
+    """Numbers of the network with so many nodes in each layer."""
+    net, total = base.network, 0
+    for name, tensor in base.tensors.items():
+        rows, columns = tensor.shape[0], tensor.shape[1] if tensor.dim() == 2 else 1
+        layer = int(name.split(".")[1]) if name.startswith("cells.") else None
+        if layer is not None:
+            rows = rows // base.widths[layer] * nodes
+        reads = (
+            name.endswith("recurrent.weight") or name == "readout.weight" or (layer and name.endswith("input.weight"))
+        )
+        total += rows * (nodes if reads else columns)
+    if net.tokens and "readout.weight" not in base.tensors:
+        total += net.outputs * nodes  # a readout that no longer is the embedding
+    return total
+
+
+def _refuse_untrained(base: Mapping[str, Tensor], net: Network, options: Any, seed: int) -> None:
+    start = network.initial(net, options, seed)
+    if all(torch.equal(base[name].cpu().double(), start[name].to(base[name].dtype).double()) for name in start):
+        raise Unsupported("the base is untrained, its weights are those it started with; give it a budget")

@@ -1,0 +1,171 @@
+"""Options of recurrent networks, of their training and of what makes them smaller. Plain Python, no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness import UsageError, option
+from harness_torch.training.options import OptimiserOptions
+
+FAMILY = "recurrent"  # whose recipes the methods follow
+PRECISIONS = ("fp32", "tf32", "bf16")
+KINDS = ("classification", "language")
+
+Cell = Literal["irnn", "elman", "gru", "lstm", "mingru"]
+
+LEARNING_RATE = 3e-3  # of Adam, for a network from scratch
+TUNING_RATE = 1e-3  # for one that has been trained and made smaller
+SHARE = 0.33  # of nodes that are kept where nothing else is said
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """A recurrent network: its class comes from the last step, or the next token from each."""
+
+    cell: Cell | None = option(
+        None,
+        "irnn (ReLU, starts from the identity), elman (tanh), gru, lstm or mingru (gates see the input alone); lstm "
+        "for language, on whose long streams a ReLU network's state is not bounded, else irnn by default",
+    )
+    hidden: int = option(128, "nodes of each layer", low=1)
+    layers: int = option(1, "layers, each reading the one below at every step", low=1)
+    gain: float = option(1.0, "of irnn: the recurrent weights start at this much of the identity", above=0)
+    input_scale: float = option(0.05, "of irnn: standard deviation that input weights start with", above=0)
+    embedding: int | None = option(None, "of language: numbers of a token; as many as hidden by default", low=1)
+    tied: bool = option(False, "of language: whether the readout's weights are the embedding's")
+    dropout: float = option(0.0, "share of nodes left out between layers and before the readout", low=0, below=1)
+
+    def __post_init__(self) -> None:
+        if self.tied and self.embedding not in (None, self.hidden):
+            raise UsageError(
+                f"tied=yes: the readout has hidden={self.hidden} columns and the embedding={self.embedding}; "
+                "leave embedding out"
+            )
+        for name in ("gain", "input_scale"):
+            if self.cell not in (None, "irnn") and getattr(self, name) != getattr(NetworkOptions, name):
+                raise UsageError(f"{name}={getattr(self, name)}: of cell=irnn, and this is cell={self.cell}")
+
+
+def named(options: NetworkOptions) -> str:
+    """The network's options that differ from their defaults, as a selection says them: `cell=gru,hidden=64`."""
+    given = {}
+    for field in dataclasses.fields(NetworkOptions):
+        value = getattr(options, field.name)
+        if value != getattr(NetworkOptions, field.name):
+            given[field.name] = {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
+    return ",".join(f"{name}={value}" for name, value in given.items())
+
+
+@dataclass(frozen=True)
+class TrainingOptions(OptimiserOptions):
+    """How a recurrent network is trained: Adam, one-cycle and clipped gradients by default."""
+
+    schedule: Literal["cosine", "constant", "one-cycle", "stairs"] = option(
+        "one-cycle",
+        "the learning rate over the budget: half a cosine down to final_rate; one-cycle, which climbs for its first "
+        "30 %; or stairs, which stay for the first steps and then fall by decay at each; constant under a budget of "
+        "seconds, whose number of updates is unknown",
+    )
+    clip: float | None = option(
+        1.0, "largest norm of all gradients together: longer ones are scaled down to it", above=0
+    )
+
+    @property
+    def resolved_optimiser(self) -> Literal["sgd", "adam"]:
+        """`optimiser`, resolved."""
+        return self.optimiser or "adam"
+
+    @property
+    def resolved_rate(self) -> float:
+        """`learning_rate`, resolved."""
+        return self.learning_rate or (self._rate if self.resolved_optimiser == "adam" else 1.0)
+
+    @property
+    def _rate(self) -> float:
+        return LEARNING_RATE
+
+
+@dataclass(frozen=True)
+class RecurrentOptions(NetworkOptions, TrainingOptions):
+    """A recurrent network that is trained from scratch."""
+
+    def __post_init__(self) -> None:
+        NetworkOptions.__post_init__(self)
+        TrainingOptions.__post_init__(self)
+
+
+@dataclass(frozen=True)
+class SizeOptions:
+    """How much is left; one of these says it."""
+
+    nodes: int | None = option(
+        None,
+        "nodes left of each layer; for methods that keep single weights, as many recurrent weights as such a layer has",
+        low=1,
+    )
+    share: float | None = option(None, f"share of the nodes left; {SHARE} where no size is given", above=0, high=1)
+    parameters: int | None = option(None, "the largest network with at most so many numbers in all", low=1)
+
+    @property
+    def given_sizes(self) -> list[str]:
+        """Those that are set, as a person writes them."""
+        names = [field.name for field in dataclasses.fields(SizeOptions)]
+        return [f"{name}={value}" for name in names if (value := getattr(self, name)) is not None]
+
+
+@dataclass(frozen=True)
+class TuningOptions(TrainingOptions):
+    """How the smaller network is trained on: the same for every method."""
+
+    finetune: int = option(0, "epochs of training after it was made smaller", low=0)
+    teacher: bool = option(
+        False, "whether those epochs follow the base's predictions, too: the mean of both losses, the same for all"
+    )
+
+    @property
+    def _rate(self) -> float:
+        return TUNING_RATE
+
+
+@dataclass(frozen=True)
+class CompressionOptions(NetworkOptions, SizeOptions, TuningOptions):
+    """What every compression has: the network it starts from, the size that it leaves, and fine-tuning."""
+
+    def __post_init__(self) -> None:
+        NetworkOptions.__post_init__(self)
+        TuningOptions.__post_init__(self)
+        if len(self.given_sizes) > 1:
+            raise UsageError(f"{' and '.join(self.given_sizes)} each say how much is left; give one of them")
+        if self.nodes is not None and self.nodes > self.hidden:
+            raise UsageError(f"nodes={self.nodes}: a layer has hidden={self.hidden}; give at most as many")
+
+    @property
+    def kept(self) -> int | None:
+        """Nodes left of each layer; None where `parameters` decides, once the network is known."""
+        if self.parameters is not None:
+            return None
+        return self.nodes or max(1, round((self.share or SHARE) * self.hidden))
+
+
+def base(options: Any) -> str:
+    """The network that a compression starts from: trained as it is, with the same options of the network."""
+    given = named(options)
+    return f"dense-rnn[{given}]" if given else "dense-rnn"
+
+
+@dataclass(frozen=True)
+class NodeOptions(CompressionOptions):
+    """Options of methods that keep whole nodes."""
+
+    reconstruct: bool = option(
+        True, "whether the weights that read the nodes left are rewritten to make up for those that are gone"
+    )
+    lam: float = option(1e-4, "regularisation of the reconstruction, as a share of a node's mean square", low=0, high=1)
+    covariance: Literal["time-mean", "last-step"] = option(
+        "time-mean", "states whose second moments say how well nodes are reconstructed: of all steps, or of the last"
+    )
+
+
+ROW_OPTIONS = ("nodes", "share", "parameters")  # sizes stay rows of their own where validation chooses

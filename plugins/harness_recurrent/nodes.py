@@ -1,0 +1,102 @@
+"""Keeping whole nodes of each layer: which, a method says; what reads them is rewritten, and the rest is left out.
+
+With J the nodes kept of a layer and A the reconstruction of its state h from h_J, every gate keeps the rows J of its
+input weights, recurrent weights and biases, and every weight that reads h, the recurrent ones, the layer above or the
+readout, is multiplied by A (W -> W A). Without reconstruction A selects: W -> W[:, J]. Of an lstm one J serves h and c,
+which go together element by element; minGRU's recursion is diagonal, so that only what reads h is rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness import Unsupported
+from harness_recurrent import network, reconstruction, selection
+from harness_recurrent.cells import GATES
+from harness_recurrent.compression import Base, Compression, Smaller
+from harness_recurrent.covariance import dead
+
+
+class NodePruning(Compression):
+    """Keeps nodes. A method says which: `choose(base, layer, count, S, tau)`, indices of `count` nodes."""
+
+    def choose(self, base: Base, layer: int, count: int, S: Tensor, tau: Tensor) -> Sequence[int]:
+        """Nodes to keep of a layer with second moments S (m, m), where tau (m,) regularises reconstruction."""
+        raise NotImplementedError
+
+    def compress(self, base: Base) -> Smaller:
+        """Raises Unsupported where all nodes of a layer are dead."""
+        count, said = self.size(base), {}
+        chosen, maps, lost, silent = [], [], [], []
+        for layer, S in enumerate(self.moments(base)):
+            silent.append(_require_living(S, layer))
+            tau = selection.regularisation(S, self.options.lam, count)
+            nodes = sorted(self.choose(base, layer, count, S, tau))
+            A = (
+                reconstruction.matrix(S, nodes, tau)
+                if self.options.reconstruct
+                else reconstruction.selector(len(S), nodes)
+            )
+            chosen.append(nodes)
+            maps.append(A)
+            lost.append(float(reconstruction.error(S, nodes, A).trace() / S.trace()))
+        said = {"nodes": _one(chosen), "dead_nodes": _one(silent), "information_loss": _one(lost)}
+        said |= _warning(count, base.widths, silent)
+        return Smaller(keep(base.network, base.tensors, chosen, maps), said)
+
+    def moments(self, base: Base) -> list[Tensor]:
+        """Second moments of each layer by the options."""
+        last = self.options.covariance == "last-step"
+        return base.statistics.last_step if last else base.statistics.time_mean
+
+
+def keep(
+    net: Any, tensors: Mapping[str, Tensor], chosen: Sequence[Sequence[int]], maps: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """Tensors of the network with these nodes of each layer, whose readers are multiplied by A (m, k) of each."""
+    kept = dict(tensors)
+    for layer, (nodes, A) in enumerate(zip(chosen, maps, strict=True)):
+        for name in network.readers(tensors, layer):
+            kept[_untied(name)] = (kept[name] if _untied(name) == name else tensors[name]).to(A) @ A
+        width = A.shape[0]
+        rows = torch.cat([gate * width + torch.tensor(nodes, device=A.device) for gate in range(GATES[net.cell])])
+        for part in ("input.weight", "input.bias", "recurrent.weight"):
+            if (name := f"cells.{layer}.{part}") in kept:
+                kept[name] = kept[name][rows]
+        if (name := f"cells.{layer}.recurrent.bias") in kept:
+            kept[name] = kept[name][list(nodes)]
+    return kept
+
+
+def readers(base: Base, layer: int) -> Tensor:
+    """All maps that read a layer's state, one below the other: Z (rows, m)."""
+    return torch.cat([base.tensors[name] for name in network.readers(base.tensors, layer)])
+
+
+def _untied(name: str) -> str:
+    """Of a tied readout: what reads the state is no longer what embeds tokens."""
+    return "readout.weight" if name == "embedding.weight" else name
+
+
+def _require_living(S: Tensor, layer: int) -> int:
+    """How many nodes are dead. Raises Unsupported where none lives."""
+    silent = int(dead(S).sum())
+    if silent == len(S):
+        raise Unsupported(f"all {len(S)} nodes of layer {layer} are zero in every training row: the base is dead")
+    return silent
+
+
+def _warning(count: int, widths: Sequence[int], silent: Sequence[int]) -> dict[str, str]:
+    living = min(width - gone for width, gone in zip(widths, silent, strict=True))
+    if count <= living:
+        return {}
+    return {"more_kept_than_live": f"{count} nodes are kept of a layer with {living} that are ever active"}
+
+
+def _one(each: Sequence[Any]) -> Any:
+    """Of the only layer, or of all."""
+    return each[0] if len(each) == 1 else list(each)

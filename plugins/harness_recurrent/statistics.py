@@ -1,0 +1,90 @@
+"""What a trained network's states are on the training rows: their second moments, which say what reconstructs what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from harness import Batch
+from harness_recurrent import network
+from harness_recurrent.covariance import Covariance
+from harness_recurrent.network import Network, Tensors
+
+ROWS = 10_000  # sequences that are enough, of those that training has
+NUMBERS = 2**22  # of states that are held at a time
+
+
+class Statistics:
+    """Uncentred second moments (m, m) of each layer from the lowest, in float64, computed when first asked for.
+
+    Streams are laid out and carried as in training, without dropout. Sequences are the first 10,000.
+    """
+
+    def __init__(self, net: Network, tensors: Tensors, train: Batch, batch_size: int) -> None:
+        self._net, self._tensors = net, network.computing(net, tensors)
+        self._train, self._batch_size = train, batch_size
+
+    @cached_property
+    def time_mean(self) -> list[Tensor]:
+        """Of the states of all steps."""
+        return self._moments(lambda h: h)
+
+    @cached_property
+    def last_step(self) -> list[Tensor]:
+        """Of the states after the last step of each sequence; of a stream those of all steps, which has no last one."""
+        return self.time_mean if self._net.tokens else self._moments(lambda h: h[-1])
+
+    @cached_property
+    def lagged(self) -> list[Tensor]:
+        """Of the states that the recurrent weights read: those of all steps but the last, and the zeros before them."""
+        if self._net.tokens:
+            return self.time_mean
+        return self._moments(lambda h: torch.cat([torch.zeros_like(h[:1]), h[:-1]]))
+
+    @cached_property
+    def inputs(self) -> list[Tensor]:
+        """Of what each layer reads at each step: features, embedded tokens, or the states of the layer below."""
+        sums: list[Covariance] = []
+        for x, states in self.states():
+            for layer, read in enumerate([x, *states[:-1]]):
+                if len(sums) <= layer:
+                    sums.append(Covariance(read.shape[-1], read.device))
+                sums[layer].add(read)
+        return [each.mean() for each in sums]
+
+    def states(self) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        """Some sequences, or some steps of a stream, at a time: x (T, B, d) and the states (T, B, m) of each layer."""
+        widest = max(network.width(self._tensors, layer) for layer in range(self._net.layers))
+        with torch.no_grad():
+            yield from self._of_stream(widest) if self._net.tokens else self._of_rows(widest)
+
+    def _of_rows(self, widest: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        inputs = self._train.inputs[:ROWS]
+        steps = inputs.shape[2] if inputs.dim() == 4 else inputs.shape[1]
+        for rows in inputs.split(max(1, NUMBERS // (steps * widest))):
+            x = network.steps(self._net, self._tensors, rows)
+            at_rest = network.at_rest(self._net, self._tensors, len(rows))
+            yield x, network.hidden_states(self._net, self._tensors, x, at_rest)[0]
+
+    def _of_stream(self, widest: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        tokens = self._train.inputs[0]
+        length = max(1, len(tokens) // self._batch_size)
+        streams = tokens[: length * self._batch_size].reshape(-1, length)  # (B, L)
+        carried = network.at_rest(self._net, self._tensors, len(streams))
+        for part in streams.split(max(1, NUMBERS // (len(streams) * widest)), dim=1):
+            x = network.steps(self._net, self._tensors, part)
+            found, carried = network.hidden_states(self._net, self._tensors, x, carried)
+            yield x, found
+
+    def _moments(self, taken: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        sums = [
+            Covariance(network.width(self._tensors, layer), self._train.inputs.device)
+            for layer in range(self._net.layers)
+        ]
+        for _, states in self.states():
+            for each, h in zip(sums, states, strict=True):
+                each.add(taken(h))
+        return [each.mean() for each in sums]

@@ -1,0 +1,151 @@
+"""The state of recurrent networks in training, one update, and what a record says of them.
+
+Streams are cut into windows: each begins in the state that the one before has left, detached from what led to it
+(truncated back-propagation through time), and at rest where `Batch.first` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness import Batch, Training
+from harness_recurrent import forms, network
+from harness_recurrent.network import Carried, Network
+from harness_torch.training import facts, step
+from harness_torch.training.layout import leaves
+
+Scalars = Mapping[str, Tensor]
+
+
+@dataclass(kw_only=True)
+class State(step.State):
+    """A network in training. terms: of that training. constants: what it has beside its parameters: masks, indices.
+
+    carried: states that the next window of a stream begins with. teacher: tensors of a network whose predictions are
+    followed, too. said: what the record shall say of how the network came to be.
+    """
+
+    network: Network
+    terms: Training
+    constants: dict[str, Tensor] = field(default_factory=dict)
+    carried: Carried = ()
+    teacher: dict[str, Tensor] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Parameters and constants."""
+        return {**self.parameters, **self.constants}
+
+
+def begin(network_: Network, tensors: Mapping[str, Tensor], training: Training, options: Any, **fields: Any) -> State:
+    """The state before the first update. Floating tensors are parameters, the others constants."""
+    learned = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+    constants = {name: tensor.to(training.device) for name, tensor in tensors.items() if name not in learned}
+    owned = leaves(learned, training.device, network_.types.parameters)
+    make = partial(State, network=network_, terms=training, constants=constants, **fields)
+    return step.begin(make, owned, training, options)
+
+
+def update(state: State, batch: Batch) -> Scalars:
+    """One mini-batch: of rows the loss of their classes, of a stream that of every token."""
+    if not state.network.tokens:
+        return step.update(state, partial(_learn, state), [batch.inputs, batch.targets])
+    if batch.first or not state.carried:
+        state.carried = _at_rest(state, len(batch.inputs))
+    learn = partial(_learn_window, state)
+    scalars, carried = step.update_carrying(state, learn, [batch.inputs, batch.targets], state.carried)
+    state.carried = tuple(carried)
+    return scalars
+
+
+def _at_rest(state: State, batch: int) -> Carried:
+    own = network.at_rest(state.network, network.computing(state.network, state.tensors), batch)
+    teacher = network.computing(state.network, state.teacher)
+    return (*own, *(network.at_rest(state.network, teacher, batch) if teacher else ()))
+
+
+def _learn(state: State, inputs: Tensor, targets: Tensor) -> Scalars:
+    return _learn_window(state, inputs, targets)[0]
+
+
+def _learn_window(state: State, inputs: Tensor, targets: Tensor, *carried: Tensor) -> tuple[Scalars, Carried]:
+    """Forward, backward and the optimiser's step; what is returned beside the scalars leads nowhere back."""
+    state.optimiser.zero_grad()
+    own = len(carried) // 2 if state.teacher else len(carried)
+    logits, left = _logits(state, state.tensors, inputs, carried[:own], partial(_drop, state))
+    loss = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+    total = loss
+    if state.teacher:
+        with torch.no_grad():
+            taught, seen = _logits(state, state.teacher, inputs, carried[own:])
+        left = (*left, *seen)
+        total = (loss + divergence(logits, taught)) / 2
+    total.backward()
+    step.descend(state)
+    restrain(state)
+    return {"loss": loss.detach()}, tuple(each.detach() for each in left)
+
+
+def divergence(logits: Tensor, taught: Tensor) -> Tensor:
+    """KL divergence of the teacher's prediction from the network's, the mean over rows or tokens."""
+    log_probs, target = (each.flatten(0, -2).float().log_softmax(-1) for each in (logits, taught))
+    return F.kl_div(log_probs, target, reduction="batchmean", log_target=True)
+
+
+def _logits(
+    state: State, tensors: Mapping[str, Tensor], inputs: Tensor, carried: Carried, drop: Any = lambda h: h
+) -> tuple[Tensor, Carried]:
+    """Logits of classes (B, c) or of the tokens that follow (B, L, V), and the states after the last step."""
+    net = state.network
+    tensors = network.computing(net, tensors)
+    x = network.steps(net, tensors, inputs)
+    carried = carried or network.at_rest(net, tensors, len(inputs))
+    found, left = network.hidden_states(net, tensors, drop(x) if net.tokens else x, carried, drop)
+    h = drop(found[-1])
+    return network.read_out(tensors, h.transpose(0, 1) if net.tokens else h[-1]), left
+
+
+def _drop(state: State, h: Tensor) -> Tensor:
+    """Some numbers left out, the others grown for it."""
+    if not state.network.dropout:
+        return h
+    kept = torch.rand(h.shape, device=h.device, generator=state.generator) >= state.network.dropout
+    return h * kept / (1 - state.network.dropout)
+
+
+@torch.no_grad()
+def restrain(state: State) -> None:
+    """Weights that a mask has removed stay zero."""
+    for name, mask in state.constants.items():
+        if name.endswith(".mask"):
+            state.parameters[name.removesuffix("mask") + "weight"].mul_(mask)
+
+
+def describe(state: State, deployed: Mapping[str, Tensor] | None = None) -> dict[str, object]:
+    """The network and its training; which form the recurrent weights have where they are deployed, if not dense."""
+    tensors, net = state.tensors if deployed is None else deployed, state.network
+    said: dict[str, object] = {**facts.describe(state), "cell": net.cell}
+    widths = [network.width(tensors, layer) for layer in range(net.layers)]
+    said["hidden"] = widths[0] if len(widths) == 1 else widths
+    kinds = {forms.kind(forms.under(tensors, f"cells.{layer}.recurrent")) for layer in _layers_with_memory(net)}
+    if kinds - {"dense"}:
+        said["form"] = "+".join(sorted(kinds))
+    return {**said, **state.said}
+
+
+def _layers_with_memory(net: Network) -> range:
+    """Layers with recurrent weights."""
+    return range(0 if net.cell == "mingru" else net.layers)
+
+
+def save(state: State) -> Mapping[str, Tensor]:
+    """All tensors by name."""
+    return {name: tensor.detach().contiguous() for name, tensor in state.tensors.items()}
