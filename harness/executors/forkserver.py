@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from harness.errors import HarnessError
 from harness.executors import linux
-from harness.executors.server import NUMBER
+from harness.executors.server import NUMBER, kill
 from harness.executors.worker import LENGTH, Work
 
 SECONDS_TO_START = 600.0  # to import a tensor library from a slow disk
@@ -29,9 +29,12 @@ MARK = "HARNESS_RUN"
 
 
 class Child(NamedTuple):
-    """A forked process as the run holds it: its id, its channel, and what can be read of its output and its fate."""
+    """A forked process as the run holds it: its id and its server's, its channel, and what can be read of its output
+    and its fate.
+    """
 
     pid: int
+    server: int
     channel: socket.socket
     output: int
     fate: int
@@ -73,9 +76,9 @@ class ForkServer:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self._process.pid, signal.SIGCONT)
 
-    def sweep(self) -> None:
-        """If the server has been killed, end what it should have ended."""
-        if self._control is not None and _hung_up(self._control):
+    def sweep(self, server: int) -> None:
+        """End what a server that has died should have ended, unless that has been done."""
+        if self._process is not None and self._process.pid == server:
             self.close()
 
     def close(self) -> int | None:
@@ -109,9 +112,10 @@ class ForkServer:
             pid = read_number(fate) if self._await_answer(fate) else None
             if pid is None:
                 return None
+            assert self._process is not None
             self._ready = True
             ours.pop_all()
-            return Child(pid, channel, output, fate)
+            return Child(pid, self._process.pid, channel, output, fate)
 
     def _await_answer(self, fate: int) -> bool:
         """Whether the server says or closes something in time; woken again and again, in case it was stopped."""
@@ -167,16 +171,6 @@ def killed_by(number: int) -> str:
     return f"killed by {name} ({signal.strsignal(number) or 'unknown'})"
 
 
-def _hung_up(control: socket.socket) -> bool:
-    """Whether the server has gone: it never says anything here."""
-    try:
-        return not control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except ConnectionResetError:
-        return True
-
-
 def _await_end(process: subprocess.Popen[bytes]) -> int:
     try:
         return process.wait(SECONDS_TO_END)
@@ -186,25 +180,38 @@ def _await_end(process: subprocess.Popen[bytes]) -> int:
 
 
 def _end_orphans() -> None:
-    """Kill what this process has adopted from a server that died before its trials, generation by generation."""
+    """Kill what this process has adopted from a server that died before its trials, generation by generation.
+
+    What ends leaves its children to this process, perhaps just after its own were listed: a list that names one which
+    has not been seen to the end is not the last.
+    """
     mark, limit = f"{MARK}={os.getpid()}", time.monotonic() + SECONDS_TO_END
-    dying: set[int] = set()
-    while time.monotonic() < limit:
-        found = [pid for pid in linux.children(os.getpid()) if linux.started_with(pid, mark)]
-        for pid in found:
-            os.kill(pid, signal.SIGKILL)
-        dying = {pid for pid in dying.union(found) if not _reaped(pid)}
-        if not dying and not any(map(linux.is_exiting, linux.children(os.getpid()))):
-            return
-        time.sleep(0.001)
+    killed: set[int] = set()
+    settled: set[int] = set()
+    while time.monotonic() < limit and not settled.issuperset(found := linux.children(os.getpid())):
+        ours = {pid: linux.started_with(pid, mark) for pid in found}
+        fresh = {pid for pid in found if ours[pid]} - killed
+        for pid in fresh:
+            kill(pid)
+        killed |= fresh
+        settled = {pid for pid in found if ours[pid] is False or _has_ended(pid)}
+        if not fresh:  # else at once: what forks on and on must not get ahead
+            time.sleep(0.001)
+    for pid in killed:
+        _reap(pid)
 
 
-def _reaped(pid: int) -> bool:
-    """Whether a child of this process has ended. Its children are ours by then."""
+def _has_ended(pid: int) -> bool:
+    """Whether a child of this process has ended, all threads of it: its children are ours by then."""
     try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         return True
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:

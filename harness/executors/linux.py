@@ -67,15 +67,12 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def started_with(pid: int, variable: str) -> bool:
-    """Whether `NAME=value` was in the environment of a process, or of the one that it was forked from."""
-    return variable.encode() in _bytes(PROC / str(pid) / "environ").split(b"\0")
-
-
-def is_exiting(pid: int) -> bool:
-    """Whether a process has given up its memory, but not yet its children."""
-    state = text(PROC / str(pid) / "stat").rpartition(")")[2].split()
-    return bool(state) and state[0] not in "ZX" and not _bytes(PROC / str(pid) / "environ")
+def started_with(pid: int, variable: str) -> bool | None:
+    """Whether `NAME=value` was in the environment of a process, or of the one that it was forked from. None where that
+    cannot be told: one that ends gives up its memory before its children, and one that starts a program has none yet.
+    """
+    environment = _bytes(PROC / str(pid) / "environ")
+    return variable.encode() in environment.split(b"\0") if environment else None
 
 
 def can_weigh() -> bool:

@@ -119,7 +119,8 @@ class Pool:
         for source in (process.child.channel, process.child.output, process.child.fate):
             if source in self._selector.get_map():
                 self._selector.unregister(source)
-        self._server.sweep()
+        if process.orphaned:
+            self._server.sweep(process.child.server)
         records = process.records()
         process.close()
         alone = len(process.trials) == 1

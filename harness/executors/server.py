@@ -124,7 +124,7 @@ class Server:
                 self._ended.append((self._fates.pop(pid), code))
         strays = [pid for pid in linux.children(os.getpid()) if self._is_stray(pid)] if self._ended else []
         for pid in strays:
-            _kill(pid)
+            kill(pid)
         while self._ended and not strays:
             fate, code = self._ended.pop()
             _tell(fate, code)
@@ -143,10 +143,11 @@ def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
-        _kill(pid, number)
+        kill(pid, number)
 
 
-def _kill(pid: int, number: int = signal.SIGKILL) -> None:
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """Signal a process, if it is there and may be signalled."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 

@@ -118,7 +118,8 @@ class Isolation:
                 yield result
             if errand:
                 yield process.obituary()
-        self._server.sweep()
+        if process.orphaned:
+            self._server.sweep(process.child.server)
 
 
 class _Heard:
@@ -157,6 +158,11 @@ class _Heard:
             if self._over:
                 return None
             self._wait()
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether it ended because the fork server did."""
+        return self._over and self._exit is None
 
     def obituary(self) -> Result:
         """The result of the check that it died in."""

@@ -180,9 +180,26 @@ def test_who_kills_the_server_costs_nobody_but_itself(tmp_path):
 
 @only_linux
 def test_what_ran_away_ends_even_if_the_server_was_killed(tmp_path):
-    record = run_among_good(tmp_path, "leaves-a-daemon-and-kills-the-server")
-    assert (record.status, len(told(tmp_path))) == ("killed", 3)
-    assert all(gone(pid, seconds=0) for pid in told(tmp_path)), "it must be gone by the time of the record"
+    act = "leaves-a-daemon-and-kills-the-server"
+    for record in LocalExecutor("faulty:task").run([trial(act), trial("good")], context(tmp_path), lambda *_: None):
+        assert record.status == ("killed" if record.trial.key == act else "ok")
+        assert len(told(tmp_path)) == 3
+        assert all(gone(pid, seconds=0) for pid in told(tmp_path)), "it must be gone by the time of the record"
+
+
+@only_linux
+def test_what_is_orphaned_after_the_orphans_were_listed_ends(tmp_path, monkeypatch):
+    """As of a run that the system lets wait between the list and a look at what is on it."""
+
+    def list_and_be_late(pid):
+        found = children(pid)
+        leaders = [each for each in found if each in told(tmp_path) and os.getsid(each) == each]
+        assert pid != os.getpid() or all(gone(each) for each in leaders)
+        return found
+
+    children = linux.children
+    monkeypatch.setattr(linux, "children", list_and_be_late)
+    assert run_among_good(tmp_path, "leaves-a-daemon-and-kills-the-server").status == "killed"
 
 
 @pytest.mark.parametrize(
