@@ -46,13 +46,13 @@ def weight_matrix(S: Tensor, readers: Tensor, theta: float) -> Tensor:
 
 def degrees_of_freedom(S: Tensor, lam: float) -> float:
     """N(lam) = Tr S (S + lam I)^-1."""
-    return float(_shares(torch.linalg.eigvalsh(S), lam).sum())
+    return float(shares(torch.linalg.eigvalsh(S), lam).sum())
 
 
 def leverage(S: Tensor, lam: float) -> Tensor:
     """tau'_j = (S (S + lam I)^-1)_jj / N(lam), (m,), of sum 1."""
     values, vectors = torch.linalg.eigh(S)
-    scores = vectors.square() @ _shares(values, lam)
+    scores = vectors.square() @ shares(values, lam)
     return scores / scores.sum()
 
 
@@ -69,7 +69,7 @@ def regularisation(S: Tensor, lam_rel: float, k: int) -> Tensor:
     return (lam * k * leverage(S, lam)).clamp(min=ridge(S, FLOOR))
 
 
-def _shares(values: Tensor, lam: float) -> Tensor:
+def shares(values: Tensor, lam: float) -> Tensor:
     """Of eigenvalues s, s / (s + lam); what is rounding of the largest is taken as 0, so that N(0) is the rank."""
     values = values.where(values > values.amax() * len(values) * torch.finfo(values.dtype).eps, 0)
     return values / (values + lam).where(values > 0, 1)
