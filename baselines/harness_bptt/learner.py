@@ -61,8 +61,12 @@ class BPTT:
         run = packed.run if self.options.saved == "packed" else lif.run
         return run(network, weights, frames, self.options.detach_reset, outlets).flatten(0, 1)
 
+    def over_time(self, network: Network) -> Tensor:
+        """What the readout of each step counts in a prediction, (T,)."""
+        return shared.uniform(network)
+
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
-        return shared.predict(state.network, inputs, shared.uniform(state.network))
+        return shared.predict(state.network, inputs, self.over_time(state.network))
 
     def describe(self, state: State) -> Mapping[str, object]:
         described, options = shared.describe(state), self.options

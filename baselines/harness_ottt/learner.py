@@ -69,8 +69,12 @@ class OTTT:
         online = options.update == "online"
         return shared.learn_every_step(state, rows, lambda part: Forward(network, part, options), options.chunk, online)
 
+    def over_time(self, network: Network) -> Tensor:
+        """What the readout of each step counts in a prediction, (T,)."""
+        return shared.uniform(network)
+
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
-        return shared.predict(state.network, inputs, shared.uniform(state.network))
+        return shared.predict(state.network, inputs, self.over_time(state.network))
 
     def describe(self, state: State) -> Mapping[str, object]:
         described = shared.describe(state)

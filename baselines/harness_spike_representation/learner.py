@@ -58,8 +58,12 @@ class Clamp:
         left = rates.simulate(network, weights, frames, begin, network.neuron.shift, self.options.chunk)
         return rates.logits(network, weights, rates.mean(frames, clamp.shares(network)), left, following)
 
+    def over_time(self, network: Network) -> Tensor:
+        """What the readout of each step counts in a prediction, (T,)."""
+        return shared.leaking(network)
+
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
-        return shared.predict(state.network, inputs, shared.leaking(state.network))
+        return shared.predict(state.network, inputs, self.over_time(state.network))
 
     def describe(self, state: State) -> Mapping[str, object]:
         return shared.describe(state)

@@ -75,10 +75,11 @@ def said(exported: Exported) -> str:
     found = exported.distance
     strays = f"; {found.beyond} of them further than {exported.tolerance:g}" if found.beyond else ""
     largest = f"largest difference {found.largest:.2g}{strays}"
+    by = f" by {exported.reader}" if exported.reader else ""
     return "\n".join(
         [
             f"{exported.path}: {sized(exported.size)}",
-            f"checked: {counted(found.rows, 'test row')} predicted from the file, {largest}",
+            f"checked: {counted(found.rows, 'test row')} predicted from the file{by}, {largest}",
             "to load it:",
             *(f"  {line}" for line in exported.load.strip().splitlines()),
         ]

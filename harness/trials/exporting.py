@@ -19,14 +19,15 @@ from harness.errors import HarnessError, Unsupported, UsageError, is_interrupt
 from harness.records import arrays
 from harness.records.store import Store
 from harness.seeds import derive
-from harness.trials import predictions, rows
+from harness.trials import answers, predictions, rows
 from harness.trials.bench import Bench
 from harness.trials.distances import Distance, distance
 from harness.trials.notes import Notes
 from harness.trials.places import code_of, one_line
-from harness.trials.predicting import predicted
+from harness.trials.predicting import Predict, predicted
 from harness.trials.trial import configured, set_up
-from harness.types import Backend, Dataset, Export, Kept, Prediction, Record, Trial, Written
+from harness.types import Array, Backend, Dataset, Export, Kept, Prediction, Record, Trial, Written
+from harness.words import clean_line
 
 EXAMPLES = 8  # rows that a format may look at
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
@@ -35,13 +36,16 @@ AGAIN = "run it again with --rerun METHOD --keep-weights"
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that has been written: its size in bytes, how far its predictions are from the trial's, how to load it."""
+    """A file that has been written: its size in bytes, how far its predictions are from the trial's, how to load it,
+    what ran it.
+    """
 
     path: Path
     size: int
     distance: Distance
     tolerance: float
     load: str
+    reader: str
 
 
 def require_place(path: Path, force: bool) -> None:
@@ -79,7 +83,9 @@ def export(
         _require_alike(offer.value, found, allowed, path)
         size = _flushed(temporary)
         temporary.replace(path)
-    return Exported(path, size, found, allowed, written.load.replace("PATH", repr(str(path))))
+    return Exported(
+        path, size, found, allowed, written.load.replace("PATH", repr(str(path))), clean_line(written.reader)
+    )
 
 
 # --- the trial ----------------------------------------------------------------------------------------------------
@@ -159,8 +165,18 @@ def _compared(bench: Bench, offer: Offer[Export], written: Written, wanted: Pred
     data, backend = bench.data, bench.backend
     seed = derive(bench.trial.seed, bench.trial.dataset.name, "global")
     with _blamed(offer), backend.isolated(seed), backend.evaluating(), backend.inference():
-        found, _ = predicted(np.asarray(data.test.inputs), written.predict, data.problem, folded=True)
+        found, _ = predicted(np.asarray(data.test.inputs), _in_numpy(written.predict), data.problem, folded=True)
         return distance(found, wanted, data.problem, tolerance)
+
+
+def _in_numpy(predict: Predict) -> Predict:
+    """The same predictions, in numpy whatever they were in."""
+
+    def asked(inputs: Array) -> Prediction:
+        prediction = answers.a_prediction(predict(inputs))
+        return type(prediction)._make(map(np.asarray, prediction))
+
+    return asked
 
 
 def _require_alike(format_: Export, found: Distance, tolerance: float, path: Path) -> None:

@@ -382,11 +382,13 @@ class Kept:
 class Written:
     """What `Export.write` returns of a file. predict: (inputs, in numpy) -> Prediction, by the file alone, read anew.
 
-    load: lines of Python with which a user loads the file; PATH stands in them for the text of its path.
+    load: lines of Python with which a user loads the file; PATH stands in them for the text of its path. reader: what
+    `predict` runs the file with, and what else was found alike, in a few words.
     """
 
     predict: Callable[[Array], Prediction]
     load: str
+    reader: str = ""
 
 
 @dataclass(frozen=True)

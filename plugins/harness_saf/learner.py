@@ -71,10 +71,12 @@ class SAF:
         forward.use(weights, once=True)
         return forward.final_logits()
 
+    def over_time(self, network: Network) -> Tensor:
+        """What the readout of each step counts in a prediction, (T,)."""
+        return shared.leaking(network) if self.options.variant == "final" else shared.uniform(network)
+
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
-        final = self.options.variant == "final"
-        over_time = shared.leaking(state.network) if final else shared.uniform(state.network)
-        return shared.predict(state.network, inputs, over_time)
+        return shared.predict(state.network, inputs, self.over_time(state.network))
 
     @torch.no_grad()
     def training_forward(self, state: State, inputs: Tensor) -> ClassLogProbs:
