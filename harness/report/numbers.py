@@ -49,8 +49,8 @@ class Scale:
         return self.number(cell.mean, LEAST_WITH_SD if cell.sd else LEAST_FIGURES)
 
     def deviation(self, cell: Cell) -> str:
-        """` ± 0.02`, ` ± 0` where all seeds agree, nothing where one alone has no deviation; ` (1.2 to 3.4)`, a range,
-        over unlike configurations.
+        """` ± 0.02`, ` ± 0` where all seeds agree, nothing of one alone or of shares; ` (1.2 to 3.4)`, a range, over
+        unlike configurations.
         """
         if cell.range is not None:
             return f" ({' to '.join(self.number(end, LEAST_WITH_SD) for end in cell.range)})"

@@ -24,6 +24,7 @@ class Cell:
     with the other rows' cells, being of all their seeds and their data. exact: a count, the same in all seeds.
     range: smallest and largest value, where the seeds were given unlike configurations, so that a deviation over them
     would say nothing of chance: such a cell is no rival.
+    sd: None of one seed, and where seeds have shares of one measurement.
     n: seeds in which it was measured. taken: seeds that took it over from these. covers: seeds with either.
     """
 

@@ -202,6 +202,8 @@ def _cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric, unl
     if unlike and numbers and not _is_score(metric):
         every = [found.number for _, found in values if found.number is not None]
         return Cell(estimate(every)[0], None, len(every), hole, range=(min(every), max(every)), covers=covers)
+    if timing.is_share(name, (record for record, _ in values)):
+        sd = None  # seeds that were trained as one have one measurement, and so no deviation
     return Cell(mean, sd, n, hole, exact=metric.exact and not sd, taken=taken, covers=covers)
 
 

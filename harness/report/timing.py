@@ -87,6 +87,11 @@ def unlike_shares(name: str, records: Iterable[Record]) -> bool:
     return base_name(name) in SHARES and len({_lanes(record) for record in records if record.status == "ok"}) > 1
 
 
+def is_share(name: str, records: Iterable[Record]) -> bool:
+    """Whether a time is, of some of these, a share of what several trials took as one: one measurement for them all."""
+    return base_name(name) in SHARES and any(_lanes(record) > 1 for record in records)
+
+
 def _lanes(record: Record) -> float:
     """How many trials were trained as one, itself among them."""
     return as_number(record.measured.get("cohort")) or 1.0

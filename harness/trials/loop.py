@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness import names
 from harness.errors import Diverged, Unsupported
 from harness.seeds import derive
 from harness.trials import answers, scoring
@@ -21,8 +20,9 @@ from harness.trials.effort import Effort
 from harness.trials.notes import Notes
 from harness.trials.pace import Stops, kept, note_times
 from harness.trials.points import Points
+from harness.trials.scalars import Scalars
 from harness.trials.starting import Started
-from harness.types import Fit, Meter, Point, Progress
+from harness.types import Fit, Point, Progress
 
 SETTLED_UPDATES = 2  # algorithms have been tried, the optimiser's state is there; no step has been captured yet
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -102,7 +102,7 @@ def _loop(bench: Bench, points: Points, started: Started) -> Any:
     """Train until the budget is spent. Evaluation counts neither in seconds nor in the order of the batches."""
     learner, state = started.learner, started.state
     per_epoch = bench.updates_per_epoch()
-    clock, meter = bench.backend.clock(bench.trial.terms.device), bench.backend.meter()
+    clock, scalars = bench.backend.clock(bench.trial.terms.device), Scalars(bench.backend.lane_meter(), 1)
     order = derive(bench.trial.seed, bench.trial.dataset.name, "order")
     batches = bench.backend.batches(bench.data, bench.trial.terms.batch_size, order)
     points.begin(state)
@@ -113,7 +113,7 @@ def _loop(bench: Bench, points: Points, started: Started) -> Any:
     def look(done: int) -> None:
         seconds = math.fsum(clock.seconds())
         with effort.paused():
-            means = kept(bench.notes, _finite(_means(meter, returned), done, bench.notes.curve))
+            means = kept(bench.notes, _means(scalars, returned))
             points.add(state, Point(done, done / per_epoch, seconds, means, {}))
             bench.report(Progress("train", stops.fraction(done), bench.notes.curve[-1]))
 
@@ -132,8 +132,8 @@ def _loop(bench: Bench, points: Points, started: Started) -> Any:
         if not done:
             answers.a_step(returned)
         try:
-            state, scalars = returned
-            meter.add(scalars)
+            state, values = returned
+            scalars.add(values)
         except Exception:
             answers.a_step(returned)  # says better what is wrong, if it is this
             raise
@@ -166,19 +166,15 @@ def _say_budget_was_gone(bench: Bench) -> None:
     bench.notes.holes |= dict.fromkeys(("update_seconds", "train_seconds"), why)
 
 
-def _means(meter: Meter, returned: Any) -> Mapping[str, float]:
-    """Of the scalars since the last point. Raises TypeError where what the last update returned are none."""
+def _means(scalars: Scalars, returned: Any) -> Mapping[str, float]:
+    """Of the scalars since the last point. Raises Diverged where one was not finite, and TypeError where what the last
+    update returned are none.
+    """
     try:
-        return {name: float(value) for name, value in meter.read().items()}
+        (means,) = scalars.means()
     except Exception:
         answers.a_step(returned)
         raise
-
-
-def _finite(scalars: Mapping[str, float], update: int, curve: Sequence[Point]) -> Mapping[str, float]:
-    for name, value in scalars.items():
-        if not math.isfinite(value):
-            before = curve[-1].scalars.get(name)
-            last = f"; last finite {before:.4g}, the mean up to update {curve[-1].update}" if before is not None else ""
-            raise Diverged(f"{names.shown(name)} is {value} at update {update}{last}")
-    return scalars
+    if flaw := scalars.flaw(0):
+        raise Diverged(flaw)
+    return means

@@ -1,4 +1,4 @@
-"""Scalars of several trials that are trained as one: their means, and where each ceased to be finite."""
+"""Scalars of a trial, or of several that are trained as one: their means, and where each ceased to be finite."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Scalars:
         return self._flaws.get(lane, "")
 
     def _fetch(self) -> None:
-        values = {name: np.asarray(each, np.float64) for name, each in self._meter.read().items()}  # (U, L)
+        read = {name: np.asarray(each, np.float64) for name, each in self._meter.read().items()}
+        values = {name: each.reshape(len(each), self._lanes) for name, each in read.items()}  # (U, L), of one (U,)
         self._note_flaws(values)
         for name, each in values.items():
             total, count = self._sums.get(name, (np.zeros(self._lanes), 0))

@@ -29,7 +29,7 @@ class Meter(Protocol):
 
 class LaneMeter(Protocol):
     """Keeps named scalars (L,) on the device; read() returns all that were added since the last read, by name
-    (updates, L), in numpy: the only synchronisation.
+    (updates, L), in numpy: the only synchronisation. Of a trial alone scalars are () or (1,), and come back as such.
     """
 
     def add(self, scalars: Mapping[str, Array]) -> None: ...

@@ -197,6 +197,19 @@ def test_the_last_finite_value_may_have_been_fetched_long_before(catalog, monkey
     require_alike(often[1], once[1])
 
 
+def test_a_trial_alone_says_the_same_of_where_it_diverged(catalog):
+    """Also before its first point, which has no mean to tell."""
+    trials = trials_of(catalog, "steps[rate=[0.1,1e200],noise=0.0]", seeds="[0,1]")
+    records, _ = together(catalog, trials)
+    alone = {trial.key: run_trial(catalog, trial) for trial in trials}
+    lost = [record for record in records if record.status == "diverged"]
+    assert len(lost) == 2
+    for record in lost:
+        assert alone[record.trial.key].status == "diverged"
+        assert alone[record.trial.key].reason == record.reason
+        assert len(alone[record.trial.key].curve) == 1
+
+
 def test_training_ends_with_the_last_lane(catalog, monkeypatch):
     updates = []
     update = lanes.Lanes.update

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from example_records import METRICS, record
 
-from harness.report import summarise
+from harness.report import render, summarise
 from harness.report.suites import with_suite
 from harness.suites.entries import Claim, Quantity
 from harness.suites.suite import Comparison, Request
@@ -36,6 +37,22 @@ def test_shares_are_called_so_and_compared_with_their_like():
         "times are shares of what several trials took that were trained as one, so many: "
         "saf seeds 0, 1 (4); ottt seeds 0, 1 (4)",
     )
+
+
+def test_shares_of_one_measurement_have_no_deviation():
+    same = [timed("saf", seed, 1.5, 3) for seed in range(3)]
+    alone = [timed("ottt", seed, 1.5) for seed in range(3)]
+    (share, own), _ = table(*same, *alone)
+    assert [(cell.mean, cell.sd, cell.n) for cell in (share, own)] == [(1.5, None, 3), (1.5, 0.0, 3)]
+    summary = summarise([*same, *alone], METRICS, columns=["update_seconds"])
+    text = {line.split()[0]: line for line in render(summary).splitlines() if line.startswith(("saf", "ottt"))}
+    assert "±" not in text["saf"]
+    assert "± 0" in text["ottt"]
+    rows = json.loads(render(summary, "json"))["rows"]
+    assert [row["metrics"]["update_seconds"]["sd"] for row in rows] == [None, 0.0]
+    assert [row["metrics"]["update_seconds"]["n"] for row in rows] == [3, 3]
+    of_saf = next(line for line in render(summary, "csv").splitlines() if line.startswith("saf,"))
+    assert of_saf.split(",")[2:6] == ["update_seconds", "1.5", "", "3"]
 
 
 @pytest.mark.parametrize("size", [None, 3])
