@@ -67,7 +67,7 @@ METADATA = _names("""
     _has_compatible_shallow_copy_type _has_same_storage_numel _use_cudnn_rnn_flatten_weight _assert_tensor_metadata
     _sparse_coo_tensor_with_dims _sparse_coo_tensor_with_dims_and_tensors _sparse_coo_tensor_unsafe
     _sparse_compressed_tensor_unsafe _sparse_csr_tensor_unsafe sparse_resize sparse_resize_and_clear
-    _linalg_check_errors prim::device prim::layout
+    sparse_compressed_tensor _linalg_check_errors prim::device prim::layout
 """)
 
 # They move or write elements, and compute none.

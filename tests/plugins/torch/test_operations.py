@@ -102,6 +102,15 @@ def test_a_sparse_product_goes_backward_into_the_dense_factor(layout: torch.layo
     assert readings["uncovered"] == {}
 
 
+def test_a_sparse_matrix_made_of_its_parts_is_no_work() -> None:
+    rows, columns, values = torch.tensor([0, 2, 3]), torch.tensor([0, 3, 1]), torch.ones(3)
+
+    def run() -> Tensor:
+        return torch.sparse_csr_tensor(rows, columns, values, (2, 4), check_invariants=False) @ torch.ones(4, 5)
+
+    assert macs(run) == 3 * 5
+
+
 def test_products_in_an_optimisers_step_are_its_own() -> None:
     class Preconditioned(torch.optim.Optimizer):
         @torch.no_grad()
