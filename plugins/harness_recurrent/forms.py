@@ -100,15 +100,16 @@ def _sparse(tensors: Tensors) -> Map:
 
 
 def _csr(tensors: Tensors, size: int) -> Tensor:
-    """Compressed sparse rows as torch has them; wider on a CPU, which multiplies none of 16 bits."""
+    """Compressed sparse rows as torch has them; wider on a CPU, which multiplies none of 16 bits.
+
+    Indices come from files: a wrong one would read foreign memory, and is looked for once for all products.
+    """
     values, rows = tensors["values"], tensors["rows"]
     if values.device.type == "cpu" and values.element_size() < 4:
         values = values.float()
     with warnings.catch_warnings():  # that sparse rows are a beta feature of torch
         warnings.simplefilter("ignore", UserWarning)
-        return torch.sparse_csr_tensor(
-            rows, tensors["positions"], values, (len(rows) - 1, size), check_invariants=False
-        )
+        return torch.sparse_csr_tensor(rows, tensors["positions"], values, (len(rows) - 1, size), check_invariants=True)
 
 
 def to_csr(weight: Tensor, mask: Tensor) -> dict[str, Tensor]:

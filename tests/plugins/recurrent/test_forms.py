@@ -110,6 +110,14 @@ def test_quantised_weights_are_nearest_multiples_of_the_scale_of_their_row() -> 
     assert torch.equal(forms.quantise(-weight)["weight"], -tensors["weight"])
 
 
+@pytest.mark.parametrize("position", [-1, 3])
+def test_a_column_that_is_not_there_is_an_error(position: int) -> None:
+    tensors = forms.to_csr(WEIGHT, MASK)
+    tensors["positions"][1] = position
+    with pytest.raises(RuntimeError, match="col_indices"):
+        forms.bind(tensors)(torch.ones(2, 3))
+
+
 def test_names_of_no_form_are_named() -> None:
     with pytest.raises(ValueError, match=r"weights named values, rows are of no form; expected .*positions"):
         forms.kind({"values": WEIGHT, "rows": WEIGHT})
