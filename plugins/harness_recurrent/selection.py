@@ -86,16 +86,16 @@ def greedy(S: Tensor, M: Tensor, k: int, tau: Tensor) -> list[int]:
     """
     _check(S, k)
     nodes: list[int] = []
+    left = torch.ones_like(tau, dtype=torch.bool)
     factor, floor = S.new_empty(k, len(S)), ridge(S, JITTER)  # (k, m), rows u
     for step in range(k):
         done = factor[:step]
         if step % REFRESH == 0:
             diagonal, squares = _squares(S - done.T @ done, M)
-        gains = _gains(squares, diagonal + tau, floor)
-        gains[nodes] = -1
-        p = _first(gains)
+        pivots = diagonal + tau
+        p = _first(_gains(squares, pivots, floor).where(left, -1))
         nodes.append(p)
-        pivot = float(diagonal[p] + tau[p])
+        left[p], pivot = False, float(pivots[p])
         u = (S[p] - done[:, p] @ done) / pivot**0.5 if pivot > floor else torch.zeros_like(diagonal)
         w = M @ u
         factor[step], diagonal = u, (diagonal - u * u).clamp(min=0)
@@ -232,8 +232,8 @@ def _gains(squares: Tensor, pivots: Tensor, floor: float) -> Tensor:
 
 def _first(values: Tensor) -> int:
     """The smallest index of the largest value; what is larger by rounding alone is equal."""
-    largest = values.amax()
-    return int((values >= largest - TIE * largest.abs()).to(torch.uint8).argmax())
+    largest = float(values.amax())
+    return int((values >= largest - TIE * abs(largest)).to(torch.uint8).argmax())
 
 
 def _check(S: Tensor, k: int) -> None:
