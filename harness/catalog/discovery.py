@@ -150,7 +150,9 @@ def importable(module: str) -> bool:
 
 
 def extra_with(modules: Collection[str], distribution: str) -> str | None:
-    """The extra of a distribution that brings packages of all these names, or None where it declares none."""
+    """The extra of a distribution that brings packages of all these names, with the fewest others, or None where it
+    declares none.
+    """
     try:
         requirements = importlib.metadata.requires(distribution) if distribution else None
     except importlib.metadata.PackageNotFoundError:
@@ -160,7 +162,9 @@ def extra_with(modules: Collection[str], distribution: str) -> str | None:
     for requirement in requirements or ():
         if found := re.match(r"([\w.-]+).*;.*extra\s*==\s*['\"]([^'\"]+)", requirement):
             packages.setdefault(found[2], set()).add(normal(found[1]))
-    return next((extra for extra, names in packages.items() if sought <= names), None)
+    return min(
+        (extra for extra in packages if sought <= packages[extra]), key=lambda each: len(packages[each]), default=None
+    )
 
 
 def is_file(reference: str) -> bool:

@@ -126,6 +126,7 @@ def test_an_extra_that_brings_what_is_missing_is_named(install, capsys, monkeypa
     install("acme", one=source)
     with (tmp_path / "site/acme-1.0.dist-info/METADATA").open("a") as metadata:
         metadata.write("Requires-Dist: absent_2\n")
+        metadata.write("Requires-Dist: absent-one>=2; extra == 'all'\nRequires-Dist: more-besides; extra == 'all'\n")
         metadata.write("Requires-Dist: other-thing>=1; extra == 'other'\n")
         metadata.write("Requires-Dist: Absent.One[fast]>=2; python_version > '3' and extra == \"more\"\n")
     monkeypatch.setenv("HARNESS_PLUGINS", "one")
