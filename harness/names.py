@@ -23,6 +23,8 @@ MEASURED = frozenset(
         "stopped_early",
         "stopped_update",
         "tokens",
+        "total_seconds",
+        "total_with_base_seconds",
         "update_seconds",
         "warmup_seconds",
         *(f"{phase}_seconds" for phase in PHASES),

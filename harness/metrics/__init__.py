@@ -62,6 +62,8 @@ def _costs() -> Iterator[Metric]:
     yield Metric("init_seconds", "time in which a method is made and sets itself up", "s", "lower")
     yield Metric("prepare_seconds", "time of what a method does before its first update", "s", "lower")
     yield Metric("finish_seconds", "time of what a method does after its last update", "s", "lower")
+    yield Metric("total_seconds", "time of init, prepare, all updates and finish", "s", "lower")
+    yield Metric("total_with_base_seconds", "that time, and those of what the method starts from", "s", "lower")
     yield Metric("seconds_to_target", "training time until validation reaches --target", "s", "lower")
     yield Metric("parameters", "floating numbers that the trained network is saved as", "", "lower", exact=True)
     yield Metric("nonzeros", "of these, those that are not zero", "", "lower")

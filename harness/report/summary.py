@@ -64,6 +64,7 @@ def summarise(
     run. refit: only tables of what was trained anew on training and validation rows. Raises KeyError for a column that
     no metric describes.
     """
+    records = timing.totalled(records)
     described = {metric.name: metric for metric in metrics}
     names = _names(records, metrics) if columns is None else _split(columns, records, described)
     if target is not None and TO_TARGET not in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from harness.report.mixing import first, seeds
 from harness.report.values import as_number, base_name, measured
@@ -25,8 +26,11 @@ SHARES = frozenset(
         "init_seconds",
         "prepare_seconds",
         "seconds_to_target",
+        "total_seconds",
+        "total_with_base_seconds",
     }
 )
+TOTAL = ("init", "prepare", "train", "finish")  # phases that a method spends; loading and evaluating are the harness's
 SET_UP = 0.5  # seconds of `init` that imports, allocation and compilation may take: no training
 
 
@@ -46,6 +50,39 @@ def phases(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
     known = _bases(records, every)
     found = {phase for record in records if record.status == "ok" for phase in _beyond(record, known)}
     return [f"{phase}_seconds" for phase in PHASES if phase in found]
+
+
+def totalled(records: Sequence[Record]) -> list[Record]:
+    """The records with what their methods took in all, and together with those that they start from, if these are here.
+
+    What starts from nothing takes the same with and without.
+    """
+    by_key = {record.trial.key: record for record in records if record.status == "ok"}
+    return [_with_totals(record, by_key) for record in records]
+
+
+def _with_totals(record: Record, by_key: Mapping[str, Record]) -> Record:
+    if not record.seconds:
+        return record
+    own, started = _spent(record), list(_started_from(record.trial))
+    measured = {**record.measured, "total_seconds": own}
+    for base in started:
+        if base.key not in by_key:
+            why = f"no record of {base.method.label}, which it starts from, that ended ok"
+            return replace(record, measured=measured, holes={**record.holes, "total_with_base_seconds": why})
+    measured["total_with_base_seconds"] = own + math.fsum(_spent(by_key[base.key]) for base in started)
+    return replace(record, measured=measured)
+
+
+def _started_from(trial: Trial) -> Iterator[Trial]:
+    """What a trial starts from, what that starts from, and so on."""
+    while trial.base is not None:
+        trial = trial.base
+        yield trial
+
+
+def _spent(record: Record) -> float:
+    return math.fsum(as_number(record.seconds.get(phase)) or 0.0 for phase in TOTAL)
 
 
 def _beyond(record: Record, by_key: Mapping[str, Record]) -> dict[str, tuple[float, float]]:

@@ -139,8 +139,21 @@ def test_numbers_come_from_scores_readings_phases_and_facts():
         "accuracy@best": 0.9,
         "train_seconds": 2.0,
         "prepare_seconds": 3.0,
+        "total_seconds": 3.0,
+        "total_with_base_seconds": 3.0,
         "parameters": 4.0,
     }
+
+
+def test_the_total_time_is_told_with_and_without_that_of_what_a_method_starts_from():
+    base = record("base", seconds={"init": 1.0, "train": 10.0, "evaluate": 100.0})
+    pruned = record("pruned", seconds={"prepare": 2.0, "train": 3.0})
+    pruned = dataclasses.replace(pruned, trial=dataclasses.replace(pruned.trial, base=base.trial))
+    cells = [row.cells for row in rows([base, pruned])]
+    assert [each["total_seconds"].mean for each in cells] == [11.0, 5.0]
+    assert [each["total_with_base_seconds"].mean for each in cells] == [11.0, 16.0]
+    alone = cell([pruned], "total_with_base_seconds")
+    assert (alone.mean, alone.hole) == (None, "no record of base, which it starts from, that ended ok")
 
 
 def test_what_the_harness_measured_goes_before_what_an_instrument_says_it_read():
