@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,9 +29,18 @@ Examples:
 TOLERANCE = "How far the file's predictions may be from the trial's.  [default: the format's own, mostly 1e-4]"
 
 
+class Target(Folder):
+    """A file that is to be written; a leading ~ is somebody's home."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if not str(value):
+            self.fail("an empty text; expected a file, such as network.nir", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command("export", epilog=EXAMPLES)
 @click.argument("trial")
-@click.argument("path", type=Folder())
+@click.argument("path", type=Target())
 @click.option("--to", "format_", metavar="FORMAT", required=True, help="What to write; `harness list exports`.")
 @RESULTS
 @DATA_DIR

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import cast
 
@@ -41,7 +42,9 @@ def write(kept: Kept, path: Path) -> Written:
     network, over_time = _trained(kept)
     nir_graphs.refuse(network)
     shape = kept.problem.input_shape[1:] if network.time_axis else kept.problem.input_shape
-    nir.write(path, nir_graphs.graph(network, shape, over_time))
+    content = io.BytesIO()  # on a full disk HDF5 ends the process
+    nir.write(content, nir_graphs.graph(network, shape, over_time))
+    path.write_bytes(content.getvalue())
     name, run = nir_readers.best(network.neuron.leak)
     said = _held_against(network, torch.as_tensor(kept.rows), run(nir_readers.read(path), torch.as_tensor(kept.rows)))
 

@@ -203,6 +203,8 @@ def test_a_path_at_which_no_file_can_be_is_refused(harness):
     Path("folder").mkdir()
     code, _, err = harness("export", "counts/coins/0", "--to", "npz", "folder", "--force")
     assert (code, err.startswith("harness: folder: a folder; name the file")) == (2, True)
+    code, _, err = harness("export", "counts/coins/0", "--to", "npz", "")
+    assert (code, "expected a file, such as network.nir" in err) == (2, True)
     code, _, err = harness("export", "counts/coins/0", "--to", "npz", "nowhere/out")
     assert (code, "there is no folder nowhere" in err) == (2, True)
 

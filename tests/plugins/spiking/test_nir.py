@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
+import os
 import re
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,6 +194,16 @@ def test_what_nir_cannot_say_is_refused_with_the_reason(tmp_path):
         exporting.write(replace(feedback, learner=dsr), tmp_path / "a.nir")
     with pytest.raises(Unsupported, match=r"its arrays \(weight\) are not those of its network"):
         exporting.write(replace(feedback, arrays={"weight": np.zeros(1)}), tmp_path / "a.nir")
+
+
+def test_a_disk_that_is_full_is_an_error_and_not_the_end_of_the_process(tmp_path):
+    held, (soft, hard) = kept(BPTT(options("mlp")), "mlp"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            exporting.write(held, tmp_path / "a.nir")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_trial_is_exported_as_it_was_run(tmp_path, monkeypatch, capsys):
