@@ -19,8 +19,8 @@ from torch import Tensor
 from harness import Batch, Fit, Unsupported
 from harness_bayes import learner as shared
 from harness_bayes import likelihoods, points, prediction, training
+from harness_bayes.full_covariances import memory
 from harness_bayes.training import Trials
-from harness_bayes.variational import memory
 from harness_laplace import MOST_FULL, LaplaceOptions, parts, reference
 from harness_laplace.curvature import Curvature, Gaussian, decomposed
 from harness_laplace.evidence import Evidence

@@ -38,7 +38,7 @@ class MixtureVI(shared.Learner[State]):
         means = networks.initial(network, seeds, options.components)
         if base is not None:
             means = {name: base[name] for name in network.shapes}
-        parameters = variational.initial(network, means, len(seeds), options.covariance, device)
+        parameters = variational.initial(network, means, len(seeds), options.covariance, device, options.objective)
         if options.learn_weights:
             parameters["theta"] = torch.zeros(len(seeds), options.components)
         like = torch.empty((), dtype=network.types.parameters, device=device)

@@ -9,7 +9,6 @@ one number for each component (isotropic), or G G^T with G lower triangular (ful
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -17,16 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness import Unsupported
-from harness_bayes import layers, networks, priors
-from harness_bayes.config import Covariance
+from harness_bayes import full_covariances, layers, networks, priors
+from harness_bayes.config import Covariance, Objective
 from harness_bayes.layers import Estimator, Gaussians
 from harness_bayes.networks import Linear, Network, flatten, spread, unflatten
 from harness_bayes.noise import Noise
 from harness_bayes.priors import Prior
 
 INITIAL_DEVIATION = 0.05  # over the root of a layer's inputs
-COPIES = 4  # of a parameter while it is trained: itself, its gradient and two moments
 
 
 class Mixture(NamedTuple):
@@ -94,11 +91,16 @@ class Mixture(NamedTuple):
 
 
 def initial(
-    network: Network, means: Mapping[str, Tensor], trials: int, covariance: Covariance, device: str
+    network: Network,
+    means: Mapping[str, Tensor],
+    trials: int,
+    covariance: Covariance,
+    device: str,
+    objective: Objective = "approximate",
 ) -> dict[str, Tensor]:
     """The parameters of a mixture whose components start at these means (J, ...).
 
-    Raises Unsupported for full covariances that the machine's memory does not hold.
+    Raises Unsupported for full covariances that the machine's memory does not hold, or that take too long.
     """
     lanes = len(next(iter(means.values())))
     rho = {name: _unsoftplus(INITIAL_DEVIATION / network.fan_in[name] ** 0.5) for name in means}
@@ -107,7 +109,7 @@ def initial(
         inputs = sum(network.fan_in[name] * mean[0].numel() for name, mean in means.items()) / network.size
         return {**named, "rho": torch.full((lanes,), _unsoftplus(INITIAL_DEVIATION / inputs**0.5))}
     if covariance == "full":
-        _refuse_large(network.size, lanes, device)
+        full_covariances.refuse_large(network.size, trials, lanes // trials, objective, device)
         diagonal = torch.cat([torch.full((mean[0].numel(),), rho[name]) for name, mean in means.items()])
         return {**named, "factor": torch.diag(diagonal).expand(lanes, -1, -1).clone()}
     count = trials if covariance == "tied" else lanes
@@ -116,22 +118,6 @@ def initial(
 
 def _unsoftplus(value: float) -> float:
     return math.log(math.expm1(value))
-
-
-def _refuse_large(size: int, lanes: int, device: str) -> None:
-    needed, there = 4 * COPIES * lanes * size**2, memory(device)
-    if needed > there / 2:
-        raise Unsupported(
-            f"covariance=full: {lanes} matrices of {size:,} x {size:,} take {needed / 2**30:,.1f} GiB with gradients "
-            f"and moments, and this machine has {there / 2**30:,.1f}; use covariance=diag, or a smaller network"
-        )
-
-
-def memory(device: str) -> int:
-    """Bytes that the device has."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def read(network: Network, parameters: Mapping[str, Tensor]) -> Mixture:

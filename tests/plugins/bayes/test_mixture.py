@@ -156,6 +156,11 @@ def test_options_that_do_not_go_together_are_refused(given, words):
         ({"noise": 0.3}, Problem("classification", (3,), 2, 40), "noise=0.3: classes have the softmax's likelihood"),
         ({"likelihood": "heteroscedastic"}, Problem("classification", (3,), 2, 40), "=heteroscedastic: classes"),
         ({"covariance": "full"}, Problem("regression", (90_000,), 1, 40), "matrices of 4,500,101 x 4,500,101 take"),
+        (
+            {"covariance": "full", "objective": "certified", "components": 3, "architecture": "300-FC"},
+            Problem("regression", (8,), 1, 40),
+            r"3 matrices of 3,001 x 3,001: an update takes about 99 s, .* 3,001\^3.*use covariance=diag.*=approximate",
+        ),
         ({}, Problem("language", (3,), 1, 40), "take classification and regression, not language"),
         ({}, Problem("regression", (3, 4), 1, 40, time_axis=True), "rows without a time axis"),
     ],
