@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from harness import read_records
+from harness.statistics import estimate, paired_difference
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
@@ -111,3 +114,40 @@ def test_the_table_of_mnist_is_that_of_its_records():
     assert [line[0] for line in lines] == list(found)
     for name, final, best in lines:
         assert (final, best) == (f"{found[name]['accuracy']:.4f}", f"{found[name]['accuracy@best']:.4f}")
+
+
+def lines_of(heading: str) -> list[list[str]]:
+    """The cells of a table of results/README.md by how its head begins."""
+    table = re.search(rf"^\| {re.escape(heading)} \|.*?\n\n", REFERENCE, re.M | re.S)[0]
+    return [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()[2:]]
+
+
+@pytest.fixture(scope="module")
+def distances():
+    """By method, for each seed, how far it is from the posterior in the records of `gap`."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for record in read_records(ROOT / "results" / "gap"):
+        if "posterior_total_variation" in record.readings:
+            found.setdefault(record.trial.method.label, {})[record.trial.seed] = record.readings
+    return found
+
+
+def test_distances_to_the_posterior_are_those_of_the_records(distances):
+    lines = lines_of("method | total variation, test rows")
+    named = ["hmc[noise=0.1]", *(line[0] for line in lines[1:])]
+    assert sorted(named) == sorted(distances)
+    metrics = ("posterior_total_variation", "posterior_total_variation_shifted", "posterior_spread_shifted")
+    for name, (_, *cells) in zip(named, lines, strict=True):
+        assert len(distances[name]) == 5
+        for cell, metric in zip(cells, metrics, strict=True):
+            found = estimate(each[metric] for each in distances[name].values())
+            assert cell == f"{found.mean:.3f} ± {found.sd:.3f}", (name, metric)
+
+
+def test_paired_differences_of_distances_are_those_of_the_records(distances):
+    for pair, *cells in lines_of("difference | test rows"):
+        left, right = pair.replace("`", "").split(" - ")
+        for cell, metric in zip(cells, ("posterior_total_variation", "posterior_total_variation_shifted"), strict=True):
+            sides = ({seed: each[metric] for seed, each in distances[name].items()} for name in (left, right))
+            found = paired_difference(*sides)
+            assert cell == f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})", (pair, metric)
