@@ -2,7 +2,7 @@
 
 With p and q the densities of a row's target and F, G the distributions of the functions' values there,
 
-    total variation   1/2 Int |p(y) - q(y)| dy, between 0 and 1; of classes 1/2 sum_c |p_c - q_c|
+    total variation   1/2 Int |p(y) - q(y)| dy, between 0 and 1
     Wasserstein       Int |F(f) - G(f)| df, in standard deviations of the reference's functions
     spread            standard deviation of functions over that of the reference's
 
@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import ClassLogProbs, RegressionMixture
+from harness import RegressionMixture
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ ELEMENTS = 2**22  # components times nodes that are held at a time
 
 
 class Distances(NamedTuple):
-    """Between two predictions, for each row (N,). Of classes total_variation alone is known, the others are nan."""
+    """Between two predictions, for each row (N,)."""
 
     total_variation: Floats
     wasserstein: Floats
@@ -44,13 +44,6 @@ def distances(prediction: RegressionMixture, reference: RegressionMixture) -> Di
     moved = wasserstein(mine.means, mine.log_weights, theirs.means, theirs.log_weights)
     with np.errstate(divide="ignore", invalid="ignore"):
         return Distances(total_variation(mine, theirs), moved / deviations[1], deviations[0] / deviations[1])
-
-
-def class_distances(prediction: ClassLogProbs, reference: ClassLogProbs) -> Distances:
-    """Between class probabilities (S, N, C) and (R, N, C), each the mixture of its samples."""
-    mine, theirs = (_probabilities(each) for each in (prediction, reference))
-    nothing = np.full(len(mine), np.nan)
-    return Distances(np.abs(mine - theirs).sum(1) / 2, nothing, nothing)
 
 
 def wasserstein(values: Floats, log_weights: Floats, others: Floats, other_log_weights: Floats) -> Floats:
@@ -126,13 +119,6 @@ def _variance(mixture: RegressionMixture) -> Floats:
     weights = np.exp(mixture.log_weights)
     variance: Floats = weights @ np.square(mixture.means - weights @ mixture.means)
     return variance
-
-
-def _probabilities(prediction: ClassLogProbs) -> Floats:
-    """Of the mixture (N, C)."""
-    log_probs, log_weights = (np.asarray(each, dtype=np.float64) for each in prediction)
-    probabilities: Floats = np.einsum("s,snc->nc", np.exp(log_weights), np.exp(log_probs))
-    return probabilities
 
 
 def _doubles(mixture: RegressionMixture) -> RegressionMixture:

@@ -10,7 +10,8 @@ import click
 
 from harness import Method, Trial, UsageError
 from harness_bayes.config import BayesOptions
-from harness_bayes.posterior_command import FORMATS, Model, shared
+from harness_bayes.posterior_asked import FORMATS, Model
+from harness_bayes.posterior_trials import shared
 
 if TYPE_CHECKING:
     from harness_bayes.calibration import Calibration

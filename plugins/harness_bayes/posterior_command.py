@@ -5,27 +5,22 @@ What is heavy is imported when it is called.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import io
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness import Budget, HarnessError, RegressionMixture, Trial, Unsupported, UsageError
+from harness import Budget, Trial, Unsupported, UsageError
+from harness_bayes import posterior_kept, posterior_trials
+from harness_bayes.posterior_asked import FORMATS, Asked
 
 if TYPE_CHECKING:
-    from harness_bayes.posteriors import Diagnosis, Distance, Reference, Splits
+    from harness_bayes.posteriors import Diagnosis, Distance, Reference
 
 REFERENCE = "hmc"
-FOLDER = "posteriors"
-FORMATS = ("text", "json")
-READINGS = ("total_variation", "wasserstein", "spread")
 
 EXAMPLES = """\b
 Examples:
@@ -33,39 +28,6 @@ Examples:
   harness posterior toy-gap --methods "gm-vi[components=[1,5]]" --seeds 5
   harness posterior toy-gap --predictions mine.npz
 """
-
-
-class Model(NamedTuple):
-    """What all methods have in common; None for what each decides by itself."""
-
-    noise: float | None
-    architecture: str | None
-    prior_scale: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """The options of the command, as click hands them over."""
-
-    dataset: str
-    methods: str | None
-    reference: str
-    noise: float | None
-    architecture: str | None
-    prior_scale: float | None
-    trajectories: int
-    epochs: float | None
-    seeds: str
-    device: str | None
-    threads: int | None
-    data_dir: Path | None
-    results: Path
-    predictions: Path | None
-    format_: str
-
-    @property
-    def model(self) -> Model:
-        return Model(self.noise, self.architecture, self.prior_scale)
 
 
 @click.command(epilog=EXAMPLES)
@@ -111,13 +73,14 @@ def posterior(context: click.Context, /, **options: Any) -> int:  # click hands 
     if asked.methods is None:
         raise UsageError("Missing option '--methods': name what is held against the posterior, or give --predictions")
     catalog = context.obj.catalog
-    sampler = shared(catalog, asked.reference, asked.model), Budget("updates", asked.trajectories)
-    others = shared(catalog, asked.methods, asked.model), _epochs(asked)
-    planned = [_planned(catalog, asked, *each) for each in (sampler, others)]  # both, before minutes of sampling
+    sampler = posterior_trials.shared(catalog, asked.reference, asked.model), Budget("updates", asked.trajectories)
+    others = posterior_trials.shared(catalog, asked.methods, asked.model), _epochs(asked)
+    both = (sampler, others)  # planned before minutes of sampling
+    planned = [posterior_trials.planned(catalog, asked, *each) for each in both]
     for trial in planned[0]:
-        _chains(trial)
+        posterior_kept.chains(trial)
     references, trials = (
-        _ended(context, asked, *each, trials) for each, trials in zip((sampler, others), planned, strict=True)
+        posterior_trials.ended(context, asked, *each, trials) for each, trials in zip(both, planned, strict=True)
     )
     return _report(asked, {trial.seed: trial for trial in references}, trials)
 
@@ -139,7 +102,7 @@ def _measure_file(asked: Asked) -> int:
     from harness_bayes import posteriors
 
     assert asked.predictions is not None
-    path = _path(asked, asked.dataset)
+    path = posterior_kept.path(asked, asked.dataset)
     if not path.exists():
         raise UsageError(f"{path}: no reference there; harness posterior {asked.dataset} --methods ... leaves one")
     reference, about = posteriors.read(path)
@@ -157,7 +120,7 @@ def _report(asked: Asked, references: dict[int, Trial], trials: Sequence[Trial])
     from harness import add_readings
     from harness_bayes import posteriors
 
-    found: dict[int, Reference] = {seed: _reference(asked, trial) for seed, trial in references.items()}
+    found: dict[int, Reference] = {seed: posterior_kept.reference(asked, trial) for seed, trial in references.items()}
     try:
         diagnoses = {seed: posteriors.diagnose(each) for seed, each in found.items()}
     except Unsupported as error:
@@ -166,180 +129,19 @@ def _report(asked: Asked, references: dict[int, Trial], trials: Sequence[Trial])
     for seed, trial in references.items():
         below = posteriors.floor(found[seed])
         rows.setdefault("one half of the chains", []).append(below)
-        _keep(asked, trial, found[seed], diagnoses[seed])
-        add_readings(asked.results, trial.key, {**_of(diagnoses[seed]), **_readings(below)})
+        posterior_kept.keep(asked, trial, found[seed], diagnoses[seed])
+        add_readings(
+            asked.results, trial.key, {**posterior_kept.of_diagnosis(diagnoses[seed]), **posterior_kept.readings(below)}
+        )
     for trial in trials:
-        measured = posteriors.measure(_splits(asked, trial), found[trial.seed])
+        measured = posteriors.measure(posterior_kept.splits(asked, trial), found[trial.seed])
         rows.setdefault(trial.method.label, []).append(measured)
         against = {"posterior_reference": references[trial.seed].key}
         if not diagnoses[trial.seed].faults:
-            add_readings(asked.results, trial.key, {**_readings(measured), **against})
+            add_readings(asked.results, trial.key, {**posterior_kept.readings(measured), **against})
     first = next(iter(references.values()))
     _print(asked, first.method.label, list(diagnoses.values()), rows)
     return 1 if any(each.faults for each in diagnoses.values()) else 0
-
-
-def shared(catalog: Any, methods: str, model: Model) -> str:
-    """The selection with network, prior and noise of all, where a method has them and nothing else is given."""
-    known = set(catalog.methods.names())
-    return ",".join(_with(catalog, item, model) if item.partition("[")[0] in known else item for item in items(methods))
-
-
-def items(text: str) -> list[str]:
-    """A list's items: `a,b[c=[1,2]]` has two."""
-    return re.findall(r"(?:[^,\[\](){}]|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|\([^()]*\))+", text)
-
-
-def _with(catalog: Any, item: str, model: Model) -> str:
-    name, _, given = item.partition("[")
-    config = catalog.methods.get(name).config
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    wanted: dict[str, object] = {"architecture": model.architecture, "prior_scale": model.prior_scale}
-    if model.noise is not None:
-        wanted |= {"noise": model.noise} if "noise" in defaults else {"tau": float(f"{model.noise**-2:.12g}")}
-        if defaults.get("likelihood") == "heteroscedastic":
-            wanted["likelihood"] = "gaussian"
-    said = {match[1] for match in re.finditer(r"(\w+)\s*=", given)}
-    options = [
-        f"{key}={value}" for key, value in wanted.items() if value is not None and key in defaults and key not in said
-    ]
-    inside = [*([given.removesuffix("]")] if given else []), *options]
-    return f"{name}[{','.join(inside)}]" if inside else name
-
-
-def _planned(catalog: Any, asked: Asked, methods: str, budget: Budget | None) -> list[Trial]:
-    """The trials of these methods. Raises UsageError for those of which nothing can be measured."""
-    from harness import Request, named
-
-    request = Request(
-        methods=methods,
-        datasets=asked.dataset,
-        seeds=asked.seeds,
-        budget=budget,
-        device=asked.device,
-        threads=asked.threads,
-        data=asked.data_dir,
-    )
-    trials = list(named(catalog, request))
-    _refuse_kinds(catalog, trials)
-    return trials
-
-
-def _ended(
-    context: click.Context, asked: Asked, methods: str, budget: Budget | None, trials: Sequence[Trial]
-) -> Sequence[Trial]:
-    """The trials, run, with their predictions kept. Raises HarnessError where one did not end ok."""
-    from harness import read_records
-
-    ran = [trial for trial in trials if (asked.results / "trials" / f"{trial.key}.json").exists()]
-    unkept = [trial.method.label for trial in ran if not _file(asked, trial).exists()]
-    _run(context, asked, methods, budget, unkept)
-    records = {record.trial.key: record for record in read_records(asked.results)}
-    for trial in trials:
-        record = records.get(trial.key)
-        if record is None or record.status != "ok":
-            why = "has no record" if record is None else f"is {record.status}: {record.reason}"
-            raise HarnessError(f"{trial.method.label} on {trial.dataset.label}, seed {trial.seed}, {why}")
-    return trials
-
-
-def _refuse_kinds(catalog: Any, trials: Iterable[Trial]) -> None:
-    for trial in trials:
-        kind = catalog.datasets.get(trial.dataset.name, trial.dataset.provider).kind
-        if kind != "regression":
-            raise UsageError(
-                f"{trial.dataset.label} is {kind}: of class probabilities only the mixture is kept, so that functions "
-                "cannot be compared; choose a data set of regression"
-            )
-
-
-def _run(context: click.Context, asked: Asked, methods: str, budget: Budget | None, unkept: Sequence[str]) -> None:
-    """`harness run`, whose table nobody asked for. unkept: what runs again, to keep its predictions."""
-    command = context.find_root().command
-    run = command.get_command(context, "run") if isinstance(command, click.Group) else None
-    if run is None:
-        raise HarnessError("harness posterior plans trials with `harness run`, which is not among the commands")
-    amount = {} if budget is None else {budget.unit: budget.amount}
-    with contextlib.redirect_stdout(io.StringIO()):
-        context.invoke(
-            run,
-            methods=methods,
-            datasets=asked.dataset,
-            seeds=asked.seeds,
-            device=asked.device,
-            threads=asked.threads,
-            data_dir=asked.data_dir,
-            results=asked.results,
-            keep_predictions=True,
-            rerun=",".join(dict.fromkeys(unkept)) or None,
-            **amount,
-        )
-
-
-def _file(asked: Asked, trial: Trial) -> Path:
-    return asked.results / "trials" / f"{trial.key}.predictions.npz"
-
-
-def _splits(asked: Asked, trial: Trial) -> Splits:
-    from harness import read_predictions
-
-    test, shifted = read_predictions(asked.results, trial.key)
-    splits = {"test": test, **shifted}
-    return {name: split for name, split in splits.items() if isinstance(split, RegressionMixture)}
-
-
-def _reference(asked: Asked, trial: Trial) -> Reference:
-    from harness_bayes.posteriors import Reference
-
-    return Reference(_splits(asked, trial), _chains(trial))
-
-
-def _chains(trial: Trial) -> int:
-    """How many chains the method has. Raises UsageError for one without."""
-    chains = trial.method.options.get("chains")
-    if not isinstance(chains, int):
-        raise UsageError(f"--reference {trial.method.label}: has no option chains, whose draws could be told apart")
-    return chains
-
-
-def _path(asked: Asked, dataset: str, seed: int = 0) -> Path:
-    """Where a reference is kept: of the first seed under the data set's name alone."""
-    name = re.sub(r"[^\w.+=-]+", "_", dataset).strip("_")
-    return asked.results / FOLDER / f"{name}{f'-{seed}' if seed else ''}.npz"
-
-
-def _keep(asked: Asked, trial: Trial, reference: Reference, diagnosis: Diagnosis) -> None:
-    from harness_bayes import posteriors
-
-    about = {
-        "dataset": trial.dataset.label,
-        "seed": trial.seed,
-        "method": trial.method.label,
-        "options": dict(trial.method.options),
-        "trial": trial.key,
-        **diagnosis._asdict(),
-    }
-    posteriors.write(_path(asked, asked.dataset, trial.seed), reference, about)
-
-
-def _of(diagnosis: Diagnosis) -> dict[str, float]:
-    return {
-        "posterior_rhat": diagnosis.rhat,
-        "posterior_ess": diagnosis.ess,
-        "posterior_error": diagnosis.error,
-        "posterior_halves": diagnosis.apart,
-    }
-
-
-def _readings(measured: dict[str, Distance]) -> dict[str, float]:
-    """posterior_total_variation and so on of the test rows, and with _shifted as mean over the shifted splits."""
-    shifted = [each for name, each in measured.items() if name != "test"]
-    found = {}
-    for field in READINGS:
-        found[f"posterior_{field}"] = getattr(measured["test"], field)
-        if shifted:
-            found[f"posterior_{field}_shifted"] = sum(getattr(each, field) for each in shifted) / len(shifted)
-    return found
 
 
 def _print(

@@ -10,8 +10,8 @@ from scipy.integrate import quad
 from scipy.special import erf
 from scipy.stats import norm, wasserstein_distance
 
-from harness import ClassLogProbs, RegressionMixture
-from harness_bayes.agreement import class_distances, distances, total_variation, wasserstein
+from harness import RegressionMixture
+from harness_bayes.agreement import distances, total_variation, wasserstein
 
 
 def mixture(means, deviations, weights=None):
@@ -107,11 +107,3 @@ def test_distances_are_those_of_float32_predictions_too():
     one, two = mixture(means, 0.1), mixture(means + 0.05, 0.1)
     single = RegressionMixture(*(np.asarray(each, dtype=np.float32) for each in one))
     assert distances(single, two).total_variation == pytest.approx(distances(one, two).total_variation, abs=1e-5)
-
-
-def test_class_distances_are_half_the_sum_of_differences_between_mixtures():
-    sure = np.log([[[0.5, 0.5]], [[0.9, 0.1]]])  # (2, 1, 2), 0.7 and 0.3 together
-    other = np.log([[[0.4, 0.6]]])
-    found = class_distances(ClassLogProbs(sure, np.log([0.5, 0.5])), ClassLogProbs(other, np.zeros(1)))
-    assert found.total_variation == pytest.approx([0.3])
-    assert np.isnan(found.wasserstein).all()

@@ -19,7 +19,9 @@ from harness import RegressionMixture, UsageError, option, read_records
 from harness.cli import main
 from harness_bayes import posteriors
 from harness_bayes.calibrate_command import calibrate
-from harness_bayes.posterior_command import Model, items, posterior, shared
+from harness_bayes.posterior_asked import Model
+from harness_bayes.posterior_command import posterior
+from harness_bayes.posterior_trials import items, shared
 from harness_bayes.posteriors import Reference
 
 pytest.importorskip("arviz_stats", reason="extra bayes")

@@ -1,0 +1,113 @@
+"""The trials that `harness posterior` compares: of one network, prior and noise, run as by `harness run`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from harness import Budget, HarnessError, Trial, UsageError
+from harness_bayes import posterior_kept
+from harness_bayes.posterior_asked import Asked, Model
+
+
+def shared(catalog: Any, methods: str, model: Model) -> str:
+    """The selection with network, prior and noise of all, where a method has them and nothing else is given."""
+    known = set(catalog.methods.names())
+    return ",".join(_with(catalog, item, model) if item.partition("[")[0] in known else item for item in items(methods))
+
+
+def items(text: str) -> list[str]:
+    """A list's items: `a,b[c=[1,2]]` has two."""
+    return re.findall(r"(?:[^,\[\](){}]|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|\([^()]*\))+", text)
+
+
+def _with(catalog: Any, item: str, model: Model) -> str:
+    name, _, given = item.partition("[")
+    config = catalog.methods.get(name).config
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    wanted: dict[str, object] = {"architecture": model.architecture, "prior_scale": model.prior_scale}
+    if model.noise is not None:
+        wanted |= {"noise": model.noise} if "noise" in defaults else {"tau": float(f"{model.noise**-2:.12g}")}
+        if defaults.get("likelihood") == "heteroscedastic":
+            wanted["likelihood"] = "gaussian"
+    said = {match[1] for match in re.finditer(r"(\w+)\s*=", given)}
+    options = [
+        f"{key}={value}" for key, value in wanted.items() if value is not None and key in defaults and key not in said
+    ]
+    inside = [*([given.removesuffix("]")] if given else []), *options]
+    return f"{name}[{','.join(inside)}]" if inside else name
+
+
+def planned(catalog: Any, asked: Asked, methods: str, budget: Budget | None) -> list[Trial]:
+    """The trials of these methods. Raises UsageError for those of which nothing can be measured."""
+    from harness import Request, named
+
+    request = Request(
+        methods=methods,
+        datasets=asked.dataset,
+        seeds=asked.seeds,
+        budget=budget,
+        device=asked.device,
+        threads=asked.threads,
+        data=asked.data_dir,
+    )
+    trials = list(named(catalog, request))
+    _refuse_kinds(catalog, trials)
+    return trials
+
+
+def ended(
+    context: click.Context, asked: Asked, methods: str, budget: Budget | None, trials: Sequence[Trial]
+) -> Sequence[Trial]:
+    """The trials, run, with their predictions kept. Raises HarnessError where one did not end ok."""
+    from harness import read_records
+
+    ran = [trial for trial in trials if (asked.results / "trials" / f"{trial.key}.json").exists()]
+    unkept = [trial.method.label for trial in ran if not posterior_kept.predictions_file(asked, trial).exists()]
+    _run(context, asked, methods, budget, unkept)
+    records = {record.trial.key: record for record in read_records(asked.results)}
+    for trial in trials:
+        record = records.get(trial.key)
+        if record is None or record.status != "ok":
+            why = "has no record" if record is None else f"is {record.status}: {record.reason}"
+            raise HarnessError(f"{trial.method.label} on {trial.dataset.label}, seed {trial.seed}, {why}")
+    return trials
+
+
+def _refuse_kinds(catalog: Any, trials: Iterable[Trial]) -> None:
+    for trial in trials:
+        kind = catalog.datasets.get(trial.dataset.name, trial.dataset.provider).kind
+        if kind != "regression":
+            raise UsageError(
+                f"{trial.dataset.label} is {kind}: of class probabilities only the mixture is kept, so that functions "
+                "cannot be compared; choose a data set of regression"
+            )
+
+
+def _run(context: click.Context, asked: Asked, methods: str, budget: Budget | None, unkept: Sequence[str]) -> None:
+    """`harness run`, whose table nobody asked for. unkept: what runs again, to keep its predictions."""
+    command = context.find_root().command
+    run = command.get_command(context, "run") if isinstance(command, click.Group) else None
+    if run is None:
+        raise HarnessError("harness posterior plans trials with `harness run`, which is not among the commands")
+    amount = {} if budget is None else {budget.unit: budget.amount}
+    with contextlib.redirect_stdout(io.StringIO()):
+        context.invoke(
+            run,
+            methods=methods,
+            datasets=asked.dataset,
+            seeds=asked.seeds,
+            device=asked.device,
+            threads=asked.threads,
+            data_dir=asked.data_dir,
+            results=asked.results,
+            keep_predictions=True,
+            rerun=",".join(dict.fromkeys(unkept)) or None,
+            **amount,
+        )
