@@ -1,0 +1,181 @@
+"""`compress`: torch's own recurrent layers with fewer nodes, and what reads them rewritten; no run is needed.
+
+    from harness_recurrent import compress
+
+    model.lstm, (model.head,), _ = compress(model.lstm, rows, nodes=42, readers=[model.head])
+
+A layer keeps nodes J in each of its directions: their rows of every gate stay, and every weight that reads the state h
+is multiplied by A, with which A h_J is nearest to h on the rows (`reconstruction`): those of its own recursion, of the
+layer above, or the readers. Both of torch's biases stay, row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Generic, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from harness_recurrent import layers, reconstruction, selection
+from harness_recurrent.config import SHARE
+from harness_recurrent.covariance import Covariance, dead
+from harness_recurrent.layers import GATES, Layers
+
+Choice = Literal["spectral", "backward", "random"]
+Search = Callable[[Tensor, Tensor, int, Tensor], Sequence[int]]  # S (m, m), M (m, m), how many, tau (m,)
+
+
+class Compressed(NamedTuple, Generic[Layers]):
+    """The smaller module, its readers, and the nodes kept of each layer and direction, in the order of `h_n`."""
+
+    module: Layers
+    readers: list[nn.Linear]
+    nodes: list[list[int]]
+
+
+@torch.no_grad()
+def compress(
+    module: Layers,
+    rows: Tensor | Iterable[Tensor],
+    nodes: int | None = None,
+    *,
+    readers: Sequence[nn.Linear] = (),
+    share: float | None = None,
+    method: Choice = "spectral",
+    theta: float = 0.5,
+    lam: float = 1e-4,
+    reconstruct: bool = True,
+    seed: int = 0,
+) -> Compressed[Layers]:
+    """The module with `nodes` nodes in each layer and direction, or a share of them (a third); the given one stays.
+
+    module: a trained torch.nn.RNN, GRU or LSTM. rows: inputs in its own layout, a tensor or several of any lengths,
+    without padding, whose states say what reconstructs what. readers: linear maps that read its output, or of `h_n`
+    what is in the output: `h_n[-1]`, or of both directions `cat(h_n[-2:], -1)`. Whatever else reads the output has to
+    be trained anew. `c_n`, and `h_n` of lower layers, are those of the kept nodes alone; a start state of your own has
+    to be taken at `nodes`.
+
+    method: "spectral" keeps the nodes that lose least of the states (theta) and of what reads them (1 - theta),
+    "backward" drops one after the other by the same, "random" keeps any, by seed. lam: regularisation of A, as a share
+    of a node's mean square. reconstruct: whether weights are rewritten; False drops those of the nodes that go. Raises
+    TypeError or ValueError, which say what was expected.
+    """
+    layers.require_module(module)
+    layers.require_readers(module, readers)
+    count, search = _count(module.hidden_size, nodes, share), _search(method, seed)
+    _require_shares(theta=theta, lam=lam)
+    weights = _weights(module, readers)
+    kept, maps = [], []
+    for at, S in enumerate(_moments(module, rows)):
+        tau = selection.regularisation(S, lam, count)
+        M = selection.weight_matrix(S, _heard(module, weights, len(readers), at), theta)
+        J = sorted(search(S, M, count, tau))
+        kept.append(J)
+        maps.append(reconstruction.matrix(S, J, tau) if reconstruct else reconstruction.selector(len(S), J).to(S))
+    smaller = layers.narrower(module, count, _rewritten(module, weights, kept, maps))
+    across = torch.block_diag(*maps[-layers.ways(module) :])  # (m, k), of both directions (2 m, 2 k)
+    read = [layers.linear(each, weights[_reader(at)] @ across) for at, each in enumerate(readers)]
+    return Compressed(smaller, read, kept)
+
+
+# --- which nodes ----------------------------------------------------------------------------------------------------
+
+
+def _search(method: str, seed: int) -> Search:
+    generator = torch.Generator().manual_seed(seed)
+
+    def at_random(S: Tensor, M: Tensor, count: int, tau: Tensor) -> Sequence[int]:
+        del M, tau
+        return torch.randperm(len(S), generator=generator)[:count].tolist()
+
+    found: dict[str, Search] = {
+        "spectral": selection.greedy,
+        "backward": selection.backward,
+        "random": at_random,
+    }
+    if method not in found:
+        raise ValueError(f"method={method!r}: expected one of {', '.join(found)}")
+    return found[method]
+
+
+def _count(m: int, nodes: int | None, share: float | None) -> int:
+    """How many nodes are kept of each layer and direction."""
+    if nodes is not None and share is not None:
+        raise ValueError(f"nodes={nodes} and share={share} both say how much is left; give one of them")
+    if nodes is None:
+        share = SHARE if share is None else share
+        if not 0 < share <= 1:
+            raise ValueError(f"share={share}: expected more than 0, and 1 at most")
+        return max(1, round(share * m))
+    if isinstance(nodes, bool) or not isinstance(nodes, int):
+        raise TypeError(f"nodes={nodes!r}: expected a whole number; all of torch's layers have one hidden_size")
+    if not 1 <= nodes <= m:
+        raise ValueError(f"nodes={nodes}: the module has hidden_size={m}; give from 1 to {m}")
+    return nodes
+
+
+def _moments(module: nn.RNNBase, rows: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """Second moments (m, m) of the states of each layer and direction. Raises ValueError where no node is active."""
+    m, ways, ends = module.hidden_size, layers.ways(module), layers.suffixes(module)
+    each = [layers.one(module, layer) for layer in range(module.num_layers)]
+    sums = [Covariance(m, layers.weight(module, "weight_ih_l0").device) for _ in ends]
+    for x in layers.parts(module, rows):
+        for layer, alone in enumerate(each):
+            x, _ = alone(x)  # (..., m), or one direction beside the other (..., 2 m)
+            for way, h in enumerate(x.split(m, -1)):
+                sums[layer * ways + way].add(h)
+    if not sums[0].rows:
+        raise ValueError("rows: there are none; pass inputs of the module, such as those that it was trained on")
+    found = [total.mean() for total in sums]
+    for end, S in zip(ends, found, strict=True):
+        if dead(S).all():
+            raise ValueError(f"all nodes of {end} are zero for all rows: train the module, or pass other rows")
+    return found
+
+
+def _heard(module: nn.RNNBase, weights: Mapping[str, Tensor], readers: int, at: int) -> Tensor:
+    """What reads the states of a layer in one direction, one below the other: Z (rows, m)."""
+    m, ways, ends = module.hidden_size, layers.ways(module), layers.suffixes(module)
+    layer, way = divmod(at, ways)
+    above = [f"weight_ih_{end}" for end in ends[(layer + 1) * ways :][:ways]]
+    names = above or [_reader(each) for each in range(readers)]
+    return torch.cat([weights[f"weight_hh_{ends[at]}"], *(weights[name][:, way * m :][:, :m] for name in names)])
+
+
+def _require_shares(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name}={value}: expected from 0 to 1")
+
+
+# --- weights --------------------------------------------------------------------------------------------------------
+
+
+def _weights(module: nn.RNNBase, readers: Sequence[nn.Linear]) -> dict[str, Tensor]:
+    """All weights in float64: of the module by torch's names, and of the readers. Raises ValueError if not finite."""
+    own = [name for end in layers.suffixes(module) for name in layers.names(module, end)]
+    found = {name: layers.exact(f"module.{name}", layers.weight(module, name)) for name in own}
+    for at, each in enumerate(readers):
+        found[_reader(at)] = layers.exact(_reader(at), each.weight)
+    return found
+
+
+def _reader(at: int) -> str:
+    return f"readers[{at}].weight"
+
+
+def _rewritten(
+    module: nn.RNNBase, weights: Mapping[str, Tensor], kept: Sequence[Sequence[int]], maps: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """The module's weights with these nodes, whose readers are multiplied by A (m, k) of each."""
+    found, m, ways = {}, module.hidden_size, layers.ways(module)
+    for at, (end, J, A) in enumerate(zip(layers.suffixes(module), kept, maps, strict=True)):
+        stays = torch.cat([gate * m + torch.tensor(J, device=A.device) for gate in range(GATES[type(module)])])
+        for name in layers.names(module, end):
+            found[name] = weights[name][stays]
+        found[f"weight_hh_{end}"] = found[f"weight_hh_{end}"] @ A
+        if layer := at // ways:
+            below = torch.block_diag(*maps[(layer - 1) * ways : layer * ways])
+            found[f"weight_ih_{end}"] = found[f"weight_ih_{end}"] @ below
+    return found
