@@ -21,6 +21,9 @@ class SwagOptions(BayesOptions):
     """The schedule leads the learning rate down to final_rate of it while nothing is collected; from then on it stays.
 
     Prior, likelihood and noise are those of deep-ensemble[likelihood=gaussian].
+
+    Validation (5 splits, 400 epochs, log-likelihood) finds final_rate=1 better than 0.3 on uci-yacht, by 0.67 nats in 5
+    of 5 splits, and on uci-boston better in 4 of 5 but 0.07 worse in the mean: 0.3 stays, and both are worth trying.
     """
 
     final_rate: float = option(
