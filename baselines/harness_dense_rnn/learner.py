@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from harness import Batch, Prediction, Problem, Training
+from harness_dense_rnn import reference
 from harness_recurrent import network, prediction, training
 from harness_recurrent.config import RecurrentOptions
 from harness_recurrent.training import Scalars, State
@@ -26,6 +27,10 @@ class DenseRNN:
 
     def update(self, state: State, batch: Batch) -> tuple[State, Scalars]:
         return state, training.update(state, batch)
+
+    def reference(self, state: State, batch: Batch) -> tuple[State, Scalars]:
+        """An update by the cells' equations, in float64."""
+        return reference.update(state, batch)
 
     def predict(self, state: State, inputs: Tensor) -> Prediction:
         return prediction.predict(state.network, state.tensors, inputs)

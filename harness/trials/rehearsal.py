@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,24 @@ from harness.trials.bench import Bench
 from harness.trials.notes import Notes
 from harness.trials.starting import Started
 from harness.trials.trial import set_up
-from harness.types import Backend, Batch, Data, Fit, Learner, Trial
+from harness.types import Array, Backend, Batch, Data, Fit, Learner, Trial
+
+BASE_UPDATES = 3  # of what another method starts from, which may refuse a network that nothing was ever done to
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A learner that stands ready for its first update, with the batches that the trial would give it, without end."""
+    """A learner that stands ready for its first update, with the batches that the trial would give it, without end.
+
+    base: the arrays that it starts from, if any.
+    """
 
     trial: Trial
     data: Data
     learner: Learner[Any]
     state: Any
     batches: Iterator[Batch]
+    base: Mapping[str, Array] | None = None
 
 
 def rehearse(
@@ -48,7 +55,8 @@ def rehearse(
     """Plan one trial as `harness run` would, and bring its learner to where training begins, in this process.
 
     method, dataset: selections of one each; what is None is decided as in a run. data: the folder with data sets. A
-    method that starts from another is given that one's untrained arrays: shapes and costs are those of trained ones.
+    method that starts from another is given that one's arrays after a few updates: shapes and costs are those of
+    trained ones.
     Raises UsageError for anything that cannot be run, and for a selection of several.
     """
     request = Request(
@@ -80,22 +88,29 @@ def _only(trials: list[Trial], method: str) -> Trial:
 def _ready(catalog: Catalog, trial: Trial, folder: Path | None) -> Rehearsal:
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
     with tempfile.TemporaryDirectory() as temporary:
-        base = _untrained(catalog, trial.base, backend, folder, Path(temporary)) if trial.base else None
+        base = _begun(catalog, trial.base, backend, folder, Path(temporary)) if trial.base else None
         bench = set_up(catalog, trial, backend, folder, base, lambda _: None, Notes())
     started = _started(bench)
-    order = derive(trial.seed, trial.dataset.name, "order")
-    batches = backend.batches(bench.data, trial.terms.batch_size, order)
-    return Rehearsal(trial, bench.data, started.learner, started.state, batches)
+    return Rehearsal(trial, bench.data, started.learner, started.state, _batches(bench), bench.base)
 
 
-def _untrained(catalog: Catalog, trial: Trial, backend: Backend, folder: Path | None, temporary: Path) -> Path:
+def _begun(catalog: Catalog, trial: Trial, backend: Backend, folder: Path | None, temporary: Path) -> Path:
+    """The file with the arrays of what another method starts from, after a few updates."""
     bench = set_up(catalog, trial, backend, folder, None, lambda _: None, Notes())
     started = _started(bench)
     if "save" not in started.parts.offered:
         raise UsageError(f"{trial.method.name} has no save(state), and another method starts from it")
+    state = started.state
+    for batch in islice(_batches(bench), BASE_UPDATES):
+        state, _ = started.learner.update(state, batch)
     path = temporary / "base.safetensors"
-    backend.save(started.parts.save(started.state), path)
+    backend.save(started.parts.save(state), path)
     return path
+
+
+def _batches(bench: Bench) -> Iterator[Batch]:
+    order = derive(bench.trial.seed, bench.trial.dataset.name, "order")
+    return bench.backend.batches(bench.data, bench.trial.terms.batch_size, order)
 
 
 def _started(bench: Bench) -> Started:

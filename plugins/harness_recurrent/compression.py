@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from harness import Batch, Fit, Prediction, Problem, Training, Unsupported, derive
-from harness_recurrent import network, prediction, training
+from harness_recurrent import equations, network, prediction, training
 from harness_recurrent.network import Network
 from harness_recurrent.statistics import Statistics
 from harness_recurrent.training import Scalars, State
@@ -80,7 +80,10 @@ class Compression:
 
     def prepare(self, state: State, fit: Fit) -> State:
         """The smaller network, ready for its first update."""
-        smaller = self.compress(base_of(state, fit))
+        return self.begun(state, self.compress(base_of(state, fit)))
+
+    def begun(self, state: State, smaller: Smaller) -> State:
+        """The state of a smaller network before its first update; that of the base is its teacher's, if it has one."""
         teacher = {name: tensor.detach() for name, tensor in state.parameters.items()} if self.options.teacher else {}
         return training.begin(
             state.network, smaller.tensors, state.terms, self.options, said=dict(smaller.said), teacher=teacher
@@ -88,6 +91,10 @@ class Compression:
 
     def update(self, state: State, batch: Batch) -> tuple[State, Scalars]:
         return state, training.update(state, batch)
+
+    def reference(self, state: State, batch: Batch) -> tuple[State, Scalars]:
+        """An update by the equations, in float64; see `harness_torch.agree_sides`."""
+        return equations.update(state, batch)
 
     def predict(self, state: State, inputs: Tensor) -> Prediction:
         return prediction.predict(state.network, self.deployed(state), inputs)

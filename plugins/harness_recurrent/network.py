@@ -166,10 +166,10 @@ def hidden_states(
     size = len(carried) // network.layers
     for layer in range(network.layers):
         start = carried[layer * size : (layer + 1) * size]
-        h, end = cells.run(network.cell, x, of_cell(tensors, layer), tuple(start))
+        read = drop(found[-1]) if layer else x
+        h, end = cells.run(network.cell, read, of_cell(tensors, layer), tuple(start))
         found.append(h)
         left.extend(end)
-        x = drop(h)
     return found, tuple(left)
 
 

@@ -23,7 +23,7 @@ def predict(net: Network, tensors: Tensors, inputs: Tensor) -> Prediction:
     """Classes of rows (N, ...), or the tokens (N, L) that follow each other."""
     tensors = network.computing(net, tensors)
     if net.tokens:
-        return TokenLogProbs(following(net, tensors, inputs)[None], inputs.new_zeros(1, dtype=torch.float32))
+        return TokenLogProbs(following(net, tensors, inputs)[None], inputs.new_zeros(1, dtype=net.types.parameters))
     widest = max(network.width(tensors, layer) for layer in range(net.layers))
     steps = inputs.shape[2] if inputs.dim() == 4 else inputs.shape[1]
     per_row = steps * widest * GATES[net.cell]
@@ -33,13 +33,13 @@ def predict(net: Network, tensors: Tensors, inputs: Tensor) -> Prediction:
 def _classes(net: Network, tensors: Tensors, inputs: Tensor) -> ClassLogProbs:
     x = network.steps(net, tensors, inputs)
     found, _ = network.hidden_states(net, tensors, x, network.at_rest(net, tensors, len(inputs)))
-    return inference.classes(network.read_out(tensors, found[-1][-1]).float())
+    return inference.classes(network.read_out(tensors, found[-1][-1]).to(net.types.parameters))
 
 
 def following(net: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
     """Log probability (N, L - 1) of each token of rows (N, L), given those before it in its row."""
     rows, length = inputs.shape[0], inputs.shape[1] - 1
-    found = torch.empty((rows, length), device=inputs.device)
+    found = torch.empty((rows, length), dtype=net.types.parameters, device=inputs.device)
     carried = network.at_rest(net, tensors, rows)
     limit = inference.ELEMENTS_ON_GPU if inputs.is_cuda else inference.ELEMENTS
     size = max(1, limit // max(1, rows * net.outputs))
@@ -47,7 +47,7 @@ def following(net: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
         stop = min(start + size, length)
         x = network.steps(net, tensors, inputs[:, start:stop])
         states, carried = network.hidden_states(net, tensors, x, carried)
-        logits = network.read_out(tensors, states[-1]).float()  # (T, N, V)
+        logits = network.read_out(tensors, states[-1]).to(found)  # (T, N, V)
         said = logits.gather(-1, inputs[:, start + 1 : stop + 1].T[..., None])[..., 0]
         found[:, start:stop] = (said - logits.logsumexp(-1)).T
     return found

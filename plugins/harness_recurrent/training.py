@@ -81,7 +81,7 @@ def _learn_window(state: State, inputs: Tensor, targets: Tensor, *carried: Tenso
     state.optimiser.zero_grad()
     own = len(carried) // 2 if state.teacher else len(carried)
     logits, left = _logits(state, state.tensors, inputs, carried[:own], partial(_drop, state))
-    loss = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+    loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten())
     total = loss
     if state.teacher:
         with torch.no_grad():
@@ -96,7 +96,7 @@ def _learn_window(state: State, inputs: Tensor, targets: Tensor, *carried: Tenso
 
 def divergence(logits: Tensor, taught: Tensor) -> Tensor:
     """KL divergence of the teacher's prediction from the network's, the mean over rows or tokens."""
-    log_probs, target = (each.flatten(0, -2).float().log_softmax(-1) for each in (logits, taught))
+    log_probs, target = (each.flatten(0, -2).log_softmax(-1) for each in (logits, taught))
     return F.kl_div(log_probs, target, reduction="batchmean", log_target=True)
 
 
@@ -109,8 +109,9 @@ def _logits(
     x = network.steps(net, tensors, inputs)
     carried = carried or network.at_rest(net, tensors, len(inputs))
     found, left = network.hidden_states(net, tensors, drop(x) if net.tokens else x, carried, drop)
-    h = drop(found[-1])
-    return network.read_out(tensors, h.transpose(0, 1) if net.tokens else h[-1]), left
+    h = drop(found[-1] if net.tokens else found[-1][-1])
+    logits = network.read_out(tensors, h.transpose(0, 1) if net.tokens else h)
+    return logits.to(net.types.parameters), left
 
 
 def _drop(state: State, h: Tensor) -> Tensor:

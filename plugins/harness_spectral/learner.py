@@ -13,9 +13,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from harness import Fit
 from harness_recurrent import nodes, selection
+from harness_recurrent import reference as plainly
 from harness_recurrent.compression import Base
-from harness_spectral import SpectralOptions
+from harness_recurrent.training import State
+from harness_spectral import SpectralOptions, reference
 
 
 class SpectralPruning(nodes.NodePruning):
@@ -27,6 +30,10 @@ class SpectralPruning(nodes.NodePruning):
         M = selection.weight_matrix(S, nodes.readers(base, layer), self.options.theta)
         search = selection.greedy if self.options.search == "greedy" else selection.backward
         return search(S, M, count, tau)
+
+    def reference_prepare(self, state: State, fit: Fit) -> State:
+        """What `prepare` does, by a naive search and explicit inverses."""
+        return plainly.prepared(self, state, fit, reference.compress)
 
 
 def build(options: SpectralOptions) -> SpectralPruning:

@@ -1,13 +1,14 @@
 """Agreement of two methods, or of a method with its reference, on one mini-batch: gradients layer by layer.
 
 Both start from the same weights, and the weights are frozen: the optimiser finds no gradients, since these are taken
-away and summed before each of its steps, be it one per mini-batch or several. Both draw the same random numbers.
+away and summed before each of its steps, be it one per mini-batch or several. Both draw the same random numbers. Of a
+method that starts from another's arrays, what it and its reference make of them is compared first.
 What a state and a learner of any family have to offer for it: `harness_torch.agree_sides`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from harness import Batch, HarnessError, Rehearsal, Training, Unsupported, UsageError, derive
+from harness_torch.agree_prepared import Left, differing, prepared, prepares, refuse_unlike
 from harness_torch.agree_sides import Column, Noted, Side, Update, shared_column
 
 PRECISIONS = {"float64": "fp64", "float32": "fp32"}
@@ -43,9 +45,17 @@ class Layer(NamedTuple):
     worst: str
 
 
+class Prepared(NamedTuple):
+    """By layer, and in all, how the arrays differ that both made of those they start from; facts: those that differ."""
+
+    layers: Mapping[str, Layer]
+    max_relative_difference: float
+    facts: Mapping[str, tuple[Any, Any]]
+
+
 class Agreement(NamedTuple):
     """By layer, and in all: the largest relative difference, and the family's own; both losses; whether both took
-    several steps.
+    several steps; what came before them, of methods that start from another's arrays.
     """
 
     layers: Mapping[str, Layer]
@@ -53,6 +63,7 @@ class Agreement(NamedTuple):
     column: float | None
     losses: tuple[float | None, float | None]
     stepwise: bool = False
+    prepared: Prepared | None = None
 
 
 class Parted(NamedTuple):
@@ -75,7 +86,7 @@ def compare(method: Side, reference: Side, batch: Batch) -> dict[str, Agreement]
 
 def parted(method: Side, reference: Side, batch: Batch) -> Parted:
     """After one update of each, whose weights may move."""
-    states = _alike(method, reference, "fp64")
+    states, _ = _alike(method, reference, "fp64")
     before = _flat(states[1])
     for side, state in zip((method, reference), states, strict=True):
         with _same_draws(side):
@@ -89,24 +100,51 @@ def _flat(state: Any) -> Tensor:
     return torch.cat([tensor.detach().flatten() for tensor in state.parameters.values()])
 
 
-def _alike(method: Side, reference: Side, precision: str) -> tuple[Any, Any]:
+def _alike(method: Side, reference: Side, precision: str) -> tuple[tuple[Any, Any], Prepared | None]:
     """A state of each, with the weights of the second. A reference computes in float64."""
     states = begin(method.rehearsal, precision), begin(reference.rehearsal, "fp64" if reference.plain else precision)
+    _copy(states[1], states[0])
+    if not prepares(method):
+        return states, None
+    found, expected = (
+        _prepared(side, state, "fp64" if side.plain else precision)
+        for side, state in zip((method, reference), states, strict=True)
+    )
+    refuse_unlike(method, found.arrays, expected.arrays)
+    _copy(expected.state, found.state)
+    return (found.state, expected.state), _agreement_of_prepared(found, expected, precision)
+
+
+def _copy(given: Any, taking: Any) -> None:
     with torch.no_grad():
-        for name, tensor in states[0].parameters.items():
-            tensor.copy_(states[1].parameters[name])
-    return states
+        for name, tensor in taking.parameters.items():
+            tensor.copy_(given.parameters[name])
+
+
+def _prepared(side: Side, state: Any, precision: str) -> Left:
+    try:
+        with _same_draws(side):
+            left = prepared(side, state, lambda batch: _cast(batch, precision))
+    except Unsupported as error:
+        raise UsageError(f"{side.rehearsal.trial.method.label}: {error}") from error
+    return left._replace(arrays={name: tensor.clone() for name, tensor in left.arrays.items()})
+
+
+def _agreement_of_prepared(found: Left, expected: Left, precision: str) -> Prepared:
+    layers = _by_layer(found.arrays, expected.arrays)
+    facts = differing(found.facts, expected.facts, precision)
+    return Prepared(layers, max(layer.relative_difference for layer in layers.values()), facts)
 
 
 def _compared(method: Side, reference: Side, batch: Batch, precision: str) -> Agreement:
-    states, column = _alike(method, reference, precision), shared_column(method, reference)
+    (states, ready), column = _alike(method, reference, precision), shared_column(method, reference)
     found, expected = (
         _observed(side, state, _cast(batch, "fp64" if side.plain else precision), column)
         for side, state in zip((method, reference), states, strict=True)
     )
     for side, observed in ((method, found), (reference, expected)):
         _refuse_infinite(side, observed, precision)
-    return agreement(found, expected, column)
+    return agreement(found, expected, column)._replace(prepared=ready)
 
 
 def _observed(side: Side, state: Any, batch: Batch, column: Column | None) -> Observed:
@@ -140,9 +178,14 @@ def begin(rehearsal: Rehearsal, precision: str) -> Any:
     seed = derive(trial.seed, trial.dataset.name, "init")
     training = Training(seed, trial.terms.device, precision, trial.terms.batch_size, None, eager=True)
     try:
-        return rehearsal.learner.init(rehearsal.data.problem, training, None)
+        return rehearsal.learner.init(rehearsal.data.problem, training, _copies(rehearsal.base))
     except Unsupported as error:
         raise UsageError(f"{trial.method.label} on {trial.dataset.label}: {error}") from error
+
+
+def _copies(base: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """New arrays: a learner may train them in place."""
+    return None if base is None else {name: tensor.clone() for name, tensor in base.items()}
 
 
 def observe(update: Update, state: Any, batch: Batch, column: Column | None = None) -> Observed:
@@ -170,14 +213,11 @@ def observe(update: Update, state: Any, batch: Batch, column: Column | None = No
 
 def agreement(found: Observed, expected: Observed, column: Column | None = None) -> Agreement:
     """How what one method did differs from what the reference did."""
-    layers: dict[str, list[str]] = {}
-    for name in expected.gradients:
-        layers.setdefault(layer_of(name), []).append(name)
 
     def differs(layer: str | None) -> float | None:
         return None if column is None else column.difference(found.noted, expected.noted, layer)
 
-    by_layer = {layer: _layer(layer, names, found, expected, differs(layer)) for layer, names in layers.items()}
+    by_layer = _by_layer(found.gradients, expected.gradients, differs)
     return Agreement(
         by_layer,
         max(layer.relative_difference for layer in by_layer.values()),
@@ -207,8 +247,21 @@ def cosine(found: Tensor, expected: Tensor) -> float:
     return float(a @ b / norms) if norms else float(not (a.any() or b.any()))
 
 
-def _layer(layer: str, names: list[str], found: Observed, expected: Observed, column: float | None) -> Layer:
-    pairs = {name: (found.gradients[name], expected.gradients[name]) for name in names}
+def _by_layer(
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    column: Callable[[str], float | None] = lambda _: None,
+) -> dict[str, Layer]:
+    layers: dict[str, list[str]] = {}
+    for name in expected:
+        layers.setdefault(layer_of(name), []).append(name)
+    return {layer: _layer(layer, names, found, expected, column(layer)) for layer, names in layers.items()}
+
+
+def _layer(
+    layer: str, names: list[str], found: Mapping[str, Tensor], expected: Mapping[str, Tensor], column: float | None
+) -> Layer:
+    pairs = {name: (found[name], expected[name]) for name in names}
     differences = {name: relative_difference(*pair) for name, pair in pairs.items()}
     worst = max(differences, key=differences.__getitem__)
     least = min(cosine(*pair) for pair in pairs.values())

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from harness_torch.agree import Agreement, Layer, Parted
+    from harness_torch.agree import Agreement, Layer, Parted, Prepared
     from harness_torch.agree_sides import Column, Side
 
 SAME_LOSS = 1e-6  # relative; float64 methods with one loss differ by 1e-15
@@ -35,6 +35,11 @@ class Found(NamedTuple):
         """Of the two."""
         return self.method.name, self.reference.name
 
+    @property
+    def prepared(self) -> dict[str, Prepared]:
+        """What came before the update, of methods that start from another's arrays."""
+        return {name: each.prepared for name, each in self.by_precision.items() if each.prepared is not None}
+
 
 def as_json(found: Found) -> str:
     """Shares and differences unrounded; null where there is nothing to compare, and where one is not finite."""
@@ -53,20 +58,29 @@ def as_json(found: Found) -> str:
             for name, value in (("way", found.apart.of_way), ("weights", found.apart.of_weights))
         }
     for precision, each in found.by_precision.items():
-        layers = {
-            name: {
-                "relative_difference": layer.relative_difference,
-                "cosine": layer.cosine,
-                **_keyed(found.column, layer.column),
-            }
-            for name, layer in each.layers.items()
-        }
         content[precision] = {
             "max_relative_difference": each.max_relative_difference,
             **_keyed(found.column, each.column),
-            "layers": layers,
+            "layers": _layers(each.layers, found.column),
         }
+        if each.prepared is not None:
+            content[precision]["prepared"] = {
+                "max_relative_difference": each.prepared.max_relative_difference,
+                "facts": {name: list(pair) for name, pair in each.prepared.facts.items()},
+                "layers": _layers(each.prepared.layers, None),
+            }
     return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _layers(layers: Mapping[str, Layer], column: Column | None) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {
+            "relative_difference": layer.relative_difference,
+            "cosine": layer.cosine,
+            **_keyed(column, layer.column),
+        }
+        for name, layer in layers.items()
+    }
 
 
 def _keyed(column: Column | None, value: float | None) -> dict[str, float | None]:
@@ -86,29 +100,37 @@ def as_text(found: Found, width: int, colour: bool) -> str:
     setting = f"seed {trial.seed}, batch {found.rows}, {trial.terms.device}, {threads}"
     console.print(Text.assemble((f"{names[0]} against {names[1]} on {trial.dataset.label}", "bold"), f"  {setting}"))
     console.print()
-    console.print(_grid(found))
+    if found.prepared:
+        console.print(_grid(found.prepared, None, "prepared"))
+        console.print()
+    console.print(_grid(found.by_precision, found.column))
     console.print()
-    for line in [*_meaning(found), *_losses(names, found.by_precision["float64"].losses), *_moving(found)]:
+    for line in [
+        *_preparing(found),
+        *_meaning(found),
+        *_losses(names, found.by_precision["float64"].losses),
+        *_moving(found),
+    ]:
         console.print(Text(line, style="dim"))
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
 
-def _grid(found: Found) -> Any:
+def _grid(by_precision: Mapping[str, Agreement | Prepared], column: Column | None, head: str = "layer") -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    grid.add_column("\nlayer")
-    own = [] if found.column is None else [f"\n{found.column.head}"]
-    for precision in found.by_precision:
+    grid.add_column(f"\n{head}")
+    own = [] if column is None else [f"\n{column.head}"]
+    for precision in by_precision:
         for head in (f"{precision}\ndifference", "\ncosine", *own):
             grid.add_column(head, justify="right")
-    width, sides = 2 + len(own), list(found.by_precision.values())
+    width, sides = 2 + len(own), list(by_precision.values())
     for name in sides[0].layers:
         grid.add_row(name, *(cell for side in sides for cell in _cells(side.layers[name])[:width]))
     grid.add_section()
-    total = [(_small(side.max_relative_difference), "", _small(side.column)) for side in sides]
+    total = [(_small(side.max_relative_difference), "", _small(getattr(side, "column", None))) for side in sides]
     grid.add_row("all", *(cell for cells in total for cell in cells[:width]))
     return grid
 
@@ -132,6 +154,21 @@ def _meaning(found: Found) -> list[str]:
     remarks = [IN_FLOAT32] if column is None else list(column.remarks)
     plain = [PLAIN] if found.reference.plain else []
     return [legend if column is None else f"{legend} {column.legend}", *remarks, *plain]
+
+
+def _preparing(found: Found) -> list[str]:
+    """What the table of what was prepared says, and the facts that differ."""
+    if not found.prepared:
+        return []
+    said = [
+        "prepared: the arrays that each makes of those it starts from, a network after a few updates, indices and "
+        "masks with them; layer: the gradients of one update from there."
+    ]
+    for precision, each in found.prepared.items():
+        for name, pair in each.facts.items():
+            mine, other = (f"{value} ({whose})" for value, whose in zip(pair, found.names, strict=True))
+            said.append(f"{precision}: {name}: {mine} and {other}")
+    return said
 
 
 def _losses(names: tuple[str, str], losses: tuple[float | None, float | None]) -> list[str]:

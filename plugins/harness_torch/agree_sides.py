@@ -4,6 +4,7 @@ Of any family: a state has `parameters` (name -> tensor) and an `optimiser` of t
 
 `reference(state, batch)`: what `update` does, the optimiser's steps included, as the method's paper writes it. It is
 given a state in float64, and raises Unsupported for options that it does not cover.
+`reference_prepare(state, fit)`: likewise what `prepare` does, of a learner that starts from another method's arrays.
 `agreement`: a `Column`, for what its family compares beside gradients.
 """
 
@@ -93,38 +94,57 @@ def comparable(method: Side, reference: Side) -> None:
     for side in (method, reference):
         _refuse_foreign(side.rehearsal)
     if not reference.plain:
+        _refuse_based(method, reference)
         _refuse_unlike(method, reference)
 
 
 def with_reference(rehearsal: Rehearsal, methods: Iterable[Method]) -> Side:
     """A method's reference. Raises UsageError where it has none, with those of `methods` that have one."""
-    if not hasattr(rehearsal.learner, "reference"):
+    if missing := _missing(rehearsal.learner, rehearsal.base is not None):
         known = ", ".join(sorted(method.name for method in methods if _has_reference(method))) or "none"
         raise UsageError(
-            f"{rehearsal.trial.method.label}: no reference: its learner has no reference(state, batch), the update as "
-            f"its paper writes it; methods that have one: {known}"
+            f"{rehearsal.trial.method.label}: no reference: its learner has no {missing} as its paper writes it; "
+            f"methods that have one: {known}"
         )
     return Side(rehearsal, plain=True)
+
+
+def _missing(learner: Any, based: bool) -> str:
+    """What a learner lacks of a reference, if anything. based: it starts from another method's arrays."""
+    if not hasattr(learner, "reference"):
+        return "reference(state, batch), the update"
+    if based and hasattr(learner, "prepare") and not hasattr(learner, "reference_prepare"):
+        return "reference_prepare(state, fit), what it makes of the arrays that it starts from,"
+    return ""
 
 
 def _has_reference(method: Method) -> bool:
     """Of its learner with default options; a method that cannot be built here has none that could be compared."""
     try:
-        return hasattr(resolve(method.factory)(method.config()), "reference")
+        config = method.config()
+        base = method.starts_from(config) if callable(method.starts_from) else method.starts_from
+        return not _missing(resolve(method.factory)(config), bool(base))
     except Exception:  # of a plugin, whatever it is: this is a hint beside another mistake
         return False
 
 
 def _refuse_foreign(rehearsal: Rehearsal) -> None:
     state, label = rehearsal.state, rehearsal.trial.method.label
-    if rehearsal.trial.base is not None:
-        raise UsageError(f"{label}: starts from another method's weights; agreement is of methods that start alike")
     optimiser = getattr(state, "optimiser", None)
     if not hasattr(state, "parameters") or not hasattr(optimiser, "register_step_pre_hook"):
         raise UsageError(
             f"{label}: tells no gradients: expected a state with `parameters` (name -> tensor) and an `optimiser` of "
             "torch"
         )
+
+
+def _refuse_based(*sides: Side) -> None:
+    for side in sides:
+        if side.rehearsal.base is not None:
+            raise UsageError(
+                f"{side.name}: starts from another method's weights; agreement is of methods that start alike, or of "
+                "one with its --reference"
+            )
 
 
 def _refuse_unlike(method: Side, reference: Side) -> None:

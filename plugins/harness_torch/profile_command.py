@@ -101,8 +101,8 @@ def _title(rehearsal: Rehearsal, found: Profile) -> str:
     setting = (
         f"seed {trial.seed}, batch {trial.terms.batch_size}, {trial.terms.device}, {trial.terms.precision}, {threads}"
     )
-    untrained = f" {trial.base.method.label}, which it starts from, is untrained." if trial.base else ""
+    begun = f" {trial.base.method.label}, which it starts from, has had a few updates alone." if trial.base else ""
     return (
         f"{trial.method.label} on {trial.dataset.label}: {setting}\n"
-        f"one update after {found.warmup} others, {found.seconds * 1e3:.3g} ms under the profiler.{untrained}\n"
+        f"one update after {found.warmup} others, {found.seconds * 1e3:.3g} ms under the profiler.{begun}\n"
     )

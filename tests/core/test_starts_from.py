@@ -228,7 +228,10 @@ def test_the_contract_and_a_rehearsal_start_from_what_the_options_say(catalog, c
     contract = cases(catalog_of(checks, Plugin()), "prune[width=3]")
     results = {case.check.name: case.run() for case in contract}
     assert results["kinds-taken"].status == "ok", results["kinds-taken"]
-    assert rehearse(catalog, "prune[width=3]", device="cpu").state["weight"].shape == (3, 3)
+    rehearsal = rehearse(catalog, "prune[width=3]", device="cpu")
+    assert rehearsal.state["weight"].shape == (3, 3)
+    assert rehearsal.base["weight"].any()  # zeros before the first update, which a method may refuse
+    assert rehearse(catalog, "dense", device="cpu").base is None
 
 
 def test_the_contract_tells_of_a_method_that_cannot_say_what_it_starts_from(catalog_of):

@@ -358,7 +358,6 @@ def test_the_answer_goes_where_it_is_told(harness, tmp_path):
             ["linear", "--reference"],
             ["linear: no reference", "have one: accumulating, ", "bptt", "deaf", "mine", "ottt", "saf"],
         ),
-        (["after", "--reference"], ["after: starts from another method's weights"]),
         (["mine", "mnie"], ["'mnie'", "did you mean 'mine'"]),
         (["mine", "mine[steps=[2,3]]"], ["one method", "mine[steps=2]", "mine[steps=3]"]),
         (["mine,own", "mine"], ["one method"]),

@@ -1,0 +1,83 @@
+"""What references of compressions are written with: the base by its equations, and whole nodes taken from it.
+
+A method's `reference.py` has `compress(plain: Plain, options) -> Smaller`, and its learner
+
+    def reference_prepare(self, state: State, fit: Fit) -> State:
+        return plainly.prepared(self, state, fit, reference.compress)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness import Fit
+from harness_recurrent import compression, equations
+from harness_recurrent.compression import Compression, Smaller
+from harness_recurrent.network import Network
+from harness_recurrent.statistics import ROWS
+from harness_recurrent.training import State
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A trained network, float64. nodes: how many of each layer are to be left. generator: that of `compression.Base`.
+
+    x (T, N, d): what the lowest layer reads of the training rows; states: the hidden states (T, N, m) of each layer.
+    """
+
+    network: Network
+    tensors: dict[str, Tensor]
+    nodes: int
+    generator: torch.Generator
+    x: Tensor
+    states: list[Tensor]
+
+    def readers(self, layer: int) -> Tensor:
+        """All that reads the states of a layer, one below the other: Z (rows, m)."""
+        return torch.cat([self.tensors[name] for name in _readers(self, layer)])
+
+
+def prepared(learner: Compression, state: State, fit: Fit, compress: Callable[[Plain, Any], Smaller]) -> State:
+    """What `learner.prepare` does, with the smaller network that this function makes."""
+    base = compression.base_of(state, fit)
+    x, states = _seen(state.network, base.tensors, fit.train.inputs, state.terms.batch_size)
+    plain = Plain(state.network, base.tensors, learner.size(base), base.generator, x, states)
+    return learner.begun(state, compress(plain, learner.options))
+
+
+@torch.no_grad()
+def _seen(net: Network, tensors: dict[str, Tensor], inputs: Tensor, batch_size: int) -> tuple[Tensor, list[Tensor]]:
+    """Of the first 10,000 sequences; of a stream, cut into as many parts as training cuts it, all."""
+    if net.tokens:
+        length = max(1, inputs.shape[1] // batch_size)
+        inputs = inputs[0, : length * batch_size].reshape(-1, length)
+    x = equations.read(net, tensors, inputs[: len(inputs) if net.tokens else ROWS])
+    return x, equations.states(net, tensors, x, equations.at_rest(net, tensors, x.shape[1]))[0]
+
+
+def kept(plain: Plain, chosen: Sequence[Sequence[int]], maps: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The network with these nodes of each layer, written out gate by gate: what reads a layer's states is W A."""
+    tensors = dict(plain.tensors)
+    if "readout.weight" not in tensors:
+        tensors["readout.weight"] = tensors["embedding.weight"]
+    for layer, (nodes, A) in enumerate(zip(chosen, maps, strict=True)):
+        for name in _readers(plain, layer):
+            name = "readout.weight" if name == "embedding.weight" else name
+            tensors[name] = tensors[name] @ A
+        m = len(A)
+        for name in [name for name in tensors if name.startswith(f"cells.{layer}.")]:
+            gates = len(tensors[name]) // m
+            tensors[name] = torch.stack([tensors[name][gate * m + node] for gate in range(gates) for node in nodes])
+    return tensors
+
+
+def _readers(plain: Plain, layer: int) -> list[str]:
+    """Names of what reads a layer's states: its own recurrent weights, then those above it, or the readout's."""
+    above = f"cells.{layer + 1}.input.weight" if layer + 1 < plain.network.layers else "readout.weight"
+    last = above if above in plain.tensors else "embedding.weight"
+    return [name for name in (f"cells.{layer}.recurrent.weight", last) if name in plain.tensors]
