@@ -7,14 +7,15 @@ from collections.abc import Mapping
 
 from harness.types import Array
 
-NUMBERS = ("float", "complex")  # by the name of an array's type; the others hold indices, masks, counts
+# By the name of an array's type: 8 bits are quantised weights; other integers are indices or counts, booleans masks.
+NUMBERS = ("float", "complex", "int8")
 
 
 def sizes(saved: Mapping[str, Array]) -> dict[str, int]:
-    """parameters: floating numbers. nonzeros: those of them that are not zero. stored_bytes: of all arrays."""
-    floating = [array for array in saved.values() if any(kind in str(array.dtype) for kind in NUMBERS)]
+    """parameters: numbers, also of 8 bits. nonzeros: those that are not zero. stored_bytes: of all arrays."""
+    numbers = [array for array in saved.values() if any(kind in str(array.dtype) for kind in NUMBERS)]
     return {
-        "parameters": sum(math.prod(array.shape) for array in floating),
-        "nonzeros": sum(int((array != 0).sum()) for array in floating),
+        "parameters": sum(math.prod(array.shape) for array in numbers),
+        "nonzeros": sum(int((array != 0).sum()) for array in numbers),
         "stored_bytes": sum(int(array.nbytes) for array in saved.values()),
     }

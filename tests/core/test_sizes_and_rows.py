@@ -43,13 +43,16 @@ def test_sizes_are_those_of_the_arrays_that_are_saved(run):
                 "weight": weight,
                 "half": torch.tensor([0.0, 1.0], dtype=torch.bfloat16),
                 "phases": torch.tensor([1j, 0j]),
+                "quantised": torch.tensor([[0, 127], [-3, 0]], dtype=torch.int8),
+                "levels": torch.tensor([0, 255], dtype=torch.uint8),
                 "indices": torch.tensor([0, 7, 9]),
+                "rows": torch.tensor([0, 2], dtype=torch.int32),
                 "mask": torch.tensor([True, False]),
             }
 
     record = run(Saves)
-    assert (record.measured["parameters"], record.measured["nonzeros"]) == (6 + 2 + 2, 3 + 1 + 1)
-    assert record.measured["stored_bytes"] == 6 * 4 + 2 * 2 + 2 * 8 + 3 * 8 + 2
+    assert (record.measured["parameters"], record.measured["nonzeros"]) == (6 + 2 + 2 + 4 + 2, 3 + 1 + 1 + 2 + 1)
+    assert record.measured["stored_bytes"] == 6 * 4 + 2 * 2 + 2 * 8 + 4 + 2 + 3 * 8 + 2 * 4 + 2
 
 
 def test_what_saves_nothing_has_no_size(run):
