@@ -36,7 +36,7 @@ class Base:
     @cached_property
     def widths(self) -> list[int]:
         """Nodes of each layer."""
-        return [network.width(self.tensors, layer) for layer in range(self.network.layers)]
+        return [network.width(self.network, self.tensors, layer) for layer in range(self.network.layers)]
 
     @property
     def size(self) -> int:
@@ -97,13 +97,21 @@ class Compression:
         return equations.update(state, batch)
 
     def predict(self, state: State, inputs: Tensor) -> Prediction:
-        return prediction.predict(state.network, self.deployed(state), inputs)
+        return prediction.predict(state.network, self._made(state), inputs)
 
     def describe(self, state: State) -> Mapping[str, object]:
-        return training.describe(state, self.deployed(state))
+        return training.describe(state, self._made(state))
 
     def save(self, state: State) -> Mapping[str, Tensor]:
-        return {name: tensor.detach().contiguous() for name, tensor in self.deployed(state).items()}
+        return {name: tensor.detach().contiguous() for name, tensor in self._made(state).items()}
+
+    def _made(self, state: State) -> Mapping[str, Tensor]:
+        """What is deployed, made once for weights that have not changed: predictions shall not be timed with it."""
+        stamp = (state.updates, *(tensor._version for tensor in state.parameters.values()))
+        if state.made is None or state.made[0] != stamp:
+            with torch.no_grad():
+                state.made = stamp, self.deployed(state)
+        return state.made[1]
 
     def size(self, base: Base) -> int:
         """Nodes that are left of each layer, or that stand for as many weights; the most that `parameters` allows.
@@ -124,7 +132,7 @@ class Compression:
 
 def base_of(state: State, fit: Fit) -> Base:
     """What a state that `init` made is, with the statistics of the training rows."""
-    tensors = {name: tensor.detach().double() for name, tensor in state.parameters.items()}
+    tensors = {name: tensor.detach().to(torch.float64, copy=True) for name, tensor in state.parameters.items()}
     seen = {name: tensor.detach() for name, tensor in state.parameters.items()}
     statistics = Statistics(state.network, seen, fit.train, state.terms.batch_size)
     generator = torch.Generator().manual_seed(derive(state.terms.seed, "compression"))
@@ -133,19 +141,21 @@ def base_of(state: State, fit: Fit) -> Base:
 
 def count_with(base: Base, nodes: int) -> int:
     """Numbers of the network with so many nodes in each layer."""
-    net, total = base.network, 0
-    for name, tensor in base.tensors.items():
-        rows, columns = tensor.shape[0], tensor.shape[1] if tensor.dim() == 2 else 1
-        layer = int(name.split(".")[1]) if name.startswith("cells.") else None
-        if layer is not None:
-            rows = rows // base.widths[layer] * nodes
-        reads = (
-            name.endswith("recurrent.weight") or name == "readout.weight" or (layer and name.endswith("input.weight"))
-        )
-        total += rows * (nodes if reads else columns)
-    if net.tokens and "readout.weight" not in base.tensors:
-        total += net.outputs * nodes  # a readout that no longer is the embedding
+    total = sum(numbers_with(base, name, nodes) for name in base.tensors)
+    if base.network.tokens and "readout.weight" not in base.tensors:
+        total += base.network.outputs * nodes  # a readout that no longer is the embedding
     return total
+
+
+def numbers_with(base: Base, name: str, nodes: int) -> int:
+    """Those of one tensor, in the network with so many nodes in each layer."""
+    tensor = base.tensors[name]
+    rows, columns = tensor.shape[0], tensor.shape[1] if tensor.dim() == 2 else 1
+    layer = int(name.split(".")[1]) if name.startswith("cells.") else None
+    if layer is not None:
+        rows = rows // base.widths[layer] * nodes
+    reads = name.endswith("recurrent.weight") or name == "readout.weight" or (layer and name.endswith("input.weight"))
+    return rows * (nodes if reads else columns)
 
 
 def _refuse_untrained(base: Mapping[str, Tensor], net: Network, options: Any, seed: int) -> None:

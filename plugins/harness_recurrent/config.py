@@ -168,4 +168,23 @@ class NodeOptions(CompressionOptions):
     )
 
 
+@dataclass(frozen=True)
+class WeightOptions(CompressionOptions):
+    """Options of methods that keep single weights: as many as the layers with `nodes` nodes have of them."""
+
+    weights: Literal["recurrent", "all"] = option(
+        "recurrent",
+        "weights that may be removed: recurrent ones, or those of the inputs and of the readout, too; never biases and "
+        "embeddings",
+    )
+    scope: Literal["layer", "global"] = option(
+        "layer", "weights that compete: each map keeps the same share of its own, or all of them are one list"
+    )
+    form: Literal["masked", "csr"] = option(
+        "masked",
+        "how it is deployed: dense with zeros, as fast as before; or as compressed sparse rows, which multiply with "
+        "what is left alone",
+    )
+
+
 ROW_OPTIONS = ("nodes", "share", "parameters")  # sizes stay rows of their own where validation chooses

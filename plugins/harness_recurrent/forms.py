@@ -159,6 +159,11 @@ def nonzeros(tensors: Tensors) -> int:
     return sum(int(each.count_nonzero()) for each in weights)
 
 
+def numbers(tensors: Tensors) -> int:
+    """All that are stored, zeros and those of 8 bits included; masks and indices are none."""
+    return sum(each.numel() for each in tensors.values() if each.is_floating_point() or each.dtype == torch.int8)
+
+
 def size_in_bytes(tensors: Tensors) -> int:
     """Bytes of all that is stored, with masks, indices and scales."""
     return sum(each.nbytes for each in tensors.values())

@@ -128,9 +128,9 @@ def of_cell(tensors: Tensors, layer: int) -> dict[str, Tensor]:
     return forms.under(tensors, f"cells.{layer}")
 
 
-def width(tensors: Tensors, layer: int) -> int:
-    """Nodes of a layer."""
-    return tensors[readers(tensors, layer)[-1]].shape[1]
+def width(network: Network, tensors: Tensors, layer: int) -> int:
+    """Nodes of a layer: by its biases, which are there in whatever form its weights are."""
+    return len(tensors[f"cells.{layer}.input.bias"]) // cells.GATES[network.cell]
 
 
 def readers(tensors: Tensors, layer: int) -> list[str]:
@@ -153,7 +153,7 @@ def steps(network: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
 def at_rest(network: Network, tensors: Tensors, batch: int) -> Carried:
     """States before the first step."""
     like = tensors["readout.bias"]
-    each = [cells.state(network.cell, batch, width(tensors, layer), like) for layer in range(network.layers)]
+    each = [cells.state(network.cell, batch, width(network, tensors, layer), like) for layer in range(network.layers)]
     return tuple(tensor for state in each for tensor in state)
 
 
@@ -176,8 +176,11 @@ def hidden_states(
 def read_out(tensors: Tensors, h: Tensor) -> Tensor:
     """Logits (..., c) of states (..., m)."""
     readout = forms.under(tensors, "readout")
-    weight = forms.bind(readout)(h) if len(readout) > 1 else h @ tensors["embedding.weight"].T
-    return weight + readout["bias"]
+    if len(readout) > 1:
+        read = forms.bind(readout)(h.flatten(0, -2)).unflatten(0, h.shape[:-1])
+    else:  # tied
+        read = h @ tensors["embedding.weight"].T
+    return read + readout["bias"]
 
 
 def computing(network: Network, tensors: Tensors) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ def predict(net: Network, tensors: Tensors, inputs: Tensor) -> Prediction:
     tensors = network.computing(net, tensors)
     if net.tokens:
         return TokenLogProbs(following(net, tensors, inputs)[None], inputs.new_zeros(1, dtype=net.types.parameters))
-    widest = max(network.width(tensors, layer) for layer in range(net.layers))
+    widest = max(network.width(net, tensors, layer) for layer in range(net.layers))
     steps = inputs.shape[2] if inputs.dim() == 4 else inputs.shape[1]
     per_row = steps * widest * GATES[net.cell]
     return inference.in_parts(partial(_classes, net, tensors), inputs, per_row)

@@ -57,7 +57,7 @@ class Statistics:
 
     def states(self) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """Some sequences, or some steps of a stream, at a time: x (T, B, d) and the states (T, B, m) of each layer."""
-        widest = max(network.width(self._tensors, layer) for layer in range(self._net.layers))
+        widest = max(network.width(self._net, self._tensors, layer) for layer in range(self._net.layers))
         with torch.no_grad():
             yield from self._of_stream(widest) if self._net.tokens else self._of_rows(widest)
 
@@ -81,7 +81,7 @@ class Statistics:
 
     def _moments(self, taken: Callable[[Tensor], Tensor]) -> list[Tensor]:
         sums = [
-            Covariance(network.width(self._tensors, layer), self._train.inputs.device)
+            Covariance(network.width(self._net, self._tensors, layer), self._train.inputs.device)
             for layer in range(self._net.layers)
         ]
         for _, states in self.states():

@@ -29,7 +29,8 @@ class State(step.State):
     """A network in training. terms: of that training. constants: what it has beside its parameters: masks, indices.
 
     carried: states that the next window of a stream begins with. teacher: tensors of a network whose predictions are
-    followed, too. said: what the record shall say of how the network came to be.
+    followed, too. said: what the record shall say of how the network came to be. made: what is deployed, and of which
+    weights it was made.
     """
 
     network: Network
@@ -38,6 +39,7 @@ class State(step.State):
     carried: Carried = ()
     teacher: dict[str, Tensor] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
+    made: tuple[tuple[int, ...], Mapping[str, Tensor]] | None = None
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -133,8 +135,8 @@ def restrain(state: State) -> None:
 def describe(state: State, deployed: Mapping[str, Tensor] | None = None) -> dict[str, object]:
     """The network and its training; which form the recurrent weights have where they are deployed, if not dense."""
     tensors, net = state.tensors if deployed is None else deployed, state.network
-    said: dict[str, object] = {**facts.describe(state), "cell": net.cell}
-    widths = [network.width(tensors, layer) for layer in range(net.layers)]
+    said: dict[str, object] = {**facts.describe(state), "parameters": forms.numbers(tensors), "cell": net.cell}
+    widths = [network.width(net, tensors, layer) for layer in range(net.layers)]
     said["hidden"] = widths[0] if len(widths) == 1 else widths
     kinds = {forms.kind(forms.under(tensors, f"cells.{layer}.recurrent")) for layer in _layers_with_memory(net)}
     if kinds - {"dense"}:

@@ -1,0 +1,136 @@
+"""Keeping single weights: which, a method says; how many, and how they are trained on and deployed, is here.
+
+A size in `nodes` is that of the layers with so many nodes: k^2 recurrent weights for each gate, as structured methods
+have them, in a state that is as wide as before. A size in `parameters` is what is not zero of the whole network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from harness import Unsupported
+from harness_recurrent import forms
+from harness_recurrent.compression import Base, Compression, Smaller, numbers_with
+from harness_recurrent.config import WeightOptions
+from harness_recurrent.training import State
+
+KEPT = "kept_weights"  # as the record says it
+
+
+class Kept(NamedTuple):
+    """What is left of one map (n, m): its weights, and where they are."""
+
+    weight: Tensor
+    mask: Tensor
+
+
+class WeightPruning(Compression):
+    """Keeps weights. A method says which: `keep(base, names, total)`."""
+
+    options: WeightOptions
+
+    def keep(self, base: Base, names: Sequence[str], total: int) -> Mapping[str, Kept]:
+        """What is left of each of these maps when `total` weights of all of them are."""
+        raise NotImplementedError
+
+    def compress(self, base: Base) -> Smaller:
+        """Raises Unsupported where no weights may be removed, or more than there are."""
+        names = removable(base.tensors, self.options.weights)
+        total, whole = self.left(base, names), _numbers(base.tensors, names)
+        tensors = dict(base.tensors)
+        for name, (weight, mask) in self.keep(base, names, total).items():
+            tensors |= {name: weight * mask, mask_of(name): mask}
+        return Smaller(tensors, {KEPT: total, "density": total / whole, "form": self.options.form})
+
+    def left(self, base: Base, names: Sequence[str]) -> int:
+        """How many of these weights are left. Raises Unsupported where `parameters` is less than the others."""
+        most, whole = self.options.parameters, _numbers(base.tensors, names)
+        if most is None:
+            return sum(numbers_with(base, name, self.size(base)) for name in names)
+        others = base.size - whole
+        if most <= others:
+            raise Unsupported(
+                f"parameters={most}: {others} are not among the weights={self.options.weights} that may be removed; "
+                f"give at least {others + 1}{', or weights=all' if self.options.weights == 'recurrent' else ''}"
+            )
+        return min(most - others, whole)
+
+    def count(self, base: Base, nodes: int) -> int:
+        """What is not zero when as many weights are left as layers with so many nodes have."""
+        names = removable(base.tensors, self.options.weights)
+        left = sum(numbers_with(base, name, nodes) for name in names)
+        return base.size - _numbers(base.tensors, names) + left
+
+    def deployed(self, state: State) -> Mapping[str, Tensor]:
+        return stored(state.tensors, self.options.form)
+
+
+def removable(tensors: Mapping[str, Tensor], weights: str) -> list[str]:
+    """Names of the weights that may be removed. Raises Unsupported where there are none."""
+    found = [name for name in tensors if name.endswith("recurrent.weight")]
+    if weights == "all":
+        read = [name for name in tensors if name.endswith("input.weight") or name == "readout.weight"]
+        return [*found, *read]
+    if not found:
+        raise Unsupported("weights=recurrent: this cell has no recurrent weights; give weights=all")
+    return found
+
+
+def moments(base: Base, name: str) -> Tensor:
+    """Second moments (m, m) of what these weights read: the state before, the layer below, or what is read out."""
+    statistics = base.statistics
+    if name == "readout.weight":
+        return statistics.last_step[-1]
+    layer, part = int(name.split(".")[1]), name.split(".")[2]
+    return statistics.lagged[layer] if part == "recurrent" else statistics.inputs[layer]
+
+
+def largest(scores: Mapping[str, Tensor], total: int, scope: str) -> dict[str, Tensor]:
+    """Masks of the `total` largest scores: in each map the same share of them (layer), or of all (global)."""
+    if scope == "global":
+        chosen = _largest(torch.cat([each.flatten() for each in scores.values()]), total)
+        parts = chosen.split([each.numel() for each in scores.values()])
+        return {name: part.view_as(scores[name]) for name, part in zip(scores, parts, strict=True)}
+    counts = divide(total, [each.numel() for each in scores.values()])
+    return {name: _largest(each, count) for (name, each), count in zip(scores.items(), counts, strict=True)}
+
+
+def _largest(scores: Tensor, count: int) -> Tensor:
+    order = scores.flatten().argsort(descending=True, stable=True)
+    chosen = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
+    chosen[order[:count]] = True
+    return chosen.view_as(scores)
+
+
+def divide(total: int, sizes: Sequence[int]) -> list[int]:
+    """Shares of `total` in proportion to the sizes, whole numbers that add up; the largest remainders round up."""
+    exact = [total * size / sum(sizes) for size in sizes]
+    counts = [int(each) for each in exact]
+    remainders = sorted(range(len(sizes)), key=lambda index: counts[index] - exact[index])
+    for index in remainders[: total - sum(counts)]:
+        counts[index] += 1
+    return counts
+
+
+def mask_of(name: str) -> str:
+    """Name of the mask of these weights."""
+    return name.removesuffix("weight") + "mask"
+
+
+def stored(tensors: Mapping[str, Tensor], form: str) -> dict[str, Tensor]:
+    """The same network without masks: zeros stand where nothing is left, or compressed sparse rows leave them out."""
+    made: dict[str, Any] = dict(tensors)
+    for name in [each for each in tensors if each.endswith(".mask")]:
+        prefix, mask = name.removesuffix("mask"), made.pop(name)
+        if form == "csr":
+            rows = forms.to_csr(made.pop(f"{prefix}weight").detach(), mask)
+            made |= {f"{prefix}{part}": tensor for part, tensor in rows.items()}
+    return made
+
+
+def _numbers(tensors: Mapping[str, Tensor], names: Sequence[str]) -> int:
+    return sum(tensors[name].numel() for name in names)
