@@ -1,14 +1,56 @@
-"""Weights kept by their magnitude."""
+"""Weights that are small are removed, at once or gradually."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
-from harness import Method, hookimpl
+from harness import Method, UsageError, hookimpl, option
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, WeightOptions, base
 
 harness_interface = 2
 
 
+@dataclass(frozen=True)
+class MagnitudeOptions(WeightOptions):
+    """How weights are chosen, and when they go."""
+
+    score: Literal["magnitude", "wanda"] = option(
+        "magnitude", "what is small: |W|, or |W| times the root mean square of what the weight reads"
+    )
+    gradual: bool = option(
+        False, "remove them over fine-tuning, first many, then few (Zhu and Gupta, arXiv 1710.01878), not at once"
+    )
+    ramp: float = option(0.5, "of gradual: share of the updates after which the last has gone", above=0, high=1)
+    interval: int = option(10, "of gradual: updates from one removal to the next", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gradual and not self.finetune:
+            raise UsageError("gradual=yes removes weights while the network is trained on: give finetune=1 or more")
+        if self.gradual and self.score != "magnitude":
+            raise UsageError(
+                f"gradual=yes: score={self.score} is of what the base has read, and the weights move; leave one out"
+            )
+        for name in ("ramp", "interval"):
+            if not self.gradual and getattr(self, name) != getattr(MagnitudeOptions, name):
+                raise UsageError(f"{name}={getattr(self, name)}: of gradual=yes alone")
+
+
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield from ()
+    yield Method(
+        "magnitude-pruning",
+        "removes single weights, the smallest first: masks, or sparse rows",
+        factory="harness_magnitude.learner:build",
+        kinds=KINDS,
+        config=MagnitudeOptions,
+        paper="Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015, arXiv 1506.02626",
+        role="baseline",
+        precisions=PRECISIONS,
+        starts_from=base,
+        epochs_option="finetune",
+        row_options=ROW_OPTIONS,
+        family=FAMILY,
+    )
