@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
-from harness import Method, hookimpl
+from harness import Method, UsageError, hookimpl, option
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, WeightOptions, base
 
 harness_interface = 2
 
 
+@dataclass(frozen=True)
+class ObsOptions(WeightOptions):
+    """How weights are chosen, and what the others make up for."""
+
+    search: Literal["exact", "blocks"] = option(
+        "exact",
+        "one weight after the other, the best of each row (cubic in the inputs for each row: up to some hundred); or "
+        "SparseGPT's single pass over columns",
+    )
+    damp: float = option(0.01, "added to the Hessian's diagonal, as a share of its mean", above=0)
+    block: int = option(128, "of search=blocks: columns whose weights compete with each other", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.search == "blocks" and self.scope == "global":
+            raise UsageError("scope=global: search=blocks removes the same share of each block; use search=exact")
+        if self.search == "exact" and self.block != ObsOptions.block:
+            raise UsageError(f"block={self.block}: of search=blocks alone")
+
+
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield from ()
+    yield Method(
+        "obs-pruning",
+        "removes the single weights whose loss the others can best make up for, and lets them",
+        factory="harness_obs.learner:build",
+        kinds=KINDS,
+        config=ObsOptions,
+        paper="Hassibi and Stork, 1993; Frantar and Alistarh, 2022, arXiv 2208.11580, and 2023, arXiv 2301.00774",
+        role="baseline",
+        precisions=PRECISIONS,
+        starts_from=base,
+        epochs_option="finetune",
+        row_options=ROW_OPTIONS,
+        family=FAMILY,
+    )

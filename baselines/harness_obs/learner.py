@@ -1,0 +1,50 @@
+"""Optimal brain surgeon for single weights: what a weight's removal costs, the others of its row make up for.
+
+Each map W (n, m) is to change as little as possible what it makes of the x that it reads: with S = mean of x x^T,
+
+    minimise Tr (W - W') H (W - W')^T  over W' with K weights,    H = S + damp mean(diag S) I
+
+Rows are apart. Taking weight p from a row costs w_p^2 / [H^-1]_pp, and the others change by -w_p [H^-1]_p / [H^-1]_pp;
+then p leaves H (arXiv 2208.11580). `surgery` does this one by one; `removal` sweeps once over the columns, and what is
+left of the row alone makes up for it (SparseGPT, arXiv 2301.00774).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from harness_obs import ObsOptions, removal, surgery
+from harness_recurrent import weights
+from harness_recurrent.compression import Base
+from harness_recurrent.weights import Kept, WeightPruning
+
+
+class ObsPruning(WeightPruning):
+    """Chooses weights and moves the others."""
+
+    options: ObsOptions
+
+    def keep(self, base: Base, names: Sequence[str], total: int) -> Mapping[str, Kept]:
+        maps = {name: base.tensors[name] for name in names}
+        hessians = {name: damped(weights.moments(base, name), self.options.damp) for name in names}
+        if self.options.search == "blocks":
+            counts = weights.divide(total, [weight.numel() for weight in maps.values()])
+            return {
+                name: removal.sweep(maps[name], hessians[name], count, self.options.block)
+                for name, count in zip(names, counts, strict=True)
+            }
+        masks = surgery.masks(maps, hessians, total, self.options.scope)
+        return {name: Kept(surgery.solve(maps[name], hessians[name], masks[name]), masks[name]) for name in names}
+
+
+def damped(S: Tensor, damp: float) -> Tensor:
+    """H of second moments S (m, m); of zeros, which nothing was read of, the identity."""
+    H, level = S.clone(), float(S.diagonal().mean())
+    H.diagonal().add_(damp * level or 1.0)
+    return H
+
+
+def build(options: ObsOptions) -> ObsPruning:
+    return ObsPruning(options)
