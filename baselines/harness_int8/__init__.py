@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from harness import Method, hookimpl
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, NetworkOptions, TuningOptions, base
 
 harness_interface = 2
 
 
+@dataclass(frozen=True)
+class Int8Options(NetworkOptions, TuningOptions):
+    """The network that is quantised; its size is that of the base, and eight bits are all that there is to choose."""
+
+    def __post_init__(self) -> None:
+        NetworkOptions.__post_init__(self)
+        TuningOptions.__post_init__(self)
+
+
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield from ()
+    yield Method(
+        "int8",
+        "stores the weights of cells and readout in eight bits, with a scale for each of their rows",
+        factory="harness_int8.learner:build",
+        kinds=KINDS,
+        config=Int8Options,
+        paper="Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only "
+        "Inference, 2018, arXiv 1712.05877",
+        role="baseline",
+        precisions=PRECISIONS,
+        starts_from=base,
+        epochs_option="finetune",
+        family=FAMILY,
+    )

@@ -16,13 +16,17 @@ from harness.testing import cases
 
 SMALL = "steps=3,architecture=6C3-AP2-12-FC"
 TINY = "architecture=7-FC"
+FEW = "hidden=6,nodes=3"
+STARTED = r"(magnitude-pruning|obs-pruning|int8)\b"  # from the weights of another method
 # Checks that ask for what some methods do not have, by these.
 EXEMPT = {
+    "any-budget": (r"magnitude-pruning.*gradual=yes",),  # over a known number of updates
     "cohort-as-alone": (  # one trial at a time
         r"(saf|ottt|bptt|spike-representation|hmc|dense-rnn|spectral-pruning)\b",
         r"gm-vi.*start=trained",
+        STARTED,
     ),
-    "seed-decides": (r"gm-vi.*start=trained", r"spectral-pruning"),  # the seed of what it starts from
+    "seed-decides": (r"gm-vi.*start=trained", r"spectral-pruning", STARTED),  # the seed of what it starts from
     "batches-apart": (r"mc-dropout", r"dense-rnn.*dropout"),  # noise for each row
     "splits-apart": (r"shakespeare",),  # a stream has no rows
 }
@@ -54,6 +58,11 @@ SELECTIONS = [
     "dense-rnn[cell=gru,layers=2,dropout=0.2,hidden=6]",
     "spectral-pruning[hidden=6]",
     "spectral-pruning[cell=lstm,finetune=1,teacher=yes,hidden=6]",
+    f"magnitude-pruning[{FEW}]",
+    f"magnitude-pruning[weights=all,finetune=1,gradual=yes,form=csr,{FEW}]",
+    f"obs-pruning[{FEW}]",
+    f"obs-pruning[search=blocks,weights=all,finetune=1,form=csr,{FEW}]",
+    "int8[hidden=6]",
     "digits",
     "digits-shifted",
     "diabetes",

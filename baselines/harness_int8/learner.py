@@ -1,0 +1,40 @@
+"""Weights in eight bits, activations as they are: row i of W is s_i Q_i with s_i = max_j |W_ij| / 127, Q_i = W_i / s_i
+rounded.
+
+All input, recurrent and readout weights are stored so; biases and embeddings, and with them a tied readout, stay
+floats. Fine-tuning trains floats, which are rounded for what is deployed. A prediction multiplies with s Q in floats:
+what is saved is bytes, not operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from harness_int8 import Int8Options
+from harness_recurrent import forms
+from harness_recurrent.compression import Base, Compression, Smaller
+from harness_recurrent.training import State
+from harness_recurrent.weights import removable
+
+
+class Int8(Compression):
+    """The base, deployed in eight bits."""
+
+    options: Int8Options
+
+    def compress(self, base: Base) -> Smaller:
+        """The base as it is: what is trained on are floats."""
+        return Smaller(base.tensors, {"bits": 8})
+
+    def deployed(self, state: State) -> Mapping[str, Tensor]:
+        made = dict(state.tensors)
+        for name in removable(state.tensors, "all"):
+            prefix = name.removesuffix("weight")
+            made |= {f"{prefix}{part}": each for part, each in forms.quantise(made[name].detach()).items()}
+        return made
+
+
+def build(options: Int8Options) -> Int8:
+    return Int8(options)
