@@ -12,8 +12,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from harness import Fit
 from harness_int8 import Int8Options
 from harness_recurrent import forms
+from harness_recurrent import reference as plainly
 from harness_recurrent.compression import Base, Compression, Smaller
 from harness_recurrent.training import State
 from harness_recurrent.weights import removable
@@ -27,6 +29,14 @@ class Int8(Compression):
     def compress(self, base: Base) -> Smaller:
         """The base as it is: what is trained on are floats."""
         return Smaller(base.tensors, {"bits": 8})
+
+    def size(self, base: Base) -> int:
+        """All nodes are left."""
+        return min(base.widths)
+
+    def reference_prepare(self, state: State, fit: Fit) -> State:
+        """The base as it is; eight bits are those of what is deployed, of either."""
+        return plainly.prepared(self, state, fit, lambda plain, _: Smaller(plain.tensors, {"bits": 8}))
 
     def deployed(self, state: State) -> Mapping[str, Tensor]:
         made = dict(state.tensors)

@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from harness import Batch, Unsupported
-from harness_magnitude import MagnitudeOptions
+from harness import Batch, Fit
+from harness_magnitude import MagnitudeOptions, reference
+from harness_recurrent import reference as plainly
 from harness_recurrent import weights
 from harness_recurrent.compression import Base
 from harness_recurrent.training import Scalars, State
@@ -40,7 +41,6 @@ class MagnitudePruning(WeightPruning):
         return size * weights.moments(base, name).diagonal().sqrt() if self.options.score == "wanda" else size
 
     def update(self, state: State, batch: Batch) -> tuple[State, Scalars]:
-        """Raises Unsupported for gradual removal over an unknown number of updates."""
         state, scalars = super().update(state, batch)
         if self.options.gradual:
             last = self._last(state)
@@ -48,10 +48,21 @@ class MagnitudePruning(WeightPruning):
                 self._thin(state, state.updates / last)
         return state, scalars
 
+    def reference_prepare(self, state: State, fit: Fit) -> State:
+        """What `prepare` does, by sorting weights one by one."""
+        return plainly.prepared(self, state, fit, reference.compress)
+
+    def reference(self, state: State, batch: Batch) -> tuple[State, Scalars]:
+        """What `update` does, by the equations."""
+        state, scalars = super().reference(state, batch)
+        if self.options.gradual:
+            reference.thin(state, self.options, self._last(state))
+        return state, scalars
+
     def _last(self, state: State) -> int:
-        """The update after which as many have gone as shall go."""
+        """The update after which as many have gone as shall go: the first interval's, where no end is planned."""
         if state.planned is None:
-            raise Unsupported("gradual=yes: how many updates there will be is not known; give a budget in epochs")
+            return self.options.interval
         return max(1, math.ceil(self.options.ramp * state.planned))
 
     def _thin(self, state: State, done: float) -> None:

@@ -15,9 +15,12 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from harness_obs import ObsOptions, removal, surgery
+from harness import Fit
+from harness_obs import ObsOptions, reference, removal, surgery
+from harness_recurrent import reference as plainly
 from harness_recurrent import weights
 from harness_recurrent.compression import Base
+from harness_recurrent.training import State
 from harness_recurrent.weights import Kept, WeightPruning
 
 
@@ -37,6 +40,10 @@ class ObsPruning(WeightPruning):
             }
         masks = surgery.masks(maps, hessians, total, self.options.scope)
         return {name: Kept(surgery.solve(maps[name], hessians[name], masks[name]), masks[name]) for name in names}
+
+    def reference_prepare(self, state: State, fit: Fit) -> State:
+        """What `prepare` does, with every system solved anew."""
+        return plainly.prepared(self, state, fit, reference.compress)
 
 
 def damped(S: Tensor, damp: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What references of compressions are written with: the base by its equations, and whole nodes taken from it.
+"""What references of compressions are written with: the base by its equations, whole nodes taken from it, or weights.
 
 A method's `reference.py` has `compress(plain: Plain, options) -> Smaller`, and its learner
 
@@ -8,7 +8,7 @@ A method's `reference.py` has `compress(plain: Plain, options) -> Smaller`, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,69 @@ def kept(plain: Plain, chosen: Sequence[Sequence[int]], maps: Sequence[Tensor]) 
             gates = len(tensors[name]) // m
             tensors[name] = torch.stack([tensors[name][gate * m + node] for gate in range(gates) for node in nodes])
     return tensors
+
+
+# --- single weights ---------------------------------------------------------------------------------------------------
+
+
+def removable(plain: Plain, weights: str) -> list[str]:
+    """Recurrent weights of each layer, then, of all, those of the inputs and a readout that is not the embedding."""
+    every = range(plain.network.layers)
+    found = [f"cells.{layer}.recurrent.weight" for layer in every]
+    if weights == "all":
+        found += [*(f"cells.{layer}.input.weight" for layer in every), "readout.weight"]
+    return [name for name in found if name in plain.tensors]
+
+
+def rows_read(plain: Plain, name: str) -> Tensor:
+    """All rows (rows, m) that these weights have multiplied; of a stream without the zeros that it begins with."""
+    text = plain.network.tokens
+    if name == "readout.weight":
+        return plain.states[-1].flatten(0, 1) if text else plain.states[-1][-1]
+    layer, part = int(name.split(".")[1]), name.split(".")[2]
+    if part == "input":
+        return (plain.states[layer - 1] if layer else plain.x).flatten(0, 1)
+    h = plain.states[layer]
+    return (h if text else torch.cat([torch.zeros_like(h[:1]), h[:-1]])).flatten(0, 1)
+
+
+def counts(plain: Plain, names: Sequence[str], options: Any) -> list[int]:
+    """How many weights of each map are left: the same share of each, of as many in all as the options say."""
+    sizes = [plain.tensors[name].numel() for name in names]
+    if options.parameters is not None:
+        total = options.parameters - (sum(each.numel() for each in plain.tensors.values()) - sum(sizes))
+        total = min(total, sum(sizes))
+    else:
+        total = sum(_with_nodes(plain, name) for name in names)
+    return shares(total, sizes)
+
+
+def shares(total: int, sizes: Sequence[int]) -> list[int]:
+    """The same share of each, whole numbers: those that were rounded down by most are rounded up, until all are out."""
+    found = [total * size // sum(sizes) for size in sizes]
+    for place in sorted(range(len(sizes)), key=lambda place: -(total * sizes[place] % sum(sizes))):
+        found[place] += sum(found) < total
+    return found
+
+
+def _with_nodes(plain: Plain, name: str) -> int:
+    """Weights of this map in the network with k nodes: G k^2 recurrent ones, G k d of an input, c k of the readout."""
+    k, (rows, columns) = plain.nodes, plain.tensors[name].shape
+    if name == "readout.weight":
+        return rows * k
+    layer, part = int(name.split(".")[1]), name.split(".")[2]
+    gates = equations.GATES[plain.network.cell]
+    return gates * k * (k if part == "recurrent" or layer else columns)
+
+
+def masked(plain: Plain, kept: Mapping[str, Tensor], masks: Mapping[str, Tensor], options: Any) -> Smaller:
+    """The network with these weights where the masks are."""
+    tensors = dict(plain.tensors)
+    for name, mask in masks.items():
+        tensors[name] = torch.where(mask, kept[name], 0)
+        tensors[f"{name[: -len('.weight')]}.mask"] = mask
+    total, whole = sum(counts(plain, list(masks), options)), sum(mask.numel() for mask in masks.values())
+    return Smaller(tensors, {"kept_weights": total, "density": total / whole, "form": options.form})
 
 
 def _readers(plain: Plain, layer: int) -> list[str]:

@@ -20,7 +20,6 @@ FEW = "hidden=6,nodes=3"
 STARTED = r"(magnitude-pruning|obs-pruning|int8)\b"  # from the weights of another method
 # Checks that ask for what some methods do not have, by these.
 EXEMPT = {
-    "any-budget": (r"magnitude-pruning.*gradual=yes",),  # over a known number of updates
     "cohort-as-alone": (  # one trial at a time
         r"(saf|ottt|bptt|spike-representation|hmc|dense-rnn|spectral-pruning)\b",
         r"gm-vi.*start=trained",

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from agreeing import agree
 from compressing import CLASSES, ROWS, STEPS, TOKENS, WIDTH, fit, prepared, rows, trained
 from torch import nn
 
@@ -69,6 +70,14 @@ def test_fine_tuning_trains_floats():
     assert not torch.equal(after["readout.scale"], start["readout.scale"])
     levels, _ = reference.quantised(state.parameters["readout.weight"].detach().numpy())
     assert np.array_equal(after["readout.weight"], levels)
+
+
+@pytest.mark.parametrize(
+    ("options", "dataset"),
+    [("cell=lstm,finetune=1,teacher=yes", "digits-rows"), ("cell=gru", "shakespeare[train=3000]")],
+)
+def test_it_is_what_the_reference_says(options, dataset, tmp_path):
+    assert agree(f"int8[hidden=9,{options}]", dataset, tmp_path)["prepared"]["facts"] == {}
 
 
 def test_a_tied_readout_stays_as_it_is():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from agreeing import agree
 from compressing import CLASSES, TOKENS, fit, network_of, prepared, rows, states_of, terms, trained, tuned
 
 from harness import Unsupported, UsageError
@@ -35,14 +36,14 @@ def test_as_many_recurrent_weights_stay_as_the_smaller_layer_has(cell):
     gates = len(base["cells.0.recurrent.weight"]) // 8
     assert left(found, ALL[:1]) == gates * 3 * 3 == state.said["kept_weights"]
     assert all(torch.equal(found[name], base[name]) for name in base if name != ALL[0])
-    (mask,) = reference.keep([reference.scores(base[ALL[0]].numpy())], gates * 9)
+    (mask,) = reference.keep([reference.scores(base[ALL[0]].numpy())], [gates * 9])
     assert np.array_equal(found[ALL[0]], base[ALL[0]].numpy() * mask)
 
 
 def test_all_maps_as_one_list():
     base, (*_, found) = trained(), pruned(nodes=3, weights="all", scope="global")
     total = 9 + 3 * 3 + 4 * 3  # recurrent, of 3 inputs, of 4 classes
-    masks = reference.keep([reference.scores(base[name].numpy()) for name in ALL], total)
+    masks = reference.keep([reference.scores(base[name].numpy()) for name in ALL], [total])
     assert left(found) == total
     for name, mask in zip(ALL, masks, strict=True):
         assert np.array_equal(found[name], base[name].numpy() * mask)
@@ -88,7 +89,7 @@ def test_scores_by_what_is_read(problem):
     read = what_is_read(problem, **options)
     scored = {name: reference.scores(base[name].numpy(), rows) for name, rows in read.items()}
     for name, scores in scored.items():
-        (mask,) = reference.keep([scores], left(found, [name]))
+        (mask,) = reference.keep([scores], [left(found, [name])])
         assert np.array_equal(found[name], base[name].numpy() * mask), name
 
 
@@ -115,6 +116,22 @@ def states_of_streams(**options):
     net, tensors = network_of(TOKENS, **options), trained(TOKENS, **options)
     x = network.steps(net, tensors, fit(TOKENS).train.inputs.reshape(4, -1))
     return x, network.hidden_states(net, tensors, x, network.at_rest(net, tensors, 4))[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "dataset"),
+    [
+        ("cell=lstm,nodes=3,layers=2,weights=all,finetune=1,teacher=yes", "digits-rows"),
+        ("cell=gru,nodes=3,layers=2,weights=all,scope=global,score=wanda", "digits-rows"),
+        ("cell=elman,parameters=200,weights=all,form=csr", "digits-rows"),
+        ("nodes=3,finetune=1,gradual=yes,interval=1,weights=all", "digits-rows"),
+        ("cell=gru,nodes=3,layers=2,weights=all,score=wanda,tied=yes,finetune=1", "shakespeare[train=3000]"),
+    ],
+)
+def test_it_is_what_the_reference_says(options, dataset, tmp_path):
+    prepared = agree(f"magnitude-pruning[hidden=9,{options}]", dataset, tmp_path)["prepared"]
+    assert prepared["max_relative_difference"] < 1e-8
+    assert prepared["facts"] == {}
 
 
 # --- fine-tuning ------------------------------------------------------------------------------------------------------
@@ -150,6 +167,16 @@ def test_all_have_gone_at_the_end(updates, interval):
     assert state.constants["cells.0.recurrent.mask"].sum() == 9
 
 
+def test_without_a_plan_all_go_at_the_first_interval():
+    built = learner.build(MagnitudeOptions(hidden=8, nodes=3, finetune=1, gradual=True, interval=3))
+    state = built.prepare(built.init(CLASSES, terms(None), trained()), fit())
+    masks = []
+    for update in range(4):
+        state, _ = built.update(state, rows(seed=update))
+        masks.append(int(state.constants["cells.0.recurrent.mask"].sum()))
+    assert masks == [64, 64, 9, 9]
+
+
 def test_what_is_gradual_has_to_be_trained_on():
     with pytest.raises(UsageError, match="give finetune=1 or more"):
         configured(MagnitudeOptions, {"gradual": True}, "magnitude-pruning")
@@ -157,10 +184,6 @@ def test_what_is_gradual_has_to_be_trained_on():
         configured(MagnitudeOptions, {"gradual": True, "finetune": 1, "score": "wanda"}, "magnitude-pruning")
     with pytest.raises(UsageError, match=r"ramp=0\.1: of gradual=yes alone"):
         configured(MagnitudeOptions, {"ramp": 0.1}, "magnitude-pruning")
-    built = learner.build(MagnitudeOptions(hidden=8, nodes=3, finetune=1, gradual=True))
-    state = built.prepare(built.init(CLASSES, terms(None), trained()), fit())
-    with pytest.raises(Unsupported, match="give a budget in epochs"):
-        built.update(state, rows())
 
 
 # --- what is deployed -------------------------------------------------------------------------------------------------

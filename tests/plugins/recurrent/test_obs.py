@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from agreeing import agree
 from compressing import CLASSES, TOKENS, fit, prepared, rows, states_of, trained, tuned
 from hidden import covariance, normal
 
@@ -163,6 +164,21 @@ def test_what_has_gone_stays_away_in_fine_tuning(form):
         assert "cells.0.recurrent.positions" not in changed
     assert built.predict(state, fit().valid.inputs).log_probs.isfinite().all()
     assert rows().inputs.shape[1:] == CLASSES.input_shape
+
+
+@pytest.mark.parametrize(
+    ("options", "dataset"),
+    [
+        ("cell=lstm,nodes=3,finetune=1,teacher=yes", "digits-rows"),
+        ("cell=elman,nodes=3,layers=2,weights=all,scope=global", "digits-rows"),
+        ("cell=gru,nodes=3,weights=all,search=blocks,block=4,form=csr", "digits-rows"),
+        ("cell=elman,nodes=3,weights=all,embedding=3", "shakespeare[train=3000]"),
+    ],
+)
+def test_it_is_what_the_reference_says(options, dataset, tmp_path):
+    prepared = agree(f"obs-pruning[hidden=6,{options}]", dataset, tmp_path)["prepared"]
+    assert prepared["max_relative_difference"] < 1e-8
+    assert prepared["facts"] == {}
 
 
 def test_options_that_fit_no_search():
