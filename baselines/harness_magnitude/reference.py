@@ -45,7 +45,14 @@ def scores(weight: Array, read: Array | None = None) -> Array:
 
 
 def keep(each: Sequence[Array], counts: Sequence[int], scope: str = "global") -> list[Mask]:
-    """Masks of the largest scores, of each map so many, or of all as one list; the first of equals."""
+    """Masks of the largest scores, of each map so many, or of its rows alike, or of all; the first of equals."""
+    if scope == "row":
+        return [
+            np.stack(
+                keep([row[None] for row in scored], plainly.shares(count, [scored.shape[1]] * len(scored)), "layer")
+            )[:, 0]
+            for scored, count in zip(each, counts, strict=True)
+        ]
     if scope == "layer" and len(each) > 1:
         return [keep([scored], [count])[0] for scored, count in zip(each, counts, strict=True)]
     ranked = sorted(

@@ -26,8 +26,10 @@ class ObsOptions(WeightOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.search == "blocks" and self.scope == "global":
-            raise UsageError("scope=global: search=blocks removes the same share of each block; use search=exact")
+        if self.search == "blocks" and self.scope != "layer":
+            raise UsageError(
+                f"scope={self.scope}: search=blocks removes the same share of each block; use search=exact"
+            )
         if self.search == "exact" and self.block != ObsOptions.block:
             raise UsageError(f"block={self.block}: of search=blocks alone")
 

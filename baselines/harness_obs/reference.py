@@ -47,6 +47,13 @@ def hessian(read: Array, damp: float) -> Array:
 
 def in_turns(maps: Sequence[Array], hessians: Sequence[Array], counts: Sequence[int], scope: str) -> list[Mask]:
     """Masks: of all rows of a map, or of all maps, that one loses its next weight which loses least by it."""
+    if scope == "row":
+        return [
+            np.concatenate(
+                [in_turns([row[None]], [H], [left], "layer")[0] for row, left in zip(W, _alike(W, n), strict=True)]
+            )
+            for W, H, n in zip(maps, hessians, counts, strict=True)
+        ]
     if scope == "layer" and len(maps) > 1:
         return [in_turns([W], [H], [n], scope)[0] for W, H, n in zip(maps, hessians, counts, strict=True)]
     masks = [np.ones(W.shape, dtype=bool) for W in maps]
@@ -60,6 +67,11 @@ def in_turns(maps: Sequence[Array], hessians: Sequence[Array], counts: Sequence[
         row[order.pop(0)] = False
         grown.pop(0)
     return masks
+
+
+def _alike(weight: Array, total: int) -> list[int]:
+    """How many are left of each row."""
+    return plainly.shares(total, [weight.shape[1]] * len(weight))
 
 
 def in_blocks(weight: Array, total: int, block: int) -> list[int]:

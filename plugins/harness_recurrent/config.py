@@ -177,8 +177,8 @@ class WeightOptions(CompressionOptions):
         "weights that may be removed: recurrent ones, or those of the inputs and of the readout, too; never biases and "
         "embeddings",
     )
-    scope: Literal["layer", "global"] = option(
-        "layer", "weights that compete: each map keeps the same share of its own, or all of them are one list"
+    scope: Literal["row", "layer", "global"] = option(
+        "layer", "weights that compete: each row keeps the same share of its own, or each map does, or all are one list"
     )
     form: Literal["masked", "csr"] = option(
         "masked",

@@ -90,13 +90,19 @@ def moments(base: Base, name: str) -> Tensor:
 
 
 def largest(scores: Mapping[str, Tensor], total: int, scope: str) -> dict[str, Tensor]:
-    """Masks of the `total` largest scores: in each map the same share of them (layer), or of all (global)."""
+    """Masks of the `total` largest scores: of all (global), or in each map (layer), or row of it, the same share."""
     if scope == "global":
         chosen = _largest(torch.cat([each.flatten() for each in scores.values()]), total)
         parts = chosen.split([each.numel() for each in scores.values()])
         return {name: part.view_as(scores[name]) for name, part in zip(scores, parts, strict=True)}
     counts = divide(total, [each.numel() for each in scores.values()])
-    return {name: _largest(each, count) for (name, each), count in zip(scores.items(), counts, strict=True)}
+    take = _largest_by_row if scope == "row" else _largest
+    return {name: take(each, count) for (name, each), count in zip(scores.items(), counts, strict=True)}
+
+
+def _largest_by_row(scores: Tensor, count: int) -> Tensor:
+    rows = zip(scores, divide(count, [scores.shape[1]] * len(scores)), strict=True)
+    return torch.stack([_largest(row, left) for row, left in rows])
 
 
 def _largest(scores: Tensor, count: int) -> Tensor:

@@ -57,7 +57,13 @@ def test_each_map_keeps_the_same_share():
     assert all(abs(share - total / whole) < 1 / 24 for share in shares.values())
 
 
-@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_each_row_keeps_the_same_share():
+    """As in Wanda; what does not come out even goes to the first rows."""
+    *_, found = pruned(nodes=5, scope="row", score="wanda")
+    assert (found[ALL[0]] != 0).sum(1).tolist() == [4, 3, 3, 3, 3, 3, 3, 3]
+
+
+@pytest.mark.parametrize("scope", ["row", "layer", "global"])
 @pytest.mark.parametrize("given", [{"weights": "all", "parameters": 40}, {"parameters": 80}])
 def test_parameters_are_all_that_is_not_zero(given, scope):
     base, (*_, found) = trained(), pruned(scope=scope, **given)
@@ -123,6 +129,7 @@ def states_of_streams(**options):
     [
         ("cell=lstm,nodes=3,layers=2,weights=all,finetune=1,teacher=yes", "digits-rows"),
         ("cell=gru,nodes=3,layers=2,weights=all,scope=global,score=wanda", "digits-rows"),
+        ("cell=lstm,nodes=3,weights=all,scope=row,score=wanda", "digits-rows"),
         ("cell=elman,parameters=200,weights=all,form=csr", "digits-rows"),
         ("nodes=3,finetune=1,gradual=yes,interval=1,weights=all", "digits-rows"),
         ("cell=gru,nodes=3,layers=2,weights=all,score=wanda,tied=yes,finetune=1", "shakespeare[train=3000]"),
