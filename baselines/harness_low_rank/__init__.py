@@ -3,12 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
-from harness import Method, hookimpl
+from harness import Method, UsageError, hookimpl, option
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, CompressionOptions, base
 
 harness_interface = 2
 
 
+@dataclass(frozen=True)
+class LowRankOptions(CompressionOptions):
+    """Which approximation, and its rank."""
+
+    kind: Literal["svd", "identity", "data"] = option(
+        "svd",
+        "closest to the weights; of irnn, closest to what the weights add to the identity, which stays; or closest in "
+        "what they give on the states of training rows",
+    )
+    rank: int | None = option(
+        None,
+        "rank of each layer's recurrent weights; by default the largest with at most as many numbers as the recurrent "
+        "weights of a layer of the size that is given",
+        low=1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._refuse_sizes()
+        if self.cell == "mingru":
+            raise UsageError("cell=mingru: it has no recurrent weights that could be of low rank; give another cell")
+        if self.kind == "identity" and self.cell not in (None, "irnn"):
+            raise UsageError(f"kind=identity: of cell=irnn, which starts from it, and this is cell={self.cell}")
+
+    def _refuse_sizes(self) -> None:
+        if self.rank is None:
+            return
+        if self.given_sizes:
+            raise UsageError(f"rank={self.rank} and {self.given_sizes[0]} each say how much is left; give one of them")
+        if self.rank > self.hidden:
+            raise UsageError(f"rank={self.rank}: a layer has hidden={self.hidden}; give at most as many")
+
+
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield from ()
+    yield Method(
+        "low-rank",
+        "recurrent weights as a product of two thin matrices, by a singular value decomposition",
+        factory="harness_low_rank.learner:build",
+        kinds=KINDS,
+        config=LowRankOptions,
+        role="baseline",
+        precisions=PRECISIONS,
+        starts_from=base,
+        epochs_option="finetune",
+        row_options=(*ROW_OPTIONS, "rank"),
+        family=FAMILY,
+    )

@@ -1,14 +1,40 @@
-"""Hidden nodes kept by a score of each."""
+"""Nodes by a score of their own, whatever the others are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
-from harness import Method, hookimpl
+from harness import Method, hookimpl, option
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, NodeOptions, base
 
 harness_interface = 2
 
 
+@dataclass(frozen=True)
+class NodeScoreOptions(NodeOptions):
+    """What a node is worth."""
+
+    score: Literal["magnitude", "activity", "leverage"] = option(
+        "magnitude",
+        "what a node is kept for: the squares of all weights into and out of it; the mean square of its state; or its "
+        "leverage, which is how little the others tell of it, at the regularisation lam",
+    )
+
+
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield from ()
+    yield Method(
+        "node-pruning",
+        "keeps the hidden nodes of the highest score, each scored by itself: magnitude, activity or leverage",
+        factory="harness_node_pruning.learner:build",
+        kinds=KINDS,
+        config=NodeScoreOptions,
+        role="baseline",
+        precisions=PRECISIONS,
+        starts_from=base,
+        epochs_option="finetune",
+        row_options=ROW_OPTIONS,
+        family=FAMILY,
+    )

@@ -1,14 +1,39 @@
-"""Hidden nodes kept at random."""
+"""Random nodes: what any choice of nodes has to be better than."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
-from harness import Method, hookimpl
+from harness import Method, hookimpl, option
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, NodeOptions, base
 
 harness_interface = 2
 
 
+@dataclass(frozen=True)
+class RandomOptions(NodeOptions):
+    """Among which nodes, and which draw."""
+
+    among: Literal["all", "living"] = option(
+        "all", "nodes that are drawn from: all of them, or those alone that are ever active in training rows"
+    )
+    draw: int = option(0, "which of a seed's draws: another draw of nodes from the same base", low=0)
+
+
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield from ()
+    yield Method(
+        "random-pruning",
+        "keeps hidden nodes drawn at random, and rebuilds the weights around them like any other choice",
+        factory="harness_random_pruning.learner:build",
+        kinds=KINDS,
+        config=RandomOptions,
+        role="baseline",
+        precisions=PRECISIONS,
+        starts_from=base,
+        epochs_option="finetune",
+        row_options=ROW_OPTIONS,
+        family=FAMILY,
+    )

@@ -1,0 +1,80 @@
+"""Column sparsification: W_h h becomes V h_J with k columns, of all gates together; all m nodes stay.
+
+    norm        J: the k largest |W_:j|^2
+    spectral    J: exact greedy search for a small Tr W E_J W^T, E_J what h_J loses of S (`harness_recurrent.selection`)
+    V = W A_J where columns are rewritten, the best there is for mean |W h - V h_J|^2, and else W_:J
+
+S is of the states that these weights read: those of all steps but the last, and the zeros before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness_columns import ColumnOptions
+from harness_recurrent import reconstruction, selection
+from harness_recurrent.compression import Base, Compression, Smaller
+
+
+class ColumnSparsification(Compression):
+    """Keeps columns."""
+
+    options: ColumnOptions
+
+    def compress(self, base: Base) -> Smaller:
+        count, tensors = self.size(base), dict(base.tensors)
+        chosen, lost = [], []
+        for layer, S in enumerate(base.statistics.lagged):
+            name = f"cells.{layer}.recurrent"
+            W, tau = base.tensors[f"{name}.weight"], selection.regularisation(S, self.options.lam, count)
+            columns = self._choose(W, S, count, tau)
+            A = self._map(S, columns, tau)
+            tensors |= {f"{name}.weight": W @ A, f"{name}.columns": torch.tensor(columns, device=W.device)}
+            chosen.append(columns)
+            lost.append(share_lost(S, W, W @ A @ _selected(columns, A)))
+        return Smaller(tensors, {"columns": _one(chosen), "recurrent_loss": _one(lost)})
+
+    def count(self, base: Base, nodes: int) -> int:
+        """Numbers where so many columns stay."""
+        gone = [weight.shape[0] * (weight.shape[1] - nodes) for weight in _recurrent(base)]
+        return base.size - sum(gone)
+
+    def _choose(self, W: Tensor, S: Tensor, count: int, tau: Tensor) -> list[int]:
+        if self.options.score == "spectral":
+            return sorted(selection.greedy(S, W.T @ W, count, tau))
+        order = W.square().sum(0).sort(descending=True, stable=True).indices
+        return sorted(order[:count].tolist())
+
+    def _map(self, S: Tensor, columns: Sequence[int], tau: Tensor) -> Tensor:
+        """A (m, k) with V = W A."""
+        if self.options.reconstructs:
+            return reconstruction.matrix(S, columns, tau)
+        return reconstruction.selector(len(S), columns).to(S)
+
+
+def share_lost(S: Tensor, W: Tensor, approximate: Tensor) -> float:
+    """Mean |W h - approximate h|^2 as a share of mean |W h|^2."""
+    whole = reconstruction.read(S, W)
+    return reconstruction.read(S, W - approximate) / whole if whole else 0.0
+
+
+def _selected(columns: Sequence[int], A: Tensor) -> Tensor:
+    """P (k, m) with h_J = P h."""
+    return reconstruction.selector(len(A), columns).to(A).T
+
+
+def _recurrent(base: Base) -> list[Tensor]:
+    return [base.tensors[f"cells.{layer}.recurrent.weight"] for layer in range(base.network.layers)]
+
+
+def _one(each: Sequence[Any]) -> Any:
+    """Of the only layer, or of all."""
+    return each[0] if len(each) == 1 else list(each)
+
+
+def build(options: ColumnOptions) -> ColumnSparsification:
+    return ColumnSparsification(options)

@@ -1,0 +1,86 @@
+"""Low rank: the recurrent weights W (G m, m), gates one below the other, as left (G m, r) times right (r, m).
+
+    svd         W ~ U_r s_r V_r^T, least |W - W_r|_F; the root of s_r in both factors
+    identity    W - I ~ U_r s_r V_r^T, and h is added: what an IRNN started from costs nothing
+    data        W ~ U_r U_r^T W, U_r the top left singular vectors of W S^1/2: least mean |(W - W_r) h|^2
+
+All three are optimal (Eckart and Young, 1936, in the respective norm). S is of the states that W reads. A size of k
+nodes gives the largest r with (G m + m) r <= G k^2, one at least.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from harness import Unsupported
+from harness_low_rank import LowRankOptions
+from harness_recurrent import forms, reconstruction
+from harness_recurrent.cells import GATES
+from harness_recurrent.compression import Base, Compression, Smaller
+
+
+class LowRank(Compression):
+    """Factors of each layer's recurrent weights."""
+
+    options: LowRankOptions
+
+    def compress(self, base: Base) -> Smaller:
+        """Raises Unsupported for the identity of a cell that has none."""
+        if self.options.kind == "identity" and base.network.cell != "irnn":
+            raise Unsupported(f"kind=identity: of cell=irnn, and this is {base.network.cell}; give kind=svd")
+        rank, tensors, lost = self._rank(base), dict(base.tensors), []
+        for layer, S in enumerate(base.statistics.lagged):
+            name = f"cells.{layer}.recurrent"
+            W = tensors.pop(f"{name}.weight")
+            factors = self._factors(W, S, rank)
+            tensors |= {f"{name}.{part}": factor for part, factor in factors.items()}
+            lost.append(_share_lost(S, W, factors))
+        return Smaller(tensors, {"rank": rank, "recurrent_loss": lost[0] if len(lost) == 1 else lost})
+
+    def count(self, base: Base, nodes: int) -> int:
+        """Numbers at this rank."""
+        total = base.size
+        for layer in range(base.network.layers):
+            rows, columns = base.tensors[f"cells.{layer}.recurrent.weight"].shape
+            total += (rows + columns) * nodes - rows * columns
+        return total
+
+    def _rank(self, base: Base) -> int:
+        """As given, the largest that `parameters` allows, or the one that matches so many nodes."""
+        if self.options.rank is not None:
+            return self.options.rank
+        size = self.size(base)
+        return size if self.options.kept is None else matched(size, min(base.widths), GATES[base.network.cell])
+
+    def _factors(self, W: Tensor, S: Tensor, rank: int) -> dict[str, Tensor]:
+        if self.options.kind == "data":
+            values, vectors = torch.linalg.eigh(S)
+            left = torch.linalg.svd(W @ (vectors * values.clamp(min=0).sqrt()), full_matrices=False).U[:, :rank]
+            return {"left": left, "right": left.T @ W}
+        if self.options.kind == "svd":
+            return _halves(W, rank)
+        identity = torch.eye(len(W), dtype=W.dtype, device=W.device)
+        return {**_halves(W - identity, rank), "identity": torch.tensor(True, device=W.device)}
+
+
+def matched(nodes: int, m: int, gates: int) -> int:
+    """The largest rank with at most as many numbers as recurrent weights of so many nodes, one at least."""
+    return max(1, gates * nodes**2 // ((gates + 1) * m))
+
+
+def _halves(W: Tensor, rank: int) -> dict[str, Tensor]:
+    """Both with the same scale, so that both learn at one rate."""
+    U, s, V = torch.linalg.svd(W, full_matrices=False)
+    root = s[:rank].sqrt()
+    return {"left": U[:, :rank] * root, "right": root[:, None] * V[:rank]}
+
+
+def _share_lost(S: Tensor, W: Tensor, factors: dict[str, Tensor]) -> float:
+    """Mean |W h - W_r h|^2 as a share of mean |W h|^2."""
+    whole = reconstruction.read(S, W)
+    return reconstruction.read(S, W - forms.dequantised(factors)) / whole if whole else 0.0
+
+
+def build(options: LowRankOptions) -> LowRank:
+    return LowRank(options)

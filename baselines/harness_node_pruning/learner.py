@@ -1,0 +1,50 @@
+"""Nodes by scores: the k highest, ties to the smallest index.
+
+    magnitude   |Z_:j|^2 + sum over gates g of |W_x,g[j]|^2 + |W_h,g[j]|^2, Z all maps that read h
+    activity    S_jj
+    leverage    (S (S + lambda I)^-1)_jj, lambda = lam Tr S / m
+
+The weight from a node to itself leads both into and out of it, and counts as both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from harness_node_pruning import NodeScoreOptions
+from harness_recurrent import nodes, selection
+from harness_recurrent.compression import Base
+
+
+class NodePruning(nodes.NodePruning):
+    """Keeps the nodes of the highest scores."""
+
+    options: NodeScoreOptions
+
+    def choose(self, base: Base, layer: int, count: int, S: Tensor, tau: Tensor) -> Sequence[int]:
+        del tau
+        order = self._scores(base, layer, S).sort(descending=True, stable=True).indices
+        return order[:count].tolist()
+
+    def _scores(self, base: Base, layer: int, S: Tensor) -> Tensor:
+        """(m,)."""
+        if self.options.score == "activity":
+            return S.diagonal()
+        if self.options.score == "leverage":
+            return selection.leverage(S, selection.ridge(S, self.options.lam))
+        return magnitude(base, layer)
+
+
+def magnitude(base: Base, layer: int) -> Tensor:
+    """Squares of all weights that lead into a node, of every gate, and out of it, (m,)."""
+    scores = nodes.readers(base, layer).square().sum(0)
+    for part in ("input.weight", "recurrent.weight"):
+        if (weight := base.tensors.get(f"cells.{layer}.{part}")) is not None:
+            scores = scores + weight.square().sum(1).unflatten(0, (-1, len(scores))).sum(0)  # (G m,) to (m,)
+    return scores
+
+
+def build(options: NodeScoreOptions) -> NodePruning:
+    return NodePruning(options)

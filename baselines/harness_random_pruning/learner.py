@@ -1,0 +1,50 @@
+"""Random nodes: J uniform among all sets of k nodes, or of k living ones (S_jj > 0).
+
+Draws follow from the trial's seed, the number of the draw and the layer, so that layers and draws are independent, and
+the same for every size: with one node more the others stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from harness import Unsupported, derive
+from harness_random_pruning import RandomOptions
+from harness_recurrent import nodes
+from harness_recurrent.compression import Base
+from harness_recurrent.covariance import dead
+
+
+class RandomPruning(nodes.NodePruning):
+    """Draws nodes without replacement."""
+
+    options: RandomOptions
+
+    def choose(self, base: Base, layer: int, count: int, S: Tensor, tau: Tensor) -> Sequence[int]:
+        """Raises Unsupported where fewer nodes live than are kept."""
+        del tau
+        candidates = torch.arange(len(S))
+        if self.options.among == "living":
+            candidates = candidates[~dead(S).cpu()]
+            _require(count, len(candidates), layer)
+        order = torch.randperm(len(candidates), generator=self._generator(base, layer))
+        return candidates[order[:count]].tolist()
+
+    def _generator(self, base: Base, layer: int) -> torch.Generator:
+        seed = derive(base.generator.initial_seed(), "draw", str(self.options.draw), str(layer))
+        return torch.Generator().manual_seed(seed)
+
+
+def _require(count: int, living: int, layer: int) -> None:
+    if count > living:
+        raise Unsupported(
+            f"among=living: {count} nodes are to be kept of layer {layer}, and {living} are ever active; "
+            f"give nodes={living} or fewer, or among=all"
+        )
+
+
+def build(options: RandomOptions) -> RandomPruning:
+    return RandomPruning(options)

@@ -1,0 +1,65 @@
+"""Scores of nodes, against sums weight by weight, mean squares of states from plain loops, and inverses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import small_bases as small
+import torch
+
+from harness_node_pruning import NodeScoreOptions, learner, reference
+
+
+def options(**given):
+    return NodeScoreOptions(**{"hidden": small.HIDDEN, "nodes": 4, **given})
+
+
+def kept(**given):
+    base, built, state = small.compressed(learner, options(**given))
+    return base, built.describe(state)["nodes"]
+
+
+@pytest.mark.parametrize("cell", ["irnn", "gru", "lstm", "mingru"])
+def test_magnitude_is_that_of_all_weights_into_and_out_of_a_node(cell):
+    base, nodes = kept(cell=cell, score="magnitude")
+    weights = small.plain(base)
+    own = [weights[name] for name in ("cells.0.recurrent.weight",) if name in weights]
+    scores = reference.magnitudes(
+        [weights["cells.0.input.weight"], *own], [*own, weights["readout.weight"]], small.HIDDEN
+    )
+    assert nodes == reference.highest(scores, 4)
+
+
+def test_magnitude_of_a_lower_layer_counts_the_weights_of_the_one_above():
+    base, (lower, _) = kept(cell="gru", layers=2)
+    weights = small.plain(base)
+    own = weights["cells.0.recurrent.weight"]
+    scores = reference.magnitudes(
+        [weights["cells.0.input.weight"], own], [own, weights["cells.1.input.weight"]], small.HIDDEN
+    )
+    assert lower == reference.highest(scores, 4)
+
+
+@pytest.mark.parametrize("cell", ["irnn", "gru", "lstm", "mingru"])
+def test_activity_is_the_mean_square_of_the_state(cell):
+    base, nodes = kept(cell=cell, score="activity")
+    assert nodes == reference.highest(reference.activity(small.seen(base, cell)), 4)
+
+
+@pytest.mark.parametrize("lam", [1e-4, 1e-1])
+def test_leverage_is_that_of_ridge_regression(lam):
+    base, nodes = kept(cell="elman", score="leverage", lam=lam)
+    assert nodes == reference.highest(reference.leverage(small.seen(base, "elman"), lam), 4)
+
+
+def test_equal_nodes_go_by_their_index():
+    base = {name: torch.zeros_like(each) for name, each in small.arrays(options()).items()}
+    base["cells.0.input.bias"] += 1.0  # every node is active, and the same
+    _, built, state = small.compressed(learner, options(nodes=3), base=base)
+    assert built.describe(state)["nodes"] == [0, 1, 2]
+
+
+def test_scores_choose_differently():
+    chosen = [kept(cell="irnn", score=score)[1] for score in ("magnitude", "activity", "leverage")]
+    assert len({tuple(nodes) for nodes in chosen}) == 3
+    assert all(np.diff(nodes).min() > 0 for nodes in chosen)
