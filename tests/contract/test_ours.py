@@ -17,7 +17,9 @@ from harness.testing import cases
 SMALL = "steps=3,architecture=6C3-AP2-12-FC"
 TINY = "architecture=7-FC"
 FEW = "hidden=6,nodes=3"
-STARTED = r"(magnitude-pruning|obs-pruning|int8)\b"  # from the weights of another method
+STARTED = (  # from the weights of another method
+    r"(magnitude-pruning|obs-pruning|int8|random-pruning|node-pruning|column-sparsification|low-rank|iss)\b"
+)
 # Checks that ask for what some methods do not have, by these.
 EXEMPT = {
     "cohort-as-alone": (  # one trial at a time
@@ -57,6 +59,10 @@ SELECTIONS = [
     "dense-rnn[cell=gru,layers=2,dropout=0.2,hidden=6]",
     "spectral-pruning[hidden=6]",
     "spectral-pruning[cell=lstm,finetune=1,teacher=yes,hidden=6]",
+    f"random-pruning[among=living,{FEW}]",
+    f"node-pruning[score=leverage,{FEW}]",
+    f"column-sparsification[score=spectral,{FEW}]",
+    f"low-rank[kind=data,{FEW}]",
     f"magnitude-pruning[{FEW}]",
     f"magnitude-pruning[weights=all,finetune=1,gradual=yes,form=csr,{FEW}]",
     f"obs-pruning[{FEW}]",
