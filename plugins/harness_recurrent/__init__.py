@@ -1,29 +1,58 @@
-"""What methods that train and compress recurrent networks share; this package registers none, but the formats in which
-those of the family are exported.
+"""What methods that train and compress recurrent networks share.
 
-`compress` makes a module of torch smaller, without a run: `from harness_recurrent import compress`. It alone imports
-torch, when it is first asked for.
+It registers no method; it offers the formats in which those of the family are exported, the instrument `occam_bound`
+and the command `harness bound`. `compress` makes a module of torch smaller, without a run: `from harness_recurrent
+import compress`. It alone imports torch, when it is first asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness import Export, Method, hookimpl
+from harness import Export, Instrument, Metric, hookimpl
 from harness_recurrent.config import FAMILY
 
 if TYPE_CHECKING:
+    import click
+
     from harness_recurrent.modules import Compressed, compress
 
-__all__ = ["Compressed", "compress", "harness_exports", "harness_interface", "harness_methods"]
+__all__ = [
+    "Compressed",
+    "compress",
+    "harness_commands",
+    "harness_exports",
+    "harness_instruments",
+    "harness_interface",
+    "harness_metrics",
+]
 
 harness_interface = 2
 
+OCCAM = "bound of the test error by the length of the network at 8 bits, with 95 %; less than 1 or it says nothing"
+
 
 @hookimpl
-def harness_methods() -> Iterator[Method]:
-    yield from ()
+def harness_metrics() -> Iterator[Metric]:
+    """Of the bound and what it is held against."""
+    quantity = partial(Metric, unit="", better="lower", kinds=("classification",), measures="quantity")
+    yield quantity("occam_bound", OCCAM)
+    yield quantity("train_error_gap", "test error less training error", better="neither")
+
+
+@hookimpl
+def harness_instruments() -> Iterator[Instrument]:
+    """On request: it predicts all training rows."""
+    yield Instrument("occam_bound", OCCAM, factory="harness_recurrent.bound_instrument:OccamBound", on_request=True)
+
+
+@hookimpl
+def harness_commands(cli: click.Group) -> None:
+    from harness_recurrent.bound_command import bound
+
+    cli.add_command(bound)
 
 
 @hookimpl

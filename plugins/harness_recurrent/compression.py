@@ -9,7 +9,7 @@ A method says how the tensors of the smaller network come from those of the base
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -45,10 +45,14 @@ class Base:
 
 
 class Smaller(NamedTuple):
-    """A smaller network: its tensors, and what the record shall say of how they came to be."""
+    """A smaller network: its tensors, and what the record shall say of how they came to be.
+
+    later: what it shall say besides and is computed for the record alone, when nothing is timed.
+    """
 
     tensors: Mapping[str, Tensor]
     said: Mapping[str, Any] = {}
+    later: Callable[[], Mapping[str, Any]] = dict
 
 
 class Compression:
@@ -85,9 +89,8 @@ class Compression:
     def begun(self, state: State, smaller: Smaller) -> State:
         """The state of a smaller network before its first update; that of the base is its teacher's, if it has one."""
         teacher = {name: tensor.detach() for name, tensor in state.parameters.items()} if self.options.teacher else {}
-        return training.begin(
-            state.network, smaller.tensors, state.terms, self.options, said=dict(smaller.said), teacher=teacher
-        )
+        said = {"said": dict(smaller.said), "later": smaller.later}
+        return training.begin(state.network, smaller.tensors, state.terms, self.options, teacher=teacher, **said)
 
     def update(self, state: State, batch: Batch) -> tuple[State, Scalars]:
         return state, training.update(state, batch)

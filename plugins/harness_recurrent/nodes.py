@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from harness import Unsupported
-from harness_recurrent import network, reconstruction, selection
+from harness_recurrent import bounds, network, reconstruction, selection
 from harness_recurrent.cells import GATES
 from harness_recurrent.compression import Base, Compression, Smaller
 from harness_recurrent.covariance import dead
@@ -30,8 +30,8 @@ class NodePruning(Compression):
 
     def compress(self, base: Base) -> Smaller:
         """Raises Unsupported where all nodes of a layer are dead."""
-        count, said = self.size(base), {}
-        chosen, maps, lost, silent = [], [], [], []
+        count = self.size(base)
+        chosen, maps, lost, silent, layers = [], [], [], [], []
         for layer, S in enumerate(self.moments(base)):
             silent.append(_require_living(S, layer))
             tau = selection.regularisation(S, self.options.lam, count)
@@ -44,9 +44,12 @@ class NodePruning(Compression):
             chosen.append(nodes)
             maps.append(A)
             lost.append(float(reconstruction.error(S, nodes, A).trace() / S.trace()))
+            layers.append(bounds.layer_of(base.tensors, layer, S, nodes, tau, A, self.options.lam))
         said = {"nodes": _one(chosen), "dead_nodes": _one(silent), "information_loss": _one(lost)}
         said |= _warning(count, base.widths, silent)
-        return Smaller(keep(base.network, base.tensors, chosen, maps), said)
+        steps = base.statistics.steps if self.options.covariance == "time-mean" else 0
+        kept = keep(base.network, base.tensors, chosen, maps)
+        return Smaller(kept, said, bounds.postponed(base.network, layers, steps))
 
     def moments(self, base: Base) -> list[Tensor]:
         """Second moments of each layer by the options."""

@@ -27,6 +27,12 @@ class Statistics:
         self._net, self._tensors = net, network.computing(net, tensors)
         self._train, self._batch_size = train, batch_size
 
+    @property
+    def steps(self) -> int:
+        """Of a sequence; 0 of a stream."""
+        inputs = self._train.inputs
+        return 0 if self._net.tokens else int(inputs.shape[2] if inputs.dim() == 4 else inputs.shape[1])
+
     @cached_property
     def time_mean(self) -> list[Tensor]:
         """Of the states of all steps."""
@@ -62,9 +68,7 @@ class Statistics:
             yield from self._of_stream(widest) if self._net.tokens else self._of_rows(widest)
 
     def _of_rows(self, widest: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
-        inputs = self._train.inputs[:ROWS]
-        steps = inputs.shape[2] if inputs.dim() == 4 else inputs.shape[1]
-        for rows in inputs.split(max(1, NUMBERS // (steps * widest))):
+        for rows in self._train.inputs[:ROWS].split(max(1, NUMBERS // (self.steps * widest))):
             x = network.steps(self._net, self._tensors, rows)
             at_rest = network.at_rest(self._net, self._tensors, len(rows))
             yield x, network.hidden_states(self._net, self._tensors, x, at_rest)[0]

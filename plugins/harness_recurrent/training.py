@@ -6,7 +6,7 @@ Streams are cut into windows: each begins in the state that the one before has l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,8 +29,8 @@ class State(step.State):
     """A network in training. terms: of that training. constants: what it has beside its parameters: masks, indices.
 
     carried: states that the next window of a stream begins with. teacher: tensors of a network whose predictions are
-    followed, too. said: what the record shall say of how the network came to be. made: what is deployed, and of which
-    weights it was made.
+    followed, too. said: what the record shall say of how the network came to be; later: likewise, computed when it is
+    asked for. made: what is deployed, and of which weights it was made.
     """
 
     network: Network
@@ -39,6 +39,7 @@ class State(step.State):
     carried: Carried = ()
     teacher: dict[str, Tensor] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
+    later: Callable[[], Mapping[str, Any]] = dict
     made: tuple[tuple[int, ...], Mapping[str, Tensor]] | None = None
 
     @property
@@ -141,7 +142,7 @@ def describe(state: State, deployed: Mapping[str, Tensor] | None = None) -> dict
     kinds = {forms.kind(forms.under(tensors, f"cells.{layer}.recurrent")) for layer in _layers_with_memory(net)}
     if kinds - {"dense"}:
         said["form"] = "+".join(sorted(kinds))
-    return {**said, **state.said}
+    return {**said, **state.said, **state.later()}
 
 
 def _layers_with_memory(net: Network) -> range:

@@ -1,0 +1,73 @@
+"""How `harness bound` shows its rows: as text, JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from harness_recurrent.bounds import Row
+
+FIELDS = ("part", "name", "value", "log10", "vacuous", "title", "equation", "note")
+NARROWEST = 24  # of what is said of a number
+
+
+def as_text(about: Mapping[str, Any], rows: Sequence[Row], width: int, colour: bool) -> str:
+    """A title and a table, its parts apart; what is vacuous is dim."""
+    titles, numbers = max(len(row.title) for row in rows), max(len(_number(row)) for row in rows)
+    lines = [_title(about)]
+    for place, row in enumerate(rows):
+        if not place or rows[place - 1].part != row.part:
+            lines.append("")
+        said = _said(row, max(NARROWEST, width - titles - numbers - 4))
+        found = [f"{row.title:{titles}}  {_number(row):>{numbers}}  {said[0]}".rstrip()]
+        found += [" " * (titles + numbers + 4) + each for each in said[1:]]
+        lines += [click.style(each, dim=True) for each in found] if colour and row.vacuous else found
+    return "\n".join(lines) + "\n"
+
+
+def as_json(about: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Rows by name; what exceeds every float, or is missing, is null, and log10 may still say how large it is."""
+    return json.dumps({**about, "rows": {row.name: _plain(row) for row in rows}}, indent=1) + "\n"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """A line for each row."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"name": row.name, **_plain(row)} for row in rows)
+    return file.getvalue()
+
+
+def _title(about: Mapping[str, Any]) -> str:
+    return (
+        f"{about['method']} on {about['dataset']}, seed {about['seed']}, from {about['base']}\n"
+        f"trial {about['trial']}; bounds of the risk hold with probability {1 - about['delta']:g}"
+    )
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    value = row.value if row.value is not None and math.isfinite(row.value) else None
+    log10 = None if row.log_value is None or math.isinf(row.log_value) else row.log_value / math.log(10)
+    said = {"part": row.part, "title": row.title, "equation": row.equation, "note": row.note}
+    return {"value": value, "log10": log10, "vacuous": row.vacuous if row.trivial is not None else None, **said}
+
+
+def _number(row: Row) -> str:
+    if row.value is None:
+        return "-"
+    if math.isinf(row.value) and row.log_value is not None:
+        return f"1e{row.log_value / math.log(10):.0f}"
+    return f"{row.value:d}" if isinstance(row.value, int) else f"{row.value:.4g}"
+
+
+def _said(row: Row, width: int) -> list[str]:
+    """Lines, one at least."""
+    return [line for text in (row.equation, row.note) for line in textwrap.wrap(text, width)] or [""]
