@@ -8,7 +8,7 @@ from torch import Tensor
 
 from harness import Batch, Prediction, Problem, Training
 from harness_dense_rnn import reference
-from harness_recurrent import network, prediction, training
+from harness_recurrent import network, prediction, room, training
 from harness_recurrent.config import RecurrentOptions
 from harness_recurrent.training import Scalars, State
 
@@ -20,9 +20,10 @@ class DenseRNN:
         self.options = options
 
     def init(self, problem: Problem, how: Training, base: Mapping[str, Tensor] | None) -> State:
-        """Raises Unsupported for a problem without steps."""
+        """Raises Unsupported for a problem without steps, MemoryError for one with too many."""
         del base
         net = network.build(problem, how, self.options)
+        room.require(net, problem, how, self.options)
         return training.begin(net, network.initial(net, self.options, how.seed), how, self.options)
 
     def update(self, state: State, batch: Batch) -> tuple[State, Scalars]:

@@ -163,5 +163,7 @@ def numbers_with(base: Base, name: str, nodes: int) -> int:
 
 def _refuse_untrained(base: Mapping[str, Tensor], net: Network, options: Any, seed: int) -> None:
     start = network.initial(net, options, seed)
-    if all(torch.equal(base[name].cpu().double(), start[name].to(base[name].dtype).double()) for name in start):
-        raise Unsupported("the base is untrained, its weights are those it started with; give it a budget")
+    if all(torch.equal(base[name].cpu(), start[name].to(base[name].dtype)) for name in start):
+        raise Unsupported(
+            "the base is untrained: its weights are those it started with; give it updates that change them"
+        )

@@ -54,7 +54,7 @@ def named(options: NetworkOptions) -> str:
     for field in dataclasses.fields(NetworkOptions):
         value = getattr(options, field.name)
         if value != getattr(NetworkOptions, field.name):
-            given[field.name] = {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
+            given[field.name] = ("no", "yes")[value] if isinstance(value, bool) else value
     return ",".join(f"{name}={value}" for name, value in given.items())
 
 

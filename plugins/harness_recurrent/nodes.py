@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import Unsupported
+from harness import Reading, Unsupported
 from harness_recurrent import bounds, network, reconstruction, selection
 from harness_recurrent.cells import GATES
 from harness_recurrent.compression import Base, Compression, Smaller
@@ -45,8 +45,8 @@ class NodePruning(Compression):
             maps.append(A)
             lost.append(float(reconstruction.error(S, nodes, A).trace() / S.trace()))
             layers.append(bounds.layer_of(base.tensors, layer, S, nodes, tau, A, self.options.lam))
-        said = {"nodes": _one(chosen), "dead_nodes": _one(silent), "information_loss": _one(lost)}
-        said |= _warning(count, base.widths, silent)
+        dead_nodes = Reading(_one(silent), _warning(count, base.widths, silent))
+        said = {"nodes": _one(chosen), "dead_nodes": dead_nodes, "information_loss": _one(lost)}
         steps = base.statistics.steps if self.options.covariance == "time-mean" else 0
         kept = keep(base.network, base.tensors, chosen, maps)
         return Smaller(kept, said, bounds.postponed(base.network, layers, steps))
@@ -93,11 +93,12 @@ def _require_living(S: Tensor, layer: int) -> int:
     return silent
 
 
-def _warning(count: int, widths: Sequence[int], silent: Sequence[int]) -> dict[str, str]:
+def _warning(count: int, widths: Sequence[int], silent: Sequence[int]) -> str:
+    """Of nodes that are kept though they do nothing; empty where there are none."""
     living = min(width - gone for width, gone in zip(widths, silent, strict=True))
     if count <= living:
-        return {}
-    return {"more_kept_than_live": f"{count} nodes are kept of a layer with {living} that are ever active"}
+        return ""
+    return f"{count} nodes are kept of a layer with {living} that are ever active: fewer would do the same"
 
 
 def _one(each: Sequence[Any]) -> Any:

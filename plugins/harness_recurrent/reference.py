@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import Fit
+from harness import Batch, Fit
 from harness_recurrent import compression, equations
 from harness_recurrent.compression import Compression, Smaller
 from harness_recurrent.network import Network
@@ -45,18 +45,19 @@ class Plain:
 def prepared(learner: Compression, state: State, fit: Fit, compress: Callable[[Plain, Any], Smaller]) -> State:
     """What `learner.prepare` does, with the smaller network that this function makes."""
     base = compression.base_of(state, fit)
-    x, states = _seen(state.network, base.tensors, fit.train.inputs, state.terms.batch_size)
+    x, states = _seen(state.network, base.tensors, fit.train, state.terms.batch_size)
     plain = Plain(state.network, base.tensors, learner.size(base), base.generator, x, states)
     return learner.begun(state, compress(plain, learner.options))
 
 
 @torch.no_grad()
-def _seen(net: Network, tensors: dict[str, Tensor], inputs: Tensor, batch_size: int) -> tuple[Tensor, list[Tensor]]:
+def _seen(net: Network, tensors: dict[str, Tensor], train: Batch, batch_size: int) -> tuple[Tensor, list[Tensor]]:
     """Of the first 10,000 sequences; of a stream, cut into as many parts as training cuts it, all."""
+    inputs = train.inputs[:ROWS]
     if net.tokens:
-        length = max(1, inputs.shape[1] // batch_size)
-        inputs = inputs[0, : length * batch_size].reshape(-1, length)
-    x = equations.read(net, tensors, inputs[: len(inputs) if net.tokens else ROWS])
+        length = train.targets.shape[1] // batch_size
+        inputs = torch.stack([inputs[0, part * length : (part + 1) * length] for part in range(batch_size)])
+    x = equations.read(net, tensors, inputs)
     return x, equations.states(net, tensors, x, equations.at_rest(net, tensors, x.shape[1]))[0]
 
 

@@ -74,9 +74,8 @@ class Statistics:
             yield x, network.hidden_states(self._net, self._tensors, x, at_rest)[0]
 
     def _of_stream(self, widest: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
-        tokens = self._train.inputs[0]
-        length = max(1, len(tokens) // self._batch_size)
-        streams = tokens[: length * self._batch_size].reshape(-1, length)  # (B, L)
+        length = self._train.targets.shape[1] // self._batch_size
+        streams = self._train.inputs[0, : length * self._batch_size].view(-1, length)  # (B, L)
         carried = network.at_rest(self._net, self._tensors, len(streams))
         for part in streams.split(max(1, NUMBERS // (len(streams) * widest)), dim=1):
             x = network.steps(self._net, self._tensors, part)

@@ -1,0 +1,57 @@
+"""Whether an update fits into memory: back-propagation through time keeps the states of all steps of all rows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from harness import Problem, Training
+from harness_recurrent.cells import GATES
+from harness_recurrent.config import NetworkOptions
+from harness_recurrent.network import Network
+
+MEMINFO = Path("/proc/meminfo")
+
+
+def require(net: Network, problem: Problem, training: Training, options: NetworkOptions) -> None:
+    """Raises MemoryError where what an update keeps, at the least, is more than the device has free."""
+    steps = problem.window if net.tokens else _steps(problem)
+    rows = training.batch_size if net.tokens else min(training.batch_size, problem.train_size)
+    each, there = bytes_of_row(net, steps, options.hidden), free(training.device)
+    if rows * each <= there:
+        return
+    fitting = int(there // each)
+    instead = f"give --batch-size {fitting}" if fitting else "give fewer nodes, or shorter sequences"
+    raise MemoryError(
+        f"an update keeps {_size(rows * each)} at least, the states of {rows:,} rows over {steps:,} steps, and "
+        f"{_size(there)} of memory are free, in which {fitting:,} rows have room; {instead}"
+    )
+
+
+def bytes_of_row(net: Network, steps: int, hidden: int) -> int:
+    """What an update keeps of one row at the least: inputs and states of each layer, of gated cells the gates besides;
+    of a language the logits, too.
+    """
+    gates = 0 if net.cell in ("irnn", "elman") else GATES[net.cell]
+    numbers = net.inputs + (2 * net.layers - 1) * hidden + gates * net.layers * hidden
+    numbers += net.outputs if net.tokens else 0
+    return steps * numbers * net.types.compute.itemsize
+
+
+def free(device: str) -> int:
+    """Bytes that can be had on a device; of a machine that does not say, all that it has."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(torch.device(device))[0]
+    lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []
+    said = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return said[0] if said else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _steps(problem: Problem) -> int:
+    return problem.input_shape[0] if problem.time_axis else problem.input_shape[1]
+
+
+def _size(number: float) -> str:
+    return f"{number / 2**30:,.1f} GiB"
