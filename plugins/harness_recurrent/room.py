@@ -31,11 +31,11 @@ def require(net: Network, problem: Problem, training: Training, options: Network
 
 
 def bytes_of_row(net: Network, steps: int, hidden: int) -> int:
-    """What an update keeps of one row at the least: inputs and states of each layer, of gated cells the gates besides;
-    of a language the logits, too.
+    """What an update keeps of one row at the least: inputs, states of each layer and the errors of one; of gated cells
+    the gates besides, of a language the logits.
     """
     gates = 0 if net.cell in ("irnn", "elman") else GATES[net.cell]
-    numbers = net.inputs + (2 * net.layers - 1) * hidden + gates * net.layers * hidden
+    numbers = net.inputs + (net.layers + 1 + gates * net.layers) * hidden
     numbers += net.outputs if net.tokens else 0
     return steps * numbers * net.types.compute.itemsize
 

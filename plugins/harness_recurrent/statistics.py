@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from harness import Batch
+from harness import Batch, Unsupported
 from harness_recurrent import network
 from harness_recurrent.covariance import Covariance
 from harness_recurrent.network import Network, Tensors
@@ -59,7 +59,7 @@ class Statistics:
                 if len(sums) <= layer:
                     sums.append(Covariance(read.shape[-1], read.device))
                 sums[layer].add(read)
-        return [each.mean() for each in sums]
+        return _means(sums)
 
     def states(self) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """Some sequences, or some steps of a stream, at a time: x (T, B, d) and the states (T, B, m) of each layer."""
@@ -90,4 +90,12 @@ class Statistics:
         for _, states in self.states():
             for each, h in zip(sums, states, strict=True):
                 each.add(taken(h))
+        return _means(sums)
+
+
+def _means(sums: Sequence[Covariance]) -> list[Tensor]:
+    """Raises Unsupported where states were not finite."""
+    try:
         return [each.mean() for each in sums]
+    except ValueError as error:
+        raise Unsupported(f"the base has run away on the training rows: {error}") from error

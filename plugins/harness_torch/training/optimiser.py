@@ -8,7 +8,7 @@ With p the share of the planned updates that are done, at most 1, and f the fina
     stairs       decay^max(0, 1 + floor(p stairs) - stay)    (of PTB's small LSTM: 13 steps, 4 stay, 0.5)
 
 Where the number of updates is not known, as under a budget of seconds, it counts 1 throughout; who goes on after the
-last planned update goes on at f.
+last planned update goes on at f, or on the last stair.
 """
 
 from __future__ import annotations

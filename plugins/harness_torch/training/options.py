@@ -47,9 +47,10 @@ class OptimiserOptions:
                 f"momentum={self.momentum}: the momentum of sgd, and optimiser=adam, given or from the data set's "
                 "recipe, has moments of its own; leave momentum out, or use optimiser=sgd"
             )
-        if self.schedule == "constant" and self.final_rate != type(self).final_rate:
+        if self.schedule in ("constant", "stairs") and self.final_rate != type(self).final_rate:
+            ends = "ends where it begins" if self.schedule == "constant" else "ends at decay^(stairs - stay)"
             raise UsageError(
-                f"final_rate={self.final_rate}: schedule=constant ends where it begins; leave final_rate out, or use "
+                f"final_rate={self.final_rate}: schedule={self.schedule} {ends}; leave final_rate out, or use "
                 "schedule=cosine or one-cycle"
             )
         for name in ("stairs", "stay", "decay"):

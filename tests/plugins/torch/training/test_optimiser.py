@@ -57,7 +57,22 @@ def test_one_cycle_is_torchs_own(final):
             schedule.step()
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "one-cycle", "constant"])
+def test_stairs_are_those_of_the_small_lstm_of_ptb():
+    """Zaremba et al. (arXiv 1409.2329): the rate of epoch i, from 0, is 0.5^max(i + 1 - 4, 0), of 13 epochs."""
+    per_epoch = 7
+    expected = [0.5 ** max(epoch + 1 - 4, 0) for epoch in range(13) for _ in range(per_epoch)]
+    assert shares(13 * per_epoch, 13 * per_epoch, schedule="stairs") == expected
+    assert shares(13 * per_epoch, 13 * per_epoch + 3, schedule="stairs")[-3:] == [0.5**9] * 3  # beyond the plan
+
+
+def test_stairs_divide_any_number_of_updates_alike():
+    found = shares(10, 10, schedule="stairs", stairs=4, stay=1, decay=0.1)
+    assert found == pytest.approx([1.0] * 3 + [0.1] * 2 + [0.01] * 3 + [0.001] * 2)
+    assert shares(3, 3, schedule="stairs", stairs=6, stay=1) == [1.0, 0.25, 0.0625]  # fewer updates than stairs
+    assert shares(5, 5, schedule="stairs", stairs=2, stay=9) == [1.0] * 5
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle", "constant", "stairs"])
 @pytest.mark.parametrize("planned", [None, 0])
 def test_without_a_plan_the_rate_stays(schedule, planned):
     assert shares(planned, 3, schedule=schedule) == [1.0] * 3
@@ -77,6 +92,11 @@ def test_what_does_not_go_together_is_refused():
         OptimiserOptions(optimiser="adam", momentum=0.5)
     with pytest.raises(UsageError, match=r"^final_rate=0.1: schedule=constant ends where it begins"):
         OptimiserOptions(schedule="constant", final_rate=0.1)
+    with pytest.raises(UsageError, match=r"^final_rate=0.1: schedule=stairs ends at decay"):
+        OptimiserOptions(schedule="stairs", final_rate=0.1)
+    for name, value in {"stairs": 5, "stay": 2, "decay": 0.1}.items():
+        with pytest.raises(UsageError, match=rf"^{name}={value}: of schedule=stairs, and this is cosine$"):
+            OptimiserOptions(**{name: value})
 
 
 def parameters(*shapes):

@@ -1,0 +1,114 @@
+"""Options of recurrent networks: which go together, and what of them reaches the base of a compression."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+
+import pytest
+
+from harness import UsageError
+from harness.catalog import Settings, load
+from harness.planning.plan import plan
+from harness.suites.suite import Request
+from harness_recurrent.config import (
+    CompressionOptions,
+    NetworkOptions,
+    RecurrentOptions,
+    SizeOptions,
+    TrainingOptions,
+    TuningOptions,
+    base,
+    named,
+)
+
+# Of each option of a network one value that is not its default.
+OTHERS = {
+    "cell": "gru",
+    "hidden": 64,
+    "layers": 2,
+    "gain": 1e-05,
+    "input_scale": 0.1,
+    "embedding": 10,
+    "tied": True,
+    "dropout": 0.25,
+}
+
+
+@cache
+def catalog():
+    return load(Settings())
+
+
+def planned(methods, dataset="digits-rows"):
+    return plan(catalog(), Request(methods=methods, datasets=dataset, seeds="1", device="cpu"))
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(NetworkOptions)])
+def test_the_base_is_told_each_option_of_the_network(name):
+    said = named(CompressionOptions(**{name: OTHERS[name]}))
+    assert said.partition("=")[0] == name
+    began, smaller = planned(f"spectral-pruning[{said}]")
+    assert smaller.base.key == began.key
+    assert (began.method.name, began.method.options[name]) == ("dense-rnn", OTHERS[name])
+    assert smaller.method.options[name] == OTHERS[name]
+
+
+def test_a_base_is_named_by_what_is_not_its_default():
+    assert base(CompressionOptions(nodes=3)) == "dense-rnn"
+    options = CompressionOptions(cell="lstm", layers=2, tied=True, nodes=3, finetune=2, learning_rate=0.1)
+    assert base(options) == "dense-rnn[cell=lstm,layers=2,tied=yes]"
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "words"),
+    [
+        (NetworkOptions, {"tied": True, "embedding": 3}, r"^tied=yes: the readout has hidden=128 columns and the emb"),
+        (NetworkOptions, {"cell": "gru", "gain": 0.5}, r"^gain=0.5: of cell=irnn, and this is cell=gru$"),
+        (NetworkOptions, {"cell": "lstm", "input_scale": 1.0}, r"^input_scale=1.0: of cell=irnn"),
+        (CompressionOptions, {"nodes": 4, "share": 0.5}, r"^nodes=4 and share=0.5 each say how much is left; give one"),
+        (CompressionOptions, {"nodes": 4, "share": 0.5, "parameters": 9}, "^nodes=4 and share=0.5 and parameters=9 "),
+        (CompressionOptions, {"nodes": 129}, r"^nodes=129: a layer has hidden=128; give at most as many$"),
+        (CompressionOptions, {"optimiser": "adam", "momentum": 0.5}, "^momentum=0.5"),
+        (RecurrentOptions, {"stay": 2}, "^stay=2: of schedule=stairs, and this is one-cycle$"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_a_line(options, given, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        options(**given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["nodes=0", "nodes=-3", "share=0", "share=1.5", "parameters=0", "nodes=200"])
+def test_an_impossible_size_ends_the_plan_before_anything_runs(given):
+    with pytest.raises(UsageError, match=f"^spectral-pruning: {given.partition('=')[0]}"):
+        planned(f"spectral-pruning[{given}]")
+
+
+def test_compressions_of_all_sizes_and_methods_start_from_one_base():
+    methods = "spectral-pruning[nodes=[3,5],theta=[0,1],finetune=[0,1],reconstruct=no],spectral-pruning[share=.1]"
+    trials = planned(methods)
+    assert len(trials) == 1 + 8 + 1
+    assert {trial.base.key for trial in trials if trial.base} == {trials[0].key}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, 42),
+        ({"nodes": 5}, 5),
+        ({"share": 0.5}, 64),
+        ({"share": 1e-9}, 1),
+        ({"share": 1.0}, 128),
+        ({"parameters": 9}, None),
+    ],
+)
+def test_how_many_nodes_are_kept(given, kept):
+    assert CompressionOptions(**given).kept == kept
+    assert SizeOptions(**given).given_sizes == [f"{name}={value}" for name, value in given.items()]
+
+
+def test_rates_from_scratch_and_of_fine_tuning_are_told_apart():
+    assert [TrainingOptions().resolved_rate, TuningOptions().resolved_rate] == [3e-3, 1e-3]
+    assert [each(optimiser="sgd").resolved_rate for each in (TrainingOptions, TuningOptions)] == [1.0, 1.0]
+    assert TuningOptions(learning_rate=0.5).resolved_rate == 0.5
