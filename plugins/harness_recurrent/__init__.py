@@ -1,8 +1,8 @@
 """What methods that train and compress recurrent networks share.
 
-It registers no method; it offers the formats in which those of the family are exported, the instrument `occam_bound`
-and the command `harness bound`. `compress` makes a module of torch smaller, without a run: `from harness_recurrent
-import compress`. It alone imports torch, when it is first asked for.
+It registers no method; it offers the formats in which those of the family are exported, the instruments `occam_bound`
+and `train_error_gap`, and the command `harness bound`. `compress` makes a module of torch smaller, without a run:
+`from harness_recurrent import compress`. It alone imports torch, when it is first asked for.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ __all__ = [
 
 harness_interface = 2
 
+GAP = "test error less training error"
 OCCAM = "bound of the test error by the length of the network at 8 bits, with 95 %; less than 1 or it says nothing"
 
 
@@ -39,13 +40,15 @@ def harness_metrics() -> Iterator[Metric]:
     """Of the bound and what it is held against."""
     quantity = partial(Metric, unit="", better="lower", kinds=("classification",), measures="quantity")
     yield quantity("occam_bound", OCCAM)
-    yield quantity("train_error_gap", "test error less training error", better="neither")
+    yield quantity("train_error_gap", GAP, better="neither")
 
 
 @hookimpl
 def harness_instruments() -> Iterator[Instrument]:
-    """On request: it predicts all training rows."""
-    yield Instrument("occam_bound", OCCAM, factory="harness_recurrent.bound_instrument:OccamBound", on_request=True)
+    """On request: they predict all training rows."""
+    instrument, of = partial(Instrument, on_request=True), "harness_recurrent.bound_instrument"
+    yield instrument("occam_bound", OCCAM, factory=f"{of}:OccamBound")
+    yield instrument("train_error_gap", GAP, factory=f"{of}:TrainErrorGap")
 
 
 @hookimpl

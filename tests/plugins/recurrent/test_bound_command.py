@@ -25,6 +25,7 @@ from harness_recurrent.bounds import Row
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "bound.md").read_text(encoding="utf-8")
 FEW = ["--seeds", "1", "--threads", "1", "--keep-weights", "--here"]
+METRICS = "accuracy,occam_bound,train_error_gap"
 SMALL = "nodes=5,hidden=12"
 TRIAL = f"spectral-pruning[{SMALL},cell=elman]/digits-rows/0"
 
@@ -47,7 +48,7 @@ def desk(tmp_path_factory):
         f"spectral-pruning[{SMALL},cell=irnn,reconstruct=no,finetune=1]",
         f"spectral-pruning[{SMALL},layers=2,covariance=last-step]",
     )
-    metrics = ("--epochs", "2", "--metrics", "accuracy,occam_bound,train_error_gap")
+    metrics = ("--epochs", "2", "--metrics", METRICS)
     return ran(tmp_path_factory.mktemp("desk"), ",".join(names), "digits-rows", *metrics)
 
 
@@ -202,6 +203,13 @@ def test_the_record_has_as_facts_and_readings_what_is_printed(desk):
     assert kept.readings["train_error_gap"] == pytest.approx(numbers["compressed_gap"], abs=5e-3)
     base = record(desk, "dense-rnn[cell=elman")
     assert base.readings["train_error_gap"] == pytest.approx(numbers["base_gap"], abs=5e-3)
+
+
+def test_a_network_with_positions_has_a_gap_and_no_length(tmp_path):
+    ran(tmp_path, "column-sparsification[nodes=5,hidden=12]", "digits-rows", "--updates", "2", "--metrics", METRICS)
+    (kept,) = (each for each in read_records(tmp_path / "results") if each.trial.base)
+    assert "parameters are all numbers" in kept.holes["occam_bound"]
+    assert abs(kept.readings["train_error_gap"]) < 1
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------
