@@ -15,9 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness_columns import ColumnOptions
+from harness import Fit
+from harness_columns import ColumnOptions, reference
 from harness_recurrent import reconstruction, selection
+from harness_recurrent import reference as plainly
 from harness_recurrent.compression import Base, Compression, Smaller
+from harness_recurrent.training import State
 
 
 class ColumnSparsification(Compression):
@@ -42,6 +45,10 @@ class ColumnSparsification(Compression):
         """Numbers where so many columns stay."""
         gone = [weight.shape[0] * (weight.shape[1] - nodes) for weight in _recurrent(base)]
         return base.size - sum(gone)
+
+    def reference_prepare(self, state: State, fit: Fit) -> State:
+        """What `prepare` does, by a naive search and least squares on the states."""
+        return plainly.prepared(self, state, fit, reference.compress)
 
     def _choose(self, W: Tensor, S: Tensor, count: int, tau: Tensor) -> list[int]:
         if self.options.score == "spectral":

@@ -13,11 +13,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness import Unsupported
-from harness_low_rank import LowRankOptions
+from harness import Fit, Unsupported
+from harness_low_rank import LowRankOptions, reference
 from harness_recurrent import forms, reconstruction
+from harness_recurrent import reference as plainly
 from harness_recurrent.cells import GATES
 from harness_recurrent.compression import Base, Compression, Smaller
+from harness_recurrent.training import State
 
 
 class LowRank(Compression):
@@ -46,6 +48,10 @@ class LowRank(Compression):
             total += (rows + columns) * nodes - rows * columns
         return total
 
+    def reference_prepare(self, state: State, fit: Fit) -> State:
+        """What `prepare` does, by singular values of what the weights make of each state."""
+        return plainly.prepared(self, state, fit, reference.compress)
+
     def _rank(self, base: Base) -> int:
         """As given, the largest that `parameters` allows, or the one that matches so many nodes."""
         if self.options.rank is not None:
@@ -57,6 +63,7 @@ class LowRank(Compression):
         if self.options.kind == "data":
             values, vectors = torch.linalg.eigh(S)
             left = torch.linalg.svd(W @ (vectors * values.clamp(min=0).sqrt()), full_matrices=False).U[:, :rank]
+            left = left * _signs(left)
             return {"left": left, "right": left.T @ W}
         if self.options.kind == "svd":
             return _halves(W, rank)
@@ -72,8 +79,13 @@ def matched(nodes: int, m: int, gates: int) -> int:
 def _halves(W: Tensor, rank: int) -> dict[str, Tensor]:
     """Both with the same scale, so that both learn at one rate."""
     U, s, V = torch.linalg.svd(W, full_matrices=False)
-    root = s[:rank].sqrt()
-    return {"left": U[:, :rank] * root, "right": root[:, None] * V[:rank]}
+    left, root = U[:, :rank], s[:rank].sqrt() * _signs(U[:, :rank])
+    return {"left": left * root, "right": root[:, None] * V[:rank]}
+
+
+def _signs(U: Tensor) -> Tensor:
+    """With which the largest entry of each column is positive, (r,): libraries choose either."""
+    return U.gather(0, U.abs().argmax(0, keepdim=True))[0].sign()
 
 
 def _share_lost(S: Tensor, W: Tensor, factors: dict[str, Tensor]) -> float:

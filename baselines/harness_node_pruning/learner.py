@@ -13,9 +13,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from harness_node_pruning import NodeScoreOptions
+from harness import Fit
+from harness_node_pruning import NodeScoreOptions, reference
 from harness_recurrent import nodes, selection
+from harness_recurrent import reference as plainly
 from harness_recurrent.compression import Base
+from harness_recurrent.training import State
 
 
 class NodePruning(nodes.NodePruning):
@@ -27,6 +30,10 @@ class NodePruning(nodes.NodePruning):
         del tau
         order = self._scores(base, layer, S).sort(descending=True, stable=True).indices
         return order[:count].tolist()
+
+    def reference_prepare(self, state: State, fit: Fit) -> State:
+        """What `prepare` does, weight by weight and by least squares on the states."""
+        return plainly.prepared(self, state, fit, reference.compress)
 
     def _scores(self, base: Base, layer: int, S: Tensor) -> Tensor:
         """(m,)."""

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from harness import Unsupported, derive
-from harness_random_pruning import RandomOptions
+from harness import Fit, Unsupported, derive
+from harness_random_pruning import RandomOptions, reference
 from harness_recurrent import nodes
+from harness_recurrent import reference as plainly
 from harness_recurrent.compression import Base
 from harness_recurrent.covariance import dead
+from harness_recurrent.training import State
 
 
 class RandomPruning(nodes.NodePruning):
@@ -32,6 +34,10 @@ class RandomPruning(nodes.NodePruning):
             _require(count, len(candidates), layer)
         order = torch.randperm(len(candidates), generator=self._generator(base, layer))
         return candidates[order[:count]].tolist()
+
+    def reference_prepare(self, state: State, fit: Fit) -> State:
+        """What `prepare` does, by least squares on the states."""
+        return plainly.prepared(self, state, fit, reference.compress)
 
     def _generator(self, base: Base, layer: int) -> torch.Generator:
         seed = derive(base.generator.initial_seed(), "draw", str(self.options.draw), str(layer))

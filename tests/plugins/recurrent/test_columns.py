@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import small_bases as small
 import torch
+from agreeing import agree
 
 from harness import Unsupported, UsageError
 from harness_columns import ColumnOptions, learner, reference
@@ -49,6 +50,16 @@ def test_the_spectral_choice_is_that_of_a_naive_search_and_rewritten_by_least_sq
     assert np.allclose(V, reference.rewritten(W, h, columns, tau), rtol=0, atol=1e-8)
     missed = h @ W.T - h[:, columns] @ V.T
     assert built.describe(state)["recurrent_loss"] == pytest.approx((missed**2).sum() / ((h @ W.T) ** 2).sum())
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["cell=irnn,layers=2,score=spectral", "cell=gru,score=spectral,reconstruct=no", "cell=lstm,reconstruct=yes"],
+)
+def test_it_agrees_with_its_reference(given, tmp_path):
+    prepared = agree(f"column-sparsification[hidden=9,nodes=4,{given}]", "digits-rows", tmp_path)["prepared"]
+    assert prepared["max_relative_difference"] < 1e-8
+    assert prepared["facts"] == {}
 
 
 def test_the_search_is_close_to_the_best_of_all_sets():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import small_bases as small
 import torch
+from agreeing import agree
 
 from harness import Unsupported, UsageError
 from harness_low_rank import LowRankOptions, learner, reference
@@ -53,6 +54,15 @@ def test_data_aware_loses_the_least_of_what_the_weights_give(cell, rank):
     whole = reference.loss(W, np.zeros_like(W), h)
     assert built.describe(state)["recurrent_loss"] == pytest.approx(lost / whole, rel=1e-6, abs=1e-12)
     assert least <= reference.loss(W, compressed(cell=cell, rank=rank)[3], h)
+
+
+@pytest.mark.parametrize(
+    "given", ["cell=irnn,layers=2,kind=identity", "cell=gru,parameters=600", "cell=elman,kind=data,rank=3", "cell=lstm"]
+)
+def test_it_agrees_with_its_reference(given, tmp_path):
+    prepared = agree(f"low-rank[hidden=9,{given}]", "digits-rows", tmp_path)["prepared"]
+    assert prepared["max_relative_difference"] < 1e-6
+    assert prepared["facts"] == {}
 
 
 @pytest.mark.parametrize("kind", ["svd", "identity", "data"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import small_bases as small
 import torch
+from agreeing import agree
 
 from harness_node_pruning import NodeScoreOptions, learner, reference
 
@@ -50,6 +51,21 @@ def test_activity_is_the_mean_square_of_the_state(cell):
 def test_leverage_is_that_of_ridge_regression(lam):
     base, nodes = kept(cell="elman", score="leverage", lam=lam)
     assert nodes == reference.highest(reference.leverage(small.seen(base, "elman"), lam), 4)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "cell=irnn,layers=2",
+        "cell=gru,score=activity,reconstruct=no",
+        "cell=lstm,score=leverage",
+        "cell=mingru,lam=0.01",
+    ],
+)
+def test_it_agrees_with_its_reference(given, tmp_path):
+    prepared = agree(f"node-pruning[hidden=9,nodes=4,{given}]", "digits-rows", tmp_path)["prepared"]
+    assert prepared["max_relative_difference"] < 1e-6  # nodes that hardly live make S_JJ ill-conditioned
+    assert prepared["facts"] == {}
 
 
 def test_equal_nodes_go_by_their_index():

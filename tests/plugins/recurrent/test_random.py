@@ -5,15 +5,13 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-import numpy as np
 import pytest
 import small_bases as small
 import torch
+from agreeing import agree
 
 from harness import Unsupported
-from harness_random_pruning import RandomOptions, learner, reference
-
-CELLS = ["irnn", "elman", "gru", "lstm"]
+from harness_random_pruning import RandomOptions, learner
 
 
 def options(**given):
@@ -25,17 +23,20 @@ def drawn(seed=0, base=None, **given):
     return built.describe(state)["nodes"]
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("reconstruct", [True, False])
-def test_the_network_left_is_that_of_the_equations(cell, reconstruct):
-    base, built, state = small.compressed(learner, options(cell=cell, reconstruct=reconstruct, lam=1e-3))
-    nodes, h = built.describe(state)["nodes"], small.seen(base, cell)
-    A = np.eye(small.HIDDEN)[:, nodes]
-    if reconstruct:
-        A = reference.reconstruction(h, nodes, small.tau_of(small.moments(h), 1e-3, 4))
-    expected = reference.smaller(small.plain(base), small.gates(cell), nodes, A)
-    for name, weight in expected.items():
-        assert np.allclose(state.parameters[name].detach().numpy(), weight, rtol=0, atol=1e-9), name
+@pytest.mark.parametrize(
+    "given",
+    [
+        "cell=irnn,layers=2",
+        "cell=gru,among=living",
+        "cell=lstm,reconstruct=no,draw=3",
+        "cell=mingru,lam=0.01",
+        "cell=elman,covariance=last-step,finetune=1",
+    ],
+)
+def test_the_network_left_is_that_of_the_equations(given, tmp_path):
+    prepared = agree(f"random-pruning[hidden=9,nodes=4,{given}]", "digits-rows", tmp_path)["prepared"]
+    assert prepared["max_relative_difference"] < 1e-8
+    assert prepared["facts"] == {}
 
 
 def test_every_set_of_nodes_is_as_likely():
