@@ -1,14 +1,56 @@
-"""Intrinsic sparse structures: whole nodes removed by group lasso."""
+"""Intrinsic sparse structures: training itself makes whole nodes small, before they are cut (arXiv 1709.05027)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from harness import Method, hookimpl
+from harness import Method, UsageError, hookimpl, option
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, NodeOptions, base
 
 harness_interface = 2
 
 
+@dataclass(frozen=True)
+class IssOptions(NodeOptions):
+    """How long and how strongly nodes are made small; all of it is part of fine-tuning."""
+
+    finetune: int = option(10, "epochs of training: the first share `sparse` of them before nodes are cut", low=0)
+    sparse: float = option(
+        0.5,
+        "share of those updates that nodes are made small in; the others train the network that is left",
+        above=0,
+        high=1,
+    )
+    penalty: float = option(
+        0.2,
+        "weight of the group lasso, as the share of the mean node's norm that it takes away over those updates, were "
+        "nothing to hold against it: the same for long and for short training",
+        low=0,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.finetune:
+            raise UsageError(
+                "finetune=0: nodes are made small by training; give it epochs, or take node-pruning, which needs none"
+            )
+
+
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield from ()
+    yield Method(
+        "iss",
+        "trains on with a penalty on whole hidden nodes, cuts all but the largest, and trains what is left",
+        factory="harness_iss.learner:build",
+        kinds=KINDS,
+        config=IssOptions,
+        paper="Wen et al., Learning Intrinsic Sparse Structures within Long Short-Term Memory, ICLR 2018, "
+        "arXiv 1709.05027",
+        role="baseline",
+        precisions=PRECISIONS,
+        starts_from=base,
+        epochs_option="finetune",
+        row_options=ROW_OPTIONS,
+        family=FAMILY,
+    )

@@ -63,6 +63,7 @@ SELECTIONS = [
     f"node-pruning[score=leverage,{FEW}]",
     f"column-sparsification[score=spectral,{FEW}]",
     f"low-rank[kind=data,{FEW}]",
+    f"iss[{FEW}]",
     f"magnitude-pruning[{FEW}]",
     f"magnitude-pruning[weights=all,finetune=1,gradual=yes,form=csr,{FEW}]",
     f"obs-pruning[{FEW}]",

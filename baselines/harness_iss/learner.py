@@ -1,0 +1,114 @@
+"""Intrinsic sparse structures (Wen et al., arXiv 1709.05027): group lasso on whole nodes, cut, train on.
+
+    minimise  loss(w) + lambda sum_j |w_j|,   w_j all weights into and out of node j
+
+lambda = penalty mean_j |w_j| / sum of the rates of those updates, of the base's weights: what a lambda does depends on
+how long it is at work, and a fixed one that is good on a small data set leaves nothing of any node on a large one.
+
+The paper adds the penalty to the loss of SGD. Here it is a proximal step after each of the optimiser's,
+w_j <- w_j max(0, 1 - rate lambda / |w_j|): Adam would divide the penalty's gradient by the size of the loss's, so that
+what the penalty weighs would be another for each weight; and groups reach zero, not only its neighbourhood. A recurrent
+weight is in two groups and is multiplied by both factors, which is the step of both to first order in the rate.
+
+What would be deployed is the cut network all along, so that is what every prediction is of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness import Batch, Fit
+from harness_iss import IssOptions, groups
+from harness_recurrent import nodes, training
+from harness_recurrent.compression import Base, base_of
+from harness_recurrent.training import Scalars
+from harness_torch.training.optimiser import share_of_rate
+
+UPDATES = 1000  # assumed under a budget of seconds, which no fine-tuning has
+
+
+@dataclass(kw_only=True)
+class State(training.State):
+    """A network that is not cut yet. fit: the rows that its nodes' second moments are of. weight: lambda."""
+
+    fit: Fit
+    weight: float
+
+
+class ISS(nodes.NodePruning):
+    """Makes nodes small, keeps the largest."""
+
+    options: IssOptions
+
+    def prepare(self, state: training.State, fit: Fit) -> training.State:
+        """The whole network, with parameters of its own: the base stays as it is."""
+        teacher = {name: tensor.detach() for name, tensor in state.parameters.items()}
+        whole = {name: tensor.clone() for name, tensor in teacher.items()}
+        taught = teacher if self.options.teacher else {}
+        begun = training.begin(state.network, whole, state.terms, self.options, teacher=taught)
+        return State(**vars(begun), fit=fit, weight=self._weight(begun))
+
+    def update(self, state: training.State, batch: Batch) -> tuple[training.State, Scalars]:
+        if isinstance(state, State) and self._is_sparse(state):
+            state = self._cut(state)
+        scalars = training.update(state, batch)
+        if isinstance(state, State):
+            _shrink(state)
+        return state, scalars
+
+    def finish(self, state: training.State, fit: Fit) -> training.State:
+        """Cut what has not been cut on the way."""
+        del fit
+        return self._cut(state) if isinstance(state, State) else state
+
+    def choose(self, base: Base, layer: int, count: int, S: Tensor, tau: Tensor) -> Sequence[int]:
+        del S, tau
+        order = groups.norms(base.tensors, layer).sort(descending=True, stable=True).indices
+        return order[:count].tolist()
+
+    def deployed(self, state: training.State) -> Mapping[str, Tensor]:
+        """Of a network that is not cut yet, what would be left of it."""
+        if not isinstance(state, State):
+            return state.tensors
+        like = state.parameters["readout.bias"]
+        return {name: tensor.to(like) for name, tensor in self.compress(base_of(state, state.fit)).tensors.items()}
+
+    def _weight(self, state: training.State) -> float:
+        """Lambda."""
+        count = round(self.options.sparse * (state.planned or UPDATES))
+        rates = [share_of_rate(self.options, update, state.planned) for update in range(count)]
+        mean = torch.cat([groups.norms(state.parameters, layer) for layer in range(state.network.layers)]).mean()
+        return self.options.penalty * float(mean.detach()) / (self.options.resolved_rate * sum(rates) or 1.0)
+
+    def _vanished(self, state: State) -> int:
+        """Nodes whose weights are all zero."""
+        return sum(int((groups.norms(state.parameters, layer) == 0).sum()) for layer in range(state.network.layers))
+
+    def _is_sparse(self, state: State) -> bool:
+        """Whether it is time to cut; where the number of updates is unknown, that is after the last."""
+        return state.planned is not None and state.updates >= round(self.options.sparse * state.planned)
+
+    def _cut(self, state: State) -> training.State:
+        """The smaller network, which goes on where the whole one was, with moments of its own; streams start anew."""
+        smaller = self.compress(base_of(state, state.fit))
+        said = {**smaller.said, "sparse_updates": state.updates, "vanished": self._vanished(state)}
+        cut = training.begin(
+            state.network, smaller.tensors, state.terms, self.options, said=said, teacher=state.teacher
+        )
+        cut.updates = state.updates
+        cut.generator.set_state(state.generator.get_state())
+        return cut
+
+
+@torch.no_grad()
+def _shrink(state: State) -> None:
+    """By the learning rate of the update that was made."""
+    groups.shrink(state.parameters, state.optimiser.param_groups[0]["lr"] * state.weight)
+
+
+def build(options: IssOptions) -> ISS:
+    return ISS(options)

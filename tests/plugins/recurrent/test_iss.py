@@ -1,0 +1,175 @@
+"""Intrinsic sparse structures: groups, the proximal step, the cut in mid-training, against weight by weight."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import small_bases as small
+import torch
+
+from harness import Batch, UsageError
+from harness_iss import IssOptions, groups, learner, reference
+
+CELLS = ["irnn", "gru", "lstm", "mingru"]
+
+
+def options(**given):
+    return IssOptions(**{"hidden": small.HIDDEN, "nodes": 4, **given})
+
+
+def trained(updates, planned=8, problem=small.PROBLEM, **given):
+    base, built, state = small.compressed(learner, options(**given), problem, planned)
+    for _ in range(updates):
+        state, _ = built.update(state, small.rows())
+    return base, built, state
+
+
+def widths(state):
+    return state.parameters["readout.weight"].shape[1]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_group_is_all_weights_into_and_out_of_a_node(cell):
+    base = small.arrays(options(cell=cell))
+    assert np.allclose(groups.norms(base, 0).numpy(), reference.norms(small.plain(base), small.HIDDEN), atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("amount", [0.01, 2.5])
+def test_the_step_is_that_of_every_group(cell, amount):
+    base = small.arrays(options(cell=cell))
+    expected = reference.step(small.plain(base), small.HIDDEN, amount)
+    groups.shrink(base, amount)
+    assert all(np.allclose(each.numpy(), expected[name], rtol=0, atol=1e-12) for name, each in base.items())
+
+
+@pytest.mark.parametrize("cell", ["irnn", "gru"])
+def test_a_small_step_goes_down_the_gradient_of_the_penalty(cell):
+    base = small.arrays(options(cell=cell, layers=2))
+    leaves = {name: each.clone().requires_grad_() for name, each in base.items()}
+    sum(groups.norms(leaves, layer).sum() for layer in range(2)).backward()
+    before, amount = {name: each.clone() for name, each in base.items()}, 1e-6
+    groups.shrink(base, amount)
+    for name, leaf in leaves.items():
+        gradient = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+        assert torch.allclose((before[name] - base[name]) / amount, gradient, rtol=0, atol=1e-5), name
+
+
+def test_a_group_that_is_gone_stays_gone():
+    base = small.arrays(options())
+    groups.shrink(base, 100.0)
+    groups.shrink(base, 0.1)
+    assert groups.norms(base, 0).tolist() == [0.0] * small.HIDDEN
+    assert base["readout.bias"].abs().min() > 0
+
+
+@pytest.mark.parametrize(("sparse", "first"), [(0.5, 4), (0.25, 2), (1.0, 8)])
+def test_nodes_are_cut_after_their_share_of_updates(sparse, first):
+    _, built, state = small.compressed(learner, options(sparse=sparse), updates=8)
+    for update in range(8):
+        assert widths(state) == (10 if update <= first else 4)
+        state, _ = built.update(state, small.rows())
+    state = built.finish(state, small.fit())
+    assert widths(state) == 4
+    said = built.describe(state)
+    assert (said["hidden"], said["sparse_updates"], len(said["nodes"])) == (4, first, 4)
+
+
+def test_the_largest_groups_stay_rewritten_as_any_choice_of_nodes_is():
+    _, built, whole = trained(4, reconstruct=False)
+    weights = small.plain(whole.parameters)
+    nodes = sorted(np.argsort(-reference.norms(weights, small.HIDDEN))[:4].tolist())
+    state = built.finish(whole, small.fit())
+    assert built.describe(state)["nodes"] == nodes
+    assert np.array_equal(
+        state.parameters["cells.0.recurrent.weight"].detach().numpy(),
+        weights["cells.0.recurrent.weight"][nodes][:, nodes],
+    )
+
+
+@pytest.mark.parametrize("reconstruct", [True, False])
+def test_predictions_are_of_what_would_be_cut(reconstruct):
+    _, built, whole = trained(3, reconstruct=reconstruct)
+    inputs = small.rows().inputs
+    early = built.predict(whole, inputs).log_probs
+    assert built.describe(whole)["hidden"] == 4
+    assert torch.equal(early, built.predict(built.finish(whole, small.fit()), inputs).log_probs)
+    assert widths(whole) == 10
+
+
+def test_a_larger_penalty_leaves_smaller_groups():
+    sizes = [groups.norms(trained(4, penalty=penalty)[2].parameters, 0).sum() for penalty in (0.0, 0.2, 0.8)]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
+@pytest.mark.parametrize("planned", [8, 40])
+def test_the_penalty_is_the_share_that_is_taken_in_all(planned, schedule):
+    _, built, state = small.compressed(learner, options(penalty=0.3, schedule=schedule), updates=planned)
+    before, taken = groups.norms(state.parameters, 0).mean(), 0.0
+    for _ in range(planned // 2):
+        state, _ = built.update(state, small.rows())
+        taken += state.optimiser.param_groups[0]["lr"] * state.weight
+    assert taken == pytest.approx(0.3 * float(before.detach()))
+
+
+def test_a_penalty_that_leaves_nothing_is_told():
+    _, built, state = trained(6, penalty=50.0, schedule="constant")
+    assert built.describe(state)["vanished"] == small.HIDDEN
+
+
+def test_without_a_penalty_it_is_plain_training_until_the_cut():
+    _, built, state = small.compressed(learner, options(penalty=0.0, sparse=1.0, layers=2), updates=8)
+    tuned = {name: each.detach().clone().requires_grad_() for name, each in state.parameters.items()}
+    state, _ = built.update(state, small.rows())
+    moved = [float((state.parameters[name] - each).detach().abs().max()) for name, each in tuned.items()]
+    rate = state.optimiser.param_groups[0]["lr"]
+    assert all(each == pytest.approx(rate, rel=1e-3) for each in moved)  # Adam's first step
+
+
+def test_the_schedule_goes_on_over_the_cut():
+    _, built, state = small.compressed(learner, options(schedule="cosine"), updates=8)
+    rates = []
+    for _ in range(8):
+        state, _ = built.update(state, small.rows())
+        rates.append(state.optimiser.param_groups[0]["lr"])
+    assert state.updates == 8
+    assert all(later < earlier for earlier, later in pairwise(rates))
+    assert rates[4] == pytest.approx(rates[0] / 2)
+
+
+@pytest.mark.parametrize("teacher", [False, True])
+def test_a_base_stays_as_it_is(teacher):
+    base = small.arrays(options())
+    before = {name: each.clone() for name, each in base.items()}
+    _, built, state = small.compressed(learner, options(teacher=teacher), updates=8, base=base)
+    for _ in range(6):
+        state, _ = built.update(state, small.rows())
+    assert all(torch.equal(base[name], each) for name, each in before.items())
+    assert bool(state.teacher) == teacher
+    assert widths(state) == 4
+
+
+@pytest.mark.parametrize("given", [{}, {"tied": True}, {"layers": 2}, {"teacher": True}, {"dropout": 0.2}])
+def test_a_stream_is_cut_between_its_windows(given):
+    tokens = small.text().inputs.reshape(4, 75)
+    _, built, state = small.compressed(learner, options(**given), small.LANGUAGE, updates=8)
+    for window in range(8):
+        start = 8 * window
+        batch = Batch(tokens[:, start : start + 8], tokens[:, start + 1 : start + 9], first=window == 0)
+        state, scalars = built.update(state, batch)
+        assert torch.isfinite(scalars["loss"])
+    assert widths(state) == 4
+
+
+def test_under_a_budget_of_seconds_the_cut_is_last():
+    _, built, state = trained(5, planned=None)
+    assert widths(state) == 10
+    assert widths(built.finish(state, small.fit())) == 4
+
+
+def test_no_training_is_refused_with_what_to_do():
+    with pytest.raises(UsageError, match=r"finetune=0: .* give it epochs, or take node-pruning"):
+        options(finetune=0)
