@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from harness import Method, hookimpl, option
+from harness import Method, Suite, hookimpl, option
 from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, NodeOptions, base
 
 harness_interface = 2
@@ -45,3 +47,9 @@ def harness_methods() -> Iterator[Method]:
         row_options=ROW_OPTIONS,
         family=FAMILY,
     )
+
+
+@hookimpl
+def harness_suites() -> Iterator[Suite]:
+    for path in sorted(Path(__file__).with_name("suites").glob("[!.]*.toml"), key=lambda path: path.stem):
+        yield Suite(path.stem, tomllib.loads(path.read_text(encoding="utf-8"))["summary"], path)
