@@ -22,7 +22,9 @@ class ObsOptions(WeightOptions):
         "SparseGPT's single pass over columns",
     )
     damp: float = option(0.01, "added to the Hessian's diagonal, as a share of its mean", above=0)
-    block: int = option(128, "of search=blocks: columns whose weights compete with each other", low=1)
+    block: int = option(
+        32, "of search=blocks: columns whose weights compete with each other; 128 in layers of thousands", low=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -186,5 +186,10 @@ class WeightOptions(CompressionOptions):
         "what is left alone",
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cell == "mingru" and self.weights == "recurrent":
+            raise UsageError("weights=recurrent: cell=mingru has no recurrent weights; give weights=all")
+
 
 ROW_OPTIONS = ("nodes", "share", "parameters")  # sizes stay rows of their own where validation chooses

@@ -38,7 +38,7 @@ class WeightPruning(Compression):
         raise NotImplementedError
 
     def compress(self, base: Base) -> Smaller:
-        """Raises Unsupported where no weights may be removed, or more than there are."""
+        """Raises Unsupported where a size is given that leaves no weight."""
         names = removable(base.tensors, self.options.weights)
         total, whole = self.left(base, names), _numbers(base.tensors, names)
         tensors = dict(base.tensors)
@@ -70,13 +70,10 @@ class WeightPruning(Compression):
 
 
 def removable(tensors: Mapping[str, Tensor], weights: str) -> list[str]:
-    """Names of the weights that may be removed. Raises Unsupported where there are none."""
+    """Names of the weights that may be removed: recurrent ones, of all also those of inputs and readout."""
     found = [name for name in tensors if name.endswith("recurrent.weight")]
     if weights == "all":
-        read = [name for name in tensors if name.endswith("input.weight") or name == "readout.weight"]
-        return [*found, *read]
-    if not found:
-        raise Unsupported("weights=recurrent: this cell has no recurrent weights; give weights=all")
+        found += [name for name in tensors if name.endswith("input.weight") or name == "readout.weight"]
     return found
 
 

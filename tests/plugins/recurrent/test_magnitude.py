@@ -81,7 +81,7 @@ def test_fewer_parameters_than_what_stays_are_refused():
 
 
 def test_a_cell_without_recurrent_weights_is_refused():
-    with pytest.raises(Unsupported, match="give weights=all"):
+    with pytest.raises(UsageError, match="cell=mingru has no recurrent weights; give weights=all"):
         pruned(cell="mingru", nodes=3)
     *_, found = pruned(cell="mingru", nodes=3, weights="all")
     assert left(found, ALL[1:]) == 2 * 3 * 3 + 4 * 3
