@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,7 +101,7 @@ def facts(net: Network, layers: Sequence[Layer], steps: int) -> dict[str, Any]:
 def postponed(net: Network, layers: Sequence[Layer], steps: int) -> Callable[[], dict[str, Any]]:
     """`facts` for when nothing is timed; until then in numpy, since tensors that a state holds count as its memory."""
     names = [each.name for each in fields(Layer) if isinstance(getattr(layers[0], each.name), Tensor)]
-    held = [{name: np.array(getattr(layer, name).cpu()) for name in names} for layer in layers]
+    held = [{name: getattr(layer, name).numpy(force=True).copy() for name in names} for layer in layers]
     empty: dict[str, Any] = dict.fromkeys(names, EMPTY)
     return partial(_facts_of_held, net, [replace(layer, **empty) for layer in layers], held, steps)
 

@@ -35,7 +35,12 @@ class NetworkOptions:
     input_scale: float = option(0.05, "of irnn: standard deviation that input weights start with", above=0)
     embedding: int | None = option(None, "of language: numbers of a token; as many as hidden by default", low=1)
     tied: bool = option(False, "of language: whether the readout's weights are the embedding's")
-    dropout: float = option(0.0, "share of nodes left out between layers and before the readout", low=0, below=1)
+    dropout: float = option(
+        0.0,
+        "share of nodes left out between layers and before the readout, and of numbers of embedded tokens",
+        low=0,
+        below=1,
+    )
 
     def __post_init__(self) -> None:
         if self.tied and self.embedding not in (None, self.hidden):

@@ -14,7 +14,7 @@ was made smaller needs no other description.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -187,11 +187,6 @@ def computing(network: Network, tensors: Tensors) -> dict[str, Tensor]:
     """Tensors in the type that linear operations compute in; indices, masks and integers as they are."""
     compute = network.types.compute
     return {name: each.to(compute) if each.is_floating_point() else each for name, each in tensors.items()}
-
-
-def flatten(tensors: Sequence[Tensor]) -> Tensor:
-    """All numbers as one vector."""
-    return torch.cat([tensor.flatten() for tensor in tensors])
 
 
 def shapes(network: Network, options: NetworkOptions) -> dict[str, tuple[int, ...]]:

@@ -13,6 +13,7 @@ from plain_cells import CELLS
 from harness import Problem, Unsupported, read_records
 from harness.cli import main
 from harness.options import build as configured
+from harness.records.store import Store
 from harness_recurrent import compression, network
 from harness_recurrent.compression import Base, Compression, Smaller
 from harness_recurrent.config import CompressionOptions, RecurrentOptions
@@ -171,6 +172,26 @@ def test_a_base_that_is_of_no_use_is_the_reason_in_record_and_table(run, given, 
     smaller = records["spectral-pruning"]
     assert (smaller.status, smaller.reason[: len(reason)]) == ("skipped", reason)
     assert f"skipped: {reason}" in said
+
+
+@pytest.mark.parametrize("spoilt", ["changed", "cut"])
+def test_a_base_whose_file_was_spoilt_is_trained_again_and_named(run, tmp_path, spoilt):
+    methods = ("spectral-pruning[hidden=12]", "spectral-pruning[hidden=12,nodes=3]")
+    _, before = run(methods[0], "--updates", "3")
+    path = Store(tmp_path / "results").weights(before["dense-rnn"].trial.key)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content if spoilt == "changed" else content[:-40])
+    said, after = run(methods[1], "--updates", "3")
+    assert re.search(
+        "dense-rnn.hidden=12. on digits-rows, seed 0 runs again: its trained arrays, .* its record says", said
+    )
+    same = after["dense-rnn"].provenance["arrays"]["sha256"]
+    assert (
+        same
+        == before["dense-rnn"].provenance["arrays"]["sha256"]
+        == after["spectral-pruning"].provenance["base"]["sha256"]
+    )
 
 
 def test_dead_nodes_that_are_kept_are_told_below_the_table(run):
