@@ -96,5 +96,7 @@ def _surprise(logits: Tensor) -> Tensor:
 
 def stratified(weights: Tensor, values: Tensor) -> Estimate:
     """The sum, weighted by (..., P), of means over draws (..., P, S)."""
-    variances = values.var(-1) / values.shape[-1]
-    return Estimate((weights * values.mean(-1)).sum(-1), (weights.square() * variances).sum(-1).sqrt())
+    means, draws = values.mean(-1), values.shape[-1]
+    # Not `var`, which warns of a single draw: its variance is 0 / 0, as is meant.
+    variances = (values - means[..., None]).square().sum(-1) / (draws - 1) / draws
+    return Estimate((weights * means).sum(-1), (weights.square() * variances).sum(-1).sqrt())

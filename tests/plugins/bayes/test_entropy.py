@@ -20,6 +20,7 @@ from harness_bayes.entropy import (
     log_of_others,
     pairs,
     sampled_error,
+    stratified,
     weight_entropy,
 )
 from harness_bayes.gaussians import Diagonal, Full
@@ -275,3 +276,15 @@ def test_logarithms_of_one_more_keep_their_digits():
     x = torch.tensor([-700.0, -40.0, 0.0, 22.0, 800.0], dtype=torch.float64)
     expected = [math.exp(-700), math.exp(-40), math.log(2), 22 + math.exp(-22), 800.0]
     torch.testing.assert_close(log_of_one_more(x), torch.tensor(expected, dtype=torch.float64), rtol=1e-15, atol=0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_single_draw_has_no_standard_error_and_no_warning():
+    values = torch.tensor([[1.0, 4.0, 2.5], [0.0, 3.0, 7.0]], dtype=torch.float64)
+    weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    found = stratified(weights, values)
+    expected = (weights.square() * values.var(1) / 3).sum().sqrt()
+    assert float(found.standard_error) == pytest.approx(float(expected))
+    alone = stratified(weights, values[:, :1])
+    assert float(alone.value) == pytest.approx(0.3)
+    assert alone.standard_error.isnan()
