@@ -182,7 +182,7 @@ def test_predictions_have_the_grids_mean_and_deviation(sampled, plane):
     functions = above[..., None] * np.tanh(below[..., None] * x[:, 0].numpy())
     mean = (weight[..., None] * functions).sum((0, 1))
     variance = (weight[..., None] * (functions - mean) ** 2).sum((0, 1))
-    values = found.means.reshape(32, 150, 9)
+    values = found.means.numpy().reshape(32, 150, 9)
     assert_means(values, mean)
     assert_means((values - mean) ** 2, variance)
 
