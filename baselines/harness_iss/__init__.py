@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from harness import Method, UsageError, hookimpl, option
 from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, NodeOptions, base
@@ -14,6 +15,8 @@ harness_interface = 2
 @dataclass(frozen=True)
 class IssOptions(NodeOptions):
     """How long and how strongly nodes are made small; all of it is part of fine-tuning."""
+
+    cuts_the_base: ClassVar[bool] = False
 
     finetune: int = option(10, "epochs of training: the first share `sparse` of them before nodes are cut", low=0)
     sparse: float = option(

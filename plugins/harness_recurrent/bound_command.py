@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness import HarnessError, Record, Rehearsal, Trial, UsageError
+from harness import HarnessError, Record, Trial, UsageError
 from harness_recurrent.config import FAMILY, NodeOptions
 from harness_torch import terminal
 
 if TYPE_CHECKING:
+    from harness import Rehearsal
     from harness_recurrent.bound_rows import Compressed
 
 FORMATS = ("text", "json", "csv")
@@ -22,8 +23,8 @@ AGAIN = "run it again with --rerun METHOD --keep-weights"
 
 EXAMPLES = """\b
 Examples:
-  harness run --methods "spectral-pruning[nodes=42]" --datasets digits-rows --keep-weights
-  harness bound "spectral-pruning[nodes=42]/digits-rows/0"
+  harness run --methods spectral-pruning --datasets digits-rows --keep-weights
+  harness bound spectral-pruning/digits-rows/0
   harness bound 3fa9c1 --bits 4,8 --format json
 """
 
@@ -31,7 +32,9 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("trial")
 @click.option("--bits", metavar="LIST", default="8", show_default=True, help="Of a parameter, for the Occam bound.")
-@click.option("--delta", type=float, default=0.05, show_default=True, help="Chance that a bound does not hold.")
+@click.option(
+    "--delta", type=float, metavar="P", default=0.05, show_default=True, help="Chance that a bound does not hold."
+)
 @click.option(
     "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Where records are."
 )
@@ -116,6 +119,11 @@ def _options(catalog: Any, record: Record) -> NodeOptions:
         raise UsageError(
             f"{label}: {trial.method.name} keeps no nodes of a recurrent network; the theory is of methods that do, "
             "as spectral-pruning"
+        )
+    if not offer.config.cuts_the_base:
+        raise UsageError(
+            f"{label}: {trial.method.name} trains the base on before it cuts it, and what it cuts is not kept; the "
+            "theory is held against methods that cut the base itself, as spectral-pruning"
         )
     if record.status != "ok":
         raise UsageError(f"{label}: it ended {record.status}; only a trial that ended ok has a trained network")

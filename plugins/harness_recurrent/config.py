@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from harness import UsageError, option
 from harness_torch.training.options import OptimiserOptions
@@ -162,7 +162,12 @@ def base(options: Any) -> str:
 
 @dataclass(frozen=True)
 class NodeOptions(CompressionOptions):
-    """Options of methods that keep whole nodes."""
+    """Options of methods that keep whole nodes.
+
+    cuts_the_base: whether what is cut is the base as it was trained, which is kept.
+    """
+
+    cuts_the_base: ClassVar[bool] = True
 
     reconstruct: bool = option(
         True, "whether the weights that read the nodes left are rewritten to make up for those that are gone"

@@ -153,9 +153,8 @@ def _zeros(like: Tensor, count: int, size: int | None, form: str) -> Tensor:
 
 def nonzeros(tensors: Tensors) -> int:
     """Weights that are not zero, of those that are stored; masked ones where the mask is, biases with them."""
-    weights = [each for name, each in tensors.items() if name in ("weight", "values", "left", "right", "bias")]
-    if "mask" in tensors:
-        weights[weights.index(tensors["weight"])] = dequantised(tensors)
+    counted = {**tensors, "weight": dequantised(tensors)} if "mask" in tensors else tensors
+    weights = [each for name, each in counted.items() if name in ("weight", "values", "left", "right", "bias")]
     return sum(int(each.count_nonzero()) for each in weights)
 
 

@@ -65,6 +65,10 @@ def features(problem: Problem) -> int:
 
     Raises Unsupported for a row without steps.
     """
+    if problem.time_axis and len(problem.input_shape) == 3:
+        raise Unsupported(
+            f"rows of shape {problem.input_shape} look like images; flatten the steps to one axis, (T, d)"
+        )
     if problem.time_axis:
         return prod(problem.input_shape[1:])
     if len(problem.input_shape) == 3:

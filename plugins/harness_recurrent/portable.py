@@ -109,7 +109,7 @@ def _maps(net: Network, arrays: Mapping[str, Tensor]) -> Iterator[tuple[str, int
         yield f"cells.{layer}.input", network.width(net, arrays, layer - 1) if layer else net.inputs
         if net.cell != "mingru":
             yield f"cells.{layer}.recurrent", m
-    if "readout.weight" in arrays or not net.tokens:
+    if not net.tokens or len(forms.under(arrays, "readout")) > 1:  # a tied one has its bias alone
         yield "readout", network.width(net, arrays, net.layers - 1)
 
 

@@ -131,3 +131,8 @@ def test_names_under_a_prefix() -> None:
     tensors = {"cells.1.input.weight": WEIGHT, "cells.10.input.weight": MASK, "readout.weight": MASK}
     assert list(forms.under(tensors, "cells.1")) == ["input.weight"]
     assert forms.under(tensors, "cells.1")["input.weight"] is WEIGHT
+
+
+def test_a_bias_may_stand_before_a_masked_weight():
+    weight, mask = torch.ones(2, 3), torch.tensor([[True, False, True], [False, False, True]])
+    assert forms.nonzeros({"bias": torch.ones(2), "weight": weight, "mask": mask}) == 5
