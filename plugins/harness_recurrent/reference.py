@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness import Batch, Fit
@@ -21,6 +23,9 @@ from harness_recurrent.compression import Compression, Smaller
 from harness_recurrent.network import Network
 from harness_recurrent.statistics import ROWS
 from harness_recurrent.training import State
+
+Floats = NDArray[np.float64]
+FLOOR = 1e-10  # of a penalty, in Tr S / m
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,56 @@ def kept(plain: Plain, chosen: Sequence[Sequence[int]], maps: Sequence[Tensor]) 
             gates = len(tensors[name]) // m
             tensors[name] = torch.stack([tensors[name][gate * m + node] for gate in range(gates) for node in nodes])
     return tensors
+
+
+# --- whole nodes, by least squares ------------------------------------------------------------------------------------
+
+
+def with_nodes(plain: Plain, options: Any, choose: Callable[[int, Floats], list[int]]) -> Smaller:
+    """The network with the nodes that choose(layer, states (n, m)) names, ascending, the others made up for."""
+    chosen: list[list[int]] = []
+    maps: list[Tensor] = []
+    lost: list[float] = []
+    for layer, states in enumerate(plain.states):
+        last = options.covariance == "last-step" and not plain.network.tokens
+        h = (states[-1] if last else states.flatten(0, 1)).cpu().numpy()
+        J = choose(layer, h)
+        tau = penalties(h, options.lam, len(J))
+        A = least_squares(h, h, J, tau) if options.reconstruct else np.eye(h.shape[1])[:, J]
+        chosen, maps = [*chosen, J], [*maps, torch.from_numpy(A).to(plain.x)]
+        lost.append(float(((h - h[:, J] @ A.T) ** 2).sum() / (h**2).sum()))
+    return Smaller(kept(plain, chosen, maps), {"nodes": of_layers(chosen), "information_loss": of_layers(lost)})
+
+
+def leverage(states: Floats, lam: float) -> Floats:
+    """(S (S + l I)^-1)_jj of states (n, m), by an inverse, (m,); l = lam Tr S / m."""
+    S, m = states.T @ states / len(states), states.shape[1]
+    scores: Floats = np.diag(S @ np.linalg.inv(S + lam * np.trace(S) / m * np.eye(m)))
+    return scores
+
+
+def penalties(states: Floats, lam: float, k: int) -> Floats:
+    """tau_j = l k tau'_j, l = lam Tr S / m, tau' the shares of leverage scores; not below 1e-10 Tr S / m."""
+    if not lam:
+        return np.zeros(states.shape[1])
+    level, scores = float((states**2).mean()), leverage(states, lam)  # Tr S / m
+    return np.maximum(lam * level * k * scores / scores.sum(), FLOOR * level)
+
+
+def least_squares(states: Floats, targets: Floats, columns: Sequence[int], tau: Floats) -> Floats:
+    """Argmin over V (rows, k) of mean |y - V h_J|^2 + sum_j tau_j |V_:j|^2, of states (n, m) and targets (n, rows).
+
+    The penalty is k equations more.
+    """
+    n = len(states)
+    known = np.concatenate([states[:, columns] / np.sqrt(n), np.diag(np.sqrt(tau[columns]))])
+    wanted = np.concatenate([targets / np.sqrt(n), np.zeros((len(columns), targets.shape[1]))])
+    return np.linalg.lstsq(known, wanted, rcond=None)[0].T
+
+
+def of_layers(each: Sequence[Any]) -> Any:
+    """What a record says of the only layer, or of all."""
+    return each[0] if len(each) == 1 else list(each)
 
 
 # --- single weights ---------------------------------------------------------------------------------------------------

@@ -30,7 +30,10 @@ def compress(plain: Plain, options: SpectralOptions) -> Smaller:
         A = reconstruction(S, J, tau) if options.reconstruct else torch.eye(len(S)).to(S)[:, J]
         R = S - A @ S[J] - S[:, J] @ A.T + A @ S[J][:, J] @ A.T  # mean of r r^T, r = h - A h_J
         chosen, maps, lost = [*chosen, J], [*maps, A], [*lost, float(R.trace() / S.trace())]
-    return Smaller(plainly.kept(plain, chosen, maps), {"nodes": _one(chosen), "information_loss": _one(lost)})
+    return Smaller(
+        plainly.kept(plain, chosen, maps),
+        {"nodes": plainly.of_layers(chosen), "information_loss": plainly.of_layers(lost)},
+    )
 
 
 def second_moments(states: Tensor, last: bool) -> Tensor:
@@ -87,7 +90,3 @@ def _best(nodes: list[int], gain: Callable[[int], float]) -> int:
     """The first of those whose gain is largest, up to rounding."""
     gains = [gain(p) for p in nodes]
     return next(p for p, each in zip(nodes, gains, strict=True) if each >= max(gains) - TIE * abs(max(gains)))
-
-
-def _one(each: list[list[int]] | list[float]) -> object:
-    return each[0] if len(each) == 1 else each

@@ -312,6 +312,14 @@ def test_a_trial_of_another_family_is_refused(tmp_path):
     assert "saf keeps no nodes of a recurrent network" in done.stderr
 
 
+def test_what_is_cut_after_more_training_is_refused(tmp_path):
+    ran(tmp_path, "iss[hidden=8,nodes=3,finetune=1]", "digits-rows[train=64]", "--epochs", "1")
+    (kept,) = (each for each in read_records(tmp_path / "results") if each.trial.method.name == "iss")
+    done = call(tmp_path, "bound", kept.trial.key)
+    assert done.returncode == 2
+    assert "iss trains the base on before it cuts it, and what it cuts is not kept" in done.stderr
+
+
 @pytest.mark.parametrize("whose", ["its", "its base's"])
 @pytest.mark.parametrize("gone", [True, False])
 def test_arrays_that_are_gone_or_others_are_refused(desk, tmp_path, whose, gone):

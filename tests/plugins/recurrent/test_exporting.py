@@ -232,3 +232,12 @@ def test_a_compressed_network_is_exported_as_it_was_run(tmp_path, monkeypatch, c
         assert "checked: 48 test rows predicted from the file by torch" in capsys.readouterr().out
     with safe_open("net.torch", "pt") as file:
         assert file.get_slice("rnn.weight_hh_l0").get_shape() == [15, 5]
+
+
+def test_a_readout_in_sparse_rows_is_written(tmp_path):
+    held = kept("gru", "text")
+    arrays = dict(held.arrays)
+    weight = arrays.pop("readout.weight")
+    rows = forms.to_csr(weight, torch.rand(weight.shape, generator=generator(6)) < 0.5)
+    sparse = replace(held, arrays=arrays | {f"readout.{name}": each for name, each in rows.items()})
+    agrees(sparse, exporting.write_torch(sparse, tmp_path / "net.safetensors"))

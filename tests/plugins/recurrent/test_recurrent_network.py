@@ -173,3 +173,9 @@ def test_arrays_of_the_network_pass():
     for cell in CELLS:
         options = RecurrentOptions(hidden=8, cell=cell, layers=2)
         network.check(trained(cell=cell, layers=2), network_of(cell=cell, layers=2), options)
+
+
+def test_steps_of_two_axes_are_refused_for_they_look_like_an_image():
+    problem = Problem("classification", (6, 4, 3), 4, 40, time_axis=True)
+    with pytest.raises(Unsupported, match=r"\(6, 4, 3\) look like images; flatten the steps"):
+        network.features(problem)

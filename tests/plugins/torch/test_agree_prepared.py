@@ -1,11 +1,9 @@
 """`harness agree METHOD --reference` of a method that makes something of another's arrays before it trains."""
 
 import json
-from textwrap import dedent
 
+import agree_calls
 import pytest
-
-from harness.cli import main
 
 # A line, fitted from nothing; and one that starts from it, with its larger weights halved.
 PLUGIN = """
@@ -110,17 +108,7 @@ PLUGIN = """
 
 @pytest.fixture
 def harness(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("HARNESS_PLUGINS", "torch,metrics,executors")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "plugin.py").write_text(dedent(PLUGIN))
-
-    def call(*arguments):
-        code = main(["agree", *arguments, "-p", "plugin.py", "--device", "cpu", "--threads", "1"])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    return call
+    return agree_calls.command(PLUGIN, tmp_path, monkeypatch, capfd)
 
 
 def test_what_is_prepared_is_compared_and_then_the_update_from_there(harness):

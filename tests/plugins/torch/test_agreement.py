@@ -1,11 +1,9 @@
 """`harness agree` for a family of two small methods that has nothing to do with any other, and no spikes."""
 
 import json
-from textwrap import dedent
 
+import agree_calls
 import pytest
-
-from harness.cli import main
 
 # A line through rows, fitted by its derivative, by autograd's, by one that is wrong; noise that both sides draw alike.
 PLUGIN = """
@@ -124,17 +122,7 @@ PLUGIN = """
 
 @pytest.fixture
 def harness(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("HARNESS_PLUGINS", "torch,metrics,executors")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "plugin.py").write_text(dedent(PLUGIN))
-
-    def call(*arguments):
-        code = main(["agree", *arguments, "-p", "plugin.py", "--device", "cpu", "--threads", "1"])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    return call
+    return agree_calls.command(PLUGIN, tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture
