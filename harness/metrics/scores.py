@@ -66,8 +66,10 @@ def log_likelihood(outcome: Outcome) -> float:
     """Mean log density of the full mixture at the targets, nats per row; no moment-matched Gaussian."""
     parts = []
     for means, variances, _, targets in _gaussians(outcome):
-        log_densities = -0.5 * (np.log(2 * math.pi * variances) + (targets - means) ** 2 / variances)  # (S, n)
-        parts.append(mixed(log_densities, outcome.prediction.log_weights))
+        terms = (targets - means) ** 2  # (S, n)
+        terms /= variances
+        terms += np.log(2 * math.pi * variances)
+        parts.append(mixed(-0.5 * terms, outcome.prediction.log_weights))
     return float(np.mean(np.concatenate(parts)))
 
 

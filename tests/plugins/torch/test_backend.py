@@ -294,6 +294,17 @@ def test_setup_sets_threads_precision_and_determinism():
         torch.set_num_threads(before)
 
 
+def test_a_trial_takes_denormal_numbers_for_zero_with_which_a_processor_takes_tens_of_times_as_long():
+    choice = Choice("x", {}, {}, "x")
+    torch.set_flush_denormal(False)
+    half = torch.full((8,), torch.finfo(torch.float32).tiny).div(2)
+    assert half.any()
+    assert not BACKEND.environment("cpu")["flushes_denormals"]
+    BACKEND.setup(Trial(choice, choice, 0, TrainingTerms(Budget("epochs", 1), 1, "cpu", "fp32", threads=1)))
+    assert not (half * 1).any()
+    assert BACKEND.environment("cpu")["flushes_denormals"]
+
+
 @pytest.mark.gpu
 def test_the_event_clock_measures_the_device_and_not_the_launch():
     clock = EventClock(torch.device("cuda"))
