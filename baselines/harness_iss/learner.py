@@ -15,16 +15,18 @@ What would be deployed is the cut network all along, so that is what every predi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from harness import Batch, Fit
-from harness_iss import IssOptions, groups
+from harness_iss import IssOptions, groups, reference
 from harness_recurrent import nodes, training
-from harness_recurrent.compression import Base, base_of
+from harness_recurrent import reference as plainly
+from harness_recurrent.compression import Base, Smaller, base_of
 from harness_recurrent.training import Scalars
 from harness_torch.training.optimiser import share_of_rate
 
@@ -33,9 +35,9 @@ UPDATES = 1000  # assumed under a budget of seconds, which no fine-tuning has
 
 @dataclass(kw_only=True)
 class State(training.State):
-    """A network that is not cut yet. fit: the rows that its nodes' second moments are of. weight: lambda."""
+    """A network that is not cut yet. smaller: what a cut would leave of it. weight: lambda."""
 
-    fit: Fit
+    smaller: Callable[[training.State], Smaller]
     weight: float
 
 
@@ -46,18 +48,35 @@ class ISS(nodes.NodePruning):
 
     def prepare(self, state: training.State, fit: Fit) -> training.State:
         """The whole network, with parameters of its own: the base stays as it is."""
+        return self._whole(state, lambda whole: self.compress(base_of(whole, fit)), self._weight(state))
+
+    def reference_prepare(self, state: training.State, fit: Fit) -> training.State:
+        """What `prepare` does; its cut is made node by node and by least squares on the states."""
+        weight = reference.weight(reference.plain_weights(state), self.options.penalty, self._rates(state))
+        return self._whole(state, partial(plainly.smaller, self, fit=fit, compress=reference.compress), weight)
+
+    def _whole(
+        self, state: training.State, smaller: Callable[[training.State], Smaller], weight: float
+    ) -> training.State:
         teacher = {name: tensor.detach() for name, tensor in state.parameters.items()}
         whole = {name: tensor.clone() for name, tensor in teacher.items()}
         taught = teacher if self.options.teacher else {}
         begun = training.begin(state.network, whole, state.terms, self.options, teacher=taught)
-        return State(**vars(begun), fit=fit, weight=self._weight(begun))
+        return State(**vars(begun), smaller=smaller, weight=weight)
 
     def update(self, state: training.State, batch: Batch) -> tuple[training.State, Scalars]:
-        if isinstance(state, State) and self._is_sparse(state):
-            state = self._cut(state)
+        state = self._cut_in_time(state)
         scalars = training.update(state, batch)
         if isinstance(state, State):
-            _shrink(state)
+            with torch.no_grad():
+                groups.shrink(state.parameters, _amount(state))
+        return state, scalars
+
+    def reference(self, state: training.State, batch: Batch) -> tuple[training.State, Scalars]:
+        """What `update` does, by the equations; groups shrink weight by weight."""
+        state, scalars = super().reference(self._cut_in_time(state), batch)
+        if isinstance(state, State):
+            reference.shrink(state, float(_amount(state)))
         return state, scalars
 
     def finish(self, state: training.State, fit: Fit) -> training.State:
@@ -75,14 +94,22 @@ class ISS(nodes.NodePruning):
         if not isinstance(state, State):
             return state.tensors
         like = state.parameters["readout.bias"]
-        return {name: tensor.to(like) for name, tensor in self.compress(base_of(state, state.fit)).tensors.items()}
+        return {name: tensor.to(like) for name, tensor in state.smaller(state).tensors.items()}
+
+    def describe(self, state: training.State) -> Mapping[str, object]:
+        """Of a network that is not cut yet, what would be said if it were cut now."""
+        return super().describe(self._cut(state) if isinstance(state, State) else state)
+
+    def _rates(self, state: training.State) -> list[float]:
+        """Learning rates of the updates that nodes are made small in."""
+        count = round(self.options.sparse * (state.planned or UPDATES))
+        shares = (share_of_rate(self.options, update, state.planned) for update in range(count))
+        return [self.options.resolved_rate * share for share in shares]
 
     def _weight(self, state: training.State) -> float:
         """Lambda."""
-        count = round(self.options.sparse * (state.planned or UPDATES))
-        rates = [share_of_rate(self.options, update, state.planned) for update in range(count)]
         mean = torch.cat([groups.norms(state.parameters, layer) for layer in range(state.network.layers)]).mean()
-        return self.options.penalty * float(mean.detach()) / (self.options.resolved_rate * sum(rates) or 1.0)
+        return self.options.penalty * float(mean.detach()) / (sum(self._rates(state)) or 1.0)
 
     def _vanished(self, state: State) -> int:
         """Nodes whose weights are all zero."""
@@ -92,10 +119,15 @@ class ISS(nodes.NodePruning):
         """Whether it is time to cut; where the number of updates is unknown, that is after the last."""
         return state.planned is not None and state.updates >= round(self.options.sparse * state.planned)
 
+    def _cut_in_time(self, state: training.State) -> training.State:
+        """What the next update is of."""
+        return self._cut(state) if isinstance(state, State) and self._is_sparse(state) else state
+
     def _cut(self, state: State) -> training.State:
         """The smaller network, which goes on where the whole one was, with moments of its own; streams start anew."""
-        smaller = self.compress(base_of(state, state.fit))
-        said = {**smaller.said, "sparse_updates": state.updates, "vanished": self._vanished(state)}
+        smaller = state.smaller(state)
+        told = {"penalty_weight": state.weight, "sparse_updates": state.updates, "vanished": self._vanished(state)}
+        said = {**smaller.said, **told}
         cut = training.begin(
             state.network, smaller.tensors, state.terms, self.options, said=said, teacher=state.teacher
         )
@@ -104,10 +136,10 @@ class ISS(nodes.NodePruning):
         return cut
 
 
-@torch.no_grad()
-def _shrink(state: State) -> None:
-    """By the learning rate of the update that was made."""
-    groups.shrink(state.parameters, state.optimiser.param_groups[0]["lr"] * state.weight)
+def _amount(state: State) -> Tensor | float:
+    """What each group's norm falls by, with the learning rate of the update that was made."""
+    amount: Tensor | float = state.optimiser.param_groups[0]["lr"] * state.weight
+    return amount
 
 
 def build(options: IssOptions) -> ISS:

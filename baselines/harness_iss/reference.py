@@ -1,43 +1,90 @@
-"""Groups, the penalty and its proximal step weight by weight, in plain float64."""
+"""Group lasso on whole nodes by its equations, weight by weight in plain float64, for `harness agree iss --reference`.
+
+    lambda = penalty mean_j |w_j| / sum of the rates,    w_j all weights into and out of node j
+    w_j <- w_j max(0, 1 - rate lambda / |w_j|)    after each update
+
+Then the nodes of the largest |w_j| are kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from harness_iss import IssOptions
+from harness_recurrent import reference as plainly
+from harness_recurrent.compression import Smaller
+from harness_recurrent.reference import Plain
+from harness_recurrent.training import State
+
 Floats = NDArray[np.float64]
+Weights = Mapping[str, Floats]
 Place = tuple[str, int, int]  # a weight: its tensor, row and column
 
 
-def groups(weights: Mapping[str, Floats], m: int) -> list[set[Place]]:
-    """Which weights are in the group of each node, of a network with one layer of m."""
+def compress(plain: Plain, options: IssOptions) -> Smaller:
+    """The network with the nodes of the largest groups."""
+    sizes = norms({name: each.cpu().numpy() for name, each in plain.tensors.items()})
+    return plainly.with_nodes(plain, options, lambda layer, _: plainly.highest(sizes[layer], plain.nodes))
+
+
+def groups(weights: Weights) -> list[list[set[Place]]]:
+    """Which weights are in the group of each node, by layer."""
+    found = []
+    for layer in range(sum(name.endswith("input.bias") for name in weights)):
+        own, into = f"cells.{layer}.recurrent.weight", f"cells.{layer}.input.weight"
+        above = (f"cells.{layer + 1}.input.weight", "readout.weight", "embedding.weight")
+        out = next(name for name in above if name in weights)
+        found.append(_of_layer(weights, [name for name in (into, own) if name in weights], [own, out]))
+    return found
+
+
+def _of_layer(weights: Weights, into: Sequence[str], out_of: Sequence[str]) -> list[set[Place]]:
+    """Into node j lead the rows j, m + j, 2 m + j, ... of weights, one of each gate; out of it leads the column j."""
+    m = weights[out_of[-1]].shape[1]
     found: list[set[Place]] = [set() for _ in range(m)]
-    for name in ("cells.0.input.weight", "cells.0.recurrent.weight"):
-        for row, column in np.ndindex(weights[name].shape if name in weights else (0, 0)):
+    for name in into:
+        for row, column in np.ndindex(weights[name].shape):
             found[row % m].add((name, row, column))
-    for name in ("cells.0.recurrent.weight", "readout.weight"):
+    for name in out_of:
         for row, column in np.ndindex(weights[name].shape if name in weights else (0, 0)):
             found[column].add((name, row, column))
     return found
 
 
-def norms(weights: Mapping[str, Floats], m: int) -> Floats:
-    """(m,)."""
-    squares = [sum(weights[name][row, column] ** 2 for name, row, column in group) for group in groups(weights, m)]
-    return np.sqrt(np.array(squares))
+def norms(weights: Weights) -> list[Floats]:
+    """|w_j| by layer, (m,) each."""
+    return [
+        np.sqrt(np.array([sum(weights[name][row, column] ** 2 for name, row, column in group) for group in each]))
+        for each in groups(weights)
+    ]
 
 
-def penalty(weights: Mapping[str, Floats], m: int) -> float:
-    """Sum of the groups' norms."""
-    return float(norms(weights, m).sum())
+def weight(weights: Weights, penalty: float, rates: Sequence[float]) -> float:
+    """Lambda, which would take away this share of the mean group over updates with these rates."""
+    return penalty * float(np.concatenate(norms(weights)).mean()) / (sum(rates) or 1.0)
 
 
-def step(weights: Mapping[str, Floats], m: int, amount: float) -> dict[str, Floats]:
+def step(weights: Weights, amount: float) -> dict[str, Floats]:
     """Each group multiplied by max(0, 1 - amount / its norm before the step)."""
-    after = {name: weight.copy() for name, weight in weights.items()}
-    for group, norm in zip(groups(weights, m), norms(weights, m), strict=True):
-        for name, row, column in group:
-            after[name][row, column] *= max(0.0, 1 - amount / norm) if norm else 0.0
+    after = {name: each.copy() for name, each in weights.items()}
+    for layer, sizes in zip(groups(weights), norms(weights), strict=True):
+        for group, norm in zip(layer, sizes, strict=True):
+            for name, row, column in group:
+                after[name][row, column] *= max(0.0, 1 - amount / norm) if norm else 0.0
     return after
+
+
+def plain_weights(state: State) -> dict[str, Floats]:
+    """Of a state, float64."""
+    return {name: each.detach().double().cpu().numpy() for name, each in state.parameters.items()}
+
+
+@torch.no_grad()
+def shrink(state: State, amount: float) -> None:
+    """One step of a state's weights, in place."""
+    for name, after in step(plain_weights(state), amount).items():
+        state.parameters[name].copy_(torch.from_numpy(after))

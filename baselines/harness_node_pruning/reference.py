@@ -14,7 +14,9 @@ from harness_recurrent.reference import Floats, Plain
 
 def compress(plain: Plain, options: NodeScoreOptions) -> Smaller:
     """The network with the nodes of the highest scores."""
-    return plainly.with_nodes(plain, options, lambda layer, h: highest(scores(plain, layer, h, options), plain.nodes))
+    return plainly.with_nodes(
+        plain, options, lambda layer, h: plainly.highest(scores(plain, layer, h, options), plain.nodes)
+    )
 
 
 def scores(plain: Plain, layer: int, h: Floats, options: NodeScoreOptions) -> Floats:
@@ -43,8 +45,3 @@ def magnitudes(into: Sequence[Floats], out_of: Sequence[Floats], m: int) -> Floa
 def activity(states: Floats) -> Floats:
     """Mean square of each state, of states (n, m)."""
     return (states**2).mean(0)
-
-
-def highest(scores: Floats, k: int) -> list[int]:
-    """The k highest, one after the other, of equal ones the first."""
-    return sorted(sorted(range(len(scores)), key=lambda node: (-scores[node], node))[:k])

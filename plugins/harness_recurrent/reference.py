@@ -49,10 +49,14 @@ class Plain:
 
 def prepared(learner: Compression, state: State, fit: Fit, compress: Callable[[Plain, Any], Smaller]) -> State:
     """What `learner.prepare` does, with the smaller network that this function makes."""
+    return learner.begun(state, smaller(learner, state, fit, compress))
+
+
+def smaller(learner: Compression, state: State, fit: Fit, compress: Callable[[Plain, Any], Smaller]) -> Smaller:
+    """What this function makes of a state's network, as it is now."""
     base = compression.base_of(state, fit)
     x, states = _seen(state.network, base.tensors, fit.train, state.terms.batch_size)
-    plain = Plain(state.network, base.tensors, learner.size(base), base.generator, x, states)
-    return learner.begun(state, compress(plain, learner.options))
+    return compress(Plain(state.network, base.tensors, learner.size(base), base.generator, x, states), learner.options)
 
 
 @torch.no_grad()
@@ -99,6 +103,11 @@ def with_nodes(plain: Plain, options: Any, choose: Callable[[int, Floats], list[
         chosen, maps = [*chosen, J], [*maps, torch.from_numpy(A).to(plain.x)]
         lost.append(float(((h - h[:, J] @ A.T) ** 2).sum() / (h**2).sum()))
     return Smaller(kept(plain, chosen, maps), {"nodes": of_layers(chosen), "information_loss": of_layers(lost)})
+
+
+def highest(scores: Floats, k: int) -> list[int]:
+    """Indices of the k highest scores (m,), ascending; of equal ones the first."""
+    return sorted(sorted(range(len(scores)), key=lambda node: (-scores[node], node))[:k])
 
 
 def leverage(states: Floats, lam: float) -> Floats:

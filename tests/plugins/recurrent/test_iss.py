@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import small_bases as small
 import torch
+from agreeing import agree, with_reference
 
 from harness import Batch, UsageError
 from harness_iss import IssOptions, groups, learner, reference
+from harness_recurrent import reference as plainly
 
 CELLS = ["irnn", "gru", "lstm", "mingru"]
 
@@ -30,17 +32,23 @@ def widths(state):
     return state.parameters["readout.weight"].shape[1]
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_group_is_all_weights_into_and_out_of_a_node(cell):
-    base = small.arrays(options(cell=cell))
-    assert np.allclose(groups.norms(base, 0).numpy(), reference.norms(small.plain(base), small.HIDDEN), atol=1e-12)
+NETWORKS = [*({"cell": cell} for cell in CELLS), {"layers": 2}, {"cell": "gru", "layers": 3}]
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("given", NETWORKS)
+def test_a_group_is_all_weights_into_and_out_of_a_node(given):
+    base = small.arrays(options(**given))
+    expected = reference.norms(small.plain(base))
+    assert len(expected) == given.get("layers", 1)
+    for layer, norms in enumerate(expected):
+        assert np.allclose(groups.norms(base, layer).numpy(), norms, atol=1e-12)
+
+
+@pytest.mark.parametrize("given", NETWORKS)
 @pytest.mark.parametrize("amount", [0.01, 2.5])
-def test_the_step_is_that_of_every_group(cell, amount):
-    base = small.arrays(options(cell=cell))
-    expected = reference.step(small.plain(base), small.HIDDEN, amount)
+def test_the_step_is_that_of_every_group(given, amount):
+    base = small.arrays(options(**given))
+    expected = reference.step(small.plain(base), amount)
     groups.shrink(base, amount)
     assert all(np.allclose(each.numpy(), expected[name], rtol=0, atol=1e-12) for name, each in base.items())
 
@@ -65,6 +73,54 @@ def test_a_group_that_is_gone_stays_gone():
     assert base["readout.bias"].abs().min() > 0
 
 
+@pytest.mark.parametrize(
+    ("given", "dataset"),
+    [
+        ("cell=irnn,layers=2", "digits-rows"),
+        ("cell=gru,parameters=400,covariance=last-step", "digits-rows"),
+        ("cell=elman,reconstruct=no,penalty=0.7,sparse=0.2", "digits-rows"),
+        ("cell=mingru,lam=0.01,layers=2", "digits-rows"),
+        ("tied=yes", "shakespeare[train=600,window=8]"),
+    ],
+)
+def test_it_agrees_with_its_reference(given, dataset, tmp_path):
+    size = "" if "parameters" in given else "nodes=4,"
+    prepared = agree(f"iss[hidden=9,{size}{given}]", dataset, tmp_path)["prepared"]
+    assert prepared["max_relative_difference"] < 1e-6
+    assert prepared["facts"] == {}
+
+
+def test_a_reference_that_keeps_other_nodes_is_told(monkeypatch, tmp_path):
+    def smallest(plain, options):
+        sizes = reference.norms(small.plain(plain.tensors))
+        return plainly.with_nodes(plain, options, lambda layer, _: plainly.highest(-sizes[layer], plain.nodes))
+
+    monkeypatch.setattr(reference, "compress", smallest)
+    prepared = with_reference("iss[hidden=9,nodes=4]", "digits-rows", tmp_path)["float64"]["prepared"]
+    assert prepared["max_relative_difference"] > 0.1
+    assert "nodes" in prepared["facts"]
+
+
+def test_a_reference_with_another_weight_of_the_penalty_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(reference, "weight", lambda weights, penalty, rates: penalty / sum(rates))
+    prepared = with_reference("iss[hidden=9,nodes=4]", "digits-rows", tmp_path)["float64"]["prepared"]
+    assert list(prepared["facts"]) == ["penalty_weight"]
+
+
+@pytest.mark.parametrize("given", [{}, {"layers": 2, "teacher": True}, {"cell": "gru", "reconstruct": False}])
+def test_training_with_its_cut_is_that_of_the_reference(given):
+    config = options(**given)
+    base = small.arrays(config)
+    built = learner.build(config)
+    mine, plain = (built.init(small.PROBLEM, small.terms(8), base) for _ in range(2))
+    mine, plain = built.prepare(mine, small.fit()), built.reference_prepare(plain, small.fit())
+    for update in range(8):
+        assert widths(mine) == widths(plain) == (10 if update <= 4 else 4)
+        mine, plain = built.update(mine, small.rows())[0], built.reference(plain, small.rows())[0]
+        for name, each in plain.parameters.items():
+            assert torch.allclose(mine.parameters[name], each, rtol=0, atol=1e-8), (update, name)
+
+
 @pytest.mark.parametrize(("sparse", "first"), [(0.5, 4), (0.25, 2), (1.0, 8)])
 def test_nodes_are_cut_after_their_share_of_updates(sparse, first):
     _, built, state = small.compressed(learner, options(sparse=sparse), updates=8)
@@ -80,7 +136,7 @@ def test_nodes_are_cut_after_their_share_of_updates(sparse, first):
 def test_the_largest_groups_stay_rewritten_as_any_choice_of_nodes_is():
     _, built, whole = trained(4, reconstruct=False)
     weights = small.plain(whole.parameters)
-    nodes = sorted(np.argsort(-reference.norms(weights, small.HIDDEN))[:4].tolist())
+    nodes = sorted(np.argsort(-reference.norms(weights)[0])[:4].tolist())
     state = built.finish(whole, small.fit())
     assert built.describe(state)["nodes"] == nodes
     assert np.array_equal(
