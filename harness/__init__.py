@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from harness.data.files import located, members
     from harness.data.parts import Part
     from harness.planning.plan import named
+    from harness.records.finding import find_record
     from harness.records.reading import add_readings, read_records
     from harness.suites.suite import Request
     from harness.trials.predictions import read_predictions
@@ -129,6 +130,7 @@ __all__ = [
     "__version__",
     "add_readings",
     "derive",
+    "find_record",
     "hookimpl",
     "located",
     "members",
@@ -147,6 +149,7 @@ _LATER = {
     "Rehearsal": "harness.trials.rehearsal",
     "Request": "harness.suites.suite",
     "add_readings": "harness.records.reading",
+    "find_record": "harness.records.finding",
     "located": "harness.data.files",
     "members": "harness.data.files",
     "named": "harness.planning.plan",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 LONGEST = 500
 _LONGEST_READ = 20_000  # characters of a text that are looked at: cleaning five megabytes to keep 500 would be waste
@@ -27,6 +28,15 @@ def counted(count: int, noun: str) -> str:
     ('1 row', '1,797 rows')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def few(names: Sequence[str], most: int = 6) -> str:
+    """The first names.
+
+    >>> few(["a", "b"]), few(["a", "b", "c"], most=2)
+    ('a, b', 'a, b, ...')
+    """
+    return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"
 
 
 def sized(size: float) -> str:

@@ -11,10 +11,10 @@ import click
 from harness.cli.amounts import Amount
 from harness.cli.data import DATA_DIR
 from harness.cli.gathering import read_records
-from harness.cli.picking import find
 from harness.cli.places import Folder
 from harness.cli.report import RESULTS
 from harness.cli.session import Session
+from harness.records.finding import find_record
 from harness.records.store import Store
 from harness.trials.exporting import Exported, export, require_place
 from harness.trials.formats import chosen
@@ -67,7 +67,7 @@ def export_(
     records, sources = read_records(folders)
     for line in sources:
         click.echo(f"harness: {clean_line(line)}", err=True)
-    record = find(records, trial)
+    record = find_record(records, trial)
     chosen_method = record.trial.method
     offer = chosen(session.catalog, format_, session.catalog.methods.get(chosen_method.name, chosen_method.provider))
     store = _store(record, folders)

@@ -12,8 +12,7 @@ from harness.catalog import Catalog
 from harness.errors import UsageError
 from harness.options import suggest
 from harness.types import Choice, Record
-
-MOST_LISTED = 20
+from harness.words import few
 
 if TYPE_CHECKING:
     from harness.records.plans import Planned
@@ -52,7 +51,7 @@ def _variants(index: Index, selected: Selected, choices: Sequence[Choice], optio
     found = index.places(replace(selected, every=True))
     labels = list(dict.fromkeys(choices[place].label for place in found))
     if found:
-        click.echo(f"harness: no record of plain {selected.qualified}; shown instead: {_first(labels)}", err=True)
+        click.echo(f"harness: no record of plain {selected.qualified}; shown instead: {few(labels)}", err=True)
     return found
 
 
@@ -61,9 +60,9 @@ def _unmatched(selected: Selected, choices: Sequence[Choice]) -> str:
     name = selected.qualified
     if any(choice.name == selected.name for choice in choices):
         such = f"with these options; {name}[*]" if selected.sweeps else f"without options; {name}[*]"
-        return f"no record of {name!r} {such} is every variant (records: {_first(labels)})"
+        return f"no record of {name!r} {such} is every variant (records: {few(labels)})"
     close = suggest(selected.name, [*(choice.name for choice in choices), *labels])
-    return f"no record of {name!r}{close} (records: {_first(labels)})"
+    return f"no record of {name!r}{close} (records: {few(labels)})"
 
 
 def suite_of(catalog: Catalog, name: str | None) -> Comparison | None:
@@ -85,7 +84,7 @@ def of_suite(
     if not kept:
         labels = list(dict.fromkeys(f"{each.trial.method.label} on {each.trial.dataset.label}" for each in records))
         raise UsageError(
-            f"suite {suite.path}: no record of its methods on its data sets (records: {_first(labels)}); "
+            f"suite {suite.path}: no record of its methods on its data sets (records: {few(labels)}); "
             "name others with --methods or --datasets, or make some with `harness run --suite`"
         )
     return kept
@@ -102,60 +101,3 @@ def check_views(names: Iterable[str] | None, records: Sequence[Record], option: 
         if "@" in name and name not in known:
             listed = ", ".join(sorted(known)) or "none"
             raise UsageError(f"{option} {name}: no record has such a score{suggest(name, known)}; views here: {listed}")
-
-
-def find(records: Sequence[Record], text: str) -> Record:
-    """The one record that a key's beginning or METHOD/DATASET/SEED names. Raises UsageError for none or several."""
-    exact = [record for record in records if text in (record.trial.key, _title(record))]
-    found = exact or [record for record in records if text and record.trial.key.startswith(text)]
-    found = found or _selected(records, text)
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        titles = [_title(record) for record in records]
-        known = (
-            f"the only record is {titles[0]}" if len(titles) == 1 else f"the {len(titles)} records are {_first(titles)}"
-        )
-        raise UsageError(f"trial {text!r}: no such record{suggest(text, titles)}; {known}")
-    listed = "".join(f"\n  {record.trial.key}  {_title(record)}, {_setting(record)}" for record in found[:MOST_LISTED])
-    more = f"\n  and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
-    raise UsageError(f"trial {text!r} is one of {len(found)}; name it by its key:{listed}{more}")
-
-
-def _selected(records: Sequence[Record], text: str) -> list[Record]:
-    """What `saf(steps=4)/digits/0` or `saf[*]/digits/*` selects, however its options are written."""
-    from harness.selections import matching
-
-    names, _, seed = text.rpartition("/")
-    index = [matching.Index(getattr(record.trial, of) for record in records) for of in ("method", "dataset")]
-    for place in (place for place, character in enumerate(names) if character == "/"):
-        parts = [_item(names[:place]), _item(names[place + 1 :])]
-        chosen = [set(own.places(part)) for own, part in zip(index, parts, strict=True) if part]
-        if len(chosen) == len(parts) and (both := chosen[0] & chosen[1]):
-            return [records[place] for place in sorted(both) if seed in ("*", str(records[place].trial.seed))]
-    return []
-
-
-def _item(text: str) -> Selected | None:
-    """The one item that a text selects, if it does."""
-    from harness.selections import selection
-
-    try:
-        items = selection.parse(text, "TRIAL", every=True)
-    except UsageError:
-        return None
-    return items[0] if len(items) == 1 else None
-
-
-def _first(names: Sequence[str], most: int = 6) -> str:
-    return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"
-
-
-def _title(record: Record) -> str:
-    return f"{record.trial.method.label}/{record.trial.dataset.label}/{record.trial.seed}"
-
-
-def _setting(record: Record) -> str:
-    trial = record.trial
-    anew = ["trained on training and validation rows"] if trial.refit else []
-    return ", ".join([str(trial.terms.budget), trial.terms.device, trial.terms.precision, *anew, record.status])

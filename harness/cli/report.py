@@ -15,11 +15,12 @@ from harness.catalog import Catalog
 from harness.cli import choosing
 from harness.cli.amounts import Amount
 from harness.cli.gathering import read_plans, read_records
-from harness.cli.picking import check_views, find, of_records, of_suite, only, suite_of
+from harness.cli.picking import check_views, of_records, of_suite, only, suite_of
 from harness.cli.places import Folder
 from harness.cli.streams import wants_colour
 from harness.errors import UsageError
 from harness.options import suggest
+from harness.records.finding import find_record
 from harness.types import Record
 from harness.words import clean_line, visible
 
@@ -142,7 +143,7 @@ def show(session: Session, trial: str, folders: Sequence[Path], format_: str) ->
     records, sources = read_records(folders)
     for line in sources:
         click.echo(f"harness: {clean_line(line)}", err=True)
-    record = find(records, trial)
+    record = find_record(records, trial)
     if format_ == "json":
         import json
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,11 +57,11 @@ def bound(
         raise UsageError(f"--delta {delta:g}: expected a chance above 0 and below 1")
     if format_ not in FORMATS:
         raise UsageError(f"--format {format_}: unknown; known: {', '.join(FORMATS)}")
-    from harness import read_records
+    from harness import find_record, read_records
 
     if not (results / "trials").is_dir():
         raise UsageError(f"results folder {results}: no records there; `harness run` makes some")
-    record = _find(read_records(results), trial)
+    record = find_record(read_records(results), trial)
     options = _options(session.catalog, record)
     _require_arrays(results, record)
     ready = _ready(session.catalog, record.trial, data_dir)
@@ -91,29 +90,10 @@ def _bits(text: str) -> list[int]:
 # --- the trial --------------------------------------------------------------------------------------------------------
 
 
-def _find(records: Sequence[Record], text: str) -> Record:
-    """The record of a key, of its beginning or of METHOD/DATASET/SEED, whose options may stand in any order."""
-    found = [record for record in records if text == record.trial.key or _words(text) == _words(_title(record))]
-    found = found or [record for record in records if text and record.trial.key.startswith(text)]
-    if len(found) == 1:
-        return found[0]
-    named = "".join(f"\n  {each.trial.key}  {_title(each)}" for each in (found or records)[:20])
-    if not found:
-        raise UsageError(f"trial {text!r}: no such record; records are:{named}")
-    raise UsageError(f"trial {text!r} is one of {len(found)}; name it by its key:{named}")
-
-
-def _title(record: Record) -> str:
-    return f"{record.trial.method.label}/{record.trial.dataset.label}/{record.trial.seed}"
-
-
-def _words(title: str) -> list[str]:
-    return sorted(re.split(r"[\[\],]", title))
-
-
 def _options(catalog: Any, record: Record) -> NodeOptions:
     """Those of the trial's method. Raises UsageError unless it keeps nodes of a recurrent network and ended ok."""
-    trial, label = record.trial, f"trial {record.trial.key} ({_title(record)})"
+    trial = record.trial
+    label = f"trial {trial.key} ({trial.method.label}/{trial.dataset.label}/{trial.seed})"
     offer = catalog.methods.get(trial.method.name, trial.method.provider)
     if offer.family != FAMILY or not issubclass(offer.config, NodeOptions) or trial.base is None:
         raise UsageError(

@@ -279,13 +279,18 @@ def test_tokens_of_a_stream_are_not_independent(tmp_path):
     assert "stream" in found["bias_bound"]["note"]
 
 
+def test_options_of_a_trial_may_stand_in_any_order(desk):
+    named = bound(desk, "spectral-pruning(cell=elman,hidden=12,nodes=5)/digits-rows/0")
+    assert named["trial"] == record(desk, "spectral-pruning[nodes=5,cell=elman").trial.key
+
+
 # --- mistakes ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nosuch"], "trial 'nosuch': no such record; records are:"),
+        (["nosuch"], "trial 'nosuch': no such record; the 8 records are "),
         ([""], "trial '': no such record"),
         (["dense-rnn[cell=elman,hidden=12]/digits-rows/0"], "dense-rnn keeps no nodes of a recurrent network"),
         ([TRIAL, "--bits", "1"], "--bits 1: expected numbers from 2 to 32"),
