@@ -17,6 +17,7 @@ from harness.errors import Unsupported, UsageError
 from harness.testing import tiny
 from harness.testing.subjects import ORDER, SEED, Run, Subject, broken, differing
 from harness.trials import answers
+from harness.trials.scalars import Scalars
 from harness.trials.starting import Started, parts_of
 from harness.types import Batch, Cohort, Fit
 
@@ -92,7 +93,7 @@ class _Together:
         self._state = self._cohort.init([data.problem] * size, trainings)
         if hasattr(self._cohort, "prepare"):
             self._state = self._cohort.prepare(self._state, [Fit(data.train, data.valid)] * size)
-        self._scalars: list[list[Mapping[str, float]]] = []
+        self._scalars: list[Sequence[Mapping[str, float]]] = []
         batches = subject.backend.lane_batches([data] * size, tiny.BATCH, [ORDER + lane for lane in order])
         for _ in range(UPDATES):
             self._update(_spoilt(next(batches), spoilt))
@@ -102,10 +103,9 @@ class _Together:
         check = partial(answers.a_step_of_lanes, lanes=size)
         returned = answers.asked(self._cohort.update, self._state, batch)
         self._state, scalars = self._subject.answered(check, returned)
-        meter = self._subject.backend.lane_meter()
-        meter.add(scalars)
-        read = meter.read()
-        self._scalars.append([{name: float(values[0][lane]) for name, values in read.items()} for lane in range(size)])
+        kept = Scalars(self._subject.backend.lane_meter(), size)
+        kept.add(scalars)
+        self._scalars.append(kept.means())
 
     def run(self, place: int) -> Run:
         """A lane as the training that it would be alone."""

@@ -20,6 +20,7 @@ from harness.errors import Broken, HarnessError, Unsupported
 from harness.seeds import derive, split_seed
 from harness.testing import tiny
 from harness.trials import answers, entries
+from harness.trials.scalars import Scalars
 from harness.trials.starting import Started, start
 from harness.types import (
     Array,
@@ -157,9 +158,9 @@ class Run:
         self.learner, self.parts, self.state = started.learner, started.parts, started.state
 
     def update(self, batch: Batch) -> None:
-        meter = self.subject.backend.meter()
-        meter.add(self.step(batch))
-        self.scalars.append(meter.read())
+        scalars = Scalars(self.subject.backend.lane_meter(), 1)
+        scalars.add(self.step(batch))
+        self.scalars += scalars.means()
 
     def step(self, batch: Batch) -> Mapping[str, Any]:
         """One update, its answer checked; its scalars are returned as they are and not kept."""

@@ -7,7 +7,7 @@ Shapes: N rows, B rows of a mini-batch, S samples or mixture components, C class
 second, features last, wherever time is an axis of its own.
 """
 
-from harness.types.backends import Backend, BackendOffer, Clock, LaneMeter, Meter
+from harness.types.backends import Backend, BackendOffer, Clock, LaneMeter
 from harness.types.learning import (
     NO_CLASS,
     Array,
@@ -96,7 +96,6 @@ __all__ = [
     "Kept",
     "LaneMeter",
     "Learner",
-    "Meter",
     "Method",
     "Metric",
     "NoOptions",

@@ -16,10 +16,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from harness import Batch, Clock, Data, LaneMeter, Meter, Prediction, Trial
+from harness import Batch, Clock, Data, LaneMeter, Prediction, Trial
 from harness_torch import heap
 from harness_torch.batches import batches, lane_batches
-from harness_torch.clocks import EventClock, HostClock, KeepMeter, SumMeter
+from harness_torch.clocks import EventClock, HostClock, KeepMeter
 
 # How allocators other than torch's own for CUDA put it: for the host, of CUDA itself, of cuBLAS.
 OUT_OF_MEMORY = (
@@ -79,9 +79,6 @@ class TorchBackend:
 
     def clock(self, device: str) -> Clock:
         return HostClock() if device == "cpu" else EventClock(torch.device(device))
-
-    def meter(self) -> Meter:
-        return SumMeter()
 
     def lane_meter(self) -> LaneMeter:
         return KeepMeter()

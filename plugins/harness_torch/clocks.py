@@ -51,29 +51,6 @@ class EventClock:
         return self._laps
 
 
-class SumMeter:
-    """Means of named scalars, summed where they live; a nan stays a nan until it is read."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
-
-    def add(self, scalars: Mapping[str, Tensor | float]) -> None:
-        self._count += 1
-        for name, value in scalars.items():
-            if name in self._sums:
-                # Detached: a sum with a history would hold the graph of every update until it is read.
-                self._sums[name] += value.detach() if isinstance(value, Tensor) else value
-            else:
-                self._sums[name] = torch.as_tensor(value, dtype=torch.float32).detach().clone()
-
-    def read(self) -> dict[str, float]:
-        means = {name: total.item() / self._count for name, total in self._sums.items()}
-        self._sums.clear()
-        self._count = 0
-        return means
-
-
 class KeepMeter:
     """Named scalars (L,) of lanes, kept where they live until they are read."""
 

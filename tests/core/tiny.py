@@ -44,21 +44,6 @@ class Laps:
         return self.laps
 
 
-class Sums:
-    def __init__(self):
-        self.sums, self.count = {}, 0
-
-    def add(self, scalars):
-        self.count += 1
-        for name, value in scalars.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-
-    def read(self):
-        means = {name: total / self.count for name, total in self.sums.items()}
-        self.sums, self.count = {}, 0
-        return means
-
-
 class Kept:
     def __init__(self):
         self.kept = []
@@ -98,9 +83,6 @@ class NumpyBackend:
 
     def lane_meter(self):
         return Kept()
-
-    def meter(self):
-        return Sums()
 
     def numpy(self, prediction):
         return prediction

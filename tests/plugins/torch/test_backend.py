@@ -14,7 +14,7 @@ import torch
 from harness import Batch, Budget, ClassLogProbs, Data, Problem, RegressionMixture, TrainingTerms, Trial, UsageError
 from harness.types import Choice
 from harness_torch.backend import TorchBackend
-from harness_torch.clocks import EventClock, KeepMeter, SumMeter
+from harness_torch.clocks import EventClock, KeepMeter
 from harness_torch.devices import check
 
 BACKEND = TorchBackend()
@@ -152,22 +152,14 @@ def test_a_stream_that_is_shorter_than_a_window_is_refused():
         take(data, 1, 8)
 
 
-def test_the_meter_means_since_the_last_read_and_nan_sticks():
-    meter = SumMeter()
-    for value in (1.0, 2.0, 6.0):
+def test_numbers_of_a_trial_alone_are_kept_as_they_are():
+    meter = KeepMeter()
+    for value in (1.0, float("nan")):
         meter.add({"loss": torch.tensor(value), "rate": 0.5})
-    assert meter.read() == {"loss": 3.0, "rate": 0.5}
-    for value in (float("nan"), 1.0):
-        meter.add({"loss": torch.tensor(value)})
-    assert np.isnan(meter.read()["loss"])
-    assert meter.read() == {}
-
-
-def test_the_meter_leaves_the_learners_scalars_alone():
-    meter, loss = SumMeter(), torch.tensor(1.0)
-    meter.add({"loss": loss})
-    meter.add({"loss": loss})
-    assert loss.item() == 1.0
+    read = meter.read()
+    assert read["rate"].tolist() == [0.5, 0.5]
+    assert read["loss"][0] == 1.0
+    assert np.isnan(read["loss"][1])
 
 
 def test_the_meter_holds_no_graph_of_an_update():
@@ -184,7 +176,7 @@ def test_the_meter_holds_no_graph_of_an_update():
         def backward(ctx, gradient):
             return gradient, None
 
-    meter, graphs = SumMeter(), []
+    meter, graphs = KeepMeter(), []
     for _ in range(3):
         held = Held()
         graphs.append(weakref.ref(held))
@@ -192,7 +184,7 @@ def test_the_meter_holds_no_graph_of_an_update():
         del held
     gc.collect()
     assert [graph() for graph in graphs] == [None] * 3
-    assert meter.read() == {"loss": 2.0}
+    assert meter.read()["loss"].tolist() == [2.0] * 3
 
 
 def test_arrays_are_copies_on_every_device():
