@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, CompressionOptions, base
+from harness_recurrent.config import CompressionOptions
+from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
@@ -39,16 +40,9 @@ class ColumnOptions(CompressionOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_compression(
         "column-sparsification",
         "keeps few columns of the recurrent weights: the layer stays as wide as it is, and few nodes are read back",
         factory="harness_columns.learner:build",
-        kinds=KINDS,
         config=ColumnOptions,
-        role="baseline",
-        precisions=PRECISIONS,
-        starts_from=base,
-        epochs_option="finetune",
-        row_options=ROW_OPTIONS,
-        family=FAMILY,
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness import Method, hookimpl
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, NetworkOptions, TuningOptions, base
+from harness_recurrent.config import NetworkOptions, TuningOptions
+from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
@@ -22,17 +23,11 @@ class Int8Options(NetworkOptions, TuningOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_compression(
         "int8",
         "stores the weights of cells and readout in eight bits, with a scale for each of their rows",
         factory="harness_int8.learner:build",
-        kinds=KINDS,
         config=Int8Options,
         paper="Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only "
         "Inference, 2018, arXiv 1712.05877",
-        role="baseline",
-        precisions=PRECISIONS,
-        starts_from=base,
-        epochs_option="finetune",
-        family=FAMILY,
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness import Method, UsageError, hookimpl, option
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, NodeOptions, base
+from harness_recurrent.config import NodeOptions
+from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
@@ -42,18 +43,11 @@ class IssOptions(NodeOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_compression(
         "iss",
         "trains on with a penalty on whole hidden nodes, cuts all but the largest, and trains what is left",
         factory="harness_iss.learner:build",
-        kinds=KINDS,
         config=IssOptions,
         paper="Wen et al., Learning Intrinsic Sparse Structures within Long Short-Term Memory, ICLR 2018, "
         "arXiv 1709.05027",
-        role="baseline",
-        precisions=PRECISIONS,
-        starts_from=base,
-        epochs_option="finetune",
-        row_options=ROW_OPTIONS,
-        family=FAMILY,
     )

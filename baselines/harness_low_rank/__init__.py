@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, CompressionOptions, base
+from harness_recurrent.config import CompressionOptions
+from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
@@ -47,16 +48,10 @@ class LowRankOptions(CompressionOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_compression(
         "low-rank",
         "recurrent weights as a product of two thin matrices, by a singular value decomposition",
         factory="harness_low_rank.learner:build",
-        kinds=KINDS,
         config=LowRankOptions,
-        role="baseline",
-        precisions=PRECISIONS,
-        starts_from=base,
-        epochs_option="finetune",
-        row_options=(*ROW_OPTIONS, "rank"),
-        family=FAMILY,
+        sizes=("rank",),
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, WeightOptions, base
+from harness_recurrent.config import WeightOptions
+from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
@@ -40,17 +41,10 @@ class MagnitudeOptions(WeightOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_compression(
         "magnitude-pruning",
         "removes single weights, the smallest first: masks, or sparse rows",
         factory="harness_magnitude.learner:build",
-        kinds=KINDS,
         config=MagnitudeOptions,
         paper="Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015, arXiv 1506.02626",
-        role="baseline",
-        precisions=PRECISIONS,
-        starts_from=base,
-        epochs_option="finetune",
-        row_options=ROW_OPTIONS,
-        family=FAMILY,
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, NodeOptions, base
+from harness_recurrent.config import NodeOptions
+from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
@@ -25,16 +26,9 @@ class NodeScoreOptions(NodeOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_compression(
         "node-pruning",
         "keeps the hidden nodes of the highest score, each scored by itself: magnitude, activity or leverage",
         factory="harness_node_pruning.learner:build",
-        kinds=KINDS,
         config=NodeScoreOptions,
-        role="baseline",
-        precisions=PRECISIONS,
-        starts_from=base,
-        epochs_option="finetune",
-        row_options=ROW_OPTIONS,
-        family=FAMILY,
     )

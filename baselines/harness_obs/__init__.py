@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, WeightOptions, base
+from harness_recurrent.config import WeightOptions
+from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
@@ -38,17 +39,10 @@ class ObsOptions(WeightOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_compression(
         "obs-pruning",
         "removes the single weights whose loss the others can best make up for, and lets them",
         factory="harness_obs.learner:build",
-        kinds=KINDS,
         config=ObsOptions,
         paper="Hassibi and Stork, 1993; Frantar and Alistarh, 2022, arXiv 2208.11580, and 2023, arXiv 2301.00774",
-        role="baseline",
-        precisions=PRECISIONS,
-        starts_from=base,
-        epochs_option="finetune",
-        row_options=ROW_OPTIONS,
-        family=FAMILY,
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, NodeOptions, base
+from harness_recurrent.config import NodeOptions
+from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
@@ -24,16 +25,9 @@ class RandomOptions(NodeOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_compression(
         "random-pruning",
         "keeps hidden nodes drawn at random, and rebuilds the weights around them like any other choice",
         factory="harness_random_pruning.learner:build",
-        kinds=KINDS,
         config=RandomOptions,
-        role="baseline",
-        precisions=PRECISIONS,
-        starts_from=base,
-        epochs_option="finetune",
-        row_options=ROW_OPTIONS,
-        family=FAMILY,
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from harness import Method, Suite, hookimpl, option
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, NodeOptions, base
+from harness_recurrent.config import NodeOptions
+from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
@@ -34,18 +35,13 @@ class SpectralOptions(NodeOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_compression(
         "spectral-pruning",
         "keeps the hidden nodes that best reconstruct the hidden state, and rebuilds the weights around them",
         factory="harness_spectral.learner:build",
-        kinds=KINDS,
         config=SpectralOptions,
         paper="Spectral Pruning for Recurrent Neural Networks, AISTATS 2022, arXiv 2105.10832",
-        precisions=PRECISIONS,
-        starts_from=base,
-        epochs_option="finetune",
-        row_options=ROW_OPTIONS,
-        family=FAMILY,
+        role="proposed",
     )
 
 
