@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from harness.conversion import SEQUENCES, UNIONS, convert, plain, show, type_text
 from harness.errors import HarnessError, UsageError
+from harness.words import suggest
 
 HEADINGS: Final = ("name", "type", "default", "limits", "meaning")
 
@@ -132,13 +132,6 @@ def values(config: Any) -> dict[str, Any]:
 def defaults(config: type) -> dict[str, Any]:
     """The JSON-able defaults of the options that have one, in the config's order."""
     return {item.name: plain(_default(item), kind) for item, kind in _fields(config) if not _required(item)}
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """The end of an error: `; did you mean 'steps'?` for the known word nearest to it, nothing where none is near."""
-    spelling = {name.lower(): name for name in known}
-    nearest = difflib.get_close_matches(word.lower(), spelling, n=1)
-    return f"; did you mean {spelling[nearest[0]]!r}?" if nearest else ""
 
 
 # --- fields -------------------------------------------------------------------------------------------------------

@@ -1,11 +1,24 @@
-"""Text as it may stand in a record, a table or a terminal: no escape sequences, no control characters, not too long."""
+"""Words for messages, and text as it may stand in a record, a table or a terminal: no escape sequences, no control
+characters, not too long.
+"""
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeAlias
+
+from harness.errors import Diverged, HarnessError, Unsupported
+
+Code: TypeAlias = tuple[Path, ...]  # files and folders of plugins
 
 LONGEST = 500
+LONGEST_PLACE = 120
+MOST_NAMES = 20
 _LONGEST_READ = 20_000  # characters of a text that are looked at: cleaning five megabytes to keep 500 would be waste
 
 # Terminal sequences (ECMA-48): CSI (colours, cursor), strings (OSC titles and links, DCS, APC), two-byte ones.
@@ -30,13 +43,42 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def few(names: Sequence[str], most: int = 6) -> str:
+def first_few(names: Sequence[str], most: int = 6) -> str:
     """The first names.
 
-    >>> few(["a", "b"]), few(["a", "b", "c"], most=2)
+    >>> first_few(["a", "b"]), first_few(["a", "b", "c"], most=2)
     ('a, b', 'a, b, ...')
     """
     return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names with commas, cut where a list would hide the message; "none" for no name."""
+    names = sorted(names)
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return (", ".join(names[:MOST_NAMES]) + more) or "none"
+
+
+def capped(texts: Iterable[str]) -> list[str]:
+    """The first of many texts, and how many more there are."""
+    every = list(texts)
+    return every if len(every) <= MOST_NAMES else [*every[: MOST_NAMES - 1], f"and {len(every) - MOST_NAMES + 1} more"]
+
+
+def list_seeds(numbers: Sequence[object]) -> str:
+    """Seeds by their numbers.
+
+    >>> list_seeds([2]), list_seeds([0, 1])
+    ('seed 2', 'seeds 0, 1')
+    """
+    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The end of an error: `; did you mean 'steps'?` for the known word nearest to it, nothing where none is near."""
+    spelling = {name.lower(): name for name in known}
+    nearest = difflib.get_close_matches(word.lower(), spelling, n=1)
+    return f"; did you mean {spelling[nearest[0]]!r}?" if nearest else ""
 
 
 def sized(size: float) -> str:
@@ -100,3 +142,54 @@ def clean_label(text: str) -> str:
 
     digest = sha256(text.encode(errors="backslashreplace")).hexdigest()[:8]
     return f"{clean_line(text, LONGEST - 12)}{digest}"
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+
+def one_line(error: BaseException, code: Code = ()) -> str:
+    """An error in a line: its type, unless the message stands for itself, the first line of what it says, its place.
+
+    code: the files and folders of the plugins concerned; the deepest line in them that the error came through is named.
+    """
+    first = _first_line(error)
+    if isinstance(error, (HarnessError, Unsupported, Diverged)):
+        return clean_line(first)
+    place = _place(error, code)
+    said = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    if isinstance(error, SystemExit):
+        said = f"called sys.exit({error.code!r})"
+    return clean_line(said, LONGEST - len(place)) + place
+
+
+def _first_line(error: BaseException) -> str:
+    try:
+        first = str(error).strip().partition("\n")[0]
+        return "; ".join([*([first] if first else []), *getattr(error, "__notes__", ())])
+    except Exception as broken:  # an error may fail at saying what it is
+        return f"(its message raised {type(broken).__name__})"
+
+
+def _place(error: BaseException, code: Code) -> str:
+    """` (my_method.py line 31, in update)`; empty where the error came through none of the code."""
+    seen: BaseException | None = error
+    while seen is not None:
+        for file, line, function in reversed(list(_frames(seen.__traceback__))):
+            if shown := _relative(Path(file), code):
+                return f" ({clean_line(shown, LONGEST_PLACE)} line {line}, in {function})"
+        seen = seen.__cause__
+    return ""
+
+
+def _frames(at: TracebackType | None) -> Iterator[tuple[str, int, str]]:
+    for frame, line in traceback.walk_tb(at):
+        yield frame.f_code.co_filename, line, frame.f_code.co_name
+
+
+def _relative(file: Path, code: Code) -> str:
+    for root in code:
+        if file == root or (file.parent == root and not (root / "__init__.py").exists()):
+            return file.name
+        if file.is_relative_to(root) and (root / "__init__.py").exists():
+            return str(file.relative_to(root.parent))
+    return ""

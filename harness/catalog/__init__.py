@@ -18,7 +18,6 @@ from harness.catalog.descriptors import HOOKS, NOUNS, checked, refuse_known
 from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, in_place, off_stdout
 from harness.catalog.shelves import ONCE, Offer, Shelf, first_owners, own_first
 from harness.errors import HarnessError, PluginError, UsageError
-from harness.options import suggest
 from harness.types import (
     BackendOffer,
     Check,
@@ -31,6 +30,7 @@ from harness.types import (
     Metric,
     Suite,
 )
+from harness.words import suggest
 
 if TYPE_CHECKING:
     import click

@@ -26,10 +26,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.catalog.loading import VARIABLE, Plugin, Settings, as_word, listed, normal
+from harness.catalog.loading import VARIABLE, Plugin, Settings, as_word, normal
 from harness.errors import UsageError
-from harness.options import suggest
 from harness.spelling import is_path, spelt
+from harness.words import listed, suggest
 
 GROUP = "harness"
 

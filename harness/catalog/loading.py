@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
@@ -22,15 +22,7 @@ VARIABLE = "HARNESS_PLUGINS"
 
 Stage: TypeAlias = Literal["import", "registration", "listing", "notification"]
 T = TypeVar("T")
-_CAP = 20
 LONGEST_TRACEBACK = 20_000
-
-
-def listed(names: Iterable[str]) -> str:
-    """The names with commas, cut where a list would hide the message; "none" for no name."""
-    names = sorted(names)
-    more = f" and {len(names) - _CAP} more" if len(names) > _CAP else ""
-    return (", ".join(names[:_CAP]) + more) or "none"
 
 
 def as_word(text: str) -> str:

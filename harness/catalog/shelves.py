@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from harness.catalog.descriptors import OWN_METRICS
-from harness.catalog.loading import Plugin, listed, normal
+from harness.catalog.loading import Plugin, normal
 from harness.errors import UsageError
-from harness.options import suggest
+from harness.words import listed, suggest
 
 T = TypeVar("T")
 

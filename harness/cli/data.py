@@ -18,7 +18,7 @@ from harness.data.differences import Entry
 from harness.errors import HarnessError
 from harness.selections import selection
 from harness.types import Dataset, Folder
-from harness.words import clean, clean_line, sized
+from harness.words import clean, clean_line, counted, sized
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -170,7 +170,7 @@ def _sound(needed: Sequence[Entry]) -> str:
 def _counted(needed: Sequence[Entry]) -> str:
     """`4 files`, `2 folders`."""
     noun = "folder" if any(isinstance(each, Folder) for each in needed) else "file"
-    return f"{len(needed)} {noun}{'' if len(needed) == 1 else 's'}"
+    return counted(len(needed), noun)
 
 
 @contextmanager

@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 import click
 
-from harness.catalog.loading import listed
 from harness.cli.help import summary, write_commands
 from harness.cli.session import session_of, with_global_options
 from harness.errors import HarnessError
-from harness.options import suggest
-from harness.words import clean_line
+from harness.words import clean_line, listed, suggest
 
 
 class Own(NamedTuple):

@@ -10,14 +10,14 @@ import click
 
 from harness import options
 from harness.catalog import Catalog, Offer, PluginProblem, available
-from harness.catalog.loading import Plugin, listed
+from harness.catalog.loading import Plugin
 from harness.catalog.shelves import provided
 from harness.cli import views
 from harness.cli.group import OWN
 from harness.cli.session import Session
 from harness.cli.tables import folded, output_width, table
 from harness.errors import PluginError, UsageError
-from harness.words import visible
+from harness.words import listed, suggest, visible
 
 SCHEMA = 1
 MORE = "harness list NAME tells all of one: the options of a method, the recipe of a data set, the claims of a suite"
@@ -69,7 +69,7 @@ def _named(offers: Mapping[str, list[Offer[Any]]], what: str, hint: str) -> dict
     if any(named.values()):
         return {shelf: found for shelf, found in named.items() if found}
     names = {offer.value.name for all_ in offers.values() for offer in all_}
-    close = options.suggest(what, [*views.SHELVES, *names])
+    close = suggest(what, [*views.SHELVES, *names])
     known = f"{' S' if close else '; s'}helves: {', '.join(views.SHELVES)}"
     raise UsageError(f"list: nothing is called {what!r}{close}{known}{hint}")
 

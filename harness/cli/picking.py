@@ -10,9 +10,8 @@ import click
 
 from harness.catalog import Catalog
 from harness.errors import UsageError
-from harness.options import suggest
 from harness.types import Choice, Record
-from harness.words import few
+from harness.words import first_few, suggest
 
 if TYPE_CHECKING:
     from harness.records.plans import Planned
@@ -51,7 +50,7 @@ def _variants(index: Index, selected: Selected, choices: Sequence[Choice], optio
     found = index.places(replace(selected, every=True))
     labels = list(dict.fromkeys(choices[place].label for place in found))
     if found:
-        click.echo(f"harness: no record of plain {selected.qualified}; shown instead: {few(labels)}", err=True)
+        click.echo(f"harness: no record of plain {selected.qualified}; shown instead: {first_few(labels)}", err=True)
     return found
 
 
@@ -60,9 +59,9 @@ def _unmatched(selected: Selected, choices: Sequence[Choice]) -> str:
     name = selected.qualified
     if any(choice.name == selected.name for choice in choices):
         such = f"with these options; {name}[*]" if selected.sweeps else f"without options; {name}[*]"
-        return f"no record of {name!r} {such} is every variant (records: {few(labels)})"
+        return f"no record of {name!r} {such} is every variant (records: {first_few(labels)})"
     close = suggest(selected.name, [*(choice.name for choice in choices), *labels])
-    return f"no record of {name!r}{close} (records: {few(labels)})"
+    return f"no record of {name!r}{close} (records: {first_few(labels)})"
 
 
 def suite_of(catalog: Catalog, name: str | None) -> Comparison | None:
@@ -84,7 +83,7 @@ def of_suite(
     if not kept:
         labels = list(dict.fromkeys(f"{each.trial.method.label} on {each.trial.dataset.label}" for each in records))
         raise UsageError(
-            f"suite {suite.path}: no record of its methods on its data sets (records: {few(labels)}); "
+            f"suite {suite.path}: no record of its methods on its data sets (records: {first_few(labels)}); "
             "name others with --methods or --datasets, or make some with `harness run --suite`"
         )
     return kept

@@ -19,10 +19,9 @@ from harness.cli.picking import check_views, of_records, of_suite, only, suite_o
 from harness.cli.places import Folder
 from harness.cli.streams import wants_colour
 from harness.errors import UsageError
-from harness.options import suggest
 from harness.records.finding import find_record
 from harness.types import Record
-from harness.words import clean_line, visible
+from harness.words import clean_line, suggest, visible
 
 if TYPE_CHECKING:
     from harness.cli.session import Session

@@ -53,7 +53,8 @@ def run(trials: Sequence[Trial], context: RunContext, tell: Tell) -> Collapse | 
     """Load the plugins that the run has loaded, and run the trials with them; only Ctrl-C passes."""
     from harness.catalog import Settings, load
     from harness.trials.cohort import run_cohort
-    from harness.trials.places import code_of_trial, one_line
+    from harness.trials.places import code_of_trial
+    from harness.words import one_line
 
     catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
     seats = _Seats(trials, context, tell)

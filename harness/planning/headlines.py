@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from harness.catalog import Catalog, Offer
 from harness.errors import UsageError
 from harness.metrics.headline import headline
-from harness.options import suggest
 from harness.types import Dataset, Metric
+from harness.words import suggest
 
 
 def term(catalog: Catalog, asked: str | None, dataset: Offer[Dataset]) -> str | None:

@@ -14,6 +14,7 @@ from harness.catalog import Offer
 from harness.conversion import show
 from harness.errors import UsageError
 from harness.types import Choice, Dataset, Method
+from harness.words import suggest
 
 Words = Mapping[str, Any]
 
@@ -63,7 +64,7 @@ def _refuse_set(offer: Offer[Method], where: str) -> None:
     fault = f"the recipe of {_own(offer, where)} is at fault: "
     for name in offer.value.recipes.get(where, {}):
         if name not in known:
-            raise UsageError(f"{fault}there is no parameter {name!r}{options.suggest(name, known)}")
+            raise UsageError(f"{fault}there is no parameter {name!r}{suggest(name, known)}")
         if known[name].required or known[name].default is not None:
             raise UsageError(f"{fault}{name} cannot be left unset: only an option whose default is None can")
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import UsageError
-from harness.options import suggest
 from harness.records import grouping
 from harness.records.grouping import by_seed
 from harness.report import notes, sameness
 from harness.report.planned import Plan
 from harness.report.sweeps import Configuration, Sweep, sweeps
 from harness.types import Metric, Record
+from harness.words import list_seeds, suggest
 
 VIEWS = ("valid", "valid-best")
 
@@ -210,7 +210,7 @@ def _passed_over(sweep: Sweep, by: Criterion, scores: Scores, chosen: Iterable[i
         if missing and len(sweep.given) > 1:
             label = records[0].trial.method.label
             own = [record for record in records if record.trial.seed in missing]
-            why = notes.failures(label, own) or (f"{label}: no {by.name} for {notes.seeds(missing)}",)
+            why = notes.failures(label, own) or (f"{label}: no {by.name} for {list_seeds(missing)}",)
             yield f"passed over: {'; '.join(why)}"
 
 
@@ -237,7 +237,7 @@ def _survivors(
     """Which configurations were not in the running, and why."""
     label = sweep.records[best][0].trial.method.label
     if left := sorted(seeds - scores[best].keys()):
-        yield f"{label} is chosen over survivors: no configuration has {by.name} for {notes.seeds(left)} and the others"
+        yield f"{label} is chosen over survivors: no configuration has {by.name} for {list_seeds(left)} and the others"
     for each, records in sweep.records.items():
         if scores[each].keys() != scores[best].keys():
             other = records[0].trial.method.label

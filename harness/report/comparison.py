@@ -16,6 +16,7 @@ from harness.statistics import Difference, Estimate, estimate, paired_difference
 from harness.suites.claims import COUNT, Judgement, Side, judge
 from harness.suites.entries import Claim, Published, Quantity
 from harness.types import Metric, Record
+from harness.words import list_seeds
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _side(place: Place, quantity: Quantity, described: Mapping[str, Metric]) -> 
     for seed, each in found.items():
         if each.number is None:
             missing.setdefault(each.reason, []).append(seed)
-    lines = [f"{quantity} {notes.seeds(seeds)}: {reason}" for reason, seeds in missing.items()]
+    lines = [f"{quantity} {list_seeds(seeds)}: {reason}" for reason, seeds in missing.items()]
     bounds = (lower_bound(record, quantity.metric, described) for record in good)
     reasons = [*notes.failures(quantity.method, records), *lines]
     planned = place.planned(records)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from harness.records import grouping
 from harness.types import Choice, Record, Trial
-from harness.words import clean_line
+from harness.words import capped, clean_line, list_seeds
 
 # workers and load have notes of their own, the commit stands with the sources
 TOLD_APART = ("workers", "commit", "load")
@@ -16,16 +16,10 @@ TOLD_APART = ("workers", "commit", "load")
 OF_TIMES = ("cores", "usable_cores", "memory_bytes", "gpu_memory_bytes", "system", "memory_bounded")
 PARTS = ("source", "version", "files")
 FILE = "the source file "
-MOST = 20  # rows, or values, that a note lists
 WORD = 60  # characters of a value that a note shows
 
 
 Rows: TypeAlias = Mapping[str, set[int]]
-
-
-def seeds(numbers: Sequence[int]) -> str:
-    """`seed 2`, `seeds 0, 1`."""
-    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def who(records: Iterable[Record], whole: Rows) -> str:
@@ -34,19 +28,13 @@ def who(records: Iterable[Record], whole: Rows) -> str:
     whole: all rows with all their seeds.
     """
     own = rows_of(records)
-    names = [label if found == whole[label] else f"{label} {seeds(sorted(found))}" for label, found in own.items()]
-    return ", ".join(first(names))
+    names = [label if found == whole[label] else f"{label} {list_seeds(sorted(found))}" for label, found in own.items()]
+    return ", ".join(capped(names))
 
 
 def rows_of(records: Iterable[Record]) -> Rows:
     """The seeds of each row."""
     return {label: {record.trial.seed for record in own} for label, own in grouping.rows(records).items()}
-
-
-def first(listed: Iterable[str]) -> list[str]:
-    """The first of many, and how many more there are."""
-    every = list(listed)
-    return every if len(every) <= MOST else [*every[: MOST - 1], f"and {len(every) - MOST + 1} more"]
 
 
 def collect(records: Sequence[Record]) -> Iterator[str]:
@@ -69,12 +57,12 @@ def _sources(records: Sequence[Record]) -> Iterator[str]:
     for words, parts in found.items():
         by_value = _grouped(parts)
         if len(by_value) > 1 and not (words.startswith(FILE) and _alike(by_value.values())):
-            division = "; ".join(first(who(own, whole) for own in by_value.values()))
+            division = "; ".join(capped(who(own, whole) for own in by_value.values()))
             named = divisions.setdefault(division, [])
             if not (words.startswith(FILE) and any(each in owned for each in named)):
                 named.append(words + _values(words, by_value))
     for division, named in divisions.items():
-        yield f"records differ in {_listed(first(named))}: {division}"
+        yield f"records differ in {_listed(capped(named))}: {division}"
 
 
 def _choices(record: Record) -> Iterator[Choice]:
@@ -124,7 +112,7 @@ def _values(words: str, by_value: Mapping[str, object]) -> str:
     """Versions and commits, which a person knows; digests tell nobody anything."""
     if words != "the commit" and not words.startswith("the version"):
         return ""
-    return f" ({' and '.join(first(_word(value.strip(chr(34))) for value in by_value))})"
+    return f" ({' and '.join(capped(_word(value.strip(chr(34))) for value in by_value))})"
 
 
 def _environments(records: Sequence[Record]) -> Iterator[str]:
@@ -139,7 +127,7 @@ def _environments(records: Sequence[Record]) -> Iterator[str]:
             [(entries.get(key, "unknown"), record) for record, entries in zip(records, flat, strict=True)]
         )
         if len(values) > 1:
-            listed = "; ".join(first(f"{_word(value)} ({who(own, whole)})" for value, own in values.items()))
+            listed = "; ".join(capped(f"{_word(value)} ({who(own, whole)})" for value, own in values.items()))
             what = "times" if key in OF_TIMES else "scores and times"
             yield f"{what} are of different environments: {key} {listed}"
 
@@ -163,7 +151,7 @@ def _measuring(records: Sequence[Record]) -> Iterator[str]:
     for plugin, stated in sources.items():
         by = _grouped(stated)
         if len(by) > 1:
-            listed = "; ".join(first(who(own, whole) for own in by.values()))
+            listed = "; ".join(capped(who(own, whole) for own in by.values()))
             yield f"what {plugin} measures is of different versions of its source: {listed}"
 
 
@@ -180,7 +168,9 @@ def _options(records: Sequence[Record]) -> Iterator[str]:
     for (label, option), chosen_by in found.items():
         values = _grouped(chosen_by)
         if len(values) > 1:
-            listed = " and ".join(first(f"{_word(value)} ({who(own, whole)})" for value, own in sorted(values.items())))
+            listed = " and ".join(
+                capped(f"{_word(value)} ({who(own, whole)})" for value, own in sorted(values.items()))
+            )
             yield f"{label}: records with different defaults, {option} = {listed}"
 
 

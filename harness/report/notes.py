@@ -7,12 +7,9 @@ from typing import Any
 
 from harness.records import arrays
 from harness.report import mixing, timing
-from harness.report.mixing import seeds
 from harness.report.values import base_name, claimed, measured
 from harness.types import Metric, Record
-from harness.words import clean, clean_line
-
-__all__ = ["collect", "failures", "seeds"]
+from harness.words import capped, clean, clean_line, list_seeds
 
 
 def failures(method: str, records: Iterable[Record]) -> tuple[str, ...]:
@@ -21,7 +18,7 @@ def failures(method: str, records: Iterable[Record]) -> tuple[str, ...]:
     for record in records:
         if record.status != "ok":
             grouped.setdefault(_ending(record), []).append(record.trial.seed)
-    return tuple(f"{method} {seeds(numbers)}: {ending}" for ending, numbers in grouped.items())
+    return tuple(f"{method} {list_seeds(numbers)}: {ending}" for ending, numbers in grouped.items())
 
 
 def _ending(record: Record) -> str:
@@ -55,10 +52,10 @@ def _bases(records: Iterable[Record]) -> Iterator[str]:
     apart: dict[tuple[str, str], list[int]] = {}
     for (label, seed), digests in found.items():
         if len(digests) > 1:
-            listed = "; ".join(mixing.first(", ".join(mixing.first(rows)) for rows in digests.values()))
+            listed = "; ".join(capped(", ".join(capped(rows)) for rows in digests.values()))
             apart.setdefault((label, listed), []).append(seed)
     for (label, listed), numbers in apart.items():
-        yield f"rows did not start from the same trained arrays of {label} in {seeds(numbers)}: {listed}"
+        yield f"rows did not start from the same trained arrays of {label} in {list_seeds(numbers)}: {listed}"
 
 
 def _warnings(records: Iterable[Record]) -> Iterator[str]:

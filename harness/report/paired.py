@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from harness.report import notes, numbers
+from harness.report import numbers
 from harness.report.rows import Against, Table
 from harness.statistics import Difference
+from harness.words import list_seeds
 
 
 def heading(table: Table) -> str:
@@ -23,7 +24,7 @@ def entries(table: Table) -> Iterator[tuple[str, str]]:
 
 def words(found: Against) -> str:
     """Two figures of half the interval, or that all seeds agree; the seeds in common where some are lacking."""
-    return figures(found.difference) + (f", over {notes.seeds(found.seeds)} alone" if found.lacking else "")
+    return figures(found.difference) + (f", over {list_seeds(found.seeds)} alone" if found.lacking else "")
 
 
 def figures(difference: Difference) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.records.grouping import Place, place
 from harness.records.plans import Planned
-from harness.report import mixing, notes
 from harness.types import Record
+from harness.words import capped, list_seeds
 
 
 class Plan:
@@ -42,13 +42,13 @@ class Plan:
         for record in records:
             held.setdefault((place(record.trial), record.trial.method.label), set()).add(record.trial.seed)
         missing = [
-            f"{method}{_where(where, self._seeds)} {notes.seeds(sorted(left))}"
+            f"{method}{_where(where, self._seeds)} {list_seeds(sorted(left))}"
             for where, rows in self._seeds.items()
             for method, seeds in rows.items()
             if (left := seeds - held.get((where, method), set()))
         ]
         if missing:
-            yield f"planned, no record: {'; '.join(mixing.first(missing))}"
+            yield f"planned, no record: {'; '.join(capped(missing))}"
 
     def _of(self, record: Record) -> Mapping[str, frozenset[int]]:
         return self._seeds.get(place(record.trial), {})

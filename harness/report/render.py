@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from harness.errors import UsageError
-from harness.options import suggest
 from harness.report.cleaning import cleaned
 from harness.report.rows import Summary
+from harness.words import suggest
 
 FORMATS = ("text", "markdown", "latex", "csv", "json")
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.report.comparison import Beside, Judged
-from harness.report.mixing import seeds
 from harness.statistics import Difference
 from harness.types import Metric, Record
+from harness.words import list_seeds
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Cell:
     @property
     def over(self) -> str:
         """`n=2, carried over (seed 2)` where seeds took it over, which needs no word in the cell; empty elsewhere."""
-        return f"n={self.n}, carried over ({seeds(self.taken)})" if self.taken else ""
+        return f"n={self.n}, carried over ({list_seeds(self.taken)})" if self.taken else ""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from harness.records.grouping import by_seed
-from harness.report import notes
 from harness.types import Record
+from harness.words import list_seeds
 
 SOURCES = ("source", "files", "options")
 
@@ -30,7 +30,7 @@ def apart(left: Iterable[Record], right: Iterable[Record]) -> str:
     for one, other in pairs:
         if reason := _different(one, other, bool(common)):
             reasons.setdefault(reason, []).append(one.trial.seed)
-    where = (f" ({notes.seeds(seeds)})" if common else "" for seeds in reasons.values())
+    where = (f" ({list_seeds(seeds)})" if common else "" for seeds in reasons.values())
     return "; ".join(f"{reason}{place}" for reason, place in zip(reasons, where, strict=True))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness.records import grouping
 from harness.records.plans import Planned
-from harness.report import mixing, notes, sameness, timing
+from harness.report import notes, sameness, timing
 from harness.report.choosing import Choosing, Chosen, Selection
 from harness.report.planned import Plan
 from harness.report.rivals import compare
@@ -28,6 +28,7 @@ from harness.report.values import (
 from harness.statistics import estimate
 from harness.types import Metric, Record
 from harness.types.terms import heading
+from harness.words import capped, list_seeds
 
 DEFAULT_COSTS = ("update_seconds", "activation_bytes", "forward_macs", "total_macs")
 
@@ -198,7 +199,7 @@ def _cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric, unl
         if found.number is None:
             missing.setdefault(found.reason, []).append(record.trial.seed)
     whole = len(missing) == 1 and n == 0
-    reasons = [reason if whole else f"{reason} ({notes.seeds(seeds)})" for reason, seeds in missing.items()]
+    reasons = [reason if whole else f"{reason} ({list_seeds(seeds)})" for reason, seeds in missing.items()]
     hole, covers = "; ".join(reasons), len(values) - sum(map(len, missing.values()))
     if unlike and numbers and not _is_score(metric):
         every = [found.number for _, found in values if found.number is not None]
@@ -225,11 +226,11 @@ def _uncompared(table: Table, records: Sequence[Record]) -> Iterator[str]:
     """Rows that lack seeds or are of other data, counts that vary: why they have no mark, no ratio, no difference."""
     lacking = [f"{row.method} {', '.join(map(str, row.lacking))}" for row in table.rows if row.n and row.lacking]
     if lacking:
-        listed = "; ".join(mixing.first(lacking))
+        listed = "; ".join(capped(lacking))
         yield f"rows that lack seeds are never the best and have no ratio but of counts: {listed}"
     by_method = grouping.rows(records)
     classes = sameness.classes(list(by_method), by_method.__getitem__)
     if len(classes) > 1:
-        listed = "; ".join(mixing.first(", ".join(mixing.first(labels)) for labels in classes))
+        listed = "; ".join(capped(", ".join(capped(labels)) for labels in classes))
         why = sameness.apart(by_method[classes[0][0]], by_method[classes[1][0]])
         yield f"rows of {table.dataset} over different data are neither paired nor compared: {listed} ({why})"

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from harness.report.mixing import first, seeds
 from harness.report.values import as_number, base_name, measured
 from harness.types import Record, Trial
+from harness.words import capped, list_seeds
 
 CROWD = 1.1  # x cores: a load up to here may be that of the trial before
 SHARE = 0.1  # of the training: what a method does outside its updates is told from here on
@@ -203,12 +203,12 @@ def _rows(found: Sequence[tuple[Record, float | None]]) -> str:
     by_label: dict[str, list[tuple[int, float | None]]] = {}
     for record, figure in found:
         by_label.setdefault(record.trial.method.label, []).append((record.trial.seed, figure))
-    return "; ".join(first(_row(label, sorted(own)) for label, own in by_label.items()))
+    return "; ".join(capped(_row(label, sorted(own)) for label, own in by_label.items()))
 
 
 def _row(label: str, found: Sequence[tuple[int, float | None]]) -> str:
     figures = [figure for _, figure in found if figure is not None]
-    return f"{label} {seeds([seed for seed, _ in found])}" + (f" ({_range(figures)})" if figures else "")
+    return f"{label} {list_seeds([seed for seed, _ in found])}" + (f" ({_range(figures)})" if figures else "")
 
 
 def _range(values: Sequence[float]) -> str:

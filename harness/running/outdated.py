@@ -8,6 +8,7 @@ from typing import Any
 from harness.planning.plan import changed, changes
 from harness.records.store import identity
 from harness.types import Record, Trial
+from harness.words import list_seeds
 
 CODE = ("version", "source")
 Digests = Mapping[str, str]
@@ -88,7 +89,4 @@ def remark(trials: Iterable[Trial], kept: Mapping[str, Record]) -> list[str]:
 
 
 def _listed(rows: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(
-        f"{label} seed{'s' if len(set(seeds)) > 1 else ''} {', '.join(dict.fromkeys(seeds))}"
-        for label, seeds in rows.items()
-    )
+    return "; ".join(f"{label} {list_seeds(list(dict.fromkeys(seeds)))}" for label, seeds in rows.items())

@@ -21,12 +21,13 @@ truth may lie further out.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from harness.statistics import SINGLE, alike, estimate, interval, subtract, why_no_interval
 from harness.suites.entries import Claim, Quantity
+from harness.words import list_seeds
 
 Verdict = Literal["holds", "fails", "open", "not measured"]
 
@@ -106,7 +107,7 @@ def _decided(found: Judgement, compared: _Compared, left: Side, right: Side | No
     """The judgement with its verdict, and the reason where that is open."""
     assert found.measured is not None
     if found.no_interval != COUNT and compared.lacking:
-        return replace(found, reason=_joined(f"over survivors: lacks {_seeds(compared.lacking)}", compared.reason))
+        return replace(found, reason=_joined(f"over survivors: lacks {list_seeds(compared.lacking)}", compared.reason))
     if found.low is not None and found.high is not None:
         limits = (found.low, found.high)
     elif found.no_interval == COUNT or _same(found, compared):
@@ -162,10 +163,6 @@ def _compared(claim: Claim, left: Side, right: Side | None) -> _Compared:
 def _lacking(found: Collection[int], *sides: Side) -> list[int]:
     """Seeds that one side was planned for, or has, and that could not be compared."""
     return sorted({seed for side in sides for seed in (*side.planned, *side.values)} - {*found})
-
-
-def _seeds(numbers: Sequence[int]) -> str:
-    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _joined(*reasons: str) -> str:

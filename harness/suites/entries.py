@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import UsageError
-from harness.options import suggest
+from harness.words import suggest
 
 Kinds = Mapping[str, type | tuple[type, ...]]
 

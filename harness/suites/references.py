@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from harness.catalog import Catalog
 from harness.errors import UsageError
-from harness.options import suggest
 from harness.selections import choosing, selection
 from harness.spelling import spelt
 from harness.suites.entries import Claim, Published, Quantity
 from harness.suites.suite import Comparison, Request, read
 from harness.types import Choice, Record
+from harness.words import suggest
 
 T = TypeVar("T", Published, Claim)
 

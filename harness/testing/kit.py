@@ -15,9 +15,9 @@ from harness.data import files
 from harness.errors import Broken, Unsupported, UsageError, is_interrupt
 from harness.selections import bases, selection
 from harness.testing.subjects import DatasetSubject, MetricSubject, Subject
-from harness.trials.places import Code, code_of, one_line
+from harness.trials.places import code_of
 from harness.types import Backend, Check, Dataset, Method, Metric
-from harness.words import clean_line
+from harness.words import Code, clean_line, one_line, suggest
 
 Status: TypeAlias = Literal["ok", "broken", "not applicable"]
 Of: TypeAlias = Literal["method", "dataset", "metric"]
@@ -136,7 +136,7 @@ def _cases(
     known = [shelf for shelf in (catalog.methods, catalog.datasets, catalog.metrics) if selected.name in shelf.names()]
     if not known:
         names = [name for shelf in (catalog.methods, catalog.datasets, catalog.metrics) for name in shelf.names()]
-        close = options.suggest(selected.name, names)
+        close = suggest(selected.name, names)
         raise UsageError(f"check: no method, data set or metric {selected.name!r}{close}{catalog.hint}")
     backend = _backend(catalog)
     for shelf in known:

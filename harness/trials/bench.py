@@ -16,9 +16,10 @@ from harness.seeds import derive
 from harness.trials import predicting, predictions
 from harness.trials.carrying import Carried
 from harness.trials.notes import DATA, Notes
-from harness.trials.places import Code, code_of_trial, one_line
+from harness.trials.places import code_of_trial
 from harness.trials.starting import Phase, Started, start
 from harness.types import Array, Backend, Data, Fit, Learner, Prediction, Progress, Training, Trial
+from harness.words import Code, one_line
 
 
 @dataclass(frozen=True)

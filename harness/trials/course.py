@@ -11,8 +11,9 @@ from harness.catalog import Catalog
 from harness.errors import Diverged, Unsupported
 from harness.records import environment
 from harness.trials.notes import Notes
-from harness.trials.places import code_of_trial, one_line
+from harness.trials.places import code_of_trial
 from harness.types import Backend, Progress, Record, Status, Trial
+from harness.words import one_line
 
 
 class Course:

@@ -23,11 +23,11 @@ from harness.trials import answers, predictions, rows
 from harness.trials.bench import Bench
 from harness.trials.distances import Distance, distance
 from harness.trials.notes import Notes
-from harness.trials.places import code_of, one_line
+from harness.trials.places import code_of
 from harness.trials.predicting import Predict, predicted
 from harness.trials.trial import configured, set_up
 from harness.types import Array, Backend, Dataset, Export, Kept, Prediction, Record, Trial, Written
-from harness.words import clean_line
+from harness.words import clean_line, one_line
 
 EXAMPLES = 8  # rows that a format may look at
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}

@@ -14,9 +14,10 @@ from harness.catalog import Catalog, Offer, available, resolve
 from harness.errors import is_interrupt
 from harness.trials import entries
 from harness.trials.based import missed, renewed
-from harness.trials.places import code_of, one_line
+from harness.trials.places import code_of
 from harness.trials.predicting import Predict, predicted
 from harness.types import Batch, Data, Metric, Outcome, Prediction
+from harness.words import one_line
 
 Wanted: TypeAlias = Callable[[Metric], bool]
 AtHand: TypeAlias = Callable[[str], AbstractContextManager[None]]

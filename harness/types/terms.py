@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.types.offers import Budget
+from harness.words import counted
 
 Say = Callable[[Any], str]
 
@@ -41,7 +42,7 @@ class TrainingTerms:
     batch_size: int = term(heading="batch {}".format)
     device: str = term(compared=lambda device: device.partition(":")[0])
     precision: str = term()
-    threads: int = term(heading=lambda number: f"{number} thread{'s' if number != 1 else ''}")
+    threads: int = term(heading=lambda number: counted(number, "thread"))
     deterministic: bool = term(False, heading=lambda _: "deterministic")
     patience: int | None = term(None, heading="patience {}".format)
     headline: str | None = term(None, heading="best by {}".format)

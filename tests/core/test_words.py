@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.words import LONGEST, clean, clean_line
+from harness.words import LONGEST, capped, clean, clean_line, listed, one_line, suggest
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,27 @@ def test_what_is_cut_keeps_the_place_of_an_error_at_its_end(shorten):
     assert found.startswith("ValueError: xxx")
     assert found.endswith(f"x … {place}")
     assert shorten("y" * 600 + f"({'z' * 300}.py line 3, in f)").endswith(" …")
+
+
+def test_a_list_names_the_first_and_says_how_many_more_there_are():
+    names = [f"n{number:02}" for number in range(22)]
+    assert listed(reversed(names)) == f"{', '.join(names[:20])} and 2 more"
+    assert listed([]) == "none"
+    assert capped(names[:20]) == names[:20]
+    assert capped(names) == [*names[:19], "and 3 more"]
+
+
+def test_the_nearest_word_is_suggested_as_it_is_spelt():
+    assert suggest("STEP", ["rate", "Steps"]) == "; did you mean 'Steps'?"
+    assert suggest("variant", ["rate", "Steps"]) == ""
+
+
+def test_an_error_is_one_line_whatever_it_says():
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    assert one_line(ValueError("first\nsecond")) == "ValueError: first"
+    assert one_line(ValueError()) == "ValueError"
+    assert one_line(Mute()) == "Mute: (its message raised RuntimeError)"
+    assert one_line(SystemExit(3)) == "called sys.exit(3)"
