@@ -145,6 +145,8 @@ def _check_field(owner: str, name: str, given: object) -> None:
 def _check_base(owner: str, method: Method) -> None:
     if not (method.starts_from is None or isinstance(method.starts_from, str) or callable(method.starts_from)):
         raise TypeError(f"{owner}: starts_from must be a selection or a callable, got {method.starts_from!r}")
+    if not (method.refuse is None or callable(method.refuse)):
+        raise TypeError(f"{owner}: refuse must be a callable (config, dataset, given), got {method.refuse!r}")
     if method.epochs_option is None:
         return
     if method.starts_from is None:

@@ -13,6 +13,7 @@ from harness import options
 from harness.catalog import Offer
 from harness.conversion import show
 from harness.errors import UsageError
+from harness.planning import refusals
 from harness.types import Choice, Dataset, Method
 from harness.words import suggest
 
@@ -23,20 +24,22 @@ def filled(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> dic
     """All options of a choice, resolved on a data set.
 
     Raises UsageError for what the config refuses: a recipe, which is named, or what was given, beside the recipes that
-    it does not go with.
+    it does not go with; and for what the method refuses on that data set.
     """
     _refuse_set(offer, dataset.value.name)
     sources = dict(_sources(offer, choice, dataset))
     recipe = {name: value for words in reversed(sources.values()) for name, value in words.items()}
     method = offer.value
     try:
-        return options.values(options.build(method.config, {**choice.given, **recipe}, method.name))
+        config = options.build(method.config, {**choice.given, **recipe}, method.name)
     except UsageError as error:
         needed = {each.name for each in options.describe(method.config) if each.required}
         given = {name: value for name, value in choice.given.items() if name in needed}
         for whose, words in sources.items():
             _refuse_faulty(method, whose, {**given, **words})
         raise UsageError(f"{error}{_beside(sources)}") from error
+    refusals.require(offer, config, dataset.value, choice.given)
+    return options.values(config)
 
 
 def _sources(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> Iterator[tuple[str, Words]]:

@@ -78,7 +78,8 @@ class Method:
     chooses, such as a size. precisions: those that it honours; tf32 is a switch of the device and holds for all.
     requires: modules that must be importable. family: those whose recipes it follows (`Recipe.families`). recipes: by
     the name of a data set, values of its options whose default is None, where a user leaves them unset; they win over
-    the family's.
+    the family's. refuse: a callable that gets, while planning, the config with all options resolved on a data set, that
+    `Dataset`, and the options that the user gave; it raises UsageError for those that do not go with it, or do nothing.
     cohort: "module:attribute" or a callable that gets the configs of several trials and returns a `Cohort`, which
     trains them as one; they may differ in batched_options, in their seed and in their fold of the data.
     """
@@ -99,6 +100,7 @@ class Method:
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     batched_options: tuple[str, ...] = ()
     cohort: str | Callable[[Sequence[Any]], Cohort[Any]] | None = None
+    refuse: Callable[[Any, Dataset, Mapping[str, Any]], None] | None = None
 
 
 @dataclass(frozen=True)
