@@ -8,7 +8,8 @@ from math import sqrt
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_spiking.config import FAMILY, SpikingOptions, refuse_chunks, refuse_without_effect
+from harness_spiking.config import FAMILY, SpikingOptions, refuse_chunks
+from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 

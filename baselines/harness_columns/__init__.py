@@ -9,6 +9,7 @@ from typing import Literal
 from harness import Method, UsageError, hookimpl, option
 from harness_recurrent.config import CompressionOptions
 from harness_recurrent.offers import offer_compression
+from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 
@@ -31,6 +32,10 @@ class ColumnOptions(CompressionOptions):
         super().__post_init__()
         if self.cell == "mingru":
             raise UsageError("cell=mingru: it has no recurrent weights whose columns could go; give another cell")
+        if self.score == "norm" and not self.reconstructs:
+            refuse_without_effect(
+                self, ("lam",), "of the reconstruction, and there is none", ", or give reconstruct=yes"
+            )
 
     @property
     def reconstructs(self) -> bool:

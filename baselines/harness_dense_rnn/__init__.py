@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness import Method, hookimpl
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, RecurrentOptions
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, RecurrentOptions, refuse
 
 harness_interface = 2
 
@@ -22,5 +22,6 @@ def harness_methods() -> Iterator[Method]:
         role="baseline",
         precisions=PRECISIONS,
         family=FAMILY,
+        refuse=refuse,
         row_options=("hidden",),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from harness import Method, UsageError, hookimpl, option
+from harness import Dataset, Method, UsageError, hookimpl, option
 from harness_recurrent.config import CompressionOptions
 from harness_recurrent.offers import offer_compression
 
@@ -36,6 +36,13 @@ class LowRankOptions(CompressionOptions):
             raise UsageError("cell=mingru: it has no recurrent weights that could be of low rank; give another cell")
         if self.kind == "identity" and self.cell not in (None, "irnn"):
             raise UsageError(f"kind=identity: of cell=irnn, which starts from it, and this is cell={self.cell}")
+
+    def refuse_on(self, dataset: Dataset) -> None:
+        super().refuse_on(dataset)
+        if self.kind == "identity" and self.on(dataset.kind) != "irnn":
+            raise UsageError(
+                f"kind=identity: of cell=irnn, and {dataset.name} is {dataset.kind}, where cell is lstm; give kind=svd"
+            )
 
     def _refuse_sizes(self) -> None:
         if self.rank is None:

@@ -23,6 +23,11 @@ class NodeScoreOptions(NodeOptions):
         "leverage, which is how little the others tell of it, at the regularisation lam",
     )
 
+    @property
+    def of_reconstruction(self) -> tuple[str, ...]:
+        """Activity and leverage are of states, and leverage is regularised."""
+        return {"magnitude": ("lam", "covariance"), "activity": ("lam",), "leverage": ()}[self.score]
+
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_spiking.config import FAMILY, SpikingOptions, refuse_chunks, refuse_parts, refuse_without_effect
+from harness_spiking.config import FAMILY, SpikingOptions, refuse_chunks, refuse_parts
+from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 

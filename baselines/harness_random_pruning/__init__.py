@@ -9,6 +9,7 @@ from typing import Literal
 from harness import Method, hookimpl, option
 from harness_recurrent.config import NodeOptions
 from harness_recurrent.offers import offer_compression
+from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 
@@ -21,6 +22,16 @@ class RandomOptions(NodeOptions):
         "all", "nodes that are drawn from: all of them, or those alone that are ever active in training rows"
     )
     draw: int = option(0, "which of a seed's draws: another draw of nodes from the same base", low=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kept is not None and self.kept >= self.hidden:
+            refuse_without_effect(self, ("draw",), f"all hidden={self.hidden} nodes are kept, and none is drawn")
+
+    @property
+    def of_reconstruction(self) -> tuple[str, ...]:
+        """Which nodes live depends on the steps that are looked at."""
+        return ("lam",) if self.among == "living" else super().of_reconstruction
 
 
 @hookimpl

@@ -31,7 +31,7 @@ class RandomPruning(nodes.NodePruning):
         candidates = torch.arange(len(S))
         if self.options.among == "living":
             candidates = candidates[~dead(S).cpu()]
-            _require(count, len(candidates), layer)
+            _require(count, len(candidates), layer, nodes.ACTIVE[self.options.covariance])
         order = torch.randperm(len(candidates), generator=self._generator(base, layer))
         return candidates[order[:count]].tolist()
 
@@ -44,10 +44,10 @@ class RandomPruning(nodes.NodePruning):
         return torch.Generator().manual_seed(seed)
 
 
-def _require(count: int, living: int, layer: int) -> None:
+def _require(count: int, living: int, layer: int, active: str) -> None:
     if count > living:
         raise Unsupported(
-            f"among=living: {count} nodes are to be kept of layer {layer}, and {living} are ever active; "
+            f"among=living: {count} nodes are to be kept of layer {layer}, and {living} are {active}; "
             f"give nodes={living} or fewer, or among=all"
         )
 

@@ -10,7 +10,8 @@ from math import exp
 from typing import Literal, NamedTuple
 
 from harness import Method, UsageError, hookimpl, option
-from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SpikingOptions, SurrogateName, refuse_without_effect
+from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SpikingOptions, SurrogateName
+from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 

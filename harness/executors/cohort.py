@@ -59,7 +59,7 @@ def run(trials: Sequence[Trial], context: RunContext, tell: Tell) -> Collapse | 
     catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
     seats = _Seats(trials, context, tell)
     try:
-        run_cohort(catalog, seats.all, context.data, context.columns)
+        run_cohort(catalog, seats.all, context.data, context.columns, context.memory)
     except BaseException as error:
         if is_interrupt(error):
             raise

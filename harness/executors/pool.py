@@ -87,9 +87,10 @@ class Pool:
 
     def _job(self, trials: Sequence[Trial], slot: int) -> Job | CohortJob:
         variables = _environment(trials[0], slot, self._context.workers)
+        context = replace(self._context, memory=self.bytes_of(len(trials)))
         if len(trials) > 1:
-            return CohortJob(tuple(trials), self._context, variables)
-        context = replace(self._context, off_curve=self._off_curve.get(trials[0].key, {}))
+            return CohortJob(tuple(trials), context, variables)
+        context = replace(context, off_curve=self._off_curve.get(trials[0].key, {}))
         return Job(trials[0], context, self._task, variables)
 
     def bytes_of(self, trials: int) -> int | None:

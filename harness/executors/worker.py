@@ -99,6 +99,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
             earlier=beside.siblings(trial, context, store),
             columns=context.columns,
             off_curve=context.off_curve,
+            memory=context.memory,
         )
         if record.status == "ok":
             files.complete()

@@ -1,4 +1,4 @@
-"""Options that a method refuses on a data set, as it says itself: whoever asks for them is told before anything runs."""
+"""Options that a method refuses on a data set, as it says itself, told before anything runs."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ class Bench:
     pending: names of what is still to be measured once the trial is trained and scored; `tell` is called with them.
     carried: what instruments need not measure, since it was read in other seeds. columns: metrics that were asked for.
     off_curve: metrics that have ended this trial on the curve, and how: they are computed at the end alone.
+    memory: the most bytes that this process may hold, if that is known.
     """
 
     catalog: Catalog
@@ -50,6 +51,7 @@ class Bench:
     carried: dict[str, Carried] = field(default_factory=dict)
     columns: Collection[str] = ()
     off_curve: Mapping[str, str] = field(default_factory=dict)
+    memory: int | None = None
 
     def start(self, fit: Fit | None, *, eager: bool = False, phase: Phase = lambda _: nullcontext()) -> Started:
         """A learner with a fresh state, ready for its first update; without anything to fit it is not prepared."""
@@ -159,9 +161,10 @@ class Bench:
 
     def training(self, eager: bool = False) -> Training:
         """How the learner is to train: the same for every method."""
-        trial = self.trial
-        seed = derive(trial.seed, trial.dataset.name, "init")
-        return Training(seed, trial.terms.device, trial.terms.precision, trial.terms.batch_size, self.updates(), eager)
+        terms = self.trial.terms
+        seed = derive(self.trial.seed, self.trial.dataset.name, "init")
+        updates, memory = self.updates(), self.memory
+        return Training(seed, terms.device, terms.precision, terms.batch_size, updates, eager, memory)
 
     def updates_per_epoch(self) -> float:
         """How many mini-batches go into one pass over the training split; contiguous data count windows."""

@@ -28,18 +28,23 @@ UNACCOMPANIED = "it accompanies training, and this trial was trained as one with
 
 
 def run_cohort(
-    catalog: Catalog, seats: Sequence[Seat], data_folder: Path | None = None, columns: Sequence[str] = ()
+    catalog: Catalog,
+    seats: Sequence[Seat],
+    data_folder: Path | None = None,
+    columns: Sequence[str] = (),
+    memory: int | None = None,
 ) -> None:
     """Run trials that differ in their seed and in `Method.batched_options` alone, and tell each one's record.
 
     Those whose rows are not as many, or of another shape, are trained as cohorts of their own, one after the other.
     Raises what the method's cohort raises, and MemoryError where memory of the device or the host is exhausted: trials
-    that were not told a record by then, nor that they are trained and scored, have none.
+    that were not told a record by then, nor that they are trained and scored, have none. memory: the most bytes that
+    this process may hold, which is told to the learners.
     """
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
     backend.setup(seats[0].trial)
     try:
-        for group in _alike(list(_lanes(catalog, seats, backend, data_folder, columns))):
+        for group in _alike(list(_lanes(catalog, seats, backend, data_folder, columns, memory))):
             _run(group)
     except BaseException as error:
         if backend.out_of_memory(error) and not isinstance(error, MemoryError):
@@ -51,7 +56,12 @@ def run_cohort(
 
 
 def _lanes(
-    catalog: Catalog, seats: Sequence[Seat], backend: Backend, folder: Path | None, columns: Sequence[str]
+    catalog: Catalog,
+    seats: Sequence[Seat],
+    backend: Backend,
+    folder: Path | None,
+    columns: Sequence[str],
+    memory: int | None,
 ) -> Iterator[Lane]:
     """Those whose data can be loaded and whose learner can be built."""
     machine = {**environment.machine(), **backend.environment(seats[0].trial.terms.device)}
@@ -64,7 +74,7 @@ def _lanes(
             data = _data(catalog, seat, backend, folder, known, course.notes)
             course.notes.seconds["load"] /= sharing[seat.trial.seed]
             bench = _bench(catalog, seat, backend, data, course)
-            yield Lane(seat, course, dataclasses.replace(bench, columns=tuple(columns)))
+            yield Lane(seat, course, dataclasses.replace(bench, columns=tuple(columns), memory=memory))
 
 
 def _data(

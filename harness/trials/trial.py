@@ -48,6 +48,7 @@ def run_trial(
     earlier: Sequence[Record] = (),
     columns: Sequence[str] = (),
     off_curve: Mapping[str, str] = MappingProxyType({}),
+    memory: int | None = None,
 ) -> Record:
     """Run one trial and return its record, whatever happens; only an interrupt passes.
 
@@ -56,6 +57,7 @@ def run_trial(
     earlier: records of the same configuration with other seeds that ended ok, of which readings may be taken over.
     columns: metrics that are asked for, for instruments that measure on request.
     off_curve: metrics that have ended this trial on the curve, and how; they are computed at the end alone.
+    memory: the most bytes that this process may hold, which is told to the learner.
     A trial that is trained and scored reports the record so far before anything else of it is looked at or profiled.
     """
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
@@ -65,7 +67,7 @@ def run_trial(
         bench = set_up(catalog, trial, backend, data_folder, base, report, course.notes, course.tell)
         bench.carried.update(carrying.carried(catalog, earlier, backend.environment(trial.terms.device)))
         bench = dataclasses.replace(bench, base_prediction=base_prediction, prediction=prediction)
-        _run(dataclasses.replace(bench, columns=tuple(columns), off_curve=off_curve), weights)
+        _run(dataclasses.replace(bench, columns=tuple(columns), off_curve=off_curve, memory=memory), weights)
     except BaseException as error:
         if is_interrupt(error):
             raise

@@ -102,7 +102,8 @@ class Data:
 class Training:
     """How a learner is trained. updates: total planned, for schedules; None under a budget of seconds.
 
-    eager: no compilation, no graph capture, because the update is being profiled.
+    eager: no compilation, no graph capture, because the update is being profiled. memory: bytes of the host's that its
+    process may hold in all, and is ended beyond; None where no such limit is known.
     """
 
     seed: int
@@ -111,6 +112,7 @@ class Training:
     batch_size: int
     updates: int | None
     eager: bool = False
+    memory: int | None = None
 
 
 class ClassLogProbs(NamedTuple):

@@ -135,7 +135,8 @@ class RunContext:
     (`Instrument.on_request`).
     off_curve: metrics that are computed at the end of training alone, and why: each has ended the trial on the curve.
     lanes: how many trials may be trained as one at most. cohorts: keys of trials that may be (`Method.cohort`), a group
-    for each process; an executor may run them one by one all the same.
+    for each process; an executor may run them one by one all the same. memory: the most bytes that a trial may hold
+    of the host's; in its own process the limit that this runs under, whether it was asked for or not.
     """
 
     results: Path

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from harness import UsageError, option
-from harness_torch.training.options import OptimiserOptions
+from harness import Dataset, UsageError, option
+from harness_torch.training.options import OptimiserOptions, refuse_without_effect, said
 
 FAMILY = "recurrent"  # whose recipes the methods follow
 PRECISIONS = ("fp32", "tf32", "bf16")
 KINDS = ("classification", "language")
 
 Cell = Literal["irnn", "elman", "gru", "lstm", "mingru"]
+UNBOUNDED = "its state is unbounded on a stream without end"
 
 LEARNING_RATE = 3e-3  # of Adam, for a network from scratch
 TUNING_RATE = 1e-3  # for one that has been trained and made smaller
@@ -50,17 +52,37 @@ class NetworkOptions:
             )
         for name in ("gain", "input_scale"):
             if self.cell not in (None, "irnn") and getattr(self, name) != getattr(NetworkOptions, name):
-                raise UsageError(f"{name}={getattr(self, name)}: of cell=irnn, and this is cell={self.cell}")
+                raise UsageError(
+                    f"{name}={getattr(self, name)}: of cell=irnn, and this is cell={self.cell}; leave {name} out"
+                )
+
+    def on(self, kind: str) -> Cell:
+        """`cell`, resolved for data of a kind."""
+        return self.cell or ("lstm" if kind == "language" else "irnn")
+
+    def refuse_on(self, dataset: Dataset) -> None:
+        """Raises UsageError for options that do not go with a data set, or do nothing there."""
+        where = f"{dataset.name} is {dataset.kind}"
+        if dataset.kind != "language":
+            refuse_without_effect(self, ("embedding", "tied"), f"of language, and {where}")
+            return
+        if self.cell == "irnn":
+            raise UsageError(f"cell=irnn: {UNBOUNDED}, and {where}; use cell=lstm, gru, elman or mingru")
+        if self.cell is None:
+            refuse_without_effect(self, ("gain", "input_scale"), f"of cell=irnn, and {where}, where cell is lstm")
+
+
+def refuse(options: NetworkOptions, dataset: Dataset, given: Mapping[str, Any]) -> None:
+    """`Method.refuse` of all methods of the family."""
+    options.refuse_on(dataset)
+    if isinstance(options, TuningOptions):
+        options.refuse_untrained(given)
 
 
 def named(options: NetworkOptions) -> str:
     """The network's options that differ from their defaults, as a selection says them: `cell=gru,hidden=64`."""
-    given = {}
-    for field in dataclasses.fields(NetworkOptions):
-        value = getattr(options, field.name)
-        if value != getattr(NetworkOptions, field.name):
-            given[field.name] = ("no", "yes")[value] if isinstance(value, bool) else value
-    return ",".join(f"{name}={value}" for name, value in given.items())
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(NetworkOptions)}
+    return ",".join(f"{name}={said(value)}" for name, value in values.items() if value != getattr(NetworkOptions, name))
 
 
 @dataclass(frozen=True)
@@ -133,6 +155,13 @@ class TuningOptions(TrainingOptions):
     def _rate(self) -> float:
         return TUNING_RATE
 
+    def refuse_untrained(self, given: Mapping[str, Any]) -> None:
+        """Raises UsageError for what is given of a training that there is not; what a recipe says does no harm."""
+        of_training = [field.name for field in dataclasses.fields(TuningOptions) if field.name in given]
+        if not self.finetune:
+            reason = "of training after it was made smaller, of which finetune=0 has none"
+            refuse_without_effect(self, of_training, reason, ", or give finetune=1 or more")
+
 
 @dataclass(frozen=True)
 class CompressionOptions(NetworkOptions, SizeOptions, TuningOptions):
@@ -176,6 +205,23 @@ class NodeOptions(CompressionOptions):
     covariance: Literal["time-mean", "last-step"] = option(
         "time-mean", "states whose second moments say how well nodes are reconstructed: of all steps, or of the last"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.reconstruct:
+            reason = "of the reconstruction, and reconstruct=no"
+            refuse_without_effect(self, self.of_reconstruction, reason, ", or give reconstruct=yes")
+
+    @property
+    def of_reconstruction(self) -> tuple[str, ...]:
+        """Options that have a say in the reconstruction, and none in which nodes are kept."""
+        return ("lam", "covariance")
+
+    def refuse_on(self, dataset: Dataset) -> None:
+        super().refuse_on(dataset)
+        if dataset.kind == "language":
+            reason = f"{dataset.name} is {dataset.kind}, a stream that has no last step"
+            refuse_without_effect(self, ("covariance",), reason)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,15 @@
-"""Torch's recurrent layers by their parts: names of weights, one layer alone, other sizes, rows; what is refused."""
+"""Torch's recurrent layers by their parts: names of weights, one layer alone, other sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
 Layers = TypeVar("Layers", nn.RNN, nn.GRU, nn.LSTM)
 
 GATES: Mapping[type, int] = {nn.RNN: 1, nn.GRU: 3, nn.LSTM: 4}
-NUMBERS = 2**22  # of states of all layers that are held at a time
 
 
 def ways(module: nn.RNNBase) -> int:
@@ -87,66 +85,3 @@ def _alike(found: Any, module: nn.Module) -> Any:
     for name, parameter in found.named_parameters():
         parameter.requires_grad_(weight(module, name).requires_grad)
     return found.train(module.training)
-
-
-# --- rows -----------------------------------------------------------------------------------------------------------
-
-
-def parts(module: nn.RNNBase, rows: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
-    """Inputs some sequences at a time, of the module's type and on its device. Raises TypeError or ValueError."""
-    several = not isinstance(rows, Tensor | PackedSequence | Mapping) and isinstance(rows, Iterable)
-    for x in rows if several else [rows]:
-        require_inputs(module, x)
-        for part in _few(module, x):
-            yield part.to(weight(module, "weight_ih_l0"))
-
-
-def _few(module: nn.RNNBase, x: Any) -> Sequence[Tensor]:
-    """Pieces of a batch whose states fit; one sequence at least in each, and none of what is empty."""
-    if not x.numel():
-        return []
-    if x.dim() == 2:
-        return [x]
-    batch, steps = (0, 1) if module.batch_first else (1, 0)
-    states = x.shape[steps] * module.hidden_size * len(suffixes(module))
-    return x.split(max(1, NUMBERS // states), batch)
-
-
-# --- checks ---------------------------------------------------------------------------------------------------------
-
-
-def require_module(module: Any) -> None:
-    """Raises TypeError or ValueError for what is none of torch's recurrent layers as they are."""
-    if type(module) not in GATES:
-        inner = module.named_modules() if isinstance(module, nn.Module) else ()
-        own = next((name for name, each in inner if type(each) in GATES), "")
-        hint = f"; pass its layer, `.{own}`" if own else ""
-        raise TypeError(f"module is a {type(module).__name__}; expected a torch.nn.RNN, GRU or LSTM itself{hint}")
-    if module.proj_size:
-        raise ValueError(f"module has proj_size={module.proj_size}, whose output is no node's; train one with 0")
-
-
-def require_readers(module: nn.RNNBase, readers: Sequence[Any]) -> None:
-    """Raises TypeError or ValueError for what is no linear map of the module's output."""
-    size = module.hidden_size * ways(module)
-    if isinstance(readers, nn.Module):
-        raise TypeError("readers is one module; pass a list: readers=[linear]")
-    for at, each in enumerate(readers):
-        if not isinstance(each, nn.Linear):
-            raise TypeError(f"readers[{at}] is a {type(each).__name__}; expected a torch.nn.Linear")
-        if each.in_features != size:
-            raise ValueError(f"readers[{at}] reads {each.in_features} numbers; the module's output has {size}")
-
-
-def require_inputs(module: nn.RNNBase, x: Any) -> None:
-    """Raises TypeError or ValueError for what the module does not read."""
-    layout = "batch, steps" if module.batch_first else "steps, batch"
-    wanted = f"({layout}, {module.input_size}) or (steps, {module.input_size})"
-    if isinstance(x, PackedSequence):
-        raise TypeError(f"rows: packed sequences are not read; pass a list of tensors {wanted}, each without padding")
-    if not isinstance(x, Tensor):
-        raise TypeError(f"rows: expected tensors {wanted}, and there is a {type(x).__name__}; of pairs pass the inputs")
-    if x.dim() not in (2, 3) or x.shape[-1] != module.input_size or not x.is_floating_point():
-        raise ValueError(f"rows: expected floats {wanted}, and there are {x.dtype} {tuple(x.shape)}")
-    if not x.isfinite().all():
-        raise ValueError("rows: some numbers are not finite; leave those sequences out")

@@ -17,8 +17,7 @@ from typing import Generic, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from harness_recurrent import layers, reconstruction, selection
-from harness_recurrent.config import SHARE
+from harness_recurrent import arguments, layers, reconstruction, selection
 from harness_recurrent.covariance import Covariance, dead
 from harness_recurrent.layers import GATES, Layers
 
@@ -40,7 +39,7 @@ def compress(
     rows: Tensor | Iterable[Tensor],
     nodes: int | None = None,
     *,
-    readers: Sequence[nn.Linear] = (),
+    readers: Iterable[nn.Linear] = (),
     share: float | None = None,
     method: Choice = "spectral",
     theta: float = 0.5,
@@ -61,10 +60,11 @@ def compress(
     of a node's mean square. reconstruct: whether weights are rewritten; False drops those of the nodes that go. Raises
     TypeError or ValueError, which say what was expected.
     """
-    layers.require_module(module)
-    layers.require_readers(module, readers)
-    count, search = _count(module.hidden_size, nodes, share), _search(method, seed)
-    _require_shares(theta=theta, lam=lam)
+    arguments.require_module(module)
+    readers = arguments.readers_of(module, readers)
+    count, search = arguments.count_of(module, nodes, share), _search(method, seed)
+    arguments.require_shares(theta=theta, lam=lam)
+    arguments.require_switch(reconstruct=reconstruct)
     weights = _weights(module, readers)
     kept, maps = [], []
     for at, S in enumerate(_moments(module, rows)):
@@ -83,7 +83,7 @@ def compress(
 
 
 def _search(method: str, seed: int) -> Search:
-    generator = torch.Generator().manual_seed(seed)
+    generator = arguments.generator_of(seed)
 
     def at_random(S: Tensor, M: Tensor, count: int, tau: Tensor) -> Sequence[int]:
         del M, tau
@@ -94,25 +94,8 @@ def _search(method: str, seed: int) -> Search:
         "backward": selection.backward,
         "random": at_random,
     }
-    if method not in found:
-        raise ValueError(f"method={method!r}: expected one of {', '.join(found)}")
+    arguments.require_choice("method", method, found)
     return found[method]
-
-
-def _count(m: int, nodes: int | None, share: float | None) -> int:
-    """How many nodes are kept of each layer and direction."""
-    if nodes is not None and share is not None:
-        raise ValueError(f"nodes={nodes} and share={share} both say how much is left; give one of them")
-    if nodes is None:
-        share = SHARE if share is None else share
-        if not 0 < share <= 1:
-            raise ValueError(f"share={share}: expected more than 0, and 1 at most")
-        return max(1, round(share * m))
-    if isinstance(nodes, bool) or not isinstance(nodes, int):
-        raise TypeError(f"nodes={nodes!r}: expected a whole number; all of torch's layers have one hidden_size")
-    if not 1 <= nodes <= m:
-        raise ValueError(f"nodes={nodes}: the module has hidden_size={m}; give from 1 to {m}")
-    return nodes
 
 
 def _moments(module: nn.RNNBase, rows: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -120,18 +103,25 @@ def _moments(module: nn.RNNBase, rows: Tensor | Iterable[Tensor]) -> list[Tensor
     m, ways, ends = module.hidden_size, layers.ways(module), layers.suffixes(module)
     each = [layers.one(module, layer) for layer in range(module.num_layers)]
     sums = [Covariance(m, layers.weight(module, "weight_ih_l0").device) for _ in ends]
-    for x in layers.parts(module, rows):
+    for x in arguments.parts(module, rows):
         for layer, alone in enumerate(each):
             x, _ = alone(x)  # (..., m), or one direction beside the other (..., 2 m)
             for way, h in enumerate(x.split(m, -1)):
                 sums[layer * ways + way].add(h)
     if not sums[0].rows:
         raise ValueError("rows: there are none; pass inputs of the module, such as those that it was trained on")
-    found = [total.mean() for total in sums]
-    for end, S in zip(ends, found, strict=True):
-        if dead(S).all():
-            raise ValueError(f"all nodes of {end} are zero for all rows: train the module, or pass other rows")
-    return found
+    return [_mean(total, end) for total, end in zip(sums, ends, strict=True)]
+
+
+def _mean(total: Covariance, end: str) -> Tensor:
+    """Raises ValueError for states that are not finite, or all zero."""
+    try:
+        S = total.mean()
+    except ValueError as error:
+        raise ValueError(f"{end}: {error}") from error
+    if dead(S).all():
+        raise ValueError(f"all nodes of {end} are zero for all rows: train the module, or pass other rows")
+    return S
 
 
 def _heard(module: nn.RNNBase, weights: Mapping[str, Tensor], readers: int, at: int) -> Tensor:
@@ -141,12 +131,6 @@ def _heard(module: nn.RNNBase, weights: Mapping[str, Tensor], readers: int, at: 
     above = [f"weight_ih_{end}" for end in ends[(layer + 1) * ways :][:ways]]
     names = above or [_reader(each) for each in range(readers)]
     return torch.cat([weights[f"weight_hh_{ends[at]}"], *(weights[name][:, way * m :][:, :m] for name in names)])
-
-
-def _require_shares(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name}={value}: expected from 0 to 1")
 
 
 # --- weights --------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from harness import Problem, Training, Unsupported
 from harness_recurrent import cells, forms
-from harness_recurrent.config import NetworkOptions
+from harness_recurrent.config import UNBOUNDED, NetworkOptions
 from harness_torch.training import precision
 from harness_torch.training.precision import Types
 
@@ -49,9 +49,9 @@ class Network:
 def build(problem: Problem, training: Training, options: NetworkOptions) -> Network:
     """Raises Unsupported for a problem without steps, and for options that do not fit it."""
     tokens = problem.kind == "language"
-    cell = options.cell or ("lstm" if tokens else "irnn")
+    cell = options.on(problem.kind)
     if tokens and cell == "irnn":
-        raise Unsupported("cell=irnn: its state is unbounded on a stream without end; use lstm, gru, elman or mingru")
+        raise Unsupported(f"cell=irnn: {UNBOUNDED}; use lstm, gru, elman or mingru")
     for name in ("embedding", "tied"):
         if not tokens and getattr(options, name):
             raise Unsupported(f"{name} is of language, and this is {problem.kind}; leave it out")

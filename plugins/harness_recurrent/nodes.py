@@ -20,6 +20,8 @@ from harness_recurrent.cells import GATES
 from harness_recurrent.compression import Base, Compression, Smaller
 from harness_recurrent.covariance import dead
 
+ACTIVE = {"time-mean": "ever active", "last-step": "active after the last step of any row"}
+
 
 class NodePruning(Compression):
     """Keeps nodes. A method says which: `choose(base, layer, count, S, tau)`, indices of `count` nodes."""
@@ -33,7 +35,7 @@ class NodePruning(Compression):
         count = self.size(base)
         chosen, maps, lost, silent, layers = [], [], [], [], []
         for layer, S in enumerate(self.moments(base)):
-            silent.append(_require_living(S, layer))
+            silent.append(_require_living(S, layer, self.options.covariance))
             tau = selection.regularisation(S, self.options.lam, count)
             nodes = sorted(self.choose(base, layer, count, S, tau))
             A = (
@@ -45,7 +47,7 @@ class NodePruning(Compression):
             maps.append(A)
             lost.append(float(reconstruction.error(S, nodes, A).trace() / S.trace()))
             layers.append(bounds.layer_of(base.tensors, layer, S, nodes, tau, A, self.options.lam))
-        dead_nodes = Reading(_one(silent), _warning(count, base.widths, silent))
+        dead_nodes = Reading(_one(silent), _warning(count, base.widths, silent, ACTIVE[self.options.covariance]))
         said = {"nodes": _one(chosen), "dead_nodes": dead_nodes, "information_loss": _one(lost)}
         steps = base.statistics.steps if self.options.covariance == "time-mean" else 0
         kept = keep(base.network, base.tensors, chosen, maps)
@@ -85,20 +87,25 @@ def _untied(name: str) -> str:
     return "readout.weight" if name == "embedding.weight" else name
 
 
-def _require_living(S: Tensor, layer: int) -> int:
-    """How many nodes are dead. Raises Unsupported where none lives."""
+def _require_living(S: Tensor, layer: int, covariance: str) -> int:
+    """How many nodes are zero in all states that S is of. Raises Unsupported where all are."""
     silent = int(dead(S).sum())
-    if silent == len(S):
-        raise Unsupported(f"all {len(S)} nodes of layer {layer} are zero in every training row: the base is dead")
-    return silent
+    if silent < len(S):
+        return silent
+    if covariance == "last-step":
+        raise Unsupported(
+            f"all {len(S)} nodes of layer {layer} are zero after the last step of every training row, which "
+            "covariance=last-step looks at alone; give covariance=time-mean"
+        )
+    raise Unsupported(f"all {len(S)} nodes of layer {layer} are zero in every training row: the base is dead")
 
 
-def _warning(count: int, widths: Sequence[int], silent: Sequence[int]) -> str:
+def _warning(count: int, widths: Sequence[int], silent: Sequence[int], active: str) -> str:
     """Of nodes that are kept though they do nothing; empty where there are none."""
     living = min(width - gone for width, gone in zip(widths, silent, strict=True))
     if count <= living:
         return ""
-    return f"{count} nodes are kept of a layer with {living} that are ever active: fewer would do the same"
+    return f"{count} nodes are kept of a layer with {living} that are {active}: fewer would do the same"
 
 
 def _one(each: Sequence[Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from harness import Method
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, SizeOptions, base
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, SizeOptions, base, refuse
 
 
 def offer_compression(
@@ -36,4 +36,5 @@ def offer_compression(
         epochs_option="finetune",
         row_options=(*shared, *sizes),
         family=FAMILY,
+        refuse=refuse,
     )

@@ -13,21 +13,35 @@ from harness_recurrent.config import NetworkOptions
 from harness_recurrent.network import Network
 
 MEMINFO = Path("/proc/meminfo")
+SMAPS = Path("/proc/self/smaps_rollup")
 
 
 def require(net: Network, problem: Problem, training: Training, options: NetworkOptions) -> None:
-    """Raises MemoryError where what an update keeps, at the least, is more than the device has free."""
+    """Raises MemoryError where what an update keeps, at the least, is more than the device or the trial has left."""
     steps = problem.window if net.tokens else _steps(problem)
     rows = training.batch_size if net.tokens else min(training.batch_size, problem.train_size)
-    each, there = bytes_of_row(net, steps, options.hidden), free(training.device)
-    if rows * each <= there:
+    each, (left, said, more) = bytes_of_row(net, steps, options.hidden), _least(training)
+    if rows * each <= left:
         return
-    fitting = int(there // each)
+    fitting = int(left // each)
     instead = f"give --batch-size {fitting}" if fitting else "give fewer nodes, or shorter sequences"
     raise MemoryError(
         f"an update keeps {_size(rows * each)} at least, the states of {rows:,} rows over {steps:,} steps, and "
-        f"{_size(there)} of memory are free, in which {fitting:,} rows have room; {instead}"
+        f"{said}, in which {fitting:,} rows have room; {instead}{more}"
     )
+
+
+def _least(training: Training) -> tuple[int, str, str]:
+    """Bytes that are left, in words, and what else could be done: of the device, or within the trial's own limit."""
+    there = free(training.device)
+    of_device = there, f"{_size(there)} of memory are free", ""
+    if training.memory is None or torch.device(training.device).type == "cuda":
+        return of_device
+    # In a profiled pass the allocator still holds what the timed one has given back, and gives it again.
+    left = max(0, training.memory - (0 if training.eager else held()))
+    if there <= left:
+        return of_device
+    return left, f"{_size(left)} are left of the {_size(training.memory)} that the trial may hold", ", or more --memory"
 
 
 def bytes_of_row(net: Network, steps: int, hidden: int) -> int:
@@ -49,9 +63,15 @@ def free(device: str) -> int:
     return said[0] if said else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def held() -> int:
+    """Bytes that this process keeps from others, as its limit counts them; 0 of a system that does not say."""
+    lines = SMAPS.read_text().splitlines() if SMAPS.exists() else []
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+
+
 def _steps(problem: Problem) -> int:
     return problem.input_shape[0] if problem.time_axis else problem.input_shape[1]
 
 
 def _size(number: float) -> str:
-    return f"{number / 2**30:,.1f} GiB"
+    return f"{number / 2**30:,.1f} GiB" if number >= 2**30 else f"{number / 2**20:,.1f} MiB"

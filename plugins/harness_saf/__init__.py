@@ -16,8 +16,8 @@ from harness_spiking.config import (
     SurrogateName,
     refuse_chunks,
     refuse_parts,
-    refuse_without_effect,
 )
+from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 

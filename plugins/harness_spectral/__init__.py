@@ -32,6 +32,11 @@ class SpectralOptions(NodeOptions):
         "is structured optimal brain surgeon with that loss",
     )
 
+    @property
+    def of_reconstruction(self) -> tuple[str, ...]:
+        """None: what is lost by a choice of nodes is what their reconstruction loses."""
+        return ()
+
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -128,11 +127,3 @@ def refuse_parts(options: SpikingOptions, online: bool) -> None:
             f"micro_batch={options.micro_batch}: with update=online each step's weights need the whole mini-batch's "
             "gradient; use update=accumulated"
         )
-
-
-def refuse_without_effect(options: SpikingOptions, names: Iterable[str], reason: str) -> None:
-    """Raises UsageError for the first of these options that is not at its default, with the reason."""
-    for name in names:
-        value = getattr(options, name)
-        if value != getattr(type(options), name):
-            raise UsageError(f"{name}={value}: {reason}; leave {name} out")

@@ -101,6 +101,10 @@ def good(trial, context):
     return {"pid": os.getpid(), "server": os.getppid(), "cwd": str(Path.cwd()), "threads": threading.active_count()}
 
 
+def memory(trial, context):
+    return {"memory": context.memory}
+
+
 def environment(trial, context):
     return {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "SPOILED")}
 

@@ -78,9 +78,9 @@ def plugin_of(learner, *extras, **descriptor):
 def runner(catalog_of):
     """run(learner, *extras, seed=0, descriptor=None, **asked): the record of one trial, in this process."""
 
-    def go(learner, *extras, seed=0, descriptor=None, earlier=(), **asked):
+    def go(learner, *extras, seed=0, descriptor=None, earlier=(), memory=None, **asked):
         catalog = catalog_of(plugin_of(learner, *extras, **(descriptor or {})))
         (trial,) = plan(catalog, Request(methods="tiny", seeds=f"[{seed}]", device="cpu", **asked))
-        return run_trial(catalog, trial, earlier=earlier)
+        return run_trial(catalog, trial, earlier=earlier, memory=memory)
 
     return go

@@ -246,6 +246,24 @@ def test_what_is_raised_over_one_trained_lane_is_its_own(catalog, monkeypatch):
     assert {record.trial.method.options["rate"]: record.status for record in records} == {0.1: "ok", 0.2: "failed"}
 
 
+def test_learners_are_told_how_much_memory_their_process_may_hold(catalog, monkeypatch):
+    told = []
+
+    class Told(lanes.Lanes):
+        def init(self, problems, trainings):
+            told.extend(training.memory for training in trainings)
+            return super().init(problems, trainings)
+
+    monkeypatch.setitem(lanes.METHODS, "steps", (lanes.Steps, Told))
+    catalog = Catalog.of(harness.metrics, Backend, lanes)
+    seats = [
+        Seat(trial, lambda news: None, lambda record: None) for trial in trials_of(catalog, "steps", seeds="[0,1]")
+    ]
+    run_cohort(catalog, seats, memory=7 * 2**30)
+    assert set(told) == {7 * 2**30}
+    assert len(told) >= 2
+
+
 # --- what costs all ---------------------------------------------------------------------------------------------------
 
 

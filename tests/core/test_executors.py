@@ -103,6 +103,18 @@ def test_here_an_interrupt_ends_the_run(tmp_path):
         run(tmp_path, trial("interrupts-itself"), executor=HereExecutor("faulty:task"))
 
 
+# --- memory -------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_is_told_the_limit_that_it_runs_under(tmp_path, monkeypatch):
+    asked = run(tmp_path, trial("memory"), memory=5 * 2**30)[0]
+    assert asked.facts == {"memory": 5 * 2**30}
+    monkeypatch.setattr("harness.executors.linux.available_bytes", lambda: 10 * 2**30)
+    assert run(tmp_path, trial("memory"), workers=2)[0].facts == {"memory": 4 * 2**30}
+    monkeypatch.setattr("harness.executors.linux.available_bytes", lambda: None)
+    assert run(tmp_path, trial("memory"))[0].facts == {"memory": None}
+
+
 # --- dependencies -------------------------------------------------------------------------------------------------
 
 

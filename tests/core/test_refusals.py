@@ -98,7 +98,7 @@ def test_a_refusal_that_fails_is_the_fault_of_the_method(planned):
     class Faulty(Plugin):
         refuse = staticmethod(lambda config, dataset, given: given["nothing"])
 
-    with pytest.raises(UsageError, match=r"^ticks \(.*\): its refuse raised KeyError: 'nothing'; the method is at fault"):
+    with pytest.raises(UsageError, match=r"^ticks \(.*\): its refuse raised KeyError: 'nothing'; the method is"):
         planned("ticks", "rows", Faulty)
 
 

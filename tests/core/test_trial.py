@@ -39,6 +39,11 @@ def unplaced(reason):
 # --- the loop -----------------------------------------------------------------------------------------------------
 
 
+def test_a_learner_is_told_how_much_memory_its_process_may_hold(run):
+    assert run(Slope, memory=2**31).facts["training"]["memory"] == 2**31
+    assert run(Slope).facts["training"]["memory"] is None
+
+
 def test_an_epoch_shows_every_training_row_once_and_no_other(run):
     record = run(Slope, budget=Budget("epochs", 1))
     assert record.status == "ok", record.traceback

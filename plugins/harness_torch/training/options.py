@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from harness import UsageError, option
 
@@ -66,3 +67,16 @@ class OptimiserOptions:
     def resolved_rate(self) -> float:
         """`learning_rate`, resolved."""
         return self.learning_rate or LEARNING_RATES[self.resolved_optimiser]
+
+
+def refuse_without_effect(options: Any, names: Iterable[str], reason: str, instead: str = "") -> None:
+    """Raises UsageError for the first of these options that is not at its default: the reason, and what to do."""
+    for name in names:
+        value = getattr(options, name)
+        if value != getattr(type(options), name):
+            raise UsageError(f"{name}={said(value)}: {reason}; leave {name} out{instead}")
+
+
+def said(value: object) -> str:
+    """A value as a selection says it."""
+    return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)

@@ -18,7 +18,8 @@ LAM, K = 1e-3, 4
 
 
 def options(**given):
-    return ColumnOptions(**{"hidden": small.HIDDEN, "nodes": K, "lam": LAM, **given})
+    regularised = {"lam": LAM} if given.get("reconstruct") or given.get("score") == "spectral" else {}
+    return ColumnOptions(**{"hidden": small.HIDDEN, "nodes": K, **regularised, **given})
 
 
 def compressed(**given):
@@ -114,3 +115,12 @@ def test_training_goes_on_with_the_columns_there_are():
 def test_a_cell_without_recurrent_weights_is_refused():
     with pytest.raises(UsageError, match="cell=mingru: it has no recurrent weights"):
         options(cell="mingru")
+
+
+def test_a_regularisation_of_what_is_not_reconstructed_is_refused():
+    said = "^lam=0.1: of the reconstruction, and there is none; leave lam out, or give reconstruct=yes$"
+    for given in ({}, {"reconstruct": False}):
+        with pytest.raises(UsageError, match=said):
+            options(lam=0.1, **given)
+    for given in ({"score": "spectral", "reconstruct": False}, {"reconstruct": True}):
+        assert options(lam=0.1, **given).lam == 0.1

@@ -33,6 +33,7 @@ OTHERS = {
     "tied": True,
     "dropout": 0.25,
 }
+OF_LANGUAGE = ("embedding", "tied")
 
 
 @cache
@@ -48,7 +49,7 @@ def planned(methods, dataset="digits-rows"):
 def test_the_base_is_told_each_option_of_the_network(name):
     said = named(CompressionOptions(**{name: OTHERS[name]}))
     assert said.partition("=")[0] == name
-    began, smaller = planned(f"spectral-pruning[{said}]")
+    began, smaller = planned(f"spectral-pruning[{said}]", "shakespeare" if name in OF_LANGUAGE else "digits-rows")
     assert smaller.base.key == began.key
     assert (began.method.name, began.method.options[name]) == ("dense-rnn", OTHERS[name])
     assert smaller.method.options[name] == OTHERS[name]
@@ -64,7 +65,11 @@ def test_a_base_is_named_by_what_is_not_its_default():
     ("options", "given", "words"),
     [
         (NetworkOptions, {"tied": True, "embedding": 3}, r"^tied=yes: the readout has hidden=128 columns and the emb"),
-        (NetworkOptions, {"cell": "gru", "gain": 0.5}, r"^gain=0.5: of cell=irnn, and this is cell=gru$"),
+        (
+            NetworkOptions,
+            {"cell": "gru", "gain": 0.5},
+            r"^gain=0.5: of cell=irnn, and this is cell=gru; leave gain",
+        ),
         (NetworkOptions, {"cell": "lstm", "input_scale": 1.0}, r"^input_scale=1.0: of cell=irnn"),
         (CompressionOptions, {"nodes": 4, "share": 0.5}, r"^nodes=4 and share=0.5 each say how much is left; give one"),
         (CompressionOptions, {"nodes": 4, "share": 0.5, "parameters": 9}, "^nodes=4 and share=0.5 and parameters=9 "),
@@ -83,6 +88,121 @@ def test_what_does_not_go_together_is_refused_in_a_line(options, given, words):
 def test_an_impossible_size_ends_the_plan_before_anything_runs(given):
     with pytest.raises(UsageError, match=f"^spectral-pruning: {given.partition('=')[0]}"):
         planned(f"spectral-pruning[{given}]")
+
+
+COMPRESSIONS = (
+    "spectral-pruning",
+    "random-pruning",
+    "node-pruning",
+    "magnitude-pruning",
+    "obs-pruning",
+    "column-sparsification",
+    "low-rank",
+    "iss",
+    "int8",
+)
+
+
+@pytest.mark.parametrize("method", ["dense-rnn", *COMPRESSIONS])
+@pytest.mark.parametrize(
+    ("dataset", "given", "said"),
+    [
+        ("digits-rows", "tied=yes", "tied=yes: of language, and digits-rows is classification; leave tied out"),
+        ("digits", "embedding=8", "embedding=8: of language, and digits is classification; leave embedding out"),
+        (
+            "shakespeare",
+            "gain=0.5",
+            "gain=0.5: of cell=irnn, and shakespeare is language, where cell is lstm; leave gain out",
+        ),
+        (
+            "shakespeare",
+            "input_scale=1.0",
+            "input_scale=1.0: of cell=irnn, and shakespeare is language, where cell is lstm; leave input_scale out",
+        ),
+        (
+            "shakespeare",
+            "cell=irnn",
+            "cell=irnn: its state is unbounded on a stream without end, and shakespeare is language; "
+            "use cell=lstm, gru, elman or mingru",
+        ),
+    ],
+)
+def test_options_of_other_data_end_the_plan_of_every_method(method, dataset, given, said):
+    with pytest.raises(UsageError) as caught:
+        planned(f"{method}[{given}]", dataset)
+    assert str(caught.value) == f"{method} on {dataset}: {said}"
+
+
+@pytest.mark.parametrize("method", [name for name in COMPRESSIONS if name != "iss"])  # which takes no finetune=0
+@pytest.mark.parametrize(
+    "given",
+    [
+        "teacher=yes",
+        "learning_rate=0.01",
+        "optimiser=adam",
+        "schedule=cosine",
+        "final_rate=0.1",
+        "weight_decay=0.1",
+        "clip=2.0",
+        "clip=none",
+    ],
+)
+def test_options_of_a_training_that_there_is_not_are_refused(method, given):
+    name = given.partition("=")[0]
+    with pytest.raises(UsageError) as caught:
+        planned(f"{method}[{given}]")
+    assert str(caught.value) == (
+        f"{method} on digits-rows: {given}: of training after it was made smaller, of which finetune=0 has none; "
+        f"leave {name} out, or give finetune=1 or more"
+    )
+    assert len(planned(f"{method}[{given},finetune=1]")) == 2
+
+
+def test_a_default_that_is_given_all_the_same_is_no_mistake():
+    assert planned("spectral-pruning[teacher=no,learning_rate=none,schedule=one-cycle]")
+
+
+@pytest.mark.parametrize(
+    ("method", "ignored", "heard"),
+    [
+        ("spectral-pruning", "", "lam=0.1,covariance=last-step,theta=0.1"),
+        ("random-pruning", "lam=0.1 covariance=last-step", ""),
+        ("random-pruning[among=living]", "lam=0.1", "covariance=last-step"),
+        ("node-pruning", "lam=0.1 covariance=last-step", ""),
+        ("node-pruning[score=activity]", "lam=0.1", "covariance=last-step"),
+        ("node-pruning[score=leverage]", "", "lam=0.1,covariance=last-step"),
+        ("iss", "lam=0.1 covariance=last-step", ""),
+    ],
+)
+def test_options_of_the_reconstruction_alone_are_refused_without_it(method, ignored, heard):
+    name, _, own = method.removesuffix("]").partition("[")
+    given = [each for each in ("reconstruct=no", own, heard) if each]
+    assert len(planned(f"{name}[{','.join(given)}]")) == 2
+    for each in ignored.split():
+        words = f"^{name}: {each}: of the reconstruction, and reconstruct=no; leave .* out, or give reconstruct=yes"
+        with pytest.raises(UsageError, match=words):
+            planned(f"{name}[{','.join([*given, each])}]")
+
+
+def test_draws_of_all_nodes_are_refused():
+    words = "^random-pruning: draw=2: all hidden=16 nodes are kept, and none is drawn; leave draw out$"
+    for size in ("nodes=16", "share=1"):
+        with pytest.raises(UsageError, match=words):
+            planned(f"random-pruning[hidden=16,{size},draw=2]")
+    assert planned("random-pruning[hidden=16,nodes=[15,16]],random-pruning[hidden=16,nodes=15,draw=2]")
+
+
+def test_a_stream_has_no_last_step():
+    words = "covariance=last-step: shakespeare is language, a stream that has no last step; leave covariance out"
+    with pytest.raises(UsageError, match=f"^spectral-pruning on shakespeare: {words}$"):
+        planned("spectral-pruning[covariance=last-step]", "shakespeare")
+
+
+def test_the_identity_is_that_of_a_cell_that_starts_from_it():
+    words = "kind=identity: of cell=irnn, and shakespeare is language, where cell is lstm; give kind=svd"
+    with pytest.raises(UsageError, match=f"^low-rank on shakespeare: {words}$"):
+        planned("low-rank[kind=identity]", "shakespeare")
+    assert planned("low-rank[kind=identity]")
 
 
 def test_compressions_of_all_sizes_and_methods_start_from_one_base():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from plugins.recurrent.hidden import generator
@@ -27,6 +28,7 @@ CLASSES = {
     "lstm": (nn.LSTM, {}),
 }
 INPUTS, HIDDEN, OUTPUTS = 5, 12, 3
+HEAD = nn.Linear(HIDDEN, 2)
 
 
 def module(name, **given):
@@ -220,11 +222,41 @@ def test_modules_that_are_none_of_torchs_layers_are_refused():
         (Own(INPUTS, HIDDEN), "is a Own"),
         (nn.Sequential(nn.ReLU(), nn.GRU(INPUTS, HIDDEN)), r"is a Sequential; .* pass its layer, `.1`"),
         ("lstm", "is a str"),
+        (None, "is a NoneType"),
+        (nn.LSTM, "is a class, LSTM; .* pass the trained module, not its class"),
+        (
+            nn.utils.parametrizations.weight_norm(nn.LSTM(INPUTS, HIDDEN), "weight_hh_l0"),
+            "take its parametrizations off",
+        ),
     ):
         with pytest.raises(TypeError, match=said):
             compress(wrong, rows(), 5)
     with pytest.raises(ValueError, match="proj_size=3"):
         compress(nn.LSTM(INPUTS, HIDDEN, proj_size=3), rows(), 5)
+    with pytest.raises(ValueError, match="module is on the device meta, which holds no numbers; load its trained"):
+        compress(nn.LSTM(INPUTS, HIDDEN, device="meta"), rows(), 5)
+    with pytest.raises(ValueError, match="reads 12 numbers; the module's output has 24 of both directions"):
+        compress(nn.LSTM(INPUTS, HIDDEN, bidirectional=True), rows(), 5, readers=[HEAD])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_module_in_half_precision_is_made_smaller_in_it(dtype):
+    of = module("gru", batch_first=True).to(dtype)
+    head = reader(of).to(dtype)
+    half = compress(of, rows(), HIDDEN, readers=[head], lam=0)
+    found = [half.module.weight_hh_l0, half.readers[0].weight]
+    assert [each.dtype for each in found] == [dtype, dtype]
+    torch.testing.assert_close(found, [of.weight_hh_l0, head.weight], rtol=0.02, atol=0.02)
+
+
+def test_readers_may_come_in_any_collection_and_sizes_as_numbers_of_numpy():
+    of = module("gru", batch_first=True)
+    head = reader(of)
+    wanted = compress(of, rows(), 5, readers=[head])
+    for given in (iter([head]), nn.ModuleList([head]), (head,)):
+        found = compress(of, rows(), np.int64(5), readers=given, theta=np.float32(0.5), reconstruct=np.True_)
+        assert found.nodes == wanted.nodes
+        assert torch.equal(found.readers[0].weight, wanted.readers[0].weight)
 
 
 @pytest.mark.parametrize(
@@ -232,14 +264,44 @@ def test_modules_that_are_none_of_torchs_layers_are_refused():
     [
         ({"nodes": 13}, ValueError, "nodes=13: the module has hidden_size=12; give from 1 to 12"),
         ({"nodes": 0}, ValueError, "nodes=0"),
-        ({"nodes": [5, 6]}, TypeError, "all of torch's layers have one hidden_size"),
+        ({"nodes": -3}, ValueError, "nodes=-3: the module has hidden_size=12; give from 1 to 12"),
+        ({"nodes": [5, 6]}, TypeError, r"nodes=\[5, 6\]: .* not a list; all of torch's layers have one hidden_size"),
+        ({"nodes": "5"}, TypeError, "nodes='5': expected a whole number, not a str$"),
+        ({"nodes": 5.0}, TypeError, r"nodes=5\.0: expected a whole number, not a float$"),
+        ({"nodes": True}, TypeError, "nodes=True: expected a whole number, not a bool$"),
+        ({"share": "a"}, TypeError, "share='a': expected a number, not a str$"),
+        ({"share": torch.tensor(0.5)}, TypeError, "expected a number, not a Tensor$"),
+        ({"share": True}, TypeError, "share=True: expected a number, not a bool$"),
+        ({"share": float("nan")}, ValueError, "share=nan: expected more than 0, and 1 at most"),
+        ({"share": 0}, ValueError, "share=0: expected more than 0, and 1 at most"),
         ({"nodes": 5, "share": 0.5}, ValueError, "give one of them"),
         ({"share": 1.5}, ValueError, r"share=1\.5"),
         ({"method": "magnitude"}, ValueError, "expected one of spectral, backward, random"),
+        ({"method": ["spectral"]}, ValueError, r"method=\['spectral'\]: expected one of spectral, backward, random$"),
+        ({"theta": "a"}, TypeError, "theta='a': expected a number, not a str$"),
+        ({"lam": None}, TypeError, "lam=None: expected a number, not a NoneType$"),
+        ({"seed": "a"}, TypeError, "seed='a': expected a whole number, not a str$"),
+        ({"seed": 2**70}, ValueError, r"seed=1180591620717411303424: expected less than 2\^63 on either side of 0"),
+        ({"reconstruct": "no"}, TypeError, "reconstruct='no': expected True or False, not a str$"),
         ({"theta": 2}, ValueError, "theta=2: expected from 0 to 1"),
         ({"lam": -1}, ValueError, "lam=-1"),
         ({"readers": nn.Linear(HIDDEN, 2)}, TypeError, r"readers=\[linear\]"),
         ({"readers": [nn.Conv1d(HIDDEN, 2, 1)]}, TypeError, r"readers\[0\] is a Conv1d"),
+        (
+            {"readers": nn.Sequential(nn.Linear(HIDDEN, 2))},
+            TypeError,
+            "readers is one module, a Sequential; pass a",
+        ),
+        ({"readers": None}, TypeError, "readers is a NoneType; expected a list of torch.nn.Linear, or leave it out"),
+        ({"readers": {"head": HEAD}}, TypeError, "readers is a dict; expected a list of torch.nn.Linear"),
+        ({"readers": HEAD.weight}, TypeError, "readers is a Parameter; expected a list of torch.nn.Linear"),
+        ({"readers": [HEAD, HEAD]}, ValueError, r"readers\[1\] is given twice; give each once"),
+        (
+            {"readers": [nn.LazyLinear(2)]},
+            TypeError,
+            r"readers\[0\] is a LazyLinear; expected a torch.nn.Linear its",
+        ),
+        ({"readers": [nn.Linear(HIDDEN, 2, device="meta")]}, ValueError, r"readers\[0\] is on the device meta, which"),
         ({"readers": [nn.Linear(3, 2)]}, ValueError, r"readers\[0\] reads 3 numbers; the module's output has 12"),
     ],
 )
@@ -255,8 +317,15 @@ def test_rows_that_do_not_fit_are_refused():
         (packed, TypeError, "packed sequences are not read"),
         ([packed], TypeError, "packed sequences are not read"),
         ([(x, x)], TypeError, "there is a tuple; of pairs pass the inputs"),
-        ({"inputs": x}, TypeError, "there is a dict"),
-        (5, TypeError, "there is a int"),
+        ({"inputs": x}, TypeError, "there is a dict; of dictionaries pass the inputs alone"),
+        (5, TypeError, "there is a int$"),
+        ("rows", TypeError, "there is a str$"),
+        (x.numpy(), TypeError, "there is a ndarray; pass torch.from_numpy of it"),
+        ([*x.numpy()], TypeError, "there is a ndarray; pass torch.from_numpy of it"),
+        (x[0].tolist(), TypeError, "there is a list; pass torch.tensor of it"),
+        (x.to_sparse(), TypeError, r"there is a sparse one; pass rows\.to_dense\(\)"),
+        (x.to("meta"), ValueError, "rows are on the device meta"),
+        (x[:, :0], ValueError, "there are none"),
         (x[..., :4], ValueError, r"expected floats \(batch, steps, 5\).*\(40, 9, 4\)"),
         (x.long(), ValueError, r"torch\.int64"),
         (x[None], ValueError, r"\(1, 40, 9, 5\)"),
@@ -268,6 +337,12 @@ def test_rows_that_do_not_fit_are_refused():
             compress(of, wrong, 5)
 
 
+def running_away():
+    of = module("relu", batch_first=True)
+    nn.init.constant_(of.weight_hh_l0, 1e200)
+    return of
+
+
 def test_weights_that_are_not_finite_and_dead_layers_are_refused():
     of, head = module("relu", batch_first=True), nn.Linear(HIDDEN, 2)
     nn.init.constant_(head.weight, torch.nan)
@@ -276,6 +351,8 @@ def test_weights_that_are_not_finite_and_dead_layers_are_refused():
     nn.init.constant_(of.bias_ih_l0, -1e6)
     with pytest.raises(ValueError, match="all nodes of l0 are zero for all rows"):
         compress(of, rows(), 5)
+    with pytest.raises(ValueError, match="l0: hidden states have to be finite, and some were not"):
+        compress(running_away(), rows(), 5)
     nn.init.constant_(of.bias_ih_l0, torch.inf)
     with pytest.raises(ValueError, match=r"module\.bias_ih_l0 holds numbers that are not finite"):
         compress(of, rows(), 5)

@@ -10,7 +10,7 @@ from compressing import CLASSES, TOKENS, fit, network_of, prepared, rows, terms,
 from hidden import normal
 from plain_cells import CELLS, GATES
 
-from harness import Reading, Unsupported
+from harness import Fit, Reading, Unsupported
 from harness.options import build as configured
 from harness_recurrent import equations, nodes
 from harness_recurrent.config import NodeOptions
@@ -176,3 +176,35 @@ def test_more_nodes_than_live_are_a_warning():
 def test_of_a_layer_without_life_nothing_is_made():
     with pytest.raises(Unsupported, match="all 8 nodes of layer 0 are zero in every training row: the base is dead"):
         with_dead(range(M), 4)
+
+
+def silenced():
+    """Rows whose last step silences an irnn without memory, where the steps before do not."""
+    base = {name: tensor.clone() for name, tensor in trained().items()}
+    base["cells.0.recurrent.weight"].zero_()
+    base["cells.0.input.weight"].abs_()
+    base["cells.0.input.bias"].zero_()
+    train = fit().train
+    inputs = train.inputs.abs()
+    inputs[:, -1] *= -1
+    return base, Fit(train._replace(inputs=inputs), train._replace(inputs=inputs))
+
+
+def test_a_layer_that_is_silent_at_the_last_step_alone_is_not_called_dead():
+    base, seen = silenced()
+
+    def made(covariance):
+        given = {"hidden": M, "nodes": 4, "covariance": covariance}
+        built = spectral.build(configured(SpectralOptions, given, "spectral"))
+        return built.prepare(built.init(CLASSES, terms(), base), seen)
+
+    words = "all 8 nodes of layer 0 are zero after the last step of every training row, .* give covariance=time-mean"
+    with pytest.raises(Unsupported, match=words):
+        made("last-step")
+    assert len(made("time-mean").said["nodes"]) == 4
+
+
+def test_nodes_that_are_silent_at_the_last_step_alone_are_named_so():
+    built, state = with_dead([0, 1, 4, 5, 6], 4, covariance="last-step")
+    warning = built.describe(state)["dead_nodes"].warning
+    assert "of a layer with 3 that are active after the last step of any row: fewer would" in warning

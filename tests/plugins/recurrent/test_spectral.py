@@ -32,7 +32,9 @@ def test_its_options_mean_what_the_reference_means(options, tmp_path):
 
 @pytest.mark.parametrize("tied", ["tied=yes", "embedding=4"])
 def test_a_stream_is_carried_as_the_reference_carries_it(tied, tmp_path):
-    agree_prepared(f"cell=lstm,nodes=3,hidden=7,layers=2,teacher=yes,{tied}", "shakespeare[train=3000]", tmp_path)
+    agree_prepared(
+        f"cell=lstm,nodes=3,hidden=7,layers=2,finetune=1,teacher=yes,{tied}", "shakespeare[train=3000]", tmp_path
+    )
 
 
 def agree_prepared(options, dataset, folder):

@@ -10,7 +10,7 @@ from compressing import CLASSES, TOKENS, network_of, prepared, rows, terms, trai
 from plain_cells import CELLS
 from torch.nn import functional as F
 
-from harness import Batch, Problem, Unsupported
+from harness import Batch, Problem, Training, Unsupported
 from harness.options import build as configured
 from harness_dense_rnn import learner as dense
 from harness_recurrent import equations, network, room, training
@@ -185,6 +185,59 @@ def test_a_batch_that_would_fit_is_named(monkeypatch):
     ):
         begun(problem, hidden=30)
     assert begun(CLASSES, hidden=30)
+
+
+LONG = Problem("classification", (1_000_000, 1), 4, 40, time_axis=True)
+GIB = 2**30
+
+
+def limited(memory, eager=False, device="cpu"):
+    """The words with which an update of 4 rows of 465 MiB each is refused; None where it is not."""
+    net = network_of(LONG, hidden=30)
+    try:
+        room.require(net, LONG, Training(0, device, "fp32", 4, 1, eager, memory), RecurrentOptions(hidden=30))
+    except MemoryError as error:
+        return str(error)
+
+
+def test_the_limit_of_a_trial_counts_where_it_is_less_than_what_is_free(monkeypatch):
+    monkeypatch.setattr(room, "free", lambda device: 8 * GIB)
+    monkeypatch.setattr(room, "held", lambda: GIB // 4)
+    words = (
+        "an update keeps 1.8 GiB at least, the states of 4 rows over 1,000,000 steps, and 1.2 GiB are left of "
+        "the 1.5 GiB that the trial may hold, in which 2 rows have room; give --batch-size 2, or more --memory"
+    )
+    assert limited(3 * GIB // 2) == words
+    assert "0.0 MiB are left of the 100.0 MiB that the trial may hold, in which 0 rows have room; give fewer nodes" in (
+        limited(100 * 2**20)
+    )
+    assert limited(4 * GIB) is None
+    assert limited(None) is None
+
+
+def test_what_is_free_counts_where_it_is_less_than_the_limit(monkeypatch):
+    monkeypatch.setattr(room, "free", lambda device: GIB)
+    monkeypatch.setattr(room, "held", lambda: 0)
+    assert "1.0 GiB of memory are free, in which 2 rows have room; give --batch-size 2" in limited(20 * GIB)
+
+
+def test_a_profiled_pass_has_what_the_timed_one_had(monkeypatch):
+    """What the allocator keeps of it is not held against it."""
+    monkeypatch.setattr(room, "free", lambda device: 8 * GIB)
+    monkeypatch.setattr(room, "held", lambda: 2 * GIB)
+    assert limited(3 * GIB)
+    assert limited(3 * GIB, eager=True) is None
+
+
+def test_the_memory_of_a_gpu_has_no_limit_of_the_host_s(monkeypatch):
+    monkeypatch.setattr(room, "free", lambda device: 8 * GIB)
+    assert limited(1, device="cuda") is None
+
+
+def test_what_a_process_holds_grows_with_what_it_makes():
+    before = room.held()
+    kept = torch.ones(2**24)  # 64 MiB
+    assert room.held() == 0 or room.held() - before > 0.9 * kept.nbytes
 
 
 @pytest.mark.parametrize("cell", CELLS)
