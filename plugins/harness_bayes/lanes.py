@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from harness import Budget, Data, Training, UsageError, derive
 from harness_bayes.learner import Cohort
-from harness_torch import heap
-from harness_torch.backend import TorchBackend
+from harness_torch.backend import heap
+from harness_torch.backend.torch_backend import TorchBackend
 
 Together = Callable[[Sequence[Any]], Cohort[Any]]
 

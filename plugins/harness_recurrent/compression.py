@@ -96,7 +96,7 @@ class Compression:
         return state, training.update(state, batch)
 
     def reference(self, state: State, batch: Batch) -> tuple[State, Scalars]:
-        """An update by the equations, in float64; see `harness_torch.agree_sides`."""
+        """An update by the equations, in float64; see `harness_torch.agreement.sides`."""
         return equations.update(state, batch)
 
     def predict(self, state: State, inputs: Tensor) -> Prediction:

@@ -18,7 +18,7 @@ from harness_spiking.spikes import recorded
 
 
 class FiredAlike:
-    """The column `spikes`; see `harness_torch.agree_sides.Column`."""
+    """The column `spikes`; see `harness_torch.agreement.sides.Column`."""
 
     head = "spikes"
     key = "spike_mismatch"

@@ -38,10 +38,10 @@ def __getattr__(name: str) -> Any:
 def harness_backends() -> Iterable[BackendOffer]:
     yield BackendOffer(
         name="torch",
-        factory="harness_torch.backend:TorchBackend",
-        check="harness_torch.devices:check",
+        factory="harness_torch.backend.torch_backend:TorchBackend",
+        check="harness_torch.backend.devices:check",
         # The first torch.optim optimiser imports torch._dynamo, which takes longer than many a trial.
-        preload=("torch", "torch._dynamo", "safetensors.torch", "harness_torch.backend"),
+        preload=("torch", "torch._dynamo", "safetensors.torch", "harness_torch.backend.torch_backend"),
         requires=("torch",),
         operators=("aten", "prim", "prims", "profiler"),
     )
@@ -64,8 +64,8 @@ def harness_checks() -> Iterable[Check]:
 
 @hookimpl
 def harness_commands(cli: click.Group) -> None:
-    from harness_torch.agree_command import agree
-    from harness_torch.profile_command import profile
+    from harness_torch.agreement.agree_command import agree
+    from harness_torch.profiling.profile_command import profile
 
     cli.add_command(agree)
     cli.add_command(profile)

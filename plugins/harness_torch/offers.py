@@ -12,32 +12,32 @@ def instruments() -> Iterator[Instrument]:
     yield Instrument(
         "activation-memory",
         "peak of the live tensors that an update holds and makes, seen operator by operator",
-        factory="harness_torch.memory:ActivationMemory",
+        factory="harness_torch.instruments.activation_memory:ActivationMemory",
         repeats=True,
     )
     yield Instrument(
         "saved-memory",
         "peak of the live tensors that autograd keeps for the backward pass",
-        factory="harness_torch.saved:SavedMemory",
+        factory="harness_torch.instruments.saved_tensors:SavedMemory",
         repeats=True,
     )
     yield Instrument(
         "operations",
         "MACs and element-wise operations by phase, with a list of operators that have no formula",
-        factory="harness_torch.operations:Operations",
+        factory="harness_torch.instruments.operation_counts:Operations",
         repeats=True,
     )
     # Named as the metric, so that the reason for which it is missing stands in its cell.
     yield Instrument(
         "inference_macs",
         "MACs, element-wise operations and bytes moved of a prediction of the trained network",
-        factory="harness_torch.operations:Inference",
+        factory="harness_torch.instruments.operation_counts:Inference",
         repeats=True,
     )
     yield Instrument(
         "inference-memory",
         "peak of the live tensors that a prediction of the trained network makes",
-        factory="harness_torch.memory:InferenceMemory",
+        factory="harness_torch.instruments.activation_memory:InferenceMemory",
         repeats=True,
     )
     # Named as the metric, likewise.
@@ -45,51 +45,51 @@ def instruments() -> Iterator[Instrument]:
         "synaptic_ops",
         "pairs of nonzero weight and nonzero input in a prediction of the trained network, and how often its neurons "
         "fire",
-        factory="harness_torch.synaptic:SynapticOperations",
+        factory="harness_torch.instruments.synaptic_operations:SynapticOperations",
     )
     for rows in LATENCIES:  # named as the metrics, likewise
         yield Instrument(
             f"latency_{rows}_seconds",
             f"time of a prediction of {rows} row{'s' if rows > 1 else ''} by the trained network",
-            factory=f"harness_torch.latency:of_{rows}",
+            factory=f"harness_torch.instruments.latency:of_{rows}",
             on_request=True,
         )
     yield Instrument(
         "tensor-peak",
         "peak of what the allocator has given out: weights, gradients, activations, operators' own temporaries",
-        factory="harness_torch.peaks:TensorPeak",
+        factory="harness_torch.instruments.allocator_peaks:TensorPeak",
         repeats=True,
     )
     # Named as the metric, likewise.
     yield Instrument(
         "train_peak_bytes",
         "peak of what the GPU's allocator has given out to the step as it is trained, fused and captured included",
-        factory="harness_torch.peaks:TrainPeak",
+        factory="harness_torch.instruments.allocator_peaks:TrainPeak",
         intrusive=False,
     )
     yield Instrument(
         "process-peak",
         "most memory that the trial's process had resident",
-        factory="harness_torch.peaks:ProcessPeak",
+        factory="harness_torch.instruments.allocator_peaks:ProcessPeak",
         intrusive=False,
     )
     # Named as the metric, likewise.
     yield Instrument(
         "gpu_process_bytes",
         "memory of the GPU that the trial's process has at the end of training, its context included (NVML)",
-        factory="harness_torch.gpu:GpuProcess",
+        factory="harness_torch.backend.gpu:GpuProcess",
         intrusive=False,
     )
     yield Instrument(
         "energy_joules",
         "energy that the GPU drew for the timed pass, its idle power subtracted (NVML)",
-        factory="harness_torch.gpu:Energy",
+        factory="harness_torch.backend.gpu:Energy",
         intrusive=False,
     )
     yield Instrument(
         "gpu-trouble",
         "other processes on the GPU before and after the timed pass, and throttling during it, too (NVML)",
-        factory="harness_torch.gpu:GpuTrouble",
+        factory="harness_torch.backend.gpu:GpuTrouble",
         intrusive=False,
     )
 

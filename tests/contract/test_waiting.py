@@ -9,7 +9,7 @@ from test_kit import method, outcomes
 from torch.optim import lr_scheduler
 
 from harness.testing import Result
-from harness_torch.operations import Operations
+from harness_torch.instruments.operation_counts import Operations
 
 WAIT_FREE = ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "RMSprop", "Rprop", "Adadelta"]
 

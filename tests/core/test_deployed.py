@@ -121,7 +121,7 @@ def test_a_prediction_is_measured_as_finish_has_left_the_network(run):
         def finish(self, state, fit):
             return state
 
-    counting = Instrument("inference_macs", "x", "harness_torch.operations:Inference")
+    counting = Instrument("inference_macs", "x", "harness_torch.instruments.operation_counts:Inference")
     dear, cheap = (run(learner, counting).readings["inference_macs"] for learner in (TwiceAsDear, Once))
     assert (dear, cheap) == (2 * (1 + 2), 1 + 2)
 

@@ -24,7 +24,7 @@ from harness.planning.plan import plan
 from harness.records.store import Store
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
-from harness_torch.backend import TorchBackend
+from harness_torch.backend.torch_backend import TorchBackend
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ class Streams:
     def harness_instruments(self):
         yield Instrument("steady", "x", Steady)
         yield Instrument("windows", "x", Windows)
-        yield Instrument("inference_macs", "x", "harness_torch.operations:Inference")
+        yield Instrument("inference_macs", "x", "harness_torch.instruments.operation_counts:Inference")
 
 
 class Windows:

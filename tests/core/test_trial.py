@@ -22,7 +22,7 @@ from harness import (
     derive,
 )
 from harness.report import timing
-from harness_torch.backend import TorchBackend
+from harness_torch.backend.torch_backend import TorchBackend
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from torch import nn
 from harness import Batch, Problem, Training
 from harness_bayes.config import PRECISIONS
 from harness_mc_dropout import DropoutOptions, learner
-from harness_torch import heap
+from harness_torch.backend import heap
 
 from .paired import Row, interleaved, ratio, show
 

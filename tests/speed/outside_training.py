@@ -106,7 +106,9 @@ def outside_over_training(trials: int) -> tuple[Ratio, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         store.prepare()
-        context = RunContext(Path(folder), None, PLUGINS, preload=("torch", "torch._dynamo", "harness_torch.backend"))
+        context = RunContext(
+            Path(folder), None, PLUGINS, preload=("torch", "torch._dynamo", "harness_torch.backend.torch_backend")
+        )
         records = list(run(catalog, planned, store, LocalExecutor(), context, _Silent()))
     assert all(record.status == "ok" for record in records), [record.reason for record in records]
     training = [record.seconds["train"] for record in records]

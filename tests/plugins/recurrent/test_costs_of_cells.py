@@ -12,7 +12,7 @@ from plain_cells import CELLS, GATES, tensors_of
 from torch import Tensor
 
 from harness_recurrent import cells, forms
-from harness_torch.operations import Inference, Operations
+from harness_torch.instruments.operation_counts import Inference, Operations
 
 T, B, D, M, K = 6, 5, 4, 10, 3
 RECURRENT = tuple(cell for cell in CELLS if cell != "mingru")

@@ -32,7 +32,7 @@ from harness_spike_representation.learner import build as build_representation
 from harness_spiking import reference
 from harness_spiking.reference import PlainNetwork, seen_as
 from harness_spiking.spikes import recorded
-from harness_torch.memory import ActivationMemory
+from harness_torch.instruments.activation_memory import ActivationMemory
 
 WIDE = "96-96-96-96-FC"
 

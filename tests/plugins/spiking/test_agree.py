@@ -31,8 +31,8 @@ from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spiking.agree import SPIKES
-from harness_torch import agree
-from harness_torch.agree import Observed
+from harness_torch.agreement import comparison
+from harness_torch.agreement.comparison import Observed
 
 # A pair that disagrees on purpose, a method without spikes, and data with room for few neurons.
 PLUGIN = """
@@ -406,7 +406,7 @@ def test_what_is_observed_is_the_gradient_and_weights_stay(update):
     learner = build_ottt(OTTTOptions(architecture=NETWORKS["conv"][0], update=update, learning_rate=0.1))
     state, rows = start(learner, problem("conv")), batch("conv")
     before = parameters_of(state)
-    seen = agree.observe(learner.update, state, rows)
+    seen = comparison.observe(learner.update, state, rows)
     assert worst(dict(state.network.parameters), before) == 0
     steps = step_gradients(of_reference(build_ottt(OTTTOptions(architecture=NETWORKS["conv"][0]))), state, rows)
     assert seen.steps == {"accumulated": 1, "online": 6}[update]
@@ -428,7 +428,7 @@ def test_spikes_are_those_of_the_lif_network_by_layer(name, micro_batch):
     state, rows = start(learner, problem("conv")), batch("conv")
     expected, _ = lif_of(state, rows)
     for update in (learner.update, learner.reference):
-        found = agree.observe(update, state, rows, SPIKES).noted
+        found = comparison.observe(update, state, rows, SPIKES).noted
         assert list(found) == ["layers.0", "layers.1", "layers.2"]
         assert all(torch.equal(fired, expected[layer]) for layer, fired in found.items())
     assert all(0.02 < rate < 0.9 for rate in rates_of(expected))
@@ -436,11 +436,11 @@ def test_spikes_are_those_of_the_lif_network_by_layer(name, micro_batch):
 
 def test_measures_of_tensors_by_hand():
     found, expected = torch.tensor([3.0, 4.0]), torch.tensor([4.0, 2.0])
-    assert agree.relative_difference(found, expected) == 2 / 4
-    assert agree.cosine(found, expected) == pytest.approx(20 / (5 * 20**0.5))
+    assert comparison.relative_difference(found, expected) == 2 / 4
+    assert comparison.cosine(found, expected) == pytest.approx(20 / (5 * 20**0.5))
     nothing = torch.zeros(2)
-    assert (agree.relative_difference(nothing, nothing), agree.cosine(nothing, nothing)) == (0, 1)
-    assert (agree.relative_difference(found, nothing), agree.cosine(found, nothing)) == (1, 0)
+    assert (comparison.relative_difference(nothing, nothing), comparison.cosine(nothing, nothing)) == (0, 1)
+    assert (comparison.relative_difference(found, nothing), comparison.cosine(found, nothing)) == (1, 0)
 
 
 def test_layers_hold_all_their_parameters_and_spikes_that_are_not_told_are_no_agreement():
@@ -451,7 +451,7 @@ def test_layers_hold_all_their_parameters_and_spikes_that_are_not_told_are_no_ag
     }
     spikes = {"layers.0": torch.ones(2, 3, 4, dtype=torch.bool)}
     other = {**gradients, "layers.0.projection.gain": torch.tensor([1.0, -1.0])}
-    found = agree.agreement(Observed(other, {}, 1.0), Observed(gradients, spikes, None), SPIKES)
+    found = comparison.agreement(Observed(other, {}, 1.0), Observed(gradients, spikes, None), SPIKES)
     assert list(found.layers) == ["layers.0", "readout"]
     assert found.layers["layers.0"] == (2.0, 0.0, None, "projection.gain")
     assert found.layers["readout"] == (0.0, 1.0, None, "bias")

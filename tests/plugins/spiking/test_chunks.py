@@ -15,7 +15,7 @@ from spiking_methods import (
 from spiking_setups import batch, step_gradients, worst
 
 from harness import Batch, Problem, Training
-from harness_torch.memory import ActivationMemory
+from harness_torch.instruments.activation_memory import ActivationMemory
 
 DIGITS = Problem("classification", (1, 8, 8), 10, 1000)
 

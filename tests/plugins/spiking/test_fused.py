@@ -28,9 +28,9 @@ from harness_spiking.kernels import eager, history
 from harness_spiking.neuron import Neuron
 from harness_spiking.operations import Outlet
 from harness_spiking.surrogates import SURROGATES, Sigmoid
+from harness_torch.instruments.operation_counts import Inference
+from harness_torch.instruments.synaptic_operations import SynapticOperations
 from harness_torch.marks import listening
-from harness_torch.operations import Inference
-from harness_torch.synaptic import SynapticOperations
 from harness_torch.training.layout import channels_last, empty
 from tests.speed import gpu_kernels
 

@@ -9,7 +9,7 @@ from harness_bptt import BPTTOptions
 from harness_bptt.learner import build
 from harness_bptt.packed import pack, unpack
 from harness_spiking.spikes import recorded
-from harness_torch.memory import ActivationMemory
+from harness_torch.instruments.activation_memory import ActivationMemory
 
 ALL = NETWORKS | RESIDUAL
 

@@ -18,9 +18,9 @@ from harness import Batch, Problem, Training
 from harness_bptt.recomputed import segments
 from harness_spiking.architectures import resolve
 from harness_spiking.spikes import recorded
-from harness_torch.memory import ActivationMemory
-from harness_torch.operations import Operations
-from harness_torch.saved import SavedMemory
+from harness_torch.instruments.activation_memory import ActivationMemory
+from harness_torch.instruments.operation_counts import Operations
+from harness_torch.instruments.saved_tensors import SavedMemory
 
 TYPES = {"fp32": torch.float32, "fp64": torch.float64}
 BY_STEPS = [{"reset": "hard"}, {"reset": "hard", "detach_reset": False}, {"reset": "hard", "dropout": 0.3}]

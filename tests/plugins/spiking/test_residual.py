@@ -20,7 +20,7 @@ from harness_spiking.architectures import resolve
 from harness_spiking.lif import run
 from harness_spiking.spikes import recorded
 from harness_spiking.weights import effective
-from harness_torch.synaptic import SynapticOperations
+from harness_torch.instruments.synaptic_operations import SynapticOperations
 
 
 def test_parameters_have_the_shapes_that_the_blocks_need():

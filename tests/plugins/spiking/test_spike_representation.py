@@ -31,7 +31,7 @@ from harness_spike_representation.learner import build
 from harness_spiking.reference import Below, PlainNetwork
 from harness_spiking.spikes import recorded
 from harness_spiking.training import begin
-from harness_torch.memory import ActivationMemory
+from harness_torch.instruments.activation_memory import ActivationMemory
 
 DIGITS = Problem("classification", (1, 8, 8), 10, 1000)
 

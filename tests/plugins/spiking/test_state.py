@@ -10,7 +10,7 @@ from harness_ottt import OTTTOptions
 from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
-from harness_torch.memory import ActivationMemory
+from harness_torch.instruments.activation_memory import ActivationMemory
 
 FLOAT, ROWS, CLASSES = 4, 6, 3
 MLP = "11-7-FC"

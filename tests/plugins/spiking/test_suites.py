@@ -24,7 +24,7 @@ from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_sr
-from harness_torch.operations import Operations
+from harness_torch.instruments.operation_counts import Operations
 from harness_torch.training.architectures import standard
 
 NAMES = (

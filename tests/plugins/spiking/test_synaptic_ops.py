@@ -25,9 +25,9 @@ from harness_saf.learner import build as build_saf
 from harness_spiking.spikes import recorded
 from harness_spiking.weights import effective
 from harness_torch import offers
-from harness_torch.backend import TorchBackend
-from harness_torch.operations import ROWS, Inference
-from harness_torch.synaptic import SynapticOperations
+from harness_torch.backend.torch_backend import TorchBackend
+from harness_torch.instruments.operation_counts import ROWS, Inference
+from harness_torch.instruments.synaptic_operations import SynapticOperations
 from harness_torch.training.architectures import DIGITS_NET
 
 METHODS = {

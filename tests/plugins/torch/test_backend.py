@@ -13,9 +13,9 @@ import torch
 
 from harness import Batch, Budget, ClassLogProbs, Data, Problem, RegressionMixture, TrainingTerms, Trial, UsageError
 from harness.types import Choice
-from harness_torch.backend import TorchBackend
-from harness_torch.clocks import EventClock, KeepMeter
-from harness_torch.devices import check
+from harness_torch.backend.clocks import EventClock, KeepMeter
+from harness_torch.backend.devices import check
+from harness_torch.backend.torch_backend import TorchBackend
 
 BACKEND = TorchBackend()
 
@@ -115,7 +115,7 @@ def test_the_meter_of_lanes_keeps_each_update_by_value():
 
 @pytest.mark.parametrize("piece_bytes", [1, 24, 25, 10**6])
 def test_a_transform_sees_every_row_of_every_split_once_in_pieces(monkeypatch, piece_bytes):
-    monkeypatch.setattr("harness_torch.backend.PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr("harness_torch.backend.torch_backend.PIECE_BYTES", piece_bytes)
     rows, sizes = np.arange(7 * 12, dtype=np.uint8).reshape(7, 3, 4), []
 
     def transform(inputs):

@@ -30,8 +30,8 @@ from harness.planning.sources import Fingerprints
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
 from harness_torch import offers
-from harness_torch.operations import Inference, Operations
-from harness_torch.synaptic import SynapticOperations
+from harness_torch.instruments.operation_counts import Inference, Operations
+from harness_torch.instruments.synaptic_operations import SynapticOperations
 
 B, I, O, STEPS = 10, 6, 2, 3  # noqa: E741 - rows, inputs, outputs
 

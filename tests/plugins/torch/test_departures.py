@@ -32,8 +32,8 @@ from harness.report import render, summarise
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
 from harness_torch import offers
-from harness_torch.operations import Inference, Operations
-from harness_torch.synaptic import SynapticOperations
+from harness_torch.instruments.operation_counts import Inference, Operations
+from harness_torch.instruments.synaptic_operations import SynapticOperations
 
 ROWS = 100
 NUMBERS = np.ones(ROWS, np.float32)

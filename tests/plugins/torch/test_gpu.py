@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from harness import Unsupported
-from harness_torch import gpu
-from harness_torch.gpu import Energy, Gpu, GpuProcess, GpuTrouble, find_gpu
+from harness_torch.backend import gpu
+from harness_torch.backend.gpu import Energy, Gpu, GpuProcess, GpuTrouble, find_gpu
 
 
 class FakeNvml:

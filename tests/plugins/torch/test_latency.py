@@ -10,8 +10,8 @@ import torch
 from deploying import DATA
 
 from harness import Trained, Unsupported
-from harness_torch.clocks import EventClock, HostClock
-from harness_torch.latency import PREDICTIONS, WARM_UP, Latency, clock_of, of_1, of_32, of_256
+from harness_torch.backend.clocks import EventClock, HostClock
+from harness_torch.instruments.latency import PREDICTIONS, WARM_UP, Latency, clock_of, of_1, of_32, of_256
 from harness_torch.offers import LATENCIES, instruments, metrics
 
 

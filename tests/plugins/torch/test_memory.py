@@ -17,9 +17,9 @@ from torch.optim import optimizer as torch_optimizer
 
 from harness import Gauge
 from harness_torch import time_steps
-from harness_torch.memory import ActivationMemory, InferenceMemory
-from harness_torch.operations import Operations
-from harness_torch.saved import SavedMemory
+from harness_torch.instruments.activation_memory import ActivationMemory, InferenceMemory
+from harness_torch.instruments.operation_counts import Operations
+from harness_torch.instruments.saved_tensors import SavedMemory
 from harness_torch.training import optimiser
 from harness_torch.training.options import OptimiserOptions
 

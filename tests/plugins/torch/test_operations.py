@@ -14,7 +14,7 @@ from deploying import deployed
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness_torch.operations import Inference, Operations
+from harness_torch.instruments.operation_counts import Inference, Operations
 from harness_torch.phases import phase
 
 B = 5

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from harness import Unsupported
-from harness_torch.memory import ActivationMemory
-from harness_torch.peaks import TensorPeak, TrainPeak, process_peak_bytes
+from harness_torch.instruments.activation_memory import ActivationMemory
+from harness_torch.instruments.allocator_peaks import TensorPeak, TrainPeak, process_peak_bytes
 
 MIB = 2**20
 
@@ -93,7 +93,7 @@ def test_the_tensor_peak_is_the_activations_and_what_belongs_to_the_weights() ->
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_the_process_peak_is_that_of_the_process_itself() -> None:
     script = (
-        "from harness_torch.peaks import process_peak_bytes as peak\n"
+        "from harness_torch.instruments.allocator_peaks import process_peak_bytes as peak\n"
         "before = peak(); block = bytearray(200 * 2**20); del block; print(peak() - before)"
     )
     grown = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)

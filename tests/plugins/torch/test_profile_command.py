@@ -14,8 +14,8 @@ import pytest
 from harness import UsageError, rehearse
 from harness.catalog import Settings, load
 from harness.cli import main
-from harness_torch import trace
-from harness_torch.profile_command import QUIET
+from harness_torch.profiling import operator_trace
+from harness_torch.profiling.profile_command import QUIET
 
 PLUGIN = """
     import torch
@@ -109,9 +109,9 @@ def harness(plugin, capfd):
 def profiled(plugin, tmp_path):
     """The costs of one update by phase and operator, and the trace as it was written."""
 
-    def go(method: str) -> tuple[trace.Profile, dict[tuple[str, str], trace.Cost], list[dict]]:
+    def go(method: str) -> tuple[operator_trace.Profile, dict[tuple[str, str], operator_trace.Cost], list[dict]]:
         catalog = load(Settings(plugins=(plugin,)))
-        found = trace.profile(rehearse(catalog, method, device="cpu", threads=1), tmp_path / "trace.json")
+        found = operator_trace.profile(rehearse(catalog, method, device="cpu", threads=1), tmp_path / "trace.json")
         events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
         return found, {(cost.phase, cost.operator): cost for cost in found.costs}, events
 
@@ -126,7 +126,7 @@ def test_calls_are_those_of_one_update_in_their_phases(profiled):
     assert costs["backward", "aten::mm"].calls == 1
     assert costs["optimizer", "Optimizer.step#SGD.step"].calls == 1
     assert ("forward", "aten::mm") in costs
-    assert found.warmup == trace.WARMUP_UPDATES + 1
+    assert found.warmup == operator_trace.WARMUP_UPDATES + 1
 
 
 def test_self_times_add_up_to_the_update(profiled):
@@ -248,18 +248,18 @@ def test_kernels_that_no_operator_launched_are_told_by_name():
         on_device("Optimizer.step#SGD.step", 900.0),  # a range, as the device mirrors it
         on_device("ProfilerStep#1", 900.0),
     ]
-    costs = trace.launched_by_no_operator(host, device)
+    costs = operator_trace.launched_by_no_operator(host, device)
     found = {cost.operator: (cost.phase, cost.calls, cost.device_seconds) for cost in costs}
     name = next(name for name in found if name.startswith("neurons<float"))
-    assert len(name) == trace.LONGEST_NAME
+    assert len(name) == operator_trace.LONGEST_NAME
     assert found == {"scale": ("kernels", 1, pytest.approx(5e-6)), name: ("kernels", 2, pytest.approx(6e-6))}
 
 
 @pytest.mark.gpu
 def test_a_captured_update_is_shown_kernel_by_kernel(tmp_path):
     method = "saf[architecture=8C3-GAP-FC,steps=2]"
-    found = trace.profile(rehearse(load(Settings()), method, device="cuda"), tmp_path / "trace.json")
+    found = operator_trace.profile(rehearse(load(Settings()), method, device="cuda"), tmp_path / "trace.json")
     kernels = [cost for cost in found.costs if cost.phase == "kernels"]
     assert {"accumulate", "differentiate"} <= {cost.operator for cost in kernels}
     assert sum(cost.device_seconds for cost in kernels) > sum(map(found.time, found.costs)) / 2
-    assert "kernels" in trace.table(found, 5)
+    assert "kernels" in operator_trace.table(found, 5)

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from harness import Unsupported
 from harness_torch import spikes
-from harness_torch.operations import Inference
-from harness_torch.pairs import matrix_pairs
-from harness_torch.synaptic import SynapticOperations
+from harness_torch.costs.nonzero_pairs import matrix_pairs
+from harness_torch.instruments.operation_counts import Inference
+from harness_torch.instruments.synaptic_operations import SynapticOperations
 
 
 def predict(run: Callable[[], Any], examples: int = 1) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from harness_spike_representation.learner import build as build_sr
 from harness_spiking.network import Network
 from harness_spiking.training import Loss
 from harness_spiking.weights import Weights, effective
-from harness_torch.memory import ActivationMemory
+from harness_torch.instruments.activation_memory import ActivationMemory
 from harness_torch.training.layout import channels_last
 from tests.speed.paired import Ratio, Row, interleaved, ratio, show
 

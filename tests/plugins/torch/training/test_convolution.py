@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness_torch.operations import Operations
+from harness_torch.instruments.operation_counts import Operations
 from harness_torch.training import convolution
 from harness_torch.training.convolution import by_patches, convolve, convolve_backward
 

@@ -1,0 +1,1 @@
+"""`harness agree`: whether two methods, or a method and its reference, compute the same on one mini-batch."""

@@ -1,0 +1,67 @@
+"""What `prepare` leaves of another method's arrays, by a method and by its reference: arrays by layer, and facts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from harness import Batch, Fit, HarnessError, Reading
+from harness_torch.agreement.sides import Side
+
+ROUNDING = {"fp64": 1e-6, "fp32": 1e-2}  # of facts that are numbers, relative: square roots of the type's last digit
+
+
+class Left(NamedTuple):
+    """What one side's `prepare` leaves. arrays: as it saves them; facts: as it describes them."""
+
+    state: Any
+    arrays: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+def prepares(side: Side) -> bool:
+    """Whether it makes something of another method's arrays before its first update."""
+    return side.rehearsal.base is not None and hasattr(side.rehearsal.learner, "prepare")
+
+
+def prepared(side: Side, state: Any, cast: Callable[[Batch], Batch]) -> Left:
+    """What a side's `prepare` leaves, or its reference's. cast: rows to the precision of the state."""
+    learner: Any = side.rehearsal.learner
+    data = side.rehearsal.data
+    prepare = learner.reference_prepare if side.plain else learner.prepare
+    state = prepare(state, Fit(cast(data.train), cast(data.valid)))
+    facts = learner.describe(state) if hasattr(learner, "describe") else {}
+    return Left(state, learner.save(state), {name: _value(fact) for name, fact in facts.items()})
+
+
+def refuse_unlike(method: Side, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raises HarnessError where the two leave arrays of other names or shapes, which nothing can be said of."""
+    mine, others = ({name: tuple(each.shape) for name, each in arrays.items()} for arrays in (found, expected))
+    for name in sorted(mine.keys() | others.keys()):
+        if mine.get(name) != others.get(name):
+            sides = (f"{shapes[name]}" if name in shapes else "none" for shapes in (mine, others))
+            one, other = sides
+            raise HarnessError(f"{method.name}: prepare leaves {name} {one}, and its reference {other}")
+
+
+def differing(found: Mapping[str, Any], expected: Mapping[str, Any], precision: str) -> dict[str, tuple[Any, Any]]:
+    """Those of the reference's facts that the method says otherwise: texts and whole numbers exactly, others up to
+    rounding.
+    """
+    both = {name: (found.get(name), expected[name]) for name in expected}
+    return {name: pair for name, pair in both.items() if not _same(*pair, ROUNDING[precision])}
+
+
+def _same(mine: Any, other: Any, rounding: float) -> bool:
+    if isinstance(mine, list | tuple) and isinstance(other, list | tuple):
+        return len(mine) == len(other) and all(_same(*pair, rounding) for pair in zip(mine, other, strict=True))
+    if isinstance(mine, float) and isinstance(other, float):
+        return math.isclose(mine, other, rel_tol=rounding, abs_tol=rounding)
+    return bool(mine == other)
+
+
+def _value(fact: Any) -> Any:
+    return fact.value if isinstance(fact, Reading) else fact

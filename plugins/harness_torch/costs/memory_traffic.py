@@ -1,0 +1,53 @@
+"""Bytes that an operator has to move between memory and processor: what it reads once, and what it writes.
+
+A lower bound for eager execution, where every operator reads its operands and writes its result; caches and what a
+kernel keeps to itself are not looked into.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from harness_torch.costs.formulas import costs_nothing
+from harness_torch.costs.operator_calls import Call, is_sparse, stored, tensors, written
+
+# They read no more of a table than they return.
+LOOKUPS = frozenset({"index_select", "index", "_unsafe_index", "gather", "take", "embedding", "select_backward"})
+
+# Their in-place variants write without reading what was there.
+OVERWRITES = frozenset(
+    {"zero", "fill", "copy", "random", "uniform", "normal", "bernoulli", "exponential", "geometric", "log_normal"}
+)
+
+
+def moved(call: Call) -> int:
+    """Bytes read and written; none for views, allocation and metadata."""
+    if costs_nothing(call):
+        return 0
+    results = _written(call)
+    read = [
+        tensor
+        for name, value in call.arguments.items()
+        if name != "out" and not (call.key in OVERWRITES and name == "self")
+        for tensor in tensors(value)
+    ]
+    wrote = sum(map(occupied, results))
+    if call.key in LOOKUPS:
+        return 2 * wrote + sum(occupied(tensor) for tensor in read if not tensor.is_floating_point())
+    return wrote + sum(map(occupied, read))
+
+
+def _written(call: Call) -> list[Tensor]:
+    """Results, and arguments that the schema says are written; each once."""
+    found = [*tensors(call.result), *written(call.func, (), call.arguments)]
+    return list({id(tensor): tensor for tensor in found}.values())
+
+
+def occupied(tensor: Tensor) -> int:
+    """Bytes of the elements that a tensor shows, each counted once where it is expanded."""
+    if is_sparse(tensor):
+        return stored(tensor) * tensor.element_size()
+    shown = 1
+    for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        shown *= length if stride or not length else 1
+    return shown * tensor.element_size()

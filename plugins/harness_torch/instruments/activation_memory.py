@@ -1,0 +1,173 @@
+"""What an update holds, makes and carries: its live tensors, seen operator by operator.
+
+Not counted are parameters, their gradients, the optimiser's state and the data; counted is everything else that the
+method carries (traces, membrane potentials, buffers) or makes on the way. All of it is exact and repeatable, on a CPU
+as on a GPU, because storages are counted and not what an allocator makes of them. What an operator allocates and frees
+inside itself is not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from harness import Trained
+from harness_torch.instruments.operation_counts import ROWS, plain_layers
+from harness_torch.marks import watching
+from harness_torch.tracking.carried_state import Carried
+from harness_torch.tracking.storages import Ledger, is_parameter, live_tensors, steady_garbage
+
+
+class ActivationMemory:
+    """activation_bytes, held_before_bytes, held_after_bytes and state_bytes of one steady update.
+
+    state_bytes is the most that lives at the end of a time step, as marked by `harness_torch.time_steps`, or of the
+    update; without marks, of the update alone. An unrolled graph that lives then is carried, and counts.
+
+    Parameters are found without the method's help: leaves that require grad and live from one update to the next, and
+    what torch.optim optimisers step. Their gradients are what autograd hands to them, accumulated or not. The state
+    of a hand-written optimiser cannot be told from other state, and counts. Tensors older than the session are data.
+    """
+
+    def __init__(self) -> None:
+        self._readings: dict[str, int] = {}
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Follow every storage from the birth of the state on."""
+        self._ledger = Ledger(foreign=live_tensors())
+        self._owned: set[int] = set()
+        try:
+            with _optimizers(self._own_optimizer), _Witness(self._ledger):
+                yield
+        finally:
+            del self._ledger, self._owned
+
+    @contextmanager
+    def measure(self, stage: Literal["update"], examples: int) -> Iterator[None]:
+        """Span one update."""
+        del stage, examples
+        with steady_garbage(), ExitStack() as hooks:
+            self._own_parameters(hooks)
+            self._ledger.start()
+            carried = Carried(self._ledger)
+            with watching(carried), carried:
+                yield
+            self._own_parameters(hooks)
+            before, peak, after = self._ledger.window(without=self._owned)
+        self._readings = {
+            "activation_bytes": peak,
+            "held_before_bytes": before,
+            "held_after_bytes": after,
+            "state_bytes": max(after, carried.most(without=self._owned)),
+        }
+
+    def readings(self) -> Mapping[str, Any]:
+        """Bytes."""
+        return dict(self._readings)
+
+    def _own_parameters(self, hooks: ExitStack) -> None:
+        """Enter what lives but was made unseen (from numpy, say), and take parameters and gradients out."""
+        for tensor in live_tensors():
+            self._ledger.see(tensor)
+            if is_parameter(tensor):
+                self._own(tensor)
+                self._own_gradient(tensor)
+                if tensor.requires_grad:
+                    self._follow_gradients(tensor, hooks)
+
+    def _follow_gradients(self, parameter: Tensor, hooks: ExitStack) -> None:
+        # The first hook sees what is about to be added to a gradient, the second a gradient that had to be copied.
+        hooks.callback(parameter.register_hook(self._own).remove)
+        hooks.callback(parameter.register_post_accumulate_grad_hook(self._own_gradient).remove)
+
+    def _own(self, tensor: Tensor) -> None:
+        self._owned.update(self._ledger.see(tensor))
+
+    def _own_gradient(self, parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            self._own(parameter.grad)
+
+    def _own_optimizer(self, optimizer: Optimizer) -> None:
+        for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+            self._own(parameter)
+            self._own_gradient(parameter)
+        for value in tree_iter([dict(optimizer.state), *optimizer.param_groups]):  # a rate may be a tensor, too
+            if isinstance(value, Tensor):
+                self._own(value)
+
+
+class InferenceMemory:
+    """inference_activation_bytes: the most that a prediction of 32 rows by the trained network makes and holds at once.
+
+    What lives before it, the network and the rows, does not count.
+    """
+
+    def __init__(self) -> None:
+        self._readings: dict[str, int] = {}
+
+    def deployed(self, trained: Trained) -> None:
+        """Follow every storage that a prediction makes."""
+        inputs, predict = trained.rows(ROWS), trained.eager()
+        with steady_garbage(), plain_layers():
+            ledger = Ledger(foreign=live_tensors())
+            ledger.start()
+            with _Witness(ledger):
+                predict(inputs)
+        _, peak, _ = ledger.window(without=set())
+        self._readings = {"inference_activation_bytes": peak}
+
+    def readings(self) -> Mapping[str, Any]:
+        """Bytes."""
+        return dict(self._readings)
+
+
+class _Witness(TorchDispatchMode):
+    """Enters the tensors of every operator into a ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        del types
+        kwargs = kwargs or {}
+        # Inputs first: a tensor that was made unseen is older than the result.
+        self._see(args, kwargs)
+        result = func(*args, **kwargs)
+        self._see(result)
+        # In-place and out= variants may have resized what they were given.
+        if torch.Tag.inplace_view in func.tags or func._schema.is_mutable:
+            self._see(args, kwargs)
+        return result
+
+    def _see(self, *things: Any) -> None:
+        for value in tree_iter(things):
+            if isinstance(value, Tensor):
+                self._ledger.see(value)
+
+
+@contextmanager
+def _optimizers(notice: Callable[[Optimizer], None]) -> Iterator[None]:
+    """Before and after every step of a torch.optim optimiser, let it be noticed."""
+
+    def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        del args, kwargs
+        notice(optimizer)
+
+    handles = register_optimizer_step_pre_hook(hook), register_optimizer_step_post_hook(hook)
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

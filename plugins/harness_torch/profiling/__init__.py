@@ -1,0 +1,1 @@
+"""`harness profile`: where one update spends its time."""

@@ -1,0 +1,90 @@
+"""Tensors that lie on the host wherever the network does, such as the step counters of torch.optim: to read them makes
+nobody wait.
+
+On a GPU a tensor's device says it. On a CPU, where all lie on the host, it is told by how a tensor came to be: from
+numbers, without a word of a device, or from such tensors alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch.utils._device
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from harness_torch import phases
+from harness_torch.backend.gpu import current_device
+from harness_torch.costs.operator_calls import tensors
+from harness_torch.tracking.storages import Marked
+
+
+class HostTensors(TorchFunctionMode):
+    """Follows the tensors that are made while it is entered. on_gpu: the network lies on a GPU.
+
+    writes_number: what runs is x[...] = a number.
+    """
+
+    def __init__(self, on_gpu: bool) -> None:
+        super().__init__()
+        self._on_gpu = on_gpu
+        self._found = Marked()
+        self.writes_number = False
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether this tensor lies on the host whatever the trial's device."""
+        return tensor.device.type == "cpu" and (self._on_gpu or self.made(tensor))
+
+    def made(self, tensor: Tensor) -> bool:
+        """Whether this tensor was made on the host, and holds nothing that was ever on a device."""
+        # What is trained belongs to the network, even if it was never placed on a device.
+        return not tensor.requires_grad and tensor in self._found
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        del types
+        kwargs = kwargs or {}
+        self.writes_number = func is Tensor.__setitem__ and isinstance(args[2], (int, float, complex))
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self.writes_number = False
+        made = list(tensors(result)) or _written(func, args)
+        if made:
+            self._follow(made, list(tensors((args, kwargs))), _device(func, args, kwargs))
+        return result
+
+    def _follow(self, made: list[Tensor], given: list[Tensor], device: Any) -> None:
+        on_host = all(map(self.made, given)) and _is_host(device)
+        for tensor in made:
+            (self._found.add if on_host else self._found.discard)(tensor)
+
+
+def _written(func: Any, args: tuple[Any, ...]) -> list[Tensor]:
+    """What an in-place function changes that returns nothing, as those for lists of tensors do."""
+    return list(tensors(args[:1])) if getattr(func, "__name__", "").endswith("_") else []
+
+
+def _device(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The device that a call names, if it names one; Tensor.to takes it in the place of a type."""
+    named = [each for each in args if isinstance(each, torch.device) or (func is Tensor.to and isinstance(each, str))]
+    return named[0] if named else kwargs.get("device")
+
+
+def _is_host(device: Any) -> bool:
+    """Whether a tensor that is made lies on the host of a GPU, too: nothing asks for a device, or an optimiser does by
+    name (a parameter's device is no text).
+    """
+    if device is None:
+        return torch.utils._device.CURRENT_DEVICE is None
+    return device == "cpu" and isinstance(device, str) and phases.current() == "optimizer"
+
+
+@contextmanager
+def host_tensors() -> Iterator[HostTensors]:
+    """While inside, tensors on the host are told apart, those that optimisers make in their steps included."""
+    with phases.optimizer_steps(), HostTensors(on_gpu=current_device() is not None) as found:
+        yield found
