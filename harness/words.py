@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -182,8 +181,9 @@ def _place(error: BaseException, code: Code) -> str:
 
 
 def _frames(at: TracebackType | None) -> Iterator[tuple[str, int, str]]:
-    for frame, line in traceback.walk_tb(at):
-        yield frame.f_code.co_filename, line, frame.f_code.co_name
+    while at is not None:
+        yield at.tb_frame.f_code.co_filename, at.tb_lineno, at.tb_frame.f_code.co_name
+        at = at.tb_next
 
 
 def _relative(file: Path, code: Code) -> str:
