@@ -14,7 +14,7 @@ from pathlib import Path
 import harness.cli.report
 import harness.cli.run
 import harness.executors.local
-import harness.report.text
+import harness.report.formats.terminal
 import harness.trials.trial  # what every run imports
 
 

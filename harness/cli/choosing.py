@@ -12,7 +12,7 @@ from harness.errors import HarnessError, UsageError
 from harness.types import Choice
 
 if TYPE_CHECKING:
-    from harness.report.choosing import Choosing
+    from harness.report.rows.selecting import Choosing
 
 SELECT = "Of each sweep, report for each seed the choice that validation finds best: at the end, or at its best point."
 JOINTLY = "One choice for all seeds together; for data sets whose test rows are the same for every seed."
@@ -42,7 +42,7 @@ def choosing(
 
     Raises UsageError for a score that cannot choose, and for a choice that would have looked at test rows.
     """
-    from harness.report.choosing import Choosing, criterion
+    from harness.report.rows.selecting import Choosing, criterion
 
     if select is None:
         for flag in [flag for flag, given in (("--refit", refit), ("--select-jointly", jointly)) if given]:

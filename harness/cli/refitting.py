@@ -13,7 +13,7 @@ from harness.types import Record, Trial
 from harness.words import counted
 
 if TYPE_CHECKING:
-    from harness.report.choosing import Choosing, Chosen, Selection
+    from harness.report.rows.selecting import Choosing, Chosen, Selection
 
 ANEW = "trained anew on training and validation rows together"
 NONE = "no second stage: validation chose nothing, so nothing is trained anew"
@@ -50,7 +50,7 @@ def second_stage(trials: Sequence[Trial], named: Sequence[Trial], records: Seque
 
     trials: of the first stage, bases included. records: how they ended.
     """
-    from harness.report.planned import Plan
+    from harness.report.rows.planned import Plan
 
     selections = how.of(records, Plan(plans.planned(trials)))
     asked, order = {_identity(trial): trial for trial in named}, {trial.key: at for at, trial in enumerate(trials)}

@@ -26,7 +26,7 @@ from harness.words import clean_line, suggest, visible
 if TYPE_CHECKING:
     from harness.cli.session import Session
     from harness.records.plans import Planned
-    from harness.report.choosing import Choosing
+    from harness.report.rows.selecting import Choosing
     from harness.suites.suite import Comparison
 
 EXAMPLES = """\b
@@ -147,7 +147,7 @@ def show(session: Session, trial: str, folders: Sequence[Path], format_: str) ->
         import json
 
         from harness.records.format import to_json
-        from harness.report.cleaning import readable, trace
+        from harness.report.wording.cleaning import readable, trace
 
         values = readable(to_json(record)) | {"traceback": trace(record.traceback)}
         click.echo(visible(json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False)))

@@ -31,7 +31,7 @@ from harness.types import Budget, Executor, ExecutorOffer, Record, RunContext, T
 from harness.words import clean_line
 
 if TYPE_CHECKING:
-    from harness.report.choosing import Choosing
+    from harness.report.rows.selecting import Choosing
 
 RESULTS = "results"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.errors import UsageError
-from harness.report.cleaning import cleaned
-from harness.report.rows import Summary
+from harness.report.rows.table import Summary
+from harness.report.wording.cleaning import cleaned
 from harness.words import suggest
 
 FORMATS = ("text", "markdown", "latex", "csv", "json")
@@ -17,15 +17,15 @@ def render(summary: Summary, format: str = "text", width: int | None = None, col
     """
     summary = cleaned(summary)
     if format == "text":
-        from harness.report.text import text
+        from harness.report.formats.terminal import text
 
         return text(summary, width, colour)
     if format in ("markdown", "latex"):
-        from harness.report import markup
+        from harness.report.formats import markup
 
         return markup.markdown(summary) if format == "markdown" else markup.latex(summary)
     if format in ("csv", "json"):
-        from harness.report import data
+        from harness.report.formats import csv_json
 
-        return data.csv(summary) if format == "csv" else data.json(summary)
+        return csv_json.csv(summary) if format == "csv" else csv_json.json(summary)
     raise UsageError(f"unknown format {format!r}{suggest(format, FORMATS)} (formats: {', '.join(FORMATS)})")

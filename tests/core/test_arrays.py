@@ -13,7 +13,7 @@ from core.example_records import METRICS, record
 
 from harness.cli import main
 from harness.records.store import Store
-from harness.report.summary import summarise
+from harness.report.rows.summary import summarise
 
 TINY = Path(__file__).with_name("tiny.py")
 

@@ -12,7 +12,7 @@ from harness.catalog import Catalog
 from harness.planning.plan import plan
 from harness.records.format import from_json, to_json
 from harness.report import render, render_record, summarise
-from harness.report.choosing import criterion
+from harness.report.rows.selecting import criterion
 from harness.suites.suite import Request
 from harness.testing import cases
 from harness.trials.trial import run_trial

@@ -16,7 +16,7 @@ from example_records import METRICS, record
 
 from harness import Budget
 from harness.report import FORMATS, render, summarise, with_suite
-from harness.report.choosing import Choosing, criterion
+from harness.report.rows.selecting import Choosing, criterion
 from harness.suites.entries import Claim, Published, Quantity
 from harness.suites.suite import Comparison, Request
 from harness.types import Record

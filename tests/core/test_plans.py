@@ -16,7 +16,7 @@ from harness.records import plans
 from harness.records.plans import Planned
 from harness.records.store import Store
 from harness.report import FORMATS, render, summarise, with_suite
-from harness.report.choosing import Choosing, criterion
+from harness.report.rows.selecting import Choosing, criterion
 from harness.suites.entries import Claim, Quantity
 from harness.suites.suite import Comparison, Request
 

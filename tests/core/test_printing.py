@@ -10,9 +10,9 @@ import pytest
 from example_records import METRICS, record
 
 from harness.report import FORMATS, render, render_record, summarise
-from harness.report.markup import markdown
-from harness.report.numbers import fixed, scale
-from harness.report.rows import Cell
+from harness.report.formats.markup import markdown
+from harness.report.rows.table import Cell
+from harness.report.wording.numbers import fixed, scale
 from harness.types import Metric, Point
 
 MARKED = {"text": "*", "markdown": "**", "latex": r"\textbf{"}

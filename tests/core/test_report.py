@@ -14,9 +14,9 @@ from example_records import METRICS, comparison, record
 
 from harness import Budget, UsageError
 from harness.report import FORMATS, render, render_record, summarise
-from harness.report.numbers import ratio, scale
-from harness.report.record import sparkline
-from harness.report.rows import Cell
+from harness.report.formats.one_record import sparkline
+from harness.report.rows.table import Cell
+from harness.report.wording.numbers import ratio, scale
 from harness.types import Metric
 
 SECONDS = Metric("update_seconds", "", "s", "lower")

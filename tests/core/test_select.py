@@ -16,7 +16,7 @@ from harness.cli import main
 from harness.records.format import from_json, to_json
 from harness.records.store import Store
 from harness.report import FORMATS, render, summarise
-from harness.report.choosing import Choosing, criterion
+from harness.report.rows.selecting import Choosing, criterion
 from harness.selections import selection
 from harness.types import Choice, Sweep
 

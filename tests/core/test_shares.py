@@ -9,7 +9,7 @@ import pytest
 from example_records import METRICS, record
 
 from harness.report import render, summarise
-from harness.report.suites import with_suite
+from harness.report.rows.suite_claims import with_suite
 from harness.suites.entries import Claim, Quantity
 from harness.suites.suite import Comparison, Request
 

@@ -24,7 +24,7 @@ from harness.catalog import Catalog
 from harness.planning.plan import plan
 from harness.records.store import Store
 from harness.report import summarise
-from harness.report.choosing import criterion
+from harness.report.rows.selecting import criterion
 from harness.suites.suite import Request
 from harness.testing import cases
 from harness.trials.trial import run_trial

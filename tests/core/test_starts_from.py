@@ -34,10 +34,10 @@ from harness.records.format import from_json, to_json
 from harness.records.grouping import protocol
 from harness.records.plans import planned
 from harness.records.store import Store
-from harness.report.record import render_record
+from harness.report.formats.one_record import render_record
 from harness.report.render import render
-from harness.report.suites import with_suite
-from harness.report.summary import summarise
+from harness.report.rows.suite_claims import with_suite
+from harness.report.rows.summary import summarise
 from harness.suites import references
 from harness.suites.suite import Request
 from harness.testing.kit import cases

@@ -17,9 +17,9 @@ from harness.catalog import Catalog
 from harness.planning.plan import changes, plan
 from harness.records.format import from_json, to_json
 from harness.records.store import Store, identity
-from harness.report.record import render_record
+from harness.report.formats.one_record import render_record
 from harness.report.render import render
-from harness.report.summary import summarise
+from harness.report.rows.summary import summarise
 from harness.suites.suite import Request
 from harness.types.terms import term
 

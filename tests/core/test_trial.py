@@ -21,7 +21,7 @@ from harness import (
     Unsupported,
     derive,
 )
-from harness.report import timing
+from harness.report.rows import timing
 from harness_torch.backend.torch_backend import TorchBackend
 
 

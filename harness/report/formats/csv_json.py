@@ -6,8 +6,8 @@ import json as json_library
 from dataclasses import asdict, fields
 from typing import Any
 
-from harness.report.comparison import Beside, Judged
-from harness.report.rows import Against, Cell, Row, Summary, Table
+from harness.report.rows.comparison import Beside, Judged
+from harness.report.rows.table import Against, Cell, Row, Summary, Table
 from harness.suites.entries import Published
 from harness.types import Metric, TrainingTerms
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from harness.records import grouping
 from harness.records.plans import Planned
-from harness.report.comparison import Place, beside, judged
-from harness.report.planned import Plan
-from harness.report.rows import Summary
-from harness.report.values import Target, base_name, target_metric
+from harness.report.rows.comparison import Place, beside, judged
+from harness.report.rows.planned import Plan
+from harness.report.rows.table import Summary
+from harness.report.rows.values import Target, base_name, target_metric
 from harness.suites.suite import Comparison
 from harness.types import Metric, Record
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.report.comparison import Beside, Judged
+from harness.report.rows.comparison import Beside, Judged
 from harness.statistics import Difference
 from harness.types import Metric, Record
 from harness.words import list_seeds

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from harness.report import numbers, paired
-from harness.report.comparison import Beside, Judged
-from harness.report.rows import Cell, Summary
+from harness.report.rows.comparison import Beside, Judged
+from harness.report.rows.table import Cell, Summary
+from harness.report.wording import numbers, paired
 from harness.types import Metric
 
 HEADS = ("method", "data set", "metric", "measured", "published")

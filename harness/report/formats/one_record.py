@@ -14,10 +14,10 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from harness.records.grouping import budget, lineage
-from harness.report import numbers
-from harness.report.cleaning import readable, trace
-from harness.report.rows import Cell
-from harness.report.values import as_number, base_name, lower_bound
+from harness.report.rows.table import Cell
+from harness.report.rows.values import as_number, base_name, lower_bound
+from harness.report.wording import numbers
+from harness.report.wording.cleaning import readable, trace
 from harness.types import Metric, Point, Record, Trial
 from harness.words import LONGEST, clean, clean_line
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from harness.report import beside, numbers, paired
-from harness.report.rows import Cell, Summary, Table
-from harness.report.text import ARROWS, count, taken_over, title
+from harness.report.rows.table import Cell, Summary, Table
+from harness.report.wording import numbers, paired, published
+from harness.report.wording.captions import ARROWS, count, taken_over, title
 
 # Marks that no name contains and that tabulate does not escape; they become LaTeX after it is done.
 BOLD, PLAIN = "\x02", "\x03"
@@ -55,12 +55,12 @@ def latex(summary: Summary) -> str:
 
 def _markdown_suite(summary: Summary) -> Iterator[str]:
     """Published values beside what was measured, claims with their verdicts, and the sources of both."""
-    sources = beside.Notes()
-    rows = beside.published_rows(summary, sources)
+    sources = published.Notes()
+    rows = published.published_rows(summary, sources)
     if rows:
         rows = [[_code(method), _code(dataset), _plain(metric), *rest] for method, dataset, metric, *rest in rows]
-        yield f"\n### Measured beside published\n\n{tabulate(rows, beside.heads(summary), 'pipe', **BESIDE)}"
-    lines = list(beside.claim_lines(summary, sources))
+        yield f"\n### Measured beside published\n\n{tabulate(rows, published.heads(summary), 'pipe', **BESIDE)}"
+    lines = list(published.claim_lines(summary, sources))
     if lines:
         yield "\n### Claims\n"
     yield from (f"- **{verdict}**: {_plain(words)}  \n  {_span(found)}" for verdict, words, found in lines)
@@ -69,12 +69,12 @@ def _markdown_suite(summary: Summary) -> Iterator[str]:
 
 def _latex_suite(summary: Summary) -> Iterator[str]:
     """The same, claims and sources as comments."""
-    sources = beside.Notes()
-    rows = beside.published_rows(summary, sources)
+    sources = published.Notes()
+    rows = published.published_rows(summary, sources)
     if rows:
         yield "\n% measured beside published"
-        yield _commands(tabulate(rows, beside.heads(summary), "latex_booktabs", **BESIDE))
-    for verdict, words, found in beside.claim_lines(summary, sources):
+        yield _commands(tabulate(rows, published.heads(summary), "latex_booktabs", **BESIDE))
+    for verdict, words, found in published.claim_lines(summary, sources):
         yield _comment(f"claim {verdict}: {words}; {found}")
     yield from map(_comment, sources.lines())
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from harness.report.values import as_number, base_name, measured
+from harness.report.rows.values import as_number, base_name, measured
 from harness.types import Record, Trial
 from harness.words import capped, list_seeds
 

@@ -16,15 +16,14 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.report import beside, numbers, paired
-from harness.report.beside import Notes
-from harness.report.rows import Cell, Row, Summary, Table, is_cost
+from harness.report.rows.table import Cell, Row, Summary, Table, is_cost
+from harness.report.wording import numbers, paired, published
+from harness.report.wording.captions import ARROWS, count, taken_over, title
+from harness.report.wording.published import Notes
 from harness.types import Metric
-from harness.types.terms import heading
 
 PLAIN_WIDTH = 100
 VERDICTS = {"holds": "green", "fails": "red", "open": "yellow", "not measured": "dim"}
-ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
 
 @dataclass(frozen=True)
@@ -52,32 +51,6 @@ def text(summary: Summary, width: int | None, colour: bool) -> str:
     _print_suite(console, summary)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
-
-
-def title(table: Table) -> str:
-    """`10 epochs, batch 128, cpu, fp32, 1 thread`."""
-    return heading(table.protocol)
-
-
-def count(row: Row) -> str:
-    """`3`, or `2/3` where trials failed or have no record yet."""
-    total = sum(row.statuses.values()) + len(row.unrecorded)
-    return str(row.n) if row.n == total else f"{row.n}/{total}"
-
-
-def taken_over(table: Table) -> list[str]:
-    """`forward_macs, total_macs: n=2, carried over (seed 2)`, with the methods unless it holds for all of them."""
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for name in table.columns:
-        for words in dict.fromkeys(row.cells[name].over for row in table.rows if row.cells[name].over):
-            methods = tuple(row.method for row in table.rows if row.cells[name].over == words)
-            found.setdefault((words, methods), []).append(name)
-    every = len(table.rows)
-    lines = []
-    for (words, methods), names in found.items():
-        whose = "" if len(methods) == every else f" of {', '.join(methods)}"
-        lines.append(f"{', '.join(names)}{whose}: {words}")
-    return lines
 
 
 def _print_table(console: Console, table: Table, summary: Summary) -> None:
@@ -109,10 +82,10 @@ def _print_differences(console: Console, table: Table) -> None:
 def _print_suite(console: Console, summary: Summary) -> None:
     """Published values beside what was measured, then the claims, then the sources of both."""
     sources = Notes()
-    rows = beside.published_rows(summary, sources)
+    rows = published.published_rows(summary, sources)
     if rows:
         grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        for head in beside.heads(summary):
+        for head in published.heads(summary):
             grid.add_column(Text(head), justify="right" if head in ("measured", "published") else "left")
         for row in rows:
             grid.add_row(*map(Text, row))
@@ -120,7 +93,7 @@ def _print_suite(console: Console, summary: Summary) -> None:
         console.print(grid)
     if summary.claims:
         console.print(Text("\nclaims", style="bold"))
-    for verdict, words, found in beside.claim_lines(summary, sources):
+    for verdict, words, found in published.claim_lines(summary, sources):
         hanging = Grid.grid(padding=(0, 2, 0, 0))
         hanging.add_column(width=max(map(len, VERDICTS)))
         hanging.add_column(overflow="fold")

@@ -18,9 +18,9 @@ from typing import Any
 from harness.errors import UsageError
 from harness.records import grouping
 from harness.records.grouping import by_seed
-from harness.report import notes, sameness
-from harness.report.planned import Plan
-from harness.report.sweeps import Configuration, Sweep, sweeps
+from harness.report.rows import caveats, sameness
+from harness.report.rows.planned import Plan
+from harness.report.rows.sweeps import Configuration, Sweep, sweeps
 from harness.types import Metric, Record
 from harness.words import list_seeds, suggest
 
@@ -210,7 +210,7 @@ def _passed_over(sweep: Sweep, by: Criterion, scores: Scores, chosen: Iterable[i
         if missing and len(sweep.given) > 1:
             label = records[0].trial.method.label
             own = [record for record in records if record.trial.seed in missing]
-            why = notes.failures(label, own) or (f"{label}: no {by.name} for {list_seeds(missing)}",)
+            why = caveats.failures(label, own) or (f"{label}: no {by.name} for {list_seeds(missing)}",)
             yield f"passed over: {'; '.join(why)}"
 
 
@@ -241,7 +241,7 @@ def _survivors(
     for each, records in sweep.records.items():
         if scores[each].keys() != scores[best].keys():
             other = records[0].trial.method.label
-            why = "; ".join(notes.failures(other, records)) or f"{other}: no {by.name} for some"
+            why = "; ".join(caveats.failures(other, records)) or f"{other}: no {by.name} for some"
             yield f"passed over, with {by.name} for fewer seeds than others: {why}"
 
 

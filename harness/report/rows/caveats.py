@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.records import arrays
-from harness.report import mixing, timing
-from harness.report.values import base_name, claimed, measured
+from harness.report.rows import mixing, timing
+from harness.report.rows.values import base_name, claimed, measured
 from harness.types import Metric, Record
 from harness.words import capped, clean, clean_line, list_seeds
 

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from harness.records.grouping import by_seed
-from harness.report import sameness
-from harness.report.rows import Against, Cell, Row, is_cost
-from harness.report.timing import unlike_shares
-from harness.report.values import measured
+from harness.report.rows import sameness
+from harness.report.rows.table import Against, Cell, Row, is_cost
+from harness.report.rows.timing import unlike_shares
+from harness.report.rows.values import measured
 from harness.statistics import paired_difference
 from harness.types import Metric, Record
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from harness.report import numbers
-from harness.report.rows import Against, Table
+from harness.report.rows.table import Against, Table
+from harness.report.wording import numbers
 from harness.statistics import Difference
 from harness.words import list_seeds
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from harness.report.rows import Summary
+from harness.report.rows.table import Summary
 from harness.words import LONGEST, clean, clean_line
 
 LONGEST_NOTE = 4000  # a note names many rows, whose own texts are bounded

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 from harness.records import grouping
 from harness.records.plans import Planned
-from harness.report import notes, sameness, timing
-from harness.report.choosing import Choosing, Chosen, Selection
-from harness.report.planned import Plan
-from harness.report.rivals import compare
-from harness.report.rows import Cell, Row, Summary, Table
-from harness.report.values import (
+from harness.report.rows import caveats, sameness, timing
+from harness.report.rows.planned import Plan
+from harness.report.rows.rivals import compare
+from harness.report.rows.selecting import Choosing, Chosen, Selection
+from harness.report.rows.table import Cell, Row, Summary, Table
+from harness.report.rows.values import (
     TO_TARGET,
     Target,
     Value,
@@ -80,7 +80,7 @@ def summarise(
     for group, table in zip(groups, tables, strict=True):
         own = [record for record in group.records if record.status == "ok"]
         name = f"{table.dataset}, {heading(table.protocol)}," if len(tables) > 1 else ""
-        said += [*group.notes, *_uncompared(table, group.records), *notes.collect(own, records, described, name)]
+        said += [*group.notes, *_uncompared(table, group.records), *caveats.collect(own, records, described, name)]
     standing = tuple(each for group in groups for each in group.records if each.trial.method.label in group.members)
     return Summary(tuple(tables), asked.shown, tuple(dict.fromkeys(said)), standing=standing, members=members)
 
@@ -170,7 +170,7 @@ def _row(
     }
     statuses: Counter[str] = Counter(record.status for record in used)
     seeds = tuple(record.trial.seed for record in good)
-    return Row(method, len(good), seeds, dict(statuses), cells, notes.failures(method, used))
+    return Row(method, len(good), seeds, dict(statuses), cells, caveats.failures(method, used))
 
 
 def _planned(row: Row, own: Sequence[Record], table: Sequence[Record], plan: Plan) -> Row:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.records.grouping import by_seed
-from harness.report import notes, sameness
-from harness.report.planned import Plan
-from harness.report.timing import unlike_shares
-from harness.report.values import Target, Value, base_name, claimed, lower_bound, value
+from harness.report.rows import caveats, sameness
+from harness.report.rows.planned import Plan
+from harness.report.rows.timing import unlike_shares
+from harness.report.rows.values import Target, Value, base_name, claimed, lower_bound, value
 from harness.statistics import Difference, Estimate, estimate, paired_difference
 from harness.suites.claims import COUNT, Judgement, Side, judge
 from harness.suites.entries import Claim, Published, Quantity
@@ -166,7 +166,7 @@ def _side(place: Place, quantity: Quantity, described: Mapping[str, Metric]) -> 
             missing.setdefault(each.reason, []).append(seed)
     lines = [f"{quantity} {list_seeds(seeds)}: {reason}" for reason, seeds in missing.items()]
     bounds = (lower_bound(record, quantity.metric, described) for record in good)
-    reasons = [*notes.failures(quantity.method, records), *lines]
+    reasons = [*caveats.failures(quantity.method, records), *lines]
     planned = place.planned(records)
     return Side(values, "; ".join(reasons), next(filter(None, bounds), ""), planned, metric.exact)
 

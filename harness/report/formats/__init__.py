@@ -1,0 +1,1 @@
+"""A summary or a record as text: for terminals, for documents, for other programs."""

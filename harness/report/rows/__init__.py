@@ -1,0 +1,1 @@
+"""Tables computed from records: rows, comparisons between them, and notes on what may spoil these."""

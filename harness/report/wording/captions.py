@@ -1,0 +1,34 @@
+"""Captions of tables: the protocol, how many trials a row is of, which readings were carried over."""
+
+from __future__ import annotations
+
+from harness.report.rows.table import Row, Table
+from harness.types.terms import heading
+
+ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
+
+
+def title(table: Table) -> str:
+    """`10 epochs, batch 128, cpu, fp32, 1 thread`."""
+    return heading(table.protocol)
+
+
+def count(row: Row) -> str:
+    """`3`, or `2/3` where trials failed or have no record yet."""
+    total = sum(row.statuses.values()) + len(row.unrecorded)
+    return str(row.n) if row.n == total else f"{row.n}/{total}"
+
+
+def taken_over(table: Table) -> list[str]:
+    """`forward_macs, total_macs: n=2, carried over (seed 2)`, with the methods unless it holds for all of them."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name in table.columns:
+        for words in dict.fromkeys(row.cells[name].over for row in table.rows if row.cells[name].over):
+            methods = tuple(row.method for row in table.rows if row.cells[name].over == words)
+            found.setdefault((words, methods), []).append(name)
+    every = len(table.rows)
+    lines = []
+    for (words, methods), names in found.items():
+        whose = "" if len(methods) == every else f" of {', '.join(methods)}"
+        lines.append(f"{', '.join(names)}{whose}: {words}")
+    return lines
