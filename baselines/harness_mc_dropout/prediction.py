@@ -15,8 +15,6 @@ from harness_bayes.networks import affine
 from harness_mc_dropout.masks import State, dropping, has_maps
 from harness_torch.training import inference
 
-FEW = 256  # draws
-
 
 @torch.no_grad()
 def draw(state: State, inputs: Tensor, draws: int) -> ClassLogProbs | RegressionMixture:
@@ -63,40 +61,18 @@ def functions(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
 
 
 def _dense(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
-    """Draws that drop the same inputs go together: they have the first layer in common."""
+    """Some draws at a time, each a network whose weights are masked."""
     first, *others = [name for name, _ in state.network.layers]
     activate = networks.ACTIVATIONS[state.network.activation]
     x = inputs.flatten(1).to(state.scale.dtype)[None]
-    outputs = x.new_empty(len(masks[0]), len(inputs), state.likelihood.outputs)
     limit = max(1, inference.ELEMENTS // (len(inputs) * prediction.widest(state.network)))
-    for mask, draws in _alike(masks[0]):
-        shared = _masked(state, first, x, mask[None])
-        for some in draws.split(limit):
-            y = shared
-            for name, of_layer in zip(others, masks[1:], strict=True):
-                y = _masked(state, name, activate(y), of_layer[some])
-            outputs[some] = y
-    return outputs
-
-
-def _alike(masks: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The different ones of masks (T, inputs), each with the numbers of the draws that have it.
-
-    Few draws are told apart in any case, so that a prediction takes as many operations whatever the seed.
-    """
-    if len(masks) <= FEW:
-        return zip(masks, torch.arange(len(masks), device=masks.device).split(1), strict=True)
-    codes, order = _codes(masks).sort(stable=True)
-    members = order.split(codes.unique_consecutive(return_counts=True)[1].tolist())
-    return ((masks[draws[0]], draws) for draws in members)
-
-
-def _codes(masks: Tensor) -> Tensor:
-    """A number for each of masks (T, inputs), the same for the same ones: read as binary, where that fits."""
-    inputs = masks.shape[1]
-    if inputs > 62:
-        return masks.unique(dim=0, return_inverse=True)[1]
-    return (masks.long() << torch.arange(inputs, device=masks.device)).sum(1)
+    parts = []
+    for of_inputs, *of_layers in zip(*(mask.split(limit) for mask in masks), strict=True):
+        y = _masked(state, first, x, of_inputs)
+        for name, of_layer in zip(others, of_layers, strict=True):
+            y = _masked(state, name, activate(y), of_layer)
+        parts.append(y)
+    return torch.cat(parts)
 
 
 def _masked(state: State, name: str, x: Tensor, masks: Tensor) -> Tensor:
