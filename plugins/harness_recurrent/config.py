@@ -19,6 +19,7 @@ UNBOUNDED = "its state is unbounded on a stream without end"
 
 LEARNING_RATE = 3e-3  # of Adam, for a network from scratch
 TUNING_RATE = 1e-3  # for one that has been trained and made smaller
+SGD_RATE = 1.0  # of sgd, in both
 SHARE = 0.33  # of nodes that are kept where nothing else is said
 
 
@@ -85,10 +86,16 @@ def named(options: NetworkOptions) -> str:
     return ",".join(f"{name}={said(value)}" for name, value in values.items() if value != getattr(NetworkOptions, name))
 
 
+def _rate_of(adam: float) -> str:
+    return f"learning rate that the schedule is a share of; {SGD_RATE} for sgd and {adam} for adam by default"
+
+
 @dataclass(frozen=True)
 class TrainingOptions(OptimiserOptions):
     """How a recurrent network is trained: Adam, one-cycle and clipped gradients by default."""
 
+    optimiser: Literal["sgd", "adam"] | None = option(None, "sgd or adam; the data set's recipe, else adam, by default")
+    learning_rate: float | None = option(None, _rate_of(LEARNING_RATE), above=0)
     schedule: Literal["cosine", "constant", "one-cycle", "stairs"] = option(
         "one-cycle",
         "the learning rate over the budget: half a cosine down to final_rate; one-cycle, which climbs for its first "
@@ -107,7 +114,7 @@ class TrainingOptions(OptimiserOptions):
     @property
     def resolved_rate(self) -> float:
         """`learning_rate`, resolved."""
-        return self.learning_rate or (self._rate if self.resolved_optimiser == "adam" else 1.0)
+        return self.learning_rate or (self._rate if self.resolved_optimiser == "adam" else SGD_RATE)
 
     @property
     def _rate(self) -> float:
@@ -146,10 +153,16 @@ class SizeOptions:
 class TuningOptions(TrainingOptions):
     """How the smaller network is trained on: the same for every method."""
 
+    learning_rate: float | None = option(None, _rate_of(TUNING_RATE), above=0)
     finetune: int = option(0, "epochs of training after it was made smaller", low=0)
     teacher: bool = option(
         False, "whether those epochs follow the base's predictions, too: the mean of both losses, the same for all"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.teacher and not self.finetune:
+            raise UsageError("teacher=yes: nothing follows it where finetune=0; give epochs, as finetune=2")
 
     @property
     def _rate(self) -> float:

@@ -9,6 +9,7 @@ import pytest
 
 from harness import UsageError
 from harness.catalog import Settings, load
+from harness.options import rows
 from harness.planning.plan import plan
 from harness.suites.suite import Request
 from harness_recurrent.config import (
@@ -75,6 +76,8 @@ def test_a_base_is_named_by_what_is_not_its_default():
         (CompressionOptions, {"nodes": 4, "share": 0.5, "parameters": 9}, "^nodes=4 and share=0.5 and parameters=9 "),
         (CompressionOptions, {"nodes": 129}, r"^nodes=129: a layer has hidden=128; give at most as many$"),
         (CompressionOptions, {"optimiser": "adam", "momentum": 0.5}, "^momentum=0.5"),
+        (RecurrentOptions, {"momentum": 0.5}, "^momentum=0.5: the momentum of sgd, and optimiser=adam, given, by def"),
+        (CompressionOptions, {"teacher": True}, "^teacher=yes: nothing follows it where finetune=0; give epochs"),
         (RecurrentOptions, {"stay": 2}, "^stay=2: of schedule=stairs, and this is one-cycle$"),
     ],
 )
@@ -232,3 +235,10 @@ def test_rates_from_scratch_and_of_fine_tuning_are_told_apart():
     assert [TrainingOptions().resolved_rate, TuningOptions().resolved_rate] == [3e-3, 1e-3]
     assert [each(optimiser="sgd").resolved_rate for each in (TrainingOptions, TuningOptions)] == [1.0, 1.0]
     assert TuningOptions(learning_rate=0.5).resolved_rate == 0.5
+
+
+def test_the_catalogue_says_the_optimiser_and_the_rates_that_are_taken():
+    for name, each in (("dense-rnn", TrainingOptions()), ("spectral-pruning", TuningOptions())):
+        said = {row[0]: row[-1] for row in rows(catalog().methods.get(name).config)}
+        assert f"else {each.resolved_optimiser}, by default" in said["optimiser"]
+        assert f"1.0 for sgd and {each.resolved_rate} for adam" in said["learning_rate"]
