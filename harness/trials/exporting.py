@@ -81,7 +81,7 @@ def export(
         written = _written(offer, _kept(bench, store.weights(record.trial.key)), temporary, path)
         found = _compared(bench, offer, written, wanted, allowed)
         _require_alike(offer.value, found, allowed, path)
-        size = _flushed(temporary)
+        size = _finished(temporary, path.parent)
         temporary.replace(path)
     return Exported(
         path, size, found, allowed, written.load.replace("PATH", repr(str(path))), clean_line(written.reader)
@@ -189,9 +189,10 @@ def _require_alike(format_: Export, found: Distance, tolerance: float, path: Pat
     )
 
 
-def _flushed(path: Path) -> int:
-    """The size of a file that is on the disk."""
+def _finished(path: Path, folder: Path) -> int:
+    """The size of a file that is on the disk, as readable as its folder whatever wrote it."""
     try:
+        path.chmod(folder.stat().st_mode & 0o666)
         with path.open("rb") as file:
             os.fsync(file.fileno())
         return path.stat().st_size

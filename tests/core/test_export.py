@@ -55,6 +55,11 @@ FORMATS = '''
                            np.log(kept.arrays["counts"] / kept.arrays["counts"].sum()))
         return written(kept, path)
 
+    def private(kept, path):
+        done = written(kept, path)
+        path.chmod(0o600)
+        return done
+
     def two(kept, path):
         path.with_suffix(".data").write_text("more")
         return written(kept, path)
@@ -84,7 +89,7 @@ FORMATS = '''
 
     @hookimpl
     def harness_exports():
-        for write in (near, far, nan, looks, two, none, odd, refuses, fails, full, silent):
+        for write in (near, far, nan, looks, private, two, none, odd, refuses, fails, full, silent):
             yield Export(write.__name__, "one line", write)
         yield Export("npz", "log-probabilities", written, methods=("counts",))
         yield Export("few", "three rows may be further", three, strays=0.1)
@@ -141,6 +146,12 @@ def test_the_beginning_of_a_key_names_the_trial_and_the_results_folder_may_be_on
     key = only_record().trial.key
     code, _, err = harness("export", key[:6], "a.npz", "--to", "npz", "--results", "other", "--results", "results")
     assert code == 0, err
+
+
+def test_who_reads_the_folder_reads_the_file_however_a_format_left_it(harness):
+    Path().chmod(0o750)
+    code, _, err = harness("export", "counts/coins/0", "--to", "private", "out")
+    assert (code, Path("out").stat().st_mode & 0o777) == (0, 0o640), err
 
 
 def test_what_a_format_gets_is_the_trials_own(harness):

@@ -45,7 +45,7 @@ def value(record: Record, name: str, metric: Metric, target: Target | None) -> V
     if number is None:
         number = claimed(record, name)
     if number is None:
-        return Value(None, record.holes.get(name) or record.holes.get(base_name(name)) or _absent(name, metric))
+        return Value(None, record.holes.get(name) or record.holes.get(base_name(name)) or _absent(record, name, metric))
     return Value(number) if math.isfinite(number) else Value(None, "not a finite number")
 
 
@@ -149,9 +149,11 @@ def as_number(found: object) -> float | None:
         return math.inf
 
 
-def _absent(name: str, metric: Metric) -> str:
+def _absent(record: Record, name: str, metric: Metric) -> str:
     if metric.name == TO_TARGET:
         return "no target, or no validation score on the curve"
+    if name.endswith("@start") and record.trial.base is None:
+        return "it starts from no trained network"
     if metric.shifted:
         return f"no such shifted split to score here, a metric for {' and '.join(metric.kinds)}"
     if not metric.curve and name.endswith("best"):

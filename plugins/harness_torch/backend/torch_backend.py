@@ -120,11 +120,12 @@ class TorchBackend:
             yield
 
     def save(self, named: Mapping[str, Tensor], path: Path) -> None:
-        """Write named arrays as safetensors, whole or not at all."""
+        """Write named arrays as safetensors, whole or not at all, as readable as their folder."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         arrays = {name: torch.as_tensor(array).detach().cpu().contiguous().clone() for name, array in named.items()}
         try:
             safetensors.torch.save_file(arrays, temporary)
+            temporary.chmod(path.parent.stat().st_mode & 0o666)  # it is its owner's alone as safetensors leaves it
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -45,8 +45,8 @@ class OptimiserOptions:
     def __post_init__(self) -> None:
         if self.resolved_optimiser == "adam" and self.momentum != type(self).momentum:
             raise UsageError(
-                f"momentum={self.momentum}: the momentum of sgd, and optimiser=adam, given, by default or from the data "
-                "set's recipe, has moments of its own; leave momentum out, or use optimiser=sgd"
+                f"momentum={self.momentum}: the momentum of sgd, and optimiser=adam, given, by default or from the "
+                "data set's recipe, has moments of its own; leave momentum out, or use optimiser=sgd"
             )
         if self.schedule in ("constant", "stairs") and self.final_rate != type(self).final_rate:
             ends = "ends where it begins" if self.schedule == "constant" else "ends at decay^(stairs - stay)"

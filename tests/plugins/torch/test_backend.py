@@ -240,6 +240,12 @@ def test_arrays_survive_safetensors(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+def test_who_reads_the_folder_reads_the_arrays_in_it(tmp_path):
+    tmp_path.chmod(0o750)
+    BACKEND.save({"weight": torch.ones(2)}, tmp_path / "w.safetensors")
+    assert (tmp_path / "w.safetensors").stat().st_mode & 0o777 == 0o640
+
+
 def test_memory_errors_are_told_from_others():
     with pytest.raises(RuntimeError) as huge:
         torch.empty(2**60)
