@@ -213,7 +213,15 @@ def _blamed(offer: Offer[Export], path: Path | None = None) -> Iterator[None]:
         if path is not None and isinstance(error, OSError) and error.errno in FULL:
             raise _unwritten(path, error) from error
         doing = "write" if path is not None else "predict"
-        raise HarnessError(f"format {offer.value.name}: {doing}: {one_line(error, code_of(offer))}") from error
+        said = f"{one_line(error, code_of(offer))}{_unloaded(offer.value, error)}"
+        raise HarnessError(f"format {offer.value.name}: {doing}: {said}") from error
+
+
+def _unloaded(format_: Export, error: BaseException) -> str:
+    """What to do about a module that is installed and cannot be imported; empty for other errors."""
+    if not (isinstance(error, ImportError) and format_.requires):
+        return ""
+    return f"; it needs {', '.join(format_.requires)}, of which one does not load: install them anew"
 
 
 def _unwritten(path: Path, error: OSError) -> HarnessError:

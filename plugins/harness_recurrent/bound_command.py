@@ -182,5 +182,6 @@ def _about(record: Record, delta: float) -> dict[str, Any]:
         "dataset": trial.dataset.label,
         "seed": trial.seed,
         "base": trial.base.method.label,
+        "precision": trial.terms.precision,
         "delta": delta,
     }

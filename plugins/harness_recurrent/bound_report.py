@@ -47,9 +47,13 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def _title(about: Mapping[str, Any]) -> str:
+    lower = about["precision"]
+    rounded = (
+        f"\nall is in float64; the trial ran in {lower}, whose scores differ by rounding" if lower != "fp32" else ""
+    )
     return (
         f"{about['method']} on {about['dataset']}, seed {about['seed']}, from {about['base']}\n"
-        f"trial {about['trial']}; bounds of the risk hold with probability {1 - about['delta']:g}"
+        f"trial {about['trial']}; bounds of the risk hold with probability {1 - about['delta']:g}{rounded}"
     )
 
 

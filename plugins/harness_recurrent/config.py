@@ -159,11 +159,6 @@ class TuningOptions(TrainingOptions):
         False, "whether those epochs follow the base's predictions, too: the mean of both losses, the same for all"
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.teacher and not self.finetune:
-            raise UsageError("teacher=yes: nothing follows it where finetune=0; give epochs, as finetune=2")
-
     @property
     def _rate(self) -> float:
         return TUNING_RATE

@@ -60,6 +60,9 @@ FORMATS = '''
         path.chmod(0o600)
         return done
 
+    def half(kept, path):
+        raise ImportError("no libhalf.so")
+
     def two(kept, path):
         path.with_suffix(".data").write_text("more")
         return written(kept, path)
@@ -95,6 +98,7 @@ FORMATS = '''
         yield Export("few", "three rows may be further", three, strays=0.1)
         yield Export("fewer", "two rows may be further", three, strays=0.08)
         yield Export("wide", "with a tolerance of its own", near, tolerance=2e-3)
+        yield Export("half", "needs a module that does not load", half, requires=("json", "csv"))
         yield Export("absent", "needs a module", written, requires=("absent_module",))
         yield Export("spikes", "of a family", written, families=("elsewhere",), methods=("fits",))
     '''
@@ -172,6 +176,11 @@ def test_what_a_format_gets_is_the_trials_own(harness):
         ("silent", 1, "format silent: predict: "),
         ("fails", 1, r"format fails: write: KeyError: 'weight' \(formats.py line \d+, in fails\)"),
         ("full", 1, r"out: not written \(No space left on device\); name a file in a folder that"),
+        (
+            "half",
+            1,
+            r"ImportError: no libhalf.so .*; it needs json, csv, of which one does not load: install",
+        ),
         ("refuses", 2, "format refuses: feedback cannot be said"),
         ("absent", 2, "format absent: needs absent_module, not installed"),
         ("npy", 2, "unknown format 'npy'; did you mean 'npz'"),

@@ -387,6 +387,19 @@ def test_the_training_of_a_base_counts_as_training():
     assert summarise([own], METRICS).notes == ("a trains 3 s in prepare beside 1 s of updates",)
 
 
+def test_unequal_training_after_what_rows_start_from_is_a_note():
+    base = record("dense", budget=Budget("epochs", 50), key="base")
+
+    def own(method, epochs):
+        row = record(method, budget=Budget("epochs", epochs))
+        return dataclasses.replace(row, trial=dataclasses.replace(row.trial, base=base.trial, own_epochs=True))
+
+    found = summarise([base, own("a", 0), own("b", 10), own("c", 0)], METRICS)
+    said = "training after the trained network that rows start from is unequal: 0 epochs: a, c; 10 epochs: b"
+    assert said in found.notes
+    assert not any("unequal" in note for note in summarise([base, own("a", 10), own("b", 10)], METRICS).notes)
+
+
 def test_json_of_a_mixed_table_is_read_by_other_tools():
     found = json.loads(render(summarise([*trained("a"), *trained("bb", rows="others")], METRICS), "json"))
     assert [row["difference"] for row in found["rows"]] == [None, None]

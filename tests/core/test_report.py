@@ -125,7 +125,8 @@ def test_holes_have_their_reason():
     assert cell([failed], "activation_bytes").hole == "RuntimeError: no storage"
     assert cell([measured], "forward_macs", columns=["forward_macs"]).hole == "not measured"
     assert cell([measured], "rmse", columns=["rmse"]).hole == "nothing to score here, a metric for regression"
-    assert cell([measured], "accuracy@start", columns=["accuracy@start"]).hole == "it starts from no trained network"
+    for name in ("accuracy@start", "base_agreement"):
+        assert cell([measured], name, columns=[name]).hole == "it starts from no trained network"
 
 
 def test_numbers_come_from_scores_readings_phases_and_facts():

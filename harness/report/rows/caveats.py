@@ -35,7 +35,7 @@ def collect(
     what it is called, where there are several.
     """
     making = (mixing.collect(good), _bases(good), _warnings(good), timing.collect(good, every, table))
-    rows = (_eager(good), _seeds(good))
+    rows = (_own_budgets(good), _eager(good), _seeds(good))
     said = (_counts(good, described), _claims(good, described), _unknown(good, described), _holes(good, described))
     return tuple(note for notes in (*making, *rows, *said) for note in notes)
 
@@ -56,6 +56,17 @@ def _bases(records: Iterable[Record]) -> Iterator[str]:
             apart.setdefault((label, listed), []).append(seed)
     for (label, listed), numbers in apart.items():
         yield f"rows did not start from the same trained arrays of {label} in {list_seeds(numbers)}: {listed}"
+
+
+def _own_budgets(records: Iterable[Record]) -> Iterator[str]:
+    """Rows that were trained on after what they start from, some for longer than others."""
+    found: dict[str, dict[str, None]] = {}
+    for record in records:
+        if record.trial.own_epochs:
+            found.setdefault(str(record.trial.terms.budget), {})[record.trial.method.label] = None
+    if len(found) > 1:
+        listed = "; ".join(f"{budget}: {', '.join(capped(rows))}" for budget, rows in found.items())
+        yield f"training after the trained network that rows start from is unequal: {listed}"
 
 
 def _warnings(records: Iterable[Record]) -> Iterator[str]:

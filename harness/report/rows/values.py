@@ -152,7 +152,7 @@ def as_number(found: object) -> float | None:
 def _absent(record: Record, name: str, metric: Metric) -> str:
     if metric.name == TO_TARGET:
         return "no target, or no validation score on the curve"
-    if name.endswith("@start") and record.trial.base is None:
+    if record.trial.base is None and (name.endswith("@start") or metric.name in BESIDE_BASE):
         return "it starts from no trained network"
     if metric.shifted:
         return f"no such shifted split to score here, a metric for {' and '.join(metric.kinds)}"

@@ -259,13 +259,20 @@ def test_a_network_without_reconstruction_that_was_fine_tuned_has_both_biases(de
 
 def test_what_exceeds_every_float_is_said_by_its_logarithm():
     rows = [Row("bias_bound", "bias bound", "..", math.inf, 2302.6, 1.0), Row("kappa", "kappa", value=2.0)]
-    about = {"method": "m", "dataset": "d", "seed": 0, "base": "b", "trial": "t", "delta": 0.05}
+    about = {"method": "m", "dataset": "d", "seed": 0, "base": "b", "trial": "t", "delta": 0.05, "precision": "fp32"}
     assert re.search(r"bias bound +1e1000 ", bound_report.as_text(about, rows, 80, False))
     assert "\x1b[2mbias bound" in bound_report.as_text(about, rows, 80, True)
     plain = json.loads(bound_report.as_json(about, rows))["rows"]
     assert plain["bias_bound"]["value"] is None
     assert plain["bias_bound"]["log10"] == pytest.approx(1000, abs=0.1)
     assert plain["kappa"] | {"log10": None, "vacuous": None} == plain["kappa"]
+
+
+def test_a_trial_in_a_lower_precision_is_told_from_the_numbers_of_the_theory(tmp_path):
+    ran(tmp_path, f"spectral-pruning[{SMALL}]", "digits-rows[train=100]", "--epochs", "1", "--precision", "bf16")
+    trial = f"spectral-pruning[{SMALL}]/digits-rows[train=100]/0"
+    assert "\nall is in float64; the trial ran in bf16, whose scores" in call(tmp_path, "bound", trial).stdout
+    assert bound(tmp_path, trial)["precision"] == "bf16"
 
 
 def test_tokens_of_a_stream_are_not_independent(tmp_path):
