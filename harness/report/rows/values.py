@@ -10,6 +10,7 @@ from harness.types import Metric, Record
 from harness.words import clean_line
 
 TO_TARGET = "seconds_to_target"
+BESIDE_BASE = ("base_agreement", "base_kl")  # scores that need the prediction of what a trial starts from
 MOST_UNCOVERED = 0.01
 
 
