@@ -107,6 +107,18 @@ def test_figures_of_prune_gated_are_those_of_its_records():
     assert len(rebuilt) == 10
 
 
+def test_figures_of_prune_gated_digits_are_those_of_its_records():
+    def of(cell):
+        names = ("dense-rnn[cell={}]", *(each.format(",cell={}") for each in (SPECTRAL, RANDOM)))
+        names = (*names, SPECTRAL.format(",cell={},reconstruct=False"))
+        return [mean("prune-gated-digits", name.format(cell)) for name in names]
+
+    lstm = [f"{way}[nodes=42,cell=lstm]" for way in ("spectral-pruning", "random-pruning")]
+    found = paired_difference(*(scores("prune-gated-digits", name, "accuracy") for name in lstm))
+    expected = [*of("gru"), *of("lstm"), found.mean, found.low, found.high]
+    assert figures("prune-gated-digits") == [three(each) for each in expected]
+
+
 def test_figures_of_prune_text_are_those_of_its_records():
     def perplexity(method):
         return mean("prune-text", method, "perplexity")
