@@ -78,6 +78,16 @@ class Store:
         except (Unreadable, FileNotFoundError):
             return None
 
+    def fault(self, key: str) -> str:
+        """Why the file of a trial is no record; empty where it is one, and where there is none."""
+        try:
+            read(self.path(key))
+        except Unreadable as problem:
+            return str(problem)
+        except FileNotFoundError:
+            pass
+        return ""
+
     def attempt(self, key: str) -> Path:
         """Where the record of a trial lies that ran again and did not end ok, while its ok record stays."""
         return self._root / "attempts" / f"{key}.json"

@@ -71,18 +71,21 @@ def split(
 
 
 def again(trials: Sequence[Trial], store: Store) -> list[str]:
-    """Why trials run that a user has run before: a line each for what has changed since, and for how they ended."""
+    """Why trials run that a user has run before: a line each for a record that cannot be read, for what has changed
+    since, and for how they ended.
+    """
     try:
         earlier = {identity(record.trial): record for record in store.records()[0]}
     except HarnessError:
         return []
+    damaged = [fault for trial in trials if (fault := store.fault(trial.key))]
     known = [(trial, earlier[identity(trial)]) for trial in trials if not trial.skip and identity(trial) in earlier]
     bad = [record.status for _, record in known if record.status != "ok"]
     moved = [changes(record.trial, trial) for trial, record in known if record.status == "ok"]
     moved = [words for words in moved if words]
-    lines = [f"{_run_again(len(bad))}: {', '.join(dict.fromkeys(bad))} before"] if bad else []
+    ended = [f"{_run_again(len(bad))}: {', '.join(dict.fromkeys(bad))} before"] if bad else []
     changed = dict.fromkeys(each for words in moved for each in words)
-    return [*lines, *([f"{_run_again(len(moved))}, changed since: {', '.join(changed)}"] if moved else [])]
+    return [*damaged, *ended, *([f"{_run_again(len(moved))}, changed since: {', '.join(changed)}"] if moved else [])]
 
 
 def outdated(origins: Origins, records: Sequence[Record], store: Store) -> list[str]:

@@ -185,6 +185,15 @@ def test_failed_trials_run_again_and_finished_ones_do_not(harness):
     assert again.returncode == 1
 
 
+def test_a_record_that_cannot_be_read_is_named_before_its_trial_runs_again(harness, results):
+    harness("run", "--methods", "counts", "--seeds", "1", "--here")
+    (path,) = (results / "trials").glob("*.json")
+    path.write_text(path.read_text()[:300])
+    again = harness("run", "--methods", "counts", "--seeds", "1", "--here")
+    assert again.stderr.startswith(f"record {path}: not JSON or cut short (")
+    assert (again.returncode, path.with_suffix(".unreadable").exists()) == (0, True)
+
+
 def test_a_base_is_trained_once_and_its_weights_lie_beside_its_record(harness, results):
     done = harness("run", "--methods", "starts", "--seeds", "1")
     assert done.returncode == 0, done.stdout + done.stderr
