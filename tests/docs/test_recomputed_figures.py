@@ -6,6 +6,7 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -117,6 +118,26 @@ def test_figures_of_prune_gated_digits_are_those_of_its_records():
     found = paired_difference(*(scores("prune-gated-digits", name, "accuracy") for name in lstm))
     expected = [*of("gru"), *of("lstm"), found.mean, found.low, found.high]
     assert figures("prune-gated-digits") == [three(each) for each in expected]
+
+
+def test_figures_of_prune_sweep_are_those_of_its_records():
+    def accuracies(method):
+        return [three(mean("prune-sweep", method.format(nodes))) for nodes in (16, 32, 64)]
+
+    def latency(method):
+        found = [
+            record.readings["latency_32_seconds"] for record in records_of("prune-sweep") if label(record) == method
+        ]
+        return median(found)
+
+    ways = ("spectral-pruning", "random-pruning", "obs-pruning", "low-rank")
+    names = ["dense-rnn[hidden={}]", *(f"{way}[nodes={{}}]" for way in ways)]
+    timed = ("spectral-pruning[nodes=42]", "magnitude-pruning[nodes=42]", "low-rank[nodes=42]")
+    assert figures("prune-sweep") == [
+        three(mean("prune-sweep", "dense-rnn")),
+        *(each for name in names for each in accuracies(name)),
+        *(f"{latency(name) / latency('dense-rnn'):.2f}".removeprefix("0") for name in timed),
+    ]
 
 
 def test_figures_of_prune_text_are_those_of_its_records():
