@@ -86,7 +86,7 @@ def interval(values: Sequence[float], confidence: float = 0.95, magnitude: float
     mean, sd, n = estimate(values)
     if mean is None or sd is None or alike([value for value in values if math.isfinite(value)], magnitude, SINGLE):
         return None
-    half = _quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
+    half = student_quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
     return mean - half, mean + half
 
 
@@ -116,25 +116,8 @@ def subtract(left: Sequence[float], right: Sequence[float]) -> tuple[list[float]
 
 
 @cache
-def _quantile(probability: float, freedom: int) -> float:
-    """Quantile above the middle of Student's t, by bisection. Without scipy, which a report would have to wait for."""
-    inside = 2 * probability - 1
-    low, high = 0.0, math.pi / 2
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if _within(middle, freedom) < inside else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
+def student_quantile(probability: float, freedom: int) -> float:
+    """The quantile of Student's t with so many degrees of freedom."""
+    from scipy.special import stdtrit  # slow to import: only a report that has intervals waits for it
 
-
-def _within(angle: float, freedom: int) -> float:
-    """Probability of |t| <= sqrt(freedom) tan(angle), a finite sum for whole degrees of freedom (Abramowitz and Stegun,
-    Handbook of Mathematical Functions, 1964, equations 26.7.3 and 26.7.4).
-    """
-    odd = freedom % 2
-    cosine = math.cos(angle)
-    term = cosine if odd else 1.0
-    terms = [term] if freedom > 1 else []
-    for step in range(2 + odd, freedom, 2):
-        term *= (step - 1) / step * cosine**2
-        terms.append(term)
-    total = math.sin(angle) * math.fsum(terms)
-    return 2 / math.pi * (angle + total) if odd else total
+    return float(stdtrit(freedom, probability))

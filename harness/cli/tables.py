@@ -1,4 +1,8 @@
-"""Tables and paragraphs of a listing, no wider than the terminal: what is too long is folded between its words."""
+"""Tables and paragraphs of a listing, no wider than the terminal: what is too long is folded between its words.
+
+Laid out here, not by rich, which `harness list` does not import: it breaks cells neither between alternatives nor after
+commas and moves no column below the others, so that only the padding of lines would be left to it.
+"""
 
 from __future__ import annotations
 

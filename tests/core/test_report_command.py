@@ -284,7 +284,7 @@ def test_a_file_that_cannot_be_written(harness, results, tmp_path):
     refused(harness("report", "--results", results, "--output", tmp_path / "no" / "table.tex"), "--output", "table.tex")
 
 
-def test_nothing_heavy_is_imported_for_the_text_table(results):
+def test_nothing_heavy_is_imported_for_a_text_table_without_intervals(results):
     code = (
         "import sys; from harness.cli import main; main(sys.argv[1:]);"
         "heavy = {'torch', 'pandas', 'scipy', 'sklearn', 'numpy'} & set(sys.modules);"
