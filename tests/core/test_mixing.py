@@ -385,6 +385,9 @@ def test_the_training_of_a_base_counts_as_training():
     own = dataclasses.replace(own, trial=dataclasses.replace(own.trial, base=base.trial))
     assert summarise([base, own], METRICS).notes == ()
     assert summarise([own], METRICS).notes == ("a trains 3 s in prepare beside 1 s of updates",)
+    slow = dataclasses.replace(own, seconds={"prepare": 11.0})
+    (note,) = summarise([base, slow], METRICS).notes
+    assert note == "a trains 11 s in prepare beside 100 s of updates, its base's among them"
 
 
 def test_unequal_training_after_what_rows_start_from_is_a_note():

@@ -109,14 +109,16 @@ def _training(record: Record, known: Mapping[str, Record]) -> float:
 
 def _beside_updates(records: Sequence[Record], every: Sequence[Record]) -> Iterator[str]:
     known = _bases(records, every)
-    rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    rows: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for record in records:
+        base = record.trial.base
+        whose = ", its base's among them" if base is not None and base.key in known else ""
         for phase, seconds in _beyond(record, known).items():
-            rows.setdefault((record.trial.method.label, phase), []).append(seconds)
-    for (label, phase), found in rows.items():
+            rows.setdefault((record.trial.method.label, phase, whose), []).append(seconds)
+    for (label, phase, whose), found in rows.items():
         outside, training = (sum(each) / len(found) for each in zip(*found, strict=True))
         verb = "spends" if phase == "init" else "trains"
-        yield f"{label} {verb} {_seconds(outside)} in {phase} beside {_seconds(training)} of updates"
+        yield f"{label} {verb} {_seconds(outside)} in {phase} beside {_seconds(training)} of updates{whose}"
 
 
 def unlike_shares(name: str, records: Iterable[Record]) -> bool:
