@@ -9,6 +9,7 @@ from typing import Literal
 from harness import Method, UsageError, hookimpl, option
 from harness_recurrent.config import WeightOptions
 from harness_recurrent.offers import offer_compression
+from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 
@@ -34,9 +35,8 @@ class MagnitudeOptions(WeightOptions):
             raise UsageError(
                 f"gradual=yes: score={self.score} is of what the base has read, and the weights move; leave one out"
             )
-        for name in ("ramp", "interval"):
-            if not self.gradual and getattr(self, name) != getattr(MagnitudeOptions, name):
-                raise UsageError(f"{name}={getattr(self, name)}: of gradual=yes alone")
+        if not self.gradual:
+            refuse_without_effect(self, ("ramp", "interval"), "of gradual=yes alone", ", or give gradual=yes")
 
 
 @hookimpl

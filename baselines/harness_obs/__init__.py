@@ -9,6 +9,7 @@ from typing import Literal
 from harness import Method, UsageError, hookimpl, option
 from harness_recurrent.config import WeightOptions
 from harness_recurrent.offers import offer_compression
+from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 
@@ -33,8 +34,8 @@ class ObsOptions(WeightOptions):
             raise UsageError(
                 f"scope={self.scope}: search=blocks removes the same share of each block; use search=exact"
             )
-        if self.search == "exact" and self.block != ObsOptions.block:
-            raise UsageError(f"block={self.block}: of search=blocks alone")
+        if self.search == "exact":
+            refuse_without_effect(self, ("block",), "of search=blocks alone", ", or give search=blocks")
 
 
 @hookimpl

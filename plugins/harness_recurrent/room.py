@@ -21,13 +21,15 @@ def require(net: Network, problem: Problem, training: Training, options: Network
     steps = problem.window if net.tokens else _steps(problem)
     rows = training.batch_size if net.tokens else min(training.batch_size, problem.train_size)
     each, (left, said, more) = bytes_of_row(net, steps, options.hidden), _least(training)
-    if rows * each <= left:
+    weights = 2 * numbers(net, options) * net.types.parameters.itemsize  # and their gradients
+    if weights + rows * each <= left:
         return
-    fitting = int(left // each)
+    fitting = max(0, int((left - weights) // each))
     instead = f"give --batch-size {fitting}" if fitting else "give fewer nodes, or shorter sequences"
     raise MemoryError(
-        f"an update keeps {_size(rows * each)} at least, the states of {rows:,} rows over {steps:,} steps, and "
-        f"{said}, in which {fitting:,} rows have room; {instead}{more}"
+        f"an update keeps {_size(weights + rows * each)} at least, {_size(weights)} of weights and gradients and the "
+        f"states of {rows:,} rows over {steps:,} steps, and {said}, "
+        f"in which {fitting:,} rows have room; {instead}{more}"
     )
 
 
@@ -42,6 +44,14 @@ def _least(training: Training) -> tuple[int, str, str]:
     if there <= left:
         return of_device
     return left, f"{_size(left)} are left of the {_size(training.memory)} that the trial may hold", ", or more --memory"
+
+
+def numbers(net: Network, options: NetworkOptions) -> int:
+    """Weights of a network before it is made smaller, without biases."""
+    m, gates = options.hidden, GATES[net.cell]
+    own = 0 if net.cell == "mingru" else m
+    cells = gates * m * (net.inputs + (net.layers - 1) * m + net.layers * own)
+    return cells + (0 if options.tied else net.outputs * m) + (net.outputs * net.inputs if net.tokens else 0)
 
 
 def bytes_of_row(net: Network, steps: int, hidden: int) -> int:

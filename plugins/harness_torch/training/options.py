@@ -54,9 +54,8 @@ class OptimiserOptions:
                 f"final_rate={self.final_rate}: schedule={self.schedule} {ends}; leave final_rate out, or use "
                 "schedule=cosine or one-cycle"
             )
-        for name in ("stairs", "stay", "decay"):
-            if self.schedule != "stairs" and getattr(self, name) != getattr(OptimiserOptions, name):
-                raise UsageError(f"{name}={getattr(self, name)}: of schedule=stairs, and this is {self.schedule}")
+        if self.schedule != "stairs":
+            refuse_without_effect(self, ("stairs", "stay", "decay"), f"of schedule=stairs, and this is {self.schedule}")
 
     @property
     def resolved_optimiser(self) -> Literal["sgd", "adam"]:

@@ -209,16 +209,20 @@ def test_sequences_that_have_no_room_are_out_of_memory_in_a_line(run):
     _, records = run(f"dense-rnn[hidden={2**40}]", "--updates", "1")
     dense = records["dense-rnn"]
     assert dense.status == "oom"
-    assert re.search(r"an update keeps [\d,.]+ GiB at least, the states of 32 rows over 8 steps, and ", dense.reason)
+    assert re.search(
+        r"keeps [\d,.]+ GiB at least, [\d,.]+ GiB of weights and gradients and the states of 32 rows over 8 steps",
+        dense.reason,
+    )
 
 
 def test_the_limit_of_a_trial_is_seen_before_an_update_breaks_it(tmp_path, monkeypatch, capsys):
-    """In a process of its own, which otherwise would be ended on the way; 2 GiB at least for one update of 32 rows."""
+    """In a process of its own, which otherwise would be ended on the way: 1 GiB at least for 1,000 rows."""
     monkeypatch.chdir(tmp_path)
-    setting = ["--seeds", "1", "--device", "cpu", "--threads", "1", "--datasets", "digits-rows", "--updates", "1"]
-    assert main(["run", *setting, "--methods", f"dense-rnn[hidden={2**20}]", "--memory", "1GiB"]) == 1
+    setting = ["--seeds", "1", "--device", "cpu", "--threads", "1", "--datasets", "digits-pixels", "--updates", "1"]
+    asked = ["--methods", "dense-rnn[hidden=2048]", "--batch-size", "1000", "--memory", "1GiB"]
+    assert main(["run", *setting, *asked]) == 1
     (record,) = read_records(tmp_path / "results")
     assert record.status == "oom"
-    words = r"keeps 2\.0 GiB at least, .* are left of the 1\.0 GiB that the trial may hold, in which (\d+) rows"
-    assert 0 < int(re.search(words, record.reason)[1]) < 16
+    words = r"keeps 1\.0 GiB at least, .* are left of the 1\.0 GiB that the trial may hold, in which (\d+) rows"
+    assert 0 < int(re.search(words, record.reason)[1]) < 1000
     assert re.search(r"give --batch-size \d+, or more --memory", " ".join("".join(capsys.readouterr()).split()))

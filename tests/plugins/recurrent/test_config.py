@@ -77,7 +77,7 @@ def test_a_base_is_named_by_what_is_not_its_default():
         (CompressionOptions, {"nodes": 129}, r"^nodes=129: a layer has hidden=128; give at most as many$"),
         (CompressionOptions, {"optimiser": "adam", "momentum": 0.5}, "^momentum=0.5"),
         (RecurrentOptions, {"momentum": 0.5}, "^momentum=0.5: the momentum of sgd, and optimiser=adam, given, by def"),
-        (RecurrentOptions, {"stay": 2}, "^stay=2: of schedule=stairs, and this is one-cycle$"),
+        (RecurrentOptions, {"stay": 2}, "^stay=2: of schedule=stairs, and this is one-cycle; leave stay out$"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_line(options, given, words):

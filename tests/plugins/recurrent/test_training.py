@@ -173,7 +173,9 @@ def test_an_unknown_precision_is_refused():
 
 def test_an_update_that_has_no_room_is_said_before_anything_is_made():
     problem = Problem("classification", (1_000_000, 1), 4, 40, time_axis=True)
-    with pytest.raises(MemoryError, match=r"an update keeps [\d,.]+ GiB at least, the states of 4 rows over 1,000,000"):
+    with pytest.raises(
+        MemoryError, match=r"an update keeps [\d,.]+ GiB at least, .* and the states of 4 rows over 1,000,000"
+    ):
         begun(problem, hidden=2**24)
 
 
@@ -204,8 +206,9 @@ def test_the_limit_of_a_trial_counts_where_it_is_less_than_what_is_free(monkeypa
     monkeypatch.setattr(room, "free", lambda device: 8 * GIB)
     monkeypatch.setattr(room, "held", lambda: GIB // 4)
     words = (
-        "an update keeps 1.8 GiB at least, the states of 4 rows over 1,000,000 steps, and 1.2 GiB are left of "
-        "the 1.5 GiB that the trial may hold, in which 2 rows have room; give --batch-size 2, or more --memory"
+        "an update keeps 1.8 GiB at least, 0.0 MiB of weights and gradients and the states of 4 rows over "
+        "1,000,000 steps, and 1.2 GiB are left of the 1.5 GiB that the trial may "
+        "hold, in which 2 rows have room; give --batch-size 2, or more --memory"
     )
     assert limited(3 * GIB // 2) == words
     assert "0.0 MiB are left of the 100.0 MiB that the trial may hold, in which 0 rows have room; give fewer nodes" in (
@@ -238,6 +241,26 @@ def test_what_a_process_holds_grows_with_what_it_makes():
     before = room.held()
     kept = torch.ones(2**24)  # 64 MiB
     assert room.held() == 0 or room.held() - before > 0.9 * kept.nbytes
+
+
+@pytest.mark.parametrize("problem", [CLASSES, TOKENS], ids=lambda problem: problem.kind)
+@pytest.mark.parametrize("cell", CELLS)
+def test_weights_are_counted_before_they_are_made(cell, problem):
+    if cell == "irnn" and problem is TOKENS:
+        pytest.skip("its state is not bounded on a stream")
+    for tied in (False, True)[: 1 + (problem is TOKENS)]:
+        given = {"hidden": 8, "layers": 3, "cell": cell, "tied": tied}
+        net, options = network_of(problem, **given), configured(RecurrentOptions, given, "dense-rnn")
+        made = network.initial(net, options, 0)
+        assert room.numbers(net, options) == sum(each.numel() for name, each in made.items() if "bias" not in name)
+
+
+def test_weights_that_have_no_room_are_refused_whatever_the_batch(monkeypatch):
+    monkeypatch.setattr(room, "free", lambda device: GIB)
+    net, options = network_of(CLASSES, hidden=20_000), RecurrentOptions(hidden=20_000)
+    words = r"keeps 6\.0 GiB at least, 6\.0 GiB of weights and .*, in which 0 rows have room; give fewer nodes"
+    with pytest.raises(MemoryError, match=words):
+        room.require(net, CLASSES, Training(0, "cpu", "fp64", 4, 1), options)
 
 
 @pytest.mark.parametrize("cell", CELLS)
