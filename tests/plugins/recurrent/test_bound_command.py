@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from harness import read_records, rehearse
 from harness.catalog import Settings, load
+from harness.cli import main
 from harness_recurrent import bound_report
 from harness_recurrent.bounds import Row
 
@@ -35,8 +36,9 @@ def call(folder, *arguments):
 
 
 def ran(folder, methods, datasets, *more):
-    done = call(folder, "run", "--methods", methods, "--datasets", datasets, *FEW, *more)
-    assert done.returncode == 0, done.stderr
+    """The folder with results of a run, here: what it has imported and read no call of a command does again."""
+    run = ("run", "--methods", methods, "--datasets", datasets, *FEW, *more)
+    assert main([*run, "--results", str(folder / "results")]) == 0
     return folder
 
 
@@ -360,6 +362,16 @@ def test_the_commands_of_the_page_work(tmp_path):
         done = call(tmp_path, *line, *(few if line[0] == "run" else []))
         assert done.returncode == 0, done.stderr
     assert {line[0] for line in lines} == {"run", "bound"}
+
+
+def test_the_table_of_the_page_has_the_rows_and_equations_that_are_printed_now(desk):
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", PAGE, re.M | re.S)
+    table = [" ".join(each.split()) for each in re.split(r"^(?=\S)", shown, flags=re.M)[3:]]  # below the title
+    tuned = bound(desk, record(desk, "spectral-pruning[finetune=1").trial.key)["rows"]
+    found = (tuned | bound(desk, TRIAL)["rows"]).values()  # the one is tuned, the other's nodes are reconstructed
+    for line, row in zip(table, found, strict=True):
+        assert line.startswith(row["title"] + " ")
+        assert line.removeprefix(row["title"] + " ").partition(" ")[2].startswith(row["equation"])
 
 
 def test_links_lead_somewhere():
