@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -42,6 +43,7 @@ def forked(
 
 
 def _call(arguments: Sequence[str], env: Mapping[str, str], cwd: Path | None, out: int, err: int) -> None:
+    gc.freeze()  # what the tests hold is no garbage of the command's
     for stream, descriptor in ((1, out), (2, err)):
         os.dup2(descriptor, stream)
     encoding, errors = _coding(env)

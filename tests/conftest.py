@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 FEW = 5
+FROZEN = [0]  # how many modules there were when objects were last set aside
 os.environ.pop("COLUMNS", None)  # of processes that share the tests, which are told that a line has 80
 
 if not torch.cuda.is_available():
@@ -56,11 +58,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
 
 
+# By itself Python would collect, at every import of torch's exporters say, what never becomes garbage.
+gc.set_threshold(50_000, 20, 20)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _few_objects_to_look_through():
     """As the server before a trial: what is there before the tests of a file no collection of theirs looks through."""
+    _freeze()
+
+
+@pytest.fixture(autouse=True)
+def _no_modules_to_look_through():
+    """Nor what the tests before have imported: a run collects several times, and a library is 100,000 objects."""
+    if len(sys.modules) != FROZEN[-1]:
+        _freeze()
+
+
+def _freeze() -> None:
     gc.collect()
     gc.freeze()
+    FROZEN[:] = [len(sys.modules)]
 
 
 class Torch:
