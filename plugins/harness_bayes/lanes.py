@@ -52,7 +52,7 @@ def train(
     """
     _refuse_unlike(folds)
     numbers = list(range(len(folds)) if seeds is None else seeds)
-    heap.keep()
+    heap.keep_freed_blocks()
     backend = TorchBackend()
     placed = [backend.place(each, device) for each in folds]
     pairs = [(config, fold) for config, fold in product(configurations, range(len(folds)))]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from harness import Dataset, UsageError, option
-from harness_torch.training.options import OptimiserOptions, refuse_without_effect, said
+from harness_torch.training.options import OptimiserOptions, format_value, refuse_without_effect
 
 FAMILY = "recurrent"  # whose recipes the methods follow
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -83,7 +83,9 @@ def refuse(options: NetworkOptions, dataset: Dataset, given: Mapping[str, Any]) 
 def named(options: NetworkOptions) -> str:
     """The network's options that differ from their defaults, as a selection says them: `cell=gru,hidden=64`."""
     values = {field.name: getattr(options, field.name) for field in dataclasses.fields(NetworkOptions)}
-    return ",".join(f"{name}={said(value)}" for name, value in values.items() if value != getattr(NetworkOptions, name))
+    return ",".join(
+        f"{name}={format_value(value)}" for name, value in values.items() if value != getattr(NetworkOptions, name)
+    )
 
 
 def _rate_of(adam: float) -> str:

@@ -41,10 +41,10 @@ def time_steps(count: int) -> Iterable[int]:
     Names of the loop's body that are still bound then count as carried: let them go, in a function of their own.
     """
     watcher = _steps.get()
-    return range(count) if watcher is None else _watched(count, watcher)
+    return range(count) if watcher is None else _watch_steps(count, watcher)
 
 
-def _watched(count: int, watcher: StepWatcher) -> Iterator[int]:
+def _watch_steps(count: int, watcher: StepWatcher) -> Iterator[int]:
     watcher.begin()
     for step in range(count):
         yield step

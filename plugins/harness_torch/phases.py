@@ -38,7 +38,7 @@ def phase(name: Phase) -> Iterator[None]:
     For a method with a hand-written backward or optimiser step; it costs two assignments when nothing is measured.
     Raises ValueError for a name other than forward, backward, optimizer.
     """
-    token = _enter(name)
+    token = _enter_phase(name)
     try:
         yield
     finally:
@@ -68,7 +68,7 @@ def optimizer_steps() -> Iterator[None]:
 
     def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         del optimizer, args, kwargs
-        running.append(_enter("optimizer"))
+        running.append(_enter_phase("optimizer"))
 
     def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         del optimizer, args, kwargs
@@ -85,7 +85,7 @@ def optimizer_steps() -> Iterator[None]:
             _mark.reset(token)
 
 
-def _enter(name: Phase) -> Token[_Mark | None]:
+def _enter_phase(name: Phase) -> Token[_Mark | None]:
     if name not in PHASES:
         raise ValueError(f"unknown phase {name!r}: expected one of {', '.join(PHASES)}")
     return _mark.set(_Mark(name, torch._C._current_graph_task_id()))

@@ -93,7 +93,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    heap.keep()
+    heap.keep_freed_blocks()
     torch.manual_seed(0)
     options = [DropoutOptions(rate=rate, tau=tau) for _ in range(SPLITS) for rate, tau in GRID]
     batch = Batch(torch.randn(len(options), ROWS, INPUTS), torch.randn(len(options), ROWS))

@@ -13,7 +13,7 @@ from harness_torch import terminal
 
 if TYPE_CHECKING:
     from harness import Rehearsal
-    from harness_torch.agreement.agree_report import Found
+    from harness_torch.agreement.agree_report import Comparison
 
 FORMATS = ("text", "json")
 
@@ -62,7 +62,7 @@ def agree(
     """
     if format_ not in FORMATS:
         raise UsageError(f"--format {format_}: unknown; known: {', '.join(FORMATS)}")
-    names = _named(method, other, reference)
+    names = _list_selections(method, other, reference)
     from harness import rehearse
 
     rehearsals = [
@@ -78,7 +78,7 @@ def agree(
         )
         for name in names
     ]
-    found = _compared(session, rehearsals, output)
+    found = _compare_sides(session, rehearsals, output)
     from harness_torch.agreement.agree_report import as_json, as_text
 
     if output != "-":
@@ -89,7 +89,7 @@ def agree(
     click.echo(rendered, nl=False, color=True)
 
 
-def _named(method: str, other: str | None, reference: bool) -> tuple[str, ...]:
+def _list_selections(method: str, other: str | None, reference: bool) -> tuple[str, ...]:
     """The selections that are compared: one, with its reference, or two."""
     if reference and other is not None:
         raise UsageError(f"--reference compares {method} with its own reference; leave out {other}, or --reference")
@@ -101,17 +101,17 @@ def _named(method: str, other: str | None, reference: bool) -> tuple[str, ...]:
     return (method,) if other is None else (method, other)
 
 
-def _compared(session: Any, rehearsals: Sequence[Rehearsal], output: str) -> Found:
-    from harness_torch.agreement.agree_report import Found
-    from harness_torch.agreement.comparison import compare, parted
-    from harness_torch.agreement.sides import Side, comparable, shared_column, with_reference
+def _compare_sides(session: Any, rehearsals: Sequence[Rehearsal], output: str) -> Comparison:
+    from harness_torch.agreement.agree_report import Comparison
+    from harness_torch.agreement.comparison import compare, train_apart
+    from harness_torch.agreement.sides import Side, find_reference, find_shared_column, refuse_incomparable
 
     mine, *others = rehearsals
     one = Side(mine)
-    two = Side(others[0]) if others else with_reference(mine, session.catalog.methods.values())
-    comparable(one, two)
+    two = Side(others[0]) if others else find_reference(mine, session.catalog.methods.values())
+    refuse_incomparable(one, two)
     terminal.refuse_unwritable(output)
     batch = next(two.rehearsal.batches)
     found = compare(one, two, batch)
-    apart = parted(one, two, batch) if found["float64"].stepwise else None
-    return Found(one, two, len(batch.targets), found, shared_column(one, two), apart)
+    apart = train_apart(one, two, batch) if found["float64"].stepwise else None
+    return Comparison(one, two, len(batch.targets), found, find_shared_column(one, two), apart)

@@ -20,7 +20,7 @@ PLAIN = "The reference computes in float64 in both: beside float32 it shows the 
 MOVING = "Above the weights stay, in training each of the optimiser's steps within a mini-batch moves them."
 
 
-class Found(NamedTuple):
+class Comparison(NamedTuple):
     """All that is said. rows: of the mini-batch; apart: None where not both take several steps of the optimiser."""
 
     method: Side
@@ -41,7 +41,7 @@ class Found(NamedTuple):
         return {name: each.prepared for name, each in self.by_precision.items() if each.prepared is not None}
 
 
-def as_json(found: Found) -> str:
+def as_json(found: Comparison) -> str:
     """Shares and differences unrounded; null where there is nothing to compare, and where one is not finite."""
     trial = found.reference.rehearsal.trial
     content: dict[str, Any] = {
@@ -60,34 +60,34 @@ def as_json(found: Found) -> str:
     for precision, each in found.by_precision.items():
         content[precision] = {
             "max_relative_difference": each.max_relative_difference,
-            **_keyed(found.column, each.column),
-            "layers": _layers(each.layers, found.column),
+            **_name_column_value(found.column, each.column),
+            "layers": _describe_layers(each.layers, found.column),
         }
         if each.prepared is not None:
             content[precision]["prepared"] = {
                 "max_relative_difference": each.prepared.max_relative_difference,
                 "facts": {name: list(pair) for name, pair in each.prepared.facts.items()},
-                "layers": _layers(each.prepared.layers, None),
+                "layers": _describe_layers(each.prepared.layers, None),
             }
     return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _layers(layers: Mapping[str, Layer], column: Column | None) -> dict[str, dict[str, float | None]]:
+def _describe_layers(layers: Mapping[str, Layer], column: Column | None) -> dict[str, dict[str, float | None]]:
     return {
         name: {
             "relative_difference": layer.relative_difference,
             "cosine": layer.cosine,
-            **_keyed(column, layer.column),
+            **_name_column_value(column, layer.column),
         }
         for name, layer in layers.items()
     }
 
 
-def _keyed(column: Column | None, value: float | None) -> dict[str, float | None]:
+def _name_column_value(column: Column | None, value: float | None) -> dict[str, float | None]:
     return {} if column is None else {column.key: value}
 
 
-def as_text(found: Found, width: int, colour: bool) -> str:
+def as_text(found: Comparison, width: int, colour: bool) -> str:
     """A table, then what its numbers mean."""
     from rich.console import Console
     from rich.text import Text
@@ -101,22 +101,22 @@ def as_text(found: Found, width: int, colour: bool) -> str:
     console.print(Text.assemble((f"{names[0]} against {names[1]} on {trial.dataset.label}", "bold"), f"  {setting}"))
     console.print()
     if found.prepared:
-        console.print(_grid(found.prepared, None, "prepared"))
+        console.print(_build_grid(found.prepared, None, "prepared"))
         console.print()
-    console.print(_grid(found.by_precision, found.column))
+    console.print(_build_grid(found.by_precision, found.column))
     console.print()
     for line in [
-        *_preparing(found),
-        *_meaning(found),
-        *_losses(names, found.by_precision["float64"].losses),
-        *_moving(found),
+        *_explain_prepared(found),
+        *_explain_numbers(found),
+        *_compare_losses(names, found.by_precision["float64"].losses),
+        *_explain_moving_weights(found),
     ]:
         console.print(Text(line, style="dim"))
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
 
-def _grid(by_precision: Mapping[str, Agreement | Prepared], column: Column | None, head: str = "layer") -> Any:
+def _build_grid(by_precision: Mapping[str, Agreement | Prepared], column: Column | None, head: str = "layer") -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -128,24 +128,27 @@ def _grid(by_precision: Mapping[str, Agreement | Prepared], column: Column | Non
             grid.add_column(head, justify="right")
     width, sides = 2 + len(own), list(by_precision.values())
     for name in sides[0].layers:
-        grid.add_row(name, *(cell for side in sides for cell in _cells(side.layers[name])[:width]))
+        grid.add_row(name, *(cell for side in sides for cell in _format_layer(side.layers[name])[:width]))
     grid.add_section()
-    total = [(_small(side.max_relative_difference), "", _small(getattr(side, "column", None))) for side in sides]
+    total = [
+        (_format_number(side.max_relative_difference), "", _format_number(getattr(side, "column", None)))
+        for side in sides
+    ]
     grid.add_row("all", *(cell for cells in total for cell in cells[:width]))
     return grid
 
 
-def _cells(layer: Layer) -> tuple[str, str, str]:
-    return _small(layer.relative_difference), f"{layer.cosine:.4f}", _small(layer.column)
+def _format_layer(layer: Layer) -> tuple[str, str, str]:
+    return _format_number(layer.relative_difference), f"{layer.cosine:.4f}", _format_number(layer.column)
 
 
-def _small(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.1e}" if value else "0"
 
 
-def _meaning(found: Found) -> list[str]:
+def _explain_numbers(found: Comparison) -> list[str]:
     column, whose = found.column, found.names[1]
     legend = (
         f"difference: largest entry of the gradients' difference over the largest of {whose}'s; cosine: of the two "
@@ -156,7 +159,7 @@ def _meaning(found: Found) -> list[str]:
     return [legend if column is None else f"{legend} {column.legend}", *remarks, *plain]
 
 
-def _preparing(found: Found) -> list[str]:
+def _explain_prepared(found: Comparison) -> list[str]:
     """What the table of what was prepared says, and the facts that differ."""
     if not found.prepared:
         return []
@@ -171,7 +174,7 @@ def _preparing(found: Found) -> list[str]:
     return said
 
 
-def _losses(names: tuple[str, str], losses: tuple[float | None, float | None]) -> list[str]:
+def _compare_losses(names: tuple[str, str], losses: tuple[float | None, float | None]) -> list[str]:
     mine, other = losses
     if mine is None or other is None or abs(mine - other) <= SAME_LOSS * abs(other):
         return []
@@ -181,7 +184,7 @@ def _losses(names: tuple[str, str], losses: tuple[float | None, float | None]) -
     ]
 
 
-def _moving(found: Found) -> list[str]:
+def _explain_moving_weights(found: Comparison) -> list[str]:
     """Equal gradients of weights that stay say nothing of weights that change at every step."""
     apart = found.apart
     if apart is None:

@@ -16,8 +16,14 @@ import torch
 from torch import Tensor
 
 from harness import Batch, HarnessError, Rehearsal, Training, Unsupported, UsageError, derive
-from harness_torch.agreement.prepared_arrays import Left, differing, prepared, prepares, refuse_unlike
-from harness_torch.agreement.sides import Column, Noted, Side, Update, shared_column
+from harness_torch.agreement.prepared_arrays import (
+    PreparedArrays,
+    find_differing_facts,
+    makes_arrays,
+    prepare_arrays,
+    refuse_unlike,
+)
+from harness_torch.agreement.sides import Column, Noted, Side, Update, find_shared_column
 
 PRECISIONS = {"float64": "fp64", "float32": "fp32"}
 TYPES = {"fp64": torch.float64, "fp32": torch.float32}
@@ -81,89 +87,89 @@ def compare(method: Side, reference: Side, batch: Batch) -> dict[str, Agreement]
 
     Raises HarnessError for gradients that are not finite, UsageError for what a method or a reference does not cover.
     """
-    return {name: _compared(method, reference, batch, precision) for name, precision in PRECISIONS.items()}
+    return {name: _compare_in_precision(method, reference, batch, precision) for name, precision in PRECISIONS.items()}
 
 
-def parted(method: Side, reference: Side, batch: Batch) -> Parted:
+def train_apart(method: Side, reference: Side, batch: Batch) -> Parted:
     """After one update of each, whose weights may move."""
-    states, _ = _alike(method, reference, "fp64")
-    before = _flat(states[1])
+    states, _ = _begin_alike(method, reference, "fp64")
+    before = _flatten_parameters(states[1])
     for side, state in zip((method, reference), states, strict=True):
-        with _same_draws(side):
-            side.update(state, _cast(batch, "fp64"))
-    found, expected = map(_flat, states)
+        with _seed_draws(side):
+            side.update(state, _cast_batch(batch, "fp64"))
+    found, expected = map(_flatten_parameters, states)
     apart, way = (found - expected).norm(), (expected - before).norm()
     return Parted(float(apart / way) if way else 0.0, float(apart / expected.norm()))
 
 
-def _flat(state: Any) -> Tensor:
+def _flatten_parameters(state: Any) -> Tensor:
     return torch.cat([tensor.detach().flatten() for tensor in state.parameters.values()])
 
 
-def _alike(method: Side, reference: Side, precision: str) -> tuple[tuple[Any, Any], Prepared | None]:
+def _begin_alike(method: Side, reference: Side, precision: str) -> tuple[tuple[Any, Any], Prepared | None]:
     """A state of each, with the weights of the second. A reference computes in float64."""
     states = begin(method.rehearsal, precision), begin(reference.rehearsal, "fp64" if reference.plain else precision)
-    _copy(states[1], states[0])
-    if not prepares(method):
+    _copy_parameters(states[1], states[0])
+    if not makes_arrays(method):
         return states, None
     found, expected = (
-        _prepared(side, state, "fp64" if side.plain else precision)
+        _prepare_side(side, state, "fp64" if side.plain else precision)
         for side, state in zip((method, reference), states, strict=True)
     )
     refuse_unlike(method, found.arrays, expected.arrays)
-    _copy(expected.state, found.state)
-    return (found.state, expected.state), _agreement_of_prepared(found, expected, precision)
+    _copy_parameters(expected.state, found.state)
+    return (found.state, expected.state), _compare_prepared(found, expected, precision)
 
 
-def _copy(given: Any, taking: Any) -> None:
+def _copy_parameters(given: Any, taking: Any) -> None:
     with torch.no_grad():
         for name, tensor in taking.parameters.items():
             tensor.copy_(given.parameters[name])
 
 
-def _prepared(side: Side, state: Any, precision: str) -> Left:
+def _prepare_side(side: Side, state: Any, precision: str) -> PreparedArrays:
     try:
-        with _same_draws(side):
-            left = prepared(side, state, lambda batch: _cast(batch, precision))
+        with _seed_draws(side):
+            left = prepare_arrays(side, state, lambda batch: _cast_batch(batch, precision))
     except Unsupported as error:
         raise UsageError(f"{side.rehearsal.trial.method.label}: {error}") from error
     return left._replace(arrays={name: tensor.clone() for name, tensor in left.arrays.items()})
 
 
-def _agreement_of_prepared(found: Left, expected: Left, precision: str) -> Prepared:
-    layers = _by_layer(found.arrays, expected.arrays)
-    facts = differing(found.facts, expected.facts, precision)
+def _compare_prepared(found: PreparedArrays, expected: PreparedArrays, precision: str) -> Prepared:
+    layers = _compare_layers(found.arrays, expected.arrays)
+    facts = find_differing_facts(found.facts, expected.facts, precision)
     return Prepared(layers, max(layer.relative_difference for layer in layers.values()), facts)
 
 
-def _compared(method: Side, reference: Side, batch: Batch, precision: str) -> Agreement:
-    (states, ready), column = _alike(method, reference, precision), shared_column(method, reference)
+def _compare_in_precision(method: Side, reference: Side, batch: Batch, precision: str) -> Agreement:
+    (states, ready), column = _begin_alike(method, reference, precision), find_shared_column(method, reference)
     found, expected = (
-        _observed(side, state, _cast(batch, "fp64" if side.plain else precision), column)
+        _observe_side(side, state, _cast_batch(batch, "fp64" if side.plain else precision), column)
         for side, state in zip((method, reference), states, strict=True)
     )
     for side, observed in ((method, found), (reference, expected)):
         _refuse_infinite(side, observed, precision)
-    return agreement(found, expected, column)._replace(prepared=ready)
+    return compare_observed(found, expected, column)._replace(prepared=ready)
 
 
-def _observed(side: Side, state: Any, batch: Batch, column: Column | None) -> Observed:
+def _observe_side(side: Side, state: Any, batch: Batch, column: Column | None) -> Observed:
     try:
-        with _same_draws(side):
+        with _seed_draws(side):
             return observe(side.update, state, batch, column)
     except Unsupported as error:
         raise UsageError(f"{side.rehearsal.trial.method.label}: {error}") from error
 
 
 @contextmanager
-def _same_draws(side: Side) -> Iterator[None]:
+def _seed_draws(side: Side) -> Iterator[None]:
     """What an update draws from torch's own generator is the same in both."""
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(side.rehearsal.trial.seed)
         yield
 
 
-def _cast(batch: Batch, precision: str) -> Batch:
+def _cast_batch(batch: Batch, precision: str) -> Batch:
     """Its floating numbers in the precision."""
 
     def cast(tensor: Any) -> Any:
@@ -178,12 +184,12 @@ def begin(rehearsal: Rehearsal, precision: str) -> Any:
     seed = derive(trial.seed, trial.dataset.name, "init")
     training = Training(seed, trial.terms.device, precision, trial.terms.batch_size, None, eager=True)
     try:
-        return rehearsal.learner.init(rehearsal.data.problem, training, _copies(rehearsal.base))
+        return rehearsal.learner.init(rehearsal.data.problem, training, _copy_arrays(rehearsal.base))
     except Unsupported as error:
         raise UsageError(f"{trial.method.label} on {trial.dataset.label}: {error}") from error
 
 
-def _copies(base: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def _copy_arrays(base: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """New arrays: a learner may train them in place."""
     return None if base is None else {name: tensor.clone() for name, tensor in base.items()}
 
@@ -211,13 +217,13 @@ def observe(update: Update, state: Any, batch: Batch, column: Column | None = No
     return Observed(summed, noted(), float(scalars["loss"]) if "loss" in scalars else None, steps)
 
 
-def agreement(found: Observed, expected: Observed, column: Column | None = None) -> Agreement:
+def compare_observed(found: Observed, expected: Observed, column: Column | None = None) -> Agreement:
     """How what one method did differs from what the reference did."""
 
     def differs(layer: str | None) -> float | None:
         return None if column is None else column.difference(found.noted, expected.noted, layer)
 
-    by_layer = _by_layer(found.gradients, expected.gradients, differs)
+    by_layer = _compare_layers(found.gradients, expected.gradients, differs)
     return Agreement(
         by_layer,
         max(layer.relative_difference for layer in by_layer.values()),
@@ -247,7 +253,7 @@ def cosine(found: Tensor, expected: Tensor) -> float:
     return float(a @ b / norms) if norms else float(not (a.any() or b.any()))
 
 
-def _by_layer(
+def _compare_layers(
     found: Mapping[str, Tensor],
     expected: Mapping[str, Tensor],
     column: Callable[[str], float | None] = lambda _: None,
@@ -255,10 +261,10 @@ def _by_layer(
     layers: dict[str, list[str]] = {}
     for name in expected:
         layers.setdefault(layer_of(name), []).append(name)
-    return {layer: _layer(layer, names, found, expected, column(layer)) for layer, names in layers.items()}
+    return {layer: _compare_layer(layer, names, found, expected, column(layer)) for layer, names in layers.items()}
 
 
-def _layer(
+def _compare_layer(
     layer: str, names: list[str], found: Mapping[str, Tensor], expected: Mapping[str, Tensor], column: float | None
 ) -> Layer:
     pairs = {name: (found[name], expected[name]) for name in names}

@@ -14,7 +14,7 @@ from harness_torch.agreement.sides import Side
 ROUNDING = {"fp64": 1e-6, "fp32": 1e-2}  # of facts that are numbers, relative: square roots of the type's last digit
 
 
-class Left(NamedTuple):
+class PreparedArrays(NamedTuple):
     """What one side's `prepare` leaves. arrays: as it saves them; facts: as it describes them."""
 
     state: Any
@@ -22,19 +22,19 @@ class Left(NamedTuple):
     facts: Mapping[str, Any]
 
 
-def prepares(side: Side) -> bool:
+def makes_arrays(side: Side) -> bool:
     """Whether it makes something of another method's arrays before its first update."""
     return side.rehearsal.base is not None and hasattr(side.rehearsal.learner, "prepare")
 
 
-def prepared(side: Side, state: Any, cast: Callable[[Batch], Batch]) -> Left:
+def prepare_arrays(side: Side, state: Any, cast: Callable[[Batch], Batch]) -> PreparedArrays:
     """What a side's `prepare` leaves, or its reference's. cast: rows to the precision of the state."""
     learner: Any = side.rehearsal.learner
     data = side.rehearsal.data
     prepare = learner.reference_prepare if side.plain else learner.prepare
     state = prepare(state, Fit(cast(data.train), cast(data.valid)))
     facts = learner.describe(state) if hasattr(learner, "describe") else {}
-    return Left(state, learner.save(state), {name: _value(fact) for name, fact in facts.items()})
+    return PreparedArrays(state, learner.save(state), {name: _unwrap_reading(fact) for name, fact in facts.items()})
 
 
 def refuse_unlike(method: Side, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -47,21 +47,23 @@ def refuse_unlike(method: Side, found: Mapping[str, Tensor], expected: Mapping[s
             raise HarnessError(f"{method.name}: prepare leaves {name} {one}, and its reference {other}")
 
 
-def differing(found: Mapping[str, Any], expected: Mapping[str, Any], precision: str) -> dict[str, tuple[Any, Any]]:
+def find_differing_facts(
+    found: Mapping[str, Any], expected: Mapping[str, Any], precision: str
+) -> dict[str, tuple[Any, Any]]:
     """Those of the reference's facts that the method says otherwise: texts and whole numbers exactly, others up to
     rounding.
     """
     both = {name: (found.get(name), expected[name]) for name in expected}
-    return {name: pair for name, pair in both.items() if not _same(*pair, ROUNDING[precision])}
+    return {name: pair for name, pair in both.items() if not _are_equal(*pair, ROUNDING[precision])}
 
 
-def _same(mine: Any, other: Any, rounding: float) -> bool:
+def _are_equal(mine: Any, other: Any, rounding: float) -> bool:
     if isinstance(mine, list | tuple) and isinstance(other, list | tuple):
-        return len(mine) == len(other) and all(_same(*pair, rounding) for pair in zip(mine, other, strict=True))
+        return len(mine) == len(other) and all(_are_equal(*pair, rounding) for pair in zip(mine, other, strict=True))
     if isinstance(mine, float) and isinstance(other, float):
         return math.isclose(mine, other, rel_tol=rounding, abs_tol=rounding)
     return bool(mine == other)
 
 
-def _value(fact: Any) -> Any:
+def _unwrap_reading(fact: Any) -> Any:
     return fact.value if isinstance(fact, Reading) else fact

@@ -79,28 +79,28 @@ class Side(NamedTuple):
         return learner.reference if self.plain else learner.update
 
 
-def shared_column(method: Side, reference: Side) -> Column | None:
+def find_shared_column(method: Side, reference: Side) -> Column | None:
     """What both compare beside gradients."""
-    mine, other = (_column(side) for side in (method, reference))
+    mine, other = (_get_column(side) for side in (method, reference))
     return mine if mine is not None and other is not None and mine.key == other.key else None
 
 
-def _column(side: Side) -> Column | None:
+def _get_column(side: Side) -> Column | None:
     return getattr(side.rehearsal.learner, "agreement", None)
 
 
-def comparable(method: Side, reference: Side) -> None:
+def refuse_incomparable(method: Side, reference: Side) -> None:
     """Raises UsageError for methods whose states tell no gradients or whose networks differ."""
     for side in (method, reference):
-        _refuse_foreign(side.rehearsal)
+        _refuse_without_gradients(side.rehearsal)
     if not reference.plain:
-        _refuse_based(method, reference)
-        _refuse_unlike(method, reference)
+        _refuse_bases(method, reference)
+        _refuse_other_networks(method, reference)
 
 
-def with_reference(rehearsal: Rehearsal, methods: Iterable[Method]) -> Side:
+def find_reference(rehearsal: Rehearsal, methods: Iterable[Method]) -> Side:
     """A method's reference. Raises UsageError where it has none, with those of `methods` that have one."""
-    if missing := _missing(rehearsal.learner, rehearsal.base is not None):
+    if missing := _find_missing(rehearsal.learner, rehearsal.base is not None):
         known = ", ".join(sorted(method.name for method in methods if _has_reference(method))) or "none"
         raise UsageError(
             f"{rehearsal.trial.method.label}: no reference: its learner has no {missing} as its paper writes it; "
@@ -109,7 +109,7 @@ def with_reference(rehearsal: Rehearsal, methods: Iterable[Method]) -> Side:
     return Side(rehearsal, plain=True)
 
 
-def _missing(learner: Any, based: bool) -> str:
+def _find_missing(learner: Any, based: bool) -> str:
     """What a learner lacks of a reference, if anything. based: it starts from another method's arrays."""
     if not hasattr(learner, "reference"):
         return "reference(state, batch), the update"
@@ -123,12 +123,12 @@ def _has_reference(method: Method) -> bool:
     try:
         config = method.config()
         base = method.starts_from(config) if callable(method.starts_from) else method.starts_from
-        return not _missing(resolve(method.factory)(config), bool(base))
+        return not _find_missing(resolve(method.factory)(config), bool(base))
     except Exception:  # of a plugin, whatever it is: this is a hint beside another mistake
         return False
 
 
-def _refuse_foreign(rehearsal: Rehearsal) -> None:
+def _refuse_without_gradients(rehearsal: Rehearsal) -> None:
     state, label = rehearsal.state, rehearsal.trial.method.label
     optimiser = getattr(state, "optimiser", None)
     if not hasattr(state, "parameters") or not hasattr(optimiser, "register_step_pre_hook"):
@@ -138,7 +138,7 @@ def _refuse_foreign(rehearsal: Rehearsal) -> None:
         )
 
 
-def _refuse_based(*sides: Side) -> None:
+def _refuse_bases(*sides: Side) -> None:
     for side in sides:
         if side.rehearsal.base is not None:
             raise UsageError(
@@ -147,9 +147,9 @@ def _refuse_based(*sides: Side) -> None:
             )
 
 
-def _refuse_unlike(method: Side, reference: Side) -> None:
+def _refuse_other_networks(method: Side, reference: Side) -> None:
     """Gradients of different networks have nothing to agree on."""
-    facts, others = _facts(method, reference), _facts(reference, method)
+    facts, others = _list_facts(method, reference), _list_facts(reference, method)
     for what, mine in facts.items():
         if mine != others[what]:
             raise UsageError(
@@ -158,9 +158,9 @@ def _refuse_unlike(method: Side, reference: Side) -> None:
             )
 
 
-def _facts(side: Side, other: Side) -> dict[str, Any]:
+def _list_facts(side: Side, other: Side) -> dict[str, Any]:
     """What has to be the same, the family's first, which say it in an option's words."""
-    state, column = side.rehearsal.state, shared_column(side, other)
+    state, column = side.rehearsal.state, find_shared_column(side, other)
     shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in state.parameters.items())
     own = {} if column is None else column.facts(side.rehearsal.learner, state)
     return {**own, "parameters": shapes}

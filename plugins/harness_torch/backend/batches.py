@@ -16,7 +16,11 @@ from harness import Batch, Data
 
 def batches(data: Data, batch_size: int, seed: int) -> Iterator[Batch]:
     """Training batches without end, the same for the same seed, augmented on the device."""
-    stream = _windows(data, batch_size) if data.problem.order == "contiguous" else _shuffled(data, batch_size, seed)
+    stream = (
+        _cut_windows(data, batch_size)
+        if data.problem.order == "contiguous"
+        else _shuffle_batches(data, batch_size, seed)
+    )
     if data.augment is None:
         return stream
     generator = torch.Generator(data.train.inputs.device).manual_seed(seed)
@@ -24,13 +28,13 @@ def batches(data: Data, batch_size: int, seed: int) -> Iterator[Batch]:
     return (batch._replace(inputs=augment(batch.inputs, generator)) for batch in stream)
 
 
-def _shuffled(data: Data, batch_size: int, seed: int) -> Iterator[Batch]:
+def _shuffle_batches(data: Data, batch_size: int, seed: int) -> Iterator[Batch]:
     inputs, targets = data.train.inputs, data.train.targets
-    for rows in _indices(len(inputs), min(batch_size, len(inputs)), [seed], inputs.device):
+    for rows in _draw_indices(len(inputs), min(batch_size, len(inputs)), [seed], inputs.device):
         yield Batch(inputs.index_select(0, rows[0]), targets.index_select(0, rows[0]))
 
 
-def _indices(count: int, size: int, seeds: Sequence[int], device: torch.device) -> Iterator[Tensor]:
+def _draw_indices(count: int, size: int, seeds: Sequence[int], device: torch.device) -> Iterator[Tensor]:
     """Rows of each lane's next batch, (L, B)."""
     # The permutations are drawn on the CPU, so that every device sees the same order.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -46,35 +50,35 @@ def _indices(count: int, size: int, seeds: Sequence[int], device: torch.device) 
 def lane_batches(data: Sequence[Data], batch_size: int, seeds: Sequence[int]) -> Iterator[Batch]:
     """Batches of several trials as one: that of lane l is the one of batches(data[l], batch_size, seeds[l])."""
     if data[0].augment is None and data[0].problem.order != "contiguous":
-        return _shuffled_lanes(data, batch_size, seeds)
+        return _shuffle_lanes(data, batch_size, seeds)
     lanes = [batches(each, batch_size, seed) for each, seed in zip(data, seeds, strict=True)]
-    return (_stacked(each) for each in zip(*lanes, strict=True))
+    return (_stack_lanes(each) for each in zip(*lanes, strict=True))
 
 
-def _stacked(lanes: Sequence[Batch]) -> Batch:
+def _stack_lanes(lanes: Sequence[Batch]) -> Batch:
     inputs, targets = zip(*(lane[:2] for lane in lanes), strict=True)
     return Batch(torch.stack(inputs), torch.stack(targets), lanes[0].first)
 
 
-def _shuffled_lanes(data: Sequence[Data], batch_size: int, seeds: Sequence[int]) -> Iterator[Batch]:
+def _shuffle_lanes(data: Sequence[Data], batch_size: int, seeds: Sequence[int]) -> Iterator[Batch]:
     """Gathered for all lanes by one index from the rows of all data sets, each of which is there once."""
     different = list({id(each.train.inputs): each for each in data}.values())
-    inputs = _end_to_end([each.train.inputs for each in different])  # (D N, ...)
-    targets = _end_to_end([each.train.targets for each in different])
+    inputs = _concatenate_splits([each.train.inputs for each in different])  # (D N, ...)
+    targets = _concatenate_splits([each.train.targets for each in different])
     count = len(data[0].train.inputs)
     places = [[id(each.train.inputs) for each in different].index(id(lane.train.inputs)) for lane in data]
     offsets = count * torch.tensor(places, device=inputs.device)[:, None]  # (L, 1)
-    for rows in _indices(count, min(batch_size, count), seeds, inputs.device):
+    for rows in _draw_indices(count, min(batch_size, count), seeds, inputs.device):
         flat = (rows + offsets).flatten()  # (L B,)
         chosen = (split.index_select(0, flat).unflatten(0, rows.shape) for split in (inputs, targets))
         yield Batch(*chosen)
 
 
-def _end_to_end(splits: Sequence[Tensor]) -> Tensor:
+def _concatenate_splits(splits: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(splits)) if len(splits) > 1 else splits[0]
 
 
-def _windows(data: Data, batch_size: int) -> Iterator[Batch]:
+def _cut_windows(data: Data, batch_size: int) -> Iterator[Batch]:
     length = data.train.targets.shape[1] // batch_size
     inputs = data.train.inputs[0, : length * batch_size].view(batch_size, length)  # (B, length)
     targets = data.train.targets[0, : length * batch_size].view(batch_size, length)

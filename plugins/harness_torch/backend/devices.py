@@ -20,15 +20,15 @@ def check(device: str, precision: str, workers: int) -> str:
         raise UsageError(f"--device {device}: expected cpu, cuda, cuda:N or auto")
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}")
-    resolved = _auto() if device == "auto" else device
+    resolved = _choose_device() if device == "auto" else device
     if resolved == "cpu":
         if precision == "tf32":
             raise UsageError("--precision tf32: only NVIDIA GPUs have it, and this run is on the cpu; use fp32")
         return resolved
-    return _gpu(resolved, workers)
+    return _check_gpu(resolved, workers)
 
 
-def _auto() -> str:
+def _choose_device() -> str:
     # Without a driver's device file no import is needed to know that there is no GPU.
     if sys.platform != "linux" or not any(Path("/dev").glob("nvidia[0-9]*")):
         return "cpu"
@@ -37,7 +37,7 @@ def _auto() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _gpu(device: str, workers: int) -> str:
+def _check_gpu(device: str, workers: int) -> str:
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

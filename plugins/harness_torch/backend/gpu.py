@@ -121,7 +121,7 @@ class Energy:
         if gpu is None:
             raise Unsupported("no NVIDIA GPU")
         self._synchronize()
-        idle_joules, idle_seconds = self._spent(gpu, lambda: self._sleep(IDLE_SECONDS))
+        idle_joules, idle_seconds = self._measure_call(gpu, lambda: self._sleep(IDLE_SECONDS))
         before, began = gpu.joules(), self._now()
         yield
         self._synchronize()
@@ -129,7 +129,7 @@ class Energy:
         watts = idle_joules / idle_seconds
         self._readings = {"energy_joules": max(0.0, joules - watts * seconds), "gpu_idle_watts": watts}
 
-    def _spent(self, gpu: Gpu, run: Callable[[], None]) -> tuple[float, float]:
+    def _measure_call(self, gpu: Gpu, run: Callable[[], None]) -> tuple[float, float]:
         """Joules and seconds of a call."""
         joules, began = gpu.joules(), self._now()
         run()
@@ -187,11 +187,11 @@ class GpuTrouble:
             yield
             return
         foreign = gpu.foreign_processes()
-        with _Watch(gpu, self._wait) as watch:
+        with _ThrottleWatch(gpu, self._wait) as watch:
             yield
         foreign = max(foreign, gpu.foreign_processes())
         throttles = list(watch.seen)
-        warning = _warning(foreign, throttles) if foreign or throttles else ""
+        warning = _describe_trouble(foreign, throttles) if foreign or throttles else ""
         self._readings = {
             "gpu_foreign_processes": Reading(foreign, warning=warning) if warning else foreign,
             "gpu_throttled": throttles,
@@ -203,7 +203,7 @@ class GpuTrouble:
         return dict(self._readings)
 
 
-class _Watch:
+class _ThrottleWatch:
     """Looks for throttling when it begins, whenever `wait(over)` returns False, and when it ends.
 
     seen: the reasons in the order in which they showed up. wait: returns whether the pass is over.
@@ -214,9 +214,9 @@ class _Watch:
         self.looks = 0
         self._gpu, self._wait = gpu, wait
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="gpu-trouble", daemon=True)
+        self._thread = threading.Thread(target=self._look_repeatedly, name="gpu-trouble", daemon=True)
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _ThrottleWatch:
         self._look()
         self._thread.start()
         return self
@@ -227,7 +227,7 @@ class _Watch:
         if raised[0] is None:
             self._look()
 
-    def _watch(self) -> None:
+    def _look_repeatedly(self) -> None:
         with contextlib.suppress(Exception):  # a driver that stops answering here is asked once more at the end
             while not self._wait(self._over):
                 self._look()
@@ -237,7 +237,7 @@ class _Watch:
         self.looks += 1
 
 
-def _warning(foreign: int, throttles: list[str]) -> str:
+def _describe_trouble(foreign: int, throttles: list[str]) -> str:
     shared = [f"shared with {foreign} other process{'es' if foreign > 1 else ''}"] if foreign else []
     slowed = [f"throttled ({', '.join(throttles)})"] if throttles else []
     return f"times and energy are unreliable: the GPU was {' and '.join(shared + slowed)}"

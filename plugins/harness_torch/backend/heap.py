@@ -13,6 +13,6 @@ import torch
 LARGEST = 2**25 - 2**16  # bytes, a little less than the most that glibc learns from
 
 
-def keep() -> None:
+def keep_freed_blocks() -> None:
     """Free a block of that size, once and for all; elsewhere than with glibc this does nothing."""
     torch.empty(LARGEST, dtype=torch.uint8)

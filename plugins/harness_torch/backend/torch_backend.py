@@ -36,7 +36,7 @@ class TorchBackend:
     def setup(self, trial: Trial) -> None:
         """Set the process up for one trial: threads, precision, determinism."""
         if trial.terms.device == "cpu":
-            heap.keep()
+            heap.keep_freed_blocks()
             torch.set_flush_denormal(
                 True
             )  # products of weights that decay towards zero take tens of times as long below 1e-38
@@ -56,7 +56,7 @@ class TorchBackend:
         """The data set with every array as a tensor on the device, copied once and transformed there."""
 
         def placed(split: Batch) -> Batch:
-            inputs = _transformed(split.inputs, device, data.transform) if data.transform else split.inputs
+            inputs = _transform_pieces(split.inputs, device, data.transform) if data.transform else split.inputs
             return Batch(torch.as_tensor(inputs).to(device), torch.as_tensor(split.targets).to(device), split.first)
 
         return dataclasses.replace(
@@ -138,14 +138,14 @@ class TorchBackend:
         known: dict[str, Any] = {
             "torch": torch.__version__,
             "numpy": np.__version__,
-            "instruction_set": _instruction_set(),
-            "torch_blas": _blas(),
+            "instruction_set": _name_instruction_set(),
+            "torch_blas": _name_blas(),
             "threads": torch.get_num_threads(),
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
             "deterministic": torch.are_deterministic_algorithms_enabled(),
             "flushes_denormals": _flushes_denormals(),
         }
-        return known if device == "cpu" else known | _gpu(torch.device(device))
+        return known if device == "cpu" else known | _describe_gpu(torch.device(device))
 
     def out_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that the device's or the host's memory is exhausted."""
@@ -159,7 +159,7 @@ def _flushes_denormals() -> bool:
     return not bool(torch.full((), torch.finfo(torch.float32).tiny).div(2))
 
 
-def _instruction_set() -> str:
+def _name_instruction_set() -> str:
     """That of the kernels: of the processor, unless ATEN_CPU_CAPABILITY asks for another."""
     found = torch.backends.cpu.get_cpu_capability()
     said = {"AVX512": "AVX-512", "DEFAULT": "the compiler's default"}.get(found, found)
@@ -167,7 +167,7 @@ def _instruction_set() -> str:
     return f"{said} (ATEN_CPU_CAPABILITY={asked})" if asked else said
 
 
-def _blas() -> str:
+def _name_blas() -> str:
     """What torch itself computes matrix products with, as it was built."""
     found = re.search(r"Math Kernel Library Version ([\d.]+)|BLAS_INFO=(\w+)", torch.__config__.show())
     if found is None:
@@ -175,7 +175,7 @@ def _blas() -> str:
     return f"mkl {found[1]}" if found[1] else found[2]
 
 
-def _transformed(inputs: Any, device: str, transform: Callable[[Tensor], Tensor]) -> Tensor:
+def _transform_pieces(inputs: Any, device: str, transform: Callable[[Tensor], Tensor]) -> Tensor:
     """What a transform makes of all rows, in pieces: of what is copied, only one is on the device at a time."""
     rows = max(1, PIECE_BYTES // max(1, inputs[:1].nbytes))
     pieces = torch.as_tensor(inputs).split(rows)
@@ -187,7 +187,7 @@ def _transformed(inputs: Any, device: str, transform: Callable[[Tensor], Tensor]
     return whole
 
 
-def _gpu(device: torch.device) -> dict[str, Any]:
+def _describe_gpu(device: torch.device) -> dict[str, Any]:
     properties = torch.cuda.get_device_properties(device)
     return {
         "gpu": properties.name,

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from harness import Broken, Unsupported
 from harness.testing import Run, Subject
-from harness_torch.costs.formulas import work
-from harness_torch.costs.operator_calls import Call, tensors
+from harness_torch.costs.formulas import count_work
+from harness_torch.costs.operator_calls import Call, find_tensors
 from harness_torch.instruments.operation_counts import Counter, Tally
 from harness_torch.phases import Phase
 from harness_torch.tracking.departures import Departures
-from harness_torch.tracking.host_tensors import host_tensors
+from harness_torch.tracking.host_tensors import follow_host_tensors
 from harness_torch.tracking.random_draws import Draws
-from harness_torch.tracking.storages import live_tensors, steady_garbage, storages
+from harness_torch.tracking.storages import find_live_tensors, find_storages, hold_garbage
 
 UNLIKELY_SEED = 271_828_182_845
 # What may be saved: weights that are trained in bf16 are kept in fp32 as a rule.
@@ -40,13 +40,13 @@ def no_leak(subject: Subject) -> None:
     run = subject.start()
     batch = next(subject.batches())
     counts: list[tuple[int, int]] = []
-    with steady_garbage():
+    with hold_garbage():
         for updates in (3, 5, 5):
             for _ in range(updates):
                 _scalars = run.step(batch)
                 run.learner.predict(run.state, run.data.valid.inputs)
             del _scalars
-            counts.append(_live())
+            counts.append(_count_live_tensors())
             if counts[-2:-1] == counts[-1:]:
                 return
     (first, size), (tensors, larger), (last, largest) = counts
@@ -56,11 +56,11 @@ def no_leak(subject: Subject) -> None:
     )
 
 
-def _live() -> tuple[int, int]:
+def _count_live_tensors() -> tuple[int, int]:
     """How many tensors Python reaches, and the bytes of their storages."""
     gc.collect()
-    tensors = live_tensors()
-    sizes = {storage._cdata: storage.nbytes() for tensor in tensors for storage in storages(tensor)}
+    tensors = find_live_tensors()
+    sizes = {storage._cdata: storage.nbytes() for tensor in tensors for storage in find_storages(tensor)}
     return len(tensors), sum(sizes.values())
 
 
@@ -71,8 +71,8 @@ def global_state_untouched(subject: Subject) -> None:
     """Generators and settings of the process, as they were after init, update and predict."""
     subject.data  # noqa: B018 - made before the state is looked at
     # Seeded with something that no method could happen to seed them with.
-    with _restored(), subject.backend.isolated(UNLIKELY_SEED):
-        before = _global_state()
+    with _restore_settings(), subject.backend.isolated(UNLIKELY_SEED):
+        before = _read_global_state()
         run = subject.start()
         _require_unchanged(before, "init")
         run.updates(2)
@@ -84,13 +84,13 @@ def global_state_untouched(subject: Subject) -> None:
         _require_unchanged(before, "finish")
 
 
-def _global_state() -> Mapping[str, Any]:
+def _read_global_state() -> Mapping[str, Any]:
     name, keys, *position = np.random.get_state(legacy=True)  # noqa: NPY002 - it is what is looked at
     return {
         "torch's global generator": torch.get_rng_state().numpy().tobytes(),
         "numpy's global generator": (name, np.asarray(keys).tobytes(), *position),
         "random's global generator": random.getstate(),
-        **({f"cuda:{i}'s generator": torch.cuda.get_rng_state(i).numpy().tobytes() for i in _gpus()}),
+        **({f"cuda:{i}'s generator": torch.cuda.get_rng_state(i).numpy().tobytes() for i in _list_gpus()}),
         **{name: read() for name, (read, _) in SETTINGS.items()},
     }
 
@@ -104,12 +104,12 @@ SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 }
 
 
-def _gpus() -> range:
+def _list_gpus() -> range:
     return range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
 
 
 @contextmanager
-def _restored() -> Iterator[None]:
+def _restore_settings() -> Iterator[None]:
     """The settings are given back, whatever was done to them."""
     before = {name: read() for name, (read, _) in SETTINGS.items()}
     try:
@@ -121,7 +121,7 @@ def _restored() -> Iterator[None]:
 
 
 def _require_unchanged(before: Mapping[str, Any], stage: str) -> None:
-    changed = [name for name, state in _global_state().items() if before.get(name, state) != state]
+    changed = [name for name, state in _read_global_state().items() if before.get(name, state) != state]
     if changed:
         remedy = "draw from a generator of your own, seeded with training.seed, and leave the settings as they are"
         raise Broken(f"{stage} changed {' and '.join(changed)}: {remedy}")
@@ -181,7 +181,7 @@ def _check_products(subject: Subject, precision: str) -> None:
     """bf16 is for products of some update or prediction; the others have none in half the width."""
     run = subject.start(subject.training(eager=True, precision=precision))
     batch = next(subject.batches())
-    factors = _Factors()
+    factors = _FactorTypes()
     with Counter(factors):
         run.step(batch)
         run.learner.predict(run.state, run.data.valid.inputs)
@@ -193,7 +193,7 @@ def _check_products(subject: Subject, precision: str) -> None:
         raise Broken(f"products are taken in {', '.join(narrow)}; training.precision is {precision}")
 
 
-class _Factors:
+class _FactorTypes:
     """The types of what is multiplied in matrix products and convolutions."""
 
     def __init__(self) -> None:
@@ -201,14 +201,16 @@ class _Factors:
 
     def add(self, phase: Phase, call: Call) -> None:
         del phase
-        done = work(call)
+        done = count_work(call)
         if done is not None and done.macs:
-            self.types |= {each.dtype for each in tensors(list(call.arguments.values())) if each.is_floating_point()}
+            self.types |= {
+                each.dtype for each in find_tensors(list(call.arguments.values())) if each.is_floating_point()
+            }
 
 
 def no_synchronisation(subject: Subject) -> None:
     """In a steady update, seen operator by operator: what makes a GPU's host wait is there on a CPU, too."""
-    with host_tensors() as host:
+    with follow_host_tensors() as host:
         run = subject.start(subject.training(eager=True))
         run.updates(2)
         batch = next(subject.batches())

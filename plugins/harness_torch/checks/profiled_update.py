@@ -29,26 +29,30 @@ ALIKE = 2.0  # how many times larger a change may be that draws other random num
 
 def profiled_as_timed(subject: Subject) -> None:
     """An eager update changes what a timed one changes, and still does when the instruments look on, one by one."""
-    start, timed = _results(subject.start()), _results(_timed(subject))
-    if not any(_size(change) for change in _changes(start, timed).values()):
+    start, timed = _collect_results(subject.start()), _collect_results(_train_timed(subject))
+    if not any(_measure_norm(change) for change in _list_changes(start, timed).values()):
         raise Unsupported(f"{UPDATES} updates change nothing that can be seen of it")
-    eager = _results(_profiled(subject, None))
-    difference = _difference(start, timed, eager, subject.exact)
+    eager = _collect_results(_train_profiled(subject, None))
+    difference = _find_difference(start, timed, eager, subject.exact)
     # A compiled update may draw other numbers than an eager one.
-    if difference and not (_draws(subject) and not _difference(start, timed, eager, subject.exact, by_size=True)):
+    if difference and not (
+        _draws_numbers(subject) and not _find_difference(start, timed, eager, subject.exact, by_size=True)
+    ):
         raise Broken(f"eager updates, which are counted, do not do what timed ones do: {difference}")
     for gauge in GAUGES:
-        if difference := _difference(start, eager, _results(_profiled(subject, gauge())), subject.exact):
+        if difference := _find_difference(
+            start, eager, _collect_results(_train_profiled(subject, gauge())), subject.exact
+        ):
             raise Broken(f"eager updates do not do the same where {gauge.__name__} measures the last: {difference}")
 
 
-def _timed(subject: Subject) -> Run:
+def _train_timed(subject: Subject) -> Run:
     run = subject.start()
     run.updates(UPDATES)
     return run
 
 
-def _draws(subject: Subject) -> bool:
+def _draws_numbers(subject: Subject) -> bool:
     """Whether an update draws random numbers."""
     run = subject.start(subject.training(eager=True))
     batches = list(islice(subject.batches(), UPDATES))  # their order is drawn, too
@@ -58,7 +62,7 @@ def _draws(subject: Subject) -> bool:
     return bool(draws.operators)
 
 
-def _profiled(subject: Subject, gauge: Gauge | None) -> Run:
+def _train_profiled(subject: Subject, gauge: Gauge | None) -> Run:
     """Eager updates, the last of them measured."""
     with ExitStack() as watched:
         if gauge is not None:
@@ -71,61 +75,61 @@ def _profiled(subject: Subject, gauge: Gauge | None) -> Run:
             scalars = run.step(next(batches))
         del scalars
     if gauge is not None:
-        _require_seen(gauge.readings())
+        _refuse_threads(gauge.readings())
     return run
 
 
-def _require_seen(readings: Mapping[str, Any]) -> None:
+def _refuse_threads(readings: Mapping[str, Any]) -> None:
     """Raises Broken for work in another thread, which no instrument sees and no clock waits for."""
     said = str(getattr(readings.get("total_macs"), "at_least", ""))
     if "thread " in said or "Thread.start" in said:
         raise Broken(f"an update works in a thread of its own, where nothing is counted: {said}")
 
 
-def _difference(start: Arrays, one: Arrays, other: Arrays, exact: bool, by_size: bool = False) -> str:
+def _find_difference(start: Arrays, one: Arrays, other: Arrays, exact: bool, by_size: bool = False) -> str:
     """The first thing that two trainings from one start have changed otherwise; empty where there is none."""
-    expected, changed = _changes(start, one), _changes(start, other)
+    expected, changed = _list_changes(start, one), _list_changes(start, other)
     if missing := set(expected) ^ set(changed):
         return f"the {min(missing)} is of one of them alone"
     for name, change in expected.items():
-        if not (_comparable if by_size else _close)(change, changed[name], exact):
-            return f"the {name} changes by {_size(change):.3g} and {_size(changed[name]):.3g}"
+        if not (_are_comparable if by_size else _are_close)(change, changed[name], exact):
+            return f"the {name} changes by {_measure_norm(change):.3g} and {_measure_norm(changed[name]):.3g}"
     return ""
 
 
-def _close(change: NDArray[Any], other: NDArray[Any], exact: bool) -> bool:
+def _are_close(change: NDArray[Any], other: NDArray[Any], exact: bool) -> bool:
     tolerance = TOLERANCE if exact else TOLERANCE_ELSEWHERE
     if change.shape != other.shape:
         return False
-    return _size(change - other) <= tolerance * _size(change) + _rounding(change)
+    return _measure_norm(change - other) <= tolerance * _measure_norm(change) + _estimate_rounding(change)
 
 
-def _comparable(change: NDArray[Any], other: NDArray[Any], exact: bool) -> bool:
+def _are_comparable(change: NDArray[Any], other: NDArray[Any], exact: bool) -> bool:
     del exact
-    one, two = _size(change), _size(other)
-    return max(one, two) <= ALIKE * min(one, two) + _rounding(change)
+    one, two = _measure_norm(change), _measure_norm(other)
+    return max(one, two) <= ALIKE * min(one, two) + _estimate_rounding(change)
 
 
-def _rounding(change: NDArray[Any]) -> float:
+def _estimate_rounding(change: NDArray[Any]) -> float:
     return 1e-5 * float(np.sqrt(max(1, change.size)))
 
 
-def _size(change: NDArray[Any]) -> float:
+def _measure_norm(change: NDArray[Any]) -> float:
     return float(np.linalg.norm(np.nan_to_num(change)))
 
 
-def _changes(start: Arrays, end: Arrays) -> dict[str, NDArray[Any]]:
+def _list_changes(start: Arrays, end: Arrays) -> dict[str, NDArray[Any]]:
     """What training changed, array by array; an array of another shape than before is new."""
-    return dict(_changed(start, end))
+    return dict(_subtract_start(start, end))
 
 
-def _changed(start: Arrays, end: Arrays) -> Iterator[tuple[str, NDArray[Any]]]:
+def _subtract_start(start: Arrays, end: Arrays) -> Iterator[tuple[str, NDArray[Any]]]:
     for name, array in end.items():
         before = start.get(name)
         yield name, array - before if before is not None and before.shape == array.shape else array
 
 
-def _results(run: Run) -> Arrays:
+def _collect_results(run: Run) -> Arrays:
     """Saved arrays and predictions; of a prediction its probabilities, where a logarithm has no end."""
     seen = {name: array for name, array in run.seen().items() if not name.startswith("scalar ")}
     return {name: np.exp(array) if name.startswith("log_") else array for name, array in seen.items()}

@@ -19,12 +19,20 @@ import torch
 from harness_torch.costs.fused_kernels import KERNELS
 from harness_torch.costs.layer_formulas import LAYERS
 from harness_torch.costs.matrix_products import PRODUCTS
-from harness_torch.costs.operator_calls import Call, Work, elements, is_view, largest, produced, tensors
+from harness_torch.costs.operator_calls import (
+    Call,
+    Work,
+    count_elements,
+    count_largest,
+    count_produced,
+    find_tensors,
+    is_view,
+)
 
 COMPLEX = 4  # real MACs of a complex one: BLAS does not save one of them by sums, as Gauss did
 
 
-def work(call: Call) -> Work | None:
+def count_work(call: Call) -> Work | None:
     """The work of a call, or None where no rule covers its operator."""
     formula = PRODUCTS.get(call.key) or KERNELS.get(call.key) or LAYERS.get(call.key)
     if formula is not None:
@@ -33,19 +41,19 @@ def work(call: Call) -> Work | None:
     if costs_nothing(call) or call.key in COPIES:
         return Work()
     if call.key in POINTWISE:
-        return Work(elementwise=produced(call))
+        return Work(elementwise=count_produced(call))
     if call.key in PASSES:
-        return Work(elementwise=PASSES[call.key] * largest(call))
+        return Work(elementwise=PASSES[call.key] * count_largest(call))
     if call.key in SCATTERED:
-        return Work(elementwise=elements(call[SCATTERED[call.key]]))
+        return Work(elementwise=count_elements(call[SCATTERED[call.key]]))
     # torch's own word for "one result per element"; it does not tag every variant in every version, hence the lists.
     if torch.Tag.pointwise in getattr(call.func, "tags", ()):
-        return Work(elementwise=produced(call))
+        return Work(elementwise=count_produced(call))
     return None
 
 
 def _is_complex(call: Call) -> bool:
-    return any(each.is_complex() for each in tensors(list(call.arguments.values())))
+    return any(each.is_complex() for each in find_tensors(list(call.arguments.values())))
 
 
 def costs_nothing(call: Call) -> bool:
@@ -53,11 +61,11 @@ def costs_nothing(call: Call) -> bool:
     return call.key in METADATA or call.name.startswith("profiler::") or is_view(call.func)
 
 
-def _names(text: str) -> frozenset[str]:
+def _split_names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-METADATA = _names("""
+METADATA = _split_names("""
     empty empty_like empty_strided empty_permuted new_empty new_empty_strided _efficientzerotensor resize resize_as
     resize_output set set_data detach squeeze unsqueeze t transpose swapaxes swapdims as_strided rename
     _unsafe_view unsafe_split unsafe_split_with_sizes unsafe_chunk lift lift_fresh _mkldnn_reshape record_stream
@@ -71,7 +79,7 @@ METADATA = _names("""
 """)
 
 # They move or write elements, and compute none.
-COPIES = _names("""
+COPIES = _split_names("""
     zeros zeros_like ones ones_like full full_like new_zeros new_ones new_full scalar_tensor zero fill fill_diagonal eye
     arange range linspace logspace tril_indices triu_indices
     clone copy _to_copy _to_cpu _copy_from _copy_from_and_resize _pin_memory lift_fresh_copy contiguous _lazy_clone
@@ -90,7 +98,7 @@ COPIES = _names("""
     _convert_indices_from_coo_to_csr _assert_async _functional_assert_async _assert_scalar complex view_as_complex_copy
 """)
 
-POINTWISE = _names("""
+POINTWISE = _split_names("""
     add sub rsub mul div true_divide floor_divide remainder fmod pow float_power square sqrt rsqrt reciprocal neg abs
     sign sgn signbit positive floor ceil round trunc frac exp exp2 expm1 log log2 log10 log1p logaddexp logaddexp2
     logit sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sigmoid erf erfc erfinv lgamma digamma
@@ -113,7 +121,7 @@ POINTWISE = _names("""
 # Operations per element of the largest operand: reductions, then layers written out.
 PASSES: Mapping[str, int] = {
     **dict.fromkeys(
-        _names("""
+        _split_names("""
             sum nansum mean prod norm linalg_vector_norm var std var_mean std_mean max min amax amin aminmax _aminmax
             argmax argmin any all logsumexp cumsum cumprod cummax cummin _cummax_helper _cummin_helper logcumsumexp
             _logcumsumexp count_nonzero nonzero equal trace _is_all_true _is_any_true median nanmedian mode kthvalue
@@ -182,7 +190,7 @@ SCATTERED: Mapping[str, str] = {
     "nll_loss2d_forward": "target",
     "nll_loss2d_backward": "target",
     **dict.fromkeys(
-        _names("""
+        _split_names("""
             max_pool2d_with_indices_backward max_pool3d_with_indices_backward fractional_max_pool2d_backward
             fractional_max_pool3d_backward adaptive_max_pool2d_backward
             adaptive_max_pool3d_backward reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward

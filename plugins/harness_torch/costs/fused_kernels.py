@@ -24,57 +24,57 @@ LSTM, GRU = 2, 3
 # --- recurrent ----------------------------------------------------------------------------------------------------
 
 
-def _steps(inputs: Tensor) -> int:
+def _count_steps(inputs: Tensor) -> int:
     """Time steps times rows: inputs (T, B, I), or packed (sum of lengths, I)."""
     return inputs.numel() // inputs.shape[-1]
 
 
-def _cell(mode: int, bias: bool) -> int:
+def _count_cell(mode: int, bias: bool) -> int:
     plain, biases = CELLS[mode]
     return plain + (biases if bias else 0)
 
 
-def _onednn_layer(first: str, second: str) -> Callable[[Call], Work]:
+def _make_onednn_layer(first: str, second: str) -> Callable[[Call], Work]:
     """One layer, one direction: input-to-hidden and hidden-to-hidden weights, both used once per step and row."""
 
     def work(call: Call) -> Work:
-        steps = _steps(call["input"])
+        steps = _count_steps(call["input"])
         weights = call[first].numel() + call[second].numel()
         units = steps * call["hidden_size"]
-        return Work(steps * weights, units * _cell(call["mode"], call["has_biases"]))
+        return Work(steps * weights, units * _count_cell(call["mode"], call["has_biases"]))
 
     return work
 
 
-def _cudnn(call: Call) -> Work:
+def _cudnn_rnn(call: Call) -> Work:
     """All layers and directions at once; every matrix, projections included, is used once per step and row."""
-    steps = _steps(call["input"])
+    steps = _count_steps(call["input"])
     matrices = sum(weight.numel() for weight in call["weight"] if weight.dim() == 2)
     directions = 2 if call["bidirectional"] else 1
     units = steps * call["hidden_size"] * call["num_layers"] * directions
     biased = any(weight.dim() == 1 for weight in call["weight"])
-    return Work(steps * matrices, units * _cell(call["mode"], biased))
+    return Work(steps * matrices, units * _count_cell(call["mode"], biased))
 
 
-def _cudnn_backward(call: Call) -> Work:
+def _cudnn_rnn_backward(call: Call) -> Work:
     """Gradients of activations, except those of the input where nobody wants them, and of weights likewise."""
-    macs, elementwise = _cudnn(call)
+    macs, elementwise = _cudnn_rnn(call)
     wants_input, _, _, wants_weights = call["output_mask"]
     first = call["weight"][:: call["weight_stride0"]][: 2 if call["bidirectional"] else 1]
-    skipped = 0 if wants_input else _steps(call["input"]) * sum(weight.numel() for weight in first)
+    skipped = 0 if wants_input else _count_steps(call["input"]) * sum(weight.numel() for weight in first)
     return Work(macs * (1 + wants_weights) - skipped, 2 * elementwise)
 
 
-def _fused_cell(mode: int, units: str) -> Callable[[Call], Work]:
+def _make_fused_cell(mode: int, units: str) -> Callable[[Call], Work]:
     """Gates of a single step; the matrix products before it are operators of their own."""
-    return lambda call: Work(0, call[units].numel() * _cell(mode, call["input_bias"] is not None))
+    return lambda call: Work(0, call[units].numel() * _count_cell(mode, call["input_bias"] is not None))
 
 
-def _fused_cell_backward(mode: int, units: str) -> Callable[[Call], Work]:
-    return lambda call: Work(0, 2 * call[units].numel() * _cell(mode, call["has_bias"]))
+def _make_fused_cell_backward(mode: int, units: str) -> Callable[[Call], Work]:
+    return lambda call: Work(0, 2 * call[units].numel() * _count_cell(mode, call["has_bias"]))
 
 
-def _twice(forward: Callable[[Call], Work]) -> Callable[[Call], Work]:
+def _double_work(forward: Callable[[Call], Work]) -> Callable[[Call], Work]:
     """Backward of a layer: the gradients of its inputs and of its weights each cost as much as the forward."""
 
     def work(call: Call) -> Work:
@@ -87,7 +87,7 @@ def _twice(forward: Callable[[Call], Work]) -> Callable[[Call], Work]:
 # --- attention ----------------------------------------------------------------------------------------------------
 
 
-def _scores(call: Call) -> tuple[int, int, int]:
+def _measure_scores(call: Call) -> tuple[int, int, int]:
     """Number of scores (B H L S), length of a key, length of a value; query (B, H, L, E), key (B, H, S, E)."""
     query, keys, values = call["query"], call["key"], call["value"]
     return query.numel() // query.shape[-1] * keys.shape[-2], query.shape[-1], values.shape[-1]
@@ -95,21 +95,21 @@ def _scores(call: Call) -> tuple[int, int, int]:
 
 def _attention(call: Call) -> Work:
     """Scores, softmax, weighted sum. Causal masks are counted as if all were computed."""
-    scores, width, depth = _scores(call)
+    scores, width, depth = _measure_scores(call)
     masked = call.get("attn_mask") is not None or call.get("attn_bias") is not None
     return Work(scores * (width + depth), scores * (6 + masked))
 
 
 def _attention_backward(call: Call) -> Work:
     """Scores once more; gradients of values, weights, queries, keys: five products."""
-    scores, width, depth = _scores(call)
+    scores, width, depth = _measure_scores(call)
     return Work(scores * (3 * width + 2 * depth), scores * 8)
 
 
 # --- linear algebra -----------------------------------------------------------------------------------------------
 
 
-def _matrix(tensor: Tensor) -> tuple[int, int, int]:
+def _measure_matrices(tensor: Tensor) -> tuple[int, int, int]:
     """Number of matrices, longer side, shorter side."""
     *batch, rows, columns = tensor.shape
     return math.prod(batch), max(rows, columns), min(rows, columns)
@@ -117,34 +117,34 @@ def _matrix(tensor: Tensor) -> tuple[int, int, int]:
 
 def _svd(call: Call) -> Work:
     """Golub-Reinsch: 4 m n^2 - 4 n^3 / 3 flops for the values alone, 14 m n^2 + 8 n^3 with thin U and V."""
-    count, m, n = _matrix(call["A"])
+    count, m, n = _measure_matrices(call["A"])
     return Work(count * (7 * m * n**2 + 4 * n**3 if call["compute_uv"] else 2 * m * n**2 - 2 * n**3 // 3))
 
 
 def _eigh(call: Call) -> Work:
     """Symmetric QR: 4 n^3 / 3 flops for the values alone, 9 n^3 with vectors."""
-    count, n, _ = _matrix(call["A"])
+    count, n, _ = _measure_matrices(call["A"])
     return Work(count * (9 * n**3 // 2 if call["compute_v"] else 2 * n**3 // 3))
 
 
 def _qr(call: Call) -> Work:
     """Householder: 2 n^2 (m - n / 3) flops for R, as many again for thin Q."""
-    count, m, n = _matrix(call["A"])
+    count, m, n = _measure_matrices(call["A"])
     triangular = n**2 * (3 * m - n) // 3
     return Work(count * triangular * (1 if call["mode"] == "r" else 2))
 
 
-def _orthogonal(call: Call) -> Work:
+def _householder_product(call: Call) -> Work:
     """Thin Q from its Householder vectors: 2 n^2 (m - n / 3) flops."""
-    count, m, n = _matrix(call["input"])
+    count, m, n = _measure_matrices(call["input"])
     return Work(count * (n**2 * (3 * m - n) // 3))
 
 
-def _cubic(matrix: str, thirds: int) -> Callable[[Call], Work]:
+def _make_cubic(matrix: str, thirds: int) -> Callable[[Call], Work]:
     """n^3 MACs times thirds / 3: one third for LU, three for an inverse."""
 
     def work(call: Call) -> Work:
-        count, n, _ = _matrix(call[matrix])
+        count, n, _ = _measure_matrices(call[matrix])
         return Work(count * thirds * n**3 // 3)
 
     return work
@@ -152,11 +152,11 @@ def _cubic(matrix: str, thirds: int) -> Callable[[Call], Work]:
 
 def _cholesky(call: Call) -> Work:
     """n^3 / 3 flops."""
-    count, n, _ = _matrix(call["self"])
+    count, n, _ = _measure_matrices(call["self"])
     return Work(count * n**3 // 6)
 
 
-def _substitution(matrix: str, right: str, times: int) -> Callable[[Call], Work]:
+def _make_substitution(matrix: str, right: str, times: int) -> Callable[[Call], Work]:
     """n^2 / 2 MACs per triangle and right-hand side; `times` triangles."""
 
     def work(call: Call) -> Work:
@@ -168,19 +168,19 @@ def _substitution(matrix: str, right: str, times: int) -> Callable[[Call], Work]
 
 def _solve(call: Call) -> Work:
     """LU, then two triangles."""
-    count, n, _ = _matrix(call["A"])
+    count, n, _ = _measure_matrices(call["A"])
     return Work(count * n**3 // 3 + n * call["B"].numel())
 
 
 KERNELS: Mapping[str, Callable[[Call], Work]] = {
-    "mkldnn_rnn_layer": _onednn_layer("weight0", "weight1"),
-    "mkldnn_rnn_layer_backward": _twice(_onednn_layer("weight1", "weight2")),
-    "_cudnn_rnn": _cudnn,
-    "_cudnn_rnn_backward": _cudnn_backward,
-    "_thnn_fused_lstm_cell": _fused_cell(LSTM, "cx"),
-    "_thnn_fused_lstm_cell_backward_impl": _fused_cell_backward(LSTM, "cx"),
-    "_thnn_fused_gru_cell": _fused_cell(GRU, "hx"),
-    "_thnn_fused_gru_cell_backward": _fused_cell_backward(GRU, "grad_hy"),
+    "mkldnn_rnn_layer": _make_onednn_layer("weight0", "weight1"),
+    "mkldnn_rnn_layer_backward": _double_work(_make_onednn_layer("weight1", "weight2")),
+    "_cudnn_rnn": _cudnn_rnn,
+    "_cudnn_rnn_backward": _cudnn_rnn_backward,
+    "_thnn_fused_lstm_cell": _make_fused_cell(LSTM, "cx"),
+    "_thnn_fused_lstm_cell_backward_impl": _make_fused_cell_backward(LSTM, "cx"),
+    "_thnn_fused_gru_cell": _make_fused_cell(GRU, "hx"),
+    "_thnn_fused_gru_cell_backward": _make_fused_cell_backward(GRU, "grad_hy"),
     "_scaled_dot_product_flash_attention": _attention,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_efficient_attention": _attention,
@@ -192,16 +192,16 @@ KERNELS: Mapping[str, Callable[[Call], Work]] = {
     "_linalg_svd": _svd,
     "_linalg_eigh": _eigh,
     "linalg_qr": _qr,
-    "linalg_householder_product": _orthogonal,
+    "linalg_householder_product": _householder_product,
     "linalg_cholesky_ex": _cholesky,
-    "linalg_lu_factor_ex": _cubic("A", 1),
-    "linalg_inv_ex": _cubic("A", 3),
-    "_linalg_det": _cubic("A", 1),
-    "_linalg_slogdet": _cubic("A", 1),
+    "linalg_lu_factor_ex": _make_cubic("A", 1),
+    "linalg_inv_ex": _make_cubic("A", 3),
+    "_linalg_det": _make_cubic("A", 1),
+    "_linalg_slogdet": _make_cubic("A", 1),
     "_linalg_solve_ex": _solve,
-    "linalg_solve_triangular": _substitution("self", "B", 1),
-    "triangular_solve": _substitution("A", "self", 1),
-    "_cholesky_solve_helper": _substitution("A", "self", 2),
-    "cholesky_solve": _substitution("input2", "self", 2),
-    "linalg_lu_solve": _substitution("LU", "B", 2),
+    "linalg_solve_triangular": _make_substitution("self", "B", 1),
+    "triangular_solve": _make_substitution("A", "self", 1),
+    "_cholesky_solve_helper": _make_substitution("A", "self", 2),
+    "cholesky_solve": _make_substitution("input2", "self", 2),
+    "linalg_lu_solve": _make_substitution("LU", "B", 2),
 }

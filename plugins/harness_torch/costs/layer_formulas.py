@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from harness_torch.costs.operator_calls import Call, Work, elements, largest
+from harness_torch.costs.operator_calls import Call, Work, count_elements, count_largest
 
 
 def _mean_squared_error(call: Call) -> Work:
     """Difference, square; sum unless reduction is "none"."""
-    return Work(elementwise=largest(call) * (3 if call["reduction"] else 2))
+    return Work(elementwise=count_largest(call) * (3 if call["reduction"] else 2))
 
 
 def _index_put(call: Call) -> Work:
     """A copy, or a sum where it accumulates."""
-    return Work(elementwise=elements(call["values"]) if call["accumulate"] else 0)
+    return Work(elementwise=count_elements(call["values"]) if call["accumulate"] else 0)
 
 
 def _embedding_bag(call: Call) -> Work:
@@ -31,12 +31,12 @@ def _embedding_bag_backward(call: Call) -> Work:
     return Work(elementwise=call["indices"].numel() * call["grad"].shape[1])
 
 
-def _distances(call: Call) -> Work:
+def _pairwise_distances(call: Call) -> Work:
     """Difference, power, sum for each coordinate of each pair: x1 (..., P, M), x2 (..., R, M)."""
-    return Work(elementwise=3 * elements(call.result) * call["x1"].shape[-1])
+    return Work(elementwise=3 * count_elements(call.result) * call["x1"].shape[-1])
 
 
-def _pool(window: str, over: str) -> Callable[[Call], Work]:
+def _make_pool(window: str, over: str) -> Callable[[Call], Work]:
     """One operation per element of each window; without `over`, windows of the result."""
 
     def pooled(call: Call) -> Work:
@@ -49,7 +49,7 @@ def _pool(window: str, over: str) -> Callable[[Call], Work]:
     return pooled
 
 
-def _sorted(call: Call) -> Work:
+def _sort(call: Call) -> Work:
     """Rows of n take n log2 n comparisons each."""
     rows = call["self"]
     length = rows.shape[call["dim"]] if rows.dim() else 1
@@ -76,18 +76,18 @@ def _sgd(call: Call) -> Work:
     """The step; momentum decays and takes the gradient; Nesterov, weight decay and maximisation one more each."""
     momentum = 0 if call["momentum"] == 0 else 1 if call["is_first_step"] else 2
     passes = 1 + momentum + bool(call["nesterov"]) + (call["weight_decay"] != 0) + bool(call["maximize"])
-    return Work(elementwise=elements(call["self"]) * passes)
+    return Work(elementwise=count_elements(call["self"]) * passes)
 
 
 def _adam(call: Call) -> Work:
     """Two moments (3), root, its scale, epsilon, step; AMSGrad, weight decay and maximisation one more each."""
     passes = 7 + bool(call["amsgrad"]) + (call["weight_decay"] != 0) + bool(call["maximize"])
-    return Work(elementwise=elements(call["self"]) * passes)
+    return Work(elementwise=count_elements(call["self"]) * passes)
 
 
 def _adagrad(call: Call) -> Work:
     """Squares summed, root, epsilon, step; weight decay and maximisation one more each."""
-    return Work(elementwise=elements(call["self"]) * (4 + (call["weight_decay"] != 0) + bool(call["maximize"])))
+    return Work(elementwise=count_elements(call["self"]) * (4 + (call["weight_decay"] != 0) + bool(call["maximize"])))
 
 
 LAYERS: Mapping[str, Callable[[Call], Work]] = {
@@ -107,14 +107,14 @@ LAYERS: Mapping[str, Callable[[Call], Work]] = {
             "fractional_max_pool2d",
             "fractional_max_pool3d",
         ),
-        _pool("kernel_size", over=""),
+        _make_pool("kernel_size", over=""),
     ),
-    "avg_pool2d_backward": _pool("kernel_size", over="grad_output"),
-    "avg_pool3d_backward": _pool("kernel_size", over="grad_output"),
+    "avg_pool2d_backward": _make_pool("kernel_size", over="grad_output"),
+    "avg_pool3d_backward": _make_pool("kernel_size", over="grad_output"),
     "_embedding_bag_backward": _embedding_bag_backward,
     "_embedding_bag_dense_backward": _embedding_bag_backward,
-    "_cdist_forward": _distances,
-    **dict.fromkeys(("sort", "argsort", "topk"), _sorted),
+    "_cdist_forward": _pairwise_distances,
+    **dict.fromkeys(("sort", "argsort", "topk"), _sort),
     **dict.fromkeys(
         (
             "native_batch_norm",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from harness_torch.costs.formulas import costs_nothing
-from harness_torch.costs.operator_calls import Call, is_sparse, stored, tensors, written
+from harness_torch.costs.operator_calls import Call, count_stored, find_tensors, find_written, is_sparse
 
 # They read no more of a table than they return.
 LOOKUPS = frozenset({"index_select", "index", "_unsafe_index", "gather", "take", "embedding", "select_backward"})
@@ -20,33 +20,33 @@ OVERWRITES = frozenset(
 )
 
 
-def moved(call: Call) -> int:
+def count_moved_bytes(call: Call) -> int:
     """Bytes read and written; none for views, allocation and metadata."""
     if costs_nothing(call):
         return 0
-    results = _written(call)
+    results = _list_written(call)
     read = [
         tensor
         for name, value in call.arguments.items()
         if name != "out" and not (call.key in OVERWRITES and name == "self")
-        for tensor in tensors(value)
+        for tensor in find_tensors(value)
     ]
-    wrote = sum(map(occupied, results))
+    wrote = sum(map(count_shown_bytes, results))
     if call.key in LOOKUPS:
-        return 2 * wrote + sum(occupied(tensor) for tensor in read if not tensor.is_floating_point())
-    return wrote + sum(map(occupied, read))
+        return 2 * wrote + sum(count_shown_bytes(tensor) for tensor in read if not tensor.is_floating_point())
+    return wrote + sum(map(count_shown_bytes, read))
 
 
-def _written(call: Call) -> list[Tensor]:
+def _list_written(call: Call) -> list[Tensor]:
     """Results, and arguments that the schema says are written; each once."""
-    found = [*tensors(call.result), *written(call.func, (), call.arguments)]
+    found = [*find_tensors(call.result), *find_written(call.func, (), call.arguments)]
     return list({id(tensor): tensor for tensor in found}.values())
 
 
-def occupied(tensor: Tensor) -> int:
+def count_shown_bytes(tensor: Tensor) -> int:
     """Bytes of the elements that a tensor shows, each counted once where it is expanded."""
     if is_sparse(tensor):
-        return stored(tensor) * tensor.element_size()
+        return count_stored(tensor) * tensor.element_size()
     shown = 1
     for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
         shown *= length if stride or not length else 1

@@ -25,28 +25,28 @@ class Pairs(NamedTuple):
     factors: tuple[Tensor, Tensor]
 
 
-def pairs(call: Call) -> Pairs | None:
+def count_pairs(call: Call) -> Pairs | None:
     """The pairs of a matrix product or a convolution; None for any other operator."""
     rule = RULES.get(call.key)
     return None if rule is None else rule(call)
 
 
-def matrix_pairs(left: Tensor, right: Tensor) -> Pairs:
+def count_matrix_pairs(left: Tensor, right: Tensor) -> Pairs:
     """Of left (..., m, k) times right (..., k, n)."""
     a, b = (each.to_dense() if is_sparse(each) else each for each in (left, right))
-    met = nonzeros(a, -2) * nonzeros(b, -1)  # (..., k) int64
-    dense = met.numel() * a.shape[-2] * b.shape[-1] * _parts(a) * _parts(b)
+    met = count_nonzeros(a, -2) * count_nonzeros(b, -1)  # (..., k) int64
+    dense = met.numel() * a.shape[-2] * b.shape[-1] * _count_parts(a) * _count_parts(b)
     return Pairs(int(met.sum()), dense, (left, right))
 
 
-def nonzeros(tensor: Tensor, axis: int) -> Tensor:
+def count_nonzeros(tensor: Tensor, axis: int) -> Tensor:
     """How many are not zero along an axis; of complex numbers each part for itself."""
     if not tensor.is_complex():
         return tensor.count_nonzero(axis)
     return tensor.real.count_nonzero(axis) + tensor.imag.count_nonzero(axis)
 
 
-def _parts(tensor: Tensor) -> int:
+def _count_parts(tensor: Tensor) -> int:
     return 2 if tensor.is_complex() else 1
 
 
@@ -60,30 +60,30 @@ class Sliding(NamedTuple):
     groups: int
 
 
-def convolution_pairs(image: Tensor, weight: Tensor, out: Sequence[int], sliding: Sliding) -> Pairs:
+def count_convolution_pairs(image: Tensor, weight: Tensor, out: Sequence[int], sliding: Sliding) -> Pairs:
     """Of image (B, C_in, *size) with weight (C_out, C_in / groups, *kernel), or transposed (C_in, C_out / groups,
     *kernel), into maps of size `out`. Each tap of the kernel meets the inputs that it sees on its way.
     """
-    inputs = nonzeros(image, 0)  # (C_in, *size)
+    inputs = count_nonzeros(image, 0)  # (C_in, *size)
     full = weight.shape[1] if sliding.transposed else weight.shape[0] // sliding.groups
     effective = dense = 0
     taps: Iterator[tuple[int, ...]] = itertools.product(*map(range, weight.shape[2:]))
-    for tap, filters in zip(taps, _filters(weight, sliding).flatten(1).unbind(1), strict=True):
-        places = tuple(_seen(tap, image.shape[2:], out, sliding))
+    for tap, filters in zip(taps, _count_filters(weight, sliding).flatten(1).unbind(1), strict=True):
+        places = tuple(_slice_inputs(tap, image.shape[2:], out, sliding))
         seen = inputs[(slice(None), *places)].flatten(1)  # (C_in, positions)
         effective += int((seen.sum(1) * filters).sum())
-        dense += seen.numel() * len(image) * full * _parts(image) * _parts(weight)
+        dense += seen.numel() * len(image) * full * _count_parts(image) * _count_parts(weight)
     return Pairs(effective, dense, (image, weight))
 
 
-def _filters(weight: Tensor, sliding: Sliding) -> Tensor:
+def _count_filters(weight: Tensor, sliding: Sliding) -> Tensor:
     """Nonzero weights from each input channel at each tap, (C_in, *kernel)."""
     if sliding.transposed:
-        return nonzeros(weight, 1)
-    return nonzeros(weight.unflatten(0, (sliding.groups, -1)), 1).flatten(0, 1)
+        return count_nonzeros(weight, 1)
+    return count_nonzeros(weight.unflatten(0, (sliding.groups, -1)), 1).flatten(0, 1)
 
 
-def _seen(tap: Sequence[int], size: Sequence[int], out: Sequence[int], sliding: Sliding) -> Iterator[slice]:
+def _slice_inputs(tap: Sequence[int], size: Sequence[int], out: Sequence[int], sliding: Sliding) -> Iterator[slice]:
     """Per axis, the inputs that this tap meets: those where input + padding = output * stride + tap * dilation, or
     transposed, where output + padding = input * stride + tap * dilation.
     """
@@ -102,59 +102,59 @@ def _seen(tap: Sequence[int], size: Sequence[int], out: Sequence[int], sliding: 
             yield slice(first * stride + shift, last * stride + shift + 1, stride)
 
 
-def _matrices(left: str, right: str) -> Callable[[Call], Pairs]:
-    return lambda call: matrix_pairs(call[left], call[right])
+def _make_matrix_rule(left: str, right: str) -> Callable[[Call], Pairs]:
+    return lambda call: count_matrix_pairs(call[left], call[right])
 
 
-def _vector(matrix: str) -> Callable[[Call], Pairs]:
+def _make_vector_rule(matrix: str) -> Callable[[Call], Pairs]:
     def rule(call: Call) -> Pairs:
         left = call[matrix]
         row = left if left.dim() == 2 else left[None]
         vector = call["tensor" if left.dim() == 1 else "vec"]
-        return matrix_pairs(row, vector[:, None])._replace(factors=(left, vector))
+        return count_matrix_pairs(row, vector[:, None])._replace(factors=(left, vector))
 
     return rule
 
 
-def _linear(call: Call) -> Pairs:
+def _count_linear_pairs(call: Call) -> Pairs:
     image, weight = call["input"], call["weight"]
-    found = matrix_pairs(image.reshape(-1, image.shape[-1]), weight.T)
+    found = count_matrix_pairs(image.reshape(-1, image.shape[-1]), weight.T)
     return found._replace(factors=(image, weight))
 
 
-def _convolution(call: Call) -> Pairs:
+def _read_convolution(call: Call) -> Pairs:
     image = call["input"] if "input" in call.arguments else call["self"]
     weight, axes = call["weight"], call["weight"].dim() - 2
-    stride, padding = (_per_axis(call.get(name), axes) for name in ("stride", "padding"))
-    dilation = _per_axis(call.get("dilation") or 1, axes)
+    stride, padding = (_repeat_over_axes(call.get(name), axes) for name in ("stride", "padding"))
+    dilation = _repeat_over_axes(call.get("dilation") or 1, axes)
     groups = call.get("groups") or (image.shape[1] // weight.shape[1])
     sliding = Sliding(stride, padding, dilation, bool(call.get("transposed")), groups)
-    return convolution_pairs(image, weight, call.result.shape[2:], sliding)
+    return count_convolution_pairs(image, weight, call.result.shape[2:], sliding)
 
 
-def _per_axis(value: int | Sequence[int], axes: int) -> list[int]:
+def _repeat_over_axes(value: int | Sequence[int], axes: int) -> list[int]:
     values = [value] if isinstance(value, int) else list(value)
     return values * axes if len(values) == 1 else values
 
 
 RULES: Mapping[str, Callable[[Call], Pairs]] = {
-    "mm": _matrices("self", "mat2"),
-    "_int_mm": _matrices("self", "mat2"),
-    "bmm": _matrices("self", "mat2"),
-    "addmm": _matrices("mat1", "mat2"),
-    "_addmm_activation": _matrices("mat1", "mat2"),
-    "_sparse_addmm": _matrices("mat1", "mat2"),
-    "_sparse_sparse_matmul": _matrices("self", "other"),
-    "baddbmm": _matrices("batch1", "batch2"),
-    "addbmm": _matrices("batch1", "batch2"),
-    "mv": _vector("self"),
-    "addmv": _vector("mat"),
-    "dot": _vector("self"),
-    "linear": _linear,
-    "convolution": _convolution,
-    "_convolution": _convolution,
-    "cudnn_convolution": _convolution,
-    "mkldnn_convolution": _convolution,
-    "_slow_conv2d_forward": _convolution,
-    "_conv_depthwise2d": _convolution,
+    "mm": _make_matrix_rule("self", "mat2"),
+    "_int_mm": _make_matrix_rule("self", "mat2"),
+    "bmm": _make_matrix_rule("self", "mat2"),
+    "addmm": _make_matrix_rule("mat1", "mat2"),
+    "_addmm_activation": _make_matrix_rule("mat1", "mat2"),
+    "_sparse_addmm": _make_matrix_rule("mat1", "mat2"),
+    "_sparse_sparse_matmul": _make_matrix_rule("self", "other"),
+    "baddbmm": _make_matrix_rule("batch1", "batch2"),
+    "addbmm": _make_matrix_rule("batch1", "batch2"),
+    "mv": _make_vector_rule("self"),
+    "addmv": _make_vector_rule("mat"),
+    "dot": _make_vector_rule("self"),
+    "linear": _count_linear_pairs,
+    "convolution": _read_convolution,
+    "_convolution": _read_convolution,
+    "cudnn_convolution": _read_convolution,
+    "mkldnn_convolution": _read_convolution,
+    "_slow_conv2d_forward": _read_convolution,
+    "_conv_depthwise2d": _read_convolution,
 }

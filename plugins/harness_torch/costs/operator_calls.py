@@ -36,7 +36,7 @@ class Call:
         return self.arguments.get(argument)
 
 
-def bind(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Call:
+def bind_call(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Call:
     """The call with its arguments named as in the schema, defaults filled in."""
     schema = getattr(func, "_schema", None)
     if schema is None:  # a higher-order operator
@@ -44,10 +44,10 @@ def bind(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: An
         return Call(str(func), str(func), {**positional, **kwargs}, result, func)
     arguments = {each.name: each.default_value for each in schema.arguments}
     arguments |= {each.name: value for each, value in zip(schema.arguments, args, strict=False)}
-    return Call(schema.name, key(schema.name), {**arguments, **kwargs}, result, func)
+    return Call(schema.name, name_without_variant(schema.name), {**arguments, **kwargs}, result, func)
 
 
-def key(name: str) -> str:
+def name_without_variant(name: str) -> str:
     """`aten::_foreach_add_` and `aten::add_` are `add`; operators of other libraries keep their library's name."""
     library, _, bare = name.partition("::")
     if library != "aten":
@@ -64,22 +64,22 @@ def is_view(func: Any) -> bool:
     return any(each.alias_info is not None and not each.alias_info.is_write for each in returns)
 
 
-def written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
+def find_written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
     """The arguments into which the schema says that the operator writes."""
     schema = getattr(func, "_schema", None)
     arguments = () if schema is None else schema.arguments
     named = {each.name: value for each, value in zip(arguments, args, strict=False)} | dict(kwargs)
     for each in arguments:
         if each.alias_info is not None and each.alias_info.is_write:
-            yield from tensors(named.get(each.name))
+            yield from find_tensors(named.get(each.name))
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
+def find_tensors(value: Any) -> Iterator[Tensor]:
     """The tensors in nested lists and tuples."""
     return (leaf for leaf in tree_iter(value) if isinstance(leaf, Tensor))
 
 
-def stored(tensor: Tensor) -> int:
+def count_stored(tensor: Tensor) -> int:
     """Elements that are stored: all of a dense tensor, those given of a sparse one."""
     if tensor.layout == torch.strided:
         return tensor.numel()
@@ -92,17 +92,17 @@ def is_sparse(tensor: Tensor) -> bool:
     return tensor.layout in (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
-def elements(value: Any) -> int:
+def count_elements(value: Any) -> int:
     """Stored elements of a tensor, or of all tensors in a list."""
-    return sum(stored(tensor) for tensor in tensors(value))
+    return sum(count_stored(tensor) for tensor in find_tensors(value))
 
 
-def largest(call: Call) -> int:
+def count_largest(call: Call) -> int:
     """Elements of the largest argument or result; a list of tensors, as of a foreach operator, is one argument."""
-    arguments = (elements(value) for value in call.arguments.values())
-    return max([*arguments, *(stored(tensor) for tensor in tensors(call.result))], default=0)
+    arguments = (count_elements(value) for value in call.arguments.values())
+    return max([*arguments, *(count_stored(tensor) for tensor in find_tensors(call.result))], default=0)
 
 
-def produced(call: Call) -> int:
+def count_produced(call: Call) -> int:
     """Elements of the result; an in-place foreach operator returns nothing, and changed its first argument."""
-    return elements(call.result) or elements(next(iter(call.arguments.values()), None))
+    return count_elements(call.result) or count_elements(next(iter(call.arguments.values()), None))

@@ -20,37 +20,37 @@ class Formulas:
         self.broken: dict[str, str] = {}
         self._own = {formula.name: formula for formula in offered}
 
-    def work(self, call: Call) -> Work | None:
+    def count_work(self, call: Call) -> Work | None:
         """The work of a call, or None where no formula covers its operator or the one that does is broken."""
         formula = self._own.get(call.name)
         if formula is None:
-            return formulas.work(call)
+            return formulas.count_work(call)
         try:
-            return Work(*(_amount(part, function, call) for part, function in _parts(formula)))
+            return Work(*(_compute_amount(part, function, call) for part, function in _list_parts(formula)))
         except Exception as error:
-            self.broken.setdefault(call.name, _words(error))
+            self.broken.setdefault(call.name, _describe_error(error))
             return None
 
 
-def _parts(formula: Formula) -> tuple[tuple[str, Any], ...]:
+def _list_parts(formula: Formula) -> tuple[tuple[str, Any], ...]:
     return ("macs", formula.macs), ("elementwise", formula.elementwise)
 
 
-def _amount(part: str, function: Any, call: Call) -> float:
+def _compute_amount(part: str, function: Any, call: Call) -> float:
     """What a function of a formula says of a call, not rounded: parts of an operation add up over calls.
 
     Raises ValueError for what is no number of operations.
     """
     if function is None:
         return 0
-    amount = function(**_wanted(function, {**call.arguments, "result": call.result}))
+    amount = function(**_select_arguments(function, {**call.arguments, "result": call.result}))
     if isinstance(amount, bool) or not isinstance(amount, numbers.Real) or not math.isfinite(amount) or amount < 0:
         raise ValueError(f"{part} is {amount!r}; expected a number of operations, 0 or more")
     whole: Any = math.floor(amount)
     return whole if whole == amount else float(amount)
 
 
-def _wanted(function: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _select_arguments(function: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Of the arguments that are known those that a function takes. Raises TypeError for another that it needs."""
     parameters = inspect.signature(function).parameters.values()
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
@@ -61,6 +61,6 @@ def _wanted(function: Callable[..., Any], known: Mapping[str, Any]) -> dict[str,
     return {each.name: known[each.name] for each in parameters if each.name in known}
 
 
-def _words(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     first, _, _ = str(error).strip().partition("\n")
     return first if isinstance(error, (HarnessError, ValueError)) and first else f"{type(error).__name__}: {first}"

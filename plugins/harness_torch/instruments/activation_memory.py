@@ -20,10 +20,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from harness import Trained
-from harness_torch.instruments.operation_counts import ROWS, plain_layers
+from harness_torch.instruments.operation_counts import ROWS, use_plain_layers
 from harness_torch.marks import watching
-from harness_torch.tracking.carried_state import Carried
-from harness_torch.tracking.storages import Ledger, is_parameter, live_tensors, steady_garbage
+from harness_torch.tracking.carried_state import CarriedState
+from harness_torch.tracking.storages import Ledger, find_live_tensors, hold_garbage, is_parameter
 
 
 class ActivationMemory:
@@ -43,66 +43,66 @@ class ActivationMemory:
     @contextmanager
     def session(self) -> Iterator[None]:
         """Follow every storage from the birth of the state on."""
-        self._ledger = Ledger(foreign=live_tensors())
-        self._owned: set[int] = set()
+        self._ledger = Ledger(foreign=find_live_tensors())
+        self._excluded: set[int] = set()
         try:
-            with _optimizers(self._own_optimizer), _Witness(self._ledger):
+            with _notice_optimizer_steps(self._exclude_optimizer), _TensorWatcher(self._ledger):
                 yield
         finally:
-            del self._ledger, self._owned
+            del self._ledger, self._excluded
 
     @contextmanager
     def measure(self, stage: Literal["update"], examples: int) -> Iterator[None]:
         """Span one update."""
         del stage, examples
-        with steady_garbage(), ExitStack() as hooks:
-            self._own_parameters(hooks)
+        with hold_garbage(), ExitStack() as hooks:
+            self._exclude_parameters(hooks)
             self._ledger.start()
-            carried = Carried(self._ledger)
+            carried = CarriedState(self._ledger)
             with watching(carried), carried:
                 yield
-            self._own_parameters(hooks)
-            before, peak, after = self._ledger.window(without=self._owned)
+            self._exclude_parameters(hooks)
+            before, peak, after = self._ledger.window(without=self._excluded)
         self._readings = {
             "activation_bytes": peak,
             "held_before_bytes": before,
             "held_after_bytes": after,
-            "state_bytes": max(after, carried.most(without=self._owned)),
+            "state_bytes": max(after, carried.most(without=self._excluded)),
         }
 
     def readings(self) -> Mapping[str, Any]:
         """Bytes."""
         return dict(self._readings)
 
-    def _own_parameters(self, hooks: ExitStack) -> None:
+    def _exclude_parameters(self, hooks: ExitStack) -> None:
         """Enter what lives but was made unseen (from numpy, say), and take parameters and gradients out."""
-        for tensor in live_tensors():
+        for tensor in find_live_tensors():
             self._ledger.see(tensor)
             if is_parameter(tensor):
-                self._own(tensor)
-                self._own_gradient(tensor)
+                self._exclude(tensor)
+                self._exclude_gradient(tensor)
                 if tensor.requires_grad:
-                    self._follow_gradients(tensor, hooks)
+                    self._exclude_gradients_to_come(tensor, hooks)
 
-    def _follow_gradients(self, parameter: Tensor, hooks: ExitStack) -> None:
+    def _exclude_gradients_to_come(self, parameter: Tensor, hooks: ExitStack) -> None:
         # The first hook sees what is about to be added to a gradient, the second a gradient that had to be copied.
-        hooks.callback(parameter.register_hook(self._own).remove)
-        hooks.callback(parameter.register_post_accumulate_grad_hook(self._own_gradient).remove)
+        hooks.callback(parameter.register_hook(self._exclude).remove)
+        hooks.callback(parameter.register_post_accumulate_grad_hook(self._exclude_gradient).remove)
 
-    def _own(self, tensor: Tensor) -> None:
-        self._owned.update(self._ledger.see(tensor))
+    def _exclude(self, tensor: Tensor) -> None:
+        self._excluded.update(self._ledger.see(tensor))
 
-    def _own_gradient(self, parameter: Tensor) -> None:
+    def _exclude_gradient(self, parameter: Tensor) -> None:
         if parameter.grad is not None:
-            self._own(parameter.grad)
+            self._exclude(parameter.grad)
 
-    def _own_optimizer(self, optimizer: Optimizer) -> None:
+    def _exclude_optimizer(self, optimizer: Optimizer) -> None:
         for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
-            self._own(parameter)
-            self._own_gradient(parameter)
+            self._exclude(parameter)
+            self._exclude_gradient(parameter)
         for value in tree_iter([dict(optimizer.state), *optimizer.param_groups]):  # a rate may be a tensor, too
             if isinstance(value, Tensor):
-                self._own(value)
+                self._exclude(value)
 
 
 class InferenceMemory:
@@ -117,10 +117,10 @@ class InferenceMemory:
     def deployed(self, trained: Trained) -> None:
         """Follow every storage that a prediction makes."""
         inputs, predict = trained.rows(ROWS), trained.eager()
-        with steady_garbage(), plain_layers():
-            ledger = Ledger(foreign=live_tensors())
+        with hold_garbage(), use_plain_layers():
+            ledger = Ledger(foreign=find_live_tensors())
             ledger.start()
-            with _Witness(ledger):
+            with _TensorWatcher(ledger):
                 predict(inputs)
         _, peak, _ = ledger.window(without=set())
         self._readings = {"inference_activation_bytes": peak}
@@ -130,7 +130,7 @@ class InferenceMemory:
         return dict(self._readings)
 
 
-class _Witness(TorchDispatchMode):
+class _TensorWatcher(TorchDispatchMode):
     """Enters the tensors of every operator into a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -143,22 +143,22 @@ class _Witness(TorchDispatchMode):
         del types
         kwargs = kwargs or {}
         # Inputs first: a tensor that was made unseen is older than the result.
-        self._see(args, kwargs)
+        self._enter_tensors(args, kwargs)
         result = func(*args, **kwargs)
-        self._see(result)
+        self._enter_tensors(result)
         # In-place and out= variants may have resized what they were given.
         if torch.Tag.inplace_view in func.tags or func._schema.is_mutable:
-            self._see(args, kwargs)
+            self._enter_tensors(args, kwargs)
         return result
 
-    def _see(self, *things: Any) -> None:
+    def _enter_tensors(self, *things: Any) -> None:
         for value in tree_iter(things):
             if isinstance(value, Tensor):
                 self._ledger.see(value)
 
 
 @contextmanager
-def _optimizers(notice: Callable[[Optimizer], None]) -> Iterator[None]:
+def _notice_optimizer_steps(notice: Callable[[Optimizer], None]) -> Iterator[None]:
     """Before and after every step of a torch.optim optimiser, let it be noticed."""
 
     def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:

@@ -63,23 +63,23 @@ class TensorPeak:
         gc.collect()
         torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
-        _multiply(device)
+        _allocate_workspace(device)
         self._before = torch.cuda.memory_allocated(device)
         yield
 
     @contextmanager
     def _cpu_session(self) -> Iterator[None]:
         profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
-        with _quiet():
+        with _silence_stderr():
             profiler.start()
         try:
             yield
         finally:
-            with _quiet():
+            with _silence_stderr():
                 profiler.stop()
         assert profiler.profiler is not None
         assert profiler.profiler.kineto_results is not None
-        peak = _peak(profiler.profiler.kineto_results.experimental_event_tree())
+        peak = _find_peak(profiler.profiler.kineto_results.experimental_event_tree())
         self._readings = {} if peak is None else {"tensor_peak_bytes": peak}
 
 
@@ -108,12 +108,12 @@ class TrainPeak:
         self._before = self._memory.memory_allocated(self._device)
         self._memory.reset_peak_memory_stats(self._device)
         yield
-        self._look()
+        self._read_allocator()
 
     @contextmanager
     def pause(self) -> Iterator[None]:
         """What an evaluation allocates is not counted."""
-        self._look()
+        self._read_allocator()
         yield
         self._memory.reset_peak_memory_stats(self._device)
 
@@ -122,7 +122,7 @@ class TrainPeak:
         self._peak = 0
         self._memory.reset_peak_memory_stats(self._device)
 
-    def _look(self) -> None:
+    def _read_allocator(self) -> None:
         """No synchronisation: the allocator lives on the host."""
         self._peak = max(self._peak, self._memory.max_memory_allocated(self._device))
         self._reserved = max(self._reserved, self._memory.max_memory_reserved(self._device))
@@ -132,7 +132,7 @@ class TrainPeak:
         return {"train_peak_bytes": self._peak - self._before, "train_reserved_bytes": self._reserved}
 
 
-def _multiply(device: torch.device) -> None:
+def _allocate_workspace(device: torch.device) -> None:
     """A matrix product and its gradient: for each of their threads cuBLAS gets working space, which stays allocated.
 
     It is the same for all methods, many times what a small one needs, and belongs to the stream that is current.
@@ -142,11 +142,11 @@ def _multiply(device: torch.device) -> None:
     torch.cuda.synchronize(device)
 
 
-def _peak(roots: list[Any]) -> int | None:
+def _find_peak(roots: list[Any]) -> int | None:
     """The most that was allocated at once between begin and end of the window; what is older than the trace is left
     out, its release too. None if there was no window.
     """
-    events = sorted(_flat(roots), key=lambda event: event.start_time_ns)
+    events = sorted(_walk_events(roots), key=lambda event: event.start_time_ns)
     window = next((event for event in events if event.name == WINDOW), None)
     if window is None:
         return None
@@ -155,12 +155,12 @@ def _peak(roots: list[Any]) -> int | None:
     for event in events:
         if event.tag == _EventType.Allocation and event.start_time_ns <= window.end_time_ns:
             fields = event.extra_fields
-            total += _change(sizes, fields.ptr, fields.alloc_size)
+            total += _update_size(sizes, fields.ptr, fields.alloc_size)
             peak = max(peak, total) if event.start_time_ns >= window.start_time_ns else total
     return peak
 
 
-def _change(sizes: dict[int, int], address: int, size: int) -> int:
+def _update_size(sizes: dict[int, int], address: int, size: int) -> int:
     """The change in bytes by one allocation (size > 0) or release, kept in `sizes` by address."""
     if size > 0:
         sizes[address] = size
@@ -168,7 +168,7 @@ def _change(sizes: dict[int, int], address: int, size: int) -> int:
     return -sizes.pop(address, 0)
 
 
-def _flat(roots: list[Any]) -> Iterator[Any]:
+def _walk_events(roots: list[Any]) -> Iterator[Any]:
     waiting = list(roots)
     while waiting:
         event = waiting.pop()
@@ -177,7 +177,7 @@ def _flat(roots: list[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_stderr() -> Iterator[None]:
     """The profiler's library announces start and stop on the standard error stream, whatever its log level."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

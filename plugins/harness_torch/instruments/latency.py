@@ -17,7 +17,7 @@ PREDICTIONS = 20
 MOST_SECONDS = 10.0  # that these may take
 
 
-def clock_of(inputs: Tensor) -> Clock:
+def choose_clock(inputs: Tensor) -> Clock:
     """Of the host on a CPU, by events on a GPU."""
     return EventClock(inputs.device) if inputs.device.type == "cuda" else HostClock()
 
@@ -29,21 +29,23 @@ class Latency:
     Each begins when the device has done the one before. clock: what times them, made from the rows.
     """
 
-    def __init__(self, rows: int, clock: Callable[[Tensor], Clock] = clock_of) -> None:
+    def __init__(self, rows: int, clock: Callable[[Tensor], Clock] = choose_clock) -> None:
         self._rows, self._clock = rows, clock
         self._readings: dict[str, Any] = {}
 
     def deployed(self, trained: Trained) -> None:
         """Predict the same rows again and again. Raises Unsupported where that would take too long."""
         inputs = trained.rows(self._rows)
-        warm_up = self._laps(trained, inputs, 1)
+        warm_up = self._time_predictions(trained, inputs, 1)
         if warm_up[0] <= MOST_SECONDS:
-            warm_up += self._laps(trained, inputs, WARM_UP - 1)
+            warm_up += self._time_predictions(trained, inputs, WARM_UP - 1)
         if (expected := PREDICTIONS * min(warm_up)) > MOST_SECONDS:
             rows = f"{self._rows} row{'s' if self._rows > 1 else ''}"
             took = f"{PREDICTIONS} predictions of {rows} would take {expected:.3g} s"
             raise Unsupported(f"{took}, more than the {MOST_SECONDS:g} s that are spent on it")
-        first, median, third = statistics.quantiles(self._laps(trained, inputs, PREDICTIONS), method="inclusive")
+        first, median, third = statistics.quantiles(
+            self._time_predictions(trained, inputs, PREDICTIONS), method="inclusive"
+        )
         self._readings = {
             f"latency_{self._rows}_seconds": median,
             f"latency_{self._rows}_quartiles": [first, third],
@@ -54,7 +56,7 @@ class Latency:
         """Seconds."""
         return dict(self._readings)
 
-    def _laps(self, trained: Trained, inputs: Tensor, count: int) -> list[float]:
+    def _time_predictions(self, trained: Trained, inputs: Tensor, count: int) -> list[float]:
         clock = self._clock(inputs)
         for _ in range(count):
             clock.start()

@@ -22,15 +22,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from harness import Formula, Reading, Trained
 from harness_torch import phases
 from harness_torch.costs.formulas import costs_nothing
-from harness_torch.costs.memory_traffic import moved
-from harness_torch.costs.operator_calls import Call, Work, bind
+from harness_torch.costs.memory_traffic import count_moved_bytes
+from harness_torch.costs.operator_calls import Call, Work, bind_call
 from harness_torch.costs.plugin_formulas import Formulas
 from harness_torch.marks import counting
 from harness_torch.phases import PHASES, Phase
 from harness_torch.tracking import departures
 from harness_torch.tracking.departures import Departures
-from harness_torch.tracking.host_tensors import HostTensors, host_tensors
-from harness_torch.tracking.shared_arrays import Exported
+from harness_torch.tracking.host_tensors import HostTensors, follow_host_tensors
+from harness_torch.tracking.shared_arrays import SharedArrays
 from harness_torch.tracking.synchronisations import synchronises
 
 
@@ -56,14 +56,14 @@ class Tally:
         self._formulas = formulas or Formulas()
 
     def add(self, phase: Phase, call: Call) -> None:
-        done = self._formulas.work(call)
+        done = self._formulas.count_work(call)
         count = self.counts[phase, call.name]
         count.calls += 1
         count.covered = done is not None
         macs, elementwise = done or Work()
         count.macs += macs
         count.elementwise += elementwise
-        count.bytes += moved(call)
+        count.bytes += count_moved_bytes(call)
         count.launches += not costs_nothing(call)
         count.syncs += synchronises(call, self._host)
 
@@ -115,15 +115,15 @@ class Counter(TorchDispatchMode):
             with self:
                 return func._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
         if self._left is not None:
-            self._left.ran(func, args, kwargs)
-        with departures.inside():  # what an operator does has its formula
+            self._left.note_operator(func, args, kwargs)
+        with departures.ignore():  # what an operator does has its formula
             result = func(*args, **kwargs)
-            self._tally.add(phases.current(), bind(func, args, kwargs, result))
+            self._tally.add(phases.current(), bind_call(func, args, kwargs, result))
         return result
 
 
 @contextmanager
-def plain_layers() -> Iterator[None]:
+def use_plain_layers() -> Iterator[None]:
     """Keep nn.TransformerEncoderLayer from its fused inference path, an operator that would hide its products, and
     methods that ask from kernels of their own.
     """
@@ -172,7 +172,7 @@ class Operations:
         hands out are known.
         """
         self._threads = threading.enumerate()
-        with host_tensors() as self._host, Exported() as self._exported:
+        with follow_host_tensors() as self._host, SharedArrays() as self._exported:
             yield
 
     @contextmanager
@@ -180,9 +180,9 @@ class Operations:
         """Count what runs in an update."""
         del stage, examples
         tally, left = Tally(self._host, self._formulas), Departures(self._host, self._threads, self._exported)
-        with plain_layers(), left, Counter(tally, left):
+        with use_plain_layers(), left, Counter(tally, left):
             yield
-        self._readings = at_least(_update(tally), OF_AN_UPDATE, unseen(tally, left, self._formulas))
+        self._readings = bound_readings(_read_update(tally), OF_AN_UPDATE, explain_unseen(tally, left, self._formulas))
 
     def readings(self) -> Mapping[str, Any]:
         """Counts per update; `uncovered` by operator."""
@@ -209,30 +209,30 @@ class Inference:
         """Count what runs in a prediction."""
         inputs, predict = trained.rows(ROWS), trained.eager()
         tally, left = Tally(formulas=self._formulas), Departures()
-        with plain_layers(), left, Counter(tally, left):
+        with use_plain_layers(), left, Counter(tally, left):
             predict(inputs)
-        reason = unseen(tally, left, self._formulas)
-        self._readings = at_least(_prediction(tally, trained.examples(inputs)), OF_A_PREDICTION, reason)
+        reason = explain_unseen(tally, left, self._formulas)
+        self._readings = bound_readings(_read_prediction(tally, trained.examples(inputs)), OF_A_PREDICTION, reason)
 
     def readings(self) -> Mapping[str, Any]:
         """Counts per example."""
         return dict(self._readings)
 
 
-def unseen(tally: Tally, left: Departures, formulas: Formulas) -> str:
+def explain_unseen(tally: Tally, left: Departures, formulas: Formulas) -> str:
     """Why more may have been done than was counted; empty where all was seen."""
     broken = [f"the formula of {name}: {reason}" for name, reason in formulas.broken.items()]
     nothing = [] if tally.total("launches") else ["no operator of torch ran: what is done elsewhere is not counted"]
     return "; ".join([*filter(None, [left.reason()]), *(nothing if not left.reason() else []), *broken])
 
 
-def at_least(readings: Mapping[str, Any], names: Iterable[str], reason: str) -> dict[str, Any]:
+def bound_readings(readings: Mapping[str, Any], names: Iterable[str], reason: str) -> dict[str, Any]:
     """The readings, with the reason beside each that it is about; as they are without one."""
     bounded = {name: Reading(readings[name], at_least=reason) for name in names} if reason else {}
     return {**readings, **bounded}
 
 
-def _update(tally: Tally) -> dict[str, Any]:
+def _read_update(tally: Tally) -> dict[str, Any]:
     uncovered = tally.uncovered()
     return {
         **{f"{phase}_macs": tally.total("macs", phase) for phase in PHASES},
@@ -248,7 +248,7 @@ def _update(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _prediction(tally: Tally, examples: int) -> dict[str, Any]:
+def _read_prediction(tally: Tally, examples: int) -> dict[str, Any]:
     uncovered = tally.uncovered()
     return {
         "inference_macs": tally.total("macs") / examples,

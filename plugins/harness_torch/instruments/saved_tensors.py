@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from harness_torch.tracking.storages import Ledger, is_parameter, live_tensors, steady_garbage, storages
+from harness_torch.tracking.storages import Ledger, find_live_tensors, find_storages, hold_garbage, is_parameter
 
 
 class SavedMemory:
@@ -33,7 +33,7 @@ class SavedMemory:
     @contextmanager
     def session(self) -> Iterator[None]:
         """Remember which storages are older than the state."""
-        self._excluded = Ledger(foreign=live_tensors())
+        self._excluded = Ledger(foreign=find_live_tensors())
         try:
             yield
         finally:
@@ -43,10 +43,10 @@ class SavedMemory:
     def measure(self, stage: Literal["update"], examples: int) -> Iterator[None]:
         """Span one update."""
         del stage, examples
-        for tensor in filter(is_parameter, live_tensors()):
+        for tensor in filter(is_parameter, find_live_tensors()):
             self._excluded.see(tensor, foreign=True)
-        shelf = _Shelf(self._excluded)
-        with steady_garbage(), torch.autograd.graph.saved_tensors_hooks(shelf.pack, shelf.unpack):
+        shelf = _SavedStorages(self._excluded)
+        with hold_garbage(), torch.autograd.graph.saved_tensors_hooks(shelf.pack, shelf.unpack):
             yield
         self._readings = {"saved_bytes": shelf.peak}
 
@@ -55,7 +55,7 @@ class SavedMemory:
         return dict(self._readings)
 
 
-class _Box:
+class _SavedTensor:
     """Stands for a saved tensor inside the graph; the graph drops it together with the tensor."""
 
     __slots__ = ("__weakref__", "tensor", "version")
@@ -66,7 +66,7 @@ class _Box:
         self.version = tensor._version
 
 
-class _Shelf:
+class _SavedStorages:
     """All boxes of an update: bytes of their storages, each counted once, now and at the peak."""
 
     def __init__(self, excluded: Ledger) -> None:
@@ -74,23 +74,23 @@ class _Shelf:
         self._now = 0
         self._excluded = excluded
         self._boxes: Counter[int] = Counter()
-        self._references: dict[int, weakref.ref[_Box]] = {}
+        self._references: dict[int, weakref.ref[_SavedTensor]] = {}
 
-    def pack(self, tensor: Tensor) -> _Box:
-        box = _Box(tensor)
+    def pack(self, tensor: Tensor) -> _SavedTensor:
+        box = _SavedTensor(tensor)
         counted = [
             (storage._cdata, storage.nbytes())
-            for storage in storages(box.tensor)
+            for storage in find_storages(box.tensor)
             if not self._excluded.is_foreign(storage)
         ]
         for key, size in counted:
             self._now += size if self._boxes[key] == 0 else 0
             self._boxes[key] += 1
         self.peak = max(self.peak, self._now)
-        self._references[id(box)] = weakref.ref(box, self._release(id(box), counted))
+        self._references[id(box)] = weakref.ref(box, self._make_release(id(box), counted))
         return box
 
-    def unpack(self, box: _Box) -> Tensor:
+    def unpack(self, box: _SavedTensor) -> Tensor:
         """Raises RuntimeError for a tensor that was changed in place, as autograd does where there are no hooks."""
         # With hooks, autograd leaves this check out and would go on with the changed values.
         if box.tensor._version != box.version:
@@ -100,7 +100,7 @@ class _Shelf:
             )
         return box.tensor
 
-    def _release(self, name: int, counted: list[tuple[int, int]]) -> Callable[[object], None]:
+    def _make_release(self, name: int, counted: list[tuple[int, int]]) -> Callable[[object], None]:
         def released(_: object) -> None:
             del self._references[name]
             for key, size in counted:

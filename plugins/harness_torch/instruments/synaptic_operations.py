@@ -1,6 +1,6 @@
 """Synaptic operations of a prediction of the trained network, and how often its neurons fire.
 
-What is counted are the products that really run, with the zeros that they really see (see `pairs`): a current that is
+Counted are the products that really run, with the zeros that they really see (see `count_pairs`): a current that is
 computed once for all time steps counts once. A product with declared spikes (`harness_torch.spikes`) accumulates; every
 other multiplies and accumulates, whatever its values happen to be. NeuroBench decides this by looking at the values,
 which takes an all-zero or one-hot input of an ordinary network for spikes.
@@ -18,14 +18,21 @@ from torch import Tensor
 
 from harness import Formula, Trained, Unsupported
 from harness_torch.costs.formulas import COPIES
-from harness_torch.costs.nonzero_pairs import pairs
-from harness_torch.costs.operator_calls import Call, tensors, written
+from harness_torch.costs.nonzero_pairs import count_pairs
+from harness_torch.costs.operator_calls import Call, find_tensors, find_written
 from harness_torch.costs.plugin_formulas import Formulas
-from harness_torch.instruments.operation_counts import ROWS, Counter, Tally, at_least, plain_layers, unseen
+from harness_torch.instruments.operation_counts import (
+    ROWS,
+    Counter,
+    Tally,
+    bound_readings,
+    explain_unseen,
+    use_plain_layers,
+)
 from harness_torch.marks import listening
 from harness_torch.phases import Phase
 from harness_torch.tracking.departures import Departures
-from harness_torch.tracking.storages import Marked
+from harness_torch.tracking.storages import TensorSet
 
 COUNTS = ("synaptic_ops", "synaptic_acs", "synaptic_macs", "synaptic_dense_ops")
 
@@ -52,11 +59,11 @@ class SynapticOperations:
         """Count what runs in a prediction of 32 rows."""
         inputs, predict = trained.rows(ROWS), trained.eager()
         synapses, left = _Synapses(self._formulas), Departures()
-        with plain_layers(), listening(synapses.fired), left, Counter(synapses, left):
+        with use_plain_layers(), listening(synapses.fired), left, Counter(synapses, left):
             predict(inputs)
         self._hidden = tuple(synapses.hidden)
         read = synapses.readings(trained.examples(inputs))
-        self._readings = at_least(read, COUNTS, unseen(synapses.tally, left, self._formulas))
+        self._readings = bound_readings(read, COUNTS, explain_unseen(synapses.tally, left, self._formulas))
 
     def readings(self) -> Mapping[str, Any]:
         """Per example; the firing rate per neuron and time step."""
@@ -75,7 +82,7 @@ class _Synapses:
         self._formulas = formulas
         self._accumulates = self._multiplies = self._dense = 0
         self._spikes = self._chances = 0
-        self._declared = Marked()
+        self._declared = TensorSet()
 
     def fired(self, spikes: Tensor) -> None:
         """A population has declared its spikes."""
@@ -86,15 +93,15 @@ class _Synapses:
     def add(self, phase: Phase, call: Call) -> None:
         """An operator has run: count it if it is a product, and follow spikes through views and copies."""
         self.tally.add(phase, call)
-        found = pairs(call)
+        found = count_pairs(call)
         if found is not None:
             accumulates = any(factor in self._declared for factor in found.factors)
             self._accumulates += found.effective if accumulates else 0
             self._multiplies += 0 if accumulates else found.effective
             self._dense += found.dense
-        elif (done := self._formulas.work(call)) is not None and done.macs:
+        elif (done := self._formulas.count_work(call)) is not None and done.macs:
             self.hidden[call.name] = None
-        self._follow(call)
+        self._follow_spikes(call)
 
     def readings(self, examples: int) -> dict[str, Any]:
         uncovered = self.tally.uncovered()
@@ -108,17 +115,17 @@ class _Synapses:
         }
         return counted | ({"firing_rate": self._spikes / self._chances} if self._chances else {})
 
-    def _follow(self, call: Call) -> None:
+    def _follow_spikes(self, call: Call) -> None:
         if call.key in COPIES and self._moves_spikes(call):
-            for result in tensors(call.result):
+            for result in find_tensors(call.result):
                 self._declared.add(result)
             return
-        for tensor in written(call.func, (), call.arguments):
+        for tensor in find_written(call.func, (), call.arguments):
             self._declared.discard(tensor)
 
     def _moves_spikes(self, call: Call) -> bool:
         """Whether all numbers that the result is made of are spikes; what it overwrites does not matter."""
-        overwritten = {id(tensor) for tensor in written(call.func, (), call.arguments)}
-        sources = [each for each in tensors(list(call.arguments.values())) if id(each) not in overwritten]
+        overwritten = {id(tensor) for tensor in find_written(call.func, (), call.arguments)}
+        sources = [each for each in find_tensors(list(call.arguments.values())) if id(each) not in overwritten]
         numbers = [each for each in sources if each.is_floating_point()]
         return bool(numbers) and all(each in self._declared for each in numbers)

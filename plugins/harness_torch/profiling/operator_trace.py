@@ -64,7 +64,7 @@ class Profile:
         return cost.device_seconds if self.on_gpu else cost.cpu_seconds
 
 
-def profile(rehearsal: Rehearsal, path: Path) -> Profile:
+def profile_update(rehearsal: Rehearsal, path: Path) -> Profile:
     """Run a few updates, profile one, and write its trace to `path` in Chrome's format."""
     device = torch.device(rehearsal.trial.terms.device)
     state = rehearsal.state
@@ -73,7 +73,7 @@ def profile(rehearsal: Rehearsal, path: Path) -> Profile:
     # The profiler's own first steps are slow as well: one more update goes by before it records.
     schedule = torch.profiler.schedule(wait=0, warmup=1, active=1, repeat=1)
     with torch.profiler.profile(
-        activities=_activities(device), schedule=schedule, profile_memory=True, acc_events=True
+        activities=_list_activities(device), schedule=schedule, profile_memory=True, acc_events=True
     ) as profiler:
         for _ in range(2):
             batch = next(rehearsal.batches)
@@ -82,40 +82,40 @@ def profile(rehearsal: Rehearsal, path: Path) -> Profile:
                 torch.cuda.synchronize(device)
             profiler.step()
     profiler.export_chrome_trace(str(path))
-    return _measured(list(profiler.events() or ()), device)
+    return _summarise_events(list(profiler.events() or ()), device)
 
 
-def table(found: Profile, rows: int) -> str:
+def format_table(found: Profile, rows: int) -> str:
     """The costliest operators as text, what the others cost together, and the sums by phase."""
     shown, others = found.costs[:rows], found.costs[rows:]
-    lines = [_line(found, cost.phase, cost.operator, [cost]) for cost in shown]
-    lines += [_line(found, "", f"{len(others)} other operators", others)] if others else []
+    lines = [_format_line(found, cost.phase, cost.operator, [cost]) for cost in shown]
+    lines += [_format_line(found, "", f"{len(others)} other operators", others)] if others else []
     for phase in ("forward", "backward", "optimizer", "kernels"):
         costs = [cost for cost in found.costs if cost.phase == phase]
-        lines += [_line(found, phase, "all", costs)] if costs or phase != "kernels" else []
+        lines += [_format_line(found, phase, "all", costs)] if costs or phase != "kernels" else []
     heads = ["phase", "operator", "calls", "self time [ms]", "share", "allocated [KiB]"]
     aligned = ("left", "left", *["right"] * 4)
     return tabulate(lines, heads, "simple", disable_numparse=True, colalign=aligned) + "\n"
 
 
-def _activities(device: torch.device) -> list[ProfilerActivity]:
+def _list_activities(device: torch.device) -> list[ProfilerActivity]:
     return [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
 
 
-def _measured(events: list[FunctionEvent], device: torch.device) -> Profile:
+def _summarise_events(events: list[FunctionEvent], device: torch.device) -> Profile:
     on_gpu = device.type == "cuda"
     on_host, on_device = ([each for each in events if each.device_type.name == kind] for kind in ("CPU", "CUDA"))
-    found = [*_costs(on_host), *launched_by_no_operator(on_host, on_device)]
+    found = [*_sum_costs(on_host), *launched_by_no_operator(on_host, on_device)]
     costs = sorted(found, key=lambda cost: cost.device_seconds if on_gpu else cost.cpu_seconds, reverse=True)
     seconds = sum(event.cpu_time_total for event in on_host if event.name.startswith(STEP)) / 1e6
     return Profile(tuple(costs), seconds, WARMUP_UPDATES + 1, on_gpu)
 
 
-def _costs(events: Iterable[FunctionEvent]) -> Iterable[Cost]:
+def _sum_costs(events: Iterable[FunctionEvent]) -> Iterable[Cost]:
     summed: dict[tuple[Phase, str], Cost] = {}
 
     def cost(event: FunctionEvent) -> Cost:
-        key = _phase(event), _operator(event)
+        key = _find_phase(event), _name_operator(event)
         return summed.setdefault(key, Cost(*key))
 
     for event in events:
@@ -126,7 +126,7 @@ def _costs(events: Iterable[FunctionEvent]) -> Iterable[Cost]:
         own.cpu_seconds += event.self_cpu_time_total / 1e6
         own.device_seconds += event.self_device_time_total / 1e6
         allocated = event.self_cpu_memory_usage + event.self_device_memory_usage
-        cost(_allocator(event)).bytes += max(0, allocated)
+        cost(_find_allocating(event)).bytes += max(0, allocated)
     return summed.values()
 
 
@@ -136,7 +136,7 @@ def launched_by_no_operator(on_host: Iterable[FunctionEvent], on_device: Iterabl
     costs: dict[str, Cost] = {}
     for event in on_device:
         if event.name not in ranges and not event.name.startswith(STEP):
-            cost = costs.setdefault(event.name, Cost("kernels", _shortened(event.name)))
+            cost = costs.setdefault(event.name, Cost("kernels", _shorten_name(event.name)))
             cost.calls += 1
             cost.device_seconds += event.device_time_total / 1e6
     for kernel in (kernel for event in on_host for kernel in event.kernels):
@@ -146,12 +146,12 @@ def launched_by_no_operator(on_host: Iterable[FunctionEvent], on_device: Iterabl
     yield from (cost for cost in costs.values() if cost.calls > 0)
 
 
-def _shortened(kernel: str) -> str:
+def _shorten_name(kernel: str) -> str:
     name = kernel.removeprefix("void ")
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
-def _allocator(event: FunctionEvent) -> FunctionEvent:
+def _find_allocating(event: FunctionEvent) -> FunctionEvent:
     """The operator on whose behalf another one allocates."""
     around = event
     while around.name.startswith(ALLOCATING) and around.cpu_parent is not None:
@@ -159,11 +159,11 @@ def _allocator(event: FunctionEvent) -> FunctionEvent:
     return around
 
 
-def _phase(event: FunctionEvent) -> Phase:
+def _find_phase(event: FunctionEvent) -> Phase:
     """By the nearest range around an operator that says so; what is no operator has none."""
     if event.name.startswith(STEP):
         return ""
-    for name in _names(event):
+    for name in _walk_names(event):
         if name.startswith(ENGINE):
             return "backward"
         if name.startswith(OPTIMIZER):
@@ -171,19 +171,19 @@ def _phase(event: FunctionEvent) -> Phase:
     return "forward"
 
 
-def _names(event: FunctionEvent) -> Iterator[str]:
+def _walk_names(event: FunctionEvent) -> Iterator[str]:
     around: FunctionEvent | None = event
     while around is not None:
         yield around.name
         around = around.cpu_parent
 
 
-def _operator(event: FunctionEvent) -> str:
+def _name_operator(event: FunctionEvent) -> str:
     """The engine's node is counted with the backward function in it; the range of the whole update is Python's time."""
     return BETWEEN if event.name.startswith(STEP) else event.name.removeprefix(ENGINE)
 
 
-def _line(found: Profile, phase: str, operator: str, costs: tuple[Cost, ...] | list[Cost]) -> list[str]:
+def _format_line(found: Profile, phase: str, operator: str, costs: tuple[Cost, ...] | list[Cost]) -> list[str]:
     whole = sum(map(found.time, found.costs))
     own = sum(map(found.time, costs))
     share = f"{own / whole:.1%}" if whole else "-"

@@ -69,24 +69,24 @@ def profile(
         threads=threads,
         data=data_dir,
     )
-    path = output or _default_path(rehearsal)
-    _refuse_unwritable(path)
+    path = output or _choose_path(rehearsal)
+    _create_output(path)
     from harness_torch.profiling import operator_trace
 
-    found = operator_trace.profile(rehearsal, path)
-    click.echo(_title(rehearsal, found))
-    click.echo(operator_trace.table(found, rows))
+    found = operator_trace.profile_update(rehearsal, path)
+    click.echo(_format_title(rehearsal, found))
+    click.echo(operator_trace.format_table(found, rows))
     click.echo(f"trace: {path} (for https://ui.perfetto.dev or chrome://tracing)")
 
 
-def _default_path(rehearsal: Rehearsal) -> Path:
+def _choose_path(rehearsal: Rehearsal) -> Path:
     trial = rehearsal.trial
     # A separator of paths or a colon in an option's value would make another file.
     name = re.sub(r"[^\w\]\[(),.=+@~ -]", "_", f"{trial.method.label}-{trial.dataset.label}")
     return Path("profile") / f"{name}.json"
 
 
-def _refuse_unwritable(path: Path) -> None:
+def _create_output(path: Path) -> None:
     """A file that cannot be written is found out before anything is trained."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def _refuse_unwritable(path: Path) -> None:
         raise UsageError(f"--output {path}: cannot be written ({error.strerror})") from error
 
 
-def _title(rehearsal: Rehearsal, found: Profile) -> str:
+def _format_title(rehearsal: Rehearsal, found: Profile) -> str:
     trial = rehearsal.trial
     threads = f"{trial.terms.threads} thread{'s' if trial.terms.threads != 1 else ''}"
     setting = (

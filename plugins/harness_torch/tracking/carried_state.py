@@ -9,11 +9,11 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness_torch.costs.operator_calls import tensors, written
+from harness_torch.costs.operator_calls import find_tensors, find_written
 from harness_torch.tracking.storages import Ledger, is_parameter
 
 
-class Carried(TorchDispatchMode):
+class CarriedState(TorchDispatchMode):
     """Spans one update and looks at what lives at the end of every time step.
 
     What the update itself made before its first time step and did not write since (weights in another form, targets,
@@ -49,11 +49,11 @@ class Carried(TorchDispatchMode):
         del types
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        for tensor in tensors((args, kwargs)):
+        for tensor in find_tensors((args, kwargs)):
             if is_parameter(tensor):
                 self._leaves[id(tensor)] = weakref.ref(tensor)
         if self._constants:
-            for tensor in written(func, args, kwargs):
+            for tensor in find_written(func, args, kwargs):
                 self._constants.difference_update(self._ledger.see(tensor))
         return result
 

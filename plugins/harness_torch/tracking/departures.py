@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from harness_torch.costs.operator_calls import tensors
+from harness_torch.costs.operator_calls import find_tensors
 from harness_torch.tracking.host_tensors import HostTensors
-from harness_torch.tracking.shared_arrays import Exported, is_observer, replaced
+from harness_torch.tracking.shared_arrays import SharedArrays, is_observer, replace_attribute
 
 LITTLE = 64  # numbers that a learner may look at, such as a loss or counts of classes, without doing its work elsewhere
 MOST_NAMED = 3
@@ -62,19 +62,19 @@ UNHEARD: tuple[tuple[Any, str, str], ...] = (
     (threading.Thread, "start", "Thread.start"),
 )
 
-_OURS = (*(str(Path(str(module.__file__)).parent) + os.sep for module in (torch, np)), threading.__file__)
+_NOT_METHODS = (*(str(Path(str(module.__file__)).parent) + os.sep for module in (torch, np)), threading.__file__)
 
-_inside: ContextVar[bool] = ContextVar("harness_torch.departures", default=False)
+_ignored: ContextVar[bool] = ContextVar("harness_torch.departures", default=False)
 
 
 @contextmanager
-def inside() -> Iterator[None]:
+def ignore() -> Iterator[None]:
     """What leaves torch inside does not count."""
-    token = _inside.set(True)
+    token = _ignored.set(True)
     try:
         yield
     finally:
-        _inside.reset(token)
+        _ignored.reset(token)
 
 
 class Departures(TorchFunctionMode):
@@ -89,7 +89,7 @@ class Departures(TorchFunctionMode):
         self,
         host: HostTensors | None = None,
         known: Collection[threading.Thread] = (),
-        exported: Exported | None = None,
+        exported: SharedArrays | None = None,
     ) -> None:
         super().__init__()
         self.waits: dict[str, int] = {}
@@ -110,7 +110,7 @@ class Departures(TorchFunctionMode):
 
     def __enter__(self) -> Departures:
         for owner, name, words in UNHEARD:
-            self._patches.enter_context(replaced(owner, name, self._heard(getattr(owner, name), words)))
+            self._patches.enter_context(replace_attribute(owner, name, self._wrap_unheard(getattr(owner, name), words)))
         super().__enter__()
         _entered.append(self)
         return self
@@ -128,12 +128,12 @@ class Departures(TorchFunctionMode):
         del types
         kwargs = kwargs or {}
         if func in LEAVING:
-            self._leaves(func, args[0])
+            self._note_leaving(func, args[0])
         elif func in ENTERING:
             size = max((each.size for each in (*args, *kwargs.values()) if isinstance(each, np.ndarray)), default=0)
-            self._note(_placed(ENTERING[func]), size)
+            self._note(_add_place(ENTERING[func]), size)
         elif func is Tensor.cpu:
-            self._waits("Tensor.cpu", args[0])
+            self._count_wait("Tensor.cpu", args[0])
         if func is Tensor.backward:
             return self._backward(*args, **kwargs)
         self._hearing += 1
@@ -142,24 +142,24 @@ class Departures(TorchFunctionMode):
         finally:
             self._hearing -= 1
 
-    def ran(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def note_operator(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """An operator runs: on memory that others share, or as the last step of making a tensor of numbers."""
-        if self._exported is not None and (size := self._exported.touched(func, args, kwargs)):
-            self._note(_placed("a tensor whose memory was handed out before"), size)
+        if self._exported is not None and (size := self._exported.count_shared(func, args, kwargs)):
+            self._note(_add_place("a tensor whose memory was handed out before"), size)
         if func is torch.ops.aten.lift_fresh.default and not self._hearing:  # of torch.tensor the mode hears
-            self._note(_placed("a constructor such as torch.FloatTensor"), args[0].numel())
+            self._note(_add_place("a constructor such as torch.FloatTensor"), args[0].numel())
 
-    def forked(self) -> None:
+    def note_fork(self) -> None:
         """The process is about to fork."""
-        self._note(_placed("os.fork"), ALL)
+        self._note(_add_place("os.fork"), ALL)
 
-    def _leaves(self, func: Any, tensor: Tensor) -> None:
-        if self._host is None or not self._host.made(tensor):
-            self._note(_placed(LEAVING[func]), tensor.numel())
+    def _note_leaving(self, func: Any, tensor: Tensor) -> None:
+        if self._host is None or not self._host.was_made_on_host(tensor):
+            self._note(_add_place(LEAVING[func]), tensor.numel())
         if func in (Tensor.numpy, Tensor.tolist, Tensor.__array__):
-            self._waits(LEAVING[func], tensor)
+            self._count_wait(LEAVING[func], tensor)
 
-    def _waits(self, name: str, tensor: Tensor) -> None:
+    def _count_wait(self, name: str, tensor: Tensor) -> None:
         if self._host is None or not self._host.holds(tensor):
             self.waits[name] = self.waits.get(name, 0) + 1
 
@@ -172,11 +172,11 @@ class Departures(TorchFunctionMode):
         inputs: Any = None,
     ) -> None:
         """The same as Tensor.backward, which would hide the functions in its graph from this mode."""
-        with self._listening():
+        with self._resume_listening():
             torch.autograd.backward(tensor, gradient, retain_graph, create_graph, inputs=inputs)
 
     @contextmanager
-    def _listening(self) -> Iterator[None]:
+    def _resume_listening(self) -> Iterator[None]:
         super().__enter__()
         try:
             yield
@@ -184,14 +184,14 @@ class Departures(TorchFunctionMode):
             super().__exit__(None, None, None)
 
     def _note(self, what: str, size: int) -> None:
-        if size and not _inside.get():
+        if size and not _ignored.get():
             self._noted[what] = self._noted.get(what, 0) + size
 
-    def _heard(self, function: Callable[..., Any], words: str) -> Callable[..., Any]:
+    def _wrap_unheard(self, function: Callable[..., Any], words: str) -> Callable[..., Any]:
         def noted(*args: Any, **kwargs: Any) -> Any:
             result = function(*args, **kwargs)
-            given = [each.numel() for each in tensors((args, result))]
-            self._note(_placed(words), max(given) if given else ALL)
+            given = [each.numel() for each in find_tensors((args, result))]
+            self._note(_add_place(words), max(given) if given else ALL)
             return result
 
         return noted
@@ -200,20 +200,20 @@ class Departures(TorchFunctionMode):
 _entered: list[Departures] = []  # a hook on forks can never be taken back
 
 
-def _before_fork() -> None:
+def _note_forks() -> None:
     for departures in _entered:
-        departures.forked()
+        departures.note_fork()
 
 
-os.register_at_fork(before=_before_fork)
+os.register_at_fork(before=_note_forks)
 
 
-def _placed(words: str) -> str:
+def _add_place(words: str) -> str:
     """With the file and line of whoever is not torch, numpy or one of the instruments."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith((*_OURS, "<")) and not is_observer(file):
+        if not file.startswith((*_NOT_METHODS, "<")) and not is_observer(file):
             return f"{words} ({Path(file).name}:{frame.f_lineno})"
         frame = frame.f_back
     return words

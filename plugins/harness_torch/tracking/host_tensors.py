@@ -17,8 +17,8 @@ from torch.overrides import TorchFunctionMode
 
 from harness_torch import phases
 from harness_torch.backend.gpu import current_device
-from harness_torch.costs.operator_calls import tensors
-from harness_torch.tracking.storages import Marked
+from harness_torch.costs.operator_calls import find_tensors
+from harness_torch.tracking.storages import TensorSet
 
 
 class HostTensors(TorchFunctionMode):
@@ -30,14 +30,14 @@ class HostTensors(TorchFunctionMode):
     def __init__(self, on_gpu: bool) -> None:
         super().__init__()
         self._on_gpu = on_gpu
-        self._found = Marked()
+        self._found = TensorSet()
         self.writes_number = False
 
     def holds(self, tensor: Tensor) -> bool:
         """Whether this tensor lies on the host whatever the trial's device."""
-        return tensor.device.type == "cpu" and (self._on_gpu or self.made(tensor))
+        return tensor.device.type == "cpu" and (self._on_gpu or self.was_made_on_host(tensor))
 
-    def made(self, tensor: Tensor) -> bool:
+    def was_made_on_host(self, tensor: Tensor) -> bool:
         """Whether this tensor was made on the host, and holds nothing that was ever on a device."""
         # What is trained belongs to the network, even if it was never placed on a device.
         return not tensor.requires_grad and tensor in self._found
@@ -52,29 +52,29 @@ class HostTensors(TorchFunctionMode):
             result = func(*args, **kwargs)
         finally:
             self.writes_number = False
-        made = list(tensors(result)) or _written(func, args)
+        made = list(find_tensors(result)) or _find_written(func, args)
         if made:
-            self._follow(made, list(tensors((args, kwargs))), _device(func, args, kwargs))
+            self._record_made(made, list(find_tensors((args, kwargs))), _find_device(func, args, kwargs))
         return result
 
-    def _follow(self, made: list[Tensor], given: list[Tensor], device: Any) -> None:
-        on_host = all(map(self.made, given)) and _is_host(device)
+    def _record_made(self, made: list[Tensor], given: list[Tensor], device: Any) -> None:
+        on_host = all(map(self.was_made_on_host, given)) and _asks_for_host(device)
         for tensor in made:
             (self._found.add if on_host else self._found.discard)(tensor)
 
 
-def _written(func: Any, args: tuple[Any, ...]) -> list[Tensor]:
+def _find_written(func: Any, args: tuple[Any, ...]) -> list[Tensor]:
     """What an in-place function changes that returns nothing, as those for lists of tensors do."""
-    return list(tensors(args[:1])) if getattr(func, "__name__", "").endswith("_") else []
+    return list(find_tensors(args[:1])) if getattr(func, "__name__", "").endswith("_") else []
 
 
-def _device(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _find_device(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The device that a call names, if it names one; Tensor.to takes it in the place of a type."""
     named = [each for each in args if isinstance(each, torch.device) or (func is Tensor.to and isinstance(each, str))]
     return named[0] if named else kwargs.get("device")
 
 
-def _is_host(device: Any) -> bool:
+def _asks_for_host(device: Any) -> bool:
     """Whether a tensor that is made lies on the host of a GPU, too: nothing asks for a device, or an optimiser does by
     name (a parameter's device is no text).
     """
@@ -84,7 +84,7 @@ def _is_host(device: Any) -> bool:
 
 
 @contextmanager
-def host_tensors() -> Iterator[HostTensors]:
+def follow_host_tensors() -> Iterator[HostTensors]:
     """While inside, tensors on the host are told apart, those that optimisers make in their steps included."""
     with phases.optimizer_steps(), HostTensors(on_gpu=current_device() is not None) as found:
         yield found

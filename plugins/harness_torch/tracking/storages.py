@@ -20,12 +20,12 @@ COMPRESSED_ROWS = (torch.sparse_csr, torch.sparse_bsr)
 COMPRESSED_COLUMNS = (torch.sparse_csc, torch.sparse_bsc)
 
 
-def storages(tensor: Tensor) -> Iterator[torch.UntypedStorage]:
+def find_storages(tensor: Tensor) -> Iterator[torch.UntypedStorage]:
     """The storages that a tensor keeps alive: one if it is dense, indices and values if it is sparse.
 
     None for tensors without memory of their own to look at (meta tensors, opaque layouts).
     """
-    for part in _dense_parts(tensor):
+    for part in _list_dense_parts(tensor):
         try:
             storage = part.untyped_storage()
         except (NotImplementedError, RuntimeError):
@@ -34,7 +34,7 @@ def storages(tensor: Tensor) -> Iterator[torch.UntypedStorage]:
             yield storage
 
 
-def _dense_parts(tensor: Tensor) -> tuple[Tensor, ...]:
+def _list_dense_parts(tensor: Tensor) -> tuple[Tensor, ...]:
     if tensor.layout == torch.sparse_coo:
         return tensor._indices(), tensor._values()
     if tensor.layout in COMPRESSED_ROWS:
@@ -46,18 +46,18 @@ def _dense_parts(tensor: Tensor) -> tuple[Tensor, ...]:
     return (tensor,)
 
 
-def live_tensors() -> list[Tensor]:
+def find_live_tensors() -> list[Tensor]:
     """Every tensor that Python can reach. Tensors that only the autograd engine holds are not among them."""
     # The type is looked up, not asked: isinstance would wake lazy proxies, and takes three times as long.
-    kinds = set(_kinds(Tensor))
+    kinds = set(_walk_subclasses(Tensor))
     return [thing for thing in gc.get_objects() if type(thing) in kinds]
 
 
-def _kinds(kind: type) -> Iterator[type]:
+def _walk_subclasses(kind: type) -> Iterator[type]:
     yield kind
     narrower: type
     for narrower in type.__subclasses__(kind):
-        yield from _kinds(narrower)
+        yield from _walk_subclasses(narrower)
 
 
 def is_parameter(tensor: Tensor) -> bool:
@@ -68,28 +68,28 @@ def is_parameter(tensor: Tensor) -> bool:
         return False
 
 
-class Marked:
+class TensorSet:
     """A set of tensors by their storages: views and aliases of one are in it as well, until it dies."""
 
     def __init__(self) -> None:
         self._references: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def add(self, tensor: Tensor) -> None:
-        for storage in storages(tensor):
+        for storage in find_storages(tensor):
             self._references[storage._cdata] = weakref.ref(storage)
 
     def discard(self, tensor: Tensor) -> None:
-        for storage in storages(tensor):
+        for storage in find_storages(tensor):
             self._references.pop(storage._cdata, None)
 
     def __contains__(self, tensor: Tensor) -> bool:
         # An address is used again; the reference says whether it is still the same storage.
-        known = (self._references.get(storage._cdata) for storage in storages(tensor))
+        known = (self._references.get(storage._cdata) for storage in find_storages(tensor))
         return any(reference is not None and reference() is not None for reference in known)
 
 
 @contextmanager
-def steady_garbage() -> Iterator[None]:
+def hold_garbage() -> Iterator[None]:
     """Collect now and not while inside, so that what lies in reference cycles is the same in every repeat."""
     gc.collect()
     enabled = gc.isenabled()
@@ -127,7 +127,7 @@ class Ledger:
 
     def see(self, tensor: Tensor, foreign: bool = False) -> list[int]:
         """Enter the storages of a tensor, notice those that were resized, and return their serial numbers."""
-        return [self._see(storage, foreign).serial for storage in storages(tensor)]
+        return [self._enter_storage(storage, foreign).serial for storage in find_storages(tensor)]
 
     def is_foreign(self, storage: torch.UntypedStorage) -> bool:
         """Whether this storage is older than the ledger."""
@@ -156,23 +156,23 @@ class Ledger:
             peak = max(peak, total)
         return before, peak, total
 
-    def _see(self, storage: torch.UntypedStorage, foreign: bool) -> Entry:
+    def _enter_storage(self, storage: torch.UntypedStorage, foreign: bool) -> Entry:
         entry = self._live.get(storage._cdata)
         if entry is None:
-            return self._enter(storage, foreign)
+            return self._add_entry(storage, foreign)
         if entry.bytes != storage.nbytes():
-            self._changed(entry, storage.nbytes() - entry.bytes)
+            self._log_change(entry, storage.nbytes() - entry.bytes)
         return entry
 
-    def _enter(self, storage: torch.UntypedStorage, foreign: bool) -> Entry:
+    def _add_entry(self, storage: torch.UntypedStorage, foreign: bool) -> Entry:
         key = storage._cdata
-        entry = Entry(self._seen, 0, foreign, weakref.ref(storage, self._funeral(key)))
+        entry = Entry(self._seen, 0, foreign, weakref.ref(storage, self._make_burial(key)))
         self._seen += 1
         self._live[key] = entry
-        self._changed(entry, storage.nbytes())
+        self._log_change(entry, storage.nbytes())
         return entry
 
-    def _funeral(self, key: int) -> Callable[[object], None]:
+    def _make_burial(self, key: int) -> Callable[[object], None]:
         # The ledger is held weakly, so that it dies with its session and takes its references along.
         ledger = weakref.ref(self)
 
@@ -180,11 +180,11 @@ class Ledger:
             owner = ledger()
             if owner is not None:
                 entry = owner._live.pop(key)
-                owner._changed(entry, -entry.bytes)
+                owner._log_change(entry, -entry.bytes)
 
         return bury
 
-    def _changed(self, entry: Entry, change: int) -> None:
+    def _log_change(self, entry: Entry, change: int) -> None:
         entry.bytes += change
         if not entry.foreign:
             self._log.append((entry.serial, change))

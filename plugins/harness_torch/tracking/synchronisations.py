@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness_torch.costs.operator_calls import Call, elements, tensors
+from harness_torch.costs.operator_calls import Call, count_elements, find_tensors
 from harness_torch.tracking.host_tensors import HostTensors
 
 # The size or the value of what they return depends on the elements, so that the host has to look at them.
@@ -25,12 +25,12 @@ COPIES = frozenset({"_to_copy", "copy", "_copy_from"})
 
 def synchronises(call: Call, host: HostTensors | None = None) -> bool:
     """Whether the host cannot go on before the device has finished this operator. host: what nobody waits for."""
-    looked_at = list(tensors(list(call.arguments.values())))
+    looked_at = list(find_tensors(list(call.arguments.values())))
     if host is not None and looked_at and all(map(host.holds, looked_at)):
         return False
     if call.key in MASKED:
-        masks = [index for index in tensors(call["indices"]) if index.dtype in (torch.bool, torch.uint8)]
-        return bool(masks) and not (len(masks) == 1 and _fills(call, host))
+        masks = [index for index in find_tensors(call["indices"]) if index.dtype in (torch.bool, torch.uint8)]
+        return bool(masks) and not (len(masks) == 1 and _fills_mask(call, host))
     if call.key in COPIES:
         return _leaves_device(call)
     if call.key == "repeat_interleave":
@@ -38,18 +38,20 @@ def synchronises(call: Call, host: HostTensors | None = None) -> bool:
     return call.key in CHECKS or not WAITING_TAGS.isdisjoint(getattr(call.func, "tags", ()))
 
 
-def _fills(call: Call, host: HostTensors | None) -> bool:
+def _fills_mask(call: Call, host: HostTensors | None) -> bool:
     """Whether x[mask] = 0.5, whose number is never on the device: torch writes it wherever the mask is true."""
-    if "values" not in call.arguments or call["accumulate"] or elements(call["values"]) != 1:
+    if "values" not in call.arguments or call["accumulate"] or count_elements(call["values"]) != 1:
         return False
-    return (host is not None and host.writes_number) or (_is_host(call["values"]) and not _is_host(call["self"]))
+    return (host is not None and host.writes_number) or (
+        _lies_on_host(call["values"]) and not _lies_on_host(call["self"])
+    )
 
 
 def _leaves_device(call: Call) -> bool:
     """A blocking copy from a device to the host."""
     target, source = call.result, call.get("src") if call.key == "copy" else call.get("self")
-    return _is_host(target) and not _is_host(source) and not call.get("non_blocking")
+    return _lies_on_host(target) and not _lies_on_host(source) and not call.get("non_blocking")
 
 
-def _is_host(value: Any) -> bool:
+def _lies_on_host(value: Any) -> bool:
     return not isinstance(value, Tensor) or value.device.type == "cpu"

@@ -159,7 +159,7 @@ def tokens(text: str, family: Family = PLAIN) -> list[str]:
         raise UsageError(f"architecture {text!r}: now called {RENAMED[text]}")
     words = NAMED.get(text, text).split("-")
     for word in words[:-1]:
-        _check(word, text, family)
+        _check_word(word, text, family)
     if words[-1] != "FC" or len(words) < 2:
         raise UsageError(
             f"architecture {text!r}: expected layers, then the readout FC as the last word, "
@@ -172,7 +172,7 @@ def tokens(text: str, family: Family = PLAIN) -> list[str]:
     return words
 
 
-def _check(word: str, text: str, family: Family) -> None:
+def _check_word(word: str, text: str, family: Family) -> None:
     for pattern, reason in family.words.items():
         if re.fullmatch(pattern, word, re.IGNORECASE):
             raise UsageError(f"architecture {text!r}: {word} is refused: {reason}")
@@ -197,11 +197,11 @@ def resolve(text: str, shape: tuple[int, ...], outputs: int, family: Family = PL
     for word in words[:-1]:
         before = layers[-1].output if layers else shape
         if word.startswith(("AP", "GAP")):
-            layers[-1] = layers[-1]._replace(pool=_window(word, layers[-1], text))
+            layers[-1] = layers[-1]._replace(pool=_choose_window(word, layers[-1], text))
         elif "R" in word:
             _add_block(layers, variances, word, before, text)
         else:
-            layers.append(_layer(word, before, text))
+            layers.append(_build_layer(word, before, text))
     for layer in layers:
         _refuse_weights(layer, text, family)
     return Architecture("-".join(words), tuple(layers), (outputs, prod(layers[-1].output)))
@@ -213,7 +213,7 @@ def _refuse_weights(layer: Layer, text: str, family: Family) -> None:
             raise Unsupported(f"architecture {text!r}: a weight of shape {shape} {reason}")
 
 
-def _layer(word: str, before: tuple[int, ...], text: str) -> Layer:
+def _build_layer(word: str, before: tuple[int, ...], text: str) -> Layer:
     convolution = CONVOLUTION.fullmatch(word)
     if convolution is None:
         return Layer((int(word), prod(before)), (int(word),))
@@ -231,7 +231,7 @@ def _add_block(layers: list[Layer], variances: dict[int, float], word: str, befo
     work in units of the stream's expected deviation, so that their thresholds mean the same everywhere.
     """
     source = len(layers) - 1
-    first = _layer(word, before, text)
+    first = _build_layer(word, before, text)
     channels, *kernel = first.weight[0], *first.weight[2:]
     second = Layer((channels, channels, *kernel), first.map)
     same = layers[source].pool is None and layers[source].map == second.map
@@ -252,7 +252,7 @@ def _add_block(layers: list[Layer], variances: dict[int, float], word: str, befo
     variances[len(layers) - 1] = variance
 
 
-def _window(word: str, layer: Layer, text: str) -> tuple[int, int]:
+def _choose_window(word: str, layer: Layer, text: str) -> tuple[int, int]:
     if len(layer.map) != 3 or layer.pool is not None:
         raise Unsupported(f"architecture {text!r}: {word} needs a convolution right before it")
     height, width = layer.map[1:]

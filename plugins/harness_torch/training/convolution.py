@@ -36,9 +36,9 @@ def convolve_backward(
 ) -> Gradients:
     """Gradients of `convolve` with respect to input, weight and bias, where needed."""
     if not (needs[1] and by_patches(x, weight)):
-        return _by_torch(gradient, x, weight, needs, stride)
-    into_weight = _from_patches(gradient, x, weight, stride)  # first, so that its blocks are gone before `into_x` comes
-    into_x = _by_torch(gradient, x, weight, (True, False, False), stride)[0] if needs[0] else None
+        return _compute_by_torch(gradient, x, weight, needs, stride)
+    into_weight = _sum_patches(gradient, x, weight, stride)  # first, so that its blocks are gone before `into_x` comes
+    into_x = _compute_by_torch(gradient, x, weight, (True, False, False), stride)[0] if needs[0] else None
     return into_x, into_weight, gradient.sum((0, 2, 3)) if needs[2] else None
 
 
@@ -70,7 +70,9 @@ class _Convolution(torch.autograd.Function):
         return *convolve_backward(gradient, x, weight, ctx.needs_input_grad[:3], ctx.stride), None
 
 
-def _by_torch(gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool, bool], stride: int) -> Gradients:
+def _compute_by_torch(
+    gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool, bool], stride: int
+) -> Gradients:
     padding, strides = [weight.shape[-1] // 2] * 2, [stride, stride]
     found: Gradients = torch.ops.aten.convolution_backward(
         gradient, x, weight, [weight.shape[0]], strides, padding, [1, 1], False, [0, 0], 1, list(needs)
@@ -78,7 +80,7 @@ def _by_torch(gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bo
     return found
 
 
-def _from_patches(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+def _sum_patches(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     (outputs, inputs, size, _), (rows, _, height, width) = weight.shape, gradient.shape
     images, errors = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1).reshape(-1, outputs)  # (B, H, W, inputs)
     (down, right), border = x.shape[2:], size // 2

@@ -53,19 +53,19 @@ class Replay:
         self._calls += 1
         if self._stream is None:
             return function(*inputs, *carried)
-        if self._calls <= WARMUP_UPDATES or not self._fits(inputs, carried):
-            return self._aside(self._stream, function, [*inputs, *carried])
+        if self._calls <= WARMUP_UPDATES or not self._fits_graph(inputs, carried):
+            return self._run_aside(self._stream, function, [*inputs, *carried])
         if self._graph is None:
             self._graph = self._capture(self._stream, function, inputs, carried)
-        _fill([*self._inputs, *self._carried], [*inputs, *carried])
+        _copy_into([*self._inputs, *self._carried], [*inputs, *carried])
         self._graph.replay()
         return {name: output.clone() for name, output in self._outputs.items()}, self._carried
 
-    def _fits(self, inputs: Sequence[Tensor], carried: Carried) -> bool:
+    def _fits_graph(self, inputs: Sequence[Tensor], carried: Carried) -> bool:
         kept = [*self._inputs, *self._carried]
         return self._graph is None or [x.shape for x in (*inputs, *carried)] == [x.shape for x in kept]
 
-    def _aside(
+    def _run_aside(
         self, stream: torch.cuda.Stream, function: Function, tensors: Sequence[Tensor]
     ) -> tuple[Outputs, Carried]:
         """On the stream of what is captured later: autograd keeps the stream of each operator."""
@@ -86,11 +86,11 @@ class Replay:
             graph.register_generator_state(generator)
         with torch.cuda.graph(graph, stream=stream):
             self._outputs, left = function(*self._inputs, *self._carried)
-            _fill(self._carried, left)
+            _copy_into(self._carried, left)
         return graph
 
 
-def _fill(kept: Sequence[Tensor], given: Sequence[Tensor]) -> None:
+def _copy_into(kept: Sequence[Tensor], given: Sequence[Tensor]) -> None:
     """Copy to where a graph reads from; what lies there already stays."""
     for to, tensor in zip(kept, given, strict=True):
         if to is not tensor:

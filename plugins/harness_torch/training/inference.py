@@ -31,10 +31,10 @@ def in_parts(predict: Callable[[Tensor], P], inputs: Tensor, per_row: int) -> P:
     found: list[Any] = [predict(rows) for rows in split(inputs, per_row)]
     *fields, log_weights = zip(*found, strict=True)
     sizes = [part[0].shape[1] for part in found]
-    return type(found[0])(*(_joined(field, sizes) for field in fields), log_weights[0])
+    return type(found[0])(*(_join_parts(field, sizes) for field in fields), log_weights[0])
 
 
-def _joined(parts: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
+def _join_parts(parts: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
     """Along the rows; a part may be one number for each of its rows, as variances are that all rows share."""
     return torch.cat([part.expand(-1, size, *part.shape[2:]) for part, size in zip(parts, sizes, strict=True)], dim=1)
 
@@ -42,23 +42,23 @@ def _joined(parts: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
 def classes(logits: Tensor, log_weights: Tensor | None = None) -> ClassLogProbs:
     """Of logits (N, C), or of S components (S, N, C), whose log_weights (S,) are equal by default."""
     logits = logits if logits.dim() == 3 else logits[None]
-    return ClassLogProbs(F.log_softmax(logits, dim=-1), _weights(logits, log_weights))
+    return ClassLogProbs(F.log_softmax(logits, dim=-1), _read_log_weights(logits, log_weights))
 
 
 def gaussians(means: Tensor, variances: Tensor, log_weights: Tensor | None = None) -> RegressionMixture:
     """Of means and variances (N,), or of S components (S, N), of standardised targets."""
     means, variances = (each if each.dim() == 2 else each[None] for each in (means, variances))
-    return RegressionMixture(means, variances, _weights(means, log_weights))
+    return RegressionMixture(means, variances, _read_log_weights(means, log_weights))
 
 
 def tokens(logits: Tensor, following: Tensor, log_weights: Tensor | None = None) -> TokenLogProbs:
     """Of logits (N, L, V), or (S, N, L, V), for the tokens `following` (N, L): how probable each of them was."""
     logits = logits if logits.dim() == 4 else logits[None]
     said = logits.gather(-1, following.expand(logits.shape[:-1])[..., None])[..., 0]
-    return TokenLogProbs(said - logits.logsumexp(-1), _weights(logits, log_weights))
+    return TokenLogProbs(said - logits.logsumexp(-1), _read_log_weights(logits, log_weights))
 
 
-def _weights(components: Tensor, log_weights: Tensor | None) -> Tensor:
+def _read_log_weights(components: Tensor, log_weights: Tensor | None) -> Tensor:
     """Logarithms that the components (S, ...) count with."""
     if log_weights is not None:
         return log_weights

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from harness_torch.phases import phase
-from harness_torch.training import lanes
+from harness_torch.training import lane_optimisers
 from harness_torch.training.options import OptimiserOptions
 
 WARM_UP = 0.3  # share of a one-cycle's updates
@@ -46,11 +46,11 @@ def make(groups: Sequence[Group], options: OptimiserOptions, captured: bool = Fa
 
     captured: its steps are to be part of a CUDA graph, which reads learning rates from the device.
     """
-    given = [_given(group, options, captured) for group in groups]
+    given = [_build_group(group, options, captured) for group in groups]
     decays = any(group["weight_decay"] for group in given)
     adam, lr = options.resolved_optimiser == "adam", given[0]["lr"]
     if any(isinstance(group.factor, Tensor) for group in groups):
-        return lanes.AdamW(given) if adam else lanes.SGD(given, options.momentum)
+        return lane_optimisers.AdamW(given) if adam else lane_optimisers.SGD(given, options.momentum)
     if adam:
         kind = torch.optim.AdamW if decays else torch.optim.Adam
         return kind(given, lr=lr, weight_decay=options.weight_decay, capturable=captured)
@@ -58,7 +58,7 @@ def make(groups: Sequence[Group], options: OptimiserOptions, captured: bool = Fa
     return torch.optim.SGD(given, lr=lr, momentum=options.momentum, weight_decay=options.weight_decay, fused=fused)
 
 
-def _given(group: Group, options: OptimiserOptions, captured: bool) -> dict[str, Any]:
+def _build_group(group: Group, options: OptimiserOptions, captured: bool) -> dict[str, Any]:
     parameters, rate = list(group.parameters), options.resolved_rate
     lr: float | Tensor = group.factor * rate
     if captured and not isinstance(lr, Tensor):

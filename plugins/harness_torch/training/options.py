@@ -73,9 +73,9 @@ def refuse_without_effect(options: Any, names: Iterable[str], reason: str, inste
     for name in names:
         value = getattr(options, name)
         if value != getattr(type(options), name):
-            raise UsageError(f"{name}={said(value)}: {reason}; leave {name} out{instead}")
+            raise UsageError(f"{name}={format_value(value)}: {reason}; leave {name} out{instead}")
 
 
-def said(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as a selection says it."""
     return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)

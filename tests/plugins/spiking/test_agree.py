@@ -451,7 +451,7 @@ def test_layers_hold_all_their_parameters_and_spikes_that_are_not_told_are_no_ag
     }
     spikes = {"layers.0": torch.ones(2, 3, 4, dtype=torch.bool)}
     other = {**gradients, "layers.0.projection.gain": torch.tensor([1.0, -1.0])}
-    found = comparison.agreement(Observed(other, {}, 1.0), Observed(gradients, spikes, None), SPIKES)
+    found = comparison.compare_observed(Observed(other, {}, 1.0), Observed(gradients, spikes, None), SPIKES)
     assert list(found.layers) == ["layers.0", "readout"]
     assert found.layers["layers.0"] == (2.0, 0.0, None, "projection.gain")
     assert found.layers["readout"] == (0.0, 1.0, None, "bias")

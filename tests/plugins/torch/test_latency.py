@@ -11,7 +11,7 @@ from deploying import DATA
 
 from harness import Trained, Unsupported
 from harness_torch.backend.clocks import EventClock, HostClock
-from harness_torch.instruments.latency import PREDICTIONS, WARM_UP, Latency, clock_of, of_1, of_32, of_256
+from harness_torch.instruments.latency import PREDICTIONS, WARM_UP, Latency, choose_clock, of_1, of_32, of_256
 from harness_torch.offers import LATENCIES, instruments, metrics
 
 
@@ -85,9 +85,9 @@ def test_there_is_an_instrument_and_a_metric_for_each_number_of_rows():
 
 
 def test_a_gpu_is_timed_by_its_events():
-    assert isinstance(clock_of(torch.zeros(1)), HostClock)
+    assert isinstance(choose_clock(torch.zeros(1)), HostClock)
 
     class OnGpu:
         device = torch.device("cuda:1")
 
-    assert isinstance(clock_of(OnGpu()), EventClock)
+    assert isinstance(choose_clock(OnGpu()), EventClock)

@@ -111,7 +111,9 @@ def profiled(plugin, tmp_path):
 
     def go(method: str) -> tuple[operator_trace.Profile, dict[tuple[str, str], operator_trace.Cost], list[dict]]:
         catalog = load(Settings(plugins=(plugin,)))
-        found = operator_trace.profile(rehearse(catalog, method, device="cpu", threads=1), tmp_path / "trace.json")
+        found = operator_trace.profile_update(
+            rehearse(catalog, method, device="cpu", threads=1), tmp_path / "trace.json"
+        )
         events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
         return found, {(cost.phase, cost.operator): cost for cost in found.costs}, events
 
@@ -258,8 +260,8 @@ def test_kernels_that_no_operator_launched_are_told_by_name():
 @pytest.mark.gpu
 def test_a_captured_update_is_shown_kernel_by_kernel(tmp_path):
     method = "saf[architecture=8C3-GAP-FC,steps=2]"
-    found = operator_trace.profile(rehearse(load(Settings()), method, device="cuda"), tmp_path / "trace.json")
+    found = operator_trace.profile_update(rehearse(load(Settings()), method, device="cuda"), tmp_path / "trace.json")
     kernels = [cost for cost in found.costs if cost.phase == "kernels"]
     assert {"accumulate", "differentiate"} <= {cost.operator for cost in kernels}
     assert sum(cost.device_seconds for cost in kernels) > sum(map(found.time, found.costs)) / 2
-    assert "kernels" in operator_trace.table(found, 5)
+    assert "kernels" in operator_trace.format_table(found, 5)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from harness import Unsupported
 from harness_torch import spikes
-from harness_torch.costs.nonzero_pairs import matrix_pairs
+from harness_torch.costs.nonzero_pairs import count_matrix_pairs
 from harness_torch.instruments.operation_counts import Inference
 from harness_torch.instruments.synaptic_operations import SynapticOperations
 
@@ -130,7 +130,7 @@ def test_either_factor_may_be_the_input() -> None:
 def test_counts_are_exact_beyond_single_precision() -> None:
     """63 x 4097 x 4099 is odd and above 2**24: a float32 sum cannot hold it."""
     x, w = torch.ones(1).expand(63, 4097), torch.ones(1).expand(4097, 4099)
-    found = matrix_pairs(x, w)
+    found = count_matrix_pairs(x, w)
     assert found.effective == found.dense == 63 * 4097 * 4099 == 1057996989
     assert float(torch.tensor(float(found.effective), dtype=torch.float32)) != found.effective
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-class _Lanes(Optimizer):
+class _LaneOptimiser(Optimizer):
     """An optimiser that moves each parameter by itself."""
 
     @torch.no_grad()
@@ -28,7 +28,7 @@ class _Lanes(Optimizer):
         raise NotImplementedError
 
 
-class SGD(_Lanes):
+class SGD(_LaneOptimiser):
     """v = momentum v + g + decay w, with v = g + decay w at first; w -= lr v."""
 
     def __init__(self, groups: list[dict[str, Any]], momentum: float) -> None:
@@ -36,7 +36,7 @@ class SGD(_Lanes):
 
     def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         velocity = self._velocity(parameter, gradient, group)
-        parameter.addcmul_(velocity, _rate(group, parameter), value=-1)
+        parameter.addcmul_(velocity, _read_rate(group, parameter), value=-1)
 
     def _velocity(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
         state = self.state[parameter]
@@ -50,7 +50,7 @@ class SGD(_Lanes):
         return velocity
 
 
-class AdamW(_Lanes):
+class AdamW(_LaneOptimiser):
     """m and s, the decaying means of g and g^2; w -= lr (decay w + m / (1 - b1^t) / (sqrt(s / (1 - b2^t)) + eps))."""
 
     def __init__(
@@ -59,7 +59,7 @@ class AdamW(_Lanes):
         super().__init__(groups, {"lr": groups[0]["lr"], "weight_decay": 0.0, "betas": betas, "eps": eps})
 
     def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state, rate, (first, second) = self.state[parameter], _rate(group, parameter), group["betas"]
+        state, rate, (first, second) = self.state[parameter], _read_rate(group, parameter), group["betas"]
         if not state:
             # Counted on the device: what a captured step sees of the host stands still.
             state["step"] = torch.zeros((), dtype=torch.float64, device=parameter.device)
@@ -74,7 +74,7 @@ class AdamW(_Lanes):
         parameter.addcmul_(mean / corrections[0] / deviation, rate, value=-1)
 
 
-def _rate(group: dict[str, Any], parameter: Tensor) -> Tensor:
+def _read_rate(group: dict[str, Any], parameter: Tensor) -> Tensor:
     """A group without a factor of its own may have a number."""
     rate = group["lr"]
     return rate if isinstance(rate, Tensor) else parameter.new_full((), rate)
