@@ -248,6 +248,17 @@ def test_a_target_that_was_not_reached_is_a_hole():
     )
 
 
+def test_what_starts_from_a_trained_network_has_no_time_to_a_target():
+    base, own = record("dense", valid=[0.1, 0.95]), record("a", valid=[0.96, 0.97])
+    own = dataclasses.replace(own, trial=dataclasses.replace(own.trial, base=base.trial))
+    found = [row.cells["seconds_to_target"] for row in summarise([base, own], METRICS, target=0.95).tables[0].rows]
+    assert found[0].mean is not None
+    assert (found[1].mean, found[1].hole) == (
+        None,
+        "it starts from a trained network, whose time would be no part of this",
+    )
+
+
 def test_a_target_for_a_loss_is_reached_from_above():
     falling = record(valid=[0.1])
     points = tuple(falling.curve[0]._replace(seconds=float(s), valid={"rmse": 3.0 - s}) for s in range(3))

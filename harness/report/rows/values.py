@@ -165,6 +165,8 @@ def _absent(record: Record, name: str, metric: Metric) -> str:
 
 
 def _time_to(record: Record, target: Target) -> Value:
+    if record.trial.base is not None:
+        return Value(None, "it starts from a trained network, whose time would be no part of this")
     name = target.metric.name
     scored = [
         (point.seconds, point.valid[name]) for point in record.curve if math.isfinite(point.valid.get(name, math.nan))
