@@ -15,6 +15,8 @@ from harness_bayes.networks import affine
 from harness_mc_dropout.masks import State, dropping, has_maps
 from harness_torch.training import inference
 
+CACHED = 2**18  # numbers of an activation that a core's cache holds while the next layer reads them
+
 
 @torch.no_grad()
 def draw(state: State, inputs: Tensor, draws: int) -> ClassLogProbs | RegressionMixture:
@@ -65,7 +67,8 @@ def _dense(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
     first, *others = [name for name, _ in state.network.layers]
     activate = networks.ACTIVATIONS[state.network.activation]
     x = inputs.flatten(1).to(state.scale.dtype)[None]
-    limit = max(1, inference.ELEMENTS // (len(inputs) * prediction.widest(state.network)))
+    numbers = inference.ELEMENTS if inputs.is_cuda else CACHED
+    limit = max(1, numbers // (len(inputs) * prediction.widest(state.network)))
     parts = []
     for of_inputs, *of_layers in zip(*(mask.split(limit) for mask in masks), strict=True):
         y = _masked(state, first, x, of_inputs)
