@@ -1,4 +1,4 @@
-"""The torch backend: devices, batches, clocks; and the instruments that see what torch does.
+"""The torch backend: devices, batches, clocks; and the instruments that look at torch.
 
 Importing this package imports no torch: the descriptors name their factories as text.
 """
@@ -23,7 +23,7 @@ __all__ = ["counted", "phase", "spikes", "time_steps"]
 
 
 def __getattr__(name: str) -> Any:
-    """What a method may say of itself: a hand-written backward or step, its time steps, its spikes.
+    """Import the marks of a method: a hand-written backward or step, its time steps, its spikes.
 
     torch is imported with the first of them.
     """

@@ -1,7 +1,7 @@
-"""Marks by which a method tells the instruments what cannot be seen from outside. They cost a look-up when nothing is
-measured.
+"""Marks by which a method tells the instruments of events that cannot be seen from outside. They cost a look-up when
+nothing is measured.
 
-`for t in time_steps(T)`: the loop over time. What lives at the end of a step is carried into the next.
+`for t in time_steps(T)`: the loop over time. Tensors that live at the end of a step are carried into the next.
 `spikes(s)`: a population of neurons fired s. A method that declares nothing is taken at its arithmetic: every unit is
 real-valued.
 `counted()`: operators are being counted, so that a prediction of the trained network, whose state was not made for it
@@ -63,12 +63,12 @@ def spikes(fired: Tensor) -> None:
 
 
 def listened() -> bool:
-    """Whether anyone is told of spikes: what would not leave any in memory then does."""
+    """Whether anyone is told of spikes: a kernel that would not leave any in memory then does."""
     return _spikes.get() is not None
 
 
 def counted() -> bool:
-    """Whether operators are being counted: a kernel of one's own, or a captured graph, would hide what it does."""
+    """Whether operators are being counted, which a kernel of one's own, or a captured graph, would hide."""
     return _counted.get()
 
 

@@ -1,4 +1,4 @@
-"""What the instruments of this package are called and what they read, without importing torch."""
+"""The instruments of this package and their metrics, by name, without importing torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness import Instrument, Metric
 
 
 def instruments() -> Iterator[Instrument]:
-    """All instruments, by name."""
+    """Offer all instruments, by name."""
     yield Instrument(
         "activation-memory",
         "peak of the live tensors that an update holds and makes, seen operator by operator",
@@ -95,7 +95,7 @@ def instruments() -> Iterator[Instrument]:
 
 
 def metrics() -> Iterator[Metric]:
-    """A metric for each number that an instrument reads and a table may show."""
+    """Offer a metric for each number that an instrument reads and a table may show."""
     for name, summary in MEMORY.items():
         yield Metric(name, summary, unit="B", better="lower", per="update", exact=True, bounded_by="launches")
     for name, summary in COUNTS.items():

@@ -1,4 +1,4 @@
-"""Which part of an update is running: forward, backward or the optimiser's step, told apart without the method's help.
+"""The phase of an update that runs: forward, backward or the optimiser's step, told apart without the method's help.
 
 Backward is recognised by autograd's graph task, the optimiser by the step hooks of torch.optim; everything else is
 forward. A hand-written backward or step, invisible to both, marks itself: `with harness_torch.phase("backward"): ...`.
@@ -60,7 +60,7 @@ def current() -> Phase:
 
 @contextmanager
 def optimizer_steps() -> Iterator[None]:
-    """While inside, what runs in the `step` of any torch.optim optimiser is in the phase "optimizer".
+    """Put, while inside, operators in the `step` of any torch.optim optimiser in the phase "optimizer".
 
     Its closure, if it has one, belongs to the step, except for the backward in it.
     """

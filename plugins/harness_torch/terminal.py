@@ -1,4 +1,4 @@
-"""Where a command's own output goes: whether a file can be written, how wide a terminal is, whether it has colours."""
+"""The output of a command: whether a file can be written, the width of a terminal, its colours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLAIN_WIDTH = 100  # where there is no terminal
 
 
 def refuse_unwritable(output: str) -> None:
-    """A file that cannot be written is found out before anything is computed; `-` is standard output."""
+    """Raises UsageError for a file that cannot be written, before anything is computed; `-` is standard output."""
     try:
         if output != "-":
             Path(output).touch()

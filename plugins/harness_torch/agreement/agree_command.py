@@ -90,7 +90,7 @@ def agree(
 
 
 def _list_selections(method: str, other: str | None, reference: bool) -> tuple[str, ...]:
-    """The selections that are compared: one, with its reference, or two."""
+    """List the selections that are compared: one, with its reference, or two."""
     if reference and other is not None:
         raise UsageError(f"--reference compares {method} with its own reference; leave out {other}, or --reference")
     if not reference and other is None:

@@ -1,4 +1,4 @@
-"""What `harness agree` says: a table of both precisions side by side with what its numbers mean, or JSON."""
+"""The report of `harness agree`: a table of both precisions side by side, with its numbers explained, or JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOVING = "Above the weights stay, in training each of the optimiser's steps with
 
 
 class Comparison(NamedTuple):
-    """All that is said. rows: of the mini-batch; apart: None where not both take several steps of the optimiser."""
+    """All that is reported. rows: of the mini-batch; apart: None where not both take several optimiser steps."""
 
     method: Side
     reference: Side
@@ -32,17 +32,17 @@ class Comparison(NamedTuple):
 
     @property
     def names(self) -> tuple[str, str]:
-        """Of the two."""
+        """The names of method and reference."""
         return self.method.name, self.reference.name
 
     @property
     def prepared(self) -> dict[str, Prepared]:
-        """What came before the update, of methods that start from another's arrays."""
+        """The comparison of prepared arrays by precision, of methods that start from another's arrays."""
         return {name: each.prepared for name, each in self.by_precision.items() if each.prepared is not None}
 
 
 def as_json(found: Comparison) -> str:
-    """Shares and differences unrounded; null where there is nothing to compare, and where one is not finite."""
+    """Render shares and differences unrounded; null where there is nothing to compare, and where one is not finite."""
     trial = found.reference.rehearsal.trial
     content: dict[str, Any] = {
         "methods": list(found.names),
@@ -88,7 +88,7 @@ def _name_column_value(column: Column | None, value: float | None) -> dict[str, 
 
 
 def as_text(found: Comparison, width: int, colour: bool) -> str:
-    """A table, then what its numbers mean."""
+    """Render a table, then the explanation of its numbers."""
     from rich.console import Console
     from rich.text import Text
 
@@ -160,7 +160,7 @@ def _explain_numbers(found: Comparison) -> list[str]:
 
 
 def _explain_prepared(found: Comparison) -> list[str]:
-    """What the table of what was prepared says, and the facts that differ."""
+    """Explain the table of prepared arrays, and list the facts that differ."""
     if not found.prepared:
         return []
     said = [
@@ -185,7 +185,7 @@ def _compare_losses(names: tuple[str, str], losses: tuple[float | None, float | 
 
 
 def _explain_moving_weights(found: Comparison) -> list[str]:
-    """Equal gradients of weights that stay say nothing of weights that change at every step."""
+    """State the distance after a whole update: equal gradients of frozen weights say nothing of weights that change."""
     apart = found.apart
     if apart is None:
         return []

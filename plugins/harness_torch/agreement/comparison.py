@@ -30,7 +30,7 @@ TYPES = {"fp64": torch.float64, "fp32": torch.float32}
 
 
 class Observed(NamedTuple):
-    """One update: gradients by parameter, summed over `steps` of the optimiser; what a column noted; loss, if any."""
+    """One update: gradients by parameter, summed over `steps` of the optimiser; a column's notes; loss, if any."""
 
     gradients: Mapping[str, Tensor]
     noted: Noted
@@ -39,7 +39,7 @@ class Observed(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """How the gradients of a layer's parameters differ, each by the parameter that differs most.
+    """Differences of the gradients of a layer's parameters, each of the parameter that differs most.
 
     relative_difference: largest entry of the difference over the largest one of the reference; found at `worst`.
     column: the family's own difference, if any.
@@ -52,7 +52,7 @@ class Layer(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """By layer, and in all, how the arrays differ that both made of those they start from; facts: those that differ."""
+    """Differences of the arrays that both made of another method's, by layer and in all; facts: the differing ones."""
 
     layers: Mapping[str, Layer]
     max_relative_difference: float
@@ -60,8 +60,8 @@ class Prepared(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """By layer, and in all: the largest relative difference, and the family's own; both losses; whether both took
-    several steps; what came before them, of methods that start from another's arrays.
+    """Differences by layer, and in all: the largest relative one, and the family's own; both losses; whether both took
+    several steps; the comparison of prepared arrays, of methods that start from another's.
     """
 
     layers: Mapping[str, Layer]
@@ -73,7 +73,7 @@ class Agreement(NamedTuple):
 
 
 class Parted(NamedTuple):
-    """Where one update with moving weights leads two methods that take several optimiser steps in it, in float64.
+    """Distance, in float64, of two methods after one update in which several optimiser steps move the weights.
 
     of_way: distance between their parameters over how far the reference's moved. of_weights: over their norm.
     """
@@ -83,15 +83,15 @@ class Parted(NamedTuple):
 
 
 def compare(method: Side, reference: Side, batch: Batch) -> dict[str, Agreement]:
-    """The two on one mini-batch, in float64 and in float32, if they are `comparable`.
+    """Compare the two on one mini-batch, in float64 and in float32, if `refuse_incomparable` lets them pass.
 
-    Raises HarnessError for gradients that are not finite, UsageError for what a method or a reference does not cover.
+    Raises HarnessError for gradients that are not finite, UsageError for options that one of them does not cover.
     """
     return {name: _compare_in_precision(method, reference, batch, precision) for name, precision in PRECISIONS.items()}
 
 
 def train_apart(method: Side, reference: Side, batch: Batch) -> Parted:
-    """After one update of each, whose weights may move."""
+    """Measure the distance after one update of each, whose weights may move."""
     states, _ = _begin_alike(method, reference, "fp64")
     before = _flatten_parameters(states[1])
     for side, state in zip((method, reference), states, strict=True):
@@ -107,7 +107,7 @@ def _flatten_parameters(state: Any) -> Tensor:
 
 
 def _begin_alike(method: Side, reference: Side, precision: str) -> tuple[tuple[Any, Any], Prepared | None]:
-    """A state of each, with the weights of the second. A reference computes in float64."""
+    """Begin a state of each, with the weights of the second. A reference computes in float64."""
     states = begin(method.rehearsal, precision), begin(reference.rehearsal, "fp64" if reference.plain else precision)
     _copy_parameters(states[1], states[0])
     if not makes_arrays(method):
@@ -163,14 +163,14 @@ def _observe_side(side: Side, state: Any, batch: Batch, column: Column | None) -
 
 @contextmanager
 def _seed_draws(side: Side) -> Iterator[None]:
-    """What an update draws from torch's own generator is the same in both."""
+    """Seed torch's own generator, so that both updates draw the same numbers from it."""
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(side.rehearsal.trial.seed)
         yield
 
 
 def _cast_batch(batch: Batch, precision: str) -> Batch:
-    """Its floating numbers in the precision."""
+    """Convert the floating numbers of a batch to the precision."""
 
     def cast(tensor: Any) -> Any:
         return tensor.to(TYPES[precision]) if tensor.is_floating_point() else tensor
@@ -179,7 +179,7 @@ def _cast_batch(batch: Batch, precision: str) -> Batch:
 
 
 def begin(rehearsal: Rehearsal, precision: str) -> Any:
-    """The state before the first update, as in the trial but with this precision. Raises UsageError where refused."""
+    """Begin the state before the first update, as in the trial but in this precision. Raises UsageError if refused."""
     trial = rehearsal.trial
     seed = derive(trial.seed, trial.dataset.name, "init")
     training = Training(seed, trial.terms.device, precision, trial.terms.batch_size, None, eager=True)
@@ -190,12 +190,12 @@ def begin(rehearsal: Rehearsal, precision: str) -> Any:
 
 
 def _copy_arrays(base: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """New arrays: a learner may train them in place."""
+    """Copy arrays that a learner may train in place."""
     return None if base is None else {name: tensor.clone() for name, tensor in base.items()}
 
 
 def observe(update: Update, state: Any, batch: Batch, column: Column | None = None) -> Observed:
-    """One update of a state that has `parameters` and an `optimiser`, with frozen weights."""
+    """Observe one update, with frozen weights, of a state that has `parameters` and an `optimiser`."""
     summed, steps = {name: torch.zeros_like(tensor) for name, tensor in state.parameters.items()}, 0
 
     def take(optimiser: torch.optim.Optimizer, *_: Any) -> None:
@@ -218,7 +218,7 @@ def observe(update: Update, state: Any, batch: Batch, column: Column | None = No
 
 
 def compare_observed(found: Observed, expected: Observed, column: Column | None = None) -> Agreement:
-    """How what one method did differs from what the reference did."""
+    """Compare the observed update of a method with that of the reference."""
 
     def differs(layer: str | None) -> float | None:
         return None if column is None else column.difference(found.noted, expected.noted, layer)
@@ -234,20 +234,20 @@ def compare_observed(found: Observed, expected: Observed, column: Column | None 
 
 
 def layer_of(name: str) -> str:
-    """`layers.0` of `layers.0.projection.weight`, `readout` of `readout.bias`."""
+    """Name a parameter's layer: `layers.0` of `layers.0.projection.weight`, `readout` of `readout.bias`."""
     first, *rest = name.split(".")
     return f"{first}.{rest[0]}" if rest and rest[0].isdigit() else first
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:
-    """Largest entry of the difference over the largest one of `expected`, or of `found` where that is zero."""
+    """Divide the largest entry of the difference by the largest one of `expected`, or of `found` where that is zero."""
     difference = (found.double() - expected.double()).abs().max()
     scale = expected.double().abs().max() or found.double().abs().max()
     return float(difference / scale) if scale else 0.0
 
 
 def cosine(found: Tensor, expected: Tensor) -> float:
-    """Of the angle between two tensors; 1 where both are zero, 0 where one is."""
+    """Cosine of the angle between two tensors; 1 where both are zero, 0 where one is."""
     a, b = found.double().flatten(), expected.double().flatten()
     norms = a.norm() * b.norm()
     return float(a @ b / norms) if norms else float(not (a.any() or b.any()))

@@ -1,4 +1,4 @@
-"""What `prepare` leaves of another method's arrays, by a method and by its reference: arrays by layer, and facts."""
+"""Arrays and facts that `prepare` makes of another method's arrays, by a method and by its reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROUNDING = {"fp64": 1e-6, "fp32": 1e-2}  # of facts that are numbers, relative: 
 
 
 class PreparedArrays(NamedTuple):
-    """What one side's `prepare` leaves. arrays: as it saves them; facts: as it describes them."""
+    """Results of one side's `prepare`. arrays: as it saves them; facts: as it describes them."""
 
     state: Any
     arrays: Mapping[str, Tensor]
@@ -23,12 +23,12 @@ class PreparedArrays(NamedTuple):
 
 
 def makes_arrays(side: Side) -> bool:
-    """Whether it makes something of another method's arrays before its first update."""
+    """Whether a side makes arrays of another method's before its first update."""
     return side.rehearsal.base is not None and hasattr(side.rehearsal.learner, "prepare")
 
 
 def prepare_arrays(side: Side, state: Any, cast: Callable[[Batch], Batch]) -> PreparedArrays:
-    """What a side's `prepare` leaves, or its reference's. cast: rows to the precision of the state."""
+    """Run a side's `prepare`, or its reference's. cast: rows to the precision of the state."""
     learner: Any = side.rehearsal.learner
     data = side.rehearsal.data
     prepare = learner.reference_prepare if side.plain else learner.prepare
@@ -38,7 +38,7 @@ def prepare_arrays(side: Side, state: Any, cast: Callable[[Batch], Batch]) -> Pr
 
 
 def refuse_unlike(method: Side, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Raises HarnessError where the two leave arrays of other names or shapes, which nothing can be said of."""
+    """Raises HarnessError where the two leave arrays of different names or shapes, which cannot be compared."""
     mine, others = ({name: tuple(each.shape) for name, each in arrays.items()} for arrays in (found, expected))
     for name in sorted(mine.keys() | others.keys()):
         if mine.get(name) != others.get(name):
@@ -50,7 +50,7 @@ def refuse_unlike(method: Side, found: Mapping[str, Tensor], expected: Mapping[s
 def find_differing_facts(
     found: Mapping[str, Any], expected: Mapping[str, Any], precision: str
 ) -> dict[str, tuple[Any, Any]]:
-    """Those of the reference's facts that the method says otherwise: texts and whole numbers exactly, others up to
+    """Find the reference's facts that the method states differently: texts and whole numbers exactly, others up to
     rounding.
     """
     both = {name: (found.get(name), expected[name]) for name in expected}

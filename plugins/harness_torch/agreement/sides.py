@@ -1,11 +1,11 @@
-"""The two sides of `harness agree`: what of a method is compared, and what cannot be.
+"""The two sides of `harness agree`: the parts of a method that are compared, and methods that cannot be.
 
 Of any family: a state has `parameters` (name -> tensor) and an `optimiser` of torch. A learner may have
 
-`reference(state, batch)`: what `update` does, the optimiser's steps included, as the method's paper writes it. It is
+`reference(state, batch)`: the update, the optimiser's steps included, as the method's paper writes it. It is
 given a state in float64, and raises Unsupported for options that it does not cover.
-`reference_prepare(state, fit)`: likewise what `prepare` does, of a learner that starts from another method's arrays.
-`agreement`: a `Column`, for what its family compares beside gradients.
+`reference_prepare(state, fit)`: likewise `prepare`, of a learner that starts from another method's arrays.
+`agreement`: a `Column`, for a quantity that its family compares beside gradients.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ Update = Callable[[Any, Batch], tuple[Any, Mapping[str, Any]]]
 
 
 class Column(Protocol):
-    """What a family compares beside gradients, as one more column of the table."""
+    """A quantity that a family compares beside gradients, as one more column of the table."""
 
     @property
     def head(self) -> str:
-        """Of the column."""
+        """Head of the column."""
         ...
 
     @property
     def key(self) -> str:
-        """Its name in JSON. Two methods are compared in it if theirs have the same."""
+        """Name of the column in JSON. Two methods are compared in it if the keys of their columns are the same."""
         ...
 
     @property
     def legend(self) -> str:
-        """What its numbers are, a sentence that follows those on the other columns."""
+        """Meaning of the column's numbers, a sentence that follows those on the other columns."""
         ...
 
     @property
     def remarks(self) -> Sequence[str]:
-        """Paragraphs below the table, on what float32 tells of this family."""
+        """Paragraphs below the table on the use of float32 in this family."""
         ...
 
     @property
     def moving(self) -> str:
-        """What frozen weights leave out of an update with several optimiser steps, a paragraph's first sentences."""
+        """First sentences on an update with several optimiser steps, of which frozen weights leave some out."""
         ...
 
     def facts(self, learner: Any, state: Any) -> Mapping[str, Any]:
-        """What has to be the same for two gradients to be of one function, named as the options are."""
+        """Facts that have to be the same for two gradients to be of one function, named as the options are."""
         ...
 
     def noting(self, state: Any) -> AbstractContextManager[Callable[[], Noted]]:
-        """While inside, what an update of this state computes is noted; what is returned tells it, by layer."""
+        """Note, while inside, the quantity that an update of this state computes; yields a function that gives it."""
         ...
 
     def difference(self, found: Noted, expected: Noted, layer: str | None) -> float | None:
-        """Of a layer, or of all where it is None; None where there is nothing to compare."""
+        """Difference in a layer, or in all where it is None; None where there is nothing to compare."""
         ...
 
 
@@ -69,18 +69,18 @@ class Side(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As the table calls it."""
+        """Name of the side in the table."""
         return "its reference" if self.plain else self.rehearsal.trial.method.label
 
     @property
     def update(self) -> Update:
-        """What is compared."""
+        """The function that is compared."""
         learner: Any = self.rehearsal.learner
         return learner.reference if self.plain else learner.update
 
 
 def find_shared_column(method: Side, reference: Side) -> Column | None:
-    """What both compare beside gradients."""
+    """Find the column that both sides have."""
     mine, other = (_get_column(side) for side in (method, reference))
     return mine if mine is not None and other is not None and mine.key == other.key else None
 
@@ -90,7 +90,7 @@ def _get_column(side: Side) -> Column | None:
 
 
 def refuse_incomparable(method: Side, reference: Side) -> None:
-    """Raises UsageError for methods whose states tell no gradients or whose networks differ."""
+    """Raises UsageError for methods whose states have no gradients to look at or whose networks differ."""
     for side in (method, reference):
         _refuse_without_gradients(side.rehearsal)
     if not reference.plain:
@@ -99,7 +99,7 @@ def refuse_incomparable(method: Side, reference: Side) -> None:
 
 
 def find_reference(rehearsal: Rehearsal, methods: Iterable[Method]) -> Side:
-    """A method's reference. Raises UsageError where it has none, with those of `methods` that have one."""
+    """Find a method's reference. Raises UsageError where it has none, naming the `methods` that have one."""
     if missing := _find_missing(rehearsal.learner, rehearsal.base is not None):
         known = ", ".join(sorted(method.name for method in methods if _has_reference(method))) or "none"
         raise UsageError(
@@ -110,7 +110,7 @@ def find_reference(rehearsal: Rehearsal, methods: Iterable[Method]) -> Side:
 
 
 def _find_missing(learner: Any, based: bool) -> str:
-    """What a learner lacks of a reference, if anything. based: it starts from another method's arrays."""
+    """Name the part of a reference that a learner lacks, if any. based: it starts from another method's arrays."""
     if not hasattr(learner, "reference"):
         return "reference(state, batch), the update"
     if based and hasattr(learner, "prepare") and not hasattr(learner, "reference_prepare"):
@@ -119,7 +119,7 @@ def _find_missing(learner: Any, based: bool) -> str:
 
 
 def _has_reference(method: Method) -> bool:
-    """Of its learner with default options; a method that cannot be built here has none that could be compared."""
+    """Whether a method's learner with default options has a reference; no if it cannot be built here."""
     try:
         config = method.config()
         base = method.starts_from(config) if callable(method.starts_from) else method.starts_from
@@ -148,7 +148,7 @@ def _refuse_bases(*sides: Side) -> None:
 
 
 def _refuse_other_networks(method: Side, reference: Side) -> None:
-    """Gradients of different networks have nothing to agree on."""
+    """Raises UsageError for different networks, whose gradients have nothing to agree on."""
     facts, others = _list_facts(method, reference), _list_facts(reference, method)
     for what, mine in facts.items():
         if mine != others[what]:
@@ -159,7 +159,7 @@ def _refuse_other_networks(method: Side, reference: Side) -> None:
 
 
 def _list_facts(side: Side, other: Side) -> dict[str, Any]:
-    """What has to be the same, the family's first, which say it in an option's words."""
+    """List the facts that have to be the same, first the family's, which are named as options are."""
     state, column = side.rehearsal.state, find_shared_column(side, other)
     shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in state.parameters.items())
     own = {} if column is None else column.facts(side.rehearsal.learner, state)

@@ -35,7 +35,7 @@ def _shuffle_batches(data: Data, batch_size: int, seed: int) -> Iterator[Batch]:
 
 
 def _draw_indices(count: int, size: int, seeds: Sequence[int], device: torch.device) -> Iterator[Tensor]:
-    """Rows of each lane's next batch, (L, B)."""
+    """Draw the rows of each lane's next batch, (L, B)."""
     # The permutations are drawn on the CPU, so that every device sees the same order.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     left = torch.empty(len(seeds), 0, dtype=torch.int64, device=device)
@@ -61,7 +61,7 @@ def _stack_lanes(lanes: Sequence[Batch]) -> Batch:
 
 
 def _shuffle_lanes(data: Sequence[Data], batch_size: int, seeds: Sequence[int]) -> Iterator[Batch]:
-    """Gathered for all lanes by one index from the rows of all data sets, each of which is there once."""
+    """Gather batches for all lanes by one index from the rows of all data sets, each of which is there once."""
     different = list({id(each.train.inputs): each for each in data}.values())
     inputs = _concatenate_splits([each.train.inputs for each in different])  # (D N, ...)
     targets = _concatenate_splits([each.train.targets for each in different])

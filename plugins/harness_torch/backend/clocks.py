@@ -59,11 +59,11 @@ class KeepMeter:
 
     def add(self, scalars: Mapping[str, Tensor]) -> None:
         for name, value in scalars.items():
-            # Copied: what a captured step returns is written over by the next.
+            # Copied: outputs of a captured step are written over by the next.
             self._kept.setdefault(name, []).append(torch.as_tensor(value, dtype=torch.float32).detach().clone())
 
     def read(self) -> dict[str, NDArray[Any]]:
-        """By name, (updates, L)."""
+        """Read the scalars by name, (updates, L)."""
         values = {name: torch.stack(kept).cpu().numpy() for name, kept in self._kept.items()}
         self._kept.clear()
         return values

@@ -1,4 +1,4 @@
-"""Which device a run gets, found out while planning: torch is imported only where there might be a GPU."""
+"""The device that a run gets, found out while planning: torch is imported only where there might be a GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 def check(device: str, precision: str, workers: int) -> str:
-    """The device that "auto", "cpu", "cuda" or "cuda:N" stands for on this machine.
+    """Resolve "auto", "cpu", "cuda" or "cuda:N" to a device of this machine.
 
     Raises UsageError for a device that is not there, for a precision that it lacks, and for more workers than GPUs.
     """

@@ -1,4 +1,4 @@
-"""What NVIDIA's management library (NVML) says of the GPU that a trial runs on: energy, other processes, throttling.
+"""Readings of NVIDIA's management library (NVML) on the GPU of a trial: energy, other processes, throttling.
 
 These instruments accompany the timed pass. Energy and other processes are asked for before it and after it; throttling,
 which comes with the heat of the work and goes with it, also in between: from a thread that nobody waits for, so seldom
@@ -64,7 +64,7 @@ class Gpu:
         return sum(sizes) if sizes else None
 
     def throttles(self) -> list[str]:
-        """Why the GPU runs slower than it could at this moment; empty if it does not."""
+        """Reasons for which the GPU runs slower than it could at this moment; empty if it does not."""
         reasons = self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle)
         return [name for bit, name in THROTTLES.items() if reasons & bit]
 
@@ -100,8 +100,8 @@ def find_gpu() -> Gpu | None:
 
 
 class Energy:
-    """energy_joules of the timed pass: what the GPU drew from the birth of the trained state to its death, evaluation
-    included, less what it draws idle in that time.
+    """energy_joules of the timed pass: energy that the GPU drew from the birth of the trained state to its death,
+    evaluation included, less the energy that it draws idle in that time.
 
     The idle power is that of a second before the pass, the data already on the GPU (gpu_idle_watts), so that clocks
     which stay up because of a process are not charged to its method. The host's energy is not measured.
@@ -130,13 +130,13 @@ class Energy:
         self._readings = {"energy_joules": max(0.0, joules - watts * seconds), "gpu_idle_watts": watts}
 
     def _measure_call(self, gpu: Gpu, run: Callable[[], None]) -> tuple[float, float]:
-        """Joules and seconds of a call."""
+        """Measure joules and seconds of a call."""
         joules, began = gpu.joules(), self._now()
         run()
         return gpu.joules() - joules, self._now() - began
 
     def readings(self) -> Mapping[str, Any]:
-        """Joules, and watts."""
+        """Return joules, and watts."""
         return dict(self._readings)
 
 
@@ -159,7 +159,7 @@ class GpuProcess:
         self._bytes = gpu.process_bytes(os.getpid())
 
     def readings(self) -> Mapping[str, Any]:
-        """Bytes. Raises Unsupported where the driver does not tell."""
+        """Return bytes. Raises Unsupported where the driver does not tell."""
         if self._bytes is None:
             raise Unsupported("the driver does not tell what this process has")
         return {"gpu_process_bytes": self._bytes}
@@ -199,7 +199,7 @@ class GpuTrouble:
         }
 
     def readings(self) -> Mapping[str, Any]:
-        """Numbers, the reasons, and a text if there is something to warn of."""
+        """Return numbers, reasons, and a warning if there is one."""
         return dict(self._readings)
 
 

@@ -1,4 +1,4 @@
-"""What an update frees stays with the process for the next one.
+"""The C heap: blocks that an update frees stay with the process for the next one.
 
 glibc gives back what is free at the heap's end when it is more than twice the largest block that was ever mapped apart
 and freed, and maps blocks apart that are larger than that one; it learns sizes up to 32 MiB. Until it has seen such a

@@ -41,7 +41,9 @@ class TorchBackend:
                 True
             )  # products of weights that decay towards zero take tens of times as long below 1e-38
         elif (index := torch.device(trial.terms.device).index) is not None:
-            torch.cuda.set_device(index)  # for what a learner makes on "cuda", and for kernels that are not torch's
+            torch.cuda.set_device(
+                index
+            )  # for tensors that a learner makes on "cuda", and for kernels that are not torch's
         if torch.get_num_threads() != trial.terms.threads:
             torch.set_num_threads(trial.terms.threads)
         torch.set_float32_matmul_precision("high" if trial.terms.precision == "tf32" else "highest")
@@ -53,7 +55,7 @@ class TorchBackend:
         torch.use_deterministic_algorithms(trial.terms.deterministic)
 
     def place(self, data: Data, device: str) -> Data:
-        """The data set with every array as a tensor on the device, copied once and transformed there."""
+        """Copy every array of a data set to the device once, as a tensor, and transform it there."""
 
         def placed(split: Batch) -> Batch:
             inputs = _transform_pieces(split.inputs, device, data.transform) if data.transform else split.inputs
@@ -84,7 +86,7 @@ class TorchBackend:
         return KeepMeter()
 
     def numpy(self, prediction: Prediction) -> Prediction:
-        """The same prediction in float64 numpy arrays."""
+        """Convert a prediction to float64 numpy arrays."""
         return type(prediction)(*(field.detach().cpu().double().numpy() for field in prediction))
 
     @contextmanager
@@ -105,7 +107,7 @@ class TorchBackend:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Without autotuning: rows come in numbers of their own, and to try every algorithm for each takes seconds."""
+        """Turn autotuning off: numbers of rows differ, and to try every algorithm for each takes seconds."""
         tuned = torch.backends.cudnn.benchmark
         torch.backends.cudnn.benchmark = False
         try:
@@ -115,7 +117,7 @@ class TorchBackend:
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        """Without gradients."""
+        """Turn gradients off."""
         with torch.no_grad():
             yield
 
@@ -134,7 +136,7 @@ class TorchBackend:
         return safetensors.torch.load_file(path)
 
     def environment(self, device: str) -> dict[str, Any]:
-        """Versions and settings that a time depends on."""
+        """Describe the versions and settings that a time depends on."""
         known: dict[str, Any] = {
             "torch": torch.__version__,
             "numpy": np.__version__,
@@ -160,7 +162,7 @@ def _flushes_denormals() -> bool:
 
 
 def _name_instruction_set() -> str:
-    """That of the kernels: of the processor, unless ATEN_CPU_CAPABILITY asks for another."""
+    """Name the instruction set of the kernels: the processor's, unless ATEN_CPU_CAPABILITY asks for another."""
     found = torch.backends.cpu.get_cpu_capability()
     said = {"AVX512": "AVX-512", "DEFAULT": "the compiler's default"}.get(found, found)
     asked = os.environ.get("ATEN_CPU_CAPABILITY")
@@ -168,7 +170,7 @@ def _name_instruction_set() -> str:
 
 
 def _name_blas() -> str:
-    """What torch itself computes matrix products with, as it was built."""
+    """Name the library that torch was built to compute matrix products with."""
     found = re.search(r"Math Kernel Library Version ([\d.]+)|BLAS_INFO=(\w+)", torch.__config__.show())
     if found is None:
         return "unknown"
@@ -176,7 +178,7 @@ def _name_blas() -> str:
 
 
 def _transform_pieces(inputs: Any, device: str, transform: Callable[[Tensor], Tensor]) -> Tensor:
-    """What a transform makes of all rows, in pieces: of what is copied, only one is on the device at a time."""
+    """Transform all rows in pieces: only one of the copied pieces is on the device at a time."""
     rows = max(1, PIECE_BYTES // max(1, inputs[:1].nbytes))
     pieces = torch.as_tensor(inputs).split(rows)
     first = transform(pieces[0].to(device))

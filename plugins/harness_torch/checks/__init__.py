@@ -8,7 +8,7 @@ from harness import Check
 
 
 def checks() -> Iterator[Check]:
-    """All of them are about methods."""
+    """Offer the checks, all of them about methods."""
     for name, summary in PROMISES.items():
         module = ELSEWHERE.get(name, "method_checks")
         yield Check(name, summary, "method", f"harness_torch.checks.{module}:{name.replace('-', '_')}")

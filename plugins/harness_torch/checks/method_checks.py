@@ -1,4 +1,4 @@
-"""Checks of a method that have to look at torch itself: live tensors, generators, devices, synchronisations."""
+"""Checks of a method that look at torch itself: live tensors, generators, devices, synchronisations."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ NARROW = frozenset({torch.bfloat16, torch.float16})
 
 
 def no_leak(subject: Subject) -> None:
-    """Live tensors and their bytes after 3 and 8 updates, each followed by predictions, and where they differ after 13:
-    what is made once, such as a captured graph, is no leak.
+    """Compare live tensors and their bytes after 3 and 8 updates, each followed by predictions, and where they differ
+    after 13: a tensor that is made once, such as that of a captured graph, is no leak.
     """
     run = subject.start()
     batch = next(subject.batches())
@@ -57,7 +57,7 @@ def no_leak(subject: Subject) -> None:
 
 
 def _count_live_tensors() -> tuple[int, int]:
-    """How many tensors Python reaches, and the bytes of their storages."""
+    """Count the tensors that Python reaches, and the bytes of their storages."""
     gc.collect()
     tensors = find_live_tensors()
     sizes = {storage._cdata: storage.nbytes() for tensor in tensors for storage in find_storages(tensor)}
@@ -68,7 +68,7 @@ def _count_live_tensors() -> tuple[int, int]:
 
 
 def global_state_untouched(subject: Subject) -> None:
-    """Generators and settings of the process, as they were after init, update and predict."""
+    """Compare generators and settings of the process before and after init, update and predict."""
     subject.data  # noqa: B018 - made before the state is looked at
     # Seeded with something that no method could happen to seed them with.
     with _restore_settings(), subject.backend.isolated(UNLIKELY_SEED):
@@ -85,7 +85,7 @@ def global_state_untouched(subject: Subject) -> None:
 
 
 def _read_global_state() -> Mapping[str, Any]:
-    name, keys, *position = np.random.get_state(legacy=True)  # noqa: NPY002 - it is what is looked at
+    name, keys, *position = np.random.get_state(legacy=True)  # noqa: NPY002 - this check is about it
     return {
         "torch's global generator": torch.get_rng_state().numpy().tobytes(),
         "numpy's global generator": (name, np.asarray(keys).tobytes(), *position),
@@ -110,7 +110,7 @@ def _list_gpus() -> range:
 
 @contextmanager
 def _restore_settings() -> Iterator[None]:
-    """The settings are given back, whatever was done to them."""
+    """Give the settings back at the end, however they were changed."""
     before = {name: read() for name, (read, _) in SETTINGS.items()}
     try:
         yield
@@ -128,7 +128,7 @@ def _require_unchanged(before: Mapping[str, Any], stage: str) -> None:
 
 
 def seed_decides(subject: Subject) -> None:
-    """Another seed, another training; for one that draws random numbers at all."""
+    """Compare the trainings of two seeds, of a method that draws random numbers at all."""
     batches = subject.batches()
     first, drawn = subject.start(), [next(batches), next(batches)]  # the order of batches is drawn, too
     with Draws() as draws:
@@ -149,8 +149,8 @@ def seed_decides(subject: Subject) -> None:
 
 
 def device_and_precision(subject: Subject) -> None:
-    """Under every precision that the method offers: what is predicted, saved and returned lies on the device, what is
-    saved is as wide as the precision says, and products are taken in it.
+    """Check, under every precision of the method, that predictions, saved arrays and scalars lie on the device, that
+    saved arrays are as wide as the precision says, and that products are taken in it.
     """
     for precision in subject.method.precisions:
         if precision != "tf32" or subject.device != "cpu":
@@ -178,7 +178,7 @@ def _check_places_and_widths(subject: Subject, precision: str) -> None:
 
 
 def _check_products(subject: Subject, precision: str) -> None:
-    """bf16 is for products of some update or prediction; the others have none in half the width."""
+    """Check that under bf16 some product is in half the width, and under the others none."""
     run = subject.start(subject.training(eager=True, precision=precision))
     batch = next(subject.batches())
     factors = _FactorTypes()
@@ -194,7 +194,7 @@ def _check_products(subject: Subject, precision: str) -> None:
 
 
 class _FactorTypes:
-    """The types of what is multiplied in matrix products and convolutions."""
+    """The types of the factors of matrix products and convolutions."""
 
     def __init__(self) -> None:
         self.types: set[torch.dtype] = set()
@@ -209,7 +209,7 @@ class _FactorTypes:
 
 
 def no_synchronisation(subject: Subject) -> None:
-    """In a steady update, seen operator by operator: what makes a GPU's host wait is there on a CPU, too."""
+    """Look for operators of a steady update that make a GPU's host wait: they are there on a CPU, too."""
     with follow_host_tensors() as host:
         run = subject.start(subject.training(eager=True))
         run.updates(2)
@@ -228,7 +228,7 @@ def no_synchronisation(subject: Subject) -> None:
 
 
 def arrays_safe(subject: Subject) -> None:
-    """Tensors that safetensors takes as they are: contiguous, none of them a part of another."""
+    """Check that saved arrays are tensors which safetensors takes: contiguous, none of them a part of another."""
     run: Run = subject.start()
     run.updates(1)
     named = run.saved()

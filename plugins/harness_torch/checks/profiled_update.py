@@ -1,4 +1,4 @@
-"""Whether a profiled update is the update that is timed: what is counted of one that does less is worth nothing."""
+"""Check that the profiled update is the update that is timed: counts of one that does less are worth nothing."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from harness_torch.tracking.random_draws import Draws
 UPDATES = 3  # as many as the profiled pass takes; the last one is measured
 GAUGES: tuple[Callable[[], Gauge], ...] = (Operations, ActivationMemory, SavedMemory, TensorPeak)
 
-# What a change may differ by, as a share of it: a compiled update rounds otherwise, and Adam's step makes more of that;
+# The largest difference of a change, as a share: a compiled update rounds otherwise, and Adam's step adds to that;
 # on a GPU a fused neuron within rounding of its threshold fires or not.
 TOLERANCE, TOLERANCE_ELSEWHERE = 0.1, 0.4
 ALIKE = 2.0  # how many times larger a change may be that draws other random numbers
 
 
 def profiled_as_timed(subject: Subject) -> None:
-    """An eager update changes what a timed one changes, and still does when the instruments look on, one by one."""
+    """Check that an eager update changes the same arrays as a timed one, alone and under each instrument."""
     start, timed = _collect_results(subject.start()), _collect_results(_train_timed(subject))
     if not any(_measure_norm(change) for change in _list_changes(start, timed).values()):
         raise Unsupported(f"{UPDATES} updates change nothing that can be seen of it")
@@ -63,7 +63,7 @@ def _draws_numbers(subject: Subject) -> bool:
 
 
 def _train_profiled(subject: Subject, gauge: Gauge | None) -> Run:
-    """Eager updates, the last of them measured."""
+    """Run eager updates, the last of them measured."""
     with ExitStack() as watched:
         if gauge is not None:
             watched.enter_context(gauge.session())
@@ -87,7 +87,7 @@ def _refuse_threads(readings: Mapping[str, Any]) -> None:
 
 
 def _find_difference(start: Arrays, one: Arrays, other: Arrays, exact: bool, by_size: bool = False) -> str:
-    """The first thing that two trainings from one start have changed otherwise; empty where there is none."""
+    """Find the first array that two trainings from one start have changed differently; empty where there is none."""
     expected, changed = _list_changes(start, one), _list_changes(start, other)
     if missing := set(expected) ^ set(changed):
         return f"the {min(missing)} is of one of them alone"
@@ -119,7 +119,7 @@ def _measure_norm(change: NDArray[Any]) -> float:
 
 
 def _list_changes(start: Arrays, end: Arrays) -> dict[str, NDArray[Any]]:
-    """What training changed, array by array; an array of another shape than before is new."""
+    """List the changes by training, array by array; an array of another shape than before is new."""
     return dict(_subtract_start(start, end))
 
 
@@ -130,6 +130,6 @@ def _subtract_start(start: Arrays, end: Arrays) -> Iterator[tuple[str, NDArray[A
 
 
 def _collect_results(run: Run) -> Arrays:
-    """Saved arrays and predictions; of a prediction its probabilities, where a logarithm has no end."""
+    """Collect saved arrays and predictions; probabilities instead of their logarithms, which may be infinite."""
     seen = {name: array for name, array in run.seen().items() if not name.startswith("scalar ")}
     return {name: np.exp(array) if name.startswith("log_") else array for name, array in seen.items()}

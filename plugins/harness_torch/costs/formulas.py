@@ -1,4 +1,4 @@
-"""How much work an operator does, by the rule that covers it.
+"""The work of an operator, by the rule that covers it.
 
 Every operator is one of: a product or kernel with a formula of its own; arithmetic on elements, with a number of passes
 over them; known to do no arithmetic (it allocates, fills, copies, reorders or views); or uncovered, and then reported.
@@ -33,7 +33,7 @@ COMPLEX = 4  # real MACs of a complex one: BLAS does not save one of them by sum
 
 
 def count_work(call: Call) -> Work | None:
-    """The work of a call, or None where no rule covers its operator."""
+    """Count the work of a call; None where no rule covers its operator."""
     formula = PRODUCTS.get(call.key) or KERNELS.get(call.key) or LAYERS.get(call.key)
     if formula is not None:
         macs, elementwise = formula(call)
@@ -159,7 +159,7 @@ PASSES: Mapping[str, int] = {
     "huber_loss": 4,
     "huber_loss_backward": 4,
     "mse_loss_backward": 3,
-    # scale, and the look for what is not finite
+    # scale, and the look for numbers that are not finite
     "_amp_foreach_non_finite_check_and_unscale": 2,
     # two logarithms, two products, 1 - t and 1 - p, sum, weight
     "binary_cross_entropy": 8,

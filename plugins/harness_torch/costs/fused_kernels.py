@@ -25,7 +25,7 @@ LSTM, GRU = 2, 3
 
 
 def _count_steps(inputs: Tensor) -> int:
-    """Time steps times rows: inputs (T, B, I), or packed (sum of lengths, I)."""
+    """Count time steps times rows: inputs (T, B, I), or packed (sum of lengths, I)."""
     return inputs.numel() // inputs.shape[-1]
 
 
@@ -57,7 +57,7 @@ def _cudnn_rnn(call: Call) -> Work:
 
 
 def _cudnn_rnn_backward(call: Call) -> Work:
-    """Gradients of activations, except those of the input where nobody wants them, and of weights likewise."""
+    """Gradients of activations, except the input's where they are not wanted, and of weights likewise."""
     macs, elementwise = _cudnn_rnn(call)
     wants_input, _, _, wants_weights = call["output_mask"]
     first = call["weight"][:: call["weight_stride0"]][: 2 if call["bidirectional"] else 1]
@@ -88,7 +88,9 @@ def _double_work(forward: Callable[[Call], Work]) -> Callable[[Call], Work]:
 
 
 def _measure_scores(call: Call) -> tuple[int, int, int]:
-    """Number of scores (B H L S), length of a key, length of a value; query (B, H, L, E), key (B, H, S, E)."""
+    """Measure attention: number of scores (B H L S), length of a key, length of a value; query (B, H, L, E), key (B, H,
+    S, E).
+    """
     query, keys, values = call["query"], call["key"], call["value"]
     return query.numel() // query.shape[-1] * keys.shape[-2], query.shape[-1], values.shape[-1]
 
@@ -110,7 +112,7 @@ def _attention_backward(call: Call) -> Work:
 
 
 def _measure_matrices(tensor: Tensor) -> tuple[int, int, int]:
-    """Number of matrices, longer side, shorter side."""
+    """Measure a stack of matrices: their number, longer side, shorter side."""
     *batch, rows, columns = tensor.shape
     return math.prod(batch), max(rows, columns), min(rows, columns)
 

@@ -1,6 +1,6 @@
 """Element-wise work of pooling, normalisation, losses, lookups, sorting and fused optimiser steps.
 
-Each counts what it would if it were written out in single operators; none of them has multiply-accumulates.
+Each counts as if it were written out in single operators; none of them has multiply-accumulates.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _batch_norm(call: Call) -> Work:
 
 
 def _batch_norm_backward(call: Call) -> Work:
-    """As for layer norm in training (9); without statistics, sums of g and g x (5) and the scale."""
+    """Gradient as of layer norm in training (9); without statistics, sums of g and g x (5) and the scale."""
     training = call.get("train") is not False and call.get("update") is not False
     return Work(elementwise=call["input"].numel() * (9 if training else 6))
 

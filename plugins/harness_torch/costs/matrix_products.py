@@ -1,7 +1,7 @@
 """Multiply-accumulates of matrix products and convolutions.
 
 Dense: a product of (m, k) with (k, n) is m k n, zeros in it and padding of convolutions included. Sparse operands count
-by stored elements. What is added (a bias, an accumulator) is one element-wise operation per element.
+by stored elements. An addition (of a bias, an accumulator) is one element-wise operation per element.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness_torch.costs.operator_calls import Call, Work, count_elements, count
 
 
 def count_product(left: Tensor, right: Tensor) -> int:
-    """MACs of left (..., m, k) times right (..., k, n)."""
+    """Count the MACs of left (..., m, k) times right (..., k, n)."""
     if is_sparse(left) and is_sparse(right):
         return _count_stored_pairs(left, right)
     if is_sparse(right):
@@ -25,14 +25,14 @@ def count_product(left: Tensor, right: Tensor) -> int:
 
 
 def _count_stored_pairs(left: Tensor, right: Tensor) -> int:
-    """Pairs of stored elements that meet: left (m, k), right (k, n), both sparse."""
+    """Count the pairs of stored elements that meet: left (m, k), right (k, n), both sparse."""
     columns, rows = left.to_sparse_coo()._indices()[1], right.to_sparse_coo()._indices()[0]
     inner = left.shape[1]
     return int((columns.bincount(minlength=inner) * rows.bincount(minlength=inner)).sum())
 
 
 def _count_added(call: Call) -> int:
-    """The accumulator of addmm and its kin is not read where beta is zero."""
+    """Count the additions of addmm and its kin, whose accumulator is not read where beta is zero."""
     return count_elements(call.result) if call.get("beta") != 0 else 0
 
 
@@ -86,7 +86,7 @@ def _convolution_backward(call: Call) -> Work:
 
 
 def _count_filter_macs(image: Tensor, weight: Tensor) -> int:
-    """weight: (C_out, C_in / groups, *kernel), transposed (C_in, C_out / groups, *kernel)."""
+    """Count MACs by weight (C_out, C_in / groups, *kernel), transposed (C_in, C_out / groups, *kernel)."""
     return image.numel() * math.prod(weight.shape[1:])
 
 
@@ -101,7 +101,7 @@ def _trilinear(call: Call) -> Work:
 
 
 def _insert_axes(shape: torch.Size, places: list[int]) -> list[int]:
-    """The shape with axes of length one at these places."""
+    """Insert axes of length one at these places of a shape."""
     lengths = list(shape)
     for place in sorted(places):
         lengths.insert(place, 1)

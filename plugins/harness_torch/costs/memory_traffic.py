@@ -1,7 +1,7 @@
-"""Bytes that an operator has to move between memory and processor: what it reads once, and what it writes.
+"""Bytes that an operator has to move between memory and processor: its operands, read once, and its results.
 
-A lower bound for eager execution, where every operator reads its operands and writes its result; caches and what a
-kernel keeps to itself are not looked into.
+A lower bound for eager execution, where every operator reads its operands and writes its result; caches and
+memory inside a kernel are not looked into.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from harness_torch.costs.operator_calls import Call, count_stored, find_tensors,
 # They read no more of a table than they return.
 LOOKUPS = frozenset({"index_select", "index", "_unsafe_index", "gather", "take", "embedding", "select_backward"})
 
-# Their in-place variants write without reading what was there.
+# Their in-place variants write without reading the old values.
 OVERWRITES = frozenset(
     {"zero", "fill", "copy", "random", "uniform", "normal", "bernoulli", "exponential", "geometric", "log_normal"}
 )
 
 
 def count_moved_bytes(call: Call) -> int:
-    """Bytes read and written; none for views, allocation and metadata."""
+    """Count the bytes read and written; none for views, allocation and metadata."""
     if costs_nothing(call):
         return 0
     results = _list_written(call)
@@ -38,13 +38,13 @@ def count_moved_bytes(call: Call) -> int:
 
 
 def _list_written(call: Call) -> list[Tensor]:
-    """Results, and arguments that the schema says are written; each once."""
+    """List results, and arguments that the schema says are written; each once."""
     found = [*find_tensors(call.result), *find_written(call.func, (), call.arguments)]
     return list({id(tensor): tensor for tensor in found}.values())
 
 
 def count_shown_bytes(tensor: Tensor) -> int:
-    """Bytes of the elements that a tensor shows, each counted once where it is expanded."""
+    """Count the bytes of the elements that a tensor shows, each counted once where it is expanded."""
     if is_sparse(tensor):
         return count_stored(tensor) * tensor.element_size()
     shown = 1

@@ -18,7 +18,7 @@ from harness_torch.costs.operator_calls import Call, is_sparse
 
 
 class Pairs(NamedTuple):
-    """effective: of nonzeros. dense: as many as there would be if nothing were zero. factors: what was multiplied."""
+    """Pairs in a product. effective: of nonzeros. dense: their number if nothing were zero. factors: its operands."""
 
     effective: int
     dense: int
@@ -26,13 +26,13 @@ class Pairs(NamedTuple):
 
 
 def count_pairs(call: Call) -> Pairs | None:
-    """The pairs of a matrix product or a convolution; None for any other operator."""
+    """Count the pairs of a matrix product or a convolution; None for any other operator."""
     rule = RULES.get(call.key)
     return None if rule is None else rule(call)
 
 
 def count_matrix_pairs(left: Tensor, right: Tensor) -> Pairs:
-    """Of left (..., m, k) times right (..., k, n)."""
+    """Count the pairs of left (..., m, k) times right (..., k, n)."""
     a, b = (each.to_dense() if is_sparse(each) else each for each in (left, right))
     met = count_nonzeros(a, -2) * count_nonzeros(b, -1)  # (..., k) int64
     dense = met.numel() * a.shape[-2] * b.shape[-1] * _count_parts(a) * _count_parts(b)
@@ -40,7 +40,7 @@ def count_matrix_pairs(left: Tensor, right: Tensor) -> Pairs:
 
 
 def count_nonzeros(tensor: Tensor, axis: int) -> Tensor:
-    """How many are not zero along an axis; of complex numbers each part for itself."""
+    """Count the elements along an axis that are not zero; of complex numbers each part for itself."""
     if not tensor.is_complex():
         return tensor.count_nonzero(axis)
     return tensor.real.count_nonzero(axis) + tensor.imag.count_nonzero(axis)
@@ -51,7 +51,7 @@ def _count_parts(tensor: Tensor) -> int:
 
 
 class Sliding(NamedTuple):
-    """How the kernel of a convolution slides, an entry per spatial axis. Transposed: how inputs are spread."""
+    """Slides of the kernel of a convolution, an entry per spatial axis. Transposed: spread of the inputs."""
 
     stride: Sequence[int]
     padding: Sequence[int]
@@ -61,8 +61,8 @@ class Sliding(NamedTuple):
 
 
 def count_convolution_pairs(image: Tensor, weight: Tensor, out: Sequence[int], sliding: Sliding) -> Pairs:
-    """Of image (B, C_in, *size) with weight (C_out, C_in / groups, *kernel), or transposed (C_in, C_out / groups,
-    *kernel), into maps of size `out`. Each tap of the kernel meets the inputs that it sees on its way.
+    """Count the pairs of image (B, C_in, *size) and weight (C_out, C_in / groups, *kernel), or transposed (C_in,
+    C_out / groups, *kernel), into maps of size `out`. Each tap of the kernel meets the inputs that it sees on its way.
     """
     inputs = count_nonzeros(image, 0)  # (C_in, *size)
     full = weight.shape[1] if sliding.transposed else weight.shape[0] // sliding.groups
@@ -77,15 +77,15 @@ def count_convolution_pairs(image: Tensor, weight: Tensor, out: Sequence[int], s
 
 
 def _count_filters(weight: Tensor, sliding: Sliding) -> Tensor:
-    """Nonzero weights from each input channel at each tap, (C_in, *kernel)."""
+    """Count the nonzero weights from each input channel at each tap, (C_in, *kernel)."""
     if sliding.transposed:
         return count_nonzeros(weight, 1)
     return count_nonzeros(weight.unflatten(0, (sliding.groups, -1)), 1).flatten(0, 1)
 
 
 def _slice_inputs(tap: Sequence[int], size: Sequence[int], out: Sequence[int], sliding: Sliding) -> Iterator[slice]:
-    """Per axis, the inputs that this tap meets: those where input + padding = output * stride + tap * dilation, or
-    transposed, where output + padding = input * stride + tap * dilation.
+    """Slice the inputs that this tap meets, axis by axis: input + padding = output * stride + tap * dilation, or
+    transposed, output + padding = input * stride + tap * dilation.
     """
     axes = zip(tap, size, out, sliding.stride, sliding.padding, sliding.dilation, strict=True)
     for at, inside, outside, stride, padding, dilation in axes:

@@ -20,7 +20,7 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True)
 class Call:
-    """name: as in the schema; key: the name that the in-place, out= and foreach variants share with the plain one."""
+    """An operator's call. name: as in the schema; key: the name that its in-place, out= and foreach variants share."""
 
     name: str
     key: str
@@ -32,12 +32,12 @@ class Call:
         return self.arguments[argument]
 
     def get(self, argument: str) -> Any:
-        """An argument that not every variant has."""
+        """Get an argument that not every variant has."""
         return self.arguments.get(argument)
 
 
 def bind_call(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Call:
-    """The call with its arguments named as in the schema, defaults filled in."""
+    """Name the arguments of a call as in the schema, and fill in defaults."""
     schema = getattr(func, "_schema", None)
     if schema is None:  # a higher-order operator
         positional = {str(index): value for index, value in enumerate(args)}
@@ -48,7 +48,7 @@ def bind_call(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], resul
 
 
 def name_without_variant(name: str) -> str:
-    """`aten::_foreach_add_` and `aten::add_` are `add`; operators of other libraries keep their library's name."""
+    """Name `aten::_foreach_add_` and `aten::add_` `add`; operators of other libraries keep their library's name."""
     library, _, bare = name.partition("::")
     if library != "aten":
         return name
@@ -65,7 +65,7 @@ def is_view(func: Any) -> bool:
 
 
 def find_written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
-    """The arguments into which the schema says that the operator writes."""
+    """Find the arguments into which the schema says that the operator writes."""
     schema = getattr(func, "_schema", None)
     arguments = () if schema is None else schema.arguments
     named = {each.name: value for each, value in zip(arguments, args, strict=False)} | dict(kwargs)
@@ -75,12 +75,12 @@ def find_written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
 
 
 def find_tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors in nested lists and tuples."""
+    """Find the tensors in nested lists and tuples."""
     return (leaf for leaf in tree_iter(value) if isinstance(leaf, Tensor))
 
 
 def count_stored(tensor: Tensor) -> int:
-    """Elements that are stored: all of a dense tensor, those given of a sparse one."""
+    """Count the elements that are stored: all of a dense tensor, the given ones of a sparse one."""
     if tensor.layout == torch.strided:
         return tensor.numel()
     if tensor.layout == torch.sparse_coo:
@@ -93,16 +93,16 @@ def is_sparse(tensor: Tensor) -> bool:
 
 
 def count_elements(value: Any) -> int:
-    """Stored elements of a tensor, or of all tensors in a list."""
+    """Count the stored elements of a tensor, or of all tensors in a list."""
     return sum(count_stored(tensor) for tensor in find_tensors(value))
 
 
 def count_largest(call: Call) -> int:
-    """Elements of the largest argument or result; a list of tensors, as of a foreach operator, is one argument."""
+    """Count the elements of the largest argument or result; a list of tensors, as of a foreach operator, is one."""
     arguments = (count_elements(value) for value in call.arguments.values())
     return max([*arguments, *(count_stored(tensor) for tensor in find_tensors(call.result))], default=0)
 
 
 def count_produced(call: Call) -> int:
-    """Elements of the result; an in-place foreach operator returns nothing, and changed its first argument."""
+    """Count the elements of the result; an in-place foreach operator returns none, and changes its first argument."""
     return count_elements(call.result) or count_elements(next(iter(call.arguments.values()), None))

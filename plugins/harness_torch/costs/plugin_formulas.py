@@ -21,7 +21,7 @@ class Formulas:
         self._own = {formula.name: formula for formula in offered}
 
     def count_work(self, call: Call) -> Work | None:
-        """The work of a call, or None where no formula covers its operator or the one that does is broken."""
+        """Count the work of a call; None where no formula covers its operator, or a broken one does."""
         formula = self._own.get(call.name)
         if formula is None:
             return formulas.count_work(call)
@@ -37,9 +37,9 @@ def _list_parts(formula: Formula) -> tuple[tuple[str, Any], ...]:
 
 
 def _compute_amount(part: str, function: Any, call: Call) -> float:
-    """What a function of a formula says of a call, not rounded: parts of an operation add up over calls.
+    """Compute the operations of a call, not rounded: parts of an operation add up over calls.
 
-    Raises ValueError for what is no number of operations.
+    Raises ValueError for a value that is no number of operations.
     """
     if function is None:
         return 0
@@ -51,7 +51,7 @@ def _compute_amount(part: str, function: Any, call: Call) -> float:
 
 
 def _select_arguments(function: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the arguments that are known those that a function takes. Raises TypeError for another that it needs."""
+    """Select the known arguments that a function takes. Raises TypeError for another that it needs."""
     parameters = inspect.signature(function).parameters.values()
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
         return dict(known)

@@ -1,1 +1,1 @@
-"""The instruments: what is counted, held and timed of an update and of a prediction."""
+"""The instruments: counts, memory and times of an update and of a prediction."""

@@ -1,8 +1,8 @@
-"""What an update holds, makes and carries: its live tensors, seen operator by operator.
+"""Live tensors that an update holds, makes and carries, seen operator by operator.
 
 Not counted are parameters, their gradients, the optimiser's state and the data; counted is everything else that the
 method carries (traces, membrane potentials, buffers) or makes on the way. All of it is exact and repeatable, on a CPU
-as on a GPU, because storages are counted and not what an allocator makes of them. What an operator allocates and frees
+as on a GPU, because storages are counted and not an allocator's blocks. Memory that an operator allocates and frees
 inside itself is not seen.
 """
 
@@ -33,7 +33,7 @@ class ActivationMemory:
     update; without marks, of the update alone. An unrolled graph that lives then is carried, and counts.
 
     Parameters are found without the method's help: leaves that require grad and live from one update to the next, and
-    what torch.optim optimisers step. Their gradients are what autograd hands to them, accumulated or not. The state
+    tensors that torch.optim optimisers step. Their gradients are those that autograd adds to them. The state
     of a hand-written optimiser cannot be told from other state, and counts. Tensors older than the session are data.
     """
 
@@ -71,11 +71,11 @@ class ActivationMemory:
         }
 
     def readings(self) -> Mapping[str, Any]:
-        """Bytes."""
+        """Return bytes."""
         return dict(self._readings)
 
     def _exclude_parameters(self, hooks: ExitStack) -> None:
-        """Enter what lives but was made unseen (from numpy, say), and take parameters and gradients out."""
+        """Enter live tensors that were made unseen (from numpy, say), and take parameters and gradients out."""
         for tensor in find_live_tensors():
             self._ledger.see(tensor)
             if is_parameter(tensor):
@@ -85,7 +85,7 @@ class ActivationMemory:
                     self._exclude_gradients_to_come(tensor, hooks)
 
     def _exclude_gradients_to_come(self, parameter: Tensor, hooks: ExitStack) -> None:
-        # The first hook sees what is about to be added to a gradient, the second a gradient that had to be copied.
+        # The first hook sees the addition to a gradient, the second a gradient that had to be copied.
         hooks.callback(parameter.register_hook(self._exclude).remove)
         hooks.callback(parameter.register_post_accumulate_grad_hook(self._exclude_gradient).remove)
 
@@ -108,7 +108,7 @@ class ActivationMemory:
 class InferenceMemory:
     """inference_activation_bytes: the most that a prediction of 32 rows by the trained network makes and holds at once.
 
-    What lives before it, the network and the rows, does not count.
+    Tensors that live before it, the network and the rows, do not count.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class InferenceMemory:
         self._readings = {"inference_activation_bytes": peak}
 
     def readings(self) -> Mapping[str, Any]:
-        """Bytes."""
+        """Return bytes."""
         return dict(self._readings)
 
 
@@ -159,7 +159,7 @@ class _TensorWatcher(TorchDispatchMode):
 
 @contextmanager
 def _notice_optimizer_steps(notice: Callable[[Optimizer], None]) -> Iterator[None]:
-    """Before and after every step of a torch.optim optimiser, let it be noticed."""
+    """Call `notice` with every torch.optim optimiser before and after each of its steps."""
 
     def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         del args, kwargs

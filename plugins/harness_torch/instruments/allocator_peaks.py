@@ -1,4 +1,4 @@
-"""Peaks as the allocator sees them: what a device must have, operators' own temporaries and weights included.
+"""Peaks as the allocator sees them: memory that a device must have, operators' own temporaries and weights included.
 
 On CUDA the allocator keeps count itself, so that the step as it is trained (fused, captured) can be read as well as the
 eager one. On a CPU it does not: there the profiler's memory events are summed up, which has the same meaning. The data,
@@ -33,7 +33,7 @@ class TensorPeak:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """From the birth of the state on, so that its weights are in the sum."""
+        """Follow allocations from the birth of the state on, so that its weights are in the sum."""
         # A CUDA trial has put its data on its device by now, which need not be the first.
         self._device = current_device()
         with self._cpu_session() if self._device is None else self._cuda_session(self._device):
@@ -55,7 +55,7 @@ class TensorPeak:
                 yield
 
     def readings(self) -> Mapping[str, Any]:
-        """Bytes."""
+        """Return bytes."""
         return dict(self._readings)
 
     @contextmanager
@@ -86,11 +86,12 @@ class TensorPeak:
 class TrainPeak:
     """train_peak_bytes: the most that was allocated on the GPU at any time of the timed pass less the data, without
     evaluation and without the first updates, in which cuDNN tries algorithms that it may not take (unless they are the
-    only ones). What a captured graph needs is allocated while it is captured, which comes later. The working space of
+    only ones). Memory of a captured graph is allocated while it is captured, which comes later. The working space of
     cuBLAS is part of it.
 
     train_reserved_bytes: the most that the allocator held outside of evaluation. It gives nothing back by itself, so
-    what evaluation and the first updates needed for a moment is in there, with fragmentation and the pools of graphs.
+    memory that evaluation and the first updates needed for a moment is in there, with fragmentation and the pools of
+    graphs.
 
     memory: the module with the allocator's numbers.
     """
@@ -112,28 +113,28 @@ class TrainPeak:
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """What an evaluation allocates is not counted."""
+        """Leave the memory that an evaluation allocates out."""
         self._read_allocator()
         yield
         self._memory.reset_peak_memory_stats(self._device)
 
     def settle(self) -> None:
-        """What the first updates allocated is not counted."""
+        """Leave the memory that the first updates allocated out."""
         self._peak = 0
         self._memory.reset_peak_memory_stats(self._device)
 
     def _read_allocator(self) -> None:
-        """No synchronisation: the allocator lives on the host."""
+        """Read the peaks, without synchronisation: the allocator lives on the host."""
         self._peak = max(self._peak, self._memory.max_memory_allocated(self._device))
         self._reserved = max(self._reserved, self._memory.max_memory_reserved(self._device))
 
     def readings(self) -> Mapping[str, Any]:
-        """Bytes."""
+        """Return bytes."""
         return {"train_peak_bytes": self._peak - self._before, "train_reserved_bytes": self._reserved}
 
 
 def _allocate_workspace(device: torch.device) -> None:
-    """A matrix product and its gradient: for each of their threads cuBLAS gets working space, which stays allocated.
+    """Compute a matrix product and its gradient: for each of their threads cuBLAS gets working space, which stays.
 
     It is the same for all methods, many times what a small one needs, and belongs to the stream that is current.
     """
@@ -143,8 +144,8 @@ def _allocate_workspace(device: torch.device) -> None:
 
 
 def _find_peak(roots: list[Any]) -> int | None:
-    """The most that was allocated at once between begin and end of the window; what is older than the trace is left
-    out, its release too. None if there was no window.
+    """Find the most that was allocated at once between begin and end of the window; memory older than the trace is
+    left out, its release too. None if there was no window.
     """
     events = sorted(_walk_events(roots), key=lambda event: event.start_time_ns)
     window = next((event for event in events if event.name == WINDOW), None)
@@ -161,7 +162,7 @@ def _find_peak(roots: list[Any]) -> int | None:
 
 
 def _update_size(sizes: dict[int, int], address: int, size: int) -> int:
-    """The change in bytes by one allocation (size > 0) or release, kept in `sizes` by address."""
+    """Return the change in bytes by one allocation (size > 0) or release, kept in `sizes` by address."""
     if size > 0:
         sizes[address] = size
         return size
@@ -178,7 +179,7 @@ def _walk_events(roots: list[Any]) -> Iterator[Any]:
 
 @contextmanager
 def _silence_stderr() -> Iterator[None]:
-    """The profiler's library announces start and stop on the standard error stream, whatever its log level."""
+    """Silence the profiler's library, which announces start and stop on standard error, whatever its log level."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -212,7 +213,7 @@ class ProcessPeak:
 
 
 def process_peak_bytes(status: Path = Path("/proc/self/status")) -> int | None:
-    """The most memory that this process had resident at any time: VmHWM. None where the system does not tell.
+    """Read the most memory that this process had resident at any time: VmHWM. None where the system does not tell.
 
     Not getrusage's ru_maxrss, which a process inherits from the one that it was started by.
     """

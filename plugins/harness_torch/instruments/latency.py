@@ -1,4 +1,4 @@
-"""How long the deployed network takes to predict: as it was trained, fused and captured, one prediction at a time."""
+"""Latency of the deployed network, as it was trained, fused and captured, one prediction at a time."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MOST_SECONDS = 10.0  # that these may take
 
 
 def choose_clock(inputs: Tensor) -> Clock:
-    """Of the host on a CPU, by events on a GPU."""
+    """Choose the host's clock on a CPU, events on a GPU."""
     return EventClock(inputs.device) if inputs.device.type == "cuda" else HostClock()
 
 
 class Latency:
     """latency_N_seconds of a prediction of N rows (of a stream windows): the median of 20, after a warm-up.
 
-    Besides: latency_N_quartiles of these (the first and the third), latency_N_warmup_seconds of all that came before.
-    Each begins when the device has done the one before. clock: what times them, made from the rows.
+    Besides: latency_N_quartiles of these (the first and the third), latency_N_warmup_seconds of all predictions before.
+    Each begins when the device has done the one before. clock: made from the rows.
     """
 
     def __init__(self, rows: int, clock: Callable[[Tensor], Clock] = choose_clock) -> None:
@@ -53,7 +53,7 @@ class Latency:
         }
 
     def readings(self) -> Mapping[str, Any]:
-        """Seconds."""
+        """Return seconds."""
         return dict(self._readings)
 
     def _time_predictions(self, trained: Trained, inputs: Tensor, count: int) -> list[float]:

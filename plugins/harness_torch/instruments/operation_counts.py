@@ -1,7 +1,7 @@
 """Operations of an update and of a prediction, counted operator by operator as torch dispatches them.
 
-Everything that runs is counted, whether it records a gradient or not. What has no formula is not passed over in
-silence: `uncovered` lists it, with its share of the bytes moved by all operators. Kernels that are launched without
+Everything that runs is counted, whether it records a gradient or not. An operator without a formula is not passed over
+in silence: `uncovered` lists it, with its share of the bytes moved by all operators. Kernels that are launched without
 torch's dispatcher (a bare Triton kernel, another library) are not seen at all.
 """
 
@@ -36,7 +36,7 @@ from harness_torch.tracking.synchronisations import synchronises
 
 @dataclass
 class Count:
-    """Calls of one operator in one phase, and what they did in total. covered: a formula knows it."""
+    """Calls of one operator in one phase, and their work in total. covered: a formula knows it."""
 
     calls: int = 0
     macs: float = 0
@@ -48,7 +48,7 @@ class Count:
 
 
 class Tally:
-    """Counts by phase and operator. host: tells which tensors nobody waits for."""
+    """Counts by phase and operator. host: knows the tensors that nobody waits for."""
 
     def __init__(self, host: HostTensors | None = None, formulas: Formulas | None = None) -> None:
         self.counts: dict[tuple[Phase, str], Count] = defaultdict(Count)
@@ -70,12 +70,12 @@ class Tally:
     def total(
         self, field: Literal["macs", "elementwise", "bytes", "launches", "syncs"], phase: Phase | None = None
     ) -> int:
-        """Of all phases or one, rounded once: what is less than one operation in all is still not none."""
+        """Add up a field over all phases or one, rounded once: less than one operation in all is still not none."""
         total = sum(getattr(count, field) for (where, _), count in self.counts.items() if phase in (None, where))
         return round(total) or math.ceil(total)
 
     def uncovered(self) -> dict[str, dict[str, float]]:
-        """Operators without a formula: calls, bytes moved, share of the bytes moved by all operators."""
+        """List operators without a formula: calls, bytes moved, share of the bytes moved by all operators."""
         found: dict[str, dict[str, float]] = {}
         everything = max(1, self.total("bytes"))
         for (_, name), count in self.counts.items():
@@ -88,7 +88,7 @@ class Tally:
 
 
 class Sink(Protocol):
-    """What a `Counter` hands every operator to."""
+    """A receiver of every operator that a `Counter` sees."""
 
     def add(self, phase: Phase, call: Call) -> None:
         """An operator has run in this phase."""
@@ -116,7 +116,7 @@ class Counter(TorchDispatchMode):
                 return func._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
         if self._left is not None:
             self._left.note_operator(func, args, kwargs)
-        with departures.ignore():  # what an operator does has its formula
+        with departures.ignore():  # an operator's own calls are in its formula
             result = func(*args, **kwargs)
             self._tally.add(phases.current(), bind_call(func, args, kwargs, result))
         return result
@@ -155,7 +155,8 @@ class Operations:
     """Operations of one steady update by phase.
 
     Readings besides the totals: `uncovered` by operator, `host_sync_operators`, element-wise operations by phase; and
-    why they, and the memory of the same update, are more than was seen, where it works outside torch as well.
+    the reason why they, and the memory of the same update, are more than was seen, where it works outside torch as
+    well.
     """
 
     def __init__(self) -> None:
@@ -163,14 +164,12 @@ class Operations:
         self._formulas = Formulas()
 
     def use_formulas(self, formulas: Iterable[Formula]) -> None:
-        """Those of plugins, for operators of their own."""
+        """Take the formulas of plugins, for operators of their own."""
         self._formulas = Formulas(formulas)
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """From the birth of the state on, so that counters on the host, threads of the learner and memory that it
-        hands out are known.
-        """
+        """Follow, from the birth of the state, the learner's counters on the host, its threads and shared memory."""
         self._threads = threading.enumerate()
         with follow_host_tensors() as self._host, SharedArrays() as self._exported:
             yield
@@ -185,7 +184,7 @@ class Operations:
         self._readings = bound_readings(_read_update(tally), OF_AN_UPDATE, explain_unseen(tally, left, self._formulas))
 
     def readings(self) -> Mapping[str, Any]:
-        """Counts per update; `uncovered` by operator."""
+        """Return counts per update; `uncovered` by operator."""
         return dict(self._readings)
 
 
@@ -194,7 +193,7 @@ class Inference:
     network, per example (of a stream per token); its inference_launches; `inference_uncovered` by operator.
 
     Of the trained and finished network, since weights that training has pruned, or an exit that it has learnt to take
-    early, save work, and what `finish` has made of it may need more.
+    early, save work, and a network that `finish` has changed may need more.
     """
 
     def __init__(self) -> None:
@@ -202,7 +201,7 @@ class Inference:
         self._formulas = Formulas()
 
     def use_formulas(self, formulas: Iterable[Formula]) -> None:
-        """Those of plugins, for operators of their own."""
+        """Take the formulas of plugins, for operators of their own."""
         self._formulas = Formulas(formulas)
 
     def deployed(self, trained: Trained) -> None:
@@ -215,19 +214,19 @@ class Inference:
         self._readings = bound_readings(_read_prediction(tally, trained.examples(inputs)), OF_A_PREDICTION, reason)
 
     def readings(self) -> Mapping[str, Any]:
-        """Counts per example."""
+        """Return counts per example."""
         return dict(self._readings)
 
 
 def explain_unseen(tally: Tally, left: Departures, formulas: Formulas) -> str:
-    """Why more may have been done than was counted; empty where all was seen."""
+    """Explain why more may have been done than was counted; empty where all was seen."""
     broken = [f"the formula of {name}: {reason}" for name, reason in formulas.broken.items()]
     nothing = [] if tally.total("launches") else ["no operator of torch ran: what is done elsewhere is not counted"]
     return "; ".join([*filter(None, [left.reason()]), *(nothing if not left.reason() else []), *broken])
 
 
 def bound_readings(readings: Mapping[str, Any], names: Iterable[str], reason: str) -> dict[str, Any]:
-    """The readings, with the reason beside each that it is about; as they are without one."""
+    """Mark the named readings as lower bounds, with the reason; without one, leave them."""
     bounded = {name: Reading(readings[name], at_least=reason) for name in names} if reason else {}
     return {**readings, **bounded}
 

@@ -1,8 +1,8 @@
-"""What autograd keeps for the backward pass: the peak of live saved tensors in one update.
+"""Tensors that autograd saves for the backward pass: the peak of the live ones in one update.
 
-A sum over all saved tensors would be wrong for methods that go backward several times in an update: what one step
-saved is gone before the next saves again. Here a storage counts from the first tensor saved on it to the release of
-the last one.
+A sum over all saved tensors would be wrong for methods that go backward several times in an update: tensors that one
+step saved are gone before the next saves again. Here a storage counts from the first tensor saved on it to the release
+of the last one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SavedMemory:
 
     Storages count once and whole, however many tensors are saved on them; those of parameters (leaves that require
     grad when the update begins) and of tensors older than the session (the data) do not count. Methods that put hooks
-    of their own on saved tensors (checkpointing, offloading) hide from this instrument what those hooks keep.
+    of their own on saved tensors (checkpointing, offloading) hide the tensors that those hooks keep.
     """
 
     def __init__(self) -> None:
@@ -51,12 +51,12 @@ class SavedMemory:
         self._readings = {"saved_bytes": shelf.peak}
 
     def readings(self) -> Mapping[str, Any]:
-        """Bytes."""
+        """Return bytes."""
         return dict(self._readings)
 
 
 class _SavedTensor:
-    """Stands for a saved tensor inside the graph; the graph drops it together with the tensor."""
+    """A stand-in for a saved tensor inside the graph, which drops both together."""
 
     __slots__ = ("__weakref__", "tensor", "version")
 
@@ -67,7 +67,7 @@ class _SavedTensor:
 
 
 class _SavedStorages:
-    """All boxes of an update: bytes of their storages, each counted once, now and at the peak."""
+    """The saved tensors of an update: bytes of their storages, each counted once, now and at the peak."""
 
     def __init__(self, excluded: Ledger) -> None:
         self.peak = 0

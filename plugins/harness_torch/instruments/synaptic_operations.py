@@ -1,4 +1,4 @@
-"""Synaptic operations of a prediction of the trained network, and how often its neurons fire.
+"""Synaptic operations of a prediction of the trained network, and its firing rate.
 
 Counted are the products that really run, with the zeros that they really see (see `count_pairs`): a current that is
 computed once for all time steps counts once. A product with declared spikes (`harness_torch.spikes`) accumulates; every
@@ -52,7 +52,7 @@ class SynapticOperations:
         self._formulas = Formulas()
 
     def use_formulas(self, formulas: Iterable[Formula]) -> None:
-        """Those of plugins, for operators of their own: whether there are products in them."""
+        """Take the formulas of plugins, which say whether there are products in operators of their own."""
         self._formulas = Formulas(formulas)
 
     def deployed(self, trained: Trained) -> None:
@@ -66,7 +66,7 @@ class SynapticOperations:
         self._readings = bound_readings(read, COUNTS, explain_unseen(synapses.tally, left, self._formulas))
 
     def readings(self) -> Mapping[str, Any]:
-        """Per example; the firing rate per neuron and time step."""
+        """Return counts per example; the firing rate per neuron and time step."""
         if self._hidden:
             names = ", ".join(self._hidden)
             raise Unsupported(f"{names}: a product inside one operator, whose zeros cannot be seen")
@@ -74,7 +74,7 @@ class SynapticOperations:
 
 
 class _Synapses:
-    """Counts of one prediction, and which storages hold spikes."""
+    """Counts of one prediction, and the storages that hold spikes."""
 
     def __init__(self, formulas: Formulas) -> None:
         self.hidden: dict[str, None] = {}
@@ -85,13 +85,13 @@ class _Synapses:
         self._declared = TensorSet()
 
     def fired(self, spikes: Tensor) -> None:
-        """A population has declared its spikes."""
+        """Count the spikes that a population has declared."""
         self._spikes += int(spikes.count_nonzero())
         self._chances += spikes.numel()
         self._declared.add(spikes)
 
     def add(self, phase: Phase, call: Call) -> None:
-        """An operator has run: count it if it is a product, and follow spikes through views and copies."""
+        """Count an operator if it is a product, and follow spikes through views and copies."""
         self.tally.add(phase, call)
         found = count_pairs(call)
         if found is not None:
@@ -124,7 +124,7 @@ class _Synapses:
             self._declared.discard(tensor)
 
     def _moves_spikes(self, call: Call) -> bool:
-        """Whether all numbers that the result is made of are spikes; what it overwrites does not matter."""
+        """Whether all numbers that the result is made of are spikes, those that it overwrites left out."""
         overwritten = {id(tensor) for tensor in find_written(call.func, (), call.arguments)}
         sources = [each for each in find_tensors(list(call.arguments.values())) if id(each) not in overwritten]
         numbers = [each for each in sources if each.is_floating_point()]

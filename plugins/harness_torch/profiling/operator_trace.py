@@ -1,8 +1,9 @@
-"""One steady update under torch's profiler: a trace, and what each operator costs.
+"""One steady update under torch's profiler: a trace, and the cost of each operator.
 
-Phases come from what torch itself writes into the trace: the engine's node around each backward function, the range
-around the `step` of a torch.optim optimiser; everything else is forward. A backward or step written by hand is shown
-as forward here. What no operator launches, a captured CUDA graph above all, is shown kernel by kernel.
+Phases come from ranges that torch itself writes into the trace: the engine's node around each backward function, the
+range around the `step` of a torch.optim optimiser; everything else is forward. A backward or step written by hand is
+shown as forward here. Kernels that no operator launches, those of a captured CUDA graph above all, are shown one by
+one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Phase: TypeAlias = Literal["forward", "backward", "optimizer", "kernels", ""]
 
 @dataclass
 class Cost:
-    """What all calls of one operator in one phase cost by themselves, without the operators that they call.
+    """Cost of all calls of one operator in one phase by themselves, without the operators that they call.
 
     bytes: all that it allocates, whenever that is freed, through the operators that only allocate too.
     """
@@ -86,7 +87,7 @@ def profile_update(rehearsal: Rehearsal, path: Path) -> Profile:
 
 
 def format_table(found: Profile, rows: int) -> str:
-    """The costliest operators as text, what the others cost together, and the sums by phase."""
+    """Format the costliest operators as text, the cost of the others together, and the sums by phase."""
     shown, others = found.costs[:rows], found.costs[rows:]
     lines = [_format_line(found, cost.phase, cost.operator, [cost]) for cost in shown]
     lines += [_format_line(found, "", f"{len(others)} other operators", others)] if others else []
@@ -119,7 +120,7 @@ def _sum_costs(events: Iterable[FunctionEvent]) -> Iterable[Cost]:
         return summed.setdefault(key, Cost(*key))
 
     for event in events:
-        if event.name == MEMORY:  # what is freed between operators
+        if event.name == MEMORY:  # memory that is freed between operators
             continue
         own = cost(event)
         own.calls += not event.name.startswith(ENGINE)
@@ -131,7 +132,7 @@ def _sum_costs(events: Iterable[FunctionEvent]) -> Iterable[Cost]:
 
 
 def launched_by_no_operator(on_host: Iterable[FunctionEvent], on_device: Iterable[FunctionEvent]) -> Iterator[Cost]:
-    """Kernels that no operator on the host launched. Ranges of the host, which the device mirrors, are no kernels."""
+    """Find kernels that no operator launched. Ranges of the host, which the device mirrors, are no kernels."""
     ranges = {event.name for event in on_host}
     costs: dict[str, Cost] = {}
     for event in on_device:
@@ -152,7 +153,7 @@ def _shorten_name(kernel: str) -> str:
 
 
 def _find_allocating(event: FunctionEvent) -> FunctionEvent:
-    """The operator on whose behalf another one allocates."""
+    """Find the operator on whose behalf another one allocates."""
     around = event
     while around.name.startswith(ALLOCATING) and around.cpu_parent is not None:
         around = around.cpu_parent
@@ -160,7 +161,7 @@ def _find_allocating(event: FunctionEvent) -> FunctionEvent:
 
 
 def _find_phase(event: FunctionEvent) -> Phase:
-    """By the nearest range around an operator that says so; what is no operator has none."""
+    """Find the phase by the nearest range around an operator that names one; the range of an update has none."""
     if event.name.startswith(STEP):
         return ""
     for name in _walk_names(event):
@@ -179,7 +180,7 @@ def _walk_names(event: FunctionEvent) -> Iterator[str]:
 
 
 def _name_operator(event: FunctionEvent) -> str:
-    """The engine's node is counted with the backward function in it; the range of the whole update is Python's time."""
+    """Name an operator: the engine's node as the backward function in it; the whole update's range as Python's time."""
     return BETWEEN if event.name.startswith(STEP) else event.name.removeprefix(ENGINE)
 
 

@@ -87,7 +87,7 @@ def _choose_path(rehearsal: Rehearsal) -> Path:
 
 
 def _create_output(path: Path) -> None:
-    """A file that cannot be written is found out before anything is trained."""
+    """Create the file before anything is trained. Raises UsageError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

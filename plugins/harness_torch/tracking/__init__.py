@@ -1,1 +1,1 @@
-"""Where the tensors of an update go: storages, time steps, the host, other libraries, other threads."""
+"""The ways of an update's tensors: storages, time steps, the host, other libraries, other threads."""

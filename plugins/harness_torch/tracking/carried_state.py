@@ -1,4 +1,4 @@
-"""What is carried from one time step to the next, seen at the end of each step of a loop over `time_steps`."""
+"""Tensors that are carried from one time step to the next, seen at the end of each step of a loop over `time_steps`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harness_torch.tracking.storages import Ledger, is_parameter
 
 
 class CarriedState(TorchDispatchMode):
-    """Spans one update and looks at what lives at the end of every time step.
+    """The bytes that live at the end of every time step of one update, which it spans.
 
-    What the update itself made before its first time step and did not write since (weights in another form, targets,
-    the current of an input that stays the same) is a constant of the update and not carried; nor are gradients, those
-    of weights in another form included.
+    Tensors that the update itself made before its first time step and did not write since (weights in another form,
+    targets, the current of an input that stays the same) are constants of the update and not carried; nor are
+    gradients, those of weights in another form included.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -30,7 +30,7 @@ class CarriedState(TorchDispatchMode):
         self._looks: list[dict[int, int]] = []
 
     def begin(self) -> None:
-        """The constants are fixed by the first of several loops."""
+        """Fix the constants, by the first of several loops."""
         if self._constants is None:
             self._constants = {serial for serial in self._ledger.alive() if serial >= self._older}
 
@@ -39,7 +39,7 @@ class CarriedState(TorchDispatchMode):
         self._looks.append({serial: size for serial, size in self._ledger.alive().items() if serial not in left_out})
 
     def most(self, without: Collection[int]) -> int:
-        """The most bytes at the end of a step, leaving out the serial numbers given; 0 if there was no step."""
+        """Find the most bytes at the end of a step, leaving out the serial numbers given; 0 if there was no step."""
         totals = (sum(size for serial, size in look.items() if serial not in without) for look in self._looks)
         return max(totals, default=0)
 
@@ -58,7 +58,7 @@ class CarriedState(TorchDispatchMode):
         return result
 
     def _gradients(self) -> set[int]:
-        """Serial numbers of the gradients that leaves hold."""
+        """Find the serial numbers of the gradients that leaves hold."""
         leaves = (reference() for reference in self._leaves.values())
         gradients = [leaf.grad for leaf in leaves if leaf is not None]
         return {serial for gradient in gradients if gradient is not None for serial in self._ledger.see(gradient)}

@@ -1,7 +1,7 @@
-"""Where a learner leaves torch, and with it all that is counted: arrays for another library, pointers for a kernel of
-its own, a graph that was captured before, another thread.
+"""Departures of a learner from torch, and from all that is counted: arrays for another library, pointers for a kernel
+of its own, a graph that was captured before, another thread.
 
-What a compiled extension does with a tensor that it is given directly, without an operator, nobody sees.
+Nobody sees the work of a compiled extension on a tensor that it is given directly, without an operator.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LITTLE = 64  # numbers that a learner may look at, such as a loss or counts of c
 MOST_NAMED = 3
 ALL = sys.maxsize
 
-# What gives a tensor's elements, or where they lie, to others.
+# Methods that give a tensor's elements, or their address, to others.
 _METHODS = (
     *("numpy", "tolist", "__array__", "__dlpack__", "data_ptr", "storage", "share_memory_", "apply_", "map_", "map2_"),
     *("item", "__float__", "__int__", "__bool__", "__index__", "__complex__"),
@@ -39,7 +39,7 @@ LEAVING: Mapping[Any, str] = {
     **{getattr(Tensor, name): f"Tensor.{name}" for name in _METHODS},
 }
 
-# What makes a tensor of an array that another library has computed.
+# Functions that make a tensor of an array that another library has computed.
 ENTERING: Mapping[Any, str] = {
     torch.tensor: "torch.tensor of an array",
     torch.as_tensor: "torch.as_tensor of an array",
@@ -69,7 +69,7 @@ _ignored: ContextVar[bool] = ContextVar("harness_torch.departures", default=Fals
 
 @contextmanager
 def ignore() -> Iterator[None]:
-    """What leaves torch inside does not count."""
+    """Ignore, while inside, tensors that leave torch."""
     token = _ignored.set(True)
     try:
         yield
@@ -78,9 +78,9 @@ def ignore() -> Iterator[None]:
 
 
 class Departures(TorchFunctionMode):
-    """Notes what leaves torch while it is entered, and where.
+    """Notes tensors that leave torch while it is entered, and the place.
 
-    host: what never was where the network is, which may be looked at. known: threads that are nobody's business.
+    host: tensors that never were where the network is, and may be looked at. known: threads that do not count.
     exported: memory that others have shared since before. waits: how often the host looked at what may lie on a GPU, by
     function.
     """
@@ -101,7 +101,7 @@ class Departures(TorchFunctionMode):
         self._patches = ExitStack()
 
     def reason(self) -> str:
-        """Why more may have been done than was counted; empty where nothing but a few numbers left."""
+        """Explain why more may have been done than was counted; empty where no more than a few numbers left."""
         if sum(self._noted.values()) <= LITTLE:
             return ""
         names = list(self._noted)
@@ -143,14 +143,14 @@ class Departures(TorchFunctionMode):
             self._hearing -= 1
 
     def note_operator(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """An operator runs: on memory that others share, or as the last step of making a tensor of numbers."""
+        """Note an operator on memory that others share, or one that is the last step of making a tensor of numbers."""
         if self._exported is not None and (size := self._exported.count_shared(func, args, kwargs)):
             self._note(_add_place("a tensor whose memory was handed out before"), size)
         if func is torch.ops.aten.lift_fresh.default and not self._hearing:  # of torch.tensor the mode hears
             self._note(_add_place("a constructor such as torch.FloatTensor"), args[0].numel())
 
     def note_fork(self) -> None:
-        """The process is about to fork."""
+        """Note that the process is about to fork."""
         self._note(_add_place("os.fork"), ALL)
 
     def _note_leaving(self, func: Any, tensor: Tensor) -> None:
@@ -171,7 +171,7 @@ class Departures(TorchFunctionMode):
         create_graph: bool = False,
         inputs: Any = None,
     ) -> None:
-        """The same as Tensor.backward, which would hide the functions in its graph from this mode."""
+        """Do the same as Tensor.backward, which would hide the functions in its graph from this mode."""
         with self._resume_listening():
             torch.autograd.backward(tensor, gradient, retain_graph, create_graph, inputs=inputs)
 
@@ -209,7 +209,7 @@ os.register_at_fork(before=_note_forks)
 
 
 def _add_place(words: str) -> str:
-    """With the file and line of whoever is not torch, numpy or one of the instruments."""
+    """Add the file and line of the nearest caller that is not torch, numpy or one of the instruments."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename

@@ -24,7 +24,7 @@ from harness_torch.tracking.storages import TensorSet
 class HostTensors(TorchFunctionMode):
     """Follows the tensors that are made while it is entered. on_gpu: the network lies on a GPU.
 
-    writes_number: what runs is x[...] = a number.
+    writes_number: x[...] = a number is running.
     """
 
     def __init__(self, on_gpu: bool) -> None:
@@ -39,7 +39,7 @@ class HostTensors(TorchFunctionMode):
 
     def was_made_on_host(self, tensor: Tensor) -> bool:
         """Whether this tensor was made on the host, and holds nothing that was ever on a device."""
-        # What is trained belongs to the network, even if it was never placed on a device.
+        # A trained tensor belongs to the network, even if it was never placed on a device.
         return not tensor.requires_grad and tensor in self._found
 
     def __torch_function__(
@@ -64,12 +64,12 @@ class HostTensors(TorchFunctionMode):
 
 
 def _find_written(func: Any, args: tuple[Any, ...]) -> list[Tensor]:
-    """What an in-place function changes that returns nothing, as those for lists of tensors do."""
+    """Find the tensors changed by an in-place function that returns nothing, such as one for lists of tensors."""
     return list(find_tensors(args[:1])) if getattr(func, "__name__", "").endswith("_") else []
 
 
 def _find_device(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The device that a call names, if it names one; Tensor.to takes it in the place of a type."""
+    """Find the device that a call names, if any; Tensor.to takes it in the place of a type."""
     named = [each for each in args if isinstance(each, torch.device) or (func is Tensor.to and isinstance(each, str))]
     return named[0] if named else kwargs.get("device")
 
@@ -85,6 +85,6 @@ def _asks_for_host(device: Any) -> bool:
 
 @contextmanager
 def follow_host_tensors() -> Iterator[HostTensors]:
-    """While inside, tensors on the host are told apart, those that optimisers make in their steps included."""
+    """Tell tensors on the host apart while inside, those that optimisers make in their steps included."""
     with phases.optimizer_steps(), HostTensors(on_gpu=current_device() is not None) as found:
         yield found

@@ -1,6 +1,6 @@
 """Memory of tensors that others can read and write as well: an array that lies on it is kept, or its address is known.
 
-What is written to such a tensor has left torch without another word, and what is read from it may come from elsewhere.
+Numbers written to such a tensor have left torch without another word, and numbers read from it may come from elsewhere.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TORCH = str(Path(str(torch.__file__)).parent)
 
 @contextmanager
 def replace_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute of a module or class for a while, whether it is its own or inherited."""
+    """Replace an attribute of a module or class for a while, whether it is its own or inherited."""
     own = name in vars(owner)
     before = vars(owner).get(name)
     setattr(owner, name, value)
@@ -55,8 +55,8 @@ class SharedArrays(TorchFunctionMode):
         self._patches = ExitStack()
 
     def count_shared(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-        """Elements of the tensors that an operator takes and that were handed out, or that it writes to and that were
-        made of an array.
+        """Count the elements of tensors that an operator takes and that were handed out, or that it writes to and that
+        were made of an array.
         """
         taken = [each for each in find_tensors((args, kwargs)) if self._is_shared(self._out, each)]
         changed = find_tensors(_find_written(func, args, kwargs)) if self._in else ()
@@ -110,7 +110,7 @@ class SharedArrays(TorchFunctionMode):
         return result
 
     def _note_array(self, tensor: Tensor, array: Any) -> None:
-        """An array that shares the memory of a tensor does so while somebody keeps it, or a view of it."""
+        """Note an array that shares the memory of a tensor, for as long as somebody keeps it, or a view of it."""
         for storage in find_storages(tensor):
             if isinstance(array, np.ndarray) and self._address(storage) in _span_starts(array, storage.nbytes()):
                 self._note_leaving(storage, _make_alive_check(array))
@@ -125,7 +125,7 @@ class SharedArrays(TorchFunctionMode):
                 self._in.setdefault(self._address(storage), []).extend(map(_make_kept_check, _walk_owners(source)))
 
     def _is_shared(self, known: dict[int, list[Shared]], tensor: Tensor) -> bool:
-        """An address may be used again: what is no longer shared is forgotten."""
+        """Whether a tensor's memory is shared still; its address, which may be used again, is forgotten if not."""
         for storage in find_storages(tensor) if known else ():
             address = self._address(storage)
             ways = [shared for shared in known.pop(address, ()) if shared()]
@@ -136,7 +136,7 @@ class SharedArrays(TorchFunctionMode):
 
 
 def _find_written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    """The arguments that an operator changes."""
+    """Find the arguments that an operator changes."""
     schema = getattr(func, "_schema", None)
     if schema is None or not schema.is_mutable:
         return []
@@ -146,7 +146,7 @@ def _find_written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> l
 
 
 def _span_starts(array: np.ndarray[Any, Any], most: int) -> range:
-    """Where the storage of a tensor begins that an array may lie on."""
+    """Span the addresses at which a storage begins on which an array may lie."""
     first = array.ctypes.data
     return range(first - most, first + 1)
 
@@ -157,14 +157,14 @@ def _make_alive_check(thing: Any) -> Shared:
 
 
 def _walk_owners(source: Any) -> Iterator[Any]:
-    """An array and those that it is a view of."""
+    """Walk from an array to those that it is a view of."""
     while source is not None:
         yield source
         source = getattr(source, "base", None)
 
 
 def _make_kept_check(thing: Any) -> Shared:
-    """Whether others keep it than the tensor, or the view, that was made of it."""
+    """Make a check that others keep a thing than the tensor, or the view, that was made of it."""
     try:
         reference: Callable[[], Any] = weakref.ref(thing)
         ours = 0
@@ -179,7 +179,7 @@ def _count_holders(reference: Callable[[], Any]) -> int:
 
 
 class _Unshared:
-    """Nobody keeps it but who looks at it."""
+    """A thing that only its observer keeps."""
 
 
 _UNSHARED_HOLDERS = _count_holders(_Unshared)

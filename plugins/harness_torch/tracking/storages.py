@@ -1,8 +1,8 @@
-"""Storages behind tensors: which exist, who owns them, when they come and go.
+"""Storages behind tensors: those that exist, their owners, their births and deaths.
 
-A storage is what a device really allocates; views, aliases and in-place results share one. Storages are told apart by
-the address of their implementation, which is unique while they live; a weak reference says when they die, be it that
-only the autograd engine held them.
+A storage is the memory that a device really allocates; views, aliases and in-place results share one. Storages are told
+apart by the address of their implementation, which is unique while they live; a weak reference says when they die, be
+it that only the autograd engine held them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMPRESSED_COLUMNS = (torch.sparse_csc, torch.sparse_bsc)
 
 
 def find_storages(tensor: Tensor) -> Iterator[torch.UntypedStorage]:
-    """The storages that a tensor keeps alive: one if it is dense, indices and values if it is sparse.
+    """Find the storages that a tensor keeps alive: one if it is dense, indices and values if it is sparse.
 
     None for tensors without memory of their own to look at (meta tensors, opaque layouts).
     """
@@ -47,7 +47,7 @@ def _list_dense_parts(tensor: Tensor) -> tuple[Tensor, ...]:
 
 
 def find_live_tensors() -> list[Tensor]:
-    """Every tensor that Python can reach. Tensors that only the autograd engine holds are not among them."""
+    """Find every tensor that Python can reach. Tensors that only the autograd engine holds are not among them."""
     # The type is looked up, not asked: isinstance would wake lazy proxies, and takes three times as long.
     kinds = set(_walk_subclasses(Tensor))
     return [thing for thing in gc.get_objects() if type(thing) in kinds]
@@ -90,7 +90,7 @@ class TensorSet:
 
 @contextmanager
 def hold_garbage() -> Iterator[None]:
-    """Collect now and not while inside, so that what lies in reference cycles is the same in every repeat."""
+    """Collect garbage now and not while inside, so that tensors in reference cycles are the same in every repeat."""
     gc.collect()
     enabled = gc.isenabled()
     gc.disable()
@@ -114,7 +114,7 @@ class Entry:
 class Ledger:
     """Storages by first sight and death, with a log of every change in bytes.
 
-    What lives when the ledger is opened is foreign: the data, another trial's arrays. It is recognised, not counted.
+    Tensors that live when the ledger is opened are foreign: the data, another trial's arrays. They do not count.
     """
 
     def __init__(self, foreign: Iterable[Tensor] = ()) -> None:
@@ -136,20 +136,20 @@ class Ledger:
 
     @property
     def seen(self) -> int:
-        """How many storages were ever entered: the serial number of the next one."""
+        """Number of storages that were ever entered: the serial number of the next one."""
         return self._seen
 
     def alive(self) -> dict[int, int]:
-        """Bytes by serial number of what is alive now and not foreign."""
+        """List the bytes of storages that are alive now and not foreign, by serial number."""
         return {entry.serial: entry.bytes for entry in self._live.values() if not entry.foreign}
 
     def start(self) -> None:
-        """Begin a window with what is alive now."""
+        """Begin a window with the storages that are alive now."""
         self._log = [(entry.serial, entry.bytes) for entry in self._live.values() if not entry.foreign]
         self._at_start = len(self._log)
 
     def window(self, without: set[int]) -> tuple[int, int, int]:
-        """Bytes at the start of the window, at its peak and now, leaving out the serial numbers given."""
+        """Add up the bytes at the start of the window, at its peak and now, leaving out the serial numbers given."""
         total = before = peak = sum(change for serial, change in self._log[: self._at_start] if serial not in without)
         for serial, change in self._log[self._at_start :]:
             total += change if serial not in without else 0

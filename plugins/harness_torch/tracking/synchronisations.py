@@ -1,6 +1,6 @@
 """Operators that make the host wait for the device. On a CPU they cost nothing, yet show what a GPU would suffer.
 
-What reads a tensor's memory without an operator (`tolist` and `numpy` of a tensor on the CPU): see `departures`.
+Functions that read a tensor's memory without an operator (`tolist`, `numpy` of a tensor on the CPU): see `departures`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COPIES = frozenset({"_to_copy", "copy", "_copy_from"})
 
 
 def synchronises(call: Call, host: HostTensors | None = None) -> bool:
-    """Whether the host cannot go on before the device has finished this operator. host: what nobody waits for."""
+    """Whether the host has to wait for this operator on the device. host: knows tensors that nobody waits for."""
     looked_at = list(find_tensors(list(call.arguments.values())))
     if host is not None and looked_at and all(map(host.holds, looked_at)):
         return False
@@ -48,7 +48,7 @@ def _fills_mask(call: Call, host: HostTensors | None) -> bool:
 
 
 def _leaves_device(call: Call) -> bool:
-    """A blocking copy from a device to the host."""
+    """Whether a call is a blocking copy from a device to the host."""
     target, source = call.result, call.get("src") if call.key == "copy" else call.get("self")
     return _lies_on_host(target) and not _lies_on_host(source) and not call.get("non_blocking")
 

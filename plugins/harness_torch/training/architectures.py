@@ -1,12 +1,12 @@
 """Networks in the notation of the papers: `64C3-128C3-AP2-256C3-GAP-FC`. Plain Python, no torch.
 
 `64C3`: 3x3 convolution to 64 channels, then the family's neurons; `64C3/2` with stride 2. `256`: dense layer of 256
-neurons. `AP2`: 2x2 average pooling of what the layer before it sends on; `GAP`: over the whole map. `FC`: the readout,
+neurons. `AP2`: 2x2 average pooling of the output of the layer before it; `GAP`: over the whole map. `FC`: the readout,
 always last, no neuron. `64R3`, `64R3/2`: a residual block of two 3x3 convolutions, each followed by neurons, after
 normalizer-free ResNets (Brock et al. 2021): the second adds 0.2 of its output to the current that the block started
 from.
 
-A text is one network in every family. What a family cannot train it refuses, with its reason (`Family`).
+A text is one network in every family. A family refuses networks that it cannot train, with its reason (`Family`).
 
 `residual34` has the stages, widths and depth of a ResNet-34, and is not the NF-ResNet-34 of OTTT's published code.
 There, currents are pooled (3x3, stride 2) before the first neurons answer, the first block's shortcut is the identity,
@@ -65,7 +65,7 @@ CONVOLUTION = re.compile(r"([1-9]\d*)([CR])([1-9]\d*)(?:/([1-9]))?")
 
 @dataclass(frozen=True)
 class Family:
-    """What a family of methods makes of the notation: how it calls its networks, and what it refuses, each with why.
+    """The notation in a family: its name for its networks, and the words and weights that it refuses, with reasons.
 
     words: by the regular expression of a whole word, in any case, known to the notation or not. weight: of a weight's
     shape (outputs, inputs, ...), empty where it is welcome.
@@ -80,7 +80,7 @@ PLAIN = Family()
 
 
 class Skip(NamedTuple):
-    """What joins a population's current: the current of an earlier one, or a 1x1 convolution of what that sends on.
+    """An addition to a population's current: the current of an earlier one, or a 1x1 convolution of its pooled output.
 
     factor: ratio of the two populations' units, for a current. projection: shape of the convolution's weight, None for
     a current. window: average pooling before it.
@@ -93,11 +93,11 @@ class Skip(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A linear map into a population of neurons and what pools the output of these.
+    """A linear map into a population of neurons and the pooling of their output.
 
     weight: shape of its weight. map: shape of the population, without the batch. pool: window of the average pooling
-    that follows, None without one. factor: on weight and bias; what joins through `skip` is in these units, too.
-    stream, branch: whether its current, and what it sends on, joins a later population.
+    that follows, None without one. factor: on weight and bias; the addition through `skip` is in these units, too.
+    stream, branch: whether its current, and its output, joins a later population.
     """
 
     weight: tuple[int, ...]
@@ -111,7 +111,7 @@ class Layer(NamedTuple):
 
     @property
     def output(self) -> tuple[int, ...]:
-        """Shape of what the next layer sees."""
+        """Shape of the next layer's input."""
         if self.pool is None:
             return self.map
         channels, height, width = self.map
@@ -127,12 +127,14 @@ class Architecture(NamedTuple):
 
     @property
     def neurons(self) -> int:
-        """Per row."""
+        """Number of neurons per row."""
         return sum(prod(layer.map) for layer in self.layers)
 
 
 def standard(shape: tuple[int, ...]) -> str:
-    """The network for rows of `shape`, (features,) or (channels, height, width), if none is given. The only table."""
+    """Choose the network for rows of `shape`, (features,) or (channels, height, width), if none is given. The only
+    table.
+    """
     if len(shape) == 1:
         return MLP
     side = min(shape[1:])
@@ -143,8 +145,8 @@ def standard(shape: tuple[int, ...]) -> str:
 
 
 def check(text: str, family: Family = PLAIN) -> Architecture:
-    """Raises UsageError for what is wrong with an architecture whatever the input: resolved for one that is large
-    enough, and divisible often enough, for anything. Returns that.
+    """Resolve an architecture for an input that is large enough, and divisible often enough, for anything. Raises
+    UsageError for mistakes that do not depend on the input.
     """
     side = DIVISIBLE ** len(tokens(text, family))
     try:
@@ -154,7 +156,7 @@ def check(text: str, family: Family = PLAIN) -> Architecture:
 
 
 def tokens(text: str, family: Family = PLAIN) -> list[str]:
-    """The words of an architecture, or of a named one. Raises UsageError for one that is unknown or out of place."""
+    """Split an architecture, or a named one, into words. Raises UsageError for one that is unknown or out of place."""
     if text in RENAMED:
         raise UsageError(f"architecture {text!r}: now called {RENAMED[text]}")
     words = NAMED.get(text, text).split("-")
@@ -188,7 +190,7 @@ def _check_word(word: str, text: str, family: Family) -> None:
 
 
 def resolve(text: str, shape: tuple[int, ...], outputs: int, family: Family = PLAIN) -> Architecture:
-    """The layers of `text` for rows of `shape`. Raises Unsupported where the two do not fit together."""
+    """Resolve `text` to layers for rows of `shape`. Raises Unsupported where the two do not fit together."""
     if len(shape) not in (1, 3):
         raise Unsupported(f"{family.networks} take rows of shape (features,) or (channels, height, width), not {shape}")
     layers: list[Layer] = []
@@ -225,7 +227,7 @@ def _build_layer(word: str, before: tuple[int, ...], text: str) -> Layer:
 
 
 def _add_block(layers: list[Layer], variances: dict[int, float], word: str, before: tuple[int, ...], text: str) -> None:
-    """Two layers whose second joins the stream that the last population's current belongs to.
+    """Add two layers whose second joins the stream that the last population's current belongs to.
 
     The current itself joins where shapes agree, else a 1x1 convolution of the population's pooled output. Populations
     work in units of the stream's expected deviation, so that their thresholds mean the same everywhere.

@@ -1,4 +1,4 @@
-"""What a record says of a network and of its training, and what of it is saved."""
+"""Facts of a network and of its training for records, and the arrays that are saved."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from harness_torch.training.step import State
 
 
 def numbers(tensors: Iterable[Tensor]) -> int:
-    """How many these tensors hold: of parameters, the network's size."""
+    """Count the numbers in these tensors: of parameters, the network's size."""
     return sum(tensor.numel() for tensor in tensors)
 
 
 def size_in_bytes(tensors: Iterable[Tensor]) -> int:
-    """What their numbers take."""
+    """Add up the bytes of these tensors."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def describe(state: State) -> Mapping[str, object]:
-    """The network's size, whether updates are replayed, and what options left to a default come to."""
+    """Describe the network's size, whether updates are replayed, and the values of options left to a default."""
     return {
         "parameters": numbers(state.parameters.values()),
         "captured": state.replay.captured,
@@ -30,5 +30,5 @@ def describe(state: State) -> Mapping[str, object]:
 
 
 def save(state: State) -> Mapping[str, Tensor]:
-    """The parameters by name."""
+    """Save the parameters by name."""
     return {name: tensor.detach().contiguous() for name, tensor in state.parameters.items()}

@@ -1,7 +1,7 @@
 """A whole update as one CUDA graph: captured once its allocations and algorithms are steady, replayed from then on.
 
-A graph replays fixed addresses, so each mini-batch is copied to where the captured one lay; what is updated in place
-(parameters, momentum, traces that live within the update) stays where it is.
+A graph replays fixed addresses, so each mini-batch is copied to where the captured one lay; tensors that are updated in
+place (parameters, momentum, traces that live within the update) stay where they are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Replay:
     """Calls a function of tensors, the first times as it is, then as a captured graph; always as it is on a CPU.
 
     The function, `function(*inputs, *carried) -> (outputs, carried)`, takes steps of the optimiser. Its outputs are
-    tensors by name. What it carries goes into the next call: no graph leads from there to what made it (detach it).
+    tensors by name. Tensors that it carries go into the next call, detached from the graph of autograd that made them.
     generators: those that it draws from, beside torch's own; a graph draws anew at each replay.
     """
 
@@ -32,7 +32,7 @@ class Replay:
     ) -> None:
         self._optimiser, self._generators = optimiser, generators
         self._calls = 0
-        # One for all calls: the allocator keeps for each stream what was freed on it.
+        # One for all calls: the allocator keeps freed memory for the stream it was freed on.
         self._stream = torch.cuda.Stream() if captures else None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: list[Tensor] = []
@@ -41,14 +41,14 @@ class Replay:
 
     @property
     def captured(self) -> bool:
-        """Whether what runs now is the graph."""
+        """Whether calls replay the captured graph now."""
         return self._graph is not None
 
     def __call__(self, function: Function, inputs: Sequence[Tensor], carried: Carried = ()) -> tuple[Outputs, Carried]:
         """function(*inputs, *carried). Tensors of other shapes than the captured ones are computed with as they are.
 
-        What is returned as carried is for the next call alone, which overwrites it; a learner may hand in other tensors
-        instead, as at the start of a sequence.
+        Carried tensors that are returned are for the next call alone, which overwrites them; a learner may hand in
+        others instead, as at the start of a sequence.
         """
         self._calls += 1
         if self._stream is None:
@@ -68,7 +68,7 @@ class Replay:
     def _run_aside(
         self, stream: torch.cuda.Stream, function: Function, tensors: Sequence[Tensor]
     ) -> tuple[Outputs, Carried]:
-        """On the stream of what is captured later: autograd keeps the stream of each operator."""
+        """Run the function on the stream of the later capture: autograd keeps the stream of each operator."""
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             returned = function(*tensors)
@@ -91,7 +91,7 @@ class Replay:
 
 
 def _copy_into(kept: Sequence[Tensor], given: Sequence[Tensor]) -> None:
-    """Copy to where a graph reads from; what lies there already stays."""
+    """Copy tensors to where a graph reads from, unless they lie there already."""
     for to, tensor in zip(kept, given, strict=True):
         if to is not tensor:
             to.copy_(tensor)

@@ -1,4 +1,4 @@
-"""Predictions: rows in parts that fit into memory; what networks say as points or mixtures, of any kind of problem."""
+"""Predictions: rows in parts that fit into memory; points or mixtures from networks' outputs."""
 
 from __future__ import annotations
 
@@ -35,31 +35,35 @@ def in_parts(predict: Callable[[Tensor], P], inputs: Tensor, per_row: int) -> P:
 
 
 def _join_parts(parts: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
-    """Along the rows; a part may be one number for each of its rows, as variances are that all rows share."""
+    """Join parts along the rows; a part may be one number for all of its rows, such as a variance that they share."""
     return torch.cat([part.expand(-1, size, *part.shape[2:]) for part, size in zip(parts, sizes, strict=True)], dim=1)
 
 
 def classes(logits: Tensor, log_weights: Tensor | None = None) -> ClassLogProbs:
-    """Of logits (N, C), or of S components (S, N, C), whose log_weights (S,) are equal by default."""
+    """Predict classes by logits (N, C), or by those of S components (S, N, C), whose log_weights (S,) are equal by
+    default.
+    """
     logits = logits if logits.dim() == 3 else logits[None]
     return ClassLogProbs(F.log_softmax(logits, dim=-1), _read_log_weights(logits, log_weights))
 
 
 def gaussians(means: Tensor, variances: Tensor, log_weights: Tensor | None = None) -> RegressionMixture:
-    """Of means and variances (N,), or of S components (S, N), of standardised targets."""
+    """Predict standardised targets by means and variances (N,), or by those of S components (S, N), of standardised
+    targets.
+    """
     means, variances = (each if each.dim() == 2 else each[None] for each in (means, variances))
     return RegressionMixture(means, variances, _read_log_weights(means, log_weights))
 
 
 def tokens(logits: Tensor, following: Tensor, log_weights: Tensor | None = None) -> TokenLogProbs:
-    """Of logits (N, L, V), or (S, N, L, V), for the tokens `following` (N, L): how probable each of them was."""
+    """Predict the tokens `following` (N, L) by logits (N, L, V), or (S, N, L, V): the probability of each of them."""
     logits = logits if logits.dim() == 4 else logits[None]
     said = logits.gather(-1, following.expand(logits.shape[:-1])[..., None])[..., 0]
     return TokenLogProbs(said - logits.logsumexp(-1), _read_log_weights(logits, log_weights))
 
 
 def _read_log_weights(components: Tensor, log_weights: Tensor | None) -> Tensor:
-    """Logarithms that the components (S, ...) count with."""
+    """Read the logarithms of the weights of components (S, ...)."""
     if log_weights is not None:
         return log_weights
     return components.new_full((len(components),), math.log(1 / len(components)))

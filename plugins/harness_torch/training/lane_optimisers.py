@@ -75,6 +75,6 @@ class AdamW(_LaneOptimiser):
 
 
 def _read_rate(group: dict[str, Any], parameter: Tensor) -> Tensor:
-    """A group without a factor of its own may have a number."""
+    """Read a group's rate, which is a number in a group without a factor of its own."""
     rate = group["lr"]
     return rate if isinstance(rate, Tensor) else parameter.new_full((), rate)

@@ -1,4 +1,4 @@
-"""How tensors lie in memory: channels last, which convolutions are fastest in."""
+"""Layouts of tensors in memory: channels last, which convolutions are fastest in."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def empty(shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None
 def leaves(named: Mapping[str, Tensor], device: str, dtype: torch.dtype) -> dict[str, Tensor]:
     """Parameters: these tensors on the device, of this type and in that layout, as leaves that collect gradients.
 
-    What has all that already is taken as it is, not copied.
+    A tensor that has all that already is taken as it is, not copied.
     """
     return {name: channels_last(tensor.detach().to(device, dtype)).requires_grad_() for name, tensor in named.items()}

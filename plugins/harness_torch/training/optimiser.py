@@ -68,7 +68,7 @@ def _build_group(group: Group, options: OptimiserOptions, captured: bool) -> dic
 
 
 def set_rate(optimiser: Optimizer, options: OptimiserOptions, updates: int, planned: int | None) -> None:
-    """Give every group the learning rate that follows after so many updates of those planned; None where unknown."""
+    """Give every group the learning rate after so many of the planned updates; planned: None where unknown."""
     rate = options.resolved_rate * share_of_rate(options, updates, planned)
     for group in optimiser.param_groups:
         factor, lr = group.get("factor", 1.0), group["lr"]

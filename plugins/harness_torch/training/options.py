@@ -1,4 +1,4 @@
-"""How a network follows its gradients, as options. Plain Python, no torch."""
+"""Options of training by gradients. Plain Python, no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEARNING_RATES = {"sgd": 0.1, "adam": 1e-3}
 class OptimiserOptions:
     """Options of every method that trains by gradients, to be inherited by a family's config.
 
-    A family with other defaults declares the field again. Raises UsageError for what does not go together.
+    A family with other defaults declares the field again. Raises UsageError for options that exclude each other.
     """
 
     optimiser: Literal["sgd", "adam"] | None = option(None, "sgd or adam; the data set's recipe, else sgd, by default")
@@ -69,7 +69,7 @@ class OptimiserOptions:
 
 
 def refuse_without_effect(options: Any, names: Iterable[str], reason: str, instead: str = "") -> None:
-    """Raises UsageError for the first of these options that is not at its default: the reason, and what to do."""
+    """Raises UsageError for the first of these options that is not at its default, with the reason and the remedy."""
     for name in names:
         value = getattr(options, name)
         if value != getattr(type(options), name):
@@ -77,5 +77,5 @@ def refuse_without_effect(options: Any, names: Iterable[str], reason: str, inste
 
 
 def format_value(value: object) -> str:
-    """A value as a selection says it."""
+    """Format a value as in a selection."""
     return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)

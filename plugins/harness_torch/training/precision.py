@@ -1,4 +1,4 @@
-"""Types of parameters and of what linear operations compute in, by the harness's name of a precision."""
+"""Types of parameters and of linear operations, by the harness's name of a precision."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ from harness_torch.training.options import OptimiserOptions
 
 @dataclass(kw_only=True)
 class State:
-    """What is trained and how far; a family's state adds what is its own.
+    """The trained parameters and the progress of training; a family's state adds fields of its own.
 
-    parameters: by name. planned: mini-batches in all, None where that is not known. generators: on the device, of what
-    updates draw, one for each of several trials side by side. updates: mini-batches so far.
+    parameters: by name. planned: mini-batches in all, None where that is not known. generators: on the device, which
+    updates draw from, one for each of several trials side by side. updates: mini-batches so far.
     """
 
     parameters: dict[str, Tensor]
@@ -45,7 +45,7 @@ class State:
 
     @property
     def generator(self) -> torch.Generator:
-        """That of the only trial, or of the first."""
+        """Generator of the only trial, or of the first."""
         return self.generators[0]
 
 
@@ -61,7 +61,8 @@ def begin(
     groups: Sequence[Group] | None = None,
     seeds: Sequence[int] = (),
 ) -> S:
-    """The state before the first update, made with `make(**fields of State)`, such as partial(OwnState, network=...).
+    """Begin the state before the first update, made with `make(**fields of State)`, such as partial(OwnState,
+    network=...).
 
     graph: whether a GPU may replay updates as a graph, which it does unless operators are looked at one by one.
     groups: with learning rates of their own; all parameters alike by default. seeds: of trials that train side by side,
@@ -81,15 +82,15 @@ def begin(
 
 
 def update(state: State, learn: Callable[..., Outputs], tensors: Sequence[Tensor]) -> Mapping[str, Tensor]:
-    """One mini-batch: the next learning rate, then learn(*tensors), which returns scalars by name."""
+    """Learn from one mini-batch: the next learning rate, then learn(*tensors), which returns scalars by name."""
     return update_carrying(state, lambda *given: (learn(*given), ()), tensors, ())[0]
 
 
 def update_carrying(
     state: State, learn: Callable[..., tuple[Outputs, Carried]], tensors: Sequence[Tensor], carried: Carried
 ) -> tuple[Mapping[str, Tensor], Carried]:
-    """The same where updates follow each other, as windows of a text do: learn(*tensors, *carried) returns scalars by
-    name and what the next update is to be given as `carried`, without a graph (see `Replay`).
+    """Learn where updates follow each other, as windows of a text do: learn(*tensors, *carried) returns scalars by
+    name and the `carried` tensors of the next update, without a graph (see `Replay`).
     """
     advance(state)
     return state.replay(learn, tensors, carried)
@@ -102,7 +103,7 @@ def advance(state: State) -> None:
 
 
 def parts(tensors: Sequence[Tensor], size: int | None, axis: int = 0) -> Iterator[tuple[tuple[Tensor, ...], float]]:
-    """The rows, on this axis of each tensor, at most `size` at a time, each part with its share of the rows."""
+    """Split the rows, on this axis of each tensor, into parts of at most `size`, each with its share of the rows."""
     count = tensors[0].shape[axis]
     cuts = zip(*(tensor.split(size or max(count, 1), axis) for tensor in tensors), strict=True)
     for part in cuts:
@@ -112,7 +113,7 @@ def parts(tensors: Sequence[Tensor], size: int | None, axis: int = 0) -> Iterato
 def accumulate(
     state: State, learn: Callable[..., Tensor], tensors: Sequence[Tensor], size: int | None, axis: int = 0
 ) -> Tensor:
-    """The sum of learn(share, *part) over all `parts`: each goes backward from its mean loss times its share, and
+    """Sum learn(share, *part) over all `parts`: each goes backward from its mean loss times its share, and
     returns that, detached; the gradients are those of the whole mini-batch's mean loss.
     """
     like = next(iter(state.parameters.values()))

@@ -8,7 +8,7 @@ from harness.cli import main
 
 
 def command(plugin, tmp_path, monkeypatch, capfd):
-    """A call of the command on a CPU: exit code, what it prints, and what it says of mistakes."""
+    """Call the command on a CPU: exit code, standard output, standard error."""
     monkeypatch.setenv("HARNESS_PLUGINS", "torch,metrics,executors")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plugin.py").write_text(dedent(plugin))

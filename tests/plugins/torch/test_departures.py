@@ -40,7 +40,7 @@ NUMBERS = np.ones(ROWS, np.float32)
 
 
 def reason(run: Callable[[Tensor], Any], formulas: tuple[Formula, ...] = ()) -> str:
-    """What the counts of an update say that also computes with torch."""
+    """Find the reason in the counts of an update that also computes with torch."""
     gauge, x = Operations(), torch.ones(ROWS, requires_grad=True)
     gauge.use_formulas(formulas)
     with gauge.session(), gauge.measure("update", ROWS):
@@ -84,7 +84,7 @@ def in_a_fork() -> None:
 
 
 def shared(prepare: Callable[[Tensor], Any], run: Callable[[Tensor, Any], Any]) -> str:
-    """What the counts of an update say of a tensor of which something was taken when the state was made."""
+    """Find the reason in the counts of an update of a tensor that was handed out when the state was made."""
     gauge = Operations()
     with gauge.session():
         buffer = torch.zeros(ROWS)
@@ -230,7 +230,7 @@ def test_an_update_in_which_torch_computes_nothing_is_no_update_without_work() -
 
 
 def test_backward_is_as_it_was() -> None:
-    """Its arguments reach autograd, and gradients are the same, seen or not."""
+    """Arguments reach autograd, and gradients are the same, seen or not."""
     x = torch.arange(3.0, requires_grad=True)
 
     def backward() -> list[Tensor]:

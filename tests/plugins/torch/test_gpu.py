@@ -1,4 +1,4 @@
-"""What NVML says of a GPU: a module of the same functions stands in for it where there is none."""
+"""Readings of NVML: a module of the same functions stands in for it where there is none."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def trouble(nvml: FakeNvml, pids: list[int], reasons: int) -> dict[str, Any]:
 
 
 def process_bytes(*processes: tuple[int, int | None]) -> int:
-    """Of this process, where the driver lists these by number and bytes."""
+    """Read this process's bytes, where the driver lists these processes by number and bytes."""
 
     class Lists(FakeNvml):
         def nvmlDeviceGetComputeRunningProcesses(self, handle: Any) -> list[SimpleNamespace]:  # noqa: N802

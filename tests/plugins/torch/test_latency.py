@@ -1,4 +1,4 @@
-"""Latency of a deployed network: which predictions are timed, and what is said of them."""
+"""Latency of a deployed network: the predictions that are timed, and their readings."""
 
 from __future__ import annotations
 

@@ -345,7 +345,7 @@ def test_activations_online_are_flat_and_unrolled_grow_with_the_steps() -> None:
     assert unrolled[1] - unrolled[0] == 12 * FLOAT * B * H
 
 
-# --- what is carried ----------------------------------------------------------------------------------------------
+# --- carried tensors -----------------------------------------------------------------------------------------------
 
 
 def state(build: Callable[[], Update]) -> int:

@@ -1,4 +1,4 @@
-"""What the instruments are called, and where a reader of a report finds what they could not read."""
+"""The names of the instruments, and the cells of a report for readings that they could not take."""
 
 from __future__ import annotations
 

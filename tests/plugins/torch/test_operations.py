@@ -489,7 +489,7 @@ def test_every_common_layer_is_covered(layer: nn.Module, shape: tuple[int, ...])
     assert prediction(infer)["inference_uncovered"] == {}
 
 
-# --- what is not known --------------------------------------------------------------------------------------------
+# --- unknown operators ---------------------------------------------------------------------------------------------
 
 
 def test_operators_without_a_formula_are_listed_with_their_share() -> None:
@@ -536,7 +536,7 @@ def test_bytes_and_launches() -> None:
 
 
 def test_half_the_width_is_half_the_bytes_and_the_same_work() -> None:
-    """Of each layer in bf16 as in fp32; autocast besides only copies, to the other width and back."""
+    """Each layer in bf16 has the work of fp32; autocast besides only copies, to the other width and back."""
     layers = (nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3), nn.LayerNorm(3))
     net, x = nn.Sequential(*layers), torch.randn(B, 2, 6, 6)
     counted = ("total_macs", "forward_macs", "backward_macs", "elementwise_ops", "launches", "uncovered")

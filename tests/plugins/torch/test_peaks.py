@@ -110,7 +110,7 @@ def test_a_system_that_does_not_tell_gives_no_process_peak(tmp_path: Path) -> No
 
 
 class FakeAllocator:
-    """Bytes that are allocated, and their peaks since the last reset; of what is freed half stays reserved."""
+    """Allocated bytes, and their peaks since the last reset; half of the freed ones stay reserved."""
 
     def __init__(self) -> None:
         self.now = self.peak = self.reserved = 0
@@ -179,7 +179,7 @@ def test_the_working_space_of_matrix_products_is_not_in_the_peak_of_an_update() 
         weight = torch.ones(256, 256, device="cuda", requires_grad=True)
         return lambda: (weight @ weight).sum().backward()
 
-    torch.ones(1, device="cuda")  # what an instrument finds its device by
+    torch.ones(1, device="cuda")  # an instrument finds its device by it
     assert measure(TensorPeak(), build)["tensor_peak_bytes"] < 4 * MIB
 
 

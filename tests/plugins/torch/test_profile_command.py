@@ -1,4 +1,4 @@
-"""`harness profile`: the trace, the table, and what they say of an update whose costs are known."""
+"""`harness profile`: the trace, the table, and both for an update whose costs are known."""
 
 from __future__ import annotations
 

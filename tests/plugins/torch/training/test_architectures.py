@@ -1,4 +1,4 @@
-"""The notation of networks, the same in every family, and what a family refuses of it."""
+"""The notation of networks, the same in every family, and the words that a family refuses."""
 
 from math import prod
 
@@ -161,7 +161,7 @@ def test_architectures_that_do_not_fit_the_input_are_unsupported(text, shape, re
 
 
 def parameters(architecture):
-    """Of weights, biases, gains, projections with gains, and the readout."""
+    """Count weights, biases, gains, projections with gains, and the readout."""
     layers = sum(prod(layer.weight) + 2 * layer.weight[0] for layer in architecture.layers)
     skips = [layer.skip.projection for layer in architecture.layers if layer.skip and layer.skip.projection]
     return (
@@ -196,7 +196,7 @@ def test_residual_34_has_its_stages_maps_and_parameters():
     assert (pooled.stride, pooled.pool, pooled.output) == (2, (2, 2), (64, 56, 56))
     assert joins == [False] + [False, True] * 16
     kernels = 3 * 49 * 64 + 9 * (6 * 64**2 + 64 * 128 + 7 * 128**2 + 128 * 256 + 11 * 256**2 + 256 * 512 + 5 * 512**2)
-    projections = [64 * 64, 64 * 128, 128 * 256, 256 * 512]  # the first one of what the stem's pooling leaves
+    projections = [64 * 64, 64 * 128, 128 * 256, 256 * 512]  # the first one of the stem's pooled output
     channels = 7 * 64 + 8 * 128 + 12 * 256 + 6 * 512
     assert parameters(architecture) == (
         kernels + 2 * channels + sum(projections) + 64 + 128 + 256 + 512 + 512 * 1000 + 1000

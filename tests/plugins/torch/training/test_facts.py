@@ -1,4 +1,4 @@
-"""What a record says, what is saved, and in which types and layouts parameters lie."""
+"""Facts for records, saved arrays, and types and layouts of parameters."""
 
 import pytest
 import torch

@@ -40,7 +40,7 @@ def test_a_cosine_is_torchs_own(final):
 
 @pytest.mark.parametrize("final", [0.0, 0.01])
 def test_one_cycle_is_torchs_own(final):
-    """Whose updates count from one: of 21 the climb ends behind the seventh, which is our 0.3 of 20."""
+    """Torch counts updates from one: of 21 the climb ends behind the seventh, which is our 0.3 of 20."""
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
