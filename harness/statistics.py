@@ -36,7 +36,7 @@ class Difference(NamedTuple):
     @property
     def no_interval(self) -> str:
         """Why there is none; empty where there is one."""
-        return "" if self.low is not None else why_no_interval(self.n)
+        return "" if self.low is not None else explain_no_interval(self.n)
 
 
 def estimate(values: Iterable[float]) -> Estimate:
@@ -49,17 +49,17 @@ def estimate(values: Iterable[float]) -> Estimate:
     if not finite:
         return Estimate(None, None, 0)
     # fmean of equal values may differ from them in the last digit
-    mean, sd = (finite[0], 0.0) if alike(finite) else (_mean(finite), statistics.stdev(finite))
+    mean, sd = (finite[0], 0.0) if are_alike(finite) else (_average(finite), statistics.stdev(finite))
     return Estimate(mean, sd if len(finite) > 1 else None, len(finite))
 
 
-def _mean(values: Sequence[float]) -> float:
+def _average(values: Sequence[float]) -> float:
     """The mean; values that cancel each other but for the rounding of floats have none but 0."""
     mean = statistics.fmean(values)
     return mean if abs(mean) > ROUNDING * max(map(abs, values)) else 0.0
 
 
-def alike(values: Sequence[float], magnitude: float = 0.0, rounding: float = ROUNDING) -> bool:
+def are_alike(values: Sequence[float], magnitude: float = 0.0, rounding: float = ROUNDING) -> bool:
     """Whether all values are equal up to rounding, of themselves or of the magnitude of what they were taken from.
 
     >>> alike([0.1 + 0.2, 0.3]), alike([0.3 - 0.2, 0.4 - 0.3], magnitude=0.4), alike([1e-9, 2e-9])
@@ -69,7 +69,7 @@ def alike(values: Sequence[float], magnitude: float = 0.0, rounding: float = ROU
     return max(values, default=0.0) - min(values, default=0.0) <= rounding * largest
 
 
-def why_no_interval(n: int) -> str:
+def explain_no_interval(n: int) -> str:
     """Of n values that have none: `equal in all 3 seeds`, `one seed`."""
     if n == 0:
         return "no seed"
@@ -84,7 +84,7 @@ def interval(values: Sequence[float], confidence: float = 0.95, magnitude: float
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     mean, sd, n = estimate(values)
-    if mean is None or sd is None or alike([value for value in values if math.isfinite(value)], magnitude, SINGLE):
+    if mean is None or sd is None or are_alike([value for value in values if math.isfinite(value)], magnitude, SINGLE):
         return None
     half = student_quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
     return mean - half, mean + half
@@ -111,7 +111,7 @@ def subtract(left: Sequence[float], right: Sequence[float]) -> tuple[list[float]
     ([0.0], 0.30000000000000004)
     """
     pairs = list(zip(left, right, strict=True))
-    differences = [0.0 if alike(pair, rounding=SINGLE) else pair[0] - pair[1] for pair in pairs]
+    differences = [0.0 if are_alike(pair, rounding=SINGLE) else pair[0] - pair[1] for pair in pairs]
     return differences, max(map(abs, (*left, *right)), default=0.0)
 
 

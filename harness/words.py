@@ -151,17 +151,17 @@ def one_line(error: BaseException, code: Code = ()) -> str:
 
     code: the files and folders of the plugins concerned; the deepest line in them that the error came through is named.
     """
-    first = _first_line(error)
+    first = _read_first_line(error)
     if isinstance(error, (HarnessError, Unsupported, Diverged)):
         return clean_line(first)
-    place = _place(error, code)
+    place = _locate_error(error, code)
     said = f"{type(error).__name__}: {first}" if first else type(error).__name__
     if isinstance(error, SystemExit):
         said = f"called sys.exit({error.code!r})"
     return clean_line(said, LONGEST - len(place)) + place
 
 
-def _first_line(error: BaseException) -> str:
+def _read_first_line(error: BaseException) -> str:
     try:
         first = str(error).strip().partition("\n")[0]
         return "; ".join([*([first] if first else []), *getattr(error, "__notes__", ())])
@@ -169,24 +169,24 @@ def _first_line(error: BaseException) -> str:
         return f"(its message raised {type(broken).__name__})"
 
 
-def _place(error: BaseException, code: Code) -> str:
+def _locate_error(error: BaseException, code: Code) -> str:
     """` (my_method.py line 31, in update)`; empty where the error came through none of the code."""
     seen: BaseException | None = error
     while seen is not None:
-        for file, line, function in reversed(list(_frames(seen.__traceback__))):
-            if shown := _relative(Path(file), code):
+        for file, line, function in reversed(list(_iterate_frames(seen.__traceback__))):
+            if shown := _shorten_path(Path(file), code):
                 return f" ({clean_line(shown, LONGEST_PLACE)} line {line}, in {function})"
         seen = seen.__cause__
     return ""
 
 
-def _frames(at: TracebackType | None) -> Iterator[tuple[str, int, str]]:
+def _iterate_frames(at: TracebackType | None) -> Iterator[tuple[str, int, str]]:
     while at is not None:
         yield at.tb_frame.f_code.co_filename, at.tb_lineno, at.tb_frame.f_code.co_name
         at = at.tb_next
 
 
-def _relative(file: Path, code: Code) -> str:
+def _shorten_path(file: Path, code: Code) -> str:
     for root in code:
         if file == root or (file.parent == root and not (root / "__init__.py").exists()):
             return file.name

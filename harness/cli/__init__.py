@@ -54,29 +54,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say("Windows is not supported: trials run in process groups that only Linux and macOS have; use WSL", 1)
     if COMPLETION in os.environ:
         cli.main(prog_name="harness")  # click answers the shell and exits
-    code = _guarded(list(sys.argv[1:] if argv is None else argv), restore=argv is not None)
+    code = _run_guarded(list(sys.argv[1:] if argv is None else argv), restore=argv is not None)
     if argv is None:
         leave_threads(code)
     return code
 
 
-def _guarded(arguments: list[str], restore: bool) -> int:
+def _run_guarded(arguments: list[str], restore: bool) -> int:
     """The exit code of a command, which neither streams nor signals keep from giving one."""
-    with streams.tolerant(), signals.as_interrupts(restore) as handler:
+    with streams.tolerate_failures(), signals.as_interrupts(restore) as handler:
         try:
-            return _run(arguments)
+            return _run_command(arguments)
         except (KeyboardInterrupt, click.Abort) as stop:
             handler.leaving = True
             streams.flush_or_drop()
-            return _say(*signals.words(stop))
+            return _say(*signals.describe_stop(stop))
 
 
-def _run(arguments: list[str]) -> int:
+def _run_command(arguments: list[str]) -> int:
     """Run the command; what it raises becomes a message and an exit code, an interrupt and SystemExit pass."""
     session = Session()
     session.arguments = tuple(arguments)
     try:
-        result = _call(arguments, session)
+        result = _invoke_command(arguments, session)
         session.warn()
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -93,21 +93,21 @@ def _run(arguments: list[str]) -> int:
         raise
     except Exception as error:
         streams.flush_or_drop()
-        return _fail(error, session)
+        return _report_error(error, session)
 
 
-def _call(arguments: list[str], session: Session) -> object:
+def _invoke_command(arguments: list[str], session: Session) -> object:
     """What the command returns, or the code that click exits with. Not `cli.main`: it has exit codes of its own."""
     if any("\0" in word for word in arguments):  # the system lets none pass, a program that calls `main` may
         raise click.UsageError("a word holds a null byte, which no name and no path can")
     try:
-        with streams.kept(), cli.make_context("harness", arguments, obj=session) as context:
+        with streams.keep_streams(), cli.make_context("harness", arguments, obj=session) as context:
             return cli.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code
 
 
-def _fail(error: Exception, session: Session) -> int:
+def _report_error(error: Exception, session: Session) -> int:
     """Say what went wrong, with the traceback under --debug."""
     session.warn()
     if session.debug:
@@ -120,14 +120,14 @@ def _fail(error: Exception, session: Session) -> int:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     if isinstance(error, click.ClickException):
-        return _say(error.format_message() + _where_to_look(error), error.exit_code)
+        return _say(error.format_message() + _point_to_help(error), error.exit_code)
     if isinstance(error, OSError) and error.strerror:
         return _say(f"{error.filename or 'output'}: {error.strerror}", 1)
     what = clean_line(f"{type(error).__name__}: {error}")
     return _say(f"internal error, please report it at {REPORT_TO}: {what} (--debug shows the traceback)", 1)
 
 
-def _where_to_look(error: click.ClickException) -> str:
+def _point_to_help(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     return f"\nharness: {context.command_path} --help shows what it takes" if context else ""
 

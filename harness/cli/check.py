@@ -42,7 +42,7 @@ def check(session: Session, names: Sequence[str], device: str, data_dir: Path | 
     """
     from harness.testing import isolation
 
-    catalog, device = session.catalog, _resolved(session, device)
+    catalog, device = session.catalog, _resolve_device(session, device)
     subjects = [
         subject
         for name in dict.fromkeys(names)
@@ -51,11 +51,11 @@ def check(session: Session, names: Sequence[str], device: str, data_dir: Path | 
     preload = [module for offer in catalog.backends.values() for module in offer.preload]
     with isolation.Isolation(preload) as isolated:
         found = itertools.chain.from_iterable(isolated.results(subject.errand) for subject in subjects)
-        results = _as_text(subjects, found, session.debug) if style == "text" else _as_json(subjects, found)
+        results = _print_text(subjects, found, session.debug) if style == "text" else _print_json(subjects, found)
     return BROKEN if any(result.status == "broken" for result in results) else 0
 
 
-def _resolved(session: Session, device: str) -> str:
+def _resolve_device(session: Session, device: str) -> str:
     """Raises UsageError for a device that is not there."""
     from harness.catalog import resolve
 
@@ -64,53 +64,53 @@ def _resolved(session: Session, device: str) -> str:
     return device
 
 
-def _head(case: Case) -> str:
+def _name_subject(case: Case) -> str:
     return f"{NOUNS[case.of]} {clean_label(case.label)}"
 
 
 NOUNS = {"method": "method", "dataset": "data set", "metric": "metric"}
 
 
-def _as_text(subjects: Sequence[Subject], found: Iterator[Result], debug: bool) -> list[Result]:
+def _print_text(subjects: Sequence[Subject], found: Iterator[Result], debug: bool) -> list[Result]:
     """A line for each check as it ends, under the name of what is checked."""
     width = max((len(case.check.name) for subject in subjects for case in subject.cases), default=0)
     results: list[Result] = []
     for number, subject in enumerate(subjects):
-        click.echo(("\n" if number else "") + _head(subject.cases[0]))
-        results += _told_of_one(subject.cases, found, width, debug)
+        click.echo(("\n" if number else "") + _name_subject(subject.cases[0]))
+        results += _print_subject(subject.cases, found, width, debug)
     return results
 
 
-def _told_of_one(cases: Sequence[Case], found: Iterator[Result], width: int, debug: bool) -> list[Result]:
+def _print_subject(cases: Sequence[Case], found: Iterator[Result], width: int, debug: bool) -> list[Result]:
     """An error is told once, with its place; the other checks that fail by it say so, and how many they are."""
     first: dict[str, str] = {}
     results = []
     for case in cases:
-        with _named_if_interrupted(case, width):
+        with _name_if_interrupted(case, width):
             result = next(found)
         results.append(result)
-        cause = _cause(result)
+        cause = _find_cause(result)
         above = first.setdefault(cause, case.check.name) if cause else case.check.name
         said = result.reason if above == case.check.name else f"as above ({above})"
-        click.echo(_line(case, result.status, said, width))
+        click.echo(_format_result(case, result.status, said, width))
         for text in filter(None, (result.traceback, result.printed) if debug else ()):
             click.echo(clean_ends(text, LONGEST_TEXT), err=True)
-    if summary := _summary(results):
+    if summary := _summarise_broken(results):
         click.echo(f"  {summary}")
     return results
 
 
 @contextlib.contextmanager
-def _named_if_interrupted(case: Case, width: int) -> Iterator[None]:
+def _name_if_interrupted(case: Case, width: int) -> Iterator[None]:
     """A check that hangs is ended by Ctrl-C alone, and who presses it asks which it is."""
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(_line(case, "interrupted", "", width))
+        click.echo(_format_result(case, "interrupted", "", width))
         raise
 
 
-def _as_json(subjects: Sequence[Subject], found: Iterator[Result]) -> list[Result]:
+def _print_json(subjects: Sequence[Subject], found: Iterator[Result]) -> list[Result]:
     """One document; where an interrupt ends it, of what is known by then."""
     cases = [case for subject in subjects for case in subject.cases]
     results: list[Result] = []
@@ -119,15 +119,15 @@ def _as_json(subjects: Sequence[Subject], found: Iterator[Result]) -> list[Resul
         for result in found:
             results.append(result)  # noqa: PERF402 - what has come before an interrupt is there then
     except KeyboardInterrupt:
-        said["interrupted"] = _name(cases[len(results)])
+        said["interrupted"] = _describe_case(cases[len(results)])
         raise
     finally:
-        said["results"] = [_row(case, result) for case, result in zip(cases, results, strict=False)]
+        said["results"] = [_describe_result(case, result) for case, result in zip(cases, results, strict=False)]
         click.echo(visible(json.dumps(said, indent=1, ensure_ascii=False)))
     return results
 
 
-def _cause(result: Result) -> str:
+def _find_cause(result: Result) -> str:
     """What broken checks have in common: the place where an error arose, or the reason where nothing was raised."""
     if result.status != "broken":
         return ""
@@ -135,8 +135,8 @@ def _cause(result: Result) -> str:
     return place[0] if place else result.reason
 
 
-def _summary(results: Sequence[Result]) -> str:
-    causes = Counter(_cause(result) for result in results if result.status == "broken")
+def _summarise_broken(results: Sequence[Result]) -> str:
+    causes = Counter(_find_cause(result) for result in results if result.status == "broken")
     if causes.total() < 2:
         return ""
     alike = max(causes.values())
@@ -144,14 +144,14 @@ def _summary(results: Sequence[Result]) -> str:
     return f"{causes.total()} of {len(results)} checks are broken{by}"
 
 
-def _line(case: Case, status: str, reason: str, width: int) -> str:
+def _format_result(case: Case, status: str, reason: str, width: int) -> str:
     said = f": {clean_line(reason, LONGEST_REASON)}" if reason else ""
     return f"  {case.check.name.ljust(width)}  {status}{said}"
 
 
-def _row(case: Case, result: Result) -> dict[str, Any]:
-    return _name(case) | result._asdict()
+def _describe_result(case: Case, result: Result) -> dict[str, Any]:
+    return _describe_case(case) | result._asdict()
 
 
-def _name(case: Case) -> dict[str, Any]:
+def _describe_case(case: Case) -> dict[str, Any]:
     return {"of": case.of, "name": case.label, "check": case.check.name}

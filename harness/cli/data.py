@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from harness.cli.session import Session
-from harness.cli.tables import output_width, table
+from harness.cli.tables import output_width, tabulate
 from harness.data import files
 from harness.data.differences import Entry
 from harness.errors import HarnessError
@@ -55,19 +55,19 @@ def data() -> None:
 @click.pass_obj
 def list_(session: Session, data_dir: Path) -> None:
     """List the data sets, and which of their files are in the data folder."""
-    rows = [_row(offer.value, data_dir) for offer in session.catalog.datasets.offers()]
+    rows = [_describe_dataset(offer.value, data_dir) for offer in session.catalog.datasets.offers()]
     # Programs read this: only a terminal gets folded rows.
-    click.echo(table(COLUMNS, rows, output_width() if sys.stdout.isatty() else None))
+    click.echo(tabulate(COLUMNS, rows, output_width() if sys.stdout.isatty() else None))
     click.echo(f"data folder: {data_dir}")
 
 
-def _row(dataset: Dataset, folder: Path) -> list[str]:
-    needed, problem = _declared(dataset)
-    state = problem or _state(needed, folder)
-    return [dataset.name, dataset.kind, state, _size(needed), dataset.licence, dataset.summary]
+def _describe_dataset(dataset: Dataset, folder: Path) -> list[str]:
+    needed, problem = _read_declared(dataset)
+    state = problem or _describe_presence(needed, folder)
+    return [dataset.name, dataset.kind, state, _sum_sizes(needed), dataset.licence, dataset.summary]
 
 
-def _declared(dataset: Dataset) -> tuple[Sequence[Entry], str]:
+def _read_declared(dataset: Dataset) -> tuple[Sequence[Entry], str]:
     """The files of a data set, or why its plugin cannot say which: one bad plugin must not hide the others."""
     try:
         return files.declared(dataset), ""
@@ -75,7 +75,7 @@ def _declared(dataset: Dataset) -> tuple[Sequence[Entry], str]:
         return (), clean_line(str(error))
 
 
-def _state(needed: Sequence[Entry], folder: Path) -> str:
+def _describe_presence(needed: Sequence[Entry], folder: Path) -> str:
     """Which files are there, by name and size; their checksums are for `verify`."""
     count = len(needed)
     if not count:
@@ -85,7 +85,7 @@ def _state(needed: Sequence[Entry], folder: Path) -> str:
     return ", ".join(wrong) or f"{count} present"
 
 
-def _size(needed: Sequence[Entry]) -> str:
+def _sum_sizes(needed: Sequence[Entry]) -> str:
     """Of all files together, as declared.
 
     >>> _size([files.File("d", (), bytes=11_594_722)])
@@ -106,10 +106,10 @@ def fetch(session: Session, names: Sequence[str], data_dir: Path) -> None:
     """
     from harness.data import downloads
 
-    for name, needed in _named(session, names):
-        with _progress() as report:
+    for name, needed in _select_files(session, names):
+        with _show_progress() as report:
             placed = downloads.fetch(needed, data_dir, report)
-        done = f"{_counted(needed)} in {data_dir}, {len(placed)} fetched now"
+        done = f"{_count(needed)} in {data_dir}, {len(placed)} fetched now"
         click.echo(f"{name}: {done if needed else NONE}")
 
 
@@ -123,16 +123,16 @@ def verify(session: Session, names: Sequence[str], data_dir: Path) -> None:
     A name may have options, as in "cifar10[batches=[1,2]]", where these decide which files are needed.
     Ends with exit code 1 if a file is missing or differs.
     """
-    everything = [(dataset.name, _declared(dataset)[0]) for dataset in session.catalog.datasets.values()]
-    chosen = _named(session, names) or [each for each in everything if _begun(each[1], data_dir)]
+    everything = [(dataset.name, _read_declared(dataset)[0]) for dataset in session.catalog.datasets.values()]
+    chosen = _select_files(session, names) or [each for each in everything if _is_begun(each[1], data_dir)]
     if not chosen:
         click.echo(f"no data set has files in {data_dir}")
-    sound = [_verified(name, needed, data_dir) for name, needed in chosen]
+    sound = [_verify_files(name, needed, data_dir) for name, needed in chosen]
     if not all(sound):
         click.get_current_context().exit(1)
 
 
-def _named(session: Session, names: Sequence[str]) -> list[Needed]:
+def _select_files(session: Session, names: Sequence[str]) -> list[Needed]:
     """The files of each selected data set, with the options that it was selected with."""
     needed: list[Needed] = []
     for selected in (each for name in names for each in selection.parse(name, "NAME")):
@@ -142,12 +142,12 @@ def _named(session: Session, names: Sequence[str]) -> list[Needed]:
     return needed
 
 
-def _begun(needed: Sequence[Entry], folder: Path) -> bool:
+def _is_begun(needed: Sequence[Entry], folder: Path) -> bool:
     missing = [problem for problem in files.glance(needed, folder) if problem.kind == "missing"]
     return len(missing) < len(needed)
 
 
-def _verified(name: str, needed: Sequence[Entry], folder: Path) -> bool:
+def _verify_files(name: str, needed: Sequence[Entry], folder: Path) -> bool:
     """Print what is wrong with the files of a data set; whether nothing is."""
     problems = files.verify(needed, folder)
     for problem in problems:
@@ -155,11 +155,11 @@ def _verified(name: str, needed: Sequence[Entry], folder: Path) -> bool:
     if problems:
         click.echo(f"{name}: {files.remedy(shlex.quote(name), folder)}")
     else:
-        click.echo(f"{name}: {f'{_counted(needed)} in {folder}, {_sound(needed)}' if needed else NONE}")
+        click.echo(f"{name}: {f'{_count(needed)} in {folder}, {_vouch(needed)}' if needed else NONE}")
     return not problems
 
 
-def _sound(needed: Sequence[Entry]) -> str:
+def _vouch(needed: Sequence[Entry]) -> str:
     """What can be said of them: what was unpacked long ago can be counted, the checksum was that of its archive."""
     folders = [each for each in needed if isinstance(each, Folder)]
     if not folders:
@@ -167,44 +167,44 @@ def _sound(needed: Sequence[Entry]) -> str:
     return "as far as they are there" if any(each.partial for each in folders) else "complete"
 
 
-def _counted(needed: Sequence[Entry]) -> str:
+def _count(needed: Sequence[Entry]) -> str:
     """`4 files`, `2 folders`."""
     noun = "folder" if any(isinstance(each, Folder) for each in needed) else "file"
     return counted(len(needed), noun)
 
 
 @contextmanager
-def _progress() -> Iterator[Report]:
+def _show_progress() -> Iterator[Report]:
     """Bars on a terminal, elsewhere one line for every address that answers."""
     if not sys.stderr.isatty():
-        yield _lines()
+        yield _report_lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        yield _bars(bars)
+        yield _report_bars(bars)
 
 
-def _lines() -> Report:
+def _report_lines() -> Report:
     seen: set[str] = set()
 
-    def report(url: str, done: int, total: int) -> None:
+    def show_address(url: str, done: int, total: int) -> None:
         del done, total
         if url not in seen:
             seen.add(url)
             click.echo(clean_line(f"fetching {url}"), err=True)
 
-    return report
+    return show_address
 
 
-def _bars(bars: Progress) -> Report:
+def _report_bars(bars: Progress) -> Report:
     tasks: dict[str, TaskID] = {}
 
-    def report(url: str, done: int, total: int) -> None:
+    def show_bytes(url: str, done: int, total: int) -> None:
         if url not in tasks:
             tasks[url] = bars.add_task(clean_line(url.rpartition("/")[2]))
         bars.update(tasks[url], completed=done, total=total or None)
 
-    return report
+    return show_bytes

@@ -10,7 +10,7 @@ import click
 
 from harness.cli.amounts import Amount
 from harness.cli.data import DATA_DIR
-from harness.cli.gathering import read_records
+from harness.cli.gathering import gather_records
 from harness.cli.places import Folder
 from harness.cli.report import RESULTS
 from harness.cli.session import Session
@@ -64,23 +64,23 @@ def export_(
     only where the two agree.
     """
     require_place(path, force)
-    records, sources = read_records(folders)
+    records, sources = gather_records(folders)
     for line in sources:
         click.echo(f"harness: {clean_line(line)}", err=True)
     record = find_record(records, trial)
     chosen_method = record.trial.method
     offer = chosen(session.catalog, format_, session.catalog.methods.get(chosen_method.name, chosen_method.provider))
-    store = _store(record, folders)
-    click.echo(said(export(session.catalog, record, store, offer, path, data=data_dir, tolerance=tolerance)))
+    store = _find_store(record, folders)
+    click.echo(describe_export(export(session.catalog, record, store, offer, path, data=data_dir, tolerance=tolerance)))
 
 
-def _store(record: Record, folders: Sequence[Path]) -> Store:
+def _find_store(record: Record, folders: Sequence[Path]) -> Store:
     """The results folder that the record was read from."""
     known = ((store := Store(folder), store.last(record.trial.key)) for folder in folders)
     return next(store for store, last in known if last is not None and last.finished == record.finished)
 
 
-def said(exported: Exported) -> str:
+def describe_export(exported: Exported) -> str:
     """What was written, how it was checked, and how it is loaded."""
     found = exported.distance
     strays = f"; {found.beyond} of them further than {exported.tolerance:g}" if found.beyond else ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.records.plans import Planned
 
 
-def read_records(folders: Sequence[Path]) -> tuple[list[Record], list[str]]:
+def gather_records(folders: Sequence[Path]) -> tuple[list[Record], list[str]]:
     """The newest record of every trial in these folders, and what is to be said of where they are from.
 
     What cannot be read is named on stderr.
@@ -25,13 +25,13 @@ def read_records(folders: Sequence[Path]) -> tuple[list[Record], list[str]]:
     named: dict[str, Path] = {}
     for folder in folders:
         named.setdefault(os.path.realpath(folder), folder)  # one folder has many names; a loop of links is none
-    found = {folder: _read(folder) for folder in named.values()}
+    found = {folder: _read_folder(folder) for folder in named.values()}
     if len(found) == 1:
         return next(iter(found.values())), []
-    return merged(found)
+    return merge_records(found)
 
 
-def read_plans(folders: Sequence[Path]) -> list[Planned]:
+def gather_plans(folders: Sequence[Path]) -> list[Planned]:
     """What the runs of these folders meant to run; a plan that cannot be read is named on stderr."""
     from harness.records import plans
 
@@ -41,7 +41,7 @@ def read_plans(folders: Sequence[Path]) -> list[Planned]:
     return planned
 
 
-def _read(folder: Path) -> list[Record]:
+def _read_folder(folder: Path) -> list[Record]:
     from harness.records.store import Store
 
     store = Store(folder)
@@ -57,7 +57,7 @@ def _read(folder: Path) -> list[Record]:
     return records
 
 
-def merged(found: Mapping[Path, Sequence[Record]]) -> tuple[list[Record], list[str]]:
+def merge_records(found: Mapping[Path, Sequence[Record]]) -> tuple[list[Record], list[str]]:
     """The newest record of every trial, and how many each folder has, and which of a trial in several counts."""
     from harness.records.store import identity, newest
 
@@ -68,14 +68,14 @@ def merged(found: Mapping[Path, Sequence[Record]]) -> tuple[list[Record], list[s
         for record in records:
             held.setdefault(identity(record.trial), {})[folder] = record
     notes = [f"records of {' and '.join(f'{folder} ({len(records)})' for folder, records in found.items())}"]
-    for folders, several in _by_folders(held).items():
+    for folders, several in _group_by_folders(held).items():
         chosen = [folder for own in several for folder, record in own.items() if id(record) in counted]
         of = ", ".join(f"{chosen.count(folder)} of {folder}" for folder in folders if folder in chosen)
         notes.append(f"{_trials(len(several))} in {' and '.join(map(str, folders))}: the newest record counts ({of})")
     return kept, notes
 
 
-def _by_folders(held: Mapping[Any, Mapping[Path, Record]]) -> dict[tuple[Path, ...], list[Mapping[Path, Record]]]:
+def _group_by_folders(held: Mapping[Any, Mapping[Path, Record]]) -> dict[tuple[Path, ...], list[Mapping[Path, Record]]]:
     """The trials of which several folders have a record, by these folders."""
     shared: dict[tuple[Path, ...], list[Mapping[Path, Record]]] = {}
     for own in held.values():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from harness.cli.help import summary, write_commands
+from harness.cli.help import abridge, write_commands
 from harness.cli.session import session_of, with_global_options
 from harness.errors import HarnessError
 from harness.words import clean_line, listed, suggest
@@ -40,14 +40,14 @@ class Commands(click.Group):
     """A click group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*OWN, *session_of(ctx).commands(OWN)})
+        return sorted({*OWN, *session_of(ctx).plugin_commands(OWN)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in OWN:
             module, _, attribute = OWN[cmd_name].reference.partition(":")
             command: click.Command | None = getattr(importlib.import_module(module), attribute)
         else:
-            command = session_of(ctx).commands(OWN).get(cmd_name)
+            command = session_of(ctx).plugin_commands(OWN).get(cmd_name)
         return with_global_options(command) if command else None
 
     def resolve_command(
@@ -64,8 +64,8 @@ class Commands(click.Group):
         summaries = {name: own.summary for name, own in OWN.items()}
         # Help is given even where a misspelt plugin keeps everything else from working.
         with contextlib.suppress(HarnessError):
-            foreign = session_of(ctx).commands(OWN)
+            foreign = session_of(ctx).plugin_commands(OWN)
             summaries |= {
-                clean_line(name): clean_line(summary(each)) for name, each in foreign.items() if not each.hidden
+                clean_line(name): clean_line(abridge(each)) for name, each in foreign.items() if not each.hidden
             }
         write_commands(formatter, summaries)

@@ -17,13 +17,13 @@ SENTENCE = re.compile(r"(.+?[.!?])(?:\s|$)")
 Range: TypeAlias = "click.IntRange | click.FloatRange"
 
 
-def readable(parameter: click.Parameter) -> click.Parameter:
+def word_limits(parameter: click.Parameter) -> click.Parameter:
     """A copy of an option with a range that says its limits in words, not as `INTEGER RANGE` and `[x>=1]`."""
     if not isinstance(parameter, click.Option) or not isinstance(parameter.type, (click.IntRange, click.FloatRange)):
         return parameter
     copied = copy(parameter)
     copied.metavar = parameter.metavar or ("N" if isinstance(parameter.type, click.IntRange) else "NUMBER")
-    copied.get_help_extra = partial(_extra, copied, limits(parameter.type))  # type: ignore[method-assign]
+    copied.get_help_extra = partial(_extend_help, copied, describe_range(parameter.type))  # type: ignore[method-assign]
     copied.type = Worded(parameter.type)
     return copied
 
@@ -40,16 +40,16 @@ class Worded(click.ParamType[Any]):
         except click.BadParameter as error:
             if "not in the range" not in error.message:
                 raise
-            self.fail(f"{value!r}: expected {limits(self._kind)}", param, ctx)
+            self.fail(f"{value!r}: expected {describe_range(self._kind)}", param, ctx)
 
 
-def _extra(option: click.Option, words: str, context: click.Context) -> Any:
+def _extend_help(option: click.Option, words: str, context: click.Context) -> Any:
     extra = type(option).get_help_extra(option, context)
     extra.pop("range", None)
     return {**extra, **({"range": words} if words else {})}
 
 
-def limits(kind: Range) -> str:
+def describe_range(kind: Range) -> str:
     """`at least 1`, `above 0`, `0 to 9`; empty where there are none.
 
     >>> limits(click.IntRange(0, 9)), limits(click.FloatRange(min=0, min_open=True))
@@ -62,7 +62,7 @@ def limits(kind: Range) -> str:
     return ", ".join(filter(None, (low, high)))
 
 
-def summary(command: click.Command) -> str:
+def abridge(command: click.Command) -> str:
     """The first sentence of a command's help, whole however long it is; its short help where it has one."""
     text = command.short_help or command.help or ""
     paragraph = " ".join(inspect.cleandoc(text).partition("\f")[0].partition("\n\n")[0].replace("\b", "").split())
@@ -77,7 +77,7 @@ def write_commands(formatter: click.HelpFormatter, summaries: Mapping[str, str])
             formatter.write_dl(sorted(summaries.items()))
 
 
-def format_commands(group: click.Group, context: click.Context, formatter: click.HelpFormatter) -> None:
+def format_group_help(group: click.Group, context: click.Context, formatter: click.HelpFormatter) -> None:
     """The section of a group's help that lists its commands."""
     commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
-    write_commands(formatter, {name: summary(each) for name, each in commands.items() if each and not each.hidden})
+    write_commands(formatter, {name: abridge(each) for name, each in commands.items() if each and not each.hidden})

@@ -17,10 +17,10 @@ def leave_threads(code: int) -> None:
     """As Python ends it waits for every thread that is no daemon: for some seconds, after this."""
     left = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
     if left:
-        threading.Thread(target=_end, args=(code, left), daemon=True).start()
+        threading.Thread(target=_join_threads, args=(code, left), daemon=True).start()
 
 
-def _end(code: int, threads: Sequence[threading.Thread]) -> None:
+def _join_threads(code: int, threads: Sequence[threading.Thread]) -> None:
     limit = time.monotonic() + PATIENCE_SECONDS
     for thread in threads:
         thread.join(max(0.0, limit - time.monotonic()))

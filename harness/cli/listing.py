@@ -15,7 +15,7 @@ from harness.catalog.shelves import provided
 from harness.cli import views
 from harness.cli.group import OWN
 from harness.cli.session import Session
-from harness.cli.tables import folded, output_width, table
+from harness.cli.tables import fold, output_width, tabulate
 from harness.errors import PluginError, UsageError
 from harness.words import listed, suggest, visible
 
@@ -39,31 +39,31 @@ it, a NAME whatever has that name, as in `harness list digits`.
 @click.pass_obj
 def list_(session: Session, what: str | None, style: str) -> None:
     catalog = session.catalog
-    found = _found(catalog, what)
+    found = _find_offers(catalog, what)
     if style == "json":
-        shelves = {shelf: [_facts(shelf, offer) for offer in offers] for shelf, offers in found.items()}
+        shelves = {shelf: [_list_facts(shelf, offer) for offer in offers] for shelf, offers in found.items()}
         click.echo(visible(json.dumps({"schema": SCHEMA, **shelves}, indent=1, ensure_ascii=False, default=str)))
     elif what is None:
-        click.echo("\n\n".join([*(_brief(shelf, offers) for shelf, offers in found.items()), _more()]))
+        click.echo("\n\n".join([*(_tabulate(shelf, offers) for shelf, offers in found.items()), _say_more()]))
     else:
         click.echo(
-            "\n\n".join(_full(shelf, offers, alone=what not in views.SHELVES) for shelf, offers in found.items())
+            "\n\n".join(_depict(shelf, offers, alone=what not in views.SHELVES) for shelf, offers in found.items())
         )
 
 
-def _more() -> str:
-    return "\n".join(folded(MORE, output_width()))
+def _say_more() -> str:
+    return "\n".join(fold(MORE, output_width()))
 
 
-def _found(catalog: Catalog, what: str | None) -> dict[str, list[Offer[Any]]]:
+def _find_offers(catalog: Catalog, what: str | None) -> dict[str, list[Offer[Any]]]:
     """The offers to list, by shelf."""
     if what is not None and what in views.SHELVES:
         return {what: catalog.shelf(views.SHELVES[what].hook).offers()}
     offers = {shelf: catalog.shelf(view.hook).offers() for shelf, view in views.SHELVES.items()}
-    return offers if what is None else _named(offers, what, catalog.hint)
+    return offers if what is None else _select_named(offers, what, catalog.hint)
 
 
-def _named(offers: Mapping[str, list[Offer[Any]]], what: str, hint: str) -> dict[str, list[Offer[Any]]]:
+def _select_named(offers: Mapping[str, list[Offer[Any]]], what: str, hint: str) -> dict[str, list[Offer[Any]]]:
     """The offers of that name. Raises UsageError where there is none."""
     named = {shelf: [offer for offer in all_ if _is_called(offer, what)] for shelf, all_ in offers.items()}
     if any(named.values()):
@@ -81,52 +81,52 @@ def _is_called(offer: Offer[Any], what: str) -> bool:
     return called or offer.value.name == what  # an operator has colons of its own
 
 
-def _brief(shelf: str, offers: Sequence[Offer[Any]]) -> str:
+def _tabulate(shelf: str, offers: Sequence[Offer[Any]]) -> str:
     view = views.SHELVES[shelf]
-    rows = [[views.text(fact(offer)) for fact in view.brief.values()] for offer in offers]
-    return f"{shelf}\n{table(list(view.brief), rows, output_width())}"
+    rows = [[views.format_fact(fact(offer)) for fact in view.brief.values()] for offer in offers]
+    return f"{shelf}\n{tabulate(list(view.brief), rows, output_width())}"
 
 
-def _full(shelf: str, offers: Sequence[Offer[Any]], alone: bool) -> str:
+def _depict(shelf: str, offers: Sequence[Offer[Any]], alone: bool) -> str:
     """A table where a line holds all that there is to say, a paragraph for each offer elsewhere."""
     view = views.SHELVES[shelf]
     if not (view.has_options or view.detail or alone):
-        return _brief(shelf, offers)
-    return "\n\n".join(_paragraph(shelf, offer, alone) for offer in offers) or f"{shelf}\n  (none)"
+        return _tabulate(shelf, offers)
+    return "\n\n".join(_describe_offer(shelf, offer, alone) for offer in offers) or f"{shelf}\n  (none)"
 
 
-def _paragraph(shelf: str, offer: Offer[Any], alone: bool) -> str:
+def _describe_offer(shelf: str, offer: Offer[Any], alone: bool) -> str:
     view = views.SHELVES[shelf]
-    facts = {name: views.text(fact(offer)) for name, fact in view.full.items()}
+    facts = {name: views.format_fact(fact(offer)) for name, fact in view.full.items()}
     facts |= {"available": available(offer) or "yes", "plugin": str(offer.plugin)}
-    facts |= {name: views.text(fact(offer)) for name, fact in view.detail.items()} if alone else {}
-    lines = [_fact(name.ljust(max(map(len, facts))), fact) for name, fact in facts.items() if fact]
-    parameters = ["  parameters", _parameters(offer)] if view.has_options else []
+    facts |= {name: views.format_fact(fact(offer)) for name, fact in view.detail.items()} if alone else {}
+    lines = [_fold_fact(name.ljust(max(map(len, facts))), fact) for name, fact in facts.items() if fact]
+    parameters = ["  parameters", _tabulate_options(offer)] if view.has_options else []
     summary = getattr(offer.value, "summary", "")
-    head = folded(f"{view.noun} {offer.value.name}" + (f": {summary}" if summary else ""), output_width(), "", "    ")
+    head = fold(f"{view.noun} {offer.value.name}" + (f": {summary}" if summary else ""), output_width(), "", "    ")
     return "\n".join([*head, *lines, *parameters])
 
 
-def _fact(label: str, fact: str) -> str:
+def _fold_fact(label: str, fact: str) -> str:
     """A fact beside its name, or, where it has several lines, below it."""
     width, indent = output_width(), " " * (len(label) + 4)
     first, *others = fact.split("\n")
-    lines = folded(first, width, f"  {label}  ", indent)
-    return "\n".join(lines + [line for other in others for line in folded(other.strip(), width, " " * 4, " " * 6)])
+    lines = fold(first, width, f"  {label}  ", indent)
+    return "\n".join(lines + [line for other in others for line in fold(other.strip(), width, " " * 4, " " * 6)])
 
 
-def _parameters(offer: Offer[Any]) -> str:
+def _tabulate_options(offer: Offer[Any]) -> str:
     rows = options.rows(offer.value.config)
-    return table(options.HEADINGS, rows, output_width()) if rows else "  (no parameters)"
+    return tabulate(options.HEADINGS, rows, output_width()) if rows else "  (no parameters)"
 
 
-def _facts(shelf: str, offer: Offer[Any]) -> dict[str, Any]:
+def _list_facts(shelf: str, offer: Offer[Any]) -> dict[str, Any]:
     view = views.SHELVES[shelf]
     facts = {"name": offer.value.name, "summary": getattr(offer.value, "summary", "")}
-    facts |= {name.replace(" ", "_"): views.plain(fact(offer)) for name, fact in {**view.full, **view.detail}.items()}
-    facts |= {"unavailable": available(offer), "plugin": views.plain(offer.plugin)}
+    facts |= {name.replace(" ", "_"): views.as_json(fact(offer)) for name, fact in {**view.full, **view.detail}.items()}
+    facts |= {"unavailable": available(offer), "plugin": views.as_json(offer.plugin)}
     if view.has_options:
-        facts["options"] = [views.plain(option) for option in options.describe(offer.value.config)]
+        facts["options"] = [views.as_json(option) for option in options.describe(offer.value.config)]
     return facts
 
 
@@ -141,44 +141,44 @@ def plugins(session: Session, problems: bool, style: str) -> None:
     catalog.commands(click.Group(), reserved=OWN)
     if style == "json":
         click.echo(
-            visible(json.dumps({"schema": SCHEMA, **_state(catalog)}, indent=1, ensure_ascii=False, default=str))
+            visible(json.dumps({"schema": SCHEMA, **_gather(catalog)}, indent=1, ensure_ascii=False, default=str))
         )
     else:
-        click.echo(_problems(catalog.problems) if problems else _overview(catalog))
+        click.echo(_show_problems(catalog.problems) if problems else _tabulate_plugins(catalog))
     if session.strict and catalog.problems:
         names = listed({problem.plugin for problem in catalog.problems})
         raise PluginError(f"--strict-plugins: broken: {names}")
 
 
-def _state(catalog: Catalog) -> dict[str, Any]:
+def _gather(catalog: Catalog) -> dict[str, Any]:
     return {
-        "plugins": [views.plain(plugin) | {"hooks": catalog.implemented(plugin)} for plugin in catalog.plugins],
-        "same_module": [views.plain(twin) | {"as": str(plugin)} for twin, plugin in catalog.twins],
-        "switched_off": views.plain(catalog.switched_off),
-        "problems": views.plain(catalog.problems),
+        "plugins": [views.as_json(plugin) | {"hooks": catalog.implemented(plugin)} for plugin in catalog.plugins],
+        "same_module": [views.as_json(twin) | {"as": str(plugin)} for twin, plugin in catalog.twins],
+        "switched_off": views.as_json(catalog.switched_off),
+        "problems": views.as_json(catalog.problems),
     }
 
 
-def _overview(catalog: Catalog) -> str:
-    rows = [[plugin.name, _origin(plugin), _offered(catalog, plugin)] for plugin in catalog.plugins]
+def _tabulate_plugins(catalog: Catalog) -> str:
+    rows = [[plugin.name, _name_origin(plugin), _list_offered(catalog, plugin)] for plugin in catalog.plugins]
     rows += [
-        [twin.name, _origin(twin), f"(the same module as {plugin}, which serves both)"]
+        [twin.name, _name_origin(twin), f"(the same module as {plugin}, which serves both)"]
         for twin, plugin in catalog.twins
     ]
-    rows += [[plugin.name, _origin(plugin), "(switched off)"] for plugin in catalog.switched_off]
+    rows += [[plugin.name, _name_origin(plugin), "(switched off)"] for plugin in catalog.switched_off]
     failed = [problem for problem in catalog.problems if problem.stage in ("import", "registration")]
     rows += [[each.plugin, f"{each.distribution} {each.version}".strip(), "(failed)"] for each in failed]
-    lines = [table(["plugin", "from", "offers"], rows, output_width())]
+    lines = [tabulate(["plugin", "from", "offers"], rows, output_width())]
     if catalog.problems:
         lines += ["", *map(str, catalog.problems), "harness plugins --problems shows the tracebacks"]
     return "\n".join(lines)
 
 
-def _origin(plugin: Plugin) -> str:
+def _name_origin(plugin: Plugin) -> str:
     return f"{plugin.distribution} {plugin.version}".strip() or plugin.file or plugin.module
 
 
-def _offered(catalog: Catalog, plugin: Plugin) -> str:
+def _list_offered(catalog: Catalog, plugin: Plugin) -> str:
     """What a plugin offers, by name, and which other hooks it answers."""
     parts = []
     for shelf, view in views.SHELVES.items():
@@ -191,5 +191,5 @@ def _offered(catalog: Catalog, plugin: Plugin) -> str:
     return "; ".join([*parts, *others, *broken]) or "nothing"
 
 
-def _problems(problems: Sequence[PluginProblem]) -> str:
+def _show_problems(problems: Sequence[PluginProblem]) -> str:
     return "\n\n".join(f"{problem}\n{problem.traceback}".rstrip() for problem in problems) or "no problems"

@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from harness.suites.suite import Comparison
 
 
-def of_records(planned: Iterable[Planned], records: Iterable[Record]) -> list[Planned]:
+def keep_plans(planned: Iterable[Planned], records: Iterable[Record]) -> list[Planned]:
     """Those plans that are of the methods and data sets of some records."""
     held = {(record.trial.method.label, record.trial.dataset.label) for record in records}
     return [row for row in planned if (row.method, row.dataset) in held]
 
 
-def only(records: Sequence[Record], text: str | None, option: str) -> list[Record]:
+def select_records(records: Sequence[Record], text: str | None, option: str) -> list[Record]:
     """The records of the selected methods (or data sets), in the order in which those are selected."""
     if text is None:
         return list(records)
     from harness.selections import matching, selection
 
-    choices = [_choice(record, option) for record in records]
+    choices = [_read_side(record, option) for record in records]
     index = matching.Index(choices)
     kept: dict[int, None] = {}
     for selected in selection.parse(text, option, every=True):
-        found = index.places(selected) or _variants(index, selected, choices, option)
+        found = index.places(selected) or _find_variants(index, selected, choices, option)
         if not found:
-            raise UsageError(f"{option} {text}: {_unmatched(selected, choices)}")
+            raise UsageError(f"{option} {text}: {_describe_unmatched(selected, choices)}")
         kept |= dict.fromkeys(found)
     return [records[place] for place in kept]
 
 
-def _variants(index: Index, selected: Selected, choices: Sequence[Choice], option: str) -> list[int]:
+def _find_variants(index: Index, selected: Selected, choices: Sequence[Choice], option: str) -> list[int]:
     """Of a plain data set without records, those of its variants, which are tables of their own; a line says so."""
     if option != "--datasets" or selected.sweeps:
         return []
@@ -54,7 +54,7 @@ def _variants(index: Index, selected: Selected, choices: Sequence[Choice], optio
     return found
 
 
-def _unmatched(selected: Selected, choices: Sequence[Choice]) -> str:
+def _describe_unmatched(selected: Selected, choices: Sequence[Choice]) -> str:
     labels = list(dict.fromkeys(choice.label for choice in choices))
     name = selected.qualified
     if any(choice.name == selected.name for choice in choices):
@@ -64,22 +64,22 @@ def _unmatched(selected: Selected, choices: Sequence[Choice]) -> str:
     return f"no record of {name!r}{close} (records: {first_few(labels)})"
 
 
-def suite_of(catalog: Catalog, name: str | None) -> Comparison | None:
+def resolve_suite(catalog: Catalog, name: str | None) -> Comparison | None:
     if name is None:
         return None
     from harness.suites import references
 
-    return references.find(catalog, name)
+    return references.find_suite(catalog, name)
 
 
-def of_suite(
+def select_of_suite(
     catalog: Catalog, suite: Comparison, records: Sequence[Record], methods: str | None, datasets: str | None
 ) -> list[Record]:
     """The records of the suite's methods and data sets, unless the command names its own."""
     from harness.suites import references
 
     said = replace(suite.request, methods=None if methods else suite.request.methods)
-    kept = references.selected(catalog, replace(said, datasets=None if datasets else said.datasets), records)
+    kept = references.keep_requested(catalog, replace(said, datasets=None if datasets else said.datasets), records)
     if not kept:
         labels = list(dict.fromkeys(f"{each.trial.method.label} on {each.trial.dataset.label}" for each in records))
         raise UsageError(
@@ -89,7 +89,7 @@ def of_suite(
     return kept
 
 
-def _choice(record: Record, option: str) -> Choice:
+def _read_side(record: Record, option: str) -> Choice:
     return record.trial.method if option == "--methods" else record.trial.dataset
 
 

@@ -27,7 +27,7 @@ class View(Protocol):
     def finished(self, trial: Trial, record: Record) -> None: ...
 
 
-def view(trials: Sequence[Trial], done: Sequence[Record], workers: int, terminal: bool) -> View:
+def open_view(trials: Sequence[Trial], done: Sequence[Record], workers: int, terminal: bool) -> View:
     """Bars where there is a terminal, lines where there is none."""
     forecast = Forecast(trials, done, workers)
     return Bars(forecast) if terminal else Lines(forecast)
@@ -49,7 +49,7 @@ class Forecast:
         self._durations: dict[str, list[float]] = {}
         self._skipped: dict[tuple[str, str], int] = {}
         for record in done:
-            self._note(record.trial, sum(record.seconds.values()))
+            self._add_duration(record.trial, sum(record.seconds.values()))
 
     def started(self, trial: Trial, size: int = 1) -> None:
         """size: so many trials are trained with it as one, itself among them: its time is a share."""
@@ -70,18 +70,18 @@ class Forecast:
         if trial.key not in self._started:
             return None
         seconds = (time.monotonic() - self._started[trial.key]) / self._sizes[trial.key]
-        self._note(trial, seconds)
+        self._add_duration(trial, seconds)
         return seconds
 
-    def outcome(self, record: Record) -> str:
+    def tell_end(self, record: Record) -> str:
         """How a trial ended; the reason why one was skipped is told for the first seed alone."""
-        said = outcome(record)
-        first = self._skipped.setdefault((_kind(record.trial), said), record.trial.seed)
+        said = describe_outcome(record)
+        first = self._skipped.setdefault((_identify_kind(record.trial), said), record.trial.seed)
         return said if record.status != "skipped" or first == record.trial.seed else f"skipped like seed {first}"
 
-    def left(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Seconds left; None while nothing is known."""
-        shares = [self._duration(trial) for trial in self._left.values()]
+        shares = [self._expect_duration(trial) for trial in self._left.values()]
         known = [share for share in shares if share is not None]
         known += [seconds for durations in self._durations.values() for seconds in durations]
         if not known:
@@ -93,15 +93,15 @@ class Forecast:
         )
         return total / self._workers
 
-    def _note(self, trial: Trial, seconds: float) -> None:
-        self._durations.setdefault(_kind(trial), []).append(seconds)
+    def _add_duration(self, trial: Trial, seconds: float) -> None:
+        self._durations.setdefault(_identify_kind(trial), []).append(seconds)
 
-    def _duration(self, trial: Trial) -> float | None:
+    def _expect_duration(self, trial: Trial) -> float | None:
         """Seconds for one whole trial: by its own pace where it runs, else by those that ended."""
         fraction = self._fractions.get(trial.key, 0.0)
         if fraction > 0.02 and trial.key in self._started:
             return (time.monotonic() - self._started[trial.key]) / fraction / self._sizes[trial.key]
-        ended = self._durations.get(_kind(trial))
+        ended = self._durations.get(_identify_kind(trial))
         return statistics.median(ended) if ended else None
 
 
@@ -121,8 +121,10 @@ class Lines:
         place, size = cohort
         self._forecast.started(trial, size)
         if not place:
-            as_one = f", trained as one with {others(size)}" if size > 1 else ""
-            click.echo(f"[{self._forecast.ended + 1}/{self._forecast.total}] {name(trial)}: started{as_one}", err=True)
+            as_one = f", trained as one with {count_others(size)}" if size > 1 else ""
+            click.echo(
+                f"[{self._forecast.ended + 1}/{self._forecast.total}] {name_trial(trial)}: started{as_one}", err=True
+            )
 
     def progressed(self, trial: Trial, progress: Progress) -> None:
         self._forecast.progressed(trial, progress)
@@ -130,11 +132,12 @@ class Lines:
     def finished(self, trial: Trial, record: Record) -> None:
         seconds = self._forecast.finished(trial)
         place = f"[{self._forecast.ended}/{self._forecast.total}]"
-        click.echo(f"{place} {name(trial)}: {self._forecast.outcome(record)}{_took(seconds)}{self._tail()}", err=True)
+        said = f"{self._forecast.tell_end(record)}{_say_took(seconds)}{self._tail()}"
+        click.echo(f"{place} {name_trial(trial)}: {said}", err=True)
 
     def _tail(self) -> str:
-        left = self._forecast.left()
-        return f", about {duration(left)} left" if left else ""
+        left = self._forecast.seconds_left()
+        return f", about {say_duration(left)} left" if left else ""
 
 
 class Bars:
@@ -178,8 +181,8 @@ class Bars:
         place, size = cohort
         self._forecast.started(trial, size)
         if not place:
-            label = name(trial) if size == 1 else f"{name(trial)} and {others(size)}"
-            self._tasks[trial.key] = self._bars.add_task(fitted(label, self._width), total=1.0, note="starting")
+            label = name_trial(trial) if size == 1 else f"{name_trial(trial)} and {count_others(size)}"
+            self._tasks[trial.key] = self._bars.add_task(fit_text(label, self._width), total=1.0, note="starting")
             self._first = trial.key
         self._bar_of[trial.key] = self._first
         self._lanes.setdefault(self._first, []).append(trial.key)
@@ -191,7 +194,7 @@ class Bars:
             return
         if progress.point is not None:
             self._points[trial.key] = progress.point
-        note = _note(progress, self._points.get(trial.key))
+        note = _describe_progress(progress, self._points.get(trial.key))
         self._bars.update(self._tasks[bar], completed=progress.fraction, note=note)
         self._refresh()
 
@@ -203,32 +206,34 @@ class Bars:
                 del self._lanes[bar]
                 self._bars.remove_task(self._tasks.pop(bar))
         colour = "green" if record.status == "ok" else "yellow" if record.status == "skipped" else "red"
-        said = escape(self._forecast.outcome(record))
+        said = escape_markup(self._forecast.tell_end(record))
         self._bars.console.print(
-            f"[{colour}]{record.status:>8}[/] {escape(name(trial))}: {said}{_took(seconds)}",
+            f"[{colour}]{record.status:>8}[/] {escape_markup(name_trial(trial))}: {said}{_say_took(seconds)}",
             highlight=False,
         )
         self._refresh()
 
     def _refresh(self) -> None:
-        left = self._forecast.left()
-        note = f"{self._forecast.ended}/{self._forecast.total} trials" + (f", {duration(left)} left" if left else "")
+        left = self._forecast.seconds_left()
+        note = f"{self._forecast.ended}/{self._forecast.total} trials" + (
+            f", {say_duration(left)} left" if left else ""
+        )
         shares = {bar: self._bars.tasks[self._bars.task_ids.index(task)].completed for bar, task in self._tasks.items()}
         running = sum(share * len(self._lanes[bar]) for bar, share in shares.items())
         self._bars.update(self._run, completed=self._forecast.ended + running, note=note)
 
 
-def name(trial: Trial) -> str:
+def name_trial(trial: Trial) -> str:
     """A trial in a few words."""
     return f"{clean_label(trial.method.label)} on {clean_label(trial.dataset.label)}, seed {trial.seed}"
 
 
-def others(size: int) -> str:
+def count_others(size: int) -> str:
     """`1 other`, `11 others`: of so many, all but one."""
     return "1 other" if size == 2 else f"{size - 1} others"
 
 
-def outcome(record: Record) -> str:
+def describe_outcome(record: Record) -> str:
     """How a trial ended, with its first score."""
     if record.status != "ok":
         return clean_line(f"{record.status}: {record.reason}")
@@ -236,11 +241,11 @@ def outcome(record: Record) -> str:
     return scores[0] if scores else "ok"
 
 
-def _took(seconds: float | None) -> str:
-    return "" if seconds is None else f", {duration(seconds)}"
+def _say_took(seconds: float | None) -> str:
+    return "" if seconds is None else f", {say_duration(seconds)}"
 
 
-def duration(seconds: float) -> str:
+def say_duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 10:
         return f"{seconds:.1f} s" if seconds >= 0.1 or not seconds else f"{seconds:.1g} s"
@@ -250,7 +255,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{seconds / 3600:.1f} h"
 
 
-def fitted(text: str, width: int) -> str:
+def fit_text(text: str, width: int) -> str:
     """A text cut in the middle, since the beginning and the end of a label tell most.
 
     >>> fitted("saf[steps=4] on digits, seed 0", 20)
@@ -262,16 +267,16 @@ def fitted(text: str, width: int) -> str:
     return f"{text[: width - 1 - end]}…{text[-end:]}"
 
 
-def escape(text: str) -> str:
+def escape_markup(text: str) -> str:
     """Text in which rich sees no markup: labels hold square brackets."""
     return text.replace("[", r"\[")
 
 
-def _kind(trial: Trial) -> str:
+def _identify_kind(trial: Trial) -> str:
     return f"{trial.method.label} {trial.dataset.label} {trial.terms.budget}"
 
 
-def _note(progress: Progress, point: Point | None) -> str:
+def _describe_progress(progress: Progress, point: Point | None) -> str:
     """How far a trial is, with the last point of its curve: `60%, loss 2.04, valid 0.7772`."""
     if progress.phase != "train":
         return progress.phase

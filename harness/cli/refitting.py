@@ -38,25 +38,25 @@ class Second:
     alone: Sequence[str]
     unchosen: Sequence[str]
 
-    def lines(self) -> list[str]:
+    def announce(self) -> list[str]:
         """What is said of it before it starts."""
         started = f"second stage: {counted(len(self.trials), 'trial')}, {ANEW}" if self.trials else NONE
         alone = f"nothing to choose from, trained anew all the same: {', '.join(self.alone)}"
         return [started, *([alone] if self.alone else []), *self.unchosen]
 
 
-def second_stage(trials: Sequence[Trial], named: Sequence[Trial], records: Sequence[Record], how: Choosing) -> Second:
+def plan_second(trials: Sequence[Trial], named: Sequence[Trial], records: Sequence[Record], how: Choosing) -> Second:
     """What validation chose of the trials that were asked for by name, and what that starts from.
 
     trials: of the first stage, bases included. records: how they ended.
     """
     from harness.report.rows.planned import Plan
 
-    selections = how.of(records, Plan(plans.planned(trials)))
-    asked, order = {_identity(trial): trial for trial in named}, {trial.key: at for at, trial in enumerate(trials)}
-    chosen = {_identity(record.trial): choice for each in selections for record, choice in _chosen(each)}
+    selections = how.select(records, Plan(plans.planned(trials)))
+    asked, order = {_identify(trial): trial for trial in named}, {trial.key: at for at, trial in enumerate(trials)}
+    chosen = {_identify(record.trial): choice for each in selections for record, choice in _iterate_chosen(each)}
     found = sorted((asked[key] for key in chosen if key in asked), key=lambda trial: order[trial.key])
-    alone = dict.fromkeys(trial.method.label for trial in found if chosen[_identity(trial)].tried == 1)
+    alone = dict.fromkeys(trial.method.label for trial in found if chosen[_identify(trial)].tried == 1)
     unchosen = [
         f"nothing is trained anew of {label} on {each.records[0].trial.dataset.label}: {why}"
         for each in selections
@@ -65,20 +65,20 @@ def second_stage(trials: Sequence[Trial], named: Sequence[Trial], records: Seque
     return Second(with_bases(map(refitted, found)), list(alone), unchosen)
 
 
-def _chosen(selection: Selection) -> Iterator[tuple[Record, Chosen]]:
+def _iterate_chosen(selection: Selection) -> Iterator[tuple[Record, Chosen]]:
     for record in selection.records:
         choice = selection.chosen.get(record.trial.method.label)
         if record.status == "ok" and choice is not None:
             yield record, choice
 
 
-def _identity(trial: Trial) -> tuple[Any, ...]:
+def _identify(trial: Trial) -> tuple[Any, ...]:
     """What a record of a trial has in common with it, whatever its row is called and its source was."""
     method = trial.method
     return method.name, method.provider, repr(sorted(method.options.items())), trial.dataset.label, trial.seed
 
 
-def outlook(trials: Sequence[Trial], how: Choosing) -> str:
+def describe_outlook(trials: Sequence[Trial], how: Choosing) -> str:
     """What a plan says of a second stage before the first one has ended."""
     runs = sum(not trial.skip for trial in trials)
     score = how.by.name if how.by else ""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.catalog import Catalog
-from harness.cli import choosing
+from harness.cli import select_options
 from harness.cli.amounts import Amount
-from harness.cli.gathering import read_plans, read_records
-from harness.cli.picking import check_views, of_records, of_suite, only, suite_of
+from harness.cli.gathering import gather_plans, gather_records
+from harness.cli.picking import check_views, keep_plans, resolve_suite, select_of_suite, select_records
 from harness.cli.places import Folder
 from harness.cli.streams import wants_colour
 from harness.errors import UsageError
@@ -85,7 +85,7 @@ class Shown:
 @click.option("--datasets", metavar="LIST", help="Only these, likewise.")
 @click.option("--metrics", metavar="LIST", help="Columns; a suffix names a view: accuracy@best, accuracy@valid.")
 @click.option("--target", type=Amount(), metavar="SCORE", help=TARGET)
-@choosing.options
+@select_options.add_choosing_options
 @click.option(
     "--format", "format_", metavar="text|markdown|latex|csv|json", default="text", help=FORMAT, show_default=True
 )
@@ -107,14 +107,14 @@ def report(
 ) -> None:
     """Print the comparison from the records of a results folder: mean and deviation over seeds, costs, failures."""
     check_format(format_)
-    suite = suite_of(session.catalog, suite_name)
-    names = columns(session.catalog, metrics or (suite.request.metrics if suite else None))
-    records, sources = read_records(folders)
-    planned = read_plans(folders)
+    suite = resolve_suite(session.catalog, suite_name)
+    names = parse_columns(session.catalog, metrics or (suite.request.metrics if suite else None))
+    records, sources = gather_records(folders)
+    planned = gather_plans(folders)
     if suite is not None:
-        records = of_suite(session.catalog, suite, records, methods, datasets)
-    records = only(records, methods, "--methods")
-    records = only(records, datasets, "--datasets")
+        records = select_of_suite(session.catalog, suite, records, methods, datasets)
+    records = select_records(records, methods, "--methods")
+    records = select_records(records, datasets, "--datasets")
     if suite is not None:
         target = suite.request.target if target is None else target
         select = select or suite.request.select
@@ -123,11 +123,11 @@ def report(
     check_views(names, records, "--metrics")
     methods = methods or (suite.request.methods if suite else None)
     items, datasets_ = (methods,) if methods else (), [record.trial.dataset for record in records]
-    how = choosing.choosing(session.catalog, select, select_jointly, refit, items, datasets_)
+    how = select_options.parse_choosing(session.catalog, select, select_jointly, refit, items, datasets_)
     check_views([select] if select else [], [record for record in records if record.status == "ok"], "--select")
     asked = Shown(names, target, how, suite, tuple(sources), bool(refit))
     if methods or datasets or suite is not None:
-        planned = of_records(planned, records)
+        planned = keep_plans(planned, records)
     print_summary(session.catalog, records, asked, format_, output, planned)
 
 
@@ -139,7 +139,7 @@ def report(
 def show(session: Session, trial: str, folders: Sequence[Path], format_: str) -> None:
     """Show everything that is known of one trial: TRIAL is the beginning of its key, or METHOD/DATASET/SEED."""
     check_format(format_, ("text", "json"))
-    records, sources = read_records(folders)
+    records, sources = gather_records(folders)
     for line in sources:
         click.echo(f"harness: {clean_line(line)}", err=True)
     record = find_record(records, trial)
@@ -147,9 +147,9 @@ def show(session: Session, trial: str, folders: Sequence[Path], format_: str) ->
         import json
 
         from harness.records.format import to_json
-        from harness.report.wording.cleaning import readable, trace
+        from harness.report.wording.cleaning import clean_trace, clean_values
 
-        values = readable(to_json(record)) | {"traceback": trace(record.traceback)}
+        values = clean_values(to_json(record)) | {"traceback": clean_trace(record.traceback)}
         click.echo(visible(json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False)))
         return
     from harness.report import render_record
@@ -188,14 +188,14 @@ def print_summary(
         click.echo(render(summary, format_, _width(), _colour()), nl=False, color=True)
         return
     try:
-        _write(Path(output), render(summary, format_))
+        _write_file(Path(output), render(summary, format_))
     except OSError as error:
         raise UsageError(
             f"--output {output}: not written ({error.strerror}); name a file in a folder that exists and has room"
         ) from error
 
 
-def _write(path: Path, text: str) -> None:
+def _write_file(path: Path, text: str) -> None:
     """A file whole or not at all, where it is one: on a full disk what stood there before is worth more than half."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_text(text, encoding="utf-8")
@@ -205,7 +205,7 @@ def _write(path: Path, text: str) -> None:
     write_atomically(path, text)
 
 
-def columns(catalog: Catalog, text: str | None) -> list[str] | None:
+def parse_columns(catalog: Catalog, text: str | None) -> list[str] | None:
     """The names of a --metrics list, such as accuracy,accuracy@best. Raises UsageError for one that nobody offers."""
     if text is None:
         return None

@@ -20,7 +20,7 @@ from harness.words import clean_line
 TASK = "harness.trials.trial:look"
 
 
-def failures(attempts: Sequence[Record], store: Store) -> list[str]:
+def describe_attempts(attempts: Sequence[Record], store: Store) -> list[str]:
     """A note for each trial that ran again and did not end ok, while its earlier record stays."""
     return [
         f"{record.trial.method.label} on {record.trial.dataset.label}, seed {record.trial.seed} ran again: "
@@ -37,7 +37,7 @@ class Reuse:
     rerun: frozenset[str] = frozenset()
     kept: Mapping[str, Record] = dataclasses.field(default_factory=dict)
 
-    def going_on(
+    def go_on(
         self,
         catalog: Catalog,
         first: Sequence[Trial],
@@ -48,36 +48,36 @@ class Reuse:
         here: bool,
     ) -> Reuse:
         """The same for trials of a second stage: what ran again in the first one does in the second."""
-        own = choose(catalog, second, store, context, None, keep_outdated, here)
-        again = {_configuration(trial) for trial in first if trial.key in self.rerun}
-        rerun = frozenset(trial.key for trial in second if _configuration(trial) in again)
+        own = choose_reuse(catalog, second, store, context, None, keep_outdated, here)
+        again = {_identify_configuration(trial) for trial in first if trial.key in self.rerun}
+        rerun = frozenset(trial.key for trial in second if _identify_configuration(trial) in again)
         return Reuse(self.rerun | rerun, {**self.kept, **own.kept})
 
-    def split(self, trials: Sequence[Trial], store: Store) -> runner.Split:
+    def split_todo(self, trials: Sequence[Trial], store: Store) -> runner.Split:
         return runner.split(trials, store, self.rerun, self.kept)
 
-    def record(self, trial: Trial, store: Store) -> Record | None:
+    def pick_record(self, trial: Trial, store: Store) -> Record | None:
         """What stands for a trial in the table: its own record, unless one of an older source alone is ok."""
         return store.find(trial.key) or self.kept.get(trial.key) or store.last(trial.key)
 
-    def state(self, trial: Trial, store: Store, to_run: bool) -> str:
+    def status(self, trial: Trial, store: Store, to_run: bool) -> str:
         """What a plan says of a trial."""
         if to_run:
             return "to run again" if store.find(trial.key) else "to run"
         old = self.kept.get(trial.key)
         return f"has a record of older code, {old.trial.key}" if old else "has a record"
 
-    def remarks(self, split: runner.Split) -> list[str]:
+    def list_remarks(self, split: runner.Split) -> list[str]:
         count = sum(trial.key in self.rerun for trial in split.todo)
         one = "1 trial runs" if count == 1 else f"{count} trials run"
         return [f"{one} for --rerun, whether there is a record or not"] if count else []
 
-    def notes(self, trials: Sequence[Trial], store: Store) -> list[str]:
+    def note_kept(self, trials: Sequence[Trial], store: Store) -> list[str]:
         """What is said of the records that were kept, and not replaced meanwhile."""
         return outdated.remark([trial for trial in trials if store.find(trial.key) is None], self.kept)
 
 
-def choose(
+def choose_reuse(
     catalog: Catalog,
     trials: Sequence[Trial],
     store: Store,
@@ -87,7 +87,7 @@ def choose(
     here: bool = False,
 ) -> Reuse:
     """What --rerun and --keep-outdated ask for. Raises UsageError for methods that the run does not have."""
-    again = _asked(catalog, trials, rerun) if rerun is not None else frozenset()
+    again = _select_rerun(catalog, trials, rerun) if rerun is not None else frozenset()
     if not keep_outdated:
         return Reuse(again)
     missing = [trial for trial in trials if trial.key not in again and store.find(trial.key) is None]
@@ -95,15 +95,15 @@ def choose(
         records = store.every()[0]
     except HarnessError:
         records = []
-    return Reuse(again, outdated.kept(missing, records, lambda asked: _look(asked, context, here)))
+    return Reuse(again, outdated.kept(missing, records, lambda asked: _look_at_data(asked, context, here)))
 
 
-def _asked(catalog: Catalog, trials: Sequence[Trial], text: str) -> frozenset[str]:
+def _select_rerun(catalog: Catalog, trials: Sequence[Trial], text: str) -> frozenset[str]:
     choices = [trial.method for trial in trials]
     index = matching.Index(choices)
     keys: set[str] = set()
     for selected in selection.parse(text, "--rerun", every=True):
-        places = [place for each in _named(catalog, selected) for place in index.places(each)]
+        places = [place for each in _expand_file(catalog, selected) for place in index.places(each)]
         if not places:
             labels = list(dict.fromkeys(choice.label for choice in choices))
             raise UsageError(f"--rerun {text}: this run has no {selected.qualified!r} (methods: {', '.join(labels)})")
@@ -111,7 +111,7 @@ def _asked(catalog: Catalog, trials: Sequence[Trial], text: str) -> frozenset[st
     return frozenset(keys)
 
 
-def _named(catalog: Catalog, selected: selection.Selected) -> list[selection.Selected]:
+def _expand_file(catalog: Catalog, selected: selection.Selected) -> list[selection.Selected]:
     """A file stands for all the methods that it offers."""
     if selected.file is None:
         return [selected]
@@ -122,27 +122,27 @@ def _named(catalog: Catalog, selected: selection.Selected) -> list[selection.Sel
     ]
 
 
-def _look(trials: Sequence[Trial], context: RunContext, here: bool) -> Mapping[str, Mapping[str, str]]:
+def _look_at_data(trials: Sequence[Trial], context: RunContext, here: bool) -> Mapping[str, Mapping[str, str]]:
     """The digests of what these trials would be given now; each data set is loaded once for a seed."""
     first: dict[tuple[str, int, int], Trial] = {}
     for trial in trials:
-        first.setdefault(_data_of(trial), dataclasses.replace(trial, base=None, keep=False))
+        first.setdefault(_identify_data(trial), dataclasses.replace(trial, base=None, keep=False))
     executor = HereExecutor(TASK) if here else LocalExecutor(TASK)
     found: dict[str, Mapping[str, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         elsewhere = dataclasses.replace(context, results=Path(folder))
-        for record in executor.run(list(first.values()), elsewhere, _silent) if first else ():
+        for record in executor.run(list(first.values()), elsewhere, _ignore_progress) if first else ():
             found[record.trial.key] = record.provenance.get("data", {}) if record.status == "ok" else {}
-    return {trial.key: found[first[_data_of(trial)].key] for trial in trials}
+    return {trial.key: found[first[_identify_data(trial)].key] for trial in trials}
 
 
-def _configuration(trial: Trial) -> tuple[str, str, int]:
+def _identify_configuration(trial: Trial) -> tuple[str, str, int]:
     return trial.method.label, trial.dataset.label, trial.seed
 
 
-def _silent(trial: Trial, progress: Progress) -> None:
+def _ignore_progress(trial: Trial, progress: Progress) -> None:
     del trial, progress
 
 
-def _data_of(trial: Trial) -> tuple[str, int, int]:
+def _identify_data(trial: Trial) -> tuple[str, int, int]:
     return trial.dataset.label, trial.seed, trial.terms.batch_size

@@ -11,10 +11,10 @@ import click
 
 from harness.catalog import Catalog, resolve
 from harness.catalog.discovery import absolute
-from harness.cli import choosing, refitting, reusing, stage, streams
+from harness.cli import refitting, reusing, select_options, stage, streams
 from harness.cli.amounts import Amount, Count, Size
 from harness.cli.places import Folder
-from harness.cli.report import Shown, columns, print_summary
+from harness.cli.report import Shown, parse_columns, print_summary
 from harness.cli.reusing import Reuse
 from harness.cli.session import Session
 from harness.data import files
@@ -130,7 +130,7 @@ class Asked:
 @click.option(
     "--target", type=Amount(), metavar="SCORE", help="Report the training time until validation reaches this score."
 )
-@choosing.options
+@select_options.add_choosing_options
 @click.option("--rerun", metavar="LIST|*", help="Run these methods again; a record stays until its new one is ok.")
 @click.option(
     "--keep-outdated", is_flag=True, help="Use the newest ok record where nothing but code has changed since."
@@ -147,9 +147,9 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     asked = Asked(**options)
     store = Store(asked.results)
     catalog = session.catalog
-    comparison = references.find(catalog, asked.suite_name) if asked.suite_name is not None else None
-    request = _request(asked, comparison)
-    names = columns(catalog, request.metrics)
+    comparison = references.find_suite(catalog, asked.suite_name) if asked.suite_name is not None else None
+    request = _make_request(asked, comparison)
+    names = parse_columns(catalog, request.metrics)
     name = "here" if asked.here else asked.executor_name
     offer = catalog.executors.get(name)
     executor: Executor = resolve(offer.factory)()
@@ -157,10 +157,10 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     wanted = named(catalog, request, stage.say, prints)
     trials = with_bases(wanted)
     origins = Origins(catalog, prints)
-    how = _choosing(catalog, request, trials)
+    how = _make_choosing(catalog, request, trials)
     shown = Shown(names, request.target, how, comparison, refit=bool(request.refit))
-    context = _context(catalog, request, asked, trials, names or (), offer)
-    reuse = reusing.choose(catalog, trials, store, context, asked.rerun, asked.keep_outdated, asked.here)
+    context = _make_context(catalog, request, asked, trials, names or (), offer)
+    reuse = reusing.choose_reuse(catalog, trials, store, context, asked.rerun, asked.keep_outdated, asked.here)
     if asked.dry_run:
         stage.print_plan(origins, trials, store, context, reuse)
         if request.refit:
@@ -170,16 +170,16 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     lacking = False
     attempts = stage.execute(origins, trials, store, executor, context, reuse, session.arguments)
     if request.refit:
-        second = refitting.second_stage(trials, wanted, _records(trials, store, reuse), how)
-        for line in second.lines():
+        second = refitting.plan_second(trials, wanted, _collect_records(trials, store, reuse), how)
+        for line in second.announce():
             stage.say(line)
-        reuse = reuse.going_on(catalog, trials, second.trials, store, context, asked.keep_outdated, asked.here)
+        reuse = reuse.go_on(catalog, trials, second.trials, store, context, asked.keep_outdated, asked.here)
         attempts += stage.execute(origins, second.trials, store, executor, context, reuse, session.arguments)
         trials, lacking = [*trials, *second.trials], bool(second.unchosen)
-    return _report(catalog, trials, store, shown, reuse, attempts) or int(lacking)
+    return _report_trials(catalog, trials, store, shown, reuse, attempts) or int(lacking)
 
 
-def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request:
+def _make_request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request:
     """What was asked for, over the values of the suite."""
     amounts: list[tuple[Unit, float | None]] = [
         ("epochs", asked.epochs),
@@ -212,7 +212,7 @@ def _request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request
     return request if comparison is None else request.over(comparison.request)
 
 
-def _context(
+def _make_context(
     catalog: Catalog,
     request: suite.Request,
     asked: Asked,
@@ -226,7 +226,7 @@ def _context(
         data=files.folder(request.data).absolute(),
         plugins=tuple(map(absolute, catalog.settings.plugins)),
         disabled=catalog.settings.disabled,
-        preload=_preload(catalog, trials),
+        preload=_list_preloads(catalog, trials),
         workers=asked.workers,
         timeout=asked.timeout,
         memory=asked.memory,
@@ -237,7 +237,7 @@ def _context(
     )
 
 
-def _preload(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]:
+def _list_preloads(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]:
     """What every trial imports anyway: the backend's modules, what it reads its data and computes its scores with."""
     datasets = [catalog.datasets.get(trial.dataset.name, trial.dataset.provider) for trial in trials]
     kinds = {dataset.kind for dataset in datasets}
@@ -247,11 +247,11 @@ def _preload(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*catalog.backends.values()[0].preload, *needed)))
 
 
-def _choosing(catalog: Catalog, request: suite.Request, trials: Sequence[Trial]) -> Choosing:
+def _make_choosing(catalog: Catalog, request: suite.Request, trials: Sequence[Trial]) -> Choosing:
     """What --select asks for. Raises UsageError for a score that some data set's validation will not be scored by."""
     items = dict.fromkeys(selection.item(trial.method) for trial in trials)
     datasets = [trial.dataset for trial in trials]
-    how = choosing.choosing(catalog, request.select, request.select_jointly, request.refit, items, datasets)
+    how = select_options.parse_choosing(catalog, request.select, request.select_jointly, request.refit, items, datasets)
     for name, provider in dict.fromkeys((each.name, each.provider) for each in datasets):
         kind = catalog.datasets.get(name, provider).kind
         if how.by is not None and kind not in how.by.metric.kinds:
@@ -263,11 +263,11 @@ def _choosing(catalog: Catalog, request: suite.Request, trials: Sequence[Trial])
     return how
 
 
-def _records(trials: Sequence[Trial], store: Store, reuse: Reuse) -> list[Record]:
-    return [record for trial in trials if (record := reuse.record(trial, store))]
+def _collect_records(trials: Sequence[Trial], store: Store, reuse: Reuse) -> list[Record]:
+    return [record for trial in trials if (record := reuse.pick_record(trial, store))]
 
 
-def _report(
+def _report_trials(
     catalog: Catalog,
     trials: Sequence[Trial],
     store: Store,
@@ -276,8 +276,8 @@ def _report(
     attempts: Sequence[Record],
 ) -> int:
     """Print the table of these trials from the files; the exit code says whether all of them ended ok."""
-    records = _records(trials, store, reuse)
-    shown = replace(shown, sources=(*reuse.notes(trials, store), *reusing.failures(attempts, store)))
+    records = _collect_records(trials, store, reuse)
+    shown = replace(shown, sources=(*reuse.note_kept(trials, store), *reusing.describe_attempts(attempts, store)))
     try:
         print_summary(catalog, records, shown, planned=plans.planned(trials))
     except BrokenPipeError:
@@ -303,12 +303,12 @@ def _print_second_stage(
     reuse: Reuse,
 ) -> None:
     """The second stage as lines where the first one has ended, else what it will be."""
-    if reuse.split(trials, store).todo:
-        click.echo(refitting.outlook(trials, how))
+    if reuse.split_todo(trials, store).todo:
+        click.echo(refitting.describe_outlook(trials, how))
         return
-    second = refitting.second_stage(trials, wanted, _records(trials, store, reuse), how)
-    for line in second.lines():
+    second = refitting.plan_second(trials, wanted, _collect_records(trials, store, reuse), how)
+    for line in second.announce():
         click.echo(clean_line(line, stage.LONGEST_LINE))
     if second.trials:
-        reuse = reuse.going_on(origins.catalog, trials, second.trials, store, context, asked.keep_outdated, asked.here)
+        reuse = reuse.go_on(origins.catalog, trials, second.trials, store, context, asked.keep_outdated, asked.here)
         stage.print_plan(origins, second.trials, store, context, reuse)

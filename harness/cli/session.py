@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.catalog import Catalog, PluginProblem, Settings, in_place, load
-from harness.cli.help import WIDEST, format_commands, readable
+from harness.cli.help import WIDEST, format_group_help, word_limits
 
 Command = TypeVar("Command", bound=click.Command)
 
@@ -47,7 +47,7 @@ class Session:
             self.warn()
         return self._loaded[1]
 
-    def commands(self, reserved: Collection[str]) -> Mapping[str, click.Command]:
+    def plugin_commands(self, reserved: Collection[str]) -> Mapping[str, click.Command]:
         """The commands that plugins add; none of them takes a reserved name."""
         catalog = self.catalog
         if self._group is None or self._group[0] is not catalog:
@@ -67,10 +67,10 @@ class Session:
         # A notification that fails is warned of at once, by the catalogue.
         shown = [problem for problem in problems if problem.stage != "notification"]
         if shown:
-            click.echo(f"harness: {_summary(shown)}", err=True)
+            click.echo(f"harness: {_summarise_problems(shown)}", err=True)
 
 
-def _summary(problems: list[PluginProblem]) -> str:
+def _summarise_problems(problems: list[PluginProblem]) -> str:
     plugins = [plugin for plugin, _ in dict.fromkeys((problem.plugin, problem.distribution) for problem in problems)]
     if len(plugins) == 1:
         return f"{problems[0]}; harness plugins --problems shows more"
@@ -91,12 +91,12 @@ def with_global_options(command: Command) -> Command:
     copied = copy(command)
     copied.parse_args = partial(_parse_once, copied, type(command))  # type: ignore[method-assign]
     taken = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    own = map(readable, command.params)
-    copied.params = [*own, *(option for option in _options() if taken.isdisjoint(option.opts))]
+    own = map(word_limits, command.params)
+    copied.params = [*own, *(option for option in _make_global_options() if taken.isdisjoint(option.opts))]
     copied.context_settings = {"max_content_width": WIDEST, **command.context_settings}
     if isinstance(copied, click.Group):
         if type(copied).format_commands is click.Group.format_commands:
-            copied.format_commands = partial(format_commands, copied)  # type: ignore[method-assign]
+            copied.format_commands = partial(format_group_help, copied)  # type: ignore[method-assign]
         copied.commands = {name: with_global_options(each) for name, each in copied.commands.items()}
     return copied
 
@@ -110,7 +110,7 @@ def _parse_once(
     except click.UsageError as error:
         if type(error) is not click.UsageError:
             raise
-        raise click.UsageError(error.message + _missing_comma(command, error.message), error.ctx) from error
+        raise click.UsageError(error.message + _suggest_comma(command, error.message), error.ctx) from error
     if not context.resilient_parsing:
         _, _, order = command.make_parser(context).parse_args(given)
         single = [each for each in order if isinstance(each, click.Option) and not (each.multiple or each.count)]
@@ -121,7 +121,7 @@ def _parse_once(
     return rest
 
 
-def _missing_comma(command: click.Command, message: str) -> str:
+def _suggest_comma(command: click.Command, message: str) -> str:
     """What to do about a word too many, where a blank in a list may have made it."""
     lists = [each for each in command.params if isinstance(each, click.Option) and each.metavar == "LIST"]
     if "unexpected extra argument" not in message or not lists:
@@ -129,23 +129,23 @@ def _missing_comma(command: click.Command, message: str) -> str:
     return f"; a list is one word or stands in quotes: {lists[0].opts[0]} a,b"
 
 
-def _options() -> list[click.Option]:
+def _make_global_options() -> list[click.Option]:
     """The options that stand before or after any command; eager, so that --help knows of the commands of a plugin."""
     plugin = "Load a plugin: a module, a .py file, or the name of an installed one; no:NAME switches one off."
     off = "Do not load this plugin; DISTRIBUTION:NAME where another has the same name."
     strict = "End with exit code 3 when a plugin is broken."
     return [
-        _option(["-p", "--plugin"], _extend("plugins"), plugin, metavar="NAME", multiple=True),
-        _option(["--disable-plugin"], _extend("disabled"), off, metavar="NAME", multiple=True),
-        _option(["--strict-plugins"], _raise_flag("strict"), strict, is_flag=True),
-        _option(["--debug"], _raise_flag("debug"), "Show the traceback of an error.", is_flag=True),
+        _make_option(["-p", "--plugin"], _extend_setting("plugins"), plugin, metavar="NAME", multiple=True),
+        _make_option(["--disable-plugin"], _extend_setting("disabled"), off, metavar="NAME", multiple=True),
+        _make_option(["--strict-plugins"], _raise_flag("strict"), strict, is_flag=True),
+        _make_option(["--debug"], _raise_flag("debug"), "Show the traceback of an error.", is_flag=True),
     ]
 
 
 _Callback = Callable[[click.Context, click.Parameter, Any], None]
 
 
-def _option(
+def _make_option(
     names: list[str],
     callback: _Callback,
     meaning: str,
@@ -165,7 +165,7 @@ def _option(
     )
 
 
-def _extend(attribute: str) -> _Callback:
+def _extend_setting(attribute: str) -> _Callback:
     def callback(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:
         if None in values:  # click's word for an option that another one follows
             raise click.BadParameter("a name is missing", context, parameter)

@@ -46,13 +46,13 @@ def execute(
     """
     attempts: list[Record] = []
     with locked(store.folder):
-        split = reuse.split(trials, store)
+        split = reuse.split_todo(trials, store)
         if split.done:
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
-        remarks = _remarks(origins, trials, split, store, context.workers, reuse)
+        remarks = _collect_remarks(origins, trials, split, store, context.workers, reuse)
         late = [
-            *(_without_arrays(split, store) if context.keep_weights else ()),
-            *_unasked(origins.catalog, split, context),
+            *(_note_lacking_arrays(split, store) if context.keep_weights else ()),
+            *_note_unasked(origins.catalog, split, context),
         ]
         batched = grouped(origins.catalog, split.todo, context.lanes, context.workers).said
         for line in (*remarks, *late, *batched):
@@ -62,7 +62,7 @@ def execute(
         for line in surroundings.wait_passively(split.todo, context.workers, os.environ, recent_load()):
             click.echo(line, err=True)
         plans.write(store.folder, trials, command)
-        view = progress.view(split.todo, split.done, context.workers, streams.is_lively(sys.stderr))
+        view = progress.open_view(split.todo, split.done, context.workers, streams.is_lively(sys.stderr))
         ended = 0
         try:
             run = runner.run(origins.catalog, split.todo, store, executor, context, view, origins)
@@ -78,7 +78,7 @@ def execute(
     return attempts
 
 
-def _without_arrays(split: runner.Split, store: Store) -> list[str]:
+def _note_lacking_arrays(split: runner.Split, store: Store) -> list[str]:
     """A line where --keep-weights comes too late for some trials."""
     count = sum(not store.weights(record.trial.key).exists() for record in split.done)
     have = "has" if count == 1 else "have"
@@ -86,7 +86,7 @@ def _without_arrays(split: runner.Split, store: Store) -> list[str]:
     return [late] if count else []
 
 
-def _unasked(catalog: Catalog, split: runner.Split, context: RunContext) -> list[str]:
+def _note_unasked(catalog: Catalog, split: runner.Split, context: RunContext) -> list[str]:
     """A line for each column that is measured on request, and was not asked for when some records were made."""
     names = [each.name for each in catalog.instruments.values() if each.on_request and each.name in context.columns]
     lacking = {name: sum(name not in {**each.readings, **each.holes} for each in split.done) for name in names}
@@ -97,14 +97,14 @@ def _unasked(catalog: Catalog, split: runner.Split, context: RunContext) -> list
     ]
 
 
-def _remarks(
+def _collect_remarks(
     origins: runner.Origins, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int, reuse: Reuse
 ) -> list[str]:
     """What is to be known of records that are there and of trials that run, a line each."""
     kept = [*surroundings.moved(origins.catalog, split.done, split.todo), *runner.outdated(origins, split.done, store)]
     run = [
         *split.lost,
-        *reuse.remarks(split),
+        *reuse.list_remarks(split),
         *runner.again(split.todo, store),
         *surroundings.crowded(split.todo, workers),
     ]
@@ -116,16 +116,16 @@ def print_plan(
 ) -> None:
     """The plan as lines, with an estimate from earlier records of the same methods."""
     workers = context.workers
-    split = reuse.split(trials, store)
+    split = reuse.split_todo(trials, store)
     todo = {trial.key for trial in split.todo}
     for trial in trials:
-        state = f"skipped: {clean_line(trial.skip)}" if trial.skip else reuse.state(trial, store, trial.key in todo)
+        state = f"skipped: {clean_line(trial.skip)}" if trial.skip else reuse.status(trial, store, trial.key in todo)
         click.echo(
-            f"{trial.key}  {progress.name(trial)}: {budget(trial)}, batches of {trial.terms.batch_size}, {state}"
+            f"{trial.key}  {progress.name_trial(trial)}: {budget(trial)}, batches of {trial.terms.batch_size}, {state}"
         )
-    remarks = _remarks(origins, trials, split, store, workers, reuse)
+    remarks = _collect_remarks(origins, trials, split, store, workers, reuse)
     batched = grouped(origins.catalog, split.todo, context.lanes, workers).said
-    for line in (*remarks, *reuse.notes(trials, store), *batched):
+    for line in (*remarks, *reuse.note_kept(trials, store), *batched):
         click.echo(clean_line(line, LONGEST_LINE))
     first = trials[0]
     threads = counted(first.terms.threads, "thread")
@@ -140,5 +140,5 @@ def _estimate(todo: Sequence[Trial], store: Store, workers: int) -> str:
         earlier = [record for record in store.records()[0] if record.status == "ok"]
     except HarnessError:
         earlier = []
-    left = progress.Forecast([trial for trial in todo if not trial.skip], earlier, workers).left()
-    return "no earlier record to estimate from" if left is None else f"about {progress.duration(left)}"
+    left = progress.Forecast([trial for trial in todo if not trial.skip], earlier, workers).seconds_left()
+    return "no earlier record to estimate from" if left is None else f"about {progress.say_duration(left)}"

@@ -18,36 +18,36 @@ SPELT = dict(
 
 
 @contextlib.contextmanager
-def tolerant() -> Iterator[None]:
+def tolerate_failures() -> Iterator[None]:
     """Within, what is said on stderr never fails, and both streams spell out what their encoding lacks."""
     _open_closed()
     before = sys.stdout, sys.stderr
     for stream in before:
-        _flush(stream)
+        _flush_quietly(stream)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = _Text(
-            _Lasting(_unbuffered(sys.stdout)), sys.stdout.encoding, ERRORS, line_buffering=sys.stdout.isatty()
+            _Lasting(_unbuffer(sys.stdout)), sys.stdout.encoding, ERRORS, line_buffering=sys.stdout.isatty()
         )
     if isinstance(sys.stderr, io.TextIOWrapper):
-        sink = _Tolerant(_unbuffered(sys.stderr))
+        sink = _Tolerant(_unbuffer(sys.stderr))
         sys.stderr = _Text(sink, sys.stderr.encoding, ERRORS, line_buffering=True, write_through=True)
     try:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
-            _flush(stream)
+            _flush_quietly(stream)
         sys.stdout, sys.stderr = before
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def keep_streams() -> Iterator[None]:
     """Within, a plugin's command may put other streams in the place of these, or none; not beyond."""
     before = sys.stdin, sys.stdout, sys.stderr
     try:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
-            _flush(stream)
+            _flush_quietly(stream)
         sys.stdin, sys.stdout, sys.stderr = before
 
 
@@ -80,7 +80,7 @@ def is_lively(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _unbuffered(stream: io.TextIOWrapper) -> Any:
+def _unbuffer(stream: io.TextIOWrapper) -> Any:
     """A buffer of Python keeps what it could not write, and fails again as the interpreter ends."""
     return getattr(stream.buffer, "raw", stream.buffer)
 
@@ -89,7 +89,7 @@ class _Text(io.TextIOWrapper):
     """Text that whoever prints may not close: it is not theirs."""
 
     def close(self) -> None:
-        _flush(self)
+        _flush_quietly(self)
 
 
 class _Lasting(io.BufferedIOBase):
@@ -109,10 +109,10 @@ class _Lasting(io.BufferedIOBase):
         left = memoryview(data).cast("B")
         size = len(left)
         while left:
-            left = left[self._sink.write(left) or self._wait() :]
+            left = left[self._sink.write(left) or self._wait_for_reader() :]
         return size
 
-    def _wait(self) -> int:
+    def _wait_for_reader(self) -> int:
         """Until somebody reads: another program has put this pipe or terminal in a mode in which it refuses."""
         poll = select.poll()
         poll.register(self.fileno(), select.POLLOUT)
@@ -141,10 +141,10 @@ class _Tolerant(_Lasting):
         return len(memoryview(data).cast("B"))
 
     def flush(self) -> None:
-        _flush(self._sink)
+        _flush_quietly(self._sink)
 
 
-def _flush(stream: Any) -> None:
+def _flush_quietly(stream: Any) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):  # the last: a plugin has put something else there
         stream.flush()
 
@@ -160,11 +160,11 @@ def _open_closed() -> None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
-def _spelt(error: UnicodeError) -> tuple[str | bytes, int]:
+def _spell_out(error: UnicodeError) -> tuple[str | bytes, int]:
     """An error handler for `codecs`: signs in words of ASCII, all else as Python escapes it."""
     if isinstance(error, UnicodeEncodeError) and error.object[error.start] in SPELT:
         return SPELT[error.object[error.start]], error.start + 1
     return codecs.backslashreplace_errors(error)
 
 
-codecs.register_error(ERRORS, _spelt)
+codecs.register_error(ERRORS, _spell_out)

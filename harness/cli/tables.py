@@ -28,7 +28,7 @@ def output_width() -> int:
     return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
 
 
-def folded(text: str, width: int, first: str = "", indent: str = "") -> list[str]:
+def fold(text: str, width: int, first: str = "", indent: str = "") -> list[str]:
     """`text` after `first`, in lines of at most `width` characters, of which the others begin with `indent`.
 
     A word is never broken: one that is wider, such as a path, has a line of its own.
@@ -46,7 +46,7 @@ def folded(text: str, width: int, first: str = "", indent: str = "") -> list[str
     return [line.rstrip() for line in lines]
 
 
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+def tabulate(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
     """Aligned columns below a heading; a column in which no row says anything is left out.
 
     width: where cells are folded, by default nowhere. The last column gives way first, then the others do; where too
@@ -57,16 +57,16 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | No
     cells = [[clean(cell, LONGEST_CELL) for cell in row] for row in rows]
     columns = [column for column in zip(heading, *cells, strict=True) if any(column[1:])]
     if width is None:
-        return "\n".join(_rows(columns))
+        return "\n".join(_lay_out(columns))
     *others, last = columns
     least = min(NARROWEST, _longest(last))
-    if _room(others, width) < least:
-        others = [_narrowed(column, WIDEST) for column in others]
-    room = _room(others, width)
-    return "\n".join(_rows([*others, _narrowed(last, room)])) if room >= least else _stacked(others, last, width)
+    if _spare(others, width) < least:
+        others = [_narrow(column, WIDEST) for column in others]
+    room = _spare(others, width)
+    return "\n".join(_lay_out([*others, _narrow(last, room)])) if room >= least else _stack(others, last, width)
 
 
-def _room(columns: Sequence[Sequence[str]], width: int) -> int:
+def _spare(columns: Sequence[Sequence[str]], width: int) -> int:
     """What is left beside these columns, after an indent of two and gaps of two."""
     return width - 2 - sum(_longest(column) + 2 for column in columns)
 
@@ -75,24 +75,24 @@ def _longest(column: Sequence[str]) -> int:
     return max(len(line) for cell in column for line in cell.split("\n"))
 
 
-def _narrowed(column: Sequence[str], width: int) -> tuple[str, ...]:
-    return tuple("\n".join(folded(cell, width)) for cell in column)
+def _narrow(column: Sequence[str], width: int) -> tuple[str, ...]:
+    return tuple("\n".join(fold(cell, width)) for cell in column)
 
 
-def _rows(columns: Sequence[Sequence[str]]) -> list[str]:
+def _lay_out(columns: Sequence[Sequence[str]]) -> list[str]:
     """Each row as text, the lines of its cells side by side."""
     widths = [_longest(column) for column in columns]
-    return ["\n".join(_side_by_side(cells, widths)) for cells in zip(*columns, strict=True)]
+    return ["\n".join(_join_lines(cells, widths)) for cells in zip(*columns, strict=True)]
 
 
-def _side_by_side(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+def _join_lines(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     lines = zip_longest(*(cell.split("\n") for cell in cells), fillvalue="")
     return [
         f"  {'  '.join(part.ljust(width) for part, width in zip(line, widths, strict=True))}".rstrip() for line in lines
     ]
 
 
-def _stacked(columns: Sequence[Sequence[str]], last: Sequence[str], width: int) -> str:
+def _stack(columns: Sequence[Sequence[str]], last: Sequence[str], width: int) -> str:
     """Each cell of the last column below the row that it belongs to."""
-    below = ["\n".join(["", *folded(cell, width, ALONE, ALONE)]) if cell else "" for cell in last]
-    return "\n".join(row + lines for row, lines in zip(_rows(columns), below, strict=True))
+    below = ["\n".join(["", *fold(cell, width, ALONE, ALONE)]) if cell else "" for cell in last]
+    return "\n".join(row + lines for row, lines in zip(_lay_out(columns), below, strict=True))

@@ -45,77 +45,77 @@ class View:
         return NOUNS[self.hook]
 
 
-def _view(hook: str, brief: Sequence[str], full: Sequence[str], has_options: bool = False) -> View:
+def _make_view(hook: str, brief: Sequence[str], full: Sequence[str], has_options: bool = False) -> View:
     value: dict[str, Fact] = {name: attrgetter(f"value.{name}") for name in ("name", *brief, *full)}
-    value["files"], value["folds"], value["starts_from"] = _files, _folds, _starts_from
+    value["files"], value["folds"], value["starts_from"] = _list_files, _count_folds, _describe_base
     columns: dict[str, Fact] = {name: value[name] for name in ("name", *brief)}
     columns["from"] = attrgetter("plugin.provider")
-    columns["summary"] = _summary
+    columns["summary"] = _summarise_offer
     return View(hook, columns, {name: value[name] for name in full}, has_options)
 
 
-def _summary(offer: Offer[Any]) -> str:
+def _summarise_offer(offer: Offer[Any]) -> str:
     """Why it is not available first: what there is to say comes last."""
     return ": ".join(filter(None, [lacking(offer), getattr(offer.value, "summary", "")]))
 
 
-def _files(offer: Offer[Any]) -> Any:
+def _list_files(offer: Offer[Any]) -> Any:
     """Of a data set, as it is by default."""
     return files.declared(offer.value)
 
 
-def _starts_from(offer: Offer[Any]) -> str | None:
+def _describe_base(offer: Offer[Any]) -> str | None:
     """Of a method, which may say so by its options."""
     stated = offer.value.starts_from
     return stated if stated is None or isinstance(stated, str) else "what its options say"
 
 
-def _folds(offer: Offer[Any]) -> int | None:
+def _count_folds(offer: Offer[Any]) -> int | None:
     return offer.value.folds or None
 
 
-def _comparison(offer: Offer[Any]) -> Comparison | UsageError:
+def _read_comparison(offer: Offer[Any]) -> Comparison | UsageError:
     """What a suite's file says, or what is wrong with it: one bad file must not hide the others."""
     try:
-        return suite.read(offer.value.path)
+        return suite.read_suite(offer.value.path)
     except UsageError as error:
         return error
 
 
-def _said(name: str) -> Fact:
+def _quote(name: str) -> Fact:
     """A value of the suite's request."""
 
     def fact(offer: Offer[Any]) -> Any:
-        read = _comparison(offer)
+        read = _read_comparison(offer)
         found = getattr(read.request, name) if isinstance(read, Comparison) else None
         return str(found) if isinstance(found, Budget) else found
 
     return fact
 
 
-def _problem(offer: Offer[Any]) -> str | None:
-    read = _comparison(offer)
+def _read_problem(offer: Offer[Any]) -> str | None:
+    read = _read_comparison(offer)
     return str(read) if isinstance(read, UsageError) else None
 
 
-def _claims(offer: Offer[Any]) -> Lines:
+def _describe_claims(offer: Offer[Any]) -> Lines:
     """Each claim in words, then as it is judged."""
-    read = _comparison(offer)
+    read = _read_comparison(offer)
     claims = read.claims if isinstance(read, Comparison) else ()
     return Lines(f"{claim.text} ({claim.expression}: {claim.bounds})" for claim in claims)
 
 
-def _published(offer: Offer[Any]) -> Lines:
-    read = _comparison(offer)
+def _describe_published(offer: Offer[Any]) -> Lines:
+    read = _read_comparison(offer)
     values = read.published if isinstance(read, Comparison) else ()
-    return Lines(f"{each.method} on {each.dataset}: {each.metric} {each.value:g} ({each.note})" for each in values)
+    return Lines(f"{each.method} on {each.dataset}: {each.metric} {each.value:g} ({each.origin})" for each in values)
 
 
-_SUITE: Mapping[str, Fact] = {name: _said(name) for name in ("methods", "datasets", "seeds", "budget", "metrics")}
+_SUITE: Mapping[str, Fact] = {name: _quote(name) for name in ("methods", "datasets", "seeds", "budget", "metrics")}
 
 
 SHELVES: Mapping[str, View] = {
-    "methods": _view(
+    "methods": _make_view(
         "harness_methods",
         ("role", "kinds"),
         (
@@ -133,13 +133,13 @@ SHELVES: Mapping[str, View] = {
         ),
         has_options=True,
     ),
-    "datasets": _view(
+    "datasets": _make_view(
         "harness_datasets",
         ("kind", "default"),
         ("kind", "default", "recipe", "rows", "folds", "fixed_test", "licence", "citation", "files", "requires"),
         has_options=True,
     ),
-    "metrics": _view(
+    "metrics": _make_view(
         "harness_metrics",
         ("unit", "per", "better", "kinds"),
         (
@@ -157,9 +157,9 @@ SHELVES: Mapping[str, View] = {
             "requires",
         ),
     ),
-    "instruments": _view("harness_instruments", ("intrusive",), ("intrusive", "repeats")),
-    "formulas": _view("harness_formulas", (), ()),
-    "exports": _view(
+    "instruments": _make_view("harness_instruments", ("intrusive",), ("intrusive", "repeats")),
+    "formulas": _make_view("harness_formulas", (), ()),
+    "exports": _make_view(
         "harness_exports", ("families", "methods"), ("families", "methods", "tolerance", "strays", "requires")
     ),
     "suites": View(
@@ -167,28 +167,28 @@ SHELVES: Mapping[str, View] = {
         {
             "name": attrgetter("value.name"),
             "from": attrgetter("plugin.provider"),
-            "problem": _problem,
+            "problem": _read_problem,
             "summary": attrgetter("value.summary"),
         },
-        {**_SUITE, "path": attrgetter("value.path"), "problem": _problem},
-        detail={"published": _published, "claims": _claims},
+        {**_SUITE, "path": attrgetter("value.path"), "problem": _read_problem},
+        detail={"published": _describe_published, "claims": _describe_claims},
     ),
-    "checks": _view("harness_checks", ("of",), ("of",)),
-    "executors": _view("harness_executors", (), ()),
-    "backends": _view("harness_backends", (), ("preload", "requires")),
+    "checks": _make_view("harness_checks", ("of",), ("of",)),
+    "executors": _make_view("harness_executors", (), ()),
+    "backends": _make_view("harness_backends", (), ("preload", "requires")),
 }
 
 
-def text(value: object) -> str:
+def format_fact(value: object) -> str:
     """A fact for a person; empty where there is none."""
     if value is None or isinstance(value, (str, Path)):
         return str(value or "")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Recipe):
-        return "; ".join([f"{value.budget}, batch size {value.batch_size}", *_said_of(value)])
+        return "; ".join([f"{value.budget}, batch size {value.batch_size}", *_describe_recipe(value)])
     if isinstance(value, Mapping):
-        words = [_words(name, item) if isinstance(item, Mapping) else f"{item} {name}" for name, item in value.items()]
+        words = [_pairs(name, item) if isinstance(item, Mapping) else f"{item} {name}" for name, item in value.items()]
         return ("; " if any(isinstance(item, Mapping) for item in value.values()) else ", ").join(words)
     if isinstance(value, Lines):
         return "".join(f"\n    {line}" for line in value)
@@ -198,22 +198,22 @@ def text(value: object) -> str:
     return str(value)
 
 
-def _said_of(recipe: Recipe) -> list[str]:
+def _describe_recipe(recipe: Recipe) -> list[str]:
     headline = [f"best by {recipe.headline}"] if recipe.headline else []
-    return [*headline, *(_words(family, words) for family, words in recipe.families.items())]
+    return [*headline, *(_pairs(family, words) for family, words in recipe.families.items())]
 
 
-def _words(whose: str, words: Mapping[str, Any]) -> str:
+def _pairs(whose: str, words: Mapping[str, Any]) -> str:
     """`myfamily: steps=4, dropout=0.1`."""
     return f"{whose}: {', '.join(f'{name}={show(value)}' for name, value in words.items())}"
 
 
-def plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """A fact as JSON takes it."""
     if dataclasses.is_dataclass(value):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        return {item.name: as_json(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
+        return {str(name): as_json(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
+        return [as_json(item) for item in value]
     return str(value) if isinstance(value, Path) else value

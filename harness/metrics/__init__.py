@@ -12,23 +12,23 @@ from harness.types import Metric
 
 @hookimpl
 def harness_metrics() -> Iterator[Metric]:
-    yield from _classification()
-    yield from _regression()
-    yield from _language()
-    yield from _beside_the_base()
-    yield from _costs()
+    yield from _offer_classification()
+    yield from _offer_regression()
+    yield from _offer_language()
+    yield from _offer_beside_the_base()
+    yield from _offer_costs()
 
 
-def _classification() -> Iterator[Metric]:
-    score = partial(_score, kinds=("classification",), per="example", mixture=True)
+def _offer_classification() -> Iterator[Metric]:
+    score = partial(_describe_score, kinds=("classification",), per="example", mixture=True)
     yield score("accuracy", "share of rows classified right", "", "higher", headline=True)
     yield score("nll", "negative log-likelihood of the class", "nats", "lower")
     yield score("brier", "squared error of the class probabilities, 0 to 2", "", "lower")
     yield score("ece", "expected calibration error, 15 equal bins", "", "lower")
 
 
-def _regression() -> Iterator[Metric]:
-    score = partial(_score, kinds=("regression",), per="example")
+def _offer_regression() -> Iterator[Metric]:
+    score = partial(_describe_score, kinds=("regression",), per="example")
     yield score("rmse", "root mean squared error of the mean", "", "lower", headline=True)
     yield score("log_likelihood", "log density of the full mixture", "nats", "higher")
     # Of many components it costs more than to predict them: once, at the end.
@@ -36,26 +36,26 @@ def _regression() -> Iterator[Metric]:
     yield score("crps", summary, "", "lower", requires=("scipy.special",), curve=False)
 
 
-def _language() -> Iterator[Metric]:
-    score = partial(_score, kinds=("language",), per="token", mixture=True)
+def _offer_language() -> Iterator[Metric]:
+    score = partial(_describe_score, kinds=("language",), per="token", mixture=True)
     yield score("perplexity", "exponential of the mean negative log-likelihood", "", "lower", headline=True)
     yield score("bits_per_character", "mean negative log-likelihood, base 2", "bits", "lower")
 
 
-def _beside_the_base() -> Iterator[Metric]:
-    beside = partial(_score, measures="quantity", mixture=True)
+def _offer_beside_the_base() -> Iterator[Metric]:
+    beside = partial(_describe_score, measures="quantity", mixture=True)
     agreement = "share of rows whose most probable class is that of the trial that this one starts from"
     yield beside("base_agreement", agreement, "", "higher", kinds=("classification",), per="example")
     divergence = "KL divergence of its predictions from those of the trial that this one starts from"
     yield beside("base_kl", divergence, "nats", "lower", kinds=("classification", "language"), per="example")
 
 
-def _score(name: str, summary: str, unit: str, better: Literal["higher", "lower"], **settings: Any) -> Metric:
+def _describe_score(name: str, summary: str, unit: str, better: Literal["higher", "lower"], **settings: Any) -> Metric:
     """What the function of that name in `scores` computes, which is named and not imported."""
     return Metric(name, summary, unit, better, compute=f"harness.metrics.scores:{name}", **settings)
 
 
-def _costs() -> Iterator[Metric]:
+def _offer_costs() -> Iterator[Metric]:
     yield Metric("update_seconds", "median time of a steady training update", "s", "lower", per="update")
     yield Metric("epoch_seconds", "that time for one pass over the training rows", "s", "lower", per="epoch")
     yield Metric("train_seconds", "time of all training updates, evaluation excluded", "s", "lower")

@@ -38,7 +38,7 @@ CALLS = 4000.0  # what a row costs whatever its size
 COMPONENT, PANEL, CELL = 2.0, 100.0, 0.5  # a component; a panel that a level reaches, and for each cell in addition
 
 
-def cost(means: Floats, deviations: Floats) -> float:
+def estimate_cost(means: Floats, deviations: Floats) -> float:
     """What `integrated` costs, at most, in evaluations of a distribution function; infinite where it is no way."""
     narrowest, widest = float(deviations.min()), float(deviations.max())
     with np.errstate(over="ignore", invalid="ignore"):
@@ -50,39 +50,39 @@ def cost(means: Floats, deviations: Floats) -> float:
     return float(CALLS + COMPONENT * len(means) + levels * reached * (PANEL + CELL * cells))
 
 
-def integrated(means: Floats, deviations: Floats, weights: Floats) -> float:
+def integrate_cells(means: Floats, deviations: Floats, weights: Floats) -> float:
     """The integral of (F(x) - [x >= 0])^2, of components (S,) relative to the target, in any order."""
     width = float(deviations.min())
-    moments, first = _moments(means / width, deviations / width, weights)
+    moments, first = _compute_moments(means / width, deviations / width, weights)
     levels = np.flatnonzero(moments[:, :, 0].any(1))
-    reach = _reach(int(levels[-1]))
+    reach = _count_reached(int(levels[-1]))
     mass = np.zeros((moments.shape[1] + 2 * reach, NODES))
     for level in levels.tolist():
-        _add(mass[reach - _reach(level) :], moments[level], level)
+        _add_mass(mass[reach - _count_reached(level) :], moments[level], level)
     low = first - reach  # where the first panel begins
     step = np.arange(len(mass)) >= -low
-    nodes = (mass - step[:, None]) ** 2 @ legendre()[1] / 2
+    nodes = (mass - step[:, None]) ** 2 @ legendre_nodes()[1] / 2
     between = max(0.0, low) + max(0.0, -low - len(mass))  # the target and all of the mixture: the integrand is one
     return width * (between + float(nodes.sum()))
 
 
-def _moments(means: Floats, deviations: Floats, weights: Floats) -> tuple[Floats, float]:
+def _compute_moments(means: Floats, deviations: Floats, weights: Floats) -> tuple[Floats, float]:
     """Of each level and cell, (L, C, P), and where the first cell begins; all in widths of a cell."""
     places = np.floor(means)
     first = float(places.min())
     owners, shift = (places - first).astype(np.intp), means - places - 0.5
     shape = 1, int(owners.max()) + 1
     if deviations.max() == 1:  # all are equal, as they often are, and this is the dearest part
-        sums = _sums(owners, shape[1], weights, shift)
+        sums = _sum(owners, shape[1], weights, shift)
     else:
         levels = np.rint(np.log(deviations) / math.log(STEP)).astype(np.intp)
         shape, own = (int(levels.max()) + 1, shape[1]), STEP**levels  # the level's deviation
         owners += levels * shape[1]
-        sums = _sums(owners, math.prod(shape), weights, shift / own, (deviations / own) ** 2 - 1)
+        sums = _sum(owners, math.prod(shape), weights, shift / own, (deviations / own) ** 2 - 1)
     return np.stack(sums, 1).reshape(*shape, POWERS), first
 
 
-def _sums(owners: NDArray[np.intp], size: int, weights: Floats, shift: Floats, excess: Floats | None = None) -> Sums:
+def _sum(owners: NDArray[np.intp], size: int, weights: Floats, shift: Floats, excess: Floats | None = None) -> Sums:
     """Sums of w h_p for each owner, (size,) for each p: p h_p = d h_{p-1} + e h_{p-2}."""
     found, before, term = [np.bincount(owners, weights, size).astype(np.float64)], weights, weights * shift
     for power in range(2, POWERS + 1):
@@ -94,9 +94,9 @@ def _sums(owners: NDArray[np.intp], size: int, weights: Floats, shift: Floats, e
     return found
 
 
-def _add(mass: Floats, moments: Floats, level: int) -> None:
+def _add_mass(mass: Floats, moments: Floats, level: int) -> None:
     """To the mass below the nodes of panels (., K), of which the first is the first that this level reaches."""
-    tables, cells = _tables(level), len(moments)
+    tables, cells = _tabulate_powers(level), len(moments)
     for start, table in enumerate(tables):
         mass[start : start + cells] += moments @ table
     above = mass[len(tables) :]  # panels that lie above all that the first cell reaches
@@ -104,18 +104,18 @@ def _add(mass: Floats, moments: Floats, level: int) -> None:
     above += below[np.minimum(np.arange(len(above)), cells - 1), None]
 
 
-def _reach(level: int) -> int:
+def _count_reached(level: int) -> int:
     """How many panels to either side of its own a cell has mass in."""
     return math.ceil(FAR * STEP**level)
 
 
 @lru_cache(TABLES)
-def _tables(level: int) -> Floats:
+def _tabulate_powers(level: int) -> Floats:
     """What moments are multiplied by at the nodes of each panel within reach of their cell, (panels, P, K)."""
     from scipy.special import ndtr  # slow to import, and only this score needs it
 
-    panels = np.arange(-_reach(level), _reach(level) + 1)
-    z = (panels[:, None] + legendre()[0] / 2) / STEP**level
+    panels = np.arange(-_count_reached(level), _count_reached(level) + 1)
+    z = (panels[:, None] + legendre_nodes()[0] / 2) / STEP**level
     hermite = [np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)]  # times the density
     hermite.append(z * hermite[0])
     for degree in range(1, POWERS - 2):
@@ -124,6 +124,6 @@ def _tables(level: int) -> Floats:
 
 
 @cache
-def legendre() -> tuple[Floats, Floats]:
+def legendre_nodes() -> tuple[Floats, Floats]:
     """Nodes on [-1, 1] and their weights."""
     return np.polynomial.legendre.leggauss(NODES)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics import cells
-from harness.metrics.cells import FAR, NODES, legendre
+from harness.metrics.cells import FAR, NODES, legendre_nodes
 
 Floats = NDArray[np.float64]
 
@@ -36,21 +36,21 @@ FEW = 64  # components up to which all pairs of all rows at once are cheaper tha
 PAIR = 4.0  # what the closed form of a pair costs, in evaluations of a distribution function
 
 
-def mixture_crps(means: Floats, variances: Floats, weights: Floats, targets: Floats) -> Floats:
+def score_mixtures(means: Floats, variances: Floats, weights: Floats, targets: Floats) -> Floats:
     """Score of each row, (N,), of means and variances (S, N), weights (S,) that sum to one, and targets (N,)."""
     deviations = np.sqrt(variances)
     if len(weights) <= FEW:
-        return _of_all_pairs(means, deviations, weights, targets)
+        return _score_all_pairs(means, deviations, weights, targets)
     rows = zip(means.T.copy(), deviations.T.copy(), targets, strict=True)  # each row in one piece
-    return np.array([_of_row(mean, deviation, weights, float(target)) for mean, deviation, target in rows])
+    return np.array([_score_row(mean, deviation, weights, float(target)) for mean, deviation, target in rows])
 
 
-def mean_absolute(mean: Floats, deviation: Floats) -> Floats:
+def compute_mean_absolute(mean: Floats, deviation: Floats) -> Floats:
     """E|X| of a Gaussian X."""
-    return np.abs(mean) + _excess(np.abs(mean), deviation)
+    return np.abs(mean) + _compute_excess(np.abs(mean), deviation)
 
 
-def _excess(distance: Floats, deviation: Floats) -> Floats:
+def _compute_excess(distance: Floats, deviation: Floats) -> Floats:
     """E|X| - |E X| of a Gaussian whose mean is this far from zero: 2 s phi(d / s) - 2 d Phi(-d / s)."""
     from scipy.special import ndtr  # slow to import, and only this score needs it
 
@@ -59,71 +59,71 @@ def _excess(distance: Floats, deviation: Floats) -> Floats:
     return excess
 
 
-def _of_all_pairs(means: Floats, deviations: Floats, weights: Floats, targets: Floats) -> Floats:
+def _score_all_pairs(means: Floats, deviations: Floats, weights: Floats, targets: Floats) -> Floats:
     """S^2 N Gaussian terms, S N at a time."""
-    score = weights @ mean_absolute(means - targets, deviations)  # (N,)
+    score = weights @ compute_mean_absolute(means - targets, deviations)  # (N,)
     for mean, deviation, weight in zip(means, deviations, weights, strict=True):
-        score = score - weight / 2 * (weights @ mean_absolute(means - mean, np.hypot(deviations, deviation)))
+        score = score - weight / 2 * (weights @ compute_mean_absolute(means - mean, np.hypot(deviations, deviation)))
     return score
 
 
-def _of_row(means: Floats, deviations: Floats, weights: Floats, target: float) -> float:
+def _score_row(means: Floats, deviations: Floats, weights: Floats, target: float) -> float:
     """The score of one row, from means and deviations (S,)."""
     means = means - target
     low, high = float(np.min(means - FAR * deviations)), float(np.max(means + FAR * deviations))
-    quadrature = _cost_of_quadrature(high - low, deviations)
-    if cells.cost(means, deviations) < min(quadrature, PAIR * _fewest_pairs(means, deviations)):
-        return cells.integrated(means, deviations, weights)
+    quadrature = _estimate_quadrature(high - low, deviations)
+    if cells.estimate_cost(means, deviations) < min(quadrature, PAIR * _count_fewest_pairs(means, deviations)):
+        return cells.integrate_cells(means, deviations, weights)
     order = np.argsort(means)
     means, deviations, weights = means[order], deviations[order], weights[order]
-    ends = _near(means, deviations)
+    ends = _find_near(means, deviations)
     if PAIR * float(np.sum(ends - np.arange(1, len(means) + 1))) > quadrature:
-        return _integrated(low, high, means, deviations, weights)
-    to_target = float(weights @ mean_absolute(means, deviations))
-    return to_target - _mean_distance(means, deviations, weights, ends) / 2
+        return _integrate_mixture(low, high, means, deviations, weights)
+    to_target = float(weights @ compute_mean_absolute(means, deviations))
+    return to_target - _compute_mean_distance(means, deviations, weights, ends) / 2
 
 
 # --- pairs ------------------------------------------------------------------------------------------------------------
 
 
-def _fewest_pairs(means: Floats, deviations: Floats) -> float:
+def _count_fewest_pairs(means: Floats, deviations: Floats) -> float:
     """How many pairs are near at least: so many are where the means lie evenly."""
     groups = np.ptp(means) / (FAR * math.sqrt(2) * deviations.min()) + 1
     return float(len(means) * (len(means) / groups - 1) / 2)
 
 
-def _near(means: Floats, deviations: Floats) -> NDArray[np.intp]:
+def _find_near(means: Floats, deviations: Floats) -> NDArray[np.intp]:
     """For each component, in sorted order, where those begin that are too far above it to overlap, (S,)."""
     reach = FAR * np.hypot(deviations, deviations.max())
     ends: NDArray[np.intp] = np.maximum(np.searchsorted(means, means + reach, "right"), np.arange(1, len(means) + 1))
     return ends
 
 
-def _mean_distance(means: Floats, deviations: Floats, weights: Floats, ends: NDArray[np.intp]) -> float:
+def _compute_mean_distance(means: Floats, deviations: Floats, weights: Floats, ends: NDArray[np.intp]) -> float:
     """E|X - X'|: each component with itself, the distances of all means, and what near ones add to theirs."""
     centred = means - weights @ means  # sums of large numbers would cancel
     below, moment = np.cumsum(weights) - weights, np.cumsum(weights * centred) - weights * centred
     distances = float(weights @ (centred * below - moment))
     alone = float(weights**2 @ deviations) / math.sqrt(math.pi)
-    return 2 * (alone + distances + _near_excess(means, deviations, weights, ends))
+    return 2 * (alone + distances + _sum_near_excess(means, deviations, weights, ends))
 
 
-def _near_excess(means: Floats, deviations: Floats, weights: Floats, ends: NDArray[np.intp]) -> float:
+def _sum_near_excess(means: Floats, deviations: Floats, weights: Floats, ends: NDArray[np.intp]) -> float:
     """The sum over near pairs of both weights and of what the mean distance exceeds the distance of the means by."""
     counts = ends - np.arange(1, len(means) + 1)
     total, first = 0.0, 0
-    for last in _splits(counts):
+    for last in _split_blocks(counts):
         one = np.repeat(np.arange(first, last), counts[first:last])
         starts = np.cumsum(counts[first:last]) - counts[first:last]
         other = one + 1 + np.arange(len(one)) - np.repeat(starts, counts[first:last])
         distance, deviation = means[other] - means[one], np.hypot(deviations[other], deviations[one])
         near = ~(distance > FAR * deviation)  # the reach was the widest one's; a nan stays
-        total += float((weights[one] * weights[other])[near] @ _excess(distance[near], deviation[near]))
+        total += float((weights[one] * weights[other])[near] @ _compute_excess(distance[near], deviation[near]))
         first = last
     return total
 
 
-def _splits(counts: NDArray[np.intp]) -> list[int]:
+def _split_blocks(counts: NDArray[np.intp]) -> list[int]:
     """Where to end each block, so that the counts in it sum to about BLOCK."""
     block = np.cumsum(counts) // BLOCK
     return [*(np.flatnonzero(np.diff(block)) + 1).tolist(), len(counts)]
@@ -143,7 +143,7 @@ class _Octave(NamedTuple):
     weights: Floats
 
 
-def _cost_of_quadrature(length: float, deviations: Floats) -> float:
+def _estimate_quadrature(length: float, deviations: Floats) -> float:
     """How many distribution functions it evaluates, about: of each component in those panels that it reaches."""
     narrowest = float(deviations.min())
     octaves = 1 + math.log2(float(deviations.max()) / narrowest)
@@ -152,46 +152,46 @@ def _cost_of_quadrature(length: float, deviations: Floats) -> float:
     return float(len(deviations) * CHEBYSHEV * min(panels, reached) + panels * (octaves * NODES + BLOCK / 100))
 
 
-def _octaves(deviations: Floats) -> NDArray[np.intp]:
+def _find_octaves(deviations: Floats) -> NDArray[np.intp]:
     octaves: NDArray[np.intp] = np.log2(deviations / deviations.min()).astype(np.intp)
     return octaves
 
 
-def _integrated(low: float, high: float, means: Floats, deviations: Floats, weights: Floats) -> float:
+def _integrate_mixture(low: float, high: float, means: Floats, deviations: Floats, weights: Floats) -> float:
     """The integral of (F(x) - [x >= 0])^2, of components relative to the target and sorted by mean."""
-    places = _octaves(deviations)
+    places = _find_octaves(deviations)
     octaves = []
     for octave in np.unique(places):
         own = places == octave
         octaves.append(_Octave(2 ** int(octave), means[own], deviations[own], weights[own]))
     width = WIDEST * float(deviations.min())
     total = max(0.0, low) + max(0.0, -high)  # between the target and all of the mixture the integrand is one
-    total += _integral(low, min(high, 0.0), 0.0, width, octaves)
-    return total + _integral(max(low, 0.0), high, 1.0, width, octaves)
+    total += _integrate_square(low, min(high, 0.0), 0.0, width, octaves)
+    return total + _integrate_square(max(low, 0.0), high, 1.0, width, octaves)
 
 
-def _integral(low: float, high: float, step: float, width: float, octaves: Sequence[_Octave]) -> float:
+def _integrate_square(low: float, high: float, step: float, width: float, octaves: Sequence[_Octave]) -> float:
     """The integral of (F(x) - step)^2 from low to high."""
     if low >= high:
         return 0.0
     panels = math.ceil((high - low) / width)
     width = (high - low) / panels
-    mass = sum(_mass(low, width, panels, octave) for octave in octaves)
-    return width / 2 * float(np.tile(legendre()[1], panels) @ (mass - step) ** 2)
+    mass = sum(_compute_mass(low, width, panels, octave) for octave in octaves)
+    return width / 2 * float(np.tile(legendre_nodes()[1], panels) @ (mass - step) ** 2)
 
 
-def _mass(low: float, width: float, panels: int, octave: _Octave) -> Floats:
+def _compute_mass(low: float, width: float, panels: int, octave: _Octave) -> Floats:
     """What these components have below each Gauss-Legendre node of all panels, (panels * NODES,)."""
     if octave.panels == 1:
-        return _evaluated(low, width, panels, legendre()[0], octave)
+        return _evaluate_mass(low, width, panels, legendre_nodes()[0], octave)
     merged = min(octave.panels, 2 ** math.ceil(math.log2(panels)))
     wide = -(-panels // merged)
-    values = _evaluated(low, width * merged, wide, _chebyshev(), octave).reshape(wide, CHEBYSHEV)
-    mass: Floats = (values @ _interpolation(merged)).ravel()[: panels * NODES]
+    values = _evaluate_mass(low, width * merged, wide, _chebyshev_nodes(), octave).reshape(wide, CHEBYSHEV)
+    mass: Floats = (values @ _make_interpolation(merged)).ravel()[: panels * NODES]
     return mass
 
 
-def _evaluated(low: float, width: float, panels: int, nodes: Floats, octave: _Octave) -> Floats:
+def _evaluate_mass(low: float, width: float, panels: int, nodes: Floats, octave: _Octave) -> Floats:
     """The same at some nodes of each of these panels, given on [-1, 1]."""
     below, reach = np.concatenate([[0.0], np.cumsum(octave.weights)]), FAR * float(octave.deviations.max())
     at_once = max(1, BLOCK // (len(nodes) * len(octave.means)))  # panels
@@ -214,18 +214,18 @@ def _distribution(x: Floats, means: Floats, deviations: Floats, weights: Floats)
 
 
 @cache
-def _chebyshev() -> Floats:
+def _chebyshev_nodes() -> Floats:
     """Nodes on [-1, 1], ascending."""
     nodes: Floats = np.polynomial.chebyshev.chebpts1(CHEBYSHEV)
     return nodes
 
 
 @lru_cache(64)
-def _interpolation(merged: int) -> Floats:
+def _make_interpolation(merged: int) -> Floats:
     """From values at the Chebyshev nodes of a panel to those at the nodes of `merged` panels within it."""
-    degrees, inner = np.arange(CHEBYSHEV), (1 + legendre()[0]) / 2
+    degrees, inner = np.arange(CHEBYSHEV), (1 + legendre_nodes()[0]) / 2
     x = 2 * (np.arange(merged)[:, None] + inner).ravel() / merged - 1  # (merged * NODES,)
     vandermonde = np.polynomial.chebyshev.chebvander
     scale = np.where(degrees == 0, 1.0, 2.0) / CHEBYSHEV
-    found: Floats = (vandermonde(_chebyshev(), CHEBYSHEV - 1) * scale) @ vandermonde(x, CHEBYSHEV - 1).T
+    found: Floats = (vandermonde(_chebyshev_nodes(), CHEBYSHEV - 1) * scale) @ vandermonde(x, CHEBYSHEV - 1).T
     return found

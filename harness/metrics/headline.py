@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from harness.types import Metric
 
 
-def headline(metrics: Iterable[Metric], kind: str, named: str | None = None) -> Metric | None:
+def find_headline(metrics: Iterable[Metric], kind: str, named: str | None = None) -> Metric | None:
     """The headline of a kind of problem among the metrics: the one of this name, else the first that is marked as such.
 
     The harness's own metrics come before those of others, so theirs decide where they have one.

@@ -14,12 +14,12 @@ Floats = NDArray[np.float64]
 BLOCK = 2**20  # numbers folded at once: bounds memory, and has no influence on the result
 
 
-def mixed(log_probs: NDArray[np.floating], log_weights: NDArray[np.floating]) -> Floats:
+def mix_log_probs(log_probs: NDArray[np.floating], log_weights: NDArray[np.floating]) -> Floats:
     """Log of sum_s exp(log_weights_s + log_probs_s), without overflow: (S, N, ...) to (N, ...)."""
     log_probs = np.asarray(log_probs)
     weights = np.asarray(log_weights, np.float64).reshape(-1, *[1] * (log_probs.ndim - 1))
     found = np.empty(log_probs.shape[1:])
-    for low, high in pairwise(edges(log_probs)):
+    for low, high in pairwise(find_edges(log_probs)):
         found[low:high] = _log_sum(np.asarray(log_probs[:, low:high], np.float64) + weights)
     return found
 
@@ -39,15 +39,15 @@ def mixture(prediction: Prediction) -> Prediction:
     """The same prediction as one sample, where a mixture is one; a mixture of Gaussians stays what it is."""
     if isinstance(prediction, RegressionMixture) or len(prediction.log_weights) == 1:
         return prediction
-    folded: Prediction = type(prediction)(mixed(*prediction)[None], np.zeros(1))
+    folded: Prediction = type(prediction)(mix_log_probs(*prediction)[None], np.zeros(1))
     return folded
 
 
-def mean_entropy(log_probs: NDArray[np.floating], log_weights: NDArray[np.floating]) -> Floats:
+def compute_mean_entropy(log_probs: NDArray[np.floating], log_weights: NDArray[np.floating]) -> Floats:
     """Mean over samples of the entropy of each one's class probabilities, nats: (S, N, C) to (N,)."""
     log_probs, weights = np.asarray(log_probs), np.exp(np.asarray(log_weights, np.float64))
     found = np.empty(log_probs.shape[1])
-    for low, high in pairwise(edges(log_probs)):
+    for low, high in pairwise(find_edges(log_probs)):
         logs = np.asarray(log_probs[:, low:high], np.float64)
         with np.errstate(invalid="ignore"):  # 0 log 0
             terms = np.where(np.isneginf(logs), 0.0, np.exp(logs) * logs)
@@ -55,7 +55,7 @@ def mean_entropy(log_probs: NDArray[np.floating], log_weights: NDArray[np.floati
     return found
 
 
-def edges(log_probs: NDArray[np.floating]) -> list[int]:
+def find_edges(log_probs: NDArray[np.floating]) -> list[int]:
     """Where to part the rows of (S, N, ...), so that about BLOCK numbers lie between two edges."""
     rows = log_probs.shape[1]
     at_once = max(1, BLOCK * rows // max(1, log_probs.size))

@@ -13,8 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.crps import mixture_crps
-from harness.metrics.mixtures import edges, mixed
+from harness.metrics.crps import score_mixtures
+from harness.metrics.mixtures import find_edges, mix_log_probs
 from harness.types import Outcome, TokenLogProbs
 
 Floats = NDArray[np.float64]
@@ -69,13 +69,13 @@ def log_likelihood(outcome: Outcome) -> float:
         terms = (targets - means) ** 2  # (S, n)
         terms /= variances
         terms += np.log(2 * math.pi * variances)
-        parts.append(mixed(-0.5 * terms, outcome.prediction.log_weights))
+        parts.append(mix_log_probs(-0.5 * terms, outcome.prediction.log_weights))
     return float(np.mean(np.concatenate(parts)))
 
 
 def crps(outcome: Outcome) -> float:
     """Mean E|X - y| - E|X - X'| / 2 of the full mixture; how is said in `harness.metrics.crps`."""
-    return float(np.mean(np.concatenate([mixture_crps(*part) for part in _gaussians(outcome)])))
+    return float(np.mean(np.concatenate([score_mixtures(*part) for part in _gaussians(outcome)])))
 
 
 # --- language -----------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def base_agreement(outcome: Outcome) -> float | None:
     """Share of rows whose most probable class is that of the base; None without its prediction."""
     if outcome.base is None:
         return None
-    ours, theirs = _class_log_probs(outcome), mixed(outcome.base[0], outcome.base.log_weights)
+    ours, theirs = _class_log_probs(outcome), mix_log_probs(outcome.base[0], outcome.base.log_weights)
     return float(np.mean(ours.argmax(axis=1) == theirs.argmax(axis=1)))
 
 
@@ -111,7 +111,7 @@ def base_kl(outcome: Outcome) -> float | None:
     """
     if outcome.base is None:
         return None
-    theirs, ours = mixed(outcome.base[0], outcome.base.log_weights), mixed(*outcome.prediction[:2])
+    theirs, ours = mix_log_probs(outcome.base[0], outcome.base.log_weights), mix_log_probs(*outcome.prediction[:2])
     if isinstance(outcome.prediction, TokenLogProbs):
         return float(np.mean(theirs - ours))
     believed = np.exp(theirs)
@@ -125,17 +125,17 @@ def base_kl(outcome: Outcome) -> float | None:
 
 def _class_log_probs(outcome: Outcome) -> Floats:
     """Log p(class) of the mixture, (N, C)."""
-    return mixed(outcome.prediction[0], outcome.prediction.log_weights)
+    return mix_log_probs(outcome.prediction[0], outcome.prediction.log_weights)
 
 
 def _token_nll(outcome: Outcome) -> float:
-    return float(-np.mean(mixed(outcome.prediction[0], outcome.prediction.log_weights)))
+    return float(-np.mean(mix_log_probs(outcome.prediction[0], outcome.prediction.log_weights)))
 
 
 def _gaussians(outcome: Outcome) -> Iterator[tuple[Floats, Floats, Floats, Floats]]:
     """Some rows at a time: means (S, n), variances (S, n), weights (S,), targets (n,)."""
     means, variances, log_weights = map(np.asarray, outcome.prediction)
     weights, targets = np.exp(log_weights.astype(np.float64)), np.asarray(outcome.targets, np.float64)
-    for low, high in pairwise(edges(means)):
+    for low, high in pairwise(find_edges(means)):
         block = slice(low, high)
         yield means[:, block].astype(np.float64), variances[:, block].astype(np.float64), weights, targets[block]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.catalog import Catalog, Offer
 from harness.errors import UsageError
-from harness.metrics.headline import headline
+from harness.metrics.headline import find_headline
 from harness.types import Dataset, Metric
 from harness.words import suggest
 
@@ -26,7 +26,7 @@ def term(catalog: Catalog, asked: str | None, dataset: Offer[Dataset]) -> str | 
         fit = _fit(catalog, dataset.value)
         close = "" if metric else suggest(name, fit)
         raise UsageError(f"{whose}: {reason}{close}{' ' if close else '; '}{_listed(fit)}")
-    return None if metric == headline(catalog.metrics.values(), dataset.value.kind) else name
+    return None if metric == find_headline(catalog.metrics.values(), dataset.value.kind) else name
 
 
 def _unfit(metric: Metric, dataset: Dataset) -> str:

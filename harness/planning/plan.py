@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import UsageError
-from harness.metrics.headline import headline
+from harness.metrics.headline import find_headline
 from harness.planning import cores, defaults, headlines
 from harness.planning.making import Maker, Picked, Setting, canonical, expanded
 from harness.planning.refit import with_bases
@@ -184,7 +184,7 @@ def _check_headlines(catalog: Catalog, request: Request, datasets: Iterable[Pick
         raise UsageError(f"--patience {patience}: expected at least 1 validation point without improvement")
     for offer in (picked.offer for picked in datasets):
         named, dataset = headlines.term(catalog, request.headline, offer), offer.value
-        if patience is not None and headline(catalog.metrics.values(), dataset.kind, named) is None:
+        if patience is not None and find_headline(catalog.metrics.values(), dataset.kind, named) is None:
             raise UsageError(
                 f"--patience: no installed metric decides which point is the best for {dataset.name}, "
                 f"whose kind is {dataset.kind}; --headline METRIC says which does"

@@ -33,7 +33,7 @@ SIMPLE: Mapping[Any, Mapping[str, Any]] = {
 def record_schema() -> dict[str, Any]:
     """The JSON Schema of what `to_json` writes."""
     definitions: dict[str, Any] = {}
-    root = _describe(Record, definitions)
+    root = _schema_of(Record, definitions)
     head = {"schema": {"const": SCHEMA}, "key": {"type": "string"}}
     described = definitions["Record"]
     described["properties"] = head | described["properties"]
@@ -41,24 +41,24 @@ def record_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, **TITLE, **root, "$defs": dict(sorted(definitions.items()))}
 
 
-def _describe(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+def _schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     """The schema of a type; those of classes with fields join the definitions."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin in UNIONS:
-        return {"anyOf": [_describe(each, definitions) for each in arguments]}
+        return {"anyOf": [_schema_of(each, definitions) for each in arguments]}
     if origin is Mapping:
-        return {"type": "object", "additionalProperties": _describe(arguments[1], definitions)}
+        return {"type": "object", "additionalProperties": _schema_of(arguments[1], definitions)}
     if origin in SEQUENCES:
-        return {"type": "array", **_describe_items(origin, arguments, definitions)}
+        return {"type": "array", **_schema_of_items(origin, arguments, definitions)}
     return dict(SIMPLE[kind]) if kind in SIMPLE else _refer(kind, definitions)
 
 
-def _describe_items(origin: Any, arguments: tuple[Any, ...], definitions: dict[str, Any]) -> dict[str, Any]:
+def _schema_of_items(origin: Any, arguments: tuple[Any, ...], definitions: dict[str, Any]) -> dict[str, Any]:
     if origin is not tuple or arguments[1:] == (...,):
-        return {"items": _describe(arguments[0], definitions)}
-    items = [_describe(each, definitions) for each in arguments]
+        return {"items": _schema_of(arguments[0], definitions)}
+    items = [_schema_of(each, definitions) for each in arguments]
     return {"prefixItems": items, "minItems": len(items), "maxItems": len(items)}
 
 
@@ -67,7 +67,7 @@ def _refer(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
     if kind.__name__ not in definitions:
         definitions[kind.__name__] = {}  # a trial refers to itself
         hints = get_type_hints(kind)
-        properties = {name: _describe(hints[name], definitions) for name in _field_names(kind)}
+        properties = {name: _schema_of(hints[name], definitions) for name in _field_names(kind)}
         definitions[kind.__name__] = {"type": "object", "properties": properties, "required": list(properties)}
     return {"$ref": f"#/$defs/{kind.__name__}"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.errors import UsageError
 from harness.report.rows.table import Summary
-from harness.report.wording.cleaning import cleaned
+from harness.report.wording.cleaning import clean_summary
 from harness.words import suggest
 
 FORMATS = ("text", "markdown", "latex", "csv", "json")
@@ -15,17 +15,17 @@ def render(summary: Summary, format: str = "text", width: int | None = None, col
 
     Raises UsageError for an unknown format.
     """
-    summary = cleaned(summary)
+    summary = clean_summary(summary)
     if format == "text":
-        from harness.report.formats.terminal import text
+        from harness.report.formats.terminal import render_text
 
-        return text(summary, width, colour)
+        return render_text(summary, width, colour)
     if format in ("markdown", "latex"):
         from harness.report.formats import markup
 
-        return markup.markdown(summary) if format == "markdown" else markup.latex(summary)
+        return markup.render_markdown(summary) if format == "markdown" else markup.render_latex(summary)
     if format in ("csv", "json"):
         from harness.report.formats import csv_json
 
-        return csv_json.csv(summary) if format == "csv" else csv_json.json(summary)
+        return csv_json.render_csv(summary) if format == "csv" else csv_json.render_json(summary)
     raise UsageError(f"unknown format {format!r}{suggest(format, FORMATS)} (formats: {', '.join(FORMATS)})")

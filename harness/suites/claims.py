@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from harness.statistics import SINGLE, alike, estimate, interval, subtract, why_no_interval
+from harness.statistics import SINGLE, are_alike, estimate, explain_no_interval, interval, subtract
 from harness.suites.entries import Claim, Quantity
 from harness.words import list_seeds
 
@@ -88,88 +88,86 @@ def judge(claim: Claim, left: Side, right: Side | None, apart: str = "") -> Judg
     apart: why the two may not be compared, such as different data; empty where they may.
     """
     sides = [(claim.left, left), *([(claim.right, right)] if claim.right and right else [])]
-    notes = tuple(note for quantity, side in sides for note in _notes(quantity, side))
+    notes = tuple(note for quantity, side in sides for note in _note_side(quantity, side))
     if apart:
         return Judgement(claim, "not measured", reason=apart, notes=notes)
-    compared = _compared(claim, left, right)
+    compared = _compare_sides(claim, left, right)
     mean, _, n = estimate(compared.values)
     if mean is None:
         return Judgement(claim, "not measured", reason=compared.reason or "no seed has both sides", notes=notes)
-    if all(_counted(side) for _, side in sides):
-        return _decided(Judgement(claim, "open", mean, n=n, notes=notes, no_interval=COUNT), compared, left, right)
+    if all(_is_counted(side) for _, side in sides):
+        return _decide(Judgement(claim, "open", mean, n=n, notes=notes, no_interval=COUNT), compared, left, right)
     found = interval(compared.values, magnitude=compared.magnitude)
     low, high = found or (None, None)
-    why = "" if found else why_no_interval(n)
-    return _decided(Judgement(claim, "open", mean, low, high, n, "", notes, why), compared, left, right)
+    why = "" if found else explain_no_interval(n)
+    return _decide(Judgement(claim, "open", mean, low, high, n, "", notes, why), compared, left, right)
 
 
-def _decided(found: Judgement, compared: _Compared, left: Side, right: Side | None) -> Judgement:
+def _decide(found: Judgement, compared: _Compared, left: Side, right: Side | None) -> Judgement:
     """The judgement with its verdict, and the reason where that is open."""
     assert found.measured is not None
     if found.no_interval != COUNT and compared.lacking:
-        return replace(found, reason=_joined(f"over survivors: lacks {list_seeds(compared.lacking)}", compared.reason))
+        return replace(found, reason=_join(f"over survivors: lacks {list_seeds(compared.lacking)}", compared.reason))
     if found.low is not None and found.high is not None:
         limits = (found.low, found.high)
-    elif found.no_interval == COUNT or _same(found, compared):
+    elif found.no_interval == COUNT or _bears_out_equality(found, compared):
         limits = (found.measured, found.measured)
     else:
-        return replace(found, reason=_joined(_undecided(found.n), compared.reason))
-    verdict = _verdict(found.claim, *_opened(found.claim, limits, left, right))
-    crossed = (
-        "an uncounted part decides" if _verdict(found.claim, *limits) != "open" else "the interval crosses a bound"
-    )
+        return replace(found, reason=_join(_explain_undecided(found.n), compared.reason))
+    verdict = _settle(found.claim, *_open_interval(found.claim, limits, left, right))
+    crossed = "an uncounted part decides" if _settle(found.claim, *limits) != "open" else "the interval crosses a bound"
     return replace(found, verdict=verdict, reason=crossed if verdict == "open" else compared.reason)
 
 
-def _same(found: Judgement, compared: _Compared) -> bool:
+def _bears_out_equality(found: Judgement, compared: _Compared) -> bool:
     """Whether both sides are the same number in enough seeds, and that lies strictly within the bounds."""
     same, claim = compared.same, found.claim
-    if same is None or found.n < FEWEST_EQUAL or not alike([same, *compared.values], compared.magnitude, SINGLE):
+    if same is None or found.n < FEWEST_EQUAL or not are_alike([same, *compared.values], compared.magnitude, SINGLE):
         return False
     return (claim.at_least is None or claim.at_least < same) and (claim.at_most is None or same < claim.at_most)
 
 
-def _undecided(n: int) -> str:
-    return "one seed gives no interval" if n == 1 else f"{why_no_interval(n)}, which gives no interval"
+def _explain_undecided(n: int) -> str:
+    return "one seed gives no interval" if n == 1 else f"{explain_no_interval(n)}, which gives no interval"
 
 
-def _counted(side: Side) -> bool:
+def _is_counted(side: Side) -> bool:
     return side.exact and len({*side.values.values()}) <= 1
 
 
-def _notes(quantity: Quantity, side: Side) -> Iterator[str]:
+def _note_side(quantity: Quantity, side: Side) -> Iterator[str]:
     if side.lower_bound:
         yield f"{quantity} counts at least: {side.lower_bound}"
-    if side.exact and not _counted(side):
+    if side.exact and not _is_counted(side):
         yield f"{quantity} is called a count but differs between seeds, so it is judged like any other quantity"
 
 
-def _compared(claim: Claim, left: Side, right: Side | None) -> _Compared:
+def _compare_sides(claim: Claim, left: Side, right: Side | None) -> _Compared:
     """Left, its ratio or its difference, by seed, and why seeds are missing."""
     if right is None:
-        return _Compared(list(left.values.values()), left.missing, _lacking(left.values, left))
+        return _Compared(list(left.values.values()), left.missing, _find_lacking(left.values, left))
     reasons = dict.fromkeys(side.missing for side in (left, right) if side.missing)
     pairs = {seed: (value, right.values[seed]) for seed, value in left.values.items() if seed in right.values}
     if claim.minus is not None:
         differences, magnitude = subtract([one for one, _ in pairs.values()], [other for _, other in pairs.values()])
-        return _Compared(differences, "; ".join(reasons), _lacking(pairs, left, right), magnitude, 0.0)
+        return _Compared(differences, "; ".join(reasons), _find_lacking(pairs, left, right), magnitude, 0.0)
     if any(other == 0 for _, other in pairs.values()):
         reasons[f"{claim.right} is 0"] = None
     ratios = {seed: value / other for seed, (value, other) in pairs.items() if other}
     finite = {seed: ratio for seed, ratio in ratios.items() if math.isfinite(ratio)}
-    return _Compared(list(finite.values()), "; ".join(reasons), _lacking(finite, left, right), same=1.0)
+    return _Compared(list(finite.values()), "; ".join(reasons), _find_lacking(finite, left, right), same=1.0)
 
 
-def _lacking(found: Collection[int], *sides: Side) -> list[int]:
+def _find_lacking(found: Collection[int], *sides: Side) -> list[int]:
     """Seeds that one side was planned for, or has, and that could not be compared."""
     return sorted({seed for side in sides for seed in (*side.planned, *side.values)} - {*found})
 
 
-def _joined(*reasons: str) -> str:
+def _join(*reasons: str) -> str:
     return "; ".join(filter(None, reasons))
 
 
-def _opened(claim: Claim, found: tuple[float, float], left: Side, right: Side | None) -> tuple[float, float]:
+def _open_interval(claim: Claim, found: tuple[float, float], left: Side, right: Side | None) -> tuple[float, float]:
     """More on the left raises what is compared; more on the right lowers it, a ratio down to zero."""
     low, high = found
     if left.lower_bound:
@@ -179,7 +177,7 @@ def _opened(claim: Claim, found: tuple[float, float], left: Side, right: Side | 
     return low, high
 
 
-def _verdict(claim: Claim, low: float, high: float) -> Verdict:
+def _settle(claim: Claim, low: float, high: float) -> Verdict:
     at_least = -math.inf if claim.at_least is None else claim.at_least
     at_most = math.inf if claim.at_most is None else claim.at_most
     if at_least <= low and high <= at_most:

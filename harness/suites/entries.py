@@ -50,7 +50,7 @@ class Published:
     by_seed: tuple[float, ...] = ()
 
     @property
-    def note(self) -> str:
+    def origin(self) -> str:
         """Where the value is from and how it was obtained."""
         return "; ".join(part for part in (self.source, self.setting) if part)
 
@@ -76,7 +76,7 @@ class Claim:
     setting: str = ""
 
     @property
-    def note(self) -> str:
+    def origin(self) -> str:
         """Where the published value is from and how it was obtained."""
         return "; ".join(part for part in (self.source, self.setting) if part)
 
@@ -127,36 +127,36 @@ CLAIM: Kinds = {
 }
 
 
-def published(where: str, tables: object) -> tuple[Published, ...]:
+def read_published(where: str, tables: object) -> tuple[Published, ...]:
     """The `[[published]]` tables. Raises UsageError that names the file, the entry and the word."""
-    return tuple(_published(entry, values) for entry, values in _entries(where, "published", tables))
+    return tuple(_make_published(entry, values) for entry, values in _number_tables(where, "published", tables))
 
 
-def claims(where: str, tables: object) -> tuple[Claim, ...]:
+def read_claims(where: str, tables: object) -> tuple[Claim, ...]:
     """The `[[claims]]` tables. Raises UsageError that names the file, the entry and the word."""
-    return tuple(_claim(entry, values) for entry, values in _entries(where, "claims", tables))
+    return tuple(_make_claim(entry, values) for entry, values in _number_tables(where, "claims", tables))
 
 
-def check(where: str, values: Mapping[str, Any], kinds: Kinds, required: Sequence[str] = ()) -> None:
+def check_keys(where: str, values: Mapping[str, Any], kinds: Kinds, required: Sequence[str] = ()) -> None:
     """Raises UsageError for a key that is unknown or missing, and for a value of the wrong type."""
     for name, value in values.items():
         if name not in kinds:
             raise UsageError(f"{where}: unknown key {name!r}{suggest(name, kinds)}; known are {', '.join(kinds)}")
-        if not _fits(value, kinds[name]):
-            raise UsageError(f"{where}: {name} = {value!r} is of the wrong type; expected {_expected(kinds[name])}")
+        if not _fits_kind(value, kinds[name]):
+            raise UsageError(f"{where}: {name} = {value!r} is of the wrong type; expected {_name_kinds(kinds[name])}")
     for name in required:
         if name not in values or values[name] == "":
             raise UsageError(f"{where}: {name} is missing")
 
 
-def _fits(value: object, kind: type | tuple[type, ...]) -> bool:
+def _fits_kind(value: object, kind: type | tuple[type, ...]) -> bool:
     """Python takes a bool for an int; NaN, an infinity or what no float can hold is nothing that anyone can mean."""
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, kind) and (not isinstance(value, NUMBER) or -LARGEST < value < LARGEST)
 
 
-def _expected(kind: type | tuple[type, ...]) -> str:
+def _name_kinds(kind: type | tuple[type, ...]) -> str:
     if kind == NUMBER:
         return "a number"
     kinds = kind if isinstance(kind, tuple) else (kind,)
@@ -164,7 +164,7 @@ def _expected(kind: type | tuple[type, ...]) -> str:
     return " or ".join(names[each] for each in kinds)
 
 
-def _entries(where: str, key: str, tables: object) -> Iterator[tuple[str, dict[str, Any]]]:
+def _number_tables(where: str, key: str, tables: object) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each table with the words that name it in an error."""
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UsageError(f"{where}: {key} = {tables!r} is of the wrong type; write tables under [[{key}]]")
@@ -172,8 +172,8 @@ def _entries(where: str, key: str, tables: object) -> Iterator[tuple[str, dict[s
         yield f"{where}: {key} entry {number}", table
 
 
-def _published(where: str, values: Mapping[str, Any]) -> Published:
-    check(where, values, PUBLISHED, ("method", "dataset", "metric", "value", "source"))
+def _make_published(where: str, values: Mapping[str, Any]) -> Published:
+    check_keys(where, values, PUBLISHED, ("method", "dataset", "metric", "value", "source"))
     for name, noun in (("sd", "deviation"), ("se", "error")):
         if name in values and values[name] < 0:
             raise UsageError(f"{where}: {name} = {values[name]:g}; a standard {noun} is at least 0")
@@ -181,38 +181,38 @@ def _published(where: str, values: Mapping[str, Any]) -> Published:
         raise UsageError(f"{where}: both sd and se; give the standard deviation or the standard error")
     if "n" in values and values["n"] < 1:
         raise UsageError(f"{where}: n = {values['n']}; a value is of at least 1 run")
-    runs = _runs(where, values)
+    runs = _read_runs(where, values)
     n = values.get("n", len(runs) or None)
     if "se" in values and n is None:
         raise UsageError(f"{where}: se = {values['se']:g} needs n: the standard deviation is se times the root of n")
-    return Published(**{**values, "by_seed": runs, "n": n, "sd": _deviation(values, runs, n)})
+    return Published(**{**values, "by_seed": runs, "n": n, "sd": _find_deviation(values, runs, n)})
 
 
-def _runs(where: str, values: Mapping[str, Any]) -> tuple[float, ...]:
+def _read_runs(where: str, values: Mapping[str, Any]) -> tuple[float, ...]:
     """The values of `by_seed`. Raises UsageError for what is no number, and for another number of them than n."""
     runs = values.get("by_seed", [])
-    if odd := [value for value in runs if isinstance(value, bool) or not _fits(value, NUMBER)]:
+    if odd := [value for value in runs if isinstance(value, bool) or not _fits_kind(value, NUMBER)]:
         raise UsageError(f"{where}: by_seed has {odd[0]!r}; expected a number for each seed, that of seed 0 first")
     if "by_seed" in values and not runs:
         raise UsageError(f"{where}: by_seed is empty; expected a number for each seed, or leave it out")
     if runs and values.get("n", len(runs)) != len(runs):
-        raise UsageError(f"{where}: n = {values['n']}, but by_seed has {_count(len(runs))}")
+        raise UsageError(f"{where}: n = {values['n']}, but by_seed has {_count_values(len(runs))}")
     return tuple(runs)
 
 
-def _count(values: int) -> str:
+def _count_values(values: int) -> str:
     return "1 value" if values == 1 else f"{values} values"
 
 
-def _deviation(values: Mapping[str, Any], runs: Sequence[float], n: int | None) -> float | None:
+def _find_deviation(values: Mapping[str, Any], runs: Sequence[float], n: int | None) -> float | None:
     """As given, or from the standard error, or from the runs."""
     if "se" in values and n is not None:
         return float(values["se"]) * math.sqrt(n)
     return values["sd"] if "sd" in values else statistics.stdev(runs) if len(runs) > 1 else None
 
 
-def _claim(where: str, values: Mapping[str, Any]) -> Claim:
-    check(where, values, CLAIM, ("text", "left"))
+def _make_claim(where: str, values: Mapping[str, Any]) -> Claim:
+    check_keys(where, values, CLAIM, ("text", "left"))
     if "over" in values and "minus" in values:
         raise UsageError(f"{where}: both over and minus; a claim is about a ratio or about a difference")
     low, high = values.get("at_least"), values.get("at_most")
@@ -222,11 +222,11 @@ def _claim(where: str, values: Mapping[str, Any]) -> Claim:
         raise UsageError(f"{where}: at_least = {low:g} lies above at_most = {high:g}")
     if "published" in values and not values.get("source"):
         raise UsageError(f"{where}: published = {values['published']:g} needs its source")
-    sides = {name: _quantity(where, name, values[name]) for name in ("left", "over", "minus") if name in values}
+    sides = {name: _parse_quantity(where, name, values[name]) for name in ("left", "over", "minus") if name in values}
     return Claim(**{**values, **sides})
 
 
-def _quantity(where: str, name: str, text: str) -> Quantity:
+def _parse_quantity(where: str, name: str, text: str) -> Quantity:
     """The last dot parts method and metric: an option's value, such as leak=0.5, may hold others."""
     method, _, metric = text.rpartition(".")
     if not method.strip() or not METRIC.fullmatch(metric):

@@ -14,14 +14,14 @@ from harness.errors import UsageError
 from harness.selections import choosing, selection
 from harness.spelling import spelt
 from harness.suites.entries import Claim, Published, Quantity
-from harness.suites.suite import Comparison, Request, read
+from harness.suites.suite import Comparison, Request, read_suite
 from harness.types import Choice, Record
 from harness.words import suggest
 
 T = TypeVar("T", Published, Claim)
 
 
-def find(catalog: Catalog, name: str) -> Comparison:
+def find_suite(catalog: Catalog, name: str) -> Comparison:
     """The suite of that name, or in that file, with what it refers to checked against the catalogue.
 
     Of a name that several distributions offer it means that of its own. Methods are then named as the trials of the
@@ -29,21 +29,21 @@ def find(catalog: Catalog, name: str) -> Comparison:
     method or data set that is not among the suite's.
     """
     if name.rstrip("'\"").endswith(".toml") or "/" in name:
-        return _checked(catalog, read(_file(name)))
+        return _check_references(catalog, read_suite(_find_file(name)))
     offer = catalog.suites.offer(name)
-    comparison = read(offer.value.path)
+    comparison = read_suite(offer.value.path)
     request = dataclasses.replace(comparison.request, home=offer.plugin.provider)
-    return _checked(catalog, dataclasses.replace(comparison, request=request))
+    return _check_references(catalog, dataclasses.replace(comparison, request=request))
 
 
-def _file(name: str) -> Path:
+def _find_file(name: str) -> Path:
     try:
         return spelt(name)
     except (ValueError, OSError, RuntimeError) as error:
         raise UsageError(f"suite {name}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def methods(catalog: Catalog, request: Request) -> list[Choice]:
+def expand_methods(catalog: Catalog, request: Request) -> list[Choice]:
     """The methods that a request names, in its order."""
     if not request.methods:
         return []
@@ -51,15 +51,15 @@ def methods(catalog: Catalog, request: Request) -> list[Choice]:
     return [choice for item in items for choice in item.choices()]
 
 
-def metrics(request: Request) -> list[str] | None:
+def parse_metrics(request: Request) -> list[str] | None:
     """The columns that a request names, in its order; None where it names none. Raises UsageError for an empty list."""
     return None if request.metrics is None else selection.words(request.metrics, "metrics")
 
 
-def selected(catalog: Catalog, request: Request, records: Sequence[Record]) -> list[Record]:
+def keep_requested(catalog: Catalog, request: Request, records: Sequence[Record]) -> list[Record]:
     """The records of a request's methods, in its order, on its data sets; all where it does not say which."""
-    order = {choice.label: place for place, choice in enumerate(methods(catalog, request))}
-    places = {choice.label for choice in datasets(catalog, request)}
+    order = {choice.label: place for place, choice in enumerate(expand_methods(catalog, request))}
+    places = {choice.label for choice in expand_datasets(catalog, request)}
     kept = [record for record in records if not places or record.trial.dataset.label in places]
     if not order:
         return kept
@@ -67,35 +67,35 @@ def selected(catalog: Catalog, request: Request, records: Sequence[Record]) -> l
     return sorted(kept, key=lambda record: order[record.trial.method.label])
 
 
-def datasets(catalog: Catalog, request: Request) -> list[Choice]:
+def expand_datasets(catalog: Catalog, request: Request) -> list[Choice]:
     """The data sets that a request names."""
     items = choosing.datasets(catalog, request.datasets, "datasets", request.home) if request.datasets else ()
     return [choice for item in items for choice in item.choices()]
 
 
-def _checked(catalog: Catalog, comparison: Comparison) -> Comparison:
+def _check_references(catalog: Catalog, comparison: Comparison) -> Comparison:
     where = f"suite {comparison.path}"
-    with _within(where):
-        chosen = methods(catalog, comparison.request)
-        places = [choice.label for choice in datasets(catalog, comparison.request)]
-        for name in metrics(comparison.request) or ():
+    with _locate_mistakes(where):
+        chosen = expand_methods(catalog, comparison.request)
+        places = [choice.label for choice in expand_datasets(catalog, comparison.request)]
+        for name in parse_metrics(comparison.request) or ():
             catalog.metrics.get(name.partition("@")[0])
     names = _Names(catalog, chosen, places, comparison.request.home, comparison.request.select is not None)
-    published = _each(f"{where}: published", comparison.published, names.published)
-    claims = _each(f"{where}: claims", comparison.claims, names.claim)
+    published = _check_entries(f"{where}: published", comparison.published, names.check_published)
+    claims = _check_entries(f"{where}: claims", comparison.claims, names.check_claim)
     return dataclasses.replace(comparison, published=published, claims=claims)
 
 
-def _each(where: str, values: Sequence[T], check: Callable[[T], T]) -> tuple[T, ...]:
+def _check_entries(where: str, values: Sequence[T], check: Callable[[T], T]) -> tuple[T, ...]:
     checked: list[T] = []
     for number, value in enumerate(values, 1):
-        with _within(f"{where} entry {number}"):
+        with _locate_mistakes(f"{where} entry {number}"):
             checked.append(check(value))
     return tuple(checked)
 
 
 @contextmanager
-def _within(where: str) -> Iterator[None]:
+def _locate_mistakes(where: str) -> Iterator[None]:
     """Say where in which file a mistake was made."""
     try:
         yield
@@ -115,44 +115,44 @@ class _Names:
     home: str | None = None
     chooses: bool = False
 
-    def published(self, value: Published) -> Published:
+    def check_published(self, value: Published) -> Published:
         """Its data set may be one that the suite does not run: then there is nothing measured beside it."""
-        self._check_metric(value.metric)
-        return dataclasses.replace(value, method=self._method(value.method))
+        self._require_metric(value.metric)
+        return dataclasses.replace(value, method=self._resolve_method(value.method))
 
-    def claim(self, claim: Claim) -> Claim:
+    def check_claim(self, claim: Claim) -> Claim:
         if claim.dataset is not None and self.places and claim.dataset not in self.places:
             raise UsageError(f"dataset = {claim.dataset!r} is not among the suite's: {', '.join(self.places)}")
-        over, minus = (side and self._quantity(side) for side in (claim.over, claim.minus))
-        return dataclasses.replace(claim, left=self._quantity(claim.left), over=over, minus=minus)
+        over, minus = (side and self._resolve_quantity(side) for side in (claim.over, claim.minus))
+        return dataclasses.replace(claim, left=self._resolve_quantity(claim.left), over=over, minus=minus)
 
-    def _quantity(self, quantity: Quantity) -> Quantity:
-        self._check_metric(quantity.metric)
-        return Quantity(self._method(quantity.method), quantity.metric)
+    def _resolve_quantity(self, quantity: Quantity) -> Quantity:
+        self._require_metric(quantity.metric)
+        return Quantity(self._resolve_method(quantity.method), quantity.metric)
 
-    def _check_metric(self, text: str) -> None:
+    def _require_metric(self, text: str) -> None:
         name = text.partition("@")[0]
         self.catalog.metrics.get(name, self.catalog.metrics.owner(name, self.home))
 
-    def _method(self, text: str) -> str:
+    def _resolve_method(self, text: str) -> str:
         """The label of the suite's method with the same options, however those are written."""
-        found = [choice for selected in selection.parse(text, "method") for choice in self._alike(selected)]
+        found = [choice for selected in selection.parse(text, "method") for choice in self._find_alike(selected)]
         if len(found) == 1:
             return found[0].label
-        if self.chooses and (whole := self._whole(found)):
+        if self.chooses and (whole := self._find_whole(found)):
             return whole
         known = list(dict.fromkeys(choice.label for choice in self.chosen))
         several = f"names {len(found)} of the suite's methods, expected one" if found else "is not among the suite's"
         close = suggest(text, [*known, *(choice.name for choice in self.chosen)])
         raise UsageError(f"method {text!r} {several}{close} (methods: {', '.join(known) or 'none'})")
 
-    def _whole(self, found: Sequence[Choice]) -> str:
+    def _find_whole(self, found: Sequence[Choice]) -> str:
         """The normal form of the item that these are all the choices of; empty if they are of none."""
         items = {selection.item(choice) for choice in found}
         own = [choice for choice in self.chosen if selection.item(choice) in items]
         return items.pop() if len(items) == 1 and len(own) == len(found) else ""
 
-    def _alike(self, selected: selection.Selected) -> list[Choice]:
+    def _find_alike(self, selected: selection.Selected) -> list[Choice]:
         own = [choice for choice in self.chosen if choice.name == selected.name]
         if not own:
             return []

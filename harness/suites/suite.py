@@ -85,7 +85,7 @@ class Comparison:
     claims: tuple[Claim, ...] = ()
 
 
-def read(path: Path) -> Comparison:
+def read_suite(path: Path) -> Comparison:
     """A suite's file. Raises UsageError naming the file, the entry and the word that was wrong."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may begin a file with a mark
@@ -94,11 +94,11 @@ def read(path: Path) -> Comparison:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"suite {path}: not TOML: {error}") from error
     where = f"suite {path}"
-    entries.check(where, values, KINDS)
+    entries.check_keys(where, values, KINDS)
     summary = values.pop("summary", "")
-    published = entries.published(where, values.pop("published", []))
-    claims = entries.claims(where, values.pop("claims", []))
-    request = dataclasses.replace(_request(where, values), folder=path.absolute().parent)
+    published = entries.read_published(where, values.pop("published", []))
+    claims = entries.read_claims(where, values.pop("claims", []))
+    request = dataclasses.replace(_parse_request(where, values), folder=path.absolute().parent)
     return Comparison(path, request, summary, published, claims)
 
 
@@ -130,7 +130,7 @@ KINDS: entries.Kinds = {
 LOWEST: Mapping[str, int] = {"epochs": 0, "updates": 0, "seconds": 0, "batch_size": 1, "threads": 1, "patience": 1}
 
 
-def _request(where: str, values: Mapping[str, Any]) -> Request:
+def _parse_request(where: str, values: Mapping[str, Any]) -> Request:
     for name, lowest in LOWEST.items():
         if name in values and values[name] < lowest:
             raise UsageError(f"{where}: {name} = {values[name]!r}; expected at least {lowest}")
@@ -140,19 +140,19 @@ def _request(where: str, values: Mapping[str, Any]) -> Request:
     plain = {name: value for name, value in values.items() if name not in UNITS}
     for name in ("methods", "datasets", "metrics"):
         if isinstance(plain.get(name), list):
-            plain[name] = _joined(where, name, plain[name])
+            plain[name] = _join_selection(where, name, plain[name])
     if "seeds" in plain:
-        plain["seeds"] = _seeds(where, plain["seeds"])
+        plain["seeds"] = _parse_seeds(where, plain["seeds"])
     return Request(**plain, budget=budgets[0] if budgets else None)
 
 
-def _seeds(where: str, seeds: object) -> str:
+def _parse_seeds(where: str, seeds: object) -> str:
     if isinstance(seeds, str) and seeds != "all":
         raise UsageError(f'{where}: seeds = {seeds!r}; expected a number, a list of seeds, or "all" official splits')
     return str(seeds)
 
 
-def _joined(where: str, name: str, words: list[Any]) -> str:
+def _join_selection(where: str, name: str, words: list[Any]) -> str:
     """A list as the selection that would be written on a command line."""
     for word in words:
         if not isinstance(word, str):

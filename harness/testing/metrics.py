@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import Unsupported
-from harness.metrics.mixtures import mean_entropy, mixture
+from harness.metrics.mixtures import compute_mean_entropy, mixture
 from harness.testing import tiny
 from harness.testing.subjects import MetricSubject, broken
 from harness.types import ClassLogProbs, Outcome, Prediction, Problem, RegressionMixture, TokenLogProbs
@@ -115,7 +115,7 @@ def outcome(kind: str, share: float | None, right: bool = True) -> Outcome:
 
 
 def _entropy(prediction: Prediction) -> NDArray[np.float64] | None:
-    return mean_entropy(*prediction) if isinstance(prediction, ClassLogProbs) else None
+    return compute_mean_entropy(*prediction) if isinstance(prediction, ClassLogProbs) else None
 
 
 def _classes(targets: NDArray[Any], problem: Problem, share: float | None, right: bool) -> Prediction:

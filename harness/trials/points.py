@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from harness.catalog import Offer
 from harness.errors import Diverged
-from harness.metrics.headline import headline
+from harness.metrics.headline import find_headline
 from harness.trials import answers, predictions, scoring
 from harness.trials.based import unbased
 from harness.trials.bench import Bench
@@ -195,7 +195,7 @@ class Points:
 
     def _headline(self, scores: Scores) -> float:
         bench = self._bench
-        deciding = headline(bench.catalog.metrics.values(), bench.data.problem.kind, bench.trial.terms.headline)
+        deciding = find_headline(bench.catalog.metrics.values(), bench.data.problem.kind, bench.trial.terms.headline)
         if deciding is None or scores.nan or deciding.name not in scores.found:
             return -math.inf
         return scores.found[deciding.name] * (1 if deciding.better == "higher" else -1)

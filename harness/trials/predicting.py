@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.mixtures import edges, mean_entropy, mixture
+from harness.metrics.mixtures import compute_mean_entropy, find_edges, mixture
 from harness.types import Array, ClassLogProbs, Prediction, Problem, RegressionMixture, TokenLogProbs
 from harness.words import counted
 
@@ -48,7 +48,7 @@ def predicted(
             if found := flaw(part, rows, problem):
                 raise ValueError(f"predict: {found}")
             if isinstance(part, ClassLogProbs):
-                entropies.append(mean_entropy(*part))
+                entropies.append(compute_mean_entropy(*part))
             made = (mixture(part) if folded else part).rescaled(problem.target_mean, problem.target_scale)
             del part, rows  # or the next ones would be held with all the samples of these
             yield made
@@ -168,6 +168,6 @@ def _improbable(prediction: Prediction) -> str:
 
 def _furthest_from_one(log_probs: Field) -> float:
     """The sum of a row's probabilities that is furthest from one, of (S, N, C); one where there are no rows."""
-    blocks = (np.exp(log_probs[:, low:high]).sum(axis=-1) for low, high in pairwise(edges(log_probs)))
+    blocks = (np.exp(log_probs[:, low:high]).sum(axis=-1) for low, high in pairwise(find_edges(log_probs)))
     sums = [1.0, *(float(each.flat[np.abs(each - 1).argmax()]) for each in blocks if each.size)]
     return sums[int(np.abs(np.array(sums) - 1).argmax())]

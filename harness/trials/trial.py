@@ -20,7 +20,7 @@ from harness.data.soundness import sound
 from harness.data.subset import subset
 from harness.data.trainable import fitting, placed
 from harness.errors import HarnessError, is_interrupt
-from harness.metrics.headline import headline
+from harness.metrics.headline import find_headline
 from harness.records import arrays, environment
 from harness.seeds import derive, split_seed
 from harness.trials import answers, carrying, rows
@@ -110,7 +110,7 @@ def take_off_curve(catalog: Catalog, trial: Trial, off_curve: Mapping[str, str])
     if not off_curve:
         return
     kind = catalog.datasets.get(trial.dataset.name, trial.dataset.provider).kind
-    deciding = headline(catalog.metrics.values(), kind, trial.terms.headline)
+    deciding = find_headline(catalog.metrics.values(), kind, trial.terms.headline)
     if deciding is not None and deciding.name in off_curve:
         raise HarnessError(f"{off_curve[deciding.name]}, which decides the best point")
     catalog.take_off_curve(off_curve)

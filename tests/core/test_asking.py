@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.planning.plan import plan
 from harness.report import summarise
 from harness.seeds import derive
-from harness.suites.suite import Request, read
+from harness.suites.suite import Request, read_suite
 from harness.trials.trial import run_trial
 
 TINY = Path(__file__).with_name("tiny.py")
@@ -209,10 +209,10 @@ def test_a_number_of_splits_that_is_none_is_named_with_its_data_set(folds):
 def test_a_suite_takes_all_and_no_other_word(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('methods = "fits"\nseeds = "all"\n')
-    assert read(path).request.seeds == "all"
+    assert read_suite(path).request.seeds == "all"
     path.write_text('methods = "fits"\nseeds = "every"\n')
     with pytest.raises(UsageError, match=r"""seeds = 'every'; expected a number, a list of seeds, or "all" official"""):
-        read(path)
+        read_suite(path)
 
 
 # --- a regression data set with 20 splits -------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def test_seed_i_loads_split_i_and_rows_and_paired_differences_are_over_all_of_th
         assert record.facts["init_seed"] == derive(record.trial.seed, "parts", "init")
     (table,) = summarise(found, catalog.metrics.values()).tables
     first, second = table.rows
-    assert (first.n, second.n, second.lacking) == (FOLDS, FOLDS, ())
+    assert (first.n, second.n, second.lacks) == (FOLDS, FOLDS, ())
     expected = [np.hypot(seed, 1.0) for seed in range(FOLDS)]
     assert second.cells["rmse"].mean == pytest.approx(np.mean(expected))
     assert second.cells["rmse"].sd == pytest.approx(np.std(expected, ddof=1))

@@ -85,7 +85,7 @@ def test_the_samples_disagreement_is_known_either_way(mixture):
 
 def test_an_impossible_class_has_no_part_in_the_entropy():
     with np.errstate(divide="ignore"):
-        found = mixtures.mean_entropy(np.log([[[1.0, 0.0], [0.5, 0.5]]]), np.zeros(1))
+        found = mixtures.compute_mean_entropy(np.log([[[1.0, 0.0], [0.5, 0.5]]]), np.zeros(1))
     np.testing.assert_allclose(found, [0.0, np.log(2)], rtol=1e-12)
 
 
@@ -118,9 +118,9 @@ def test_shifted_splits_are_folded_too():
 
 @pytest.mark.parametrize("block", [1, 100, 10**9])
 def test_how_many_numbers_are_folded_at_once_changes_nothing(monkeypatch, block):
-    expected = mixtures.mixed(np.log(PROBS), np.log(WEIGHTS))
+    expected = mixtures.mix_log_probs(np.log(PROBS), np.log(WEIGHTS))
     monkeypatch.setattr(mixtures, "BLOCK", block)
-    np.testing.assert_array_equal(mixtures.mixed(np.log(PROBS), np.log(WEIGHTS)), expected)
+    np.testing.assert_array_equal(mixtures.mix_log_probs(np.log(PROBS), np.log(WEIGHTS)), expected)
     np.testing.assert_allclose(np.exp(expected), np.einsum("s,snc->nc", WEIGHTS, PROBS), rtol=1e-12)
 
 

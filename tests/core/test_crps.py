@@ -52,7 +52,7 @@ def take(monkeypatch, way):
     """Have every row scored in this way."""
     pair, cell = WAYS[way]
     monkeypatch.setattr(crps, "PAIR", pair)
-    monkeypatch.setattr(cells, "cost", lambda means, deviations: cell)
+    monkeypatch.setattr(cells, "estimate_cost", lambda means, deviations: cell)
 
 
 @pytest.mark.parametrize("deviation", [1.0, 0.1, 0.01, 0.001])
@@ -87,13 +87,13 @@ def test_cells_are_all_pairs_wherever_the_means_lie(monkeypatch, name, target, s
 
 def test_a_distribution_by_cells_is_that_of_its_components_at_every_node():
     means, deviations, weights, _ = mixture(1.0, 0.05, seed=3)
-    moments, first = cells._moments(means / deviations.min(), deviations / deviations.min(), weights)
-    reach = cells._reach(len(moments) - 1)
+    moments, first = cells._compute_moments(means / deviations.min(), deviations / deviations.min(), weights)
+    reach = cells._count_reached(len(moments) - 1)
     mass = np.zeros((moments.shape[1] + 2 * reach, cells.NODES))
     for level, of_level in enumerate(moments):
-        cells._add(mass[reach - cells._reach(level) :], of_level, level)
+        cells._add_mass(mass[reach - cells._count_reached(level) :], of_level, level)
     panels = first - reach + np.arange(len(mass))
-    x = deviations.min() * (panels[:, None] + (1 + cells.legendre()[0]) / 2)
+    x = deviations.min() * (panels[:, None] + (1 + cells.legendre_nodes()[0]) / 2)
     np.testing.assert_allclose(mass, stats.norm.cdf(x[..., None], means, deviations) @ weights, rtol=0, atol=1e-12)
 
 

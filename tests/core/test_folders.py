@@ -21,7 +21,7 @@ import pytest
 
 from harness import DataOptions, Dataset, File, Folder, HarnessError, Method, UsageError, hookimpl, option
 from harness.cli import main
-from harness.cli.picking import only
+from harness.cli.picking import select_records
 from harness.data import files as datafiles
 from harness.data.downloads import fetch
 from harness.planning.plan import plan
@@ -500,7 +500,7 @@ def test_records_are_picked_by_a_list_that_an_option_took_whole():
     records = [record([1, 2]), record([1]), record([3], 0.5)]
 
     def picked(text: str) -> list[int]:
-        return [records.index(each) for each in only(records, text, "--datasets")]
+        return [records.index(each) for each in select_records(records, text, "--datasets")]
 
     assert picked("set[parts=[1,2]]") == picked("set[parts=(1,2)]") == [0]
     assert picked("set[parts=[1]]") == picked("set[parts=1]") == [1]

@@ -26,7 +26,7 @@ from harness import (
 from harness.cli import main
 from harness.planning.plan import plan
 from harness.report import render, summarise
-from harness.suites.suite import Request, read
+from harness.suites.suite import Request, read_suite
 from harness.trials.trial import run_trial
 
 TINY = Path(__file__).with_name("tiny.py")
@@ -191,7 +191,7 @@ def test_a_suite_and_the_command_line_name_it(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HARNESS_PLUGINS", "executors,metrics")
     suite = tmp_path / "mine.toml"
     suite.write_text('methods = "counts"\nseeds = 1\nheadline = "nll"\n')
-    assert read(suite).request.headline == "nll"
+    assert read_suite(suite).request.headline == "nll"
     arguments = ["-p", str(TINY), "--suite", str(suite), "--results", str(tmp_path / "r"), "--dry-run"]
     assert main(["run", *arguments]) == 0
     key = capsys.readouterr().out.split()[0]

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from harness.cli import cli, main
-from harness.cli.help import limits, summary
+from harness.cli.help import describe_range, summarise_help
 from harness.cli.session import Session
 from harness.cli.views import SHELVES
 
@@ -101,7 +101,7 @@ def test_the_summary_of_a_command_is_its_first_sentence(capsys, monkeypatch, pat
     for name in group.list_commands(context):
         said = re.search(rf" {name} ([A-Z][^.]*\.)", text)
         assert said, name
-        own = joined(summary(group.get_command(context, name)))
+        own = joined(summarise_help(group.get_command(context, name)))
         assert said[1] == own or path == ()
 
 
@@ -127,7 +127,7 @@ def test_plugins_need_not_care(install, capsys, monkeypatch):
     ],
 )
 def test_limits_in_words(kind, words):
-    assert limits(kind) == words
+    assert describe_range(kind) == words
 
 
 def test_list_names_every_shelf(capsys, monkeypatch):

@@ -12,7 +12,7 @@ from harness.catalog import Catalog
 from harness.planning.plan import plan
 from harness.records.format import from_json, to_json
 from harness.report import render, render_record, summarise
-from harness.report.rows.selecting import criterion
+from harness.report.rows.selecting import parse_criterion
 from harness.suites.suite import Request
 from harness.testing import cases
 from harness.trials.trial import run_trial
@@ -216,12 +216,12 @@ def test_a_metric_whose_module_is_missing_is_a_hole_with_the_reason():
 
 
 def test_modules_of_metrics_are_imported_once_for_all_trials_of_their_kind():
-    from harness.cli.run import _preload
+    from harness.cli.run import _list_preloads
 
     one = Metric("one", "", "", "lower", ("classification",), compute=len, requires=("json.tool",))
     other = Metric("other", "", "", "lower", ("regression",), compute=len, requires=("wave",))
     loaded = catalog(one, other)
-    assert _preload(loaded, plan(loaded, Request(methods="subject", seeds="[0]"))) == ("json.tool",)
+    assert _list_preloads(loaded, plan(loaded, Request(methods="subject", seeds="[0]"))) == ("json.tool",)
 
 
 # --- no value is the best -----------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_what_has_no_best_value_marks_none_and_has_no_arrow():
 
 def test_nobody_chooses_by_what_has_no_best_value():
     with pytest.raises(UsageError, match="share has no best value; known: accuracy@valid"):
-        criterion("share@valid", [*METRICS, SHARE])
+        parse_criterion("share@valid", [*METRICS, SHARE])
     with pytest.raises(UsageError, match="share has no best value"):
         plan(catalog(SHARE), Request(methods="subject", seeds="[0]", headline="share"))
     with pytest.raises(PluginError, match="headline needs better: it decides which point"):

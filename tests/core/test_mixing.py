@@ -16,7 +16,7 @@ from example_records import METRICS, record
 
 from harness import Budget
 from harness.report import FORMATS, render, summarise, with_suite
-from harness.report.rows.selecting import Choosing, criterion
+from harness.report.rows.selecting import Choosing, parse_criterion
 from harness.suites.entries import Claim, Published, Quantity
 from harness.suites.suite import Comparison, Request
 from harness.types import Record
@@ -152,7 +152,7 @@ def test_nothing_is_chosen_from_configurations_over_different_data():
             for each in trained(f"saf[rate={rate}]", rows=own):
                 method = dataclasses.replace(each.trial.method, given={"rate": rate}, sweep=SWEEP)
                 found.append(dataclasses.replace(each, trial=dataclasses.replace(each.trial, method=method)))
-        return summarise(found, METRICS, select=Choosing(criterion("accuracy@valid", METRICS)))
+        return summarise(found, METRICS, select=Choosing(parse_criterion("accuracy@valid", METRICS)))
 
     assert len(swept(("rows", "rows")).tables[0].rows) == 1
     apart = swept(("rows", "others"))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from harness import options
-from harness.cli.tables import table
+from harness.cli.tables import tabulate
 from harness.conversion import type_text
 from harness.errors import HarnessError, UsageError
 from harness.options import option
@@ -84,14 +84,14 @@ def test_a_union_of_literals_is_one_list():
 
 
 def test_table_aligns_its_columns_and_leaves_out_the_empty_ones():
-    lines = table(options.HEADINGS, options.rows(Config)).splitlines()
+    lines = tabulate(options.HEADINGS, options.rows(Config)).splitlines()
     assert lines[0].split() == ["name", "type", "default", "limits", "meaning"]
     assert len(lines) == 7
     for line, meaning in zip(lines[1:], [each.meaning for each in options.describe(Config)], strict=True):
         assert line.index(meaning) == lines[0].index("meaning")
     assert "(64,32)" in lines[4]
-    assert table(options.HEADINGS, options.rows(Foreign)).splitlines()[0].split() == ["name", "type", "default"]
-    assert "required" in table(options.HEADINGS, options.rows(Foreign)).splitlines()[1]
+    assert tabulate(options.HEADINGS, options.rows(Foreign)).splitlines()[0].split() == ["name", "type", "default"]
+    assert "required" in tabulate(options.HEADINGS, options.rows(Foreign)).splitlines()[1]
 
 
 def test_no_parameters():

@@ -303,7 +303,7 @@ def test_flags_override_the_values_of_a_suite(tmp_path):
 
     file = tmp_path / "s.toml"
     file.write_text('summary = "x"\nmethods = ["fast[steps=2]", "slow"]\nseeds = [0, 7]\nepochs = 5\nbatch_size = 8\n')
-    written = suite.read(file).request
+    written = suite.read_suite(file).request
     said = {"seeds": "[0, 7]", "budget": Budget("epochs", 5), "batch_size": 8}
     assert written == Request(methods="fast[steps=2],slow", folder=tmp_path, **said)
     asked = Request(seeds="1", budget=Budget("updates", 3)).over(written)
@@ -328,7 +328,7 @@ def test_a_suite_that_is_wrong_names_the_file_and_the_word(tmp_path: Path, text,
     file = tmp_path / "s.toml"
     file.write_text(text)
     with pytest.raises(UsageError, match=rf"s\.toml.*{said}"):
-        suite.read(file)
+        suite.read_suite(file)
 
 
 # --- how many -----------------------------------------------------------------------------------------------------

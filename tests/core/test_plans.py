@@ -16,7 +16,7 @@ from harness.records import plans
 from harness.records.plans import Planned
 from harness.records.store import Store
 from harness.report import FORMATS, render, summarise, with_suite
-from harness.report.rows.selecting import Choosing, criterion
+from harness.report.rows.selecting import Choosing, parse_criterion
 from harness.suites.entries import Claim, Quantity
 from harness.suites.suite import Comparison, Request
 
@@ -152,7 +152,7 @@ def test_a_configuration_over_survivors_is_not_chosen():
             for each in records
         ]
 
-    by = criterion("accuracy@valid", METRICS, jointly=True)
+    by = parse_criterion("accuracy@valid", METRICS, jointly=True)
     whole, part = tried(0.1, {0: 0.8, 1: 0.81, 2: 0.82}), tried(0.2, {0: 0.9, 1: 0.99})
     summary = summarise(swept([*whole, *part]), METRICS, select=Choosing(by))
     assert [row.method for row in summary.tables[0].rows] == ["saf[rate=0.1]"]

@@ -10,9 +10,9 @@ import pytest
 from example_records import METRICS, record
 
 from harness.report import FORMATS, render, render_record, summarise
-from harness.report.formats.markup import markdown
+from harness.report.formats.markup import render_markdown
 from harness.report.rows.table import Cell
-from harness.report.wording.numbers import fixed, scale
+from harness.report.wording.numbers import format_fixed, scale
 from harness.types import Metric, Point
 
 MARKED = {"text": "*", "markdown": "**", "latex": r"\textbf{"}
@@ -86,7 +86,7 @@ def test_ratios_intervals_and_differences_never_read_as_zero():
 @pytest.mark.parametrize("value", [0.4, 0.04, 4e-7, -0.0004, 3e-13, 1e-300])
 @pytest.mark.parametrize("decimals", [0, 2, 6])
 def test_any_number_keeps_a_figure(value, decimals):
-    assert float(fixed(value, decimals)) == pytest.approx(value, rel=0.5)
+    assert float(format_fixed(value, decimals)) == pytest.approx(value, rel=0.5)
 
 
 def test_a_published_value_beside_a_far_larger_one_keeps_its_digits():
@@ -99,7 +99,7 @@ def test_a_published_value_beside_a_far_larger_one_keeps_its_digits():
     entry = Published("m0", "digits", "forward_macs", 0.25e6, "Someone 2020")
     records = counted(1815e6)
     summary = with_suite(summarise(records, METRICS), records, METRICS, Comparison(Path("s"), Request(), "", (entry,)))
-    assert re.search(r"\| +1815 M MACs \| +0\.250? M MACs \[1\]", markdown(summary))
+    assert re.search(r"\| +1815 M MACs \| +0\.250? M MACs \[1\]", render_markdown(summary))
 
 
 def test_show_prints_digits_of_small_values():

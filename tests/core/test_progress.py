@@ -35,7 +35,7 @@ def ended(trial, status="ok", **more):
 
 
 def test_nothing_is_known_before_the_first_update(clock):
-    assert Forecast(trials("a", "b"), [], 1).left() is None
+    assert Forecast(trials("a", "b"), [], 1).seconds_left() is None
 
 
 def test_a_running_trial_is_judged_by_its_own_pace_and_the_others_by_it(clock):
@@ -44,7 +44,7 @@ def test_a_running_trial_is_judged_by_its_own_pace_and_the_others_by_it(clock):
     forecast.started(first)
     clock(10)
     forecast.progressed(first, Progress("train", 0.25))
-    assert forecast.left() == pytest.approx(30 + 40)
+    assert forecast.seconds_left() == pytest.approx(30 + 40)
 
 
 def test_what_follows_training_does_not_look_like_a_new_beginning(clock):
@@ -55,7 +55,7 @@ def test_what_follows_training_does_not_look_like_a_new_beginning(clock):
     forecast.progressed(only, Progress("train", 1.0))
     clock(1)
     forecast.progressed(only, Progress("profile", 1.0))
-    assert forecast.left() == pytest.approx(0.0)
+    assert forecast.seconds_left() == pytest.approx(0.0)
 
 
 def test_a_trial_of_a_new_kind_is_judged_by_all_that_ended(clock):
@@ -65,7 +65,7 @@ def test_a_trial_of_a_new_kind_is_judged_by_all_that_ended(clock):
         forecast.started(trial)
         clock(seconds)
         forecast.finished(trial)
-    assert forecast.left() == pytest.approx(50)
+    assert forecast.seconds_left() == pytest.approx(50)
 
 
 def test_workers_share_what_is_left(clock):
@@ -74,7 +74,7 @@ def test_workers_share_what_is_left(clock):
     forecast.started(first)
     clock(10)
     forecast.finished(first)
-    assert forecast.left() == pytest.approx(20)
+    assert forecast.seconds_left() == pytest.approx(20)
 
 
 def test_a_skipped_trial_took_no_time_and_says_nothing_of_the_others(clock, capsys):
@@ -198,7 +198,7 @@ def test_a_long_label_keeps_its_beginning_and_its_seed(terminal):
 
 
 def test_a_short_time_never_reads_as_none():
-    assert [progress.duration(seconds) for seconds in (0.0, 0.004, 0.04, 0.5, 12.0)] == [
+    assert [progress.say_duration(seconds) for seconds in (0.0, 0.004, 0.04, 0.5, 12.0)] == [
         "0.0 s",
         "0.004 s",
         "0.04 s",

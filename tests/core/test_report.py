@@ -14,9 +14,9 @@ from example_records import METRICS, comparison, record
 
 from harness import Budget, UsageError
 from harness.report import FORMATS, render, render_record, summarise
-from harness.report.formats.one_record import sparkline
+from harness.report.formats.one_record import draw_sparkline
 from harness.report.rows.table import Cell
-from harness.report.wording.numbers import ratio, scale
+from harness.report.wording.numbers import format_ratio, scale
 from harness.types import Metric
 
 SECONDS = Metric("update_seconds", "", "s", "lower")
@@ -372,18 +372,18 @@ def test_a_note_repeats_what_an_instrument_warns_of():
 )
 def test_numbers_read_well(metric, means, deviation, expected):
     chosen = scale([Cell(mean, deviation, 3) for mean in means], metric)
-    assert [f"{chosen.number(mean)} {chosen.unit}".strip() for mean in means] == expected
+    assert [f"{chosen.format(mean)} {chosen.unit}".strip() for mean in means] == expected
 
 
 @pytest.mark.parametrize("value, shown", [(1, "1.00x"), (0.614, "0.61x"), (0.01234, "0.012x"), (12.34, "12.3x")])
 def test_ratios_read_well(value, shown):
-    assert ratio(value) == shown
+    assert format_ratio(value) == shown
 
 
 def test_sparkline():
-    assert sparkline([0, 0.5, 1, math.nan]) == "▁▅█ "
-    assert sparkline([0.3, 0.3]) == "▁▁"
-    assert sparkline([]) == ""
+    assert draw_sparkline([0, 0.5, 1, math.nan]) == "▁▅█ "
+    assert draw_sparkline([0.3, 0.3]) == "▁▁"
+    assert draw_sparkline([]) == ""
 
 
 # --- formats ------------------------------------------------------------------------------------------------------

@@ -16,13 +16,13 @@ from harness.cli import main
 from harness.records.format import from_json, to_json
 from harness.records.store import Store
 from harness.report import FORMATS, render, summarise
-from harness.report.rows.selecting import Choosing, criterion
+from harness.report.rows.selecting import Choosing, parse_criterion
 from harness.selections import selection
 from harness.types import Choice, Sweep
 
 TINY = Path(__file__).with_name("tiny.py")
-NLL = criterion("nll@valid", METRICS)
-ACCURACY = criterion("accuracy@valid", METRICS)
+NLL = parse_criterion("nll@valid", METRICS)
+ACCURACY = parse_criterion("accuracy@valid", METRICS)
 SWEEP = "saf[rate=[0.1,0.3,1.0]]"
 
 
@@ -135,7 +135,7 @@ def test_the_score_at_the_best_point_chooses_if_asked_to():
             (0.3, 0.28, {name: pair[1] for name, pair in final.items()}),
         )
     ]
-    assert chosen(records, criterion("nll@valid-best", METRICS)) == {"saf[rate=[0.1,0.3]]": {"rate=0.1": 1}}
+    assert chosen(records, parse_criterion("nll@valid-best", METRICS)) == {"saf[rate=[0.1,0.3]]": {"rate=0.1": 1}}
     assert chosen(records) == {"saf[rate=[0.1,0.3]]": {"rate=0.3": 1}}
 
 
@@ -331,7 +331,7 @@ def test_a_seed_in_which_nothing_ended_ok_is_lacking_and_its_failure_is_shown():
     records = [*swept(0.1, 0.4, 0.5, seed=0), *swept(0.1, 0.4, 0.5, seed=1)]
     records[3:] = [dataclasses.replace(each, status="oom", reason="", scores={}) for each in records[3:]]
     (row,) = rows_of(records)
-    assert (row.seeds, dict(row.statuses), row.lacking) == ((0,), {"ok": 1, "oom": 1}, (1,))
+    assert (row.seeds, dict(row.statuses), row.lacks) == ((0,), {"ok": 1, "oom": 1}, (1,))
     assert row.failures == (f"{SWEEP} seed 1: oom",)
 
 
@@ -393,7 +393,7 @@ def test_every_readable_format_says_what_was_chosen(format_):
 )
 def test_a_criterion_that_cannot_decide_is_refused(text, words):
     with pytest.raises(UsageError) as raised:
-        criterion(text, METRICS)
+        parse_criterion(text, METRICS)
     assert str(raised.value).startswith(f"--select {text}: ")
     assert all(word in str(raised.value) for word in words)
 

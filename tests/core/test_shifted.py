@@ -24,7 +24,7 @@ from harness.catalog import Catalog
 from harness.planning.plan import plan
 from harness.records.store import Store
 from harness.report import summarise
-from harness.report.rows.selecting import criterion
+from harness.report.rows.selecting import parse_criterion
 from harness.suites.suite import Request
 from harness.testing import cases
 from harness.trials.trial import run_trial
@@ -135,7 +135,7 @@ def test_what_fails_on_one_split_is_a_hole_of_that_score():
 
 def test_no_one_chooses_by_it():
     with pytest.raises(UsageError, match="drift is of shifted test splits alone"):
-        criterion("drift@valid", [DRIFT])
+        parse_criterion("drift@valid", [DRIFT])
     with pytest.raises(UsageError, match="drift is not scored at every validation point"):
         run(DRIFT, headline="drift")
 

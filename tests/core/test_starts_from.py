@@ -388,7 +388,7 @@ def test_claims_of_a_suite_hold_tuned_and_untuned_against_each_other_and_the_bas
         at_most = 1
         """
     )
-    comparison = references.find(catalog, str(suite))
+    comparison = references.find_suite(catalog, str(suite))
     records = list(run(comparison.request.methods, seeds="3", budget=comparison.request.budget).values())
     metrics = list(harness_metrics())
     found = with_suite(summarise(records, metrics), records, metrics, comparison)

@@ -205,7 +205,7 @@ def test_the_report_of_a_suite_needs_no_qualified_names_either(clash, tmp_path, 
 
 def test_trials_of_a_suite_say_whose_methods_they_are(clash):
     catalog = load(Settings())
-    trials = plan(catalog, references.find(catalog, "halves").request)
+    trials = plan(catalog, references.find_suite(catalog, "halves").request)
     chosen = {trial.method.label: trial.method for trial in trials}
     assert set(chosen) == {"start", "old", "new[rate=0.25]", "new[rate=0.5]"}
     assert (chosen["old"].provider, chosen["start"].provider) == ("acme", "acme")
@@ -217,14 +217,14 @@ def test_trials_of_a_suite_say_whose_methods_they_are(clash):
 
 
 def test_a_file_says_what_to_run_what_is_published_and_what_is_claimed(place):
-    read = suite.read(place / "halves.toml")
+    read = suite.read_suite(place / "halves.toml")
     assert read.summary == "half the cost"
     assert read.request == Request(
         methods="old,new[rate=[0.25,0.5]]", datasets="toy", seeds="[0, 7]", budget=Budget("updates", 4), folder=place
     )
     old = Published("old", "toy", "accuracy", 0.95, "Someone 2020, Table 1", 0.01, 5, "larger network")
     assert read.published[0] == old
-    assert old.note == "Someone 2020, Table 1; larger network"
+    assert old.origin == "Someone 2020, Table 1; larger network"
     half, good = read.claims
     assert (half.left, half.over) == (Quantity("old", "forward_macs"), Quantity("new[rate=0.25]", "forward_macs"))
     assert (half.minus, half.at_least, half.at_most, half.published) == (None, 1.9, 2.0, 1.95)
@@ -286,7 +286,7 @@ def test_a_mistake_names_the_file_the_entry_and_the_word(tmp_path, text, said):
     file = tmp_path / "s.toml"
     file.write_text(text)
     with pytest.raises(UsageError, match=rf"s\.toml: {said}"):
-        suite.read(file)
+        suite.read_suite(file)
 
 
 @pytest.mark.parametrize(

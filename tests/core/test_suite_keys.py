@@ -62,7 +62,7 @@ def published(folder: Path, **values):
         "source": '"A 2020"',
     } | values
     lines = "\n".join(f"{name} = {value}" for name, value in said.items())
-    (entry,) = suite.read(written(folder, f'methods = "old"\n[[published]]\n{lines}\n')).published
+    (entry,) = suite.read_suite(written(folder, f'methods = "old"\n[[published]]\n{lines}\n')).published
     return entry
 
 
@@ -129,12 +129,12 @@ def test_programs_get_the_difference_too(tmp_path):
 
 def test_a_suite_names_the_columns_of_its_table(tmp_path):
     file = written(tmp_path, 'methods = "old"\nmetrics = ["nll", "accuracy@best"]\n')
-    assert references.metrics(references.find(catalog(), str(file)).request) == ["nll", "accuracy@best"]
-    assert references.metrics(suite.read(written(tmp_path, 'methods = "old"\n')).request) is None
+    assert references.parse_metrics(references.find_suite(catalog(), str(file)).request) == ["nll", "accuracy@best"]
+    assert references.parse_metrics(suite.read_suite(written(tmp_path, 'methods = "old"\n')).request) is None
 
 
 def test_what_the_command_names_overrides_the_suite_s_columns(tmp_path):
-    said = suite.read(written(tmp_path, 'metrics = "nll"\n')).request
+    said = suite.read_suite(written(tmp_path, 'metrics = "nll"\n')).request
     assert Request(metrics="ece").over(said).metrics == "ece"
     assert Request().over(said).metrics == "nll"
 
@@ -146,7 +146,7 @@ def test_what_the_command_names_overrides_the_suite_s_columns(tmp_path):
 def test_a_column_that_nobody_offers_names_the_suite(tmp_path, metrics, flaw):
     file = written(tmp_path, f'methods = "old"\nmetrics = {metrics}\n')
     with pytest.raises(UsageError, match=r"suite .*suite\.toml") as raised:
-        references.find(catalog(), str(file))
+        references.find_suite(catalog(), str(file))
     assert flaw in str(raised.value)
 
 
@@ -173,7 +173,7 @@ def test_a_file_of_methods_is_sought_beside_the_suite(tmp_path, monkeypatch):
     file = written(tmp_path, 'methods = ["./mine.py", "old"]\nseeds = 1\n')
     monkeypatch.chdir(elsewhere)
     loaded = catalog()
-    request = references.find(loaded, str(file)).request
+    request = references.find_suite(loaded, str(file)).request
     assert [trial.method.name for trial in plan(loaded, request)] == ["beside", "old"]
 
 
@@ -184,20 +184,20 @@ def test_a_file_that_the_command_names_is_sought_where_the_user_is(tmp_path, mon
     file = written(tmp_path, 'methods = "old"\nseeds = 1\n')
     monkeypatch.chdir(elsewhere)
     loaded = catalog()
-    request = Request(methods="./mine.py").over(references.find(loaded, str(file)).request)
+    request = Request(methods="./mine.py").over(references.find_suite(loaded, str(file)).request)
     assert [trial.method.name for trial in plan(loaded, request)] == ["here"]
 
 
 def test_a_file_that_is_not_beside_the_suite_is_named_where_it_was_sought(tmp_path):
     file = written(tmp_path, 'methods = "./mine.py"\n')
     with pytest.raises(UsageError, match=re.escape(str(tmp_path / "mine.py"))):
-        references.find(catalog(), str(file))
+        references.find_suite(catalog(), str(file))
 
 
 def test_a_byte_order_mark_is_no_syntax_error(tmp_path):
     file = tmp_path / "suite.toml"
     file.write_bytes('methods = "old"\r\nsummary = "größer"\r\n'.encode("utf-8-sig"))
-    assert suite.read(file).request.methods == "old"
+    assert suite.read_suite(file).request.methods == "old"
     file.write_bytes("methods = 'größer'".encode("latin-1"))
     with pytest.raises(UsageError, match="not TOML"):
-        suite.read(file)
+        suite.read_suite(file)

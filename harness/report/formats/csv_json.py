@@ -18,7 +18,7 @@ PROTOCOL_COLUMNS = (*(term.name for term in fields(TrainingTerms)), "refit")
 RARE_COLUMNS = ("at_least", "lowest", "highest", "lacking_seeds", "data")
 
 
-def csv(summary: Summary) -> str:
+def render_csv(summary: Summary) -> str:
     """One line per method, data set, metric; the protocol tells lines of different runs apart, `data` those of a table
     over other data.
     """
@@ -28,38 +28,39 @@ def csv(summary: Summary) -> str:
         {"method": row.method, "dataset": table.dataset, "metric": name, **estimate, **table.protocol, **_standing(row)}
         for table in summary.tables
         for row in table.rows
-        for name, estimate in _estimates(table, row, summary).items()
+        for name, estimate in _dump_cells(table, row, summary).items()
     ]
     rare = [name for name in RARE_COLUMNS if any(name in line for line in lines)]
     columns = [*CSV_COLUMNS, *PROTOCOL_COLUMNS, *rare]
     if summary.published:
         columns += PUBLISHED_COLUMNS
         entries = dict.fromkeys(each.published for each in summary.published)
-        lines += [_published_line(entry, summary.metrics[entry.metric]) for entry in entries]
+        lines += [_make_published_line(entry, summary.metrics[entry.metric]) for entry in entries]
     frame = pandas.DataFrame(lines, columns=columns, dtype=object)  # else counts beside empty cells become floats
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def json(summary: Summary) -> str:
+def render_json(summary: Summary) -> str:
     """{"schema": 1, "rows": [...], "claims": [...], "notes": [...]}, and a suite's "published" values.
 
     Strict: what is not a number is null.
     """
-    rows = [_json_row(table, row, summary) for table in summary.tables for row in table.rows]
-    report = {"schema": SCHEMA, "rows": rows, "claims": list(map(_claim, summary.claims)), "notes": list(summary.notes)}
+    rows = [_dump_row(table, row, summary) for table in summary.tables for row in table.rows]
+    claims = list(map(_dump_claim, summary.claims))
+    report = {"schema": SCHEMA, "rows": rows, "claims": claims, "notes": list(summary.notes)}
     if summary.published:
-        report["published"] = [_published(each, summary) for each in summary.published]
+        report["published"] = [_dump_published(each, summary) for each in summary.published]
     return json_library.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _published_line(entry: Published, metric: Metric) -> dict[str, Any]:
+def _make_published_line(entry: Published, metric: Metric) -> dict[str, Any]:
     """A line of its own, whose columns are not those of measured values."""
     named = {"method": entry.method, "dataset": entry.dataset, "metric": entry.metric}
     described = {"unit": metric.unit, "better": metric.better}
-    return named | described | dict(zip(PUBLISHED_COLUMNS, (entry.value, entry.sd, entry.n, entry.note), strict=True))
+    return named | described | dict(zip(PUBLISHED_COLUMNS, (entry.value, entry.sd, entry.n, entry.origin), strict=True))
 
 
-def _published(each: Beside, summary: Summary) -> dict[str, Any]:
+def _dump_published(each: Beside, summary: Summary) -> dict[str, Any]:
     entry = asdict(each.published)
     measured = None if each.measured is None else each.measured._asdict()
     protocol = None if each.protocol is None else dict(each.protocol)
@@ -73,7 +74,7 @@ def _published(each: Beside, summary: Summary) -> dict[str, Any]:
     }
 
 
-def _claim(each: Judged) -> dict[str, Any]:
+def _dump_claim(each: Judged) -> dict[str, Any]:
     """A claim's words, verdict and mean first, then its terms, what was found, and where."""
     found, claim = each.judgement, each.judgement.claim
     quantities = {name: side and str(side) for name, side in (("over", claim.over), ("minus", claim.minus))}
@@ -99,16 +100,16 @@ def _claim(each: Judged) -> dict[str, Any]:
     }
 
 
-def _json_row(table: Table, row: Row, summary: Summary) -> dict[str, Any]:
+def _dump_row(table: Table, row: Row, summary: Summary) -> dict[str, Any]:
     return {
         "method": row.method,
         "dataset": table.dataset,
         "n": row.n,
         "statuses": dict(row.statuses),
-        "metrics": _estimates(table, row, summary),
+        "metrics": _dump_cells(table, row, summary),
         "seeds": list(row.seeds),
         "planned_seeds": list(row.planned),
-        "lacking_seeds": list(row.lacking),
+        "lacking_seeds": list(row.lacks),
         "protocol": dict(table.protocol),
         "holes": {name: row.cells[name].hole for name in table.names if row.cells[name].hole},
         "failures": list(row.failures),
@@ -116,11 +117,11 @@ def _json_row(table: Table, row: Row, summary: Summary) -> dict[str, Any]:
         "tried": row.tried,
         "selected_by": row.selected_by,
         "times": dict(row.times),
-        "difference": None if row.against is None else _difference(row.against),
+        "difference": None if row.against is None else _dump_difference(row.against),
     }
 
 
-def _difference(against: Against) -> dict[str, Any]:
+def _dump_difference(against: Against) -> dict[str, Any]:
     found = against.difference
     places = {"seeds": list(against.seeds), "no_interval": found.no_interval}
     return {"metric": against.metric, "against": against.method, **found._asdict(), **places}
@@ -128,15 +129,15 @@ def _difference(against: Against) -> dict[str, Any]:
 
 def _standing(row: Row) -> dict[str, Any]:
     """Why a row may not be compared with others: the planned seeds of which no trial ended ok, and its data."""
-    lacking = {"lacking_seeds": " ".join(map(str, row.lacking))} if row.lacking else {}
+    lacking = {"lacking_seeds": " ".join(map(str, row.lacks))} if row.lacks else {}
     return lacking | ({"data": row.data} if row.data else {})
 
 
-def _estimates(table: Table, row: Row, summary: Summary) -> dict[str, dict[str, Any]]:
-    return {name: _estimate(row.cells[name], summary.metrics[name]) for name in table.names}
+def _dump_cells(table: Table, row: Row, summary: Summary) -> dict[str, dict[str, Any]]:
+    return {name: _dump_cell(row.cells[name], summary.metrics[name]) for name in table.names}
 
 
-def _estimate(cell: Cell, metric: Metric) -> dict[str, Any]:
+def _dump_cell(cell: Cell, metric: Metric) -> dict[str, Any]:
     found: dict[str, Any] = {"mean": cell.mean, "sd": cell.sd, "n": cell.n}
     found |= {"unit": metric.unit, "better": metric.better}
     found |= {"lowest": cell.range[0], "highest": cell.range[1]} if cell.range is not None else {}

@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from harness.report.rows.table import Cell, Summary, Table
 from harness.report.wording import numbers, paired, published
-from harness.report.wording.captions import ARROWS, count, taken_over, title
+from harness.report.wording.captions import ARROWS, count_seeds, list_taken_over, title
 
 # Marks that no name contains and that tabulate does not escape; they become LaTeX after it is done.
 BOLD, PLAIN = "\x02", "\x03"
@@ -27,76 +27,76 @@ TO_LATEX = {
 BESIDE: dict[str, Any] = {"disable_numparse": True, "colalign": ["left"] * 3 + ["right"] * 2}
 
 
-def markdown(summary: Summary) -> str:
+def render_markdown(summary: Summary) -> str:
     """A heading, a table, and what is to be said of it, for each data set and protocol."""
     parts = []
     for table in summary.tables:
-        heads = ["method", "n", *(_plain(_head(table, name, summary)) for name in table.columns)]
-        rows = _rows(table, summary, _code, lambda shown: f"**{shown}**")
+        heads = ["method", "n", *(_escape(_head(table, name, summary)) for name in table.columns)]
+        rows = _body(table, summary, _code, lambda shown: f"**{shown}**")
         parts.append(f"### {_span(table.dataset)}\n\n{title(table)}\n")
         parts.append(tabulate(rows, heads, "pipe", disable_numparse=True, colalign=_align(table)) + "\n")
-        parts += [f"- {_plain(line)}" for line in _below(table)]
-        parts += [""] * bool(_below(table))
-    parts += [f"- {_plain(note)}" for note in summary.notes]
-    return _joined([*parts, *_markdown_suite(summary)])
+        parts += [f"- {_escape(line)}" for line in _under(table)]
+        parts += [""] * bool(_under(table))
+    parts += [f"- {_escape(note)}" for note in summary.notes]
+    return _join_parts([*parts, *_render_markdown_suite(summary)])
 
 
-def latex(summary: Summary) -> str:
+def render_latex(summary: Summary) -> str:
     r"""A booktabs tabular for each data set and protocol; the rest as comments. Needs \usepackage{booktabs}."""
     parts = []
     for table in summary.tables:
         heads = ["method", "n", *(_head(table, name, summary) for name in table.columns)]
-        rows = _rows(table, summary, str, lambda shown: f"{BOLD}{shown}{PLAIN}")
+        rows = _body(table, summary, str, lambda shown: f"{BOLD}{shown}{PLAIN}")
         tabular = tabulate(rows, heads, "latex_booktabs", disable_numparse=True, colalign=_align(table))
-        parts += [_comment(f"{table.dataset}: {title(table)}"), _commands(tabular), *map(_comment, _below(table)), ""]
-    parts += map(_comment, summary.notes)
-    return _joined([*parts, *_latex_suite(summary)])
+        parts += [_remark(f"{table.dataset}: {title(table)}"), _to_latex(tabular), *map(_remark, _under(table)), ""]
+    parts += map(_remark, summary.notes)
+    return _join_parts([*parts, *_render_latex_suite(summary)])
 
 
-def _markdown_suite(summary: Summary) -> Iterator[str]:
+def _render_markdown_suite(summary: Summary) -> Iterator[str]:
     """Published values beside what was measured, claims with their verdicts, and the sources of both."""
-    sources = published.Notes()
-    rows = published.published_rows(summary, sources)
+    sources = published.Footnotes()
+    rows = published.list_published(summary, sources)
     if rows:
-        rows = [[_code(method), _code(dataset), _plain(metric), *rest] for method, dataset, metric, *rest in rows]
-        yield f"\n### Measured beside published\n\n{tabulate(rows, published.heads(summary), 'pipe', **BESIDE)}"
-    lines = list(published.claim_lines(summary, sources))
+        rows = [[_code(method), _code(dataset), _escape(metric), *rest] for method, dataset, metric, *rest in rows]
+        yield f"\n### Measured beside published\n\n{tabulate(rows, published.list_heads(summary), 'pipe', **BESIDE)}"
+    lines = list(published.list_claims(summary, sources))
     if lines:
         yield "\n### Claims\n"
-    yield from (f"- **{verdict}**: {_plain(words)}  \n  {_span(found)}" for verdict, words, found in lines)
-    yield from ["", *(f"- [{number}] {_plain(note)}" for note, number in sources.numbered.items())]
+    yield from (f"- **{verdict}**: {_escape(words)}  \n  {_span(found)}" for verdict, words, found in lines)
+    yield from ["", *(f"- [{number}] {_escape(note)}" for note, number in sources.numbered.items())]
 
 
-def _latex_suite(summary: Summary) -> Iterator[str]:
+def _render_latex_suite(summary: Summary) -> Iterator[str]:
     """The same, claims and sources as comments."""
-    sources = published.Notes()
-    rows = published.published_rows(summary, sources)
+    sources = published.Footnotes()
+    rows = published.list_published(summary, sources)
     if rows:
         yield "\n% measured beside published"
-        yield _commands(tabulate(rows, published.heads(summary), "latex_booktabs", **BESIDE))
-    for verdict, words, found in published.claim_lines(summary, sources):
-        yield _comment(f"claim {verdict}: {words}; {found}")
-    yield from map(_comment, sources.lines())
+        yield _to_latex(tabulate(rows, published.list_heads(summary), "latex_booktabs", **BESIDE))
+    for verdict, words, found in published.list_claims(summary, sources):
+        yield _remark(f"claim {verdict}: {words}; {found}")
+    yield from map(_remark, sources.list_lines())
 
 
-def _joined(parts: Iterable[str]) -> str:
+def _join_parts(parts: Iterable[str]) -> str:
     """Lines, never two empty ones in a row."""
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
 
 
-def _commands(tabular: str) -> str:
+def _to_latex(tabular: str) -> str:
     for mark, command in TO_LATEX.items():
         tabular = tabular.replace(mark, command)
     return tabular
 
 
-def _rows(table: Table, summary: Summary, named: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
+def _body(table: Table, summary: Summary, named: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
     columns = {
         name: numbers.scale([row.cells[name] for row in table.rows], summary.metrics[name]) for name in table.columns
     }
     best = {name: scale.best([row.cells[name] for row in table.rows]) for name, scale in columns.items()}
     return [
-        [named(row.method), count(row)]
+        [named(row.method), count_seeds(row)]
         + [_cell(row.cells[name], scale, bold if best[name][place] else str) for name, scale in columns.items()]
         for place, row in enumerate(table.rows)
     ]
@@ -107,7 +107,7 @@ def _cell(cell: Cell, scale: numbers.Scale, marked: Callable[[str], str]) -> str
         return "-"
     shown = ("≥ " if cell.lower_bound else "") + scale.mean(cell) + scale.deviation(cell)
     few = f" (n={cell.n})" if cell.hole else ""
-    relative = f" ({numbers.ratio(cell.relative)})" if cell.relative is not None else ""
+    relative = f" ({numbers.format_ratio(cell.relative)})" if cell.relative is not None else ""
     return marked(shown) + few + relative
 
 
@@ -117,7 +117,7 @@ def _head(table: Table, name: str, summary: Summary) -> str:
     return f"{name}{f' [{unit}]' if unit else ''}{ARROWS[metric.better]}"
 
 
-def _below(table: Table) -> list[str]:
+def _under(table: Table) -> list[str]:
     """Paired differences, what was chosen, missing values and failed trials, each said once."""
     holes: dict[str, list[str]] = {}
     for row in table.rows:
@@ -128,8 +128,8 @@ def _below(table: Table) -> list[str]:
                 holes.setdefault(f"{row.method}: {row.cells[name].hole}", []).append(name)
     missing = [f"{', '.join(names)} of {reason}" for reason, names in holes.items()]
     choices = [row.choice for row in table.rows if row.choice]
-    differences = [f"{paired.heading(table)}: {method} {words}" for method, words in paired.entries(table)]
-    missing += taken_over(table)
+    differences = [f"{paired.write_heading(table)}: {method} {words}" for method, words in paired.list_entries(table)]
+    missing += list_taken_over(table)
     return [*differences, *choices, *missing, *(line for row in table.rows for line in row.failures)]
 
 
@@ -149,11 +149,11 @@ def _span(text: str) -> str:
     return f"{fence}{padding}{text}{padding}{fence}"
 
 
-def _plain(text: str) -> str:
+def _escape(text: str) -> str:
     """Text in which Markdown sees no markup: no table, code, emphasis, heading, link, mathematics or HTML."""
     escaped = re.sub(r"([\\`*|<>$~]|(?<!\w)_|_(?!\w)|^[#+=-]|\[(?=[^\]]*\]\()|^\[(?=[^\]]*\]:))", r"\\\1", text)
     return re.sub(r"&(?=#?\w+;)", "&amp;", escaped)
 
 
-def _comment(line: str) -> str:
+def _remark(line: str) -> str:
     return "% " + " ".join(line.split())

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from harness.records.grouping import budget, lineage
 from harness.report.rows.table import Cell
-from harness.report.rows.values import as_number, base_name, lower_bound
+from harness.report.rows.values import as_number, base_name, find_lower_bound
 from harness.report.wording import numbers
-from harness.report.wording.cleaning import readable, trace
+from harness.report.wording.cleaning import clean_trace, clean_values
 from harness.types import Metric, Point, Record, Trial
 from harness.words import LONGEST, clean, clean_line
 
@@ -36,24 +36,24 @@ def render_record(record: Record, metrics: Sequence[Metric], width: int | None =
         file=io.StringIO(), width=width or 100, force_terminal=colour, color_system="standard" if colour else None
     )
     described = {metric.name: metric for metric in metrics}
-    _head(console, record)
-    _section(console, "scores", _measured(record.scores, described))
-    _section(console, "measured", _measured(readable(record.measured), described))
-    _section(console, "readings", _bounded(record, _measured(readable(record.readings), described), described))
-    _section(console, "warnings", record.warnings)
-    _section(console, "not measured", record.holes)
-    _section(console, "seconds by phase", {phase: _number(value, SECONDS) for phase, value in record.seconds.items()})
-    _curve(console, record.curve)
+    _print_head(console, record)
+    _print(console, "scores", _with_units(record.scores, described))
+    _print(console, "measured", _with_units(clean_values(record.measured), described))
+    _print(console, "readings", _mark_bounds(record, _with_units(clean_values(record.readings), described), described))
+    _print(console, "warnings", record.warnings)
+    _print(console, "not measured", record.holes)
+    _print(console, "seconds by phase", {phase: _quantify(value, SECONDS) for phase, value in record.seconds.items()})
+    _print_curve(console, record.curve)
     for name in ("facts", "environment", "provenance"):
-        _section(console, name, _flat(readable(getattr(record, name))))
+        _print(console, name, _flat(clean_values(getattr(record, name))))
     if record.traceback:
-        _title(console, "traceback")
-        console.print(Text(trace(record.traceback)), soft_wrap=True)
+        _print_title(console, "traceback")
+        console.print(Text(clean_trace(record.traceback)), soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
 
-def sparkline(values: Sequence[float]) -> str:
+def draw_sparkline(values: Sequence[float]) -> str:
     """A bar per value, from the lowest to the highest; a blank for what is not a number.
 
     >>> sparkline([0.0, 0.5, 1.0, float("nan")])
@@ -65,19 +65,19 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(BARS[math.floor((v - low) / step + 0.5)] if math.isfinite(v) else " " for v in values)
 
 
-def _head(console: Console, record: Record) -> None:
+def _print_head(console: Console, record: Record) -> None:
     trial = record.trial
     name = clean_line(f"{trial.method.label} on {trial.dataset.label}, seed {trial.seed}")
     console.print(
         Text.assemble((name, "bold"), ": ", (record.status, COLOURS.get(record.status, "red"))), soft_wrap=True
     )
-    _section(console, "", {"reason": record.reason, "key": trial.key, "finished": record.finished}, empty=False)
-    _section(console, "protocol", _protocol(trial))
-    _section(console, f"options of {trial.method.name}", trial.method.options)
-    _section(console, f"options of {trial.dataset.name}", trial.dataset.options)
+    _print(console, "", {"reason": record.reason, "key": trial.key, "finished": record.finished}, empty=False)
+    _print(console, "protocol", _read_protocol(trial))
+    _print(console, f"options of {trial.method.name}", trial.method.options)
+    _print(console, f"options of {trial.dataset.name}", trial.dataset.options)
 
 
-def _protocol(trial: Trial) -> dict[str, Any]:
+def _read_protocol(trial: Trial) -> dict[str, Any]:
     base = trial.base and f"{trial.base.method.label}, {budget(trial.base)}"
     terms = {name.replace("_", " "): value for name, value in lineage(trial)[0].terms.stated().items()}
     terms["budget"] = budget(trial)
@@ -85,18 +85,18 @@ def _protocol(trial: Trial) -> dict[str, Any]:
     return terms | ({"starts from": f"{base} ({trial.base.key})"} if trial.base else {})
 
 
-def _title(console: Console, title: str) -> None:
+def _print_title(console: Console, title: str) -> None:
     if title:
         console.print()
         console.print(Text(title, style="bold cyan"))
 
 
-def _section(console: Console, title: str, entries: Mapping[str, Any], *, empty: bool = True) -> None:
+def _print(console: Console, title: str, entries: Mapping[str, Any], *, empty: bool = True) -> None:
     """Names on the left, values folded on the right; nothing for no entries."""
     shown = {name: value for name, value in entries.items() if empty or value}
     if not shown:
         return
-    _title(console, clean_line(title))
+    _print_title(console, clean_line(title))
     grid = Grid.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -107,71 +107,73 @@ def _section(console: Console, title: str, entries: Mapping[str, Any], *, empty:
     console.print(grid)
 
 
-def _measured(values: Mapping[str, Any], described: Mapping[str, Metric]) -> dict[str, Any]:
+def _with_units(values: Mapping[str, Any], described: Mapping[str, Metric]) -> dict[str, Any]:
     """Values with their units, described metrics first and in their order, views after the plain score."""
     order = {name: place for place, name in enumerate(described)}
     known = sorted(order.keys() & map(base_name, values), key=order.__getitem__)
     names = [name for metric in known for name in sorted(values, key=lambda n: "@" in n) if base_name(name) == metric]
-    shown: dict[str, Any] = {name: _number(values[name], described[base_name(name)]) for name in names}
+    shown: dict[str, Any] = {name: _quantify(values[name], described[base_name(name)]) for name in names}
     rest = {name: value for name, value in values.items() if name not in shown}
-    return shown | {n: _number(value, SECONDS) if n.endswith("_seconds") else value for n, value in _flat(rest).items()}
+    return shown | {
+        n: _quantify(value, SECONDS) if n.endswith("_seconds") else value for n, value in _flat(rest).items()
+    }
 
 
-def _bounded(record: Record, shown: Mapping[str, Any], described: Mapping[str, Metric]) -> dict[str, Any]:
+def _mark_bounds(record: Record, shown: Mapping[str, Any], described: Mapping[str, Metric]) -> dict[str, Any]:
     """Counts that may be too low are "at least" what was counted."""
-    reasons = {name: lower_bound(record, name, described) for name in shown}
+    reasons = {name: find_lower_bound(record, name, described) for name in shown}
     return {name: f"≥ {text} (at least: {reasons[name]})" if reasons[name] else text for name, text in shown.items()}
 
 
-def _number(value: Any, metric: Metric) -> str:
+def _quantify(value: Any, metric: Metric) -> str:
     number = as_number(value)
     if number is None or not math.isfinite(number):
         return str(value)
     scale = numbers.scale([Cell(number, None, 1)], metric)
     per = f"per {metric.per}" if metric.per and metric.measures != "score" else ""
-    return " ".join(part for part in (scale.number(number, numbers.FIGURES), scale.unit, per) if part)
+    return " ".join(part for part in (scale.format(number, numbers.FIGURES), scale.unit, per) if part)
 
 
-def _curve(console: Console, curve: Sequence[Point]) -> None:
+def _print_curve(console: Console, curve: Sequence[Point]) -> None:
     if not curve:
         return
-    _title(console, "curve")
+    _print_title(console, "curve")
     names = list(dict.fromkeys(name for point in curve for name in point.valid))
     scalars = list(dict.fromkeys(name for point in curve for name in point.scalars))
     columns = [
         ("epoch", [f"{point.epoch:.3g}" for point in curve]),
         ("seconds", [f"{point.seconds:.3g}" for point in curve]),
-        *((clean_line(name), [_short(point.scalars.get(name)) for point in curve]) for name in scalars),
-        *((clean_line(f"{name}@valid"), [_short(point.valid.get(name)) for point in curve]) for name in names),
+        *((clean_line(name), [_shorten(point.scalars.get(name)) for point in curve]) for name in scalars),
+        *((clean_line(f"{name}@valid"), [_shorten(point.valid.get(name)) for point in curve]) for name in names),
     ]
     updates = ("  update", [str(point.update) for point in curve])
-    for part in _side_by_side(columns, console.width - _width(updates)):
-        console.print(_grid([updates, *part]))
+    for part in _group_columns(columns, console.width - _measure_column(updates)):
+        console.print(_make_curve_grid([updates, *part]))
     lines = {f"{name}@valid": [point.valid.get(name, math.nan) for point in curve] for name in names}
     lines |= {name: [point.scalars.get(name, math.nan) for point in curve] for name in scalars}
-    _section(console, "", {name: sparkline(values) for name, values in lines.items()})
+    _print(console, "", {name: draw_sparkline(values) for name, values in lines.items()})
 
 
-def _short(number: float | None) -> str:
+def _shorten(number: float | None) -> str:
     return "-" if number is None else f"{number:.4g}"
 
 
-def _side_by_side(columns: Sequence[Column], room: int) -> Iterator[list[Column]]:
+def _group_columns(columns: Sequence[Column], room: int) -> Iterator[list[Column]]:
     """Columns in as many groups, below each other, as leave none of them cut."""
     part: list[Column] = []
     for column in columns:
-        if part and sum(map(_width, [*part, column])) > room:
+        if part and sum(map(_measure_column, [*part, column])) > room:
             yield part
             part = []
         part.append(column)
     yield part
 
 
-def _width(column: Column) -> int:
+def _measure_column(column: Column) -> int:
     return max(map(cell_len, [column[0], *column[1]])) + GAP
 
 
-def _grid(columns: Sequence[Column]) -> Grid:
+def _make_curve_grid(columns: Sequence[Column]) -> Grid:
     grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for head, _ in columns:
         grid.add_column(Text(head), justify="right", no_wrap=True)

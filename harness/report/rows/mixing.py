@@ -22,67 +22,67 @@ WORD = 60  # characters of a value that a note shows
 Rows: TypeAlias = Mapping[str, set[int]]
 
 
-def who(records: Iterable[Record], whole: Rows) -> str:
+def name_rows(records: Iterable[Record], whole: Rows) -> str:
     """The rows of some records, with the seeds where others of the row are not among them: `saf, ottt seeds 0, 1`.
 
     whole: all rows with all their seeds.
     """
-    own = rows_of(records)
+    own = index_seeds(records)
     names = [label if found == whole[label] else f"{label} {list_seeds(sorted(found))}" for label, found in own.items()]
     return ", ".join(capped(names))
 
 
-def rows_of(records: Iterable[Record]) -> Rows:
+def index_seeds(records: Iterable[Record]) -> Rows:
     """The seeds of each row."""
     return {label: {record.trial.seed for record in own} for label, own in grouping.rows(records).items()}
 
 
-def collect(records: Sequence[Record]) -> Iterator[str]:
+def note_mixing(records: Sequence[Record]) -> Iterator[str]:
     """All such notes on records that ended ok."""
-    yield from _sources(records)
-    yield from _environments(records)
-    yield from _measuring(records)
-    yield from _options(records)
+    yield from _note_sources(records)
+    yield from _note_environments(records)
+    yield from _note_measuring(records)
+    yield from _note_defaults(records)
 
 
-def _sources(records: Sequence[Record]) -> Iterator[str]:
+def _note_sources(records: Sequence[Record]) -> Iterator[str]:
     """Parts of the code and the data that differ, those that part the records in the same way in one note."""
-    whole = rows_of(records)
+    whole = index_seeds(records)
     found: dict[str, list[tuple[str, Record]]] = {}
     for record in records:
-        for words, part in _parts(record):
+        for words, part in _iterate_parts(record):
             found.setdefault(words, []).append((part, record))
     divisions: dict[str, list[str]] = {}
-    owned = {f"the source of {choice.name}" for each in records for choice in _choices(each)}
+    owned = {f"the source of {choice.name}" for each in records for choice in _iterate_choices(each)}
     for words, parts in found.items():
-        by_value = _grouped(parts)
-        if len(by_value) > 1 and not (words.startswith(FILE) and _alike(by_value.values())):
-            division = "; ".join(capped(who(own, whole) for own in by_value.values()))
+        by_value = _group_by_value(parts)
+        if len(by_value) > 1 and not (words.startswith(FILE) and _are_parted_alike(by_value.values())):
+            division = "; ".join(capped(name_rows(own, whole) for own in by_value.values()))
             named = divisions.setdefault(division, [])
             if not (words.startswith(FILE) and any(each in owned for each in named)):
-                named.append(words + _values(words, by_value))
+                named.append(words + _describe_versions(words, by_value))
     for division, named in divisions.items():
-        yield f"records differ in {_listed(capped(named))}: {division}"
+        yield f"records differ in {_join_words(capped(named))}: {division}"
 
 
-def _choices(record: Record) -> Iterator[Choice]:
-    yield from (choice for trial in _chain(record.trial) for choice in (trial.method, trial.dataset))
+def _iterate_choices(record: Record) -> Iterator[Choice]:
+    yield from (choice for trial in _iterate_lineage(record.trial) for choice in (trial.method, trial.dataset))
 
 
-def _alike(parts: Iterable[Sequence[Record]]) -> bool:
+def _are_parted_alike(parts: Iterable[Sequence[Record]]) -> bool:
     """Whether every row has seeds in each part, and no two rows have one seed in different parts: what differs then
     is said of each row's own source.
     """
-    every = [rows_of(part) for part in parts]
+    every = [index_seeds(part) for part in parts]
     rows = {row for part in every for row in part}
     seeds_of = [{seed for own in part.values() for seed in own} for part in every]
     apart = sum(map(len, seeds_of)) == len(set().union(*seeds_of))
     return apart and all(rows == set(part) for part in every)
 
 
-def _parts(record: Record) -> Iterator[tuple[str, str]]:
+def _iterate_parts(record: Record) -> Iterator[tuple[str, str]]:
     """What a record was made by, in words, with a digest or version of each part that it states."""
-    for trial in _chain(record.trial):
+    for trial in _iterate_lineage(record.trial):
         if "core" in trial.parts:
             yield "the source of the harness", str(trial.parts["core"])
         owners = {"backend": "the backend", "method": trial.method.name, "dataset": trial.dataset.name}
@@ -102,62 +102,62 @@ def _parts(record: Record) -> Iterator[tuple[str, str]]:
     yield "the commit", str(record.environment.get("commit") or "unknown")
 
 
-def _chain(trial: Trial) -> Iterator[Trial]:
+def _iterate_lineage(trial: Trial) -> Iterator[Trial]:
     yield trial
     if trial.base is not None:
-        yield from _chain(trial.base)
+        yield from _iterate_lineage(trial.base)
 
 
-def _values(words: str, by_value: Mapping[str, object]) -> str:
+def _describe_versions(words: str, by_value: Mapping[str, object]) -> str:
     """Versions and commits, which a person knows; digests tell nobody anything."""
     if words != "the commit" and not words.startswith("the version"):
         return ""
-    return f" ({' and '.join(capped(_word(value.strip(chr(34))) for value in by_value))})"
+    return f" ({' and '.join(capped(_brief(value.strip(chr(34))) for value in by_value))})"
 
 
-def _environments(records: Sequence[Record]) -> Iterator[str]:
+def _note_environments(records: Sequence[Record]) -> Iterator[str]:
     """Names what differs between the machines or versions that numbers were taken with.
 
     Floating-point entries, such as the load, differ from trial to trial and are left out.
     """
-    whole = rows_of(records)
-    flat = [{key: text for key, text in _flat(record.environment) if key not in TOLD_APART} for record in records]
+    whole = index_seeds(records)
+    flat = [{key: text for key, text in _leaves(record.environment) if key not in TOLD_APART} for record in records]
     for key in dict.fromkeys(key for entries in flat for key in entries):
-        values = _grouped(
+        values = _group_by_value(
             [(entries.get(key, "unknown"), record) for record, entries in zip(records, flat, strict=True)]
         )
         if len(values) > 1:
-            listed = "; ".join(capped(f"{_word(value)} ({who(own, whole)})" for value, own in values.items()))
+            listed = "; ".join(capped(f"{_brief(value)} ({name_rows(own, whole)})" for value, own in values.items()))
             what = "times" if key in OF_TIMES else "scores and times"
             yield f"{what} are of different environments: {key} {listed}"
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, entry in values.items():
         if isinstance(entry, Mapping):
-            yield from _flat(entry, f"{prefix}{key}.")
+            yield from _leaves(entry, f"{prefix}{key}.")
         elif isinstance(entry, (str, bool, int)):
             yield f"{prefix}{key}", str(entry)
 
 
-def _measuring(records: Sequence[Record]) -> Iterator[str]:
+def _note_measuring(records: Sequence[Record]) -> Iterator[str]:
     """Metrics and instruments of a plugin whose source was not the same for all records."""
-    whole = rows_of(records)
+    whole = index_seeds(records)
     sources: dict[str, list[tuple[str, Record]]] = {}
     for record in records:
         found = record.provenance.get("measured_by")
         for plugin, source in found.items() if isinstance(found, Mapping) else ():
             sources.setdefault(str(plugin), []).append((str(source), record))
     for plugin, stated in sources.items():
-        by = _grouped(stated)
+        by = _group_by_value(stated)
         if len(by) > 1:
-            listed = "; ".join(capped(who(own, whole) for own in by.values()))
+            listed = "; ".join(capped(name_rows(own, whole) for own in by.values()))
             yield f"what {plugin} measures is of different versions of its source: {listed}"
 
 
-def _options(records: Sequence[Record]) -> Iterator[str]:
+def _note_defaults(records: Sequence[Record]) -> Iterator[str]:
     """One label, different options: a default or a data set's recipe has changed between the records."""
-    whole = rows_of(records)
+    whole = index_seeds(records)
     found: dict[tuple[str, str], list[tuple[str, Record]]] = {}
     choices = [(choice, record) for record in records for choice in (record.trial.method, record.trial.dataset)]
     given = {(choice.label, option) for choice, _ in choices for option in choice.given}  # of a row that was chosen
@@ -166,24 +166,24 @@ def _options(records: Sequence[Record]) -> Iterator[str]:
             if (choice.label, option) not in given:
                 found.setdefault((choice.label, option), []).append((str(chosen), record))
     for (label, option), chosen_by in found.items():
-        values = _grouped(chosen_by)
+        values = _group_by_value(chosen_by)
         if len(values) > 1:
             listed = " and ".join(
-                capped(f"{_word(value)} ({who(own, whole)})" for value, own in sorted(values.items()))
+                capped(f"{_brief(value)} ({name_rows(own, whole)})" for value, own in sorted(values.items()))
             )
             yield f"{label}: records with different defaults, {option} = {listed}"
 
 
-def _grouped(found: Iterable[tuple[str, Record]]) -> dict[str, list[Record]]:
+def _group_by_value(found: Iterable[tuple[str, Record]]) -> dict[str, list[Record]]:
     groups: dict[str, list[Record]] = {}
     for value, record in found:
         groups.setdefault(value, []).append(record)
     return groups
 
 
-def _listed(words: Sequence[str]) -> str:
+def _join_words(words: Sequence[str]) -> str:
     return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else words[0]
 
 
-def _word(value: str) -> str:
+def _brief(value: str) -> str:
     return clean_line(value, WORD)

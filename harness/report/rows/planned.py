@@ -19,7 +19,7 @@ class Plan:
             where = (row.dataset, tuple(sorted(row.protocol.items())))
             self._seeds.setdefault(where, {})[row.method] = frozenset(row.keys)
 
-    def standing(self, members: Mapping[str, Sequence[str]]) -> Plan:
+    def merge_members(self, members: Mapping[str, Sequence[str]]) -> Plan:
         """This plan with the seeds of rows, by label, that stand for several methods: those of all of them."""
         plan = Plan()
         for where, rows in self._seeds.items():
@@ -27,22 +27,22 @@ class Plan:
             plan._seeds[where] = {**rows, **{row: seeds for row, seeds in joined.items() if seeds}}
         return plan
 
-    def seeds(self, record: Record) -> frozenset[int]:
+    def planned_for(self, record: Record) -> frozenset[int]:
         """Those that were planned for the row of the record; none where no plan names it."""
-        return self._of(record).get(record.trial.method.label, frozenset())
+        return self._find_rows(record).get(record.trial.method.label, frozenset())
 
-    def expected(self, own: Sequence[Record], table: Iterable[Record]) -> frozenset[int]:
+    def expect_seeds(self, own: Sequence[Record], table: Iterable[Record]) -> frozenset[int]:
         """The seeds that a row should have: those of its plans, or of its whole table without one, and its own."""
-        stated = self.seeds(own[0]) or frozenset(record.trial.seed for record in table)
+        stated = self.planned_for(own[0]) or frozenset(record.trial.seed for record in table)
         return stated | {record.trial.seed for record in own}
 
-    def notes(self, records: Iterable[Record]) -> Iterator[str]:
+    def note_missing(self, records: Iterable[Record]) -> Iterator[str]:
         """What was planned and has no record: `planned, no record: saf seed 2`."""
         held: dict[tuple[Place, str], set[int]] = {}
         for record in records:
             held.setdefault((place(record.trial), record.trial.method.label), set()).add(record.trial.seed)
         missing = [
-            f"{method}{_where(where, self._seeds)} {list_seeds(sorted(left))}"
+            f"{method}{_name_place(where, self._seeds)} {list_seeds(sorted(left))}"
             for where, rows in self._seeds.items()
             for method, seeds in rows.items()
             if (left := seeds - held.get((where, method), set()))
@@ -50,11 +50,11 @@ class Plan:
         if missing:
             yield f"planned, no record: {'; '.join(capped(missing))}"
 
-    def _of(self, record: Record) -> Mapping[str, frozenset[int]]:
+    def _find_rows(self, record: Record) -> Mapping[str, frozenset[int]]:
         return self._seeds.get(place(record.trial), {})
 
 
-def _where(own: Place, places: Mapping[Place, object]) -> str:
+def _name_place(own: Place, places: Mapping[Place, object]) -> str:
     """The data set, and the budget if several tables are of it; nothing where there is one table."""
     if len(places) == 1:
         return ""

@@ -20,7 +20,7 @@ from harness.records import grouping
 from harness.records.grouping import by_seed
 from harness.report.rows import caveats, sameness
 from harness.report.rows.planned import Plan
-from harness.report.rows.sweeps import Configuration, Sweep, sweeps
+from harness.report.rows.sweeps import Configuration, Sweep, find_sweeps
 from harness.types import Metric, Record
 from harness.words import list_seeds, suggest
 
@@ -74,7 +74,7 @@ class Selection:
     unchosen: Mapping[str, str] = field(default_factory=dict)
 
 
-def criterion(text: str, metrics: Sequence[Metric], *, jointly: bool = False) -> Criterion:
+def parse_criterion(text: str, metrics: Sequence[Metric], *, jointly: bool = False) -> Criterion:
     """The validation score that decides: `nll@valid` or `nll@valid-best`.
 
     Raises UsageError for an unknown metric, for one without a validation score, and for a score of the test split.
@@ -83,12 +83,12 @@ def criterion(text: str, metrics: Sequence[Metric], *, jointly: bool = False) ->
     scores = {metric.name: metric for metric in metrics if metric.compute is not None}
     able = [each.name for each in scores.values() if each.better != "neither" and not each.shifted]
     if name not in {metric.name for metric in metrics}:
-        raise UsageError(f"--select {text}: unknown metric{suggest(name, able)}; known: {_valid(able)}")
+        raise UsageError(f"--select {text}: unknown metric{suggest(name, able)}; known: {_views(able)}")
     if name not in scores:
-        raise UsageError(f"--select {text}: {name} is a cost, which has no validation score; known: {_valid(able)}")
+        raise UsageError(f"--select {text}: {name} is a cost, which has no validation score; known: {_views(able)}")
     if name not in able:
         why = "is of shifted test splits alone" if scores[name].shifted else "has no best value"
-        raise UsageError(f"--select {text}: {name} {why}; known: {_valid(able)}")
+        raise UsageError(f"--select {text}: {name} {why}; known: {_views(able)}")
     if view not in VIEWS:
         views = " or ".join(f"{name}@{each}" for each in VIEWS)
         raise UsageError(f"--select {text}: only validation may choose, or the test score means nothing: {views}")
@@ -109,7 +109,7 @@ class Choosing:
     items: tuple[str, ...] = ()
     apart: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def of(self, records: Sequence[Record], plan: Plan | None = None, refit: bool = False) -> list[Selection]:
+    def select(self, records: Sequence[Record], plan: Plan | None = None, refit: bool = False) -> list[Selection]:
         """A selection for each table, of what was trained anew after those that chose. refit: of that alone.
 
         plan: which seeds a configuration should have.
@@ -121,7 +121,7 @@ class Choosing:
             first = group[0].trial
             if first.refit:
                 before = groups.get(grouping.place(dataclasses.replace(first, refit=False)), [])
-                anew = _anew(choose(before, self, plan), group) if self.by else Selection(group)
+                anew = _find_anew(choose(before, self, plan), group) if self.by else Selection(group)
                 found.append(anew if alone else dataclasses.replace(anew, notes=()))
             elif not alone:
                 found.append(choose(group, self, plan))
@@ -136,37 +136,37 @@ def choose(records: Sequence[Record], how: Choosing, plan: Plan | None = None) -
     by = how.by
     if by is None:
         return Selection(records)
-    every = sweeps(records, how.items, how.apart)
-    found = [_chosen(sweep, by, plan or Plan()) for sweep in every]
+    every = find_sweeps(records, how.items, how.apart)
+    found = [_choose_from_sweep(sweep, by, plan or Plan()) for sweep in every]
     return Selection(
         [record for each in found for record in each.records],
         {label: chosen for each in found for label, chosen in each.chosen.items()},
-        (*_unequal(every), *(line for each in found for line in each.notes)),
+        (*_note_unequal(every), *(line for each in found for line in each.notes)),
         {label: names for each in found for label, names in each.members.items()},
         {label: reason for each in found for label, reason in each.unchosen.items()},
     )
 
 
-def _anew(first: Selection, records: Sequence[Record]) -> Selection:
+def _find_anew(first: Selection, records: Sequence[Record]) -> Selection:
     """What was trained anew of the configurations that were chosen, under the labels of their rows."""
-    held = {_trained(record): record for record in records}
-    kept = [(record, held.get(_trained(record))) for record in first.records]
-    found = [labelled(anew, record.trial.method.label) for record, anew in kept if anew is not None]
+    held = {_identify_trained(record): record for record in records}
+    kept = [(record, held.get(_identify_trained(record))) for record in first.records]
+    found = [relabel(anew, record.trial.method.label) for record, anew in kept if anew is not None]
     return dataclasses.replace(first, records=found)
 
 
-def _trained(record: Record) -> tuple[Any, ...]:
+def _identify_trained(record: Record) -> tuple[Any, ...]:
     method = record.trial.method
     return method.name, method.provider, repr(sorted(method.options.items())), record.trial.seed
 
 
-def _chosen(sweep: Sweep, by: Criterion, plan: Plan) -> Selection:
-    scores = {each: _scores(records, by) for each, records in sweep.records.items()}
-    if reason := _apart(sweep) or ("" if any(scores.values()) else f"no trial ended with {by.name}"):
+def _choose_from_sweep(sweep: Sweep, by: Criterion, plan: Plan) -> Selection:
+    scores = {each: _read_scores(records, by) for each, records in sweep.records.items()}
+    if reason := _explain_unlike_data(sweep) or ("" if any(scores.values()) else f"no trial ended with {by.name}"):
         return Selection(
-            sweep.all(), notes=(f"{sweep.label}: none is chosen, {reason}",), unchosen={sweep.label: reason}
+            sweep.all_records(), notes=(f"{sweep.label}: none is chosen, {reason}",), unchosen={sweep.label: reason}
         )
-    return (_jointly if by.jointly else _by_seed)(sweep, by, scores, _expected(sweep, plan))
+    return (_choose_jointly if by.jointly else _choose_by_seed)(sweep, by, scores, _expect_seeds(sweep, plan))
 
 
 Scores = Mapping[Configuration, Mapping[int, float]]
@@ -175,26 +175,26 @@ Scores = Mapping[Configuration, Mapping[int, float]]
 # --- for each seed ------------------------------------------------------------------------------------------------
 
 
-def _by_seed(sweep: Sweep, by: Criterion, scores: Scores, seeds: frozenset[int]) -> Selection:
+def _choose_by_seed(sweep: Sweep, by: Criterion, scores: Scores, seeds: frozenset[int]) -> Selection:
     """For each seed the record of its best configuration; of several that tie, the first that was asked for."""
-    best = {seed: _best_of({each: own[seed] for each, own in scores.items() if seed in own}, by) for seed in seeds}
+    best = {seed: _find_best({each: own[seed] for each, own in scores.items() if seed in own}, by) for seed in seeds}
     picked = {seed: by_seed(sweep.records[each])[seed] for seed, each in best.items() if each is not None}
     # A seed in which nothing ended ok keeps one of its failures, so that the row says so.
-    lost = {seed: record for record in sweep.all() if (seed := record.trial.seed) not in picked}
+    lost = {seed: record for record in sweep.all_records() if (seed := record.trial.seed) not in picked}
     left = [record for _, record in sorted({**lost, **picked}.items())]
-    times = Counter(sweep.told(each) for seed, each in sorted(best.items()) if each is not None)
+    times = Counter(sweep.tell_apart(each) for seed, each in sorted(best.items()) if each is not None)
     chosen = {sweep.label: Chosen(len(sweep.given), by.name, dict(times) if len(sweep.given) > 1 else {})}
-    said = (*_absent(sweep), *_passed_over(sweep, by, scores, picked))
+    said = (*_note_absent(sweep), *_note_passed_over(sweep, by, scores, picked))
     if len(sweep.given) == 1:
-        return Selection(sweep.all(), chosen, said)
-    return Selection([labelled(record, sweep.label) for record in left], chosen, said, {sweep.label: sweep.labels()})
+        return Selection(sweep.all_records(), chosen, said)
+    return Selection([relabel(record, sweep.label) for record in left], chosen, said, {sweep.label: sweep.labels()})
 
 
-def _best_of(scores: Mapping[Configuration, float], by: Criterion) -> Configuration | None:
+def _find_best(scores: Mapping[Configuration, float], by: Criterion) -> Configuration | None:
     return max(scores, key=lambda each: by.sign * scores[each], default=None)
 
 
-def labelled(record: Record, label: str) -> Record:
+def relabel(record: Record, label: str) -> Record:
     """The record as one of the row of that label."""
     trial = record.trial
     return dataclasses.replace(
@@ -202,7 +202,7 @@ def labelled(record: Record, label: str) -> Record:
     )
 
 
-def _passed_over(sweep: Sweep, by: Criterion, scores: Scores, chosen: Iterable[int]) -> Iterator[str]:
+def _note_passed_over(sweep: Sweep, by: Criterion, scores: Scores, chosen: Iterable[int]) -> Iterator[str]:
     """The configurations that had no score in a seed in which another one was chosen, and why."""
     seeds = sorted(chosen)
     for each, records in sweep.records.items():
@@ -210,28 +210,28 @@ def _passed_over(sweep: Sweep, by: Criterion, scores: Scores, chosen: Iterable[i
         if missing and len(sweep.given) > 1:
             label = records[0].trial.method.label
             own = [record for record in records if record.trial.seed in missing]
-            why = caveats.failures(label, own) or (f"{label}: no {by.name} for {list_seeds(missing)}",)
+            why = caveats.describe_failures(label, own) or (f"{label}: no {by.name} for {list_seeds(missing)}",)
             yield f"passed over: {'; '.join(why)}"
 
 
 # --- for all seeds together ---------------------------------------------------------------------------------------
 
 
-def _jointly(sweep: Sweep, by: Criterion, scores: Scores, seeds: frozenset[int]) -> Selection:
+def _choose_jointly(sweep: Sweep, by: Criterion, scores: Scores, seeds: frozenset[int]) -> Selection:
     """The records of the configuration with the best mean over all seeds; where none has all, among those that have the
     same most.
     """
     most = max((own.keys() for own in scores.values()), key=len)
     wanted = seeds if any(own.keys() >= seeds for own in scores.values()) else most
     means = {each: math.fsum(own.values()) / len(own) for each, own in scores.items() if own.keys() == wanted}
-    best = _best_of(means, by)
+    best = _find_best(means, by)
     assert best is not None
     label = sweep.records[best][0].trial.method.label
-    said = (*_absent(sweep), *_survivors(sweep, best, by, scores, seeds))
+    said = (*_note_absent(sweep), *_note_survivors(sweep, best, by, scores, seeds))
     return Selection(sweep.records[best], {label: Chosen(len(sweep.given), by.name)}, said)
 
 
-def _survivors(
+def _note_survivors(
     sweep: Sweep, best: Configuration, by: Criterion, scores: Scores, seeds: frozenset[int]
 ) -> Iterator[str]:
     """Which configurations were not in the running, and why."""
@@ -241,43 +241,43 @@ def _survivors(
     for each, records in sweep.records.items():
         if scores[each].keys() != scores[best].keys():
             other = records[0].trial.method.label
-            why = "; ".join(caveats.failures(other, records)) or f"{other}: no {by.name} for some"
+            why = "; ".join(caveats.describe_failures(other, records)) or f"{other}: no {by.name} for some"
             yield f"passed over, with {by.name} for fewer seeds than others: {why}"
 
 
 # --- both ---------------------------------------------------------------------------------------------------------
 
 
-def _expected(sweep: Sweep, plan: Plan) -> frozenset[int]:
+def _expect_seeds(sweep: Sweep, plan: Plan) -> frozenset[int]:
     """The seeds that each configuration should have."""
-    every = sweep.all()
-    return frozenset(seed for records in sweep.records.values() for seed in plan.expected(records, every))
+    every = sweep.all_records()
+    return frozenset(seed for records in sweep.records.values() for seed in plan.expect_seeds(records, every))
 
 
-def _apart(sweep: Sweep) -> str:
+def _explain_unlike_data(sweep: Sweep) -> str:
     """Why configurations may not be compared: they are of different data."""
-    classes = sameness.classes(list(sweep.records), sweep.records.__getitem__)
-    return sameness.apart(*(sweep.records[each[0]] for each in classes[:2])) if len(classes) > 1 else ""
+    classes = sameness.group_alike(list(sweep.records), sweep.records.__getitem__)
+    return sameness.explain_apart(*(sweep.records[each[0]] for each in classes[:2])) if len(classes) > 1 else ""
 
 
-def _scores(records: Iterable[Record], by: Criterion) -> dict[int, float]:
+def _read_scores(records: Iterable[Record], by: Criterion) -> dict[int, float]:
     """By seed, where it is finite; the last record of a seed counts."""
     last = by_seed(records)
     scores = {seed: record.scores.get(by.name, math.nan) for seed, record in last.items() if record.status == "ok"}
     return {seed: score for seed, score in scores.items() if math.isfinite(score)}
 
 
-def _absent(sweep: Sweep) -> Iterator[str]:
+def _note_absent(sweep: Sweep) -> Iterator[str]:
     if absent := len(sweep.given) - len(sweep.records):
         yield f"{sweep.label}: no record here of {absent} of its {len(sweep.given)} configurations"
 
 
-def _unequal(every: Sequence[Sweep]) -> Iterator[str]:
+def _note_unequal(every: Sequence[Sweep]) -> Iterator[str]:
     """The best of many looks better than the best of few, whatever the method."""
     if len({len(sweep.given) for sweep in every}) > 1:
         listed = ", ".join(f"{sweep.label} {len(sweep.given)}" for sweep in every)
         yield f"methods were given unequal numbers of configurations to choose from: {listed}"
 
 
-def _valid(names: Iterable[str]) -> str:
+def _views(names: Iterable[str]) -> str:
     return ", ".join(f"{name}@{VIEWS[0]}" for name in names)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from harness.records import grouping
 from harness.records.plans import Planned
-from harness.report.rows.comparison import Place, beside, judged
+from harness.report.rows.comparison import Place, compare_published, weigh
 from harness.report.rows.planned import Plan
 from harness.report.rows.table import Summary
-from harness.report.rows.values import Target, base_name, target_metric
+from harness.report.rows.values import Target, base_name, find_target_metric
 from harness.suites.suite import Comparison
 from harness.types import Metric, Record
 
@@ -30,24 +30,24 @@ def with_suite(
     Raises KeyError for a metric of the suite that no descriptor describes.
     """
     described = {metric.name: metric for metric in metrics}
-    plan = Plan(planned).standing(summary.members)
+    plan = Plan(planned).merge_members(summary.members)
     shown = {(table.dataset, tuple(sorted(table.protocol.items()))) for table in summary.tables}
     own = [record for record in [*records, *summary.standing] if grouping.place(record.trial) in shown]
-    places = [replace(place, plan=plan) for place in _places(own, metrics, target)]
+    places = [replace(place, plan=plan) for place in _make_places(own, metrics, target)]
     named = [each.metric for each in suite.published]
     return replace(
         summary,
         metrics={**summary.metrics, **{name: described[base_name(name)] for name in named}},
-        published=beside(suite.published, places, described),
-        claims=judged(suite.claims, places, described),
+        published=compare_published(suite.published, places, described),
+        claims=weigh(suite.claims, places, described),
     )
 
 
-def _places(records: Sequence[Record], metrics: Sequence[Metric], target: float | None) -> list[Place]:
-    return [_place(group, metrics, target) for group in grouping.tables(records)]
+def _make_places(records: Sequence[Record], metrics: Sequence[Metric], target: float | None) -> list[Place]:
+    return [_make_place(group, metrics, target) for group in grouping.tables(records)]
 
 
-def _place(records: Sequence[Record], metrics: Sequence[Metric], target: float | None) -> Place:
-    compared = target_metric(records, metrics)
+def _make_place(records: Sequence[Record], metrics: Sequence[Metric], target: float | None) -> Place:
+    compared = find_target_metric(records, metrics)
     wanted = Target(target, compared) if target is not None and compared else None
     return Place(records[0].trial.dataset.label, grouping.protocol(records[0].trial), records, wanted)

@@ -10,7 +10,7 @@ from harness.records import grouping
 from harness.records.plans import Planned
 from harness.report.rows import caveats, sameness, timing
 from harness.report.rows.planned import Plan
-from harness.report.rows.rivals import compare
+from harness.report.rows.rivals import compare_rows
 from harness.report.rows.selecting import Choosing, Chosen, Selection
 from harness.report.rows.table import Cell, Row, Summary, Table
 from harness.report.rows.values import (
@@ -18,12 +18,12 @@ from harness.report.rows.values import (
     Target,
     Value,
     base_name,
-    known,
-    lower_bound,
-    sources,
-    target_metric,
-    value,
-    with_headline,
+    find_lower_bound,
+    find_target_metric,
+    is_known,
+    list_sources,
+    mark_headline,
+    read_value,
 )
 from harness.statistics import estimate
 from harness.types import Metric, Record
@@ -65,38 +65,38 @@ def summarise(
     run. refit: only tables of what was trained anew on training and validation rows. Raises KeyError for a column that
     no metric describes.
     """
-    records = timing.totalled(records)
+    records = timing.add_totals(records)
     described = {metric.name: metric for metric in metrics}
-    names = _names(records, metrics) if columns is None else _split(columns, records, described)
+    names = _list_names(records, metrics) if columns is None else _expand_columns(columns, records, described)
     if target is not None and TO_TARGET not in names:
         names.append(TO_TARGET)
     plan = Plan(planned)
-    groups = (select or Choosing()).of(records, plan, refit)
+    groups = (select or Choosing()).select(records, plan, refit)
     members = {row: own for group in groups for row, own in group.members.items()}
     shown = {name: described[base_name(name)] for name in names}
-    asked = Asked(shown, columns, target, plan.standing(members), records)
-    tables = [_table(group, metrics, asked) for group in groups]
-    said = [*plan.notes(records)]
+    asked = Asked(shown, columns, target, plan.merge_members(members), records)
+    tables = [_make_table(group, metrics, asked) for group in groups]
+    said = [*plan.note_missing(records)]
     for group, table in zip(groups, tables, strict=True):
         own = [record for record in group.records if record.status == "ok"]
         name = f"{table.dataset}, {heading(table.protocol)}," if len(tables) > 1 else ""
-        said += [*group.notes, *_uncompared(table, group.records), *caveats.collect(own, records, described, name)]
+        said += [*group.notes, *_uncompared(table, group.records), *caveats.gather(own, records, described, name)]
     standing = tuple(each for group in groups for each in group.records if each.trial.method.label in group.members)
     return Summary(tuple(tables), asked.shown, tuple(dict.fromkeys(said)), standing=standing, members=members)
 
 
-def _names(records: Iterable[Record], metrics: Iterable[Metric]) -> list[str]:
+def _list_names(records: Iterable[Record], metrics: Iterable[Metric]) -> list[str]:
     """Every metric that some record knows, each followed by its views."""
     scored = list(dict.fromkeys(name for record in records for name in record.scores))
     names = []
     for metric in metrics:
-        if any(known(record, metric.name) for record in records):
+        if any(is_known(record, metric.name) for record in records):
             names.append(metric.name)
         names += [name for name in scored if "@" in name and base_name(name) == metric.name]
     return names
 
 
-def _split(columns: Sequence[str], records: Sequence[Record], described: Mapping[str, Metric]) -> list[str]:
+def _expand_columns(columns: Sequence[str], records: Sequence[Record], described: Mapping[str, Metric]) -> list[str]:
     """These names, those of metrics of shifted splits followed by what they are called of each one."""
     scored = dict.fromkeys(name for record in records for name in (*record.scores, *record.holes) if "@" in name)
     names: dict[str, None] = {}
@@ -107,17 +107,17 @@ def _split(columns: Sequence[str], records: Sequence[Record], described: Mapping
     return list(names)
 
 
-def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Table:
+def _make_table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Table:
     records = selection.records
-    asked = replace(asked, shown={name: with_headline(metric, records) for name, metric in asked.shown.items()})
-    compared = target_metric(records, metrics)
+    asked = replace(asked, shown={name: mark_headline(metric, records) for name, metric in asked.shown.items()})
+    compared = find_target_metric(records, metrics)
     target = Target(asked.target, compared) if asked.target is not None and compared else None
     by_method = grouping.rows(records)
     described = {metric.name: metric for metric in metrics}
-    rows = [_row(method, group, asked.shown, described, target) for method, group in by_method.items()]
-    rows = [_planned(row, by_method[row.method], records, asked.plan) for row in rows]
-    rows = compare([_labelled(row, selection.chosen.get(row.method)) for row in rows], by_method, asked.shown)
-    names = [name for name in asked.shown if _wanted(records, name, asked)]
+    rows = [_make_row(method, group, asked.shown, described, target) for method, group in by_method.items()]
+    rows = [_add_planned(row, by_method[row.method], records, asked.plan) for row in rows]
+    rows = compare_rows([_add_choice(row, selection.chosen.get(row.method)) for row in rows], by_method, asked.shown)
+    names = [name for name in asked.shown if _is_wanted(records, name, asked)]
     first = records[0].trial
     # Where a configuration was trained anew nothing validates.
     usual = [name for name in names if not first.refit or "@" not in name or asked.shown[name].shifted]
@@ -125,11 +125,11 @@ def _table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -> Tab
     return Table(first.dataset.label, grouping.protocol(first), tuple(rows), tuple(names), columns)
 
 
-def _wanted(records: Sequence[Record], name: str, asked: Asked) -> bool:
+def _is_wanted(records: Sequence[Record], name: str, asked: Asked) -> bool:
     if asked.chosen is not None and name in asked.chosen:
-        return name not in {base_name(each) for each in _split([name], records, asked.shown)[1:]}
+        return name not in {base_name(each) for each in _expand_columns([name], records, asked.shown)[1:]}
     to_target = name == TO_TARGET and asked.target is not None
-    return to_target or any(known(record, name) for record in records)
+    return to_target or any(is_known(record, name) for record in records)
 
 
 def _usual(names: Sequence[str], asked: Asked, phases: Collection[str]) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ def _stands(name: str, asked: Asked) -> bool:
     return metric.shifted or (metric.headline and name == f"{base_name(name)}@best")
 
 
-def _row(
+def _make_row(
     method: str,
     records: Sequence[Record],
     shown: Mapping[str, Metric],
@@ -163,28 +163,28 @@ def _row(
     unlike = len({repr(record.trial.method.options) for record in good}) > 1
     cells = {
         name: replace(
-            _cell([(record, value(record, name, metric, target)) for record in good], name, metric, unlike),
-            lower_bound=next(filter(None, (lower_bound(record, name, described) for record in good)), ""),
+            _make_cell([(record, read_value(record, name, metric, target)) for record in good], name, metric, unlike),
+            lower_bound=next(filter(None, (find_lower_bound(record, name, described) for record in good)), ""),
         )
         for name, metric in shown.items()
     }
     statuses: Counter[str] = Counter(record.status for record in used)
     seeds = tuple(record.trial.seed for record in good)
-    return Row(method, len(good), seeds, dict(statuses), cells, caveats.failures(method, used))
+    return Row(method, len(good), seeds, dict(statuses), cells, caveats.describe_failures(method, used))
 
 
-def _planned(row: Row, own: Sequence[Record], table: Sequence[Record], plan: Plan) -> Row:
+def _add_planned(row: Row, own: Sequence[Record], table: Sequence[Record], plan: Plan) -> Row:
     """The row with the seeds that it should have."""
     recorded = {record.trial.seed for record in own}
-    unrecorded = plan.seeds(own[0]) - recorded
-    return replace(row, planned=tuple(sorted(plan.expected(own, table))), unrecorded=tuple(sorted(unrecorded)))
+    unrecorded = plan.planned_for(own[0]) - recorded
+    return replace(row, planned=tuple(sorted(plan.expect_seeds(own, table))), unrecorded=tuple(sorted(unrecorded)))
 
 
-def _labelled(row: Row, chosen: Chosen | None) -> Row:
+def _add_choice(row: Row, chosen: Chosen | None) -> Row:
     return row if chosen is None else replace(row, tried=chosen.tried, selected_by=chosen.by, times=chosen.times)
 
 
-def _cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric, unlike: bool) -> Cell:
+def _make_cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric, unlike: bool) -> Cell:
     """The estimate over the seeds in which it was measured and, where some have no number, why, with the seeds unless
     it holds for all.
 
@@ -192,7 +192,7 @@ def _cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric, unl
     """
     if not values:
         return Cell(None, None, 0, "no trial ended ok")
-    numbers, taken = _numbers(values, name)
+    numbers, taken = _read_numbers(values, name)
     mean, sd, n = estimate(list(numbers.values()))
     missing: dict[str, list[int]] = {}
     for record, found in values:
@@ -209,10 +209,10 @@ def _cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric, unl
     return Cell(mean, sd, n, hole, exact=metric.exact and not sd, taken=taken, covers=covers)
 
 
-def _numbers(values: Sequence[tuple[Record, Value]], name: str) -> tuple[dict[int, float], tuple[int, ...]]:
+def _read_numbers(values: Sequence[tuple[Record, Value]], name: str) -> tuple[dict[int, float], tuple[int, ...]]:
     """By the seed in which each was measured, and the seeds that took one over; of these the sources count."""
     had = [(record, found.number) for record, found in values if found.number is not None]
-    over = [(record, number, sources(record, name)) for record, number in had]
+    over = [(record, number, list_sources(record, name)) for record, number in had]
     numbers = {record.trial.seed: number for record, number, seeds in over if not seeds}
     for _, number, seeds in over:
         numbers |= {seed: number for seed in seeds if seed not in numbers}
@@ -224,13 +224,13 @@ def _numbers(values: Sequence[tuple[Record, Value]], name: str) -> tuple[dict[in
 
 def _uncompared(table: Table, records: Sequence[Record]) -> Iterator[str]:
     """Rows that lack seeds or are of other data, counts that vary: why they have no mark, no ratio, no difference."""
-    lacking = [f"{row.method} {', '.join(map(str, row.lacking))}" for row in table.rows if row.n and row.lacking]
+    lacking = [f"{row.method} {', '.join(map(str, row.lacks))}" for row in table.rows if row.n and row.lacks]
     if lacking:
         listed = "; ".join(capped(lacking))
         yield f"rows that lack seeds are never the best and have no ratio but of counts: {listed}"
     by_method = grouping.rows(records)
-    classes = sameness.classes(list(by_method), by_method.__getitem__)
+    classes = sameness.group_alike(list(by_method), by_method.__getitem__)
     if len(classes) > 1:
         listed = "; ".join(capped(", ".join(capped(labels)) for labels in classes))
-        why = sameness.apart(by_method[classes[0][0]], by_method[classes[1][0]])
+        why = sameness.explain_apart(by_method[classes[0][0]], by_method[classes[1][0]])
         yield f"rows of {table.dataset} over different data are neither paired nor compared: {listed} ({why})"

@@ -30,7 +30,7 @@ class Sweep:
     records: Mapping[Configuration, Sequence[Record]]
     label: str
 
-    def all(self) -> list[Record]:
+    def all_records(self) -> list[Record]:
         """The records of all configurations."""
         return [record for records in self.records.values() for record in records]
 
@@ -38,16 +38,16 @@ class Sweep:
         """Of the configurations that have records."""
         return tuple(records[0].trial.method.label for records in self.records.values())
 
-    def told(self, configuration: Configuration) -> str:
+    def tell_apart(self, configuration: Configuration) -> str:
         """What tells a configuration from the others, as in `rate=0.1,tau=0.2`."""
-        several = [_values(records[0].trial.method) for records in self.records.values()]
+        several = [_merge(records[0].trial.method) for records in self.records.values()]
         own = self.records[configuration][0].trial.method
-        values = _values(own)
-        differing = (name for name in values if len({_text(each.get(name)) for each in several}) > 1)
+        values = _merge(own)
+        differing = (name for name in values if len({_spell(each.get(name)) for each in several}) > 1)
         return ",".join(f"{name}={literal(values[name])}" for name in differing) or own.label
 
 
-def sweeps(records: Iterable[Record], items: Iterable[str], apart: Mapping[str, Sequence[str]]) -> list[Sweep]:
+def find_sweeps(records: Iterable[Record], items: Iterable[str], apart: Mapping[str, Sequence[str]]) -> list[Sweep]:
     """The sweeps of which there is a record, in the order of their first one.
 
     items: selections that make a sweep of what may have been run one by one; what they name is of no other sweep that
@@ -55,17 +55,17 @@ def sweeps(records: Iterable[Record], items: Iterable[str], apart: Mapping[str, 
     """
     held: dict[Configuration, list[Record]] = {}
     for record in records:
-        held.setdefault(_configuration(record.trial.method), []).append(record)
+        held.setdefault(_read_configuration(record.trial.method), []).append(record)
     choices = {each: own[0].trial.method for each, own in held.items()}
-    asked = [item for text in items for item in _items(text, choices)]
+    asked = [item for text in items for item in _parse_items(text, choices)]
     named = {each for item in asked if not item.open for each in item.given}
     others = [own for each, own in held.items() if each not in named]
     swept = [record.trial.method for own in others for record in own if record.trial.method.sweep]
-    every = list({(_provider(each), repr(each.sweep), each.name): _Item.of(each, choices) for each in swept}.values())
+    every = list({(_maker(each), repr(each.sweep), each.name): _Item.make(each, choices) for each in swept}.values())
     every += asked
-    merged = _merged([*((each,) for each in held), *(item.given for item in every)])
-    parts = [part for given in merged for part in _parted(given, apart.get(given[0][0], ()))]
-    return [_sweep(given, held, every) for given in parts if not held.keys().isdisjoint(given)]
+    merged = _merge_sets([*((each,) for each in held), *(item.given for item in every)])
+    parts = [part for given in merged for part in _part_configurations(given, apart.get(given[0][0], ()))]
+    return [_make_sweep(given, held, every) for given in parts if not held.keys().isdisjoint(given)]
 
 
 @dataclass(frozen=True)
@@ -79,22 +79,22 @@ class _Item:
     open: bool = False
 
     @classmethod
-    def of(cls, choice: Choice, held: Held) -> _Item:
+    def make(cls, choice: Choice, held: Held) -> _Item:
         """The item that selected a choice."""
-        name, provider = choice.name, _provider(choice)
-        return cls(_found(name, provider, selection.product(choice.sweep), held), name, provider, choice.sweep)
+        name, provider = choice.name, _maker(choice)
+        return cls(_find(name, provider, selection.product(choice.sweep), held), name, provider, choice.sweep)
 
-    def within(self, given: tuple[Configuration, ...], held: Held) -> _Item:
+    def restrict_to(self, given: tuple[Configuration, ...], held: Held) -> _Item:
         """The part of it whose values these configurations have."""
         values = {pair for _, _, options in given for pair in options}
         sweep = tuple(
-            (names, tuple(row for row in rows if values.issuperset(zip(names, map(_text, row), strict=True))))
+            (names, tuple(row for row in rows if values.issuperset(zip(names, map(_spell, row), strict=True))))
             for names, rows in self.sweep
         )
-        return _Item(_found(self.name, self.provider, selection.product(sweep), held), self.name, self.provider, sweep)
+        return _Item(_find(self.name, self.provider, selection.product(sweep), held), self.name, self.provider, sweep)
 
 
-def _sweep(
+def _make_sweep(
     given: tuple[Configuration, ...], held: Mapping[Configuration, Sequence[Record]], every: list[_Item]
 ) -> Sweep:
     own = {each: held[each] for each in held if each in given}
@@ -105,24 +105,24 @@ def _sweep(
     items = [
         part
         for item in every
-        for part in (item, item.within(given, choices))
+        for part in (item, item.restrict_to(given, choices))
         if item.sweep and set(part.given) == set(given)
     ]
-    sweep = items[0].sweep if items else _joint(list(choices.values()))
+    sweep = items[0].sweep if items else _couple_choices(list(choices.values()))
     return Sweep(given, own, selection.item(replace(first, sweep=sweep)))
 
 
-def _joint(choices: Sequence[Choice]) -> Swept:
+def _couple_choices(choices: Sequence[Choice]) -> Swept:
     """How configurations are written that no single item stood for: what they share, then what they do not, coupled."""
-    several = [_values(choice) for choice in choices]
+    several = [_merge(choice) for choice in choices]
     names = list(dict.fromkeys(name for values in several for name in values))
-    differing = tuple(each for each in names if len({_text(values.get(each)) for values in several}) > 1)
+    differing = tuple(each for each in names if len({_spell(values.get(each)) for values in several}) > 1)
     shared = (each for each in names if each not in differing and any(each in choice.given for choice in choices))
     rows = tuple(tuple(values.get(each) for each in differing) for values in several)
     return (*(((each,), ((several[0][each],),)) for each in shared), (differing, rows))
 
 
-def _parted(given: tuple[Configuration, ...], names: Sequence[str]) -> list[tuple[Configuration, ...]]:
+def _part_configurations(given: tuple[Configuration, ...], names: Sequence[str]) -> list[tuple[Configuration, ...]]:
     """Configurations apart by the values of these options."""
     parts: dict[tuple[str | None, ...], list[Configuration]] = {}
     for each in given:
@@ -131,7 +131,7 @@ def _parted(given: tuple[Configuration, ...], names: Sequence[str]) -> list[tupl
     return [tuple(part) for part in parts.values()]
 
 
-def _merged(sets: Iterable[tuple[Configuration, ...]]) -> list[tuple[Configuration, ...]]:
+def _merge_sets(sets: Iterable[tuple[Configuration, ...]]) -> list[tuple[Configuration, ...]]:
     """Sets that share a configuration, joined at the place of the first of them."""
     merged: list[tuple[Configuration, ...]] = []
     for own in sets:
@@ -146,69 +146,69 @@ def _merged(sets: Iterable[tuple[Configuration, ...]]) -> list[tuple[Configurati
 # --- configurations -----------------------------------------------------------------------------------------------
 
 
-def _configuration(choice: Choice) -> Configuration:
-    return choice.name, _provider(choice), _texts(_values(choice))
+def _read_configuration(choice: Choice) -> Configuration:
+    return choice.name, _maker(choice), _spell_all(_merge(choice))
 
 
-def _values(choice: Choice) -> Given:
+def _merge(choice: Choice) -> Given:
     """All that decides what the method does: with the defaults, and what the data set's recipe says."""
     return {**choice.options, **choice.given}
 
 
-def _provider(choice: Choice) -> str | None:
+def _maker(choice: Choice) -> str | None:
     """As it was written: a suite leaves its own out."""
     return choice.label.partition("[")[0].rpartition(":")[0] or None
 
 
-def _items(text: str, held: Held) -> list[_Item]:
+def _parse_items(text: str, held: Held) -> list[_Item]:
     """The items of a selection that stand for several configurations; none for a text that is no selection."""
     try:
         items = [each for each in selection.parse(text, "--methods", every=True) if each.name != "*"]
     except UsageError:
         return []
-    return [_every(each, held) if each.every else _given(each, held) for each in items]
+    return [_find_every(each, held) if each.every else _make_item(each, held) for each in items]
 
 
-def _every(selected: selection.Selected, held: Held) -> _Item:
+def _find_every(selected: selection.Selected, held: Held) -> _Item:
     """`saf[*]` stands for what has a record."""
     known = list(held)
     given = tuple(known[place] for place in matching.Index(held.values()).places(selected))
     return _Item(given, selected.name, selected.provider, (), open=True)
 
 
-def _given(selected: selection.Selected, held: Held) -> _Item:
+def _make_item(selected: selection.Selected, held: Held) -> _Item:
     """With its values as the records have them: 1000 is 1000.0 where the option is a float."""
-    found = _found(selected.name, selected.provider, selection.combinations(selected), held)
+    found = _find(selected.name, selected.provider, selection.combinations(selected), held)
     written = {
-        (name, _text(value)): value for each in found if each in held for name, value in _values(held[each]).items()
+        (name, _spell(value)): value for each in found if each in held for name, value in _merge(held[each]).items()
     }
     sweep = tuple(
-        (names, tuple(tuple(written.get((n, _text(v)), v) for n, v in zip(names, row, strict=True)) for row in rows))
+        (names, tuple(tuple(written.get((n, _spell(v)), v) for n, v in zip(names, row, strict=True)) for row in rows))
         for names, rows in selected.sweeps
     )
     return _Item(found, selected.name, selected.provider, sweep)
 
 
-def _found(name: str, provider: str | None, several: Iterable[Given], held: Held) -> tuple[Configuration, ...]:
+def _find(name: str, provider: str | None, several: Iterable[Given], held: Held) -> tuple[Configuration, ...]:
     """The configurations of what was given: those with a record, and of the others what was given of them."""
     alike = {each: choice for each, choice in held.items() if each[0] == name and each[1] in (None, provider)}
-    found = (next((each for each, choice in alike.items() if _is(choice, given)), None) or given for given in several)
-    return tuple(each if isinstance(each, tuple) else (name, provider, _texts(each)) for each in found)
+    found = (next((each for each, choice in alike.items() if _fits(choice, given)), None) or given for given in several)
+    return tuple(each if isinstance(each, tuple) else (name, provider, _spell_all(each)) for each in found)
 
 
-def _is(choice: Choice, given: Given) -> bool:
+def _fits(choice: Choice, given: Given) -> bool:
     """Whether these are the values of a choice, which has its defaults for whatever else there is."""
-    values = _values(choice)
-    same = all(name in values and _text(values[name]) == _text(value) for name, value in given.items())
+    values = _merge(choice)
+    same = all(name in values and _spell(values[name]) == _spell(value) for name, value in given.items())
     return same and choice.given.keys() <= given.keys()
 
 
-def _texts(options: Given) -> frozenset[tuple[str, str]]:
-    return frozenset((name, _text(value)) for name, value in options.items())
+def _spell_all(options: Given) -> frozenset[tuple[str, str]]:
+    return frozenset((name, _spell(value)) for name, value in options.items())
 
 
-def _text(value: object) -> str:
+def _spell(value: object) -> str:
     """A value as it is compared: 1000 was written for a parameter that is 1000.0 in the record."""
     if isinstance(value, (tuple, list)):
-        return f"({','.join(map(_text, value))})"
+        return f"({','.join(map(_spell, value))})"
     return repr(float(value)) if type(value) is int and abs(value) < 2**53 else literal(value)

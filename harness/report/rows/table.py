@@ -42,7 +42,7 @@ class Cell:
     covers: int = 0
 
     @property
-    def over(self) -> str:
+    def carried_over(self) -> str:
         """`n=2, carried over (seed 2)` where seeds took it over, which needs no word in the cell; empty elsewhere."""
         return f"n={self.n}, carried over ({list_seeds(self.taken)})" if self.taken else ""
 
@@ -88,7 +88,7 @@ class Row:
     data: int = 0
 
     @property
-    def lacking(self) -> tuple[int, ...]:
+    def lacks(self) -> tuple[int, ...]:
         """Planned seeds of which no trial ended ok."""
         return tuple(seed for seed in self.planned if seed not in self.seeds)
 

@@ -38,24 +38,24 @@ def base_name(name: str) -> str:
     return name.partition("@")[0]
 
 
-def value(record: Record, name: str, metric: Metric, target: Target | None) -> Value:
+def read_value(record: Record, name: str, metric: Metric, target: Target | None) -> Value:
     """One record's number for the metric called `name`, which may have a suffix such as @best."""
     if name == TO_TARGET and target is not None:
-        return _time_to(record, target)
-    number = measured(record, name)
+        return _find_time_to(record, target)
+    number = read_measured(record, name)
     if number is None:
-        number = claimed(record, name)
+        number = read_claimed(record, name)
     if number is None:
         return Value(None, record.holes.get(name) or record.holes.get(base_name(name)) or _absent(record, name, metric))
     return Value(number) if math.isfinite(number) else Value(None, "not a finite number")
 
 
-def known(record: Record, name: str) -> bool:
+def is_known(record: Record, name: str) -> bool:
     """Whether the record holds a number of that name, or says why not."""
-    return measured(record, name) is not None or claimed(record, name) is not None or name in record.holes
+    return read_measured(record, name) is not None or read_claimed(record, name) is not None or name in record.holes
 
 
-def measured(record: Record, name: str) -> float | None:
+def read_measured(record: Record, name: str) -> float | None:
     """A score, what the harness measured, an instrument's reading, or a phase's seconds: prepare_seconds of prepare.
 
     In this order, so that no reading takes the place of what the harness measured.
@@ -67,7 +67,7 @@ def measured(record: Record, name: str) -> float | None:
     return as_number(record.seconds.get(name.removesuffix("_seconds"))) if name.endswith("_seconds") else None
 
 
-def sources(record: Record, name: str) -> tuple[int, ...]:
+def list_sources(record: Record, name: str) -> tuple[int, ...]:
     """The seeds in which a reading was measured that this record took over; empty where it took none over."""
     over = record.provenance.get("carried_over")
     for source in over.values() if isinstance(over, Mapping) else ():
@@ -76,25 +76,27 @@ def sources(record: Record, name: str) -> tuple[int, ...]:
     return ()
 
 
-def claimed(record: Record, name: str) -> float | None:
+def read_claimed(record: Record, name: str) -> float | None:
     """What the method says of itself, where nothing was measured and no attempt to measure failed."""
-    return None if measured(record, name) is not None or name in record.holes else as_number(record.facts.get(name))
+    return (
+        None if read_measured(record, name) is not None or name in record.holes else as_number(record.facts.get(name))
+    )
 
 
-def lower_bound(record: Record, name: str, described: Mapping[str, Metric]) -> str:
+def find_lower_bound(record: Record, name: str, described: Mapping[str, Metric]) -> str:
     """Why a number is "at least" what was counted: its instrument says so, or it says so of what bounds the number
     (`Metric.bounded_by`), or that lists operators which were not counted.
 
     Empty where at most 1 % of the bytes moved were theirs.
     """
-    if measured(record, name) is None:
+    if read_measured(record, name) is None:
         return ""
-    bounds = _bounds(base_name(name), described)
-    stated = (_stated(record, each) for each in dict.fromkeys((name, *bounds)))
-    return next(filter(None, stated), "") or next(filter(None, (_uncounted(record, each) for each in bounds)), "")
+    bounds = _list_bounds(base_name(name), described)
+    stated = (_read_stated(record, each) for each in dict.fromkeys((name, *bounds)))
+    return next(filter(None, (*stated, *(_describe_uncounted(record, each) for each in bounds))), "")
 
 
-def _bounds(name: str, described: Mapping[str, Metric]) -> list[str]:
+def _list_bounds(name: str, described: Mapping[str, Metric]) -> list[str]:
     """The readings whose incompleteness is a metric's: what bounds it, and what bounds that."""
     found: list[str] = []
     while name in described and (name := described[name].bounded_by) and name not in found:
@@ -102,15 +104,15 @@ def _bounds(name: str, described: Mapping[str, Metric]) -> list[str]:
     return found
 
 
-def _stated(record: Record, name: str) -> str:
+def _read_stated(record: Record, name: str) -> str:
     """What an instrument says of its own reading; in older records that is a reading too."""
     said = record.at_least.get(name) or record.readings.get(f"{name}_at_least")
     return clean_line(said) if isinstance(said, str) else ""
 
 
-def _uncounted(record: Record, name: str) -> str:
+def _describe_uncounted(record: Record, name: str) -> str:
     """What a list of operators without a formula comes to; empty for any other reading."""
-    shares = _shares(record.readings.get(name))
+    shares = _read_shares(record.readings.get(name))
     total = as_number(record.readings.get(f"{name}_share"))
     share = sum(shares.values()) if total is None else total
     if not share > MOST_UNCOVERED:
@@ -119,7 +121,7 @@ def _uncounted(record: Record, name: str) -> str:
     return f"operators without a formula move {100 * share:.3g} % of the bytes: {names}"
 
 
-def _shares(operators: object) -> dict[str, float]:
+def _read_shares(operators: object) -> dict[str, float]:
     """Share of the bytes moved by operator, of what the instrument lists."""
     rows = operators if isinstance(operators, Mapping) else {}
     return {
@@ -127,16 +129,16 @@ def _shares(operators: object) -> dict[str, float]:
     }
 
 
-def with_headline(metric: Metric, records: Sequence[Record]) -> Metric:
+def mark_headline(metric: Metric, records: Sequence[Record]) -> Metric:
     """The metric, marked as the headline or not as the terms of these records, of one table, say; else as it is."""
     named = records[0].trial.terms.headline
     return metric if named is None else replace(metric, headline=metric.name == named)
 
 
-def target_metric(records: Sequence[Record], metrics: Sequence[Metric]) -> Metric | None:
+def find_target_metric(records: Sequence[Record], metrics: Sequence[Metric]) -> Metric | None:
     """The score that a target is compared with: the headline among those on the validation curves of a table."""
     seen = {name for record in records for point in record.curve for name in point.valid}
-    scores = [with_headline(metric, records) for metric in metrics if metric.name in seen]
+    scores = [mark_headline(metric, records) for metric in metrics if metric.name in seen]
     return next((metric for metric in scores if metric.headline), scores[0] if scores else None)
 
 
@@ -164,7 +166,7 @@ def _absent(record: Record, name: str, metric: Metric) -> str:
     return f"nothing to score here, a metric for {' and '.join(metric.kinds)}" if metric.kinds else "not scored"
 
 
-def _time_to(record: Record, target: Target) -> Value:
+def _find_time_to(record: Record, target: Target) -> Value:
     if record.trial.base is not None:
         return Value(None, "it starts from a trained network, whose time would be no part of this")
     name = target.metric.name

@@ -13,18 +13,18 @@ def title(table: Table) -> str:
     return heading(table.protocol)
 
 
-def count(row: Row) -> str:
+def count_seeds(row: Row) -> str:
     """`3`, or `2/3` where trials failed or have no record yet."""
     total = sum(row.statuses.values()) + len(row.unrecorded)
     return str(row.n) if row.n == total else f"{row.n}/{total}"
 
 
-def taken_over(table: Table) -> list[str]:
+def list_taken_over(table: Table) -> list[str]:
     """`forward_macs, total_macs: n=2, carried over (seed 2)`, with the methods unless it holds for all of them."""
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for name in table.columns:
-        for words in dict.fromkeys(row.cells[name].over for row in table.rows if row.cells[name].over):
-            methods = tuple(row.method for row in table.rows if row.cells[name].over == words)
+        for words in dict.fromkeys(row.cells[name].carried_over for row in table.rows if row.cells[name].carried_over):
+            methods = tuple(row.method for row in table.rows if row.cells[name].carried_over == words)
             found.setdefault((words, methods), []).append(name)
     every = len(table.rows)
     lines = []

@@ -16,54 +16,54 @@ DEEPEST = 40  # levels of what a record holds that are shown
 T = TypeVar("T")
 
 
-def cleaned(summary: Summary) -> Summary:
+def clean_summary(summary: Summary) -> Summary:
     """The summary with all of its texts in one line each, without escape sequences and control characters, bounded."""
     notes = tuple(clean_line(note, LONGEST_NOTE) for note in summary.notes)
-    return dataclasses.replace(_tidy(summary), notes=notes)
+    return dataclasses.replace(_clean_texts(summary), notes=notes)
 
 
-def readable(value: Any, level: int = 0) -> Any:
+def clean_values(value: Any, level: int = 0) -> Any:
     """Plain values of a record with their texts cleaned, line breaks kept; what is nested too deep is left out."""
     if isinstance(value, str):
         return clean(value)
     if level >= DEEPEST and isinstance(value, (Mapping, list, tuple)):
         return "…" if value else value
     if isinstance(value, Mapping):
-        return {_name(name): readable(item, level + 1) for name, item in value.items()}
+        return {_clean_name(name): clean_values(item, level + 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [readable(item, level + 1) for item in value]
+        return [clean_values(item, level + 1) for item in value]
     return value
 
 
-def trace(text: str) -> str:
+def clean_trace(text: str) -> str:
     """A traceback, which may be longer than other texts."""
     return clean(text, LONGEST_TRACE)
 
 
-def _tidy(value: T) -> T:
+def _clean_texts(value: T) -> T:
     """A dataclass, mapping, tuple or text of a summary, cleaned all the way down; itself where it is clean."""
     found: Any = value
     if isinstance(found, str):
-        return found if _fit(found) else clean_line(found)  # type: ignore[return-value]
+        return found if _is_clean(found) else clean_line(found)  # type: ignore[return-value]
     if isinstance(found, Mapping):
-        items = {_tidy(name): _tidy(item) for name, item in found.items()}
+        items = {_clean_texts(name): _clean_texts(item) for name, item in found.items()}
         kept = all(name in found and found[name] is item for name, item in items.items())
         return found if kept else items  # type: ignore[return-value]
     if isinstance(found, tuple):
-        tidied = [_tidy(item) for item in found]
+        tidied = [_clean_texts(item) for item in found]
         if all(new is old for new, old in zip(tidied, found, strict=True)):
             return value
         return type(found)(*tidied) if hasattr(found, "_fields") else tuple(tidied)  # type: ignore[return-value]
     if not dataclasses.is_dataclass(found) or isinstance(found, type):
         return value
     fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found) if field.init}
-    changed = {name: new for name, old in fields.items() if (new := _tidy(old)) is not old}
+    changed = {name: new for name, old in fields.items() if (new := _clean_texts(old)) is not old}
     return dataclasses.replace(found, **changed) if changed else found  # type: ignore[return-value]
 
 
-def _fit(text: str) -> bool:
+def _is_clean(text: str) -> bool:
     return text.isprintable() and len(text) <= LONGEST and "  " not in text
 
 
-def _name(name: object) -> str:
+def _clean_name(name: object) -> str:
     return clean_line(str(name))

@@ -34,29 +34,29 @@ class Scale:
     unit: str
     decimals: int | None
 
-    def number(self, value: float, figures: int = LEAST_FIGURES) -> str:
+    def format(self, value: float, figures: int = LEAST_FIGURES) -> str:
         """With at least so many significant figures, or exactly.
 
-        >>> Scale(1e-3, "ms", 2).number(0.00251), Scale(1e6, "M", 0).number(0.25e6), Scale(1e6, "M", 0).number(3e6)
+        >>> Scale(1e-3, "ms", 2).format(0.00251), Scale(1e6, "M", 0).format(0.25e6), Scale(1e6, "M", 0).format(3e6)
         ('2.51', '0.250', '3')
         """
         scaled = value / self.divisor
-        return f"{scaled:.{FIGURES}g}" if self.decimals is None else fixed(scaled, self.decimals, figures)
+        return f"{scaled:.{FIGURES}g}" if self.decimals is None else format_fixed(scaled, self.decimals, figures)
 
     def mean(self, cell: Cell) -> str:
         """The mean of a cell that has one."""
         assert cell.mean is not None
-        return self.number(cell.mean, LEAST_WITH_SD if cell.sd else LEAST_FIGURES)
+        return self.format(cell.mean, LEAST_WITH_SD if cell.sd else LEAST_FIGURES)
 
     def deviation(self, cell: Cell) -> str:
         """` ± 0.02`, ` ± 0` where all seeds agree, nothing of one alone or of shares; ` (1.2 to 3.4)`, a range, over
         unlike configurations.
         """
         if cell.range is not None:
-            return f" ({' to '.join(self.number(end, LEAST_WITH_SD) for end in cell.range)})"
+            return f" ({' to '.join(self.format(end, LEAST_WITH_SD) for end in cell.range)})"
         if cell.sd is None:
             return ""
-        return f" ± {self.number(cell.sd, 1)}" if cell.sd else " ± 0"
+        return f" ± {self.format(cell.sd, 1)}" if cell.sd else " ± 0"
 
     def best(self, cells: Sequence[Cell]) -> list[bool]:
         """Which cells to mark as the best: those that are, and every rival that reads the same; none if all do."""
@@ -65,7 +65,7 @@ class Scale:
         return [text in alike and alike != {*shown} - {""} for text in shown]
 
 
-def fixed(value: float, decimals: int, figures: int = 1, sign: str = "") -> str:
+def format_fixed(value: float, decimals: int, figures: int = 1, sign: str = "") -> str:
     """A number with so many decimals, or more where fewer than `figures` significant ones would be left of it.
 
     >>> fixed(0.25, 0), fixed(-0.0004, 3, sign="+"), fixed(3.0, 0, figures=3), fixed(1e-15, 2), fixed(-0.0, 2)
@@ -76,7 +76,7 @@ def fixed(value: float, decimals: int, figures: int = 1, sign: str = "") -> str:
     if abs(value) >= TOO_LONG:
         return f"{value:{sign}.4g}"
     shown = f"{value:{sign}.{decimals}f}"
-    needed = figures - 1 - _magnitude(abs(value))
+    needed = figures - 1 - _find_magnitude(abs(value))
     if needed <= decimals or float(shown) == value:
         return shown
     return f"{value:{sign}.{needed}f}" if needed <= LONGEST else f"{value:{sign}.{max(figures, 2)}g}"
@@ -87,14 +87,14 @@ def scale(cells: Iterable[Cell], metric: Metric) -> Scale:
     present = [cell for cell in cells if cell.mean is not None]
     means = [abs(cell.mean) for cell in present if cell.mean]
     unit = SYMBOLS.get(metric.unit, metric.unit)
-    exponent = _exponent(means, unit) if is_cost(metric) or unit in SYMBOLS.values() else 0
+    exponent = _find_exponent(means, unit) if is_cost(metric) or unit in SYMBOLS.values() else 0
     divisor = 10.0**exponent
     deviations = [cell.sd / divisor for cell in present if cell.sd]
-    decimals = _decimals([mean / divisor for mean in means], deviations)
-    return Scale(divisor, _prefixed(PREFIXES[exponent], unit), decimals)
+    decimals = _count_decimals([mean / divisor for mean in means], deviations)
+    return Scale(divisor, _prefix_unit(PREFIXES[exponent], unit), decimals)
 
 
-def ratio(value: float) -> str:
+def format_ratio(value: float) -> str:
     """
     >>> [ratio(value) for value in (1, 0.6149, 0.0123, 12.34, 1234.5, 0, 1e9)]
     ['1.00x', '0.61x', '0.012x', '12.3x', '1234x', '0x', '1e+09x']
@@ -104,7 +104,7 @@ def ratio(value: float) -> str:
     return f"{value:.{max(0, 2 - int(math.log10(max(value, 1))))}f}x"
 
 
-def _exponent(magnitudes: Sequence[float], unit: str) -> int:
+def _find_exponent(magnitudes: Sequence[float], unit: str) -> int:
     """The power of a thousand at the geometric mean. Counts below ten thousand stay as they are."""
     if not magnitudes:
         return 0
@@ -115,22 +115,22 @@ def _exponent(magnitudes: Sequence[float], unit: str) -> int:
     return max(SMALLEST.get(unit, 0), min(exponent, LARGEST.get(unit, max(PREFIXES))))
 
 
-def _decimals(means: Sequence[float], deviations: Sequence[float]) -> int | None:
+def _count_decimals(means: Sequence[float], deviations: Sequence[float]) -> int | None:
     """Two figures of the largest deviation, one of the smallest, within reason; four figures of the mean without."""
     if not means or not (1e-4 <= max(means) < 1e6):
         return None if means else 0
-    whole = _magnitude(max(means)) + 1
+    whole = _find_magnitude(max(means)) + 1
     if deviations:
-        wanted = max(1 - _magnitude(max(deviations)), -_magnitude(min(deviations)))
+        wanted = max(1 - _find_magnitude(max(deviations)), -_find_magnitude(min(deviations)))
         return max(0, min(wanted, MOST_FIGURES - max(whole, 0)))
     if all(float(mean).is_integer() for mean in means):
         return 0
     return max(0, min(FIGURES - whole, MOST_DECIMALS))
 
 
-def _magnitude(value: float) -> int:
+def _find_magnitude(value: float) -> int:
     return math.floor(math.log10(value))
 
 
-def _prefixed(prefix: str, unit: str) -> str:
+def _prefix_unit(prefix: str, unit: str) -> str:
     return f"{prefix}{unit}" if unit in SYMBOLS.values() else f"{prefix} {unit}".strip()

@@ -11,23 +11,23 @@ from harness.statistics import Difference
 from harness.words import list_seeds
 
 
-def heading(table: Table) -> str:
+def write_heading(table: Table) -> str:
     """`accuracy less that of saf, paired by seed (95 % interval)`; empty where nothing can be paired."""
     found = next((row.against for row in table.rows if row.against), None)
     return f"{found.metric} less that of {found.method}, paired by seed (95 % interval)" if found else ""
 
 
-def entries(table: Table) -> Iterator[tuple[str, str]]:
+def list_entries(table: Table) -> Iterator[tuple[str, str]]:
     """Method and difference: `ottt`, `-0.0019 (-0.0059 to +0.0021), n=3`."""
-    yield from ((row.method, words(row.against)) for row in table.rows if row.against)
+    yield from ((row.method, describe_difference(row.against)) for row in table.rows if row.against)
 
 
-def words(found: Against) -> str:
+def describe_difference(found: Against) -> str:
     """Two figures of half the interval, or that all seeds agree; the seeds in common where some are lacking."""
-    return figures(found.difference) + (f", over {list_seeds(found.seeds)} alone" if found.lacking else "")
+    return format_difference(found.difference) + (f", over {list_seeds(found.seeds)} alone" if found.lacking else "")
 
 
-def figures(difference: Difference) -> str:
+def format_difference(difference: Difference) -> str:
     """`-0.0019 (-0.0059 to +0.0021), n=3`, or `0, equal in all 3 seeds`."""
     mean, _, n, low, high = difference
     assert mean is not None
@@ -36,5 +36,5 @@ def figures(difference: Difference) -> str:
     if not math.isfinite(high - low):
         return f"{mean:+.4g}, no finite interval, n={n}"
     decimals = min(numbers.LONGEST, max(0, 1 - math.floor(math.log10((high - low) / 2))))
-    shown = (numbers.fixed(value, decimals, sign="+") for value in (mean, low, high))
+    shown = (numbers.format_fixed(value, decimals, sign="+") for value in (mean, low, high))
     return "{} ({} to {}), n={}".format(*shown, n)

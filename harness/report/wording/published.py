@@ -15,7 +15,7 @@ DIFFERENCE = "less published, by seed"
 
 
 @dataclass
-class Notes:
+class Footnotes:
     """Reasons and sources, numbered in the order of their appearance."""
 
     numbered: dict[str, int] = field(default_factory=dict)
@@ -23,66 +23,66 @@ class Notes:
     def mark(self, note: str) -> str:
         return f"[{self.numbered.setdefault(note, len(self.numbered) + 1)}]" if note else ""
 
-    def lines(self) -> list[str]:
+    def list_lines(self) -> list[str]:
         return [f"[{number}] {note}" for note, number in self.numbered.items()]
 
 
-def published_rows(summary: Summary, sources: Notes) -> list[list[str]]:
+def list_published(summary: Summary, sources: Footnotes) -> list[list[str]]:
     """A row under `heads` for each published value; measured is `-` where this data set or method was not run."""
-    rows = [_row(each, summary.metrics[each.published.metric], sources) for each in summary.published]
-    if DIFFERENCE not in heads(summary):
+    rows = [_make_published_row(each, summary.metrics[each.published.metric], sources) for each in summary.published]
+    if DIFFERENCE not in list_heads(summary):
         return rows
-    last = (paired.figures(each.difference) if each.difference else "-" for each in summary.published)
+    last = (paired.format_difference(each.difference) if each.difference else "-" for each in summary.published)
     return [[*row, difference] for row, difference in zip(rows, last, strict=True)]
 
 
-def heads(summary: Summary) -> tuple[str, ...]:
+def list_heads(summary: Summary) -> tuple[str, ...]:
     """What stands above the published values: HEADS, and the paired difference where there is one."""
     return (*HEADS, *([DIFFERENCE] if any(each.difference for each in summary.published) else []))
 
 
-def claim_lines(summary: Summary, sources: Notes) -> Iterator[tuple[str, str, str]]:
+def list_claims(summary: Summary, sources: Footnotes) -> Iterator[tuple[str, str, str]]:
     """Verdict, claim in words, and what was found, for each claim; where it was found if there are several places."""
     several = len({str((each.dataset, each.protocol)) for each in summary.claims if each.dataset}) > 1
     for each in summary.claims:
         claim = each.judgement.claim
-        place = f" [on {_place(each)}]" if several and each.dataset else ""
-        yield each.judgement.verdict, f"{claim.text}{place}", f"{each.finding}{_source(each, sources)}"
+        place = f" [on {_name_claim_place(each)}]" if several and each.dataset else ""
+        yield each.judgement.verdict, f"{claim.text}{place}", f"{each.finding}{_cite_source(each, sources)}"
 
 
-def _row(each: Beside, metric: Metric, sources: Notes) -> list[str]:
+def _make_published_row(each: Beside, metric: Metric, sources: Footnotes) -> list[str]:
     entry = each.published
     cells = [Cell(entry.value, entry.sd, entry.n or 1)]
     if each.measured is not None:
         cells.insert(0, Cell(*each.measured))
     scale = numbers.scale(cells, metric)
-    shown = [_number(cell, scale) for cell in cells]
+    shown = [_format_estimate(cell, scale) for cell in cells]
     few = f" (n={entry.n})" if entry.n is not None else ""
-    measured = f"{shown[0]}{_part(each)}" if each.measured is not None else "-"
-    published = f"{shown[-1]}{few} {sources.mark(entry.note)}"
+    measured = f"{shown[0]}{_describe_survivors(each)}" if each.measured is not None else "-"
+    published = f"{shown[-1]}{few} {sources.mark(entry.origin)}"
     return [entry.method, entry.dataset, entry.metric, measured, published]
 
 
-def _number(cell: Cell, scale: numbers.Scale) -> str:
+def _format_estimate(cell: Cell, scale: numbers.Scale) -> str:
     if cell.mean is None:
         return "-"
     return f"{scale.mean(cell)}{scale.deviation(cell)} {scale.unit}".rstrip()
 
 
-def _part(each: Beside) -> str:
+def _describe_survivors(each: Beside) -> str:
     """` (2 of 3 seeds)` where that is measured over survivors."""
     n = each.measured.n if each.measured is not None else each.planned
     return f" ({n} of {each.planned} seeds)" if n < each.planned else ""
 
 
-def _source(each: Judged, sources: Notes) -> str:
+def _cite_source(each: Judged, sources: Footnotes) -> str:
     claim = each.judgement.claim
     if not claim.source:
         return ""
     value = f"; published {claim.published:g}" if claim.published is not None else ""
-    return f"{value} {sources.mark(claim.note)}"
+    return f"{value} {sources.mark(claim.origin)}"
 
 
-def _place(each: Judged) -> str:
+def _name_claim_place(each: Judged) -> str:
     terms = each.protocol or {}
     return ", ".join(map(str, (each.dataset, *(terms[name] for name in ("budget", "device") if name in terms))))

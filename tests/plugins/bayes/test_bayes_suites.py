@@ -9,7 +9,7 @@ import pytest
 
 from harness.catalog import Settings, load
 from harness.planning.plan import plan
-from harness.suites.references import find
+from harness.suites.references import find_suite
 
 NAMES = ("entropy-error", "gap", "shifted-digits", "uci-gal", "uci-small")
 
@@ -50,7 +50,7 @@ def no_files_needed(monkeypatch):
     ],
 )
 def test_a_suite_can_be_planned(catalog, no_files_needed, name, count):
-    suite = find(catalog, name)
+    suite = find_suite(catalog, name)
     trials = plan(catalog, suite.request)
     assert not [trial.skip for trial in trials if trial.skip]
     assert len([trial for trial in trials if not trial.keep]) == count
@@ -64,7 +64,7 @@ def written(catalog, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_claims_and_published_values_name_is_part_of_the_suite(catalog, no_files_needed, name):
-    suite = find(catalog, name)
+    suite = find_suite(catalog, name)
     trials = plan(catalog, suite.request)
     rows = {trial.method.label for trial in trials} | set(written(catalog, name))
     said = {side.method for claim in suite.claims for side in (claim.left, claim.right) if side}
@@ -74,14 +74,14 @@ def test_what_claims_and_published_values_name_is_part_of_the_suite(catalog, no_
 def test_claims_leave_both_outcomes_open(catalog):
     """Two-sided intervals of differences: either outcome is a result. What theory says is no difference."""
     for name in NAMES:
-        for claim in find(catalog, name).claims:
+        for claim in find_suite(catalog, name).claims:
             assert (claim.minus is None) == (claim.left.metric == "entropy_error_upper")
             assert claim.minus is None or claim.at_least == -claim.at_most
 
 
 def test_split_by_split_values_have_the_published_means(catalog):
     found: dict[str, dict[str, float]] = {}
-    for each in find(catalog, "uci-gal").published:
+    for each in find_suite(catalog, "uci-gal").published:
         if each.by_seed:
             assert len(each.by_seed) == (5 if each.dataset == "uci-protein" else 20)
             found.setdefault(each.dataset, {})[each.metric] = fmean(each.by_seed)

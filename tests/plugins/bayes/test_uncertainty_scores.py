@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import binary_auroc
 import harness_bayes
 from harness import ClassLogProbs, Outcome, Problem, RegressionMixture
 from harness.metrics import scores as core
-from harness.metrics.mixtures import mean_entropy, mixture
+from harness.metrics.mixtures import compute_mean_entropy, mixture
 from harness_bayes import scores
 from harness_bayes.quantiles import density, mass_below, quantile
 
@@ -33,7 +33,7 @@ def classes(probabilities, weights, targets):
     """Of class probabilities (S, N, C)."""
     log_probs, log_weights = np.log(probabilities), np.log(weights)
     problem = Problem("classification", (1,), probabilities.shape[2], 1)
-    entropy = mean_entropy(log_probs, log_weights)
+    entropy = compute_mean_entropy(log_probs, log_weights)
     return Outcome(ClassLogProbs(log_probs, log_weights), np.asarray(targets), problem, entropy=entropy)
 
 

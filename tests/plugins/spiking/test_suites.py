@@ -14,7 +14,7 @@ from harness.catalog import Settings, load
 from harness.planning.plan import plan
 from harness.suites.claims import Side, judge
 from harness.suites.entries import Claim
-from harness.suites.references import find
+from harness.suites.references import find_suite
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build as build_bptt
 from harness_data.registry import DVS_GESTURE
@@ -103,7 +103,7 @@ def no_files_needed(monkeypatch):
     ],
 )
 def test_a_suite_can_be_planned_and_every_entry_refers_to_something(catalog, name, methods, seeds, no_files_needed):
-    suite = find(catalog, name)
+    suite = find_suite(catalog, name)
     trials = plan(catalog, suite.request)
     assert not [trial.skip for trial in trials if trial.skip]
     assert len({trial.method.label for trial in trials}) == methods
@@ -114,24 +114,24 @@ def test_a_suite_can_be_planned_and_every_entry_refers_to_something(catalog, nam
 
 def test_enough_seeds_for_an_interval(catalog, no_files_needed):
     for name in NAMES:
-        assert len({trial.seed for trial in plan(catalog, find(catalog, name).request)}) >= 2
+        assert len({trial.seed for trial in plan(catalog, find_suite(catalog, name).request)}) >= 2
 
 
 def test_the_summary_is_the_files(catalog):
     for name in NAMES:
-        assert find(catalog, name).summary == catalog.suites.get(name).summary
+        assert find_suite(catalog, name).summary == catalog.suites.get(name).summary
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_published_values_are_those_of_the_papers(catalog, name):
-    found = [(each.method, each.dataset, each.metric, each.value) for each in find(catalog, name).published]
+    found = [(each.method, each.dataset, each.metric, each.value) for each in find_suite(catalog, name).published]
     assert sorted(found) == sorted(PUBLISHED[name])
 
 
 @pytest.mark.parametrize("name, compared", [("saf-digits", 2), ("saf-cifar10", 5), ("saf-cifar10-short", 5)])
 def test_published_comparisons_are_those_of_the_published_values(catalog, name, compared):
     values = {(method, metric): value for method, _, metric, value in PUBLISHED[name]}
-    claims = [claim for claim in find(catalog, name).claims if claim.published is not None]
+    claims = [claim for claim in find_suite(catalog, name).claims if claim.published is not None]
     assert len(claims) == compared
     for claim in claims:
         left, right = (values[side.method, side.metric] for side in (claim.left, claim.right))
@@ -144,7 +144,7 @@ def test_published_comparisons_are_those_of_the_published_values(catalog, name, 
 def test_no_suite_gives_a_value_with_a_step_per_time_step_to_a_method_without(catalog):
     """Table 1 of the SAF paper has OTTT_O, and SAF-E beside it."""
     for name in NAMES:
-        suite = find(catalog, name)
+        suite = find_suite(catalog, name)
         of_table_1 = [each.method for each in suite.published if "Table 1" in each.source and "Saiin" in each.source]
         of_table_1 += [
             c.left.method
@@ -156,7 +156,7 @@ def test_no_suite_gives_a_value_with_a_step_per_time_step_to_a_method_without(ca
 
 @pytest.mark.parametrize("name", ["saf-digits", "saf-cifar10", "saf-cifar10-short"])
 def test_second_hand_sources_say_so(catalog, name):
-    suite = find(catalog, name)
+    suite = find_suite(catalog, name)
     quoted = [s for each in (*suite.published, *suite.claims) if "Saiin" in (s := each.source) and "Table" in s]
     assert len(quoted) >= 8
     assert all("not checked against the paper" in source for source in quoted)
@@ -164,7 +164,7 @@ def test_second_hand_sources_say_so(catalog, name):
 
 
 def test_the_short_comparison_is_the_long_one_in_a_tenth_of_its_epochs(catalog):
-    long, short = find(catalog, "saf-cifar10"), find(catalog, "saf-cifar10-short")
+    long, short = find_suite(catalog, "saf-cifar10"), find_suite(catalog, "saf-cifar10-short")
     assert long.request.budget.amount == 10 * short.request.budget.amount
     assert dataclasses.replace(long.request, budget=None) == dataclasses.replace(short.request, budget=None)
     for field in ("published", "claims"):
@@ -180,7 +180,7 @@ def bare(entry):
 
 
 def test_accuracies_published_after_a_longer_training_are_marked(catalog):
-    suite = find(catalog, "saf-cifar10-short")
+    suite = find_suite(catalog, "saf-cifar10-short")
     accuracies = [each for each in suite.published if each.metric.startswith("accuracy")]
     assert len(accuracies) == 5
     assert all(each.setting.endswith(", this suite trains 30") for each in accuracies)
@@ -191,14 +191,14 @@ def test_accuracies_published_after_a_longer_training_are_marked(catalog):
 
 @pytest.mark.parametrize("name", ["saf-cifar10", "saf-cifar10-short", "saf-dvs"])
 def test_a_report_says_where_the_protocol_differs_from_that_of_the_published_accuracies(catalog, name):
-    for each in find(catalog, name).published:
+    for each in find_suite(catalog, name).published:
         if each.metric.startswith("accuracy"):
             assert "a tenth being for validation, and a cosine per mini-batch" in each.note
 
 
 def test_a_value_published_on_other_test_rows_says_so(catalog):
     """0.9688 is a count of 288 recordings, and none of 264."""
-    suite = find(catalog, "saf-dvs")
+    suite = find_suite(catalog, "saf-dvs")
     (gesture,) = [each for each in suite.published if each.dataset == "dvs-gesture"]
     _, test = (files.count for files in DVS_GESTURE)
     assert round(279 / 288, 4) == gesture.value
@@ -209,19 +209,19 @@ def test_a_value_published_on_other_test_rows_says_so(catalog):
 
 def test_every_main_suite_leads_to_the_one_about_memory_over_time(catalog):
     for name in MAIN:
-        suite = find(catalog, name)
+        suite = find_suite(catalog, name)
         (memory,) = re.findall(r"; memory over T: (\S+)$", suite.summary)
         led = [claim for claim in suite.claims if f"harness run --suite {memory}" in claim.source]
         assert {str(claim.right) for claim in led} == {"bptt.activation_bytes"}, name
-        growing = [c for c in find(catalog, memory).claims if c.left.method.startswith("bptt") and c.at_least]
-        flat = [c for c in find(catalog, memory).claims if (c.at_least, c.at_most) == (0.99, 1.01)]
+        growing = [c for c in find_suite(catalog, memory).claims if c.left.method.startswith("bptt") and c.at_least]
+        flat = [c for c in find_suite(catalog, memory).claims if (c.at_least, c.at_most) == (0.99, 1.01)]
         assert growing
         assert {c.left.method.partition("[")[0] for c in flat} >= {"saf", "ottt"}
 
 
 def test_a_claim_of_equal_accuracy_says_its_margin_and_whose_it_is(catalog):
     for name in MAIN:
-        margins = [c for c in find(catalog, name).claims if c.minus and "ottt" in c.minus.method]
+        margins = [c for c in find_suite(catalog, name).claims if c.minus and "ottt" in c.minus.method]
         assert {claim.left.method for claim in margins} >= {"saf", "saf[variant=final]"}
         for claim in margins:
             (margin,) = re.findall(r"within ([\d.]+) \(our margin", claim.text)
@@ -230,7 +230,9 @@ def test_a_claim_of_equal_accuracy_says_its_margin_and_whose_it_is(catalog):
 
 def test_every_main_suite_compares_the_training_forward_with_what_is_deployed(catalog):
     for name in MAIN:
-        views = [claim for claim in find(catalog, name).claims if claim.left.metric == "accuracy@training-forward"]
+        views = [
+            claim for claim in find_suite(catalog, name).claims if claim.left.metric == "accuracy@training-forward"
+        ]
         assert [claim.dataset for claim in views] == (["cifar10-dvs", "dvs-gesture"] if name == "saf-dvs" else [None])
         assert {(str(c.left.method), str(c.minus), c.at_least, c.at_most) for c in views} == {
             ("saf", "saf.accuracy", -0.0005, 0.0005)
@@ -240,7 +242,7 @@ def test_every_main_suite_compares_the_training_forward_with_what_is_deployed(ca
 def test_no_published_memory_stands_beside_what_an_update_holds_and_makes(catalog):
     """It was read of a process; and of the published OTTT code the suites say what ours is not."""
     for name in NAMES:
-        for claim in find(catalog, name).claims:
+        for claim in find_suite(catalog, name).claims:
             if claim.left.metric == "activation_bytes":
                 assert claim.published is None
                 assert "Saiin" not in claim.source
@@ -252,7 +254,7 @@ def test_no_published_memory_stands_beside_what_an_update_holds_and_makes(catalo
 def test_every_claim_of_less_memory_than_bptts_is_made_of_bptt_that_computes_again_too(catalog):
     rivals = 0
     for name in NAMES:
-        claims = [c for c in find(catalog, name).claims if c.over and c.left.metric == "activation_bytes"]
+        claims = [c for c in find_suite(catalog, name).claims if c.over and c.left.metric == "activation_bytes"]
         made = {(c.left.method, c.over.method, c.dataset) for c in claims}
         for left, over, dataset in made:
             if left.startswith("saf") and over.startswith("bptt") and "recompute" not in over:
@@ -265,19 +267,19 @@ def test_every_claim_of_less_memory_than_bptts_is_made_of_bptt_that_computes_aga
 
 def test_every_main_suite_sets_saf_beside_ottt_with_one_operation_in_memory_and_time(catalog):
     for name in MAIN:
-        fused = [c for c in find(catalog, name).claims if c.over and c.over.method == "ottt[forward=fused]"]
+        fused = [c for c in find_suite(catalog, name).claims if c.over and c.over.method == "ottt[forward=fused]"]
         assert {c.left.metric for c in fused} == {"activation_bytes", "update_seconds"}, name
         assert all((c.left.method, c.at_most) == ("saf", 1.0) and "it can turn" in c.source for c in fused)
 
 
 def test_a_claim_about_updates_at_every_step_says_that_they_are_another_training(catalog):
-    claims = [c for name in NAMES for c in find(catalog, name).claims if c.minus and "online" in c.left.method]
+    claims = [c for name in NAMES for c in find_suite(catalog, name).claims if c.minus and "online" in c.left.method]
     assert len(claims) == 4
     assert all("another training than OTTT_O's" in claim.text for claim in claims)
 
 
 def test_what_others_reached_with_another_network_is_marked_as_not_comparable(catalog):
-    (dsr,) = [each for each in find(catalog, "saf-cifar10").published if "dsr" in each.method]
+    (dsr,) = [each for each in find_suite(catalog, "saf-cifar10").published if "dsr" in each.method]
     assert "NOT COMPARABLE" in dsr.setting
     assert "batch normalisation" in dsr.setting
 
@@ -381,7 +383,7 @@ def test_the_layers_are_those_of_the_data_sets_network_at_its_number_of_steps(ca
     channels, side = setting.shape
     layers = ["AP2" if token == "P" else f"{token}C3" for token in setting.network.split()]
     assert standard((channels, side, side)) == "-".join([*layers, *["GAP"] * setting.pooled, "FC"])
-    dataset = catalog.datasets.get(where[1] or find(catalog, where[0]).request.datasets)
+    dataset = catalog.datasets.get(where[1] or find_suite(catalog, where[0]).request.datasets)
     assert setting.steps == (dataset.recipe.families["spiking"]["steps"] if setting.still else dataset.config().steps)
 
 
@@ -396,7 +398,7 @@ def test_operations_counted_are_those_of_the_layers(where):
 @pytest.mark.parametrize("where", SETTINGS, ids=str)
 def test_claims_about_operations_hold_by_the_layers_and_their_bounds_are_near(catalog, where):
     name, dataset = where
-    claims = [each for each in find(catalog, name).claims if about_operations(each) and each.dataset == dataset]
+    claims = [each for each in find_suite(catalog, name).claims if about_operations(each) and each.dataset == dataset]
     assert len(claims) == {"saf-dvs": 4}.get(name, 5)
     costs = {method: SETTINGS[where].costs(method) for method in BUILDERS}
     for claim in claims:
@@ -407,7 +409,7 @@ def test_claims_about_operations_hold_by_the_layers_and_their_bounds_are_near(ca
 
 
 def test_the_claim_about_a_third_is_the_formula_at_its_number_of_steps(catalog, counts):
-    (claim,) = [c for c in find(catalog, "saf-digits").claims if "a third" in c.text]
+    (claim,) = [c for c in find_suite(catalog, "saf-digits").claims if "a third" in c.text]
     expected = (STEPS + 2) / (4 * STEPS)
     assert claim.at_least <= expected <= claim.at_most
     found = counts["saf[variant=final]"]["total_macs"] / counts["ottt"]["total_macs"]
@@ -416,7 +418,7 @@ def test_the_claim_about_a_third_is_the_formula_at_its_number_of_steps(catalog, 
 
 def test_bounds_can_be_missed(catalog, counts):
     """With the roles exchanged, no claim of a saving holds."""
-    for claim in find(catalog, "saf-digits").claims:
+    for claim in find_suite(catalog, "saf-digits").claims:
         if about_operations(claim) and not claim.at_least <= 1 <= claim.at_most:
             left, right = (Side({0: counts[q.method][q.metric]}, exact=True) for q in (claim.over, claim.left))
             assert judge(claim, left, right).verdict == "fails", claim.text

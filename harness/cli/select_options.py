@@ -19,7 +19,7 @@ JOINTLY = "One choice for all seeds together; for data sets whose test rows are 
 REFIT = "Train what was chosen anew on training and validation rows together, and report that."
 
 
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
+def add_choosing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The three options."""
     for decorate in (
         click.option("--refit", is_flag=True, default=None, help=REFIT),
@@ -30,7 +30,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def choosing(
+def parse_choosing(
     catalog: Catalog,
     select: str | None,
     jointly: bool | None,
@@ -42,13 +42,13 @@ def choosing(
 
     Raises UsageError for a score that cannot choose, and for a choice that would have looked at test rows.
     """
-    from harness.report.rows.selecting import Choosing, criterion
+    from harness.report.rows.selecting import Choosing, parse_criterion
 
     if select is None:
         for flag in [flag for flag, given in (("--refit", refit), ("--select-jointly", jointly)) if given]:
             raise UsageError(f"{flag}: say which validation score chooses, as in --select nll@valid")
         return Choosing(items=tuple(items))
-    by = criterion(select, catalog.metrics.values(), jointly=bool(jointly))
+    by = parse_criterion(select, catalog.metrics.values(), jointly=bool(jointly))
     if jointly:
         _require_fixed_test(catalog, datasets)
     apart = {offer.value.name: offer.value.row_options for offer in catalog.methods.offers()}
