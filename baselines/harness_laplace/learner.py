@@ -19,13 +19,13 @@ from torch import Tensor
 from harness import Batch, Fit, Unsupported
 from harness_bayes import learner as shared
 from harness_bayes import likelihoods, points, prediction, training
-from harness_bayes.full_covariances import memory
 from harness_bayes.training import Trials
 from harness_laplace import MOST_FULL, LaplaceOptions, parts, reference
 from harness_laplace.curvature import Curvature, Gaussian, decomposed
 from harness_laplace.evidence import Evidence
 from harness_laplace.parts import Part
 from harness_laplace.state import Found, State
+from harness_torch.backend.device_memory import total_bytes
 from harness_torch.training import inference
 
 COPIES = 4  # of a full matrix while its eigenvectors are computed
@@ -108,7 +108,7 @@ def is_full(state: State) -> bool:
 
 
 def _refuse_large(size: int, options: LaplaceOptions, device: str) -> None:
-    needed, there = 8 * COPIES * size**2, memory(device)
+    needed, there = 8 * COPIES * size**2, total_bytes(device)
     if needed > there / 2:
         raise Unsupported(
             f"structure=full: a matrix of {size:,} x {size:,} and its eigenvectors take {needed / 2**30:,.1f} GiB, and "

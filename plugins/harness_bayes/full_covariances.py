@@ -8,13 +8,13 @@ with m from 1,000 to 3,000 on one core.
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import torch
 
 from harness import Unsupported
 from harness_bayes.config import Objective
+from harness_torch.backend.device_memory import total_bytes
 
 KEPT, WORK = 4, 8  # copies of the factors in single precision: what is kept, and what an update works on besides
 WORK_OF_ERROR = {"approximate": (0, 0), "true": (16, 0), "certified": (50, 18)}  # further ones, and for each component
@@ -47,7 +47,7 @@ def cost(size: int, trials: int, components: int, objective: Objective) -> Cost:
 
 def refuse_large(size: int, trials: int, components: int, objective: Objective, device: str) -> None:
     """Raise Unsupported for what the device's memory does not hold, or what takes too long."""
-    found, there = cost(size, trials, components, objective), memory(device)
+    found, there = cost(size, trials, components, objective), total_bytes(device)
     what = f"covariance=full: {trials * components} matrices of {size:,} x {size:,}"
     instead = "use covariance=diag, or a smaller network"
     if found.memory > LARGEST_SHARE * there:
@@ -63,10 +63,3 @@ def refuse_large(size: int, trials: int, components: int, objective: Objective, 
             f"{what}: an update takes about {seconds:,.0f} s{cubic}, at most {LONGEST:g} are taken; {instead}"
             + (", or objective=approximate" if pairs else "")
         )
-
-
-def memory(device: str) -> int:
-    """Bytes that the device has."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -22,6 +22,7 @@ from harness_recurrent import equations, network, prediction, training
 from harness_recurrent.network import Network
 from harness_recurrent.statistics import Statistics
 from harness_recurrent.training import Scalars, State
+from harness_torch.training import facts
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Compression:
         return training.describe(state, self._made(state))
 
     def save(self, state: State) -> Mapping[str, Tensor]:
-        return {name: tensor.detach().contiguous() for name, tensor in self._made(state).items()}
+        return facts.detach(self._made(state))
 
     def _made(self, state: State) -> Mapping[str, Tensor]:
         """What is deployed, made once for weights that have not changed: predictions shall not be timed with it."""

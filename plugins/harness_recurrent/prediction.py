@@ -41,8 +41,7 @@ def following(net: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
     rows, length = inputs.shape[0], inputs.shape[1] - 1
     found = torch.empty((rows, length), dtype=net.types.parameters, device=inputs.device)
     carried = network.at_rest(net, tensors, rows)
-    limit = inference.ELEMENTS_ON_GPU if inputs.is_cuda else inference.ELEMENTS
-    size = max(1, limit // max(1, rows * net.outputs))
+    size = inference.count_rows(inputs, rows * net.outputs)
     for start in range(0, length, size):
         stop = min(start + size, length)
         x = network.steps(net, tensors, inputs[:, start:stop])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -11,8 +10,8 @@ from harness import Problem, Training
 from harness_recurrent.cells import GATES
 from harness_recurrent.config import NetworkOptions
 from harness_recurrent.network import Network
+from harness_torch.backend.device_memory import free_bytes
 
-MEMINFO = Path("/proc/meminfo")
 SMAPS = Path("/proc/self/smaps_rollup")
 
 
@@ -35,7 +34,7 @@ def require(net: Network, problem: Problem, training: Training, options: Network
 
 def _least(training: Training) -> tuple[int, str, str]:
     """Bytes that are left, in words, and what else could be done: of the device, or within the trial's own limit."""
-    there = free(training.device)
+    there = free_bytes(training.device)
     of_device = there, f"{_size(there)} of memory are free", ""
     if training.memory is None or torch.device(training.device).type == "cuda":
         return of_device
@@ -62,15 +61,6 @@ def bytes_of_row(net: Network, steps: int, hidden: int) -> int:
     numbers = net.inputs + (net.layers + 1 + gates * net.layers) * hidden
     numbers += net.outputs if net.tokens else 0
     return steps * numbers * net.types.compute.itemsize
-
-
-def free(device: str) -> int:
-    """Bytes that can be had on a device; of a machine that does not say, all that it has."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.mem_get_info(torch.device(device))[0]
-    lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []
-    said = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    return said[0] if said else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def held() -> int:

@@ -152,4 +152,4 @@ def _layers_with_memory(net: Network) -> range:
 
 def save(state: State) -> Mapping[str, Tensor]:
     """All tensors by name."""
-    return {name: tensor.detach().contiguous() for name, tensor in state.tensors.items()}
+    return facts.detach(state.tensors)

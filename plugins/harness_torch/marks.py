@@ -11,11 +11,13 @@ real-valued.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 class StepWatcher(Protocol):
@@ -72,31 +74,26 @@ def counted() -> bool:
     return _counted.get()
 
 
-@contextmanager
-def counting() -> Iterator[None]:
+def counting() -> AbstractContextManager[None]:
     """While inside, operators are being counted."""
-    token = _counted.set(True)
-    try:
-        yield
-    finally:
-        _counted.reset(token)
+    return set_while_inside(_counted, True)
 
 
-@contextmanager
-def watching(watcher: StepWatcher) -> Iterator[None]:
+def watching(watcher: StepWatcher) -> AbstractContextManager[None]:
     """While inside, this watcher hears of every loop over time."""
-    token = _steps.set(watcher)
-    try:
-        yield
-    finally:
-        _steps.reset(token)
+    return set_while_inside(_steps, watcher)
+
+
+def listening(listener: Callable[[Tensor], None]) -> AbstractContextManager[None]:
+    """While inside, this listener is given everything that is declared to be spikes."""
+    return set_while_inside(_spikes, listener)
 
 
 @contextmanager
-def listening(listener: Callable[[Tensor], None]) -> Iterator[None]:
-    """While inside, this listener is given everything that is declared to be spikes."""
-    token = _spikes.set(listener)
+def set_while_inside(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Set a variable while inside, and give it its value back at the end."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _spikes.reset(token)
+        variable.reset(token)

@@ -6,10 +6,10 @@ forward. A hand-written backward or step, invisible to both, marks itself: `with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch.optim import Optimizer
@@ -65,24 +65,27 @@ def optimizer_steps() -> Iterator[None]:
     Its closure, if it has one, belongs to the step, except for the backward in it.
     """
     running: list[Token[_Mark | None]] = []
+    try:
+        with optimizer_hooks(lambda _: running.append(_enter_phase("optimizer")), lambda _: _mark.reset(running.pop())):
+            yield
+    finally:
+        # A step that raised has left its mark behind.
+        for token in reversed(running):
+            _mark.reset(token)
 
-    def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        del optimizer, args, kwargs
-        running.append(_enter_phase("optimizer"))
 
-    def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        del optimizer, args, kwargs
-        _mark.reset(running.pop())
-
-    handles = register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)
+@contextmanager
+def optimizer_hooks(before: Callable[[Optimizer], None], after: Callable[[Optimizer], None]) -> Iterator[None]:
+    """Call functions, while inside, with any torch.optim optimiser before and after each of its steps."""
+    handles = (
+        register_optimizer_step_pre_hook(lambda optimizer, *_: before(optimizer)),
+        register_optimizer_step_post_hook(lambda optimizer, *_: after(optimizer)),
+    )
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-        # A step that raised has left its mark behind.
-        for token in reversed(running):
-            _mark.reset(token)
 
 
 def _enter_phase(name: Phase) -> Token[_Mark | None]:

@@ -8,20 +8,20 @@ inside itself is not seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from harness import Trained
 from harness_torch.instruments.operation_counts import ROWS, use_plain_layers
 from harness_torch.marks import watching
+from harness_torch.phases import optimizer_hooks
 from harness_torch.tracking.carried_state import CarriedState
 from harness_torch.tracking.storages import Ledger, find_live_tensors, hold_garbage, is_parameter
 
@@ -46,7 +46,7 @@ class ActivationMemory:
         self._ledger = Ledger(foreign=find_live_tensors())
         self._excluded: set[int] = set()
         try:
-            with _notice_optimizer_steps(self._exclude_optimizer), _TensorWatcher(self._ledger):
+            with optimizer_hooks(self._exclude_optimizer, self._exclude_optimizer), _TensorWatcher(self._ledger):
                 yield
         finally:
             del self._ledger, self._excluded
@@ -155,19 +155,3 @@ class _TensorWatcher(TorchDispatchMode):
         for value in tree_iter(things):
             if isinstance(value, Tensor):
                 self._ledger.see(value)
-
-
-@contextmanager
-def _notice_optimizer_steps(notice: Callable[[Optimizer], None]) -> Iterator[None]:
-    """Call `notice` with every torch.optim optimiser before and after each of its steps."""
-
-    def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        del args, kwargs
-        notice(optimizer)
-
-    handles = register_optimizer_step_pre_hook(hook), register_optimizer_step_post_hook(hook)
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from harness_torch.costs.operator_calls import find_tensors
+from harness_torch.marks import set_while_inside
 from harness_torch.tracking.host_tensors import HostTensors
 from harness_torch.tracking.shared_arrays import SharedArrays, is_observer, replace_attribute
 
@@ -67,14 +68,9 @@ _NOT_METHODS = (*(str(Path(str(module.__file__)).parent) + os.sep for module in 
 _ignored: ContextVar[bool] = ContextVar("harness_torch.departures", default=False)
 
 
-@contextmanager
-def ignore() -> Iterator[None]:
+def ignore() -> AbstractContextManager[None]:
     """Ignore, while inside, tensors that leave torch."""
-    token = _ignored.set(True)
-    try:
-        yield
-    finally:
-        _ignored.reset(token)
+    return set_while_inside(_ignored, True)
 
 
 class Departures(TorchFunctionMode):

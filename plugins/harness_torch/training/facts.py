@@ -31,4 +31,9 @@ def describe(state: State) -> Mapping[str, object]:
 
 def save(state: State) -> Mapping[str, Tensor]:
     """Save the parameters by name."""
-    return {name: tensor.detach().contiguous() for name, tensor in state.parameters.items()}
+    return detach(state.parameters)
+
+
+def detach(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Detach tensors from autograd, contiguous as files want them."""
+    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}

@@ -20,9 +20,14 @@ P = TypeVar("P", ClassLogProbs, RegressionMixture, TokenLogProbs)
 
 def split(inputs: Tensor, per_row: int) -> tuple[Tensor, ...]:
     """The rows in parts alike, so that a tensor with so many numbers per row stays as small as memory wants it."""
-    limit = ELEMENTS_ON_GPU if inputs.is_cuda else ELEMENTS
-    most = max(1, limit // per_row)
+    most = count_rows(inputs, per_row)
     return inputs.tensor_split(-(-len(inputs) // most)) if len(inputs) else (inputs,)
+
+
+def count_rows(inputs: Tensor, per_row: int) -> int:
+    """Count the rows, or steps, of so many numbers each that a tensor beside these inputs may have at a time."""
+    limit = ELEMENTS_ON_GPU if inputs.is_cuda else ELEMENTS
+    return max(1, limit // max(1, per_row))
 
 
 @torch.no_grad()

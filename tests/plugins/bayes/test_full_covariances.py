@@ -34,16 +34,16 @@ def test_trials_side_by_side_need_memory_together_and_time_each():
 def test_factor_gradient_moments_and_work_are_counted(monkeypatch):
     """12 copies of 1,000 x 1,000 numbers in single precision are 48 MB, and a quarter of the memory stays free."""
     assert cost(1000, 1, 1, "approximate").memory == 48_000_000
-    monkeypatch.setattr(full_covariances, "memory", lambda device: 64_000_001)
+    monkeypatch.setattr(full_covariances, "total_bytes", lambda device: 64_000_001)
     refuse_large(1000, 1, 1, "approximate", "cpu")
-    monkeypatch.setattr(full_covariances, "memory", lambda device: 63_999_999)
+    monkeypatch.setattr(full_covariances, "total_bytes", lambda device: 63_999_999)
     with pytest.raises(Unsupported, match=r"1 matrices of 1,000 x 1,000 take 0\.0 GiB with gradients.*covariance=diag"):
         refuse_large(1000, 1, 1, "approximate", "cpu")
 
 
 @pytest.mark.parametrize(("objective", "components"), [("approximate", 1), ("true", 3), ("certified", 2)])
 def test_what_takes_too_long_is_refused_though_memory_holds_it(monkeypatch, objective, components):
-    monkeypatch.setattr(full_covariances, "memory", lambda device: 10**9 * GIB)
+    monkeypatch.setattr(full_covariances, "total_bytes", lambda device: 10**9 * GIB)
     size = next(m for m in range(100, 10**6, 50) if cost(m, 1, components, objective).seconds > LONGEST)
     refuse_large(size - 50, 1, components, objective, "cpu")
     with pytest.raises(Unsupported, match=f"{components} matrices of {size:,} x {size:,}: an update takes about 10 s"):

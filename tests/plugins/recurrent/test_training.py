@@ -180,7 +180,7 @@ def test_an_update_that_has_no_room_is_said_before_anything_is_made():
 
 
 def test_a_batch_that_would_fit_is_named(monkeypatch):
-    monkeypatch.setattr(room, "free", lambda device: 2**30)
+    monkeypatch.setattr(room, "free_bytes", lambda device: 2**30)
     problem = Problem("classification", (1_000_000, 1), 4, 40, time_axis=True)
     with pytest.raises(
         MemoryError, match=r"1.0 GiB of memory are free, in which 2 rows have room; give --batch-size 2"
@@ -203,7 +203,7 @@ def limited(memory, eager=False, device="cpu"):
 
 
 def test_the_limit_of_a_trial_counts_where_it_is_less_than_what_is_free(monkeypatch):
-    monkeypatch.setattr(room, "free", lambda device: 8 * GIB)
+    monkeypatch.setattr(room, "free_bytes", lambda device: 8 * GIB)
     monkeypatch.setattr(room, "held", lambda: GIB // 4)
     words = (
         "an update keeps 1.8 GiB at least, 0.0 MiB of weights and gradients and the states of 4 rows over "
@@ -219,21 +219,21 @@ def test_the_limit_of_a_trial_counts_where_it_is_less_than_what_is_free(monkeypa
 
 
 def test_what_is_free_counts_where_it_is_less_than_the_limit(monkeypatch):
-    monkeypatch.setattr(room, "free", lambda device: GIB)
+    monkeypatch.setattr(room, "free_bytes", lambda device: GIB)
     monkeypatch.setattr(room, "held", lambda: 0)
     assert "1.0 GiB of memory are free, in which 2 rows have room; give --batch-size 2" in limited(20 * GIB)
 
 
 def test_a_profiled_pass_has_what_the_timed_one_had(monkeypatch):
     """What the allocator keeps of it is not held against it."""
-    monkeypatch.setattr(room, "free", lambda device: 8 * GIB)
+    monkeypatch.setattr(room, "free_bytes", lambda device: 8 * GIB)
     monkeypatch.setattr(room, "held", lambda: 2 * GIB)
     assert limited(3 * GIB)
     assert limited(3 * GIB, eager=True) is None
 
 
 def test_the_memory_of_a_gpu_has_no_limit_of_the_host_s(monkeypatch):
-    monkeypatch.setattr(room, "free", lambda device: 8 * GIB)
+    monkeypatch.setattr(room, "free_bytes", lambda device: 8 * GIB)
     assert limited(1, device="cuda") is None
 
 
@@ -256,7 +256,7 @@ def test_weights_are_counted_before_they_are_made(cell, problem):
 
 
 def test_weights_that_have_no_room_are_refused_whatever_the_batch(monkeypatch):
-    monkeypatch.setattr(room, "free", lambda device: GIB)
+    monkeypatch.setattr(room, "free_bytes", lambda device: GIB)
     net, options = network_of(CLASSES, hidden=20_000), RecurrentOptions(hidden=20_000)
     words = r"keeps 6\.0 GiB at least, 6\.0 GiB of weights and .*, in which 0 rows have room; give fewer nodes"
     with pytest.raises(MemoryError, match=words):
