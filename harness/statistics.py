@@ -35,7 +35,7 @@ class Difference(NamedTuple):
 
     @property
     def no_interval(self) -> str:
-        """Why there is none; empty where there is one."""
+        """The reason why there is no interval; empty where there is one."""
         return "" if self.low is not None else explain_no_interval(self.n)
 
 
@@ -62,7 +62,7 @@ def _average(values: Sequence[float]) -> float:
 def are_alike(values: Sequence[float], magnitude: float = 0.0, rounding: float = ROUNDING) -> bool:
     """Whether all values are equal up to rounding, of themselves or of the magnitude of what they were taken from.
 
-    >>> alike([0.1 + 0.2, 0.3]), alike([0.3 - 0.2, 0.4 - 0.3], magnitude=0.4), alike([1e-9, 2e-9])
+    >>> are_alike([0.1 + 0.2, 0.3]), are_alike([0.3 - 0.2, 0.4 - 0.3], magnitude=0.4), are_alike([1e-9, 2e-9])
     (True, True, False)
     """
     largest = max((magnitude, *map(abs, values)))
@@ -70,7 +70,7 @@ def are_alike(values: Sequence[float], magnitude: float = 0.0, rounding: float =
 
 
 def explain_no_interval(n: int) -> str:
-    """Of n values that have none: `equal in all 3 seeds`, `one seed`."""
+    """Explain why n values have no interval: `equal in all 3 seeds`, `one seed`."""
     if n == 0:
         return "no seed"
     return "one seed" if n == 1 else f"equal in all {n} seeds"
@@ -91,7 +91,7 @@ def interval(values: Sequence[float], confidence: float = 0.95, magnitude: float
 
 
 def paired_difference(left: Mapping[int, float], right: Mapping[int, float], confidence: float = 0.95) -> Difference:
-    """Difference left - right over the seeds that both have: what a seed does to both cancels.
+    """Difference left - right over the seeds that both have: the influence of a seed on both cancels.
 
     left, right: value by seed. Raises ValueError unless 0 < confidence < 1.
     """

@@ -97,7 +97,7 @@ def _run_command(arguments: list[str]) -> int:
 
 
 def _invoke_command(arguments: list[str], session: Session) -> object:
-    """What the command returns, or the code that click exits with. Not `cli.main`: it has exit codes of its own."""
+    """Run the command and return its result or exit code. Not by `cli.main`: it has exit codes of its own."""
     if any("\0" in word for word in arguments):  # the system lets none pass, a program that calls `main` may
         raise click.UsageError("a word holds a null byte, which no name and no path can")
     try:

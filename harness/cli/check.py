@@ -72,7 +72,7 @@ NOUNS = {"method": "method", "dataset": "data set", "metric": "metric"}
 
 
 def _print_text(subjects: Sequence[Subject], found: Iterator[Result], debug: bool) -> list[Result]:
-    """A line for each check as it ends, under the name of what is checked."""
+    """Print a line for each check as it ends, under the name of its subject."""
     width = max((len(case.check.name) for subject in subjects for case in subject.cases), default=0)
     results: list[Result] = []
     for number, subject in enumerate(subjects):
@@ -111,7 +111,7 @@ def _name_if_interrupted(case: Case, width: int) -> Iterator[None]:
 
 
 def _print_json(subjects: Sequence[Subject], found: Iterator[Result]) -> list[Result]:
-    """One document; where an interrupt ends it, of what is known by then."""
+    """Print one document; where an interrupt ends it, of the results known by then."""
     cases = [case for subject in subjects for case in subject.cases]
     results: list[Result] = []
     said: dict[str, Any] = {"schema": SCHEMA}
@@ -128,7 +128,7 @@ def _print_json(subjects: Sequence[Subject], found: Iterator[Result]) -> list[Re
 
 
 def _find_cause(result: Result) -> str:
-    """What broken checks have in common: the place where an error arose, or the reason where nothing was raised."""
+    """Find the cause that broken checks share: the place of an error, or the reason where nothing was raised."""
     if result.status != "broken":
         return ""
     place = re.search(r"\([^()]+ line \d+, in [^()]+\)$", result.reason) if result.traceback else None

@@ -76,7 +76,7 @@ def _read_declared(dataset: Dataset) -> tuple[Sequence[Entry], str]:
 
 
 def _describe_presence(needed: Sequence[Entry], folder: Path) -> str:
-    """Which files are there, by name and size; their checksums are for `verify`."""
+    """Describe the presence of files, by name and size; their checksums are for `verify`."""
     count = len(needed)
     if not count:
         return "none needed"
@@ -86,9 +86,9 @@ def _describe_presence(needed: Sequence[Entry], folder: Path) -> str:
 
 
 def _sum_sizes(needed: Sequence[Entry]) -> str:
-    """Of all files together, as declared.
+    """Sum the declared sizes of all files.
 
-    >>> _size([files.File("d", (), bytes=11_594_722)])
+    >>> _sum_sizes([files.File("d", (), bytes=11_594_722)])
     '11.6 MB'
     """
     size = sum(file.bytes or 0 for file in needed)
@@ -148,7 +148,7 @@ def _is_begun(needed: Sequence[Entry], folder: Path) -> bool:
 
 
 def _verify_files(name: str, needed: Sequence[Entry], folder: Path) -> bool:
-    """Print what is wrong with the files of a data set; whether nothing is."""
+    """Print the problems of the files of a data set; return whether there are none."""
     problems = files.verify(needed, folder)
     for problem in problems:
         click.echo(clean(f"{name}: {problem}", LONGEST_LINE))
@@ -160,7 +160,7 @@ def _verify_files(name: str, needed: Sequence[Entry], folder: Path) -> bool:
 
 
 def _vouch(needed: Sequence[Entry]) -> str:
-    """What can be said of them: what was unpacked long ago can be counted, the checksum was that of its archive."""
+    """Vouch for files: those unpacked long ago can be counted, the checksum was that of their archive."""
     folders = [each for each in needed if isinstance(each, Folder)]
     if not folders:
         return "as published"

@@ -1,4 +1,4 @@
-"""`harness env`: what a record would say of this machine."""
+"""`harness env`: this machine as a record would describe it."""
 
 from __future__ import annotations
 

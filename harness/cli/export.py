@@ -81,7 +81,7 @@ def _find_store(record: Record, folders: Sequence[Path]) -> Store:
 
 
 def describe_export(exported: Exported) -> str:
-    """What was written, how it was checked, and how it is loaded."""
+    """Describe the file that was written, how it was checked, and how it is loaded."""
     found = exported.distance
     strays = f"; {found.beyond} of them further than {exported.tolerance:g}" if found.beyond else ""
     largest = f"largest difference {found.largest:.2g}{strays}"

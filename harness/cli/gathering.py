@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def gather_records(folders: Sequence[Path]) -> tuple[list[Record], list[str]]:
-    """The newest record of every trial in these folders, and what is to be said of where they are from.
+    """Gather the newest record of every trial in these folders, with remarks on their origin.
 
     What cannot be read is named on stderr.
     """
@@ -32,7 +32,7 @@ def gather_records(folders: Sequence[Path]) -> tuple[list[Record], list[str]]:
 
 
 def gather_plans(folders: Sequence[Path]) -> list[Planned]:
-    """What the runs of these folders meant to run; a plan that cannot be read is named on stderr."""
+    """Read the plans of the runs of these folders; a plan that cannot be read is named on stderr."""
     from harness.records import plans
 
     planned, problems = plans.read(*{os.path.realpath(folder): folder for folder in folders}.values())
@@ -58,7 +58,7 @@ def _read_folder(folder: Path) -> list[Record]:
 
 
 def merge_records(found: Mapping[Path, Sequence[Record]]) -> tuple[list[Record], list[str]]:
-    """The newest record of every trial, and how many each folder has, and which of a trial in several counts."""
+    """Merge the records of folders, with remarks: how many each has, and which of a trial in several counts."""
     from harness.records.store import identity, newest
 
     kept = newest(record for records in found.values() for record in records)

@@ -1,4 +1,4 @@
-"""What --help shows of commands and options, ours and those of plugins: whole sentences, and limits in words."""
+"""The help of commands and options, ours and those of plugins: whole sentences, and limits in words."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _extend_help(option: click.Option, words: str, context: click.Context) -> An
 def describe_range(kind: Range) -> str:
     """`at least 1`, `above 0`, `0 to 9`; empty where there are none.
 
-    >>> limits(click.IntRange(0, 9)), limits(click.FloatRange(min=0, min_open=True))
+    >>> describe_range(click.IntRange(0, 9)), describe_range(click.FloatRange(min=0, min_open=True))
     ('0 to 9', 'above 0')
     """
     if kind.min is not None and kind.max is not None and not (kind.min_open or kind.max_open):

@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 10.0
 
 
 def leave_threads(code: int) -> None:
-    """As Python ends it waits for every thread that is no daemon: for some seconds, after this."""
+    """Wait some seconds for threads, not forever: as Python ends it waits for every one that is no daemon."""
     left = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
     if left:
         threading.Thread(target=_join_threads, args=(code, left), daemon=True).start()

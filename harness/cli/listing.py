@@ -1,4 +1,4 @@
-"""`harness list` and `harness plugins`: what there is, who provides it, and what is wrong with the rest."""
+"""`harness list` and `harness plugins`: offers, their providers, and problems of plugins."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def _name_origin(plugin: Plugin) -> str:
 
 
 def _list_offered(catalog: Catalog, plugin: Plugin) -> str:
-    """What a plugin offers, by name, and which other hooks it answers."""
+    """List the offers of a plugin, by name, and the other hooks that it answers."""
     parts = []
     for shelf, view in views.SHELVES.items():
         names = [offer.value.name for offer in catalog.shelf(view.hook).offers() if offer.plugin == plugin]

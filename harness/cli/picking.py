@@ -1,4 +1,4 @@
-"""Which records a command means, of those that it read."""
+"""Selecting records for a command from those that it read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def keep_plans(planned: Iterable[Planned], records: Iterable[Record]) -> list[Planned]:
-    """Those plans that are of the methods and data sets of some records."""
+    """Keep the plans of the methods and data sets of some records."""
     held = {(record.trial.method.label, record.trial.dataset.label) for record in records}
     return [row for row in planned if (row.method, row.dataset) in held]
 
@@ -44,7 +44,7 @@ def select_records(records: Sequence[Record], text: str | None, option: str) -> 
 
 
 def _find_variants(index: Index, selected: Selected, choices: Sequence[Choice], option: str) -> list[int]:
-    """Of a plain data set without records, those of its variants, which are tables of their own; a line says so."""
+    """Find the records of a plain data set's variants where it has none itself; a line says so."""
     if option != "--datasets" or selected.sweeps:
         return []
     found = index.places(replace(selected, every=True))

@@ -1,4 +1,4 @@
-"""How a run tells what it does: bars with the time left on a terminal, one line per event elsewhere."""
+"""The progress of a run: bars with the time left on a terminal, one line per event elsewhere."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def open_view(trials: Sequence[Trial], done: Sequence[Record], workers: int, ter
 
 
 class Forecast:
-    """How long a run will still take, from what its trials took: the median of the same method and data set, of
+    """A forecast of the time left, from the time that trials took: the median of the same method and data set, of
     anything else where there is none yet.
     """
 
@@ -74,7 +74,7 @@ class Forecast:
         return seconds
 
     def tell_end(self, record: Record) -> str:
-        """How a trial ended; the reason why one was skipped is told for the first seed alone."""
+        """Tell the end of a trial; the reason why one was skipped is told for the first seed alone."""
         said = describe_outcome(record)
         first = self._skipped.setdefault((_identify_kind(record.trial), said), record.trial.seed)
         return said if record.status != "skipped" or first == record.trial.seed else f"skipped like seed {first}"
@@ -234,7 +234,7 @@ def count_others(size: int) -> str:
 
 
 def describe_outcome(record: Record) -> str:
-    """How a trial ended, with its first score."""
+    """Describe the end of a trial, with its first score."""
     if record.status != "ok":
         return clean_line(f"{record.status}: {record.reason}")
     scores = [f"{clean_line(metric)} {value:.4g}" for metric, value in record.scores.items() if "@" not in metric]
@@ -258,7 +258,7 @@ def say_duration(seconds: float) -> str:
 def fit_text(text: str, width: int) -> str:
     """A text cut in the middle, since the beginning and the end of a label tell most.
 
-    >>> fitted("saf[steps=4] on digits, seed 0", 20)
+    >>> fit_text("saf[steps=4] on digits, seed 0", 20)
     'saf[steps…ts, seed 0'
     """
     if len(text) <= width:
@@ -277,7 +277,7 @@ def _identify_kind(trial: Trial) -> str:
 
 
 def _describe_progress(progress: Progress, point: Point | None) -> str:
-    """How far a trial is, with the last point of its curve: `60%, loss 2.04, valid 0.7772`."""
+    """Describe the progress of a trial, with the last point of its curve: `60%, loss 2.04, valid 0.7772`."""
     if progress.phase != "train":
         return progress.phase
     scalars = [f"{key} {value:.3g}" for key, value in list(point.scalars.items())[:1]] if point else []

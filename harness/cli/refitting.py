@@ -39,14 +39,14 @@ class Second:
     unchosen: Sequence[str]
 
     def announce(self) -> list[str]:
-        """What is said of it before it starts."""
+        """Announce the stage in lines, before it starts."""
         started = f"second stage: {counted(len(self.trials), 'trial')}, {ANEW}" if self.trials else NONE
         alone = f"nothing to choose from, trained anew all the same: {', '.join(self.alone)}"
         return [started, *([alone] if self.alone else []), *self.unchosen]
 
 
 def plan_second(trials: Sequence[Trial], named: Sequence[Trial], records: Sequence[Record], how: Choosing) -> Second:
-    """What validation chose of the trials that were asked for by name, and what that starts from.
+    """Plan a second stage: the trials chosen by validation of those asked for by name, each after its base.
 
     trials: of the first stage, bases included. records: how they ended.
     """
@@ -73,13 +73,13 @@ def _iterate_chosen(selection: Selection) -> Iterator[tuple[Record, Chosen]]:
 
 
 def _identify(trial: Trial) -> tuple[Any, ...]:
-    """What a record of a trial has in common with it, whatever its row is called and its source was."""
+    """Identify a trial and its record alike, whatever the row is called and the source was."""
     method = trial.method
     return method.name, method.provider, repr(sorted(method.options.items())), trial.dataset.label, trial.seed
 
 
 def describe_outlook(trials: Sequence[Trial], how: Choosing) -> str:
-    """What a plan says of a second stage before the first one has ended."""
+    """Describe the second stage for a plan, before the first one has ended."""
     runs = sum(not trial.skip for trial in trials)
     score = how.by.name if how.by else ""
     return (

@@ -1,4 +1,4 @@
-"""`harness report` and `harness show`: what the records of a results folder say, from the files alone."""
+"""`harness report` and `harness show`: the records of a results folder, from the files alone."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ RESULTS = click.option(
 
 @dataclass(frozen=True)
 class Shown:
-    """What to print of records. columns: None for the usual ones. choosing: how one configuration of each sweep is
+    """Settings of a printed report. columns: None for the usual ones. choosing: how one configuration of each sweep is
     chosen, if at all. suite: whose published values and claims stand beside what was measured. sources: notes on where
     the records are from. refit: only what was trained anew on training and validation rows.
     """
@@ -196,7 +196,7 @@ def print_summary(
 
 
 def _write_file(path: Path, text: str) -> None:
-    """A file whole or not at all, where it is one: on a full disk what stood there before is worth more than half."""
+    """Write a file whole or not at all, where it is one: on a full disk the earlier one is worth more than half."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_text(text, encoding="utf-8")
         return

@@ -1,4 +1,4 @@
-"""Which records a run uses again: --rerun and --keep-outdated."""
+"""Records that a run uses again: --rerun and --keep-outdated."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Reuse:
         keep_outdated: bool,
         here: bool,
     ) -> Reuse:
-        """The same for trials of a second stage: what ran again in the first one does in the second."""
+        """The reuse for a second stage, too: trials that ran again in the first stage do so in the second."""
         own = choose_reuse(catalog, second, store, context, None, keep_outdated, here)
         again = {_identify_configuration(trial) for trial in first if trial.key in self.rerun}
         rerun = frozenset(trial.key for trial in second if _identify_configuration(trial) in again)
@@ -57,11 +57,11 @@ class Reuse:
         return runner.split(trials, store, self.rerun, self.kept)
 
     def pick_record(self, trial: Trial, store: Store) -> Record | None:
-        """What stands for a trial in the table: its own record, unless one of an older source alone is ok."""
+        """Pick the record of a trial for the table: its own, unless one of an older source alone is ok."""
         return store.find(trial.key) or self.kept.get(trial.key) or store.last(trial.key)
 
     def status(self, trial: Trial, store: Store, to_run: bool) -> str:
-        """What a plan says of a trial."""
+        """The status of a trial in a plan."""
         if to_run:
             return "to run again" if store.find(trial.key) else "to run"
         old = self.kept.get(trial.key)
@@ -73,7 +73,7 @@ class Reuse:
         return [f"{one} for --rerun, whether there is a record or not"] if count else []
 
     def note_kept(self, trials: Sequence[Trial], store: Store) -> list[str]:
-        """What is said of the records that were kept, and not replaced meanwhile."""
+        """Note the records that were kept and not replaced meanwhile."""
         return outdated.remark([trial for trial in trials if store.find(trial.key) is None], self.kept)
 
 
@@ -86,7 +86,7 @@ def choose_reuse(
     keep_outdated: bool,
     here: bool = False,
 ) -> Reuse:
-    """What --rerun and --keep-outdated ask for. Raises UsageError for methods that the run does not have."""
+    """Read --rerun and --keep-outdated. Raises UsageError for methods that the run does not have."""
     again = _select_rerun(catalog, trials, rerun) if rerun is not None else frozenset()
     if not keep_outdated:
         return Reuse(again)
@@ -123,7 +123,7 @@ def _expand_file(catalog: Catalog, selected: selection.Selected) -> list[selecti
 
 
 def _look_at_data(trials: Sequence[Trial], context: RunContext, here: bool) -> Mapping[str, Mapping[str, str]]:
-    """The digests of what these trials would be given now; each data set is loaded once for a seed."""
+    """Look up digests of the data that these trials would be given now; each data set is loaded once for a seed."""
     first: dict[tuple[str, int, int], Trial] = {}
     for trial in trials:
         first.setdefault(_identify_data(trial), dataclasses.replace(trial, base=None, keep=False))

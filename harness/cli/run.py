@@ -180,7 +180,7 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
 
 
 def _make_request(asked: Asked, comparison: suite.Comparison | None) -> suite.Request:
-    """What was asked for, over the values of the suite."""
+    """Make the request from the options, over the values of the suite."""
     amounts: list[tuple[Unit, float | None]] = [
         ("epochs", asked.epochs),
         ("updates", asked.updates),
@@ -220,7 +220,7 @@ def _make_context(
     names: Sequence[str],
     executor: ExecutorOffer,
 ) -> RunContext:
-    """What trials need to know; the plan may have added files to the plugins, and a plugin may go elsewhere."""
+    """Make the context of the trials; the plan may have added files to the plugins, and a plugin may go elsewhere."""
     return RunContext(
         results=asked.results.absolute(),
         data=files.folder(request.data).absolute(),
@@ -238,7 +238,7 @@ def _make_context(
 
 
 def _list_preloads(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]:
-    """What every trial imports anyway: the backend's modules, what it reads its data and computes its scores with."""
+    """List the modules that every trial imports: of the backend, for reading its data and for its scores."""
     datasets = [catalog.datasets.get(trial.dataset.name, trial.dataset.provider) for trial in trials]
     kinds = {dataset.kind for dataset in datasets}
     scores = [metric for metric in catalog.metrics.values() if metric.compute is not None and kinds & {*metric.kinds}]
@@ -248,7 +248,7 @@ def _list_preloads(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]
 
 
 def _make_choosing(catalog: Catalog, request: suite.Request, trials: Sequence[Trial]) -> Choosing:
-    """What --select asks for. Raises UsageError for a score that some data set's validation will not be scored by."""
+    """Read --select. Raises UsageError for a score that the validation of some data set will not have."""
     items = dict.fromkeys(selection.item(trial.method) for trial in trials)
     datasets = [trial.dataset for trial in trials]
     how = select_options.parse_choosing(catalog, request.select, request.select_jointly, request.refit, items, datasets)
@@ -302,7 +302,7 @@ def _print_second_stage(
     context: RunContext,
     reuse: Reuse,
 ) -> None:
-    """The second stage as lines where the first one has ended, else what it will be."""
+    """Print the second stage as lines where the first one has ended, else its outlook."""
     if reuse.split_todo(trials, store).todo:
         click.echo(refitting.describe_outlook(trials, how))
         return

@@ -1,4 +1,4 @@
-"""How commands are told what chooses: --select, --select-jointly, --refit."""
+"""Options of choosing by validation: --select, --select-jointly, --refit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFIT = "Train what was chosen anew on training and validation rows together, an
 
 
 def add_choosing_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The three options."""
+    """Add the three options to a command."""
     for decorate in (
         click.option("--refit", is_flag=True, default=None, help=REFIT),
         click.option("--select-jointly", is_flag=True, default=None, help=JOINTLY),
@@ -38,7 +38,7 @@ def parse_choosing(
     items: Iterable[str],
     datasets: Iterable[Choice],
 ) -> Choosing:
-    """How rows are made of records. items: what was selected as one; datasets: that records are, or will be, of.
+    """Parse the options of choosing. items: selections of one item each; datasets: of records present or to come.
 
     Raises UsageError for a score that cannot choose, and for a choice that would have looked at test rows.
     """

@@ -1,4 +1,4 @@
-"""What one call of the program was asked for, and the catalogue of plugins that its commands share."""
+"""The options of one call of the program, and the catalogue of plugins that its commands share."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Session:
 
     @property
     def settings(self) -> Settings:
-        """Which plugins to load."""
+        """The plugins to load."""
         return Settings(tuple(dict.fromkeys(self.plugins)), tuple(dict.fromkeys(self.disabled)), self.strict)
 
     @property
@@ -122,7 +122,7 @@ def _parse_once(
 
 
 def _suggest_comma(command: click.Command, message: str) -> str:
-    """What to do about a word too many, where a blank in a list may have made it."""
+    """Suggest quotes for a word too many, where a blank in a list may have made it."""
     lists = [each for each in command.params if isinstance(each, click.Option) and each.metavar == "LIST"]
     if "unexpected extra argument" not in message or not lists:
         return ""

@@ -69,7 +69,7 @@ class Handler:
 
 
 def describe_stop(stop: BaseException) -> tuple[str, int]:
-    """What to say of an interrupt, and the exit code: 128 and the signal's number, as a shell has it."""
+    """Describe an interrupt, with its exit code: 128 and the signal's number, as a shell has it."""
     number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
     said = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
     return said + (f": {stop}" if str(stop) else ""), 128 + number

@@ -27,7 +27,7 @@ LONGEST_LINE = 2_000
 
 
 def say(line: str) -> None:
-    """A line to the user, beside what the command prints."""
+    """Print a line to the user on stderr, beside the output of the command."""
     click.echo(clean_line(line, LONGEST_LINE), err=True)
 
 
@@ -100,7 +100,7 @@ def _note_unasked(catalog: Catalog, split: runner.Split, context: RunContext) ->
 def _collect_remarks(
     origins: runner.Origins, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int, reuse: Reuse
 ) -> list[str]:
-    """What is to be known of records that are there and of trials that run, a line each."""
+    """Collect remarks on records that are there and on trials that run, a line each."""
     kept = [*surroundings.moved(origins.catalog, split.done, split.todo), *runner.outdated(origins, split.done, store)]
     run = [
         *split.lost,

@@ -19,7 +19,7 @@ SPELT = dict(
 
 @contextlib.contextmanager
 def tolerate_failures() -> Iterator[None]:
-    """Within, what is said on stderr never fails, and both streams spell out what their encoding lacks."""
+    """Within, writing to stderr never fails, and both streams spell out what their encoding lacks."""
     _open_closed()
     before = sys.stdout, sys.stderr
     for stream in before:
@@ -52,7 +52,7 @@ def keep_streams() -> Iterator[None]:
 
 
 def flush_or_drop() -> None:
-    """Write what is left to be written to stdout, unless that fails."""
+    """Flush stdout, or drop its output where that fails."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -60,7 +60,7 @@ def flush_or_drop() -> None:
 
 
 def drop_output() -> None:
-    """What is left to be written to stdout is nobody's, and must not fail again when Python exits."""
+    """Drop the output not yet written to stdout, so that it does not fail again when Python exits."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -81,7 +81,7 @@ def is_lively(stream: TextIO) -> bool:
 
 
 def _unbuffer(stream: io.TextIOWrapper) -> Any:
-    """A buffer of Python keeps what it could not write, and fails again as the interpreter ends."""
+    """The stream without Python's buffer, which keeps what it could not write and fails again at the end."""
     return getattr(stream.buffer, "raw", stream.buffer)
 
 
@@ -113,7 +113,7 @@ class _Lasting(io.BufferedIOBase):
         return size
 
     def _wait_for_reader(self) -> int:
-        """Until somebody reads: another program has put this pipe or terminal in a mode in which it refuses."""
+        """Wait until somebody reads: another program has put this pipe or terminal in a mode in which it refuses."""
         poll = select.poll()
         poll.register(self.fileno(), select.POLLOUT)
         poll.poll()
@@ -150,7 +150,7 @@ def _flush_quietly(stream: Any) -> None:
 
 
 def _open_closed() -> None:
-    """A closed one becomes the null device: the next file opened would take its number, and get what it is sent."""
+    """Open closed streams on the null device: else the next file opened would take a number, and its output."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)

@@ -33,7 +33,7 @@ def fold(text: str, width: int, first: str = "", indent: str = "") -> list[str]:
 
     A word is never broken: one that is wider, such as a path, has a line of its own.
 
-    >>> folded("saf[steps=[2,8]],bptt", 18, "of ", "   ")
+    >>> fold("saf[steps=[2,8]],bptt", 18, "of ", "   ")
     ['of saf[steps=[2,8]],', '   bptt']
     """
     lines = [first]
@@ -67,7 +67,7 @@ def tabulate(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int |
 
 
 def _spare(columns: Sequence[Sequence[str]], width: int) -> int:
-    """What is left beside these columns, after an indent of two and gaps of two."""
+    """The width left beside these columns, after an indent of two and gaps of two."""
     return width - 2 - sum(_longest(column) + 2 for column in columns)
 
 

@@ -1,4 +1,4 @@
-"""How the shelves of the catalogue look in a listing: which facts, in which order, as text or as plain values."""
+"""The shelves of the catalogue in a listing: their facts, in order, as text or as plain values."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Lines(tuple[str, ...]):
 
 @dataclass(frozen=True)
 class View:
-    """brief: the columns of a table. full: what a paragraph tells besides name, summary, availability and plugin.
+    """The facts of a shelf. brief: columns of a table. full: lines of a paragraph besides the usual ones.
 
-    detail: what it tells besides that where one offer is listed alone.
+    detail: further lines where one offer is listed alone.
     """
 
     hook: str
@@ -55,17 +55,17 @@ def _make_view(hook: str, brief: Sequence[str], full: Sequence[str], has_options
 
 
 def _summarise_offer(offer: Offer[Any]) -> str:
-    """Why it is not available first: what there is to say comes last."""
+    """Summarise an offer; the reason why it is not available comes first."""
     return ": ".join(filter(None, [lacking(offer), getattr(offer.value, "summary", "")]))
 
 
 def _list_files(offer: Offer[Any]) -> Any:
-    """Of a data set, as it is by default."""
+    """List the files of a data set with its default options."""
     return files.declared(offer.value)
 
 
 def _describe_base(offer: Offer[Any]) -> str | None:
-    """Of a method, which may say so by its options."""
+    """Describe the base of a method, which its options may decide."""
     stated = offer.value.starts_from
     return stated if stated is None or isinstance(stated, str) else "what its options say"
 
@@ -75,7 +75,7 @@ def _count_folds(offer: Offer[Any]) -> int | None:
 
 
 def _read_comparison(offer: Offer[Any]) -> Comparison | UsageError:
-    """What a suite's file says, or what is wrong with it: one bad file must not hide the others."""
+    """Read a suite's file, or the error in it: one bad file must not hide the others."""
     try:
         return suite.read_suite(offer.value.path)
     except UsageError as error:

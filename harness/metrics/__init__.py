@@ -1,4 +1,4 @@
-"""The general metrics: what any method of a kind is judged by. What an instrument reads is described by its plugin."""
+"""The general metrics: scores and costs of any method of a kind. Plugins describe the readings of instruments."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _offer_beside_the_base() -> Iterator[Metric]:
 
 
 def _describe_score(name: str, summary: str, unit: str, better: Literal["higher", "lower"], **settings: Any) -> Metric:
-    """What the function of that name in `scores` computes, which is named and not imported."""
+    """Describe the score that the function of that name in `scores` computes; it is named and not imported."""
     return Metric(name, summary, unit, better, compute=f"harness.metrics.scores:{name}", **settings)
 
 

@@ -39,7 +39,7 @@ COMPONENT, PANEL, CELL = 2.0, 100.0, 0.5  # a component; a panel that a level re
 
 
 def estimate_cost(means: Floats, deviations: Floats) -> float:
-    """What `integrated` costs, at most, in evaluations of a distribution function; infinite where it is no way."""
+    """The most that `integrate_cells` costs, in evaluations of a distribution function; infinite where it is no way."""
     narrowest, widest = float(deviations.min()), float(deviations.max())
     with np.errstate(over="ignore", invalid="ignore"):
         cells, furthest = np.ptp(means) / narrowest + 1, np.abs(means).max() / narrowest
@@ -67,7 +67,7 @@ def integrate_cells(means: Floats, deviations: Floats, weights: Floats) -> float
 
 
 def _compute_moments(means: Floats, deviations: Floats, weights: Floats) -> tuple[Floats, float]:
-    """Of each level and cell, (L, C, P), and where the first cell begins; all in widths of a cell."""
+    """Compute the moments of each level and cell, (L, C, P), and the first cell's edge, in widths of a cell."""
     places = np.floor(means)
     first = float(places.min())
     owners, shift = (places - first).astype(np.intp), means - places - 0.5
@@ -95,7 +95,7 @@ def _sum(owners: NDArray[np.intp], size: int, weights: Floats, shift: Floats, ex
 
 
 def _add_mass(mass: Floats, moments: Floats, level: int) -> None:
-    """To the mass below the nodes of panels (., K), of which the first is the first that this level reaches."""
+    """Add to the mass below the nodes of panels (., K), of which the first is the first that this level reaches."""
     tables, cells = _tabulate_powers(level), len(moments)
     for start, table in enumerate(tables):
         mass[start : start + cells] += moments @ table
@@ -105,13 +105,13 @@ def _add_mass(mass: Floats, moments: Floats, level: int) -> None:
 
 
 def _count_reached(level: int) -> int:
-    """How many panels to either side of its own a cell has mass in."""
+    """Count the panels to either side of its own in which a cell has mass."""
     return math.ceil(FAR * STEP**level)
 
 
 @lru_cache(TABLES)
 def _tabulate_powers(level: int) -> Floats:
-    """What moments are multiplied by at the nodes of each panel within reach of their cell, (panels, P, K)."""
+    """Tabulate the factors of moments at the nodes of each panel within reach of their cell, (panels, P, K)."""
     from scipy.special import ndtr  # slow to import, and only this score needs it
 
     panels = np.arange(-_count_reached(level), _count_reached(level) + 1)

@@ -87,13 +87,13 @@ def _score_row(means: Floats, deviations: Floats, weights: Floats, target: float
 
 
 def _count_fewest_pairs(means: Floats, deviations: Floats) -> float:
-    """How many pairs are near at least: so many are where the means lie evenly."""
+    """Count the pairs that are near at least: so many are where the means lie evenly."""
     groups = np.ptp(means) / (FAR * math.sqrt(2) * deviations.min()) + 1
     return float(len(means) * (len(means) / groups - 1) / 2)
 
 
 def _find_near(means: Floats, deviations: Floats) -> NDArray[np.intp]:
-    """For each component, in sorted order, where those begin that are too far above it to overlap, (S,)."""
+    """Find, for each sorted component, the first one that is too far above it to overlap, (S,)."""
     reach = FAR * np.hypot(deviations, deviations.max())
     ends: NDArray[np.intp] = np.maximum(np.searchsorted(means, means + reach, "right"), np.arange(1, len(means) + 1))
     return ends
@@ -109,7 +109,7 @@ def _compute_mean_distance(means: Floats, deviations: Floats, weights: Floats, e
 
 
 def _sum_near_excess(means: Floats, deviations: Floats, weights: Floats, ends: NDArray[np.intp]) -> float:
-    """The sum over near pairs of both weights and of what the mean distance exceeds the distance of the means by."""
+    """Sum, over near pairs, both weights times the mean distance less the distance of the means."""
     counts = ends - np.arange(1, len(means) + 1)
     total, first = 0.0, 0
     for last in _split_blocks(counts):
@@ -124,7 +124,7 @@ def _sum_near_excess(means: Floats, deviations: Floats, weights: Floats, ends: N
 
 
 def _split_blocks(counts: NDArray[np.intp]) -> list[int]:
-    """Where to end each block, so that the counts in it sum to about BLOCK."""
+    """Find the ends of blocks, so that the counts in it sum to about BLOCK."""
     block = np.cumsum(counts) // BLOCK
     return [*(np.flatnonzero(np.diff(block)) + 1).tolist(), len(counts)]
 
@@ -144,7 +144,7 @@ class _Octave(NamedTuple):
 
 
 def _estimate_quadrature(length: float, deviations: Floats) -> float:
-    """How many distribution functions it evaluates, about: of each component in those panels that it reaches."""
+    """Estimate how many distribution functions it evaluates: of each component in the panels that it reaches."""
     narrowest = float(deviations.min())
     octaves = 1 + math.log2(float(deviations.max()) / narrowest)
     panels = length / (WIDEST * narrowest)
@@ -181,7 +181,7 @@ def _integrate_square(low: float, high: float, step: float, width: float, octave
 
 
 def _compute_mass(low: float, width: float, panels: int, octave: _Octave) -> Floats:
-    """What these components have below each Gauss-Legendre node of all panels, (panels * NODES,)."""
+    """The mass of these components below each Gauss-Legendre node of all panels, (panels * NODES,)."""
     if octave.panels == 1:
         return _evaluate_mass(low, width, panels, legendre_nodes()[0], octave)
     merged = min(octave.panels, 2 ** math.ceil(math.log2(panels)))
@@ -192,7 +192,7 @@ def _compute_mass(low: float, width: float, panels: int, octave: _Octave) -> Flo
 
 
 def _evaluate_mass(low: float, width: float, panels: int, nodes: Floats, octave: _Octave) -> Floats:
-    """The same at some nodes of each of these panels, given on [-1, 1]."""
+    """Evaluate the mass at some nodes of each of these panels, given on [-1, 1]."""
     below, reach = np.concatenate([[0.0], np.cumsum(octave.weights)]), FAR * float(octave.deviations.max())
     at_once = max(1, BLOCK // (len(nodes) * len(octave.means)))  # panels
     mass = []
@@ -222,7 +222,7 @@ def _chebyshev_nodes() -> Floats:
 
 @lru_cache(64)
 def _make_interpolation(merged: int) -> Floats:
-    """From values at the Chebyshev nodes of a panel to those at the nodes of `merged` panels within it."""
+    """Make the map from values at the Chebyshev nodes of a panel to those at the nodes of `merged` panels within it."""
     degrees, inner = np.arange(CHEBYSHEV), (1 + legendre_nodes()[0]) / 2
     x = 2 * (np.arange(merged)[:, None] + inner).ravel() / merged - 1  # (merged * NODES,)
     vandermonde = np.polynomial.chebyshev.chebvander

@@ -1,4 +1,4 @@
-"""Which score decides: the best point of a validation curve, patience, and what a report sets against the first row."""
+"""The headline score decides the best point of a curve, patience, and the differences to a report's first row."""
 
 from __future__ import annotations
 

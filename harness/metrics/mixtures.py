@@ -36,7 +36,7 @@ def _log_sum(terms: Floats) -> Floats:
 
 
 def mixture(prediction: Prediction) -> Prediction:
-    """The same prediction as one sample, where a mixture is one; a mixture of Gaussians stays what it is."""
+    """The prediction as one sample, where a mixture is one; a mixture of Gaussians stays as it is."""
     if isinstance(prediction, RegressionMixture) or len(prediction.log_weights) == 1:
         return prediction
     folded: Prediction = type(prediction)(mix_log_probs(*prediction)[None], np.zeros(1))
@@ -56,7 +56,7 @@ def compute_mean_entropy(log_probs: NDArray[np.floating], log_weights: NDArray[n
 
 
 def find_edges(log_probs: NDArray[np.floating]) -> list[int]:
-    """Where to part the rows of (S, N, ...), so that about BLOCK numbers lie between two edges."""
+    """Find the edges between blocks of rows of (S, N, ...), so that about BLOCK numbers lie between two edges."""
     rows = log_probs.shape[1]
     at_once = max(1, BLOCK * rows // max(1, log_probs.size))
     return [*range(0, rows, at_once), rows]

@@ -31,7 +31,7 @@ SIMPLE: Mapping[Any, Mapping[str, Any]] = {
 
 
 def record_schema() -> dict[str, Any]:
-    """The JSON Schema of what `to_json` writes."""
+    """The JSON Schema of records as `to_json` writes them."""
     definitions: dict[str, Any] = {}
     root = _schema_of(Record, definitions)
     head = {"schema": {"const": SCHEMA}, "key": {"type": "string"}}

@@ -1,4 +1,4 @@
-"""One door to all formats. What a format needs is imported when it is asked for."""
+"""One door to all formats, each imported when it is asked for."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class _Compared:
-    """What a claim is about, by seed. same: the number that both sides have in common if they compute the same.
+    """The quantity that a claim is about, by seed. same: the number that both sides have if they compute the same.
 
     magnitude: of what was subtracted. lacking: seeds that one of the sides should have and has not.
     """
@@ -143,7 +143,7 @@ def _note_side(quantity: Quantity, side: Side) -> Iterator[str]:
 
 
 def _compare_sides(claim: Claim, left: Side, right: Side | None) -> _Compared:
-    """Left, its ratio or its difference, by seed, and why seeds are missing."""
+    """Compare left with right, as ratio or difference, by seed, with reasons for missing seeds."""
     if right is None:
         return _Compared(list(left.values.values()), left.missing, _find_lacking(left.values, left))
     reasons = dict.fromkeys(side.missing for side in (left, right) if side.missing)
@@ -168,7 +168,7 @@ def _join(*reasons: str) -> str:
 
 
 def _open_interval(claim: Claim, found: tuple[float, float], left: Side, right: Side | None) -> tuple[float, float]:
-    """More on the left raises what is compared; more on the right lowers it, a ratio down to zero."""
+    """Open the interval: more on the left raises the compared value; more on the right lowers it, a ratio to zero."""
     low, high = found
     if left.lower_bound:
         high = math.inf

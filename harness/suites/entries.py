@@ -32,7 +32,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Published:
-    """What a source reports for a method, in its own setting; never mixed with what was measured here.
+    """A value that a source reports for a method, in its own setting; never mixed with what was measured here.
 
     sd: standard deviation over n runs, from the standard error `se` where that is given instead. by_seed: the value of
     each run, seed 0 first; they are paired with the seeds (or splits) of the same number.
@@ -51,7 +51,7 @@ class Published:
 
     @property
     def origin(self) -> str:
-        """Where the value is from and how it was obtained."""
+        """The source of the value and how it was obtained."""
         return "; ".join(part for part in (self.source, self.setting) if part)
 
 
@@ -77,7 +77,7 @@ class Claim:
 
     @property
     def origin(self) -> str:
-        """Where the published value is from and how it was obtained."""
+        """The source of the published value and how it was obtained."""
         return "; ".join(part for part in (self.source, self.setting) if part)
 
     @property
@@ -205,7 +205,7 @@ def _count_values(values: int) -> str:
 
 
 def _find_deviation(values: Mapping[str, Any], runs: Sequence[float], n: int | None) -> float | None:
-    """As given, or from the standard error, or from the runs."""
+    """Find the standard deviation: as given, or from the standard error, or from the runs."""
     if "se" in values and n is not None:
         return float(values["se"]) * math.sqrt(n)
     return values["sd"] if "sd" in values else statistics.stdev(runs) if len(runs) > 1 else None

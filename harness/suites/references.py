@@ -1,4 +1,4 @@
-"""What the entries of a suite refer to: methods, data sets and metrics, checked against the catalogue."""
+"""References of a suite's entries: methods, data sets and metrics, checked against the catalogue."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def _locate_mistakes(where: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Names:
-    """What the entries of one suite may refer to. chooses: whether one configuration of each sweep is chosen, so that
-    a whole sweep is a row.
+    """The names that the entries of one suite may refer to. chooses: whether one configuration of each sweep is chosen,
+    so that a whole sweep is a row.
     """
 
     catalog: Catalog
@@ -116,7 +116,7 @@ class _Names:
     chooses: bool = False
 
     def check_published(self, value: Published) -> Published:
-        """Its data set may be one that the suite does not run: then there is nothing measured beside it."""
+        """Check a published value; a data set that the suite does not run only leaves it without a measured one."""
         self._require_metric(value.metric)
         return dataclasses.replace(value, method=self._resolve_method(value.method))
 

@@ -39,7 +39,7 @@ from harness.types import UNITS, Budget
 
 @dataclass(frozen=True)
 class Request:
-    """What a run was asked for, before it is planned. None: not said, so a suite, a data set or a default decides.
+    """A request for a run, before it is planned. None: not said, so a suite, a data set or a default decides.
 
     home: the distribution whose methods, data sets and metrics are meant by a name that several offer. folder: where
     files of methods are that have no absolute path; the working directory by default. metrics: columns of the table.
@@ -76,7 +76,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that a suite's file says: what to run, what others published, what is claimed."""
+    """The contents of a suite's file: the request, published values, claims."""
 
     path: Path
     request: Request

@@ -75,7 +75,7 @@ def _dump_published(each: Beside, summary: Summary) -> dict[str, Any]:
 
 
 def _dump_claim(each: Judged) -> dict[str, Any]:
-    """A claim's words, verdict and mean first, then its terms, what was found, and where."""
+    """A claim's words, verdict and mean first, then its terms, findings and place."""
     found, claim = each.judgement, each.judgement.claim
     quantities = {name: side and str(side) for name, side in (("over", claim.over), ("minus", claim.minus))}
     return {
@@ -128,7 +128,7 @@ def _dump_difference(against: Against) -> dict[str, Any]:
 
 
 def _standing(row: Row) -> dict[str, Any]:
-    """Why a row may not be compared with others: the planned seeds of which no trial ended ok, and its data."""
+    """The reasons why a row may not be compared: the planned seeds of which no trial ended ok, and its data."""
     lacking = {"lacking_seeds": " ".join(map(str, row.lacks))} if row.lacks else {}
     return lacking | ({"data": row.data} if row.data else {})
 

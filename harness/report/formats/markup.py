@@ -28,7 +28,7 @@ BESIDE: dict[str, Any] = {"disable_numparse": True, "colalign": ["left"] * 3 + [
 
 
 def render_markdown(summary: Summary) -> str:
-    """A heading, a table, and what is to be said of it, for each data set and protocol."""
+    """Render a heading, a table and its notes, for each data set and protocol."""
     parts = []
     for table in summary.tables:
         heads = ["method", "n", *(_escape(_head(table, name, summary)) for name in table.columns)]
@@ -54,7 +54,7 @@ def render_latex(summary: Summary) -> str:
 
 
 def _render_markdown_suite(summary: Summary) -> Iterator[str]:
-    """Published values beside what was measured, claims with their verdicts, and the sources of both."""
+    """Render published values beside measured ones, claims with their verdicts, and the sources of both."""
     sources = published.Footnotes()
     rows = published.list_published(summary, sources)
     if rows:
@@ -68,7 +68,7 @@ def _render_markdown_suite(summary: Summary) -> Iterator[str]:
 
 
 def _render_latex_suite(summary: Summary) -> Iterator[str]:
-    """The same, claims and sources as comments."""
+    """Render published values as a table, claims and sources as comments."""
     sources = published.Footnotes()
     rows = published.list_published(summary, sources)
     if rows:
@@ -118,7 +118,7 @@ def _head(table: Table, name: str, summary: Summary) -> str:
 
 
 def _under(table: Table) -> list[str]:
-    """Paired differences, what was chosen, missing values and failed trials, each said once."""
+    """List the lines under a table: paired differences, choices, missing values and failed trials, each said once."""
     holes: dict[str, list[str]] = {}
     for row in table.rows:
         for name in table.columns:

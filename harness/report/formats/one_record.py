@@ -1,4 +1,4 @@
-"""Everything that one record says, for reading."""
+"""One record in full, for reading."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Column: TypeAlias = tuple[str, list[str]]  # its head, and a cell for each point
 
 
 def render_record(record: Record, metrics: Sequence[Metric], width: int | None = None, colour: bool = False) -> str:
-    """All of one record: status, options, scores, what was measured and read, times, curve, facts, where, traceback."""
+    """Render all of one record: status, options, scores, measurements, readings, times, curve, facts, traceback."""
     console = Console(
         file=io.StringIO(), width=width or 100, force_terminal=colour, color_system="standard" if colour else None
     )
@@ -54,9 +54,9 @@ def render_record(record: Record, metrics: Sequence[Metric], width: int | None =
 
 
 def draw_sparkline(values: Sequence[float]) -> str:
-    """A bar per value, from the lowest to the highest; a blank for what is not a number.
+    """Draw a bar per value, from the lowest to the highest; a blank for what is not a number.
 
-    >>> sparkline([0.0, 0.5, 1.0, float("nan")])
+    >>> draw_sparkline([0.0, 0.5, 1.0, float("nan")])
     '▁▅█ '
     """
     finite = [value for value in values if math.isfinite(value)]
@@ -120,7 +120,7 @@ def _with_units(values: Mapping[str, Any], described: Mapping[str, Metric]) -> d
 
 
 def _mark_bounds(record: Record, shown: Mapping[str, Any], described: Mapping[str, Metric]) -> dict[str, Any]:
-    """Counts that may be too low are "at least" what was counted."""
+    """Mark counts that may be too low as "at least" the number."""
     reasons = {name: find_lower_bound(record, name, described) for name in shown}
     return {name: f"≥ {text} (at least: {reasons[name]})" if reasons[name] else text for name, text in shown.items()}
 

@@ -80,7 +80,7 @@ def _print_differences(console: Console, table: Table) -> None:
 
 
 def _print_suite(console: Console, summary: Summary) -> None:
-    """Published values beside what was measured, then the claims, then the sources of both."""
+    """Print published values beside measured ones, then the claims, then the sources of both."""
     sources = Footnotes()
     rows = published.list_published(summary, sources)
     if rows:

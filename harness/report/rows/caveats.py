@@ -1,4 +1,4 @@
-"""What stands below a table: trials that failed, and what may spoil the comparison above."""
+"""Notes below a table: trials that failed, and doubts about the comparison above."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _note_bases(records: Iterable[Record]) -> Iterator[str]:
 
 
 def _own_budgets(records: Iterable[Record]) -> Iterator[str]:
-    """Rows that were trained on after what they start from, some for longer than others."""
+    """Note rows that were trained on after their base, some for longer than others."""
     found: dict[str, dict[str, None]] = {}
     for record in records:
         if record.trial.own_epochs:
@@ -70,7 +70,7 @@ def _own_budgets(records: Iterable[Record]) -> Iterator[str]:
 
 
 def _note_warnings(records: Iterable[Record]) -> Iterator[str]:
-    """What instruments, data sets and the harness itself warn of."""
+    """Note the warnings of instruments, data sets and the harness itself."""
     warned: dict[str, list[str]] = {}
     for record in records:
         for text in (*record.warnings.values(), *_iterate_older_warnings(record)):
@@ -80,7 +80,7 @@ def _note_warnings(records: Iterable[Record]) -> Iterator[str]:
 
 
 def _iterate_older_warnings(record: Record) -> Iterator[str]:
-    """In older records they are texts under names that end with _warning."""
+    """Iterate warnings of older records: texts under names that end with _warning."""
     for name, text in (*record.measured.items(), *record.readings.items()):
         if name.endswith("_warning") and isinstance(text, str):
             yield text
@@ -138,7 +138,7 @@ def _note_unknown(records: Iterable[Record], described: Mapping[str, Metric]) ->
 
 
 def _note_holes(records: Iterable[Record], described: Mapping[str, Metric]) -> Iterator[str]:
-    """What went unmeasured as a whole, such as an instrument; holes of single metrics stand in their cells."""
+    """Note what went unmeasured as a whole, such as an instrument; holes of single metrics stand in their cells."""
     holes: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for name, reason in record.holes.items():

@@ -1,4 +1,4 @@
-"""What a suite says beside what was measured: published values, and claims with their verdicts."""
+"""A suite beside the measurements: published values, and claims with their verdicts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Place:
     plan: Plan = field(default_factory=Plan)
 
     def find_records(self, method: str) -> list[Record]:
-        """One record a seed, the last one, by seed."""
+        """Find the last record of each seed of a method, by seed."""
         return [*by_seed(record for record in self.records if record.trial.method.label == method).values()]
 
     def planned_seeds(self, records: Sequence[Record]) -> frozenset[int]:
@@ -96,7 +96,7 @@ def _format_figures(found: Judgement) -> list[str]:
 def compare_published(
     published: Iterable[Published], places: Sequence[Place], described: Mapping[str, Metric]
 ) -> tuple[Beside, ...]:
-    """Each published value with what was measured: once for each place that has records, alone where none has."""
+    """Compare each published value with measured ones: once for each place that has records, alone where none has."""
     found = []
     for entry in published:
         own = [place for place in places if place.dataset == entry.dataset and place.find_records(entry.method)]
@@ -110,7 +110,7 @@ def compare_published(
 
 
 def _subtract_published(side: Side, entry: Published) -> Difference | None:
-    """What was measured less what was published, paired by seed; none where it is only known to be at least so much."""
+    """Subtract published values from measured ones, paired by seed; None where these are only lower bounds."""
     difference = paired_difference(side.values, dict(enumerate(entry.by_seed)))
     return difference if difference.n > 1 and not side.lower_bound else None
 
@@ -138,7 +138,7 @@ def _judge_in_place(claim: Claim, place: Place, described: Mapping[str, Metric])
 
 
 def _why_apart(place: Place, left: Quantity, right: Quantity) -> str:
-    """Why two quantities may not be compared; empty where they may."""
+    """Explain why two quantities may not be compared; empty where they may."""
     ours, theirs = place.find_records(left.method), place.find_records(right.method)
     if apart := sameness.explain_apart(ours, theirs):
         return f"over different data: {apart}"

@@ -38,7 +38,7 @@ def index_seeds(records: Iterable[Record]) -> Rows:
 
 
 def note_mixing(records: Sequence[Record]) -> Iterator[str]:
-    """All such notes on records that ended ok."""
+    """Note the differences in the making of records that ended ok."""
     yield from _note_sources(records)
     yield from _note_environments(records)
     yield from _note_measuring(records)
@@ -81,7 +81,7 @@ def _are_parted_alike(parts: Iterable[Sequence[Record]]) -> bool:
 
 
 def _iterate_parts(record: Record) -> Iterator[tuple[str, str]]:
-    """What a record was made by, in words, with a digest or version of each part that it states."""
+    """Iterate the parts that made a record, in words, with the digest or version that it states of each."""
     for trial in _iterate_lineage(record.trial):
         if "core" in trial.parts:
             yield "the source of the harness", str(trial.parts["core"])
@@ -116,7 +116,7 @@ def _describe_versions(words: str, by_value: Mapping[str, object]) -> str:
 
 
 def _note_environments(records: Sequence[Record]) -> Iterator[str]:
-    """Names what differs between the machines or versions that numbers were taken with.
+    """Note the differences between the machines or versions that numbers were taken with.
 
     Floating-point entries, such as the load, differ from trial to trial and are left out.
     """
@@ -156,7 +156,7 @@ def _note_measuring(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _note_defaults(records: Sequence[Record]) -> Iterator[str]:
-    """One label, different options: a default or a data set's recipe has changed between the records."""
+    """Note labels with different options: a default or a data set's recipe has changed between the records."""
     whole = index_seeds(records)
     found: dict[tuple[str, str], list[tuple[str, Record]]] = {}
     choices = [(choice, record) for record in records for choice in (record.trial.method, record.trial.dataset)]

@@ -1,4 +1,4 @@
-"""What the runs of a results folder meant to run, held against the records that are there."""
+"""The plans of the runs of a results folder, held against the records that are there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Plan:
         return plan
 
     def planned_for(self, record: Record) -> frozenset[int]:
-        """Those that were planned for the row of the record; none where no plan names it."""
+        """The seeds planned for the row of the record; none where no plan names it."""
         return self._find_rows(record).get(record.trial.method.label, frozenset())
 
     def expect_seeds(self, own: Sequence[Record], table: Iterable[Record]) -> frozenset[int]:
@@ -37,7 +37,7 @@ class Plan:
         return stated | {record.trial.seed for record in own}
 
     def note_missing(self, records: Iterable[Record]) -> Iterator[str]:
-        """What was planned and has no record: `planned, no record: saf seed 2`."""
+        """Note planned trials without a record: `planned, no record: saf seed 2`."""
         held: dict[tuple[Place, str], set[int]] = {}
         for record in records:
             held.setdefault((place(record.trial), record.trial.method.label), set()).add(record.trial.seed)

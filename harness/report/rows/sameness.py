@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def explain_apart(left: Iterable[Record], right: Iterable[Record]) -> str:
-    """Why two rows may not be compared: their data differ, or are not known to be the same. Empty where they may.
+    """Explain why two rows may not be compared: data that differ, or are not known to be the same; else empty.
 
     Data depend on the seed, so the trials of one seed are held against each other; where the rows have no seed in
     common, what their data came from.
@@ -63,7 +63,7 @@ def _explain_different(one: Record, other: Record, same_seed: bool) -> str:
 
 
 def _distinct(records: Iterable[Record]) -> Iterator[Record]:
-    """One record of each source: the others say nothing more."""
+    """Iterate one record of each source: the others say nothing more."""
     seen: set[str] = set()
     for record in records:
         key = str([_read_data_part(record, name) for name in SOURCES])
@@ -83,7 +83,7 @@ def _read_digests(record: Record) -> Mapping[str, Any]:
 
 
 def _read_data_part(record: Record, name: str) -> str:
-    """A part of what the data came from, as text that can be compared."""
+    """Read a part of the source of the data, as text that can be compared."""
     found = record.trial.parts.get("dataset")
     part = found.get(name) if isinstance(found, Mapping) else None
     return json.dumps(part, sort_keys=True, default=str)

@@ -1,4 +1,4 @@
-"""Of each sweep, for each seed, the configuration that validation finds best; test scores have no say in it.
+"""Choosing a configuration of each sweep, for each seed, by validation scores; test scores have no say in it.
 
 Each seed chooses for itself, by its own validation rows. Where the split depends on the seed, rows that one seed
 validates with are rows that another is tested on: a choice for all seeds together would have looked at test rows. One
@@ -40,18 +40,18 @@ class Criterion:
 
     @property
     def name(self) -> str:
-        """As a record calls it: `nll@valid`."""
+        """The name of the score in a record: `nll@valid`."""
         return f"{self.metric.name}@{self.view}"
 
     @property
     def sign(self) -> int:
-        """What a score is multiplied by, so that greater is better."""
+        """The factor of a score that makes greater better."""
         return 1 if self.metric.better == "higher" else -1
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """How a row came to stand for its sweep: of how many configurations, by which score.
+    """The choice of a row from its sweep: of how many configurations, by which score.
 
     times: for how many seeds each was chosen, by what tells it from the others; empty for a choice for all of them.
     """
@@ -99,7 +99,7 @@ def parse_criterion(text: str, metrics: Sequence[Metric], *, jointly: bool = Fal
 
 @dataclass(frozen=True)
 class Choosing:
-    """How rows are made of records. by: the score that chooses; None keeps every configuration.
+    """The way from records to rows. by: the score that chooses; None keeps every configuration.
 
     items: selections, such as `saf[rate=[0.1,0.3]]`, that make a sweep of what may have been run one by one. apart: by
     method, the options whose values are never chosen from.
@@ -110,7 +110,7 @@ class Choosing:
     apart: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def select(self, records: Sequence[Record], plan: Plan | None = None, refit: bool = False) -> list[Selection]:
-        """A selection for each table, of what was trained anew after those that chose. refit: of that alone.
+        """Make a selection for each table, those trained anew after those that chose. refit: the former alone.
 
         plan: which seeds a configuration should have.
         """
@@ -148,7 +148,7 @@ def choose(records: Sequence[Record], how: Choosing, plan: Plan | None = None) -
 
 
 def _find_anew(first: Selection, records: Sequence[Record]) -> Selection:
-    """What was trained anew of the configurations that were chosen, under the labels of their rows."""
+    """Find the records of chosen configurations that were trained anew, under the labels of their rows."""
     held = {_identify_trained(record): record for record in records}
     kept = [(record, held.get(_identify_trained(record))) for record in first.records]
     found = [relabel(anew, record.trial.method.label) for record, anew in kept if anew is not None]
@@ -176,7 +176,7 @@ Scores = Mapping[Configuration, Mapping[int, float]]
 
 
 def _choose_by_seed(sweep: Sweep, by: Criterion, scores: Scores, seeds: frozenset[int]) -> Selection:
-    """For each seed the record of its best configuration; of several that tie, the first that was asked for."""
+    """Choose for each seed the record of its best configuration; of several that tie, the first that was asked for."""
     best = {seed: _find_best({each: own[seed] for each, own in scores.items() if seed in own}, by) for seed in seeds}
     picked = {seed: by_seed(sweep.records[each])[seed] for seed, each in best.items() if each is not None}
     # A seed in which nothing ended ok keeps one of its failures, so that the row says so.
@@ -234,7 +234,7 @@ def _choose_jointly(sweep: Sweep, by: Criterion, scores: Scores, seeds: frozense
 def _note_survivors(
     sweep: Sweep, best: Configuration, by: Criterion, scores: Scores, seeds: frozenset[int]
 ) -> Iterator[str]:
-    """Which configurations were not in the running, and why."""
+    """Note the configurations that were not in the running, and why."""
     label = sweep.records[best][0].trial.method.label
     if left := sorted(seeds - scores[best].keys()):
         yield f"{label} is chosen over survivors: no configuration has {by.name} for {list_seeds(left)} and the others"
@@ -255,13 +255,13 @@ def _expect_seeds(sweep: Sweep, plan: Plan) -> frozenset[int]:
 
 
 def _explain_unlike_data(sweep: Sweep) -> str:
-    """Why configurations may not be compared: they are of different data."""
+    """Explain why configurations may not be compared: they are of different data."""
     classes = sameness.group_alike(list(sweep.records), sweep.records.__getitem__)
     return sameness.explain_apart(*(sweep.records[each[0]] for each in classes[:2])) if len(classes) > 1 else ""
 
 
 def _read_scores(records: Iterable[Record], by: Criterion) -> dict[int, float]:
-    """By seed, where it is finite; the last record of a seed counts."""
+    """Read the finite scores by seed; the last record of a seed counts."""
     last = by_seed(records)
     scores = {seed: record.scores.get(by.name, math.nan) for seed, record in last.items() if record.status == "ok"}
     return {seed: score for seed, score in scores.items() if math.isfinite(score)}
@@ -273,7 +273,7 @@ def _note_absent(sweep: Sweep) -> Iterator[str]:
 
 
 def _note_unequal(every: Sequence[Sweep]) -> Iterator[str]:
-    """The best of many looks better than the best of few, whatever the method."""
+    """Note sweeps of unequal size: the best of many looks better than the best of few."""
     if len({len(sweep.given) for sweep in every}) > 1:
         listed = ", ".join(f"{sweep.label} {len(sweep.given)}" for sweep in every)
         yield f"methods were given unequal numbers of configurations to choose from: {listed}"

@@ -1,4 +1,4 @@
-"""A summary with what its suite says beside it."""
+"""A summary with the published values and claims of its suite."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ DEFAULT_COSTS = ("update_seconds", "activation_bytes", "forward_macs", "total_ma
 
 @dataclass(frozen=True)
 class Asked:
-    """What to tabulate: metrics by name, those that the user chose if any, the score to reach, what was planned.
+    """The contents of tables: metrics by name, those that the user chose if any, the score to reach, what was planned.
 
     every: all records, those of other tables and of what a method starts from among them.
     """
@@ -97,7 +97,7 @@ def _list_names(records: Iterable[Record], metrics: Iterable[Metric]) -> list[st
 
 
 def _expand_columns(columns: Sequence[str], records: Sequence[Record], described: Mapping[str, Metric]) -> list[str]:
-    """These names, those of metrics of shifted splits followed by what they are called of each one."""
+    """Expand these names: those of metrics of shifted splits are followed by the name for each split."""
     scored = dict.fromkeys(name for record in records for name in (*record.scores, *record.holes) if "@" in name)
     names: dict[str, None] = {}
     for column in columns:
@@ -210,7 +210,7 @@ def _make_cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric
 
 
 def _read_numbers(values: Sequence[tuple[Record, Value]], name: str) -> tuple[dict[int, float], tuple[int, ...]]:
-    """By the seed in which each was measured, and the seeds that took one over; of these the sources count."""
+    """Read numbers by the seed in which each was measured, and the seeds that took one over from a source."""
     had = [(record, found.number) for record, found in values if found.number is not None]
     over = [(record, number, list_sources(record, name)) for record, number in had]
     numbers = {record.trial.seed: number for record, number, seeds in over if not seeds}

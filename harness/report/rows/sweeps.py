@@ -1,4 +1,4 @@
-"""What was given to choose from: configurations of one method that one item of --methods stood for.
+"""Sweeps to choose from: configurations of one method that one item of --methods stood for.
 
 Sweeps that share a configuration are one. Options that a method says are rows of their own (`Method.row_options`) are
 never chosen from: their values part a sweep.
@@ -35,11 +35,11 @@ class Sweep:
         return [record for records in self.records.values() for record in records]
 
     def labels(self) -> tuple[str, ...]:
-        """Of the configurations that have records."""
+        """The labels of the configurations that have records."""
         return tuple(records[0].trial.method.label for records in self.records.values())
 
     def tell_apart(self, configuration: Configuration) -> str:
-        """What tells a configuration from the others, as in `rate=0.1,tau=0.2`."""
+        """Tell a configuration from the others by its values, as in `rate=0.1,tau=0.2`."""
         several = [_merge(records[0].trial.method) for records in self.records.values()]
         own = self.records[configuration][0].trial.method
         values = _merge(own)
@@ -113,7 +113,7 @@ def _make_sweep(
 
 
 def _couple_choices(choices: Sequence[Choice]) -> Swept:
-    """How configurations are written that no single item stood for: what they share, then what they do not, coupled."""
+    """Couple choices that no single item stood for: shared options first, then the others as one group."""
     several = [_merge(choice) for choice in choices]
     names = list(dict.fromkeys(name for values in several for name in values))
     differing = tuple(each for each in names if len({_spell(values.get(each)) for values in several}) > 1)
@@ -151,12 +151,12 @@ def _read_configuration(choice: Choice) -> Configuration:
 
 
 def _merge(choice: Choice) -> Given:
-    """All that decides what the method does: with the defaults, and what the data set's recipe says."""
+    """Merge the options of a choice: defaults, and values of the data set's recipe."""
     return {**choice.options, **choice.given}
 
 
 def _maker(choice: Choice) -> str | None:
-    """As it was written: a suite leaves its own out."""
+    """The provider of a choice as it was written: a suite leaves its own out."""
     return choice.label.partition("[")[0].rpartition(":")[0] or None
 
 
@@ -170,14 +170,14 @@ def _parse_items(text: str, held: Held) -> list[_Item]:
 
 
 def _find_every(selected: selection.Selected, held: Held) -> _Item:
-    """`saf[*]` stands for what has a record."""
+    """Find the configurations of `saf[*]`: all that have a record."""
     known = list(held)
     given = tuple(known[place] for place in matching.Index(held.values()).places(selected))
     return _Item(given, selected.name, selected.provider, (), open=True)
 
 
 def _make_item(selected: selection.Selected, held: Held) -> _Item:
-    """With its values as the records have them: 1000 is 1000.0 where the option is a float."""
+    """Make an item with its values as the records have them: 1000 is 1000.0 where the option is a float."""
     found = _find(selected.name, selected.provider, selection.combinations(selected), held)
     written = {
         (name, _spell(value)): value for each in found if each in held for name, value in _merge(held[each]).items()
@@ -190,7 +190,7 @@ def _make_item(selected: selection.Selected, held: Held) -> _Item:
 
 
 def _find(name: str, provider: str | None, several: Iterable[Given], held: Held) -> tuple[Configuration, ...]:
-    """The configurations of what was given: those with a record, and of the others what was given of them."""
+    """Find the configurations of given values: those with a record, and of the others what was given of them."""
     alike = {each: choice for each, choice in held.items() if each[0] == name and each[1] in (None, provider)}
     found = (next((each for each, choice in alike.items() if _fits(choice, given)), None) or given for given in several)
     return tuple(each if isinstance(each, tuple) else (name, provider, _spell_all(each)) for each in found)

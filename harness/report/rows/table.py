@@ -1,4 +1,4 @@
-"""What a report is made of: cells, rows and tables; one row per method and data set, over seeds.
+"""Cells, rows and tables of a report; one row per method and data set, over seeds.
 
 Trials that were not run under the same protocol (budget, batch size, device, precision, threads) are never averaged
 or compared: each protocol is a table of its own. What else may spoil a comparison is said in notes.

@@ -1,4 +1,4 @@
-"""Notes on what times are worth: workers, a busy machine, training outside the updates."""
+"""Notes on the worth of times: workers, a busy machine, training outside the updates."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ SET_UP = 0.5  # seconds of `init` that imports, allocation and compilation may t
 
 
 def note_timing(records: Sequence[Record], every: Sequence[Record], table: str = "") -> Iterator[str]:
-    """All such notes on records that ended ok. every: the records among which their bases are. table: what theirs is
-    called, where there are several.
+    """Note doubts about the times of records that ended ok. every: the records among which their bases are. table: its
+    name, where there are several.
     """
     yield from _note_workers(records)
     yield from _note_cohorts(records)
@@ -53,7 +53,7 @@ def phases(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
 
 
 def add_totals(records: Sequence[Record]) -> list[Record]:
-    """The records with what their methods took in all, and together with those that they start from, if these are here.
+    """Add total times to records: of their methods, and together with their bases, if these are here.
 
     What starts from nothing takes the same with and without.
     """
@@ -75,7 +75,7 @@ def _add_own_totals(record: Record, by_key: Mapping[str, Record]) -> Record:
 
 
 def _iterate_bases(trial: Trial) -> Iterator[Trial]:
-    """What a trial starts from, what that starts from, and so on."""
+    """Iterate the base of a trial, its base, and so on."""
     while trial.base is not None:
         trial = trial.base
         yield trial
@@ -132,7 +132,7 @@ def is_share(name: str, records: Iterable[Record]) -> bool:
 
 
 def _count_lanes(record: Record) -> float:
-    """How many trials were trained as one, itself among them."""
+    """Count the trials that were trained as one, itself among them."""
     return as_number(record.measured.get("cohort")) or 1.0
 
 
@@ -180,7 +180,7 @@ def _read_loads(record: Record) -> Iterator[tuple[float, float]]:
 
 
 def _note_cpu_time(records: Sequence[Record]) -> Iterator[str]:
-    """Trials whose CPU time in training is not what their wall time lets one expect."""
+    """Note trials whose CPU time in training does not fit their wall time."""
     waited, crowded = [], []
     for record in records:
         wall, cpu = (as_number(record.environment.get(f"train_{name}_seconds")) for name in ("wall", "cpu"))

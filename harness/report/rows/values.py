@@ -1,4 +1,4 @@
-"""What one record says of one metric: a number, or the reason why there is none."""
+"""The value of one metric in one record: a number, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def base_name(name: str) -> str:
 
 
 def read_value(record: Record, name: str, metric: Metric, target: Target | None) -> Value:
-    """One record's number for the metric called `name`, which may have a suffix such as @best."""
+    """Read one record's number for the metric called `name`, which may have a suffix such as @best."""
     if name == TO_TARGET and target is not None:
         return _find_time_to(record, target)
     number = read_measured(record, name)
@@ -56,7 +56,7 @@ def is_known(record: Record, name: str) -> bool:
 
 
 def read_measured(record: Record, name: str) -> float | None:
-    """A score, what the harness measured, an instrument's reading, or a phase's seconds: prepare_seconds of prepare.
+    """Read a score, a measurement, an instrument's reading, or a phase's seconds: prepare_seconds of prepare.
 
     In this order, so that no reading takes the place of what the harness measured.
     """
@@ -77,14 +77,14 @@ def list_sources(record: Record, name: str) -> tuple[int, ...]:
 
 
 def read_claimed(record: Record, name: str) -> float | None:
-    """What the method says of itself, where nothing was measured and no attempt to measure failed."""
+    """Read the claim of the method itself, where nothing was measured and no attempt to measure failed."""
     return (
         None if read_measured(record, name) is not None or name in record.holes else as_number(record.facts.get(name))
     )
 
 
 def find_lower_bound(record: Record, name: str, described: Mapping[str, Metric]) -> str:
-    """Why a number is "at least" what was counted: its instrument says so, or it says so of what bounds the number
+    """Find the reason why a number is a lower bound: its instrument says so, or it says so of what bounds the number
     (`Metric.bounded_by`), or that lists operators which were not counted.
 
     Empty where at most 1 % of the bytes moved were theirs.
@@ -97,7 +97,7 @@ def find_lower_bound(record: Record, name: str, described: Mapping[str, Metric])
 
 
 def _list_bounds(name: str, described: Mapping[str, Metric]) -> list[str]:
-    """The readings whose incompleteness is a metric's: what bounds it, and what bounds that."""
+    """List the readings that bound a metric, directly or through each other."""
     found: list[str] = []
     while name in described and (name := described[name].bounded_by) and name not in found:
         found.append(name)
@@ -105,13 +105,13 @@ def _list_bounds(name: str, described: Mapping[str, Metric]) -> list[str]:
 
 
 def _read_stated(record: Record, name: str) -> str:
-    """What an instrument says of its own reading; in older records that is a reading too."""
+    """Read the doubt of an instrument about its own reading; in older records that is a reading too."""
     said = record.at_least.get(name) or record.readings.get(f"{name}_at_least")
     return clean_line(said) if isinstance(said, str) else ""
 
 
 def _describe_uncounted(record: Record, name: str) -> str:
-    """What a list of operators without a formula comes to; empty for any other reading."""
+    """Describe a list of operators without a formula by their share; empty for any other reading."""
     shares = _read_shares(record.readings.get(name))
     total = as_number(record.readings.get(f"{name}_share"))
     share = sum(shares.values()) if total is None else total
@@ -122,7 +122,7 @@ def _describe_uncounted(record: Record, name: str) -> str:
 
 
 def _read_shares(operators: object) -> dict[str, float]:
-    """Share of the bytes moved by operator, of what the instrument lists."""
+    """Read the share of the bytes moved, by operator, that the instrument lists."""
     rows = operators if isinstance(operators, Mapping) else {}
     return {
         str(name): as_number(row.get("share")) or 0.0 if isinstance(row, Mapping) else 0.0 for name, row in rows.items()
@@ -143,7 +143,7 @@ def find_target_metric(records: Sequence[Record], metrics: Sequence[Metric]) -> 
 
 
 def as_number(found: object) -> float | None:
-    """A float of what a record holds; None for what is no number."""
+    """A value of a record as float; None where it is no number."""
     if not isinstance(found, (int, float)) or isinstance(found, bool):
         return None
     try:

@@ -1,4 +1,4 @@
-"""How numbers read: one prefix and one number of decimals per column, so that digits line up.
+"""The format of numbers: one prefix and one number of decimals per column, so that digits line up.
 
 Where those decimals would leave little or nothing of a value, it gets as many as it needs: what is not zero never reads
 as zero. Cells that read alike are marked alike.
@@ -35,7 +35,7 @@ class Scale:
     decimals: int | None
 
     def format(self, value: float, figures: int = LEAST_FIGURES) -> str:
-        """With at least so many significant figures, or exactly.
+        """Format a value with at least so many significant figures, or exactly.
 
         >>> Scale(1e-3, "ms", 2).format(0.00251), Scale(1e6, "M", 0).format(0.25e6), Scale(1e6, "M", 0).format(3e6)
         ('2.51', '0.250', '3')
@@ -59,7 +59,7 @@ class Scale:
         return f" ± {self.format(cell.sd, 1)}" if cell.sd else " ± 0"
 
     def best(self, cells: Sequence[Cell]) -> list[bool]:
-        """Which cells to mark as the best: those that are, and every rival that reads the same; none if all do."""
+        """Mark the best cells, and every rival that reads the same; none if all do."""
         shown = [f"{self.mean(cell)}{' at least' * bool(cell.lower_bound)}" if cell.rival else "" for cell in cells]
         alike = {text for cell, text in zip(cells, shown, strict=True) if cell.best}
         return [text in alike and alike != {*shown} - {""} for text in shown]
@@ -68,8 +68,10 @@ class Scale:
 def format_fixed(value: float, decimals: int, figures: int = 1, sign: str = "") -> str:
     """A number with so many decimals, or more where fewer than `figures` significant ones would be left of it.
 
-    >>> fixed(0.25, 0), fixed(-0.0004, 3, sign="+"), fixed(3.0, 0, figures=3), fixed(1e-15, 2), fixed(-0.0, 2)
-    ('0.2', '-0.0004', '3', '1e-15', '0.00')
+    >>> format_fixed(0.25, 0), format_fixed(-0.0004, 3, sign="+"), format_fixed(3.0, 0, figures=3)
+    ('0.2', '-0.0004', '3')
+    >>> format_fixed(1e-15, 2), format_fixed(-0.0, 2)
+    ('1e-15', '0.00')
     """
     if not value or not math.isfinite(value):
         return f"{abs(value):.{decimals}f}" if not value else f"{value:{sign}}"
@@ -96,7 +98,7 @@ def scale(cells: Iterable[Cell], metric: Metric) -> Scale:
 
 def format_ratio(value: float) -> str:
     """
-    >>> [ratio(value) for value in (1, 0.6149, 0.0123, 12.34, 1234.5, 0, 1e9)]
+    >>> [format_ratio(value) for value in (1, 0.6149, 0.0123, 12.34, 1234.5, 0, 1e9)]
     ['1.00x', '0.61x', '0.012x', '12.3x', '1234x', '0x', '1e+09x']
     """
     if value < 0.1 or value >= 1e6:
@@ -116,7 +118,7 @@ def _find_exponent(magnitudes: Sequence[float], unit: str) -> int:
 
 
 def _count_decimals(means: Sequence[float], deviations: Sequence[float]) -> int | None:
-    """Two figures of the largest deviation, one of the smallest, within reason; four figures of the mean without."""
+    """Count decimals: two figures of the largest deviation, one of the smallest; without any, four of the mean."""
     if not means or not (1e-4 <= max(means) < 1e6):
         return None if means else 0
     whole = _find_magnitude(max(means)) + 1

@@ -1,4 +1,4 @@
-"""Differences of a score between rows, paired by seed, as words: what a seed does to both methods cancels."""
+"""Differences of a score between rows, paired by seed, as words: the influence of a seed on both methods cancels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def list_entries(table: Table) -> Iterator[tuple[str, str]]:
 
 
 def describe_difference(found: Against) -> str:
-    """Two figures of half the interval, or that all seeds agree; the seeds in common where some are lacking."""
+    """Describe a difference with its interval, or that all seeds agree; the common seeds where some are lacking."""
     return format_difference(found.difference) + (f", over {list_seeds(found.seeds)} alone" if found.lacking else "")
 
 

@@ -37,12 +37,12 @@ def list_published(summary: Summary, sources: Footnotes) -> list[list[str]]:
 
 
 def list_heads(summary: Summary) -> tuple[str, ...]:
-    """What stands above the published values: HEADS, and the paired difference where there is one."""
+    """The heads of the columns of published values: HEADS, and the paired difference where there is one."""
     return (*HEADS, *([DIFFERENCE] if any(each.difference for each in summary.published) else []))
 
 
 def list_claims(summary: Summary, sources: Footnotes) -> Iterator[tuple[str, str, str]]:
-    """Verdict, claim in words, and what was found, for each claim; where it was found if there are several places."""
+    """List verdict, claim in words and finding for each claim; its place where there are several."""
     several = len({str((each.dataset, each.protocol)) for each in summary.claims if each.dataset}) > 1
     for each in summary.claims:
         claim = each.judgement.claim
