@@ -58,6 +58,10 @@ class BPTTOptions(SpikingOptions, OwnOptions):
             )
 
     @property
+    def fusible(self) -> bool:
+        return self.saved == "exact" and self.reset == "soft" and not self.feedback
+
+    @property
     def in_parts(self) -> bool:
         """Whether time is cut at all."""
         return self.recompute is not None or self.chunk is not None

@@ -8,15 +8,16 @@ makes the gradient an approximation, so this is never the default.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from harness_spiking.connections import Affine, Outlet, linear, linear_backward, pool
 from harness_spiking.kernels.eager import sum_per_channel
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine, Outlet, linear, linear_backward, pool
-from harness_spiking.passes import Current, current, placed, propagate
+from harness_spiking.passes import Current, compute_current, propagate
 from harness_spiking.surrogates import Sigmoid, Surrogate
 from harness_spiking.weights import Maps
 
@@ -42,10 +43,9 @@ def run(network: Network, maps: Maps, frames: Tensor, detach_reset: bool, outlet
     def connect(signal: Signal, to: Affine, biased: bool) -> Current:
         bias = to.bias + shift if biased and to.bias is not None else None
         if signal.words is None:
-            return _for_all(current(signal.seen, to, bias), steps)
-        within, rest = placed(to, bias)
-        value = _Linear.apply(signal.seen, signal.words, signal.outlet, to.weight, within, to.stride, to.scale, steps)
-        return _for_all(Current(value, rest), steps)
+            return _for_all(compute_current(signal.seen, to, bias), steps)
+        through = partial(_Linear.apply, signal.words, signal.outlet, steps)
+        return _for_all(compute_current(signal.seen, to, bias, through=through), steps)
 
     def fire(index: int, flow: Current) -> Signal:
         seen, words = _Scan.apply(*flow, network, outlets[index], detach_reset)
@@ -55,7 +55,7 @@ def run(network: Network, maps: Maps, frames: Tensor, detach_reset: bool, outlet
         return Signal(pool(signal.seen, window))
 
     first = maps.layers[0]
-    flow = current(frames.flatten(0, 1), first, None if first.bias is None else first.bias + shift)
+    flow = compute_current(frames.flatten(0, 1), first, None if first.bias is None else first.bias + shift)
     if len(frames) < steps:
         flow = Current(torch.cat([flow.whole()] * steps))
     last = propagate(network, maps, _for_all(flow, steps), connect, fire, narrow, shift)
@@ -93,27 +93,26 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        seen: Tensor,
         words: Tensor,
         outlet: Outlet,
+        steps: int,
+        seen: Tensor,
         weight: Tensor,
         bias: Tensor | None,
         stride: int,
         scale: float,
-        steps: int,
     ) -> Tensor:
         ctx.save_for_backward(words, weight)
         ctx.rest = outlet, stride, scale, steps
-        return linear(seen.to(weight.dtype), weight, bias, stride, scale)
+        return linear(seen, weight, bias, stride, scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         words, weight = ctx.saved_tensors
         outlet, stride, scale, steps = ctx.rest
         seen = outlet.out(unpack(words, steps, weight.dtype).flatten(0, 1))
-        needs = ctx.needs_input_grad[0], ctx.needs_input_grad[3], ctx.needs_input_grad[4]
-        into_seen, into_weight, into_bias = linear_backward(gradient, seen, weight, needs, stride, scale)
-        return into_seen, None, None, into_weight, into_bias, None, None, None
+        into_these = linear_backward(gradient, seen, weight, ctx.needs_input_grad[3:6], stride, scale)
+        return None, None, None, *into_these, None, None
 
 
 class _Potential(Sigmoid):

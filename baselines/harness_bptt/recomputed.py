@@ -19,12 +19,11 @@ import torch
 from torch import Tensor
 
 from harness_bptt import BPTTOptions
-from harness_spiking import lif, stepwise
-from harness_spiking import training as shared
+from harness_spiking import lif, losses, stepwise
+from harness_spiking.learner import Rows, State
 from harness_spiking.network import Network
-from harness_spiking.passes import current
+from harness_spiking.passes import compute_current
 from harness_spiking.spikes import unheard
-from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
 from harness_torch import time_steps
 
@@ -56,9 +55,9 @@ def learn(state: State, rows: Rows, options: BPTTOptions) -> Tensor:
     def learn_part(part: Rows, share: float) -> Tensor:
         way = _choose(network)(network, weights, part, options.detach_reset)
         with weights.summed_apart():
-            return _Passes(way, cut).learn(lambda logits: shared.go_back(state, part, logits, share))
+            return _Passes(way, cut).learn(lambda logits: losses.go_back(state, part, logits, share))
 
-    return shared.learn_parts(state, rows, weights, learn_part)
+    return losses.learn_parts(state, rows, weights, learn_part)
 
 
 class _Passes:
@@ -161,7 +160,7 @@ class LayerByLayer:
             self.following,
             known,
         )
-        return current(h, self.weights.readout, self.weights.readout.bias).whole(), tuple(behind)
+        return compute_current(h, self.weights.readout, self.weights.readout.bias).whole(), tuple(behind)
 
     def _source(self, start: int, stop: int) -> Tensor:
         if not self.held:

@@ -11,94 +11,132 @@ P commutes with the trace, so only P a is carried, at the resolution of the next
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness import Batch, ClassLogProbs, Problem, Training
+from harness import Batch
 from harness_ottt import OTTTOptions, reference
+from harness_spiking import losses
 from harness_spiking import reference as plainly
-from harness_spiking import training as shared
-from harness_spiking.agree import SPIKES
-from harness_spiking.biases import StepBiases, traces_of_one
-from harness_spiking.drive import Drive, InputTrace
+from harness_spiking.biases import StepBiases, scale_and_shift
+from harness_spiking.connections import Affine, Outlet, Window, linear, linear_backward, pool
+from harness_spiking.forward import Forward
+from harness_spiking.learner import LIFLearner, Rows, State
 from harness_spiking.network import Network
-from harness_spiking.operations import (
-    Affine,
-    Outlet,
-    Window,
-    affine,
-    join,
-    linear,
-    linear_backward,
-    pool,
-    split,
-)
-from harness_spiking.passes import Current, current, placed, propagate, upsampled
-from harness_spiking.training import Rows, State
-from harness_spiking.weights import Weights
-from harness_torch.training import facts
+from harness_spiking.passes import Current, compute_current, propagate, upsample
 
 Signal = tuple[Tensor, Tensor]  # spikes and their trace, as the next layer sees them
 
 
-class OTTT:
+class OTTT(LIFLearner[OTTTOptions]):
     """OTTT_A (update accumulated) and OTTT_O (online)."""
 
-    agreement = SPIKES
-
-    def __init__(self, options: OTTTOptions) -> None:
-        self.options = options
-
-    def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
-        del base
-        return shared.begin(problem, training, self.options)
-
-    def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
-        return shared.update(state, batch, self._learn)
+    def learn(self, state: State, rows: Rows) -> Tensor:
+        options, network = self.options, state.network
+        if options.update == "online":
+            return losses.learn_online(state, rows, TracedForward(network, rows, options))
+        return losses.learn_every_step(state, rows, lambda part: TracedForward(network, part, options), options.chunk)
 
     def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         """`update`, as the paper writes it."""
         online = self.options.update == "online"
         return plainly.update(state, batch, lambda net: reference.losses(net, self.options), online)
 
-    def _learn(self, state: State, rows: Rows) -> Tensor:
-        options, network = self.options, state.network
-        online = options.update == "online"
-        return shared.learn_every_step(state, rows, lambda part: Forward(network, part, options), options.chunk, online)
-
-    def over_time(self, network: Network) -> Tensor:
-        """What the readout of each step counts in a prediction, (T,)."""
-        return shared.uniform(network)
-
-    def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
-        return shared.predict(state.network, inputs, self.over_time(state.network))
-
     def describe(self, state: State) -> Mapping[str, object]:
-        described = shared.describe(state)
+        described = super().describe(state)
         if self.options.presynaptic == "spike":
             return described
-        carried = {str(_carried(state.network, each)).removeprefix("torch.") for each in _windows(state.network)}
-        trace = " and ".join(sorted(carried))
+        types = (_choose_type(state.network, window) for window in _list_windows(state.network))
+        trace = " and ".join(sorted({str(each).removeprefix("torch.") for each in types}))
         return {**described, "trace": trace, "convention": self.options.resolved_convention}
-
-    def save(self, state: State) -> Mapping[str, Tensor]:
-        return facts.save(state)
 
 
 def build(options: OTTTOptions) -> OTTT:
     return OTTT(options)
 
 
-def _windows(network: Network) -> list[Window]:
-    """What pools each population before its trace is taken; feedback returns the last one as it is."""
+class TracedForward(Forward):
+    """The LIF network's forward pass beside which every population carries the trace of its spikes."""
+
+    def __init__(self, network: Network, rows: Rows, options: OTTTOptions) -> None:
+        super().__init__(network, rows, options.resolved_convention == "theory")
+        self.traced = options.presynaptic == "trace"  # else a spike is both the value's and the gradient's
+        fused = options.forward == "fused" or not self.traced
+        self._compute = _compute_fused if fused else _compute_official
+        self.shift = self.neuron.shift
+        self.biases = StepBiases([1.0] * network.steps, self.counts)
+        layers, windows, count = network.architecture.layers, _list_windows(network), len(rows.targets)
+        self.returned_outlet = self.outlets[-1] if network.feedback else None
+        self.outlets = [each.with_window(to) for each, to in zip(self.outlets, windows, strict=True)]
+        self.potentials = [network.population(layer, count).sub_(self.neuron.threshold) for layer in layers]
+        self.traces = [
+            network.population(layer, count, _choose_type(network, window), window)
+            for layer, window in zip(layers, windows, strict=True)
+        ]
+        self.features: Signal | None = None  # what the last population sent a step ago, for feedback
+
+    def logits(self, steps: int) -> Tensor:
+        """So many more time steps; returns the readouts (steps * B, classes), officially seen by their gradient as of
+        traces.
+        """
+        self.start, self.stop = self.stop, self.stop + steps
+        self._scale_bias = self.biases.at(self.start, self.stop)  # b + shift, as often as it counts
+        first = self._encode()
+        if self.features is not None:
+            first = Current(first.whole() + self._returned(self.features))
+        signal = propagate(self.network, self.weights, first, self._connect, self._fire, _narrow, self.shift)
+        readout = self.weights.readout
+        if self.theory:
+            return compute_current(signal[0], readout, readout.bias).whole()
+        return self._compute(signal, readout, readout.bias, self.apart).whole()
+
+    def _encode(self) -> Current:
+        """The first layer's current; its gradient sees the input's trace in theory, officially the input."""
+        first, counts = self.weights.layers[0], self.counts[self.start : self.stop]
+        if self.drive is not None:
+            return Current(self.drive.at([1.0] * len(counts), counts, self.shift))
+        frames = self.frames[self.start : self.stop]
+        x, bias = frames.flatten(0, 1), None if first.bias is None else self._scale_bias(first.bias, self.shift)
+        if not self.theory:
+            return compute_current(x, first, bias, self.apart)
+        return _compute_fused((x, self.input_trace(frames)), first, bias, self.apart)
+
+    def _returned(self, features: Signal) -> Tensor:
+        """What feedback adds to the first layer's current: W up(s_last[t-1]) + b."""
+        feedback = self.weights.feedback
+        assert feedback is not None
+        assert feedback.bias is not None
+        bias = scale_and_shift(feedback.bias, 0.0, 1.0, self.counts[self.start - 1])
+        spikes, trace = (upsample(each, self.network) for each in features)
+        return self._compute((spikes, trace), feedback, bias, self.apart).whole()
+
+    def _connect(self, signal: Signal, to: Affine, biased: bool) -> Current:
+        """The current from the signal of the layer below, shifted for the neurons."""
+        bias = self._scale_bias(to.bias, self.shift) if biased and to.bias is not None else None
+        return self._compute(signal, to, bias, self.apart)
+
+    def _fire(self, index: int, flow: Current) -> Signal:
+        """Spikes and traces (steps * B, ...); overwrites the population's potential and trace."""
+        outlet, steps = self.outlets[index], self.stop - self.start
+        trace = self.traces[index] if self.traced else None
+        signal: Signal = _Fire.apply(*flow, self.potentials[index], trace, self.network, outlet, steps)
+        if self.returned_outlet is None or index < len(self.outlets) - 1:
+            return signal
+        self.features = signal[0].detach(), signal[1].detach().clone()
+        return pool(signal[0], self.returned_outlet.window), pool(signal[1], self.returned_outlet.window)
+
+
+def _list_windows(network: Network) -> list[Window]:
+    """The pooling of each population before its trace is taken; feedback returns the last one as it is."""
     windows = [layer.pool for layer in network.architecture.layers]
     return [*windows[:-1], None] if network.feedback else windows
 
 
-def _carried(network: Network, window: Window) -> torch.dtype:
+def _choose_type(network: Network, window: Window) -> torch.dtype:
     """Type in which a trace goes from one chunk of steps to the next: the next layer's input's where it is exact.
 
     With leak 1/2 and n places in a window, a trace is less than 2 and a multiple of 1 / (2^(T-1) n): where n is a power
@@ -110,112 +148,19 @@ def _carried(network: Network, window: Window) -> torch.dtype:
     return network.compute if exact and network.kernels.name != "eager" else network.dtype
 
 
-class Forward:
-    """Rows on their way through time. Everything carried from step to step is a constant to autograd."""
-
-    def __init__(self, network: Network, rows: Rows, options: OTTTOptions) -> None:
-        self.network, self.neuron = network, network.neuron
-        self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
-        self.traced = options.presynaptic == "trace"
-        self.fused = options.forward == "fused" or not self.traced  # a spike is both the value's and the gradient's
-        self.theory = options.resolved_convention == "theory"
-        # How often a bias counts in a step's gradient: in theory L_t, the trace of a constant one; officially once.
-        self.counts = traces_of_one(self.neuron.leak, network.steps) if self.theory else [1.0] * network.steps
-        self.biases = StepBiases([1.0] * network.steps, self.counts)
-        self.start = self.stop = 0  # the steps that go together now
-        self.outlets = rows.outlets(network)
-        layers, windows, count = network.architecture.layers, _windows(network), len(rows.targets)
-        self.carried = [network.population(layer, count).sub_(self.neuron.threshold) for layer in layers]
-        self.traced_outlets = [each._replace(window=to) for each, to in zip(self.outlets, windows, strict=True)]
-        self.traces = [
-            network.population(layer, count, _carried(network, window), window)
-            for layer, window in zip(layers, windows, strict=True)
-        ]
-        self.features: Signal | None = None  # what the last population sent a step ago, for feedback
-        self.input_trace = InputTrace(self.neuron.leak)
-
-    def use(self, weights: Weights) -> None:
-        """Compute with this version of the weights; a still input's first layer is computed with it once."""
-        self.weights = weights
-        self.drive = Drive(self.frames[0], weights.layers[0]) if len(self.frames) == 1 else None
-
-    def settle(self) -> None:
-        """Hand over the gradient of a still input's current, and let the weights go."""
-        if self.drive is not None:
-            self.drive.settle()
-        del self.weights, self.drive
-
-    def logits(self, steps: int) -> Tensor:
-        """So many more time steps; returns the readouts (steps * B, classes), officially seen by their gradient as of
-        traces.
-        """
-        self.start, self.stop = self.stop, self.stop + steps
-        first = self._encode()
-        if self.features is not None:
-            first = Current(first.whole() + self._returned(self.features))
-        shift = self.neuron.shift
-        spikes, trace = propagate(self.network, self.weights, first, self._connect, self._fire, _narrow, shift)
-        readout = self.weights.readout
-        if self.theory:
-            return current(spikes, readout, readout.bias).whole()
-        return self._linear((spikes, trace), readout, readout.bias).whole()
-
-    def _connect(self, signal: Signal, to: Affine, biased: bool) -> Current:
-        return self._linear(signal, to, self._of_bias(to.bias) if biased else None)
-
-    def _fire(self, index: int, flow: Current) -> Signal:
-        outlet, steps = self.outlets[index], self.stop - self.start
-        returns = self.network.feedback and index == len(self.traces) - 1
-        trace = self.traces[index] if self.traced else None
-        signal = _Fire.apply(*flow, self.carried[index], trace, self.network, self.traced_outlets[index], steps)
-        if returns:
-            self.features = signal[0].detach(), signal[1].detach().clone()
-            signal = pool(signal[0], outlet.window), pool(signal[1], outlet.window)
-        return signal
-
-    def _of_bias(self, bias: Tensor | None) -> Tensor | None:
-        """b, shifted for the neurons: (channels,), or (steps, channels) where it counts differently at each step."""
-        return None if bias is None else self.biases.at(bias, self.start, self.stop - self.start, self.neuron.shift)
-
-    def _encode(self) -> Current:
-        """The first layer's current; its gradient sees the input's trace in theory, officially the input."""
-        first, counts = self.weights.layers[0], self.counts[self.start : self.stop]
-        if self.drive is not None:
-            return Current(self.drive.at([1.0] * len(counts), counts, self.neuron.shift))
-        frames = self.frames[self.start : self.stop]
-        x = frames.flatten(0, 1)
-        if not self.theory:
-            return current(x, first, self._of_bias(first.bias), self.network.adds_shifts)
-        return _fused((x, self.input_trace(frames)), first, self._of_bias(first.bias), self.network.adds_shifts)
-
-    def _returned(self, features: Signal) -> Tensor:
-        """What feedback adds to the first layer's current: W up(s_last[t-1]) + b."""
-        feedback = self.weights.feedback
-        assert feedback is not None
-        assert feedback.bias is not None
-        bias = affine(feedback.bias, 1.0, self.counts[self.start - 1], 0.0)
-        spikes, trace = (upsampled(each, self.network) for each in features)
-        return self._linear((spikes, trace), feedback, bias).whole()
-
-    def _linear(self, signal: Signal, to: Affine, bias: Tensor | None) -> Current:
-        through = _fused if self.fused else _official
-        return through(signal, to, bias, self.network.adds_shifts)
-
-
-def _official(signal: Signal, to: Affine, bias: Tensor | None, apart: bool) -> Current:
+def _compute_official(signal: Signal, to: Affine, bias: Tensor | None, apart: bool) -> Current:
     """The value from spikes without gradient, the graph from the trace: two linear operations, as published."""
     spikes, trace = signal
-    graph = current(trace, to, bias, apart)
+    graph = compute_current(trace, to, bias, apart)
     with torch.no_grad():
-        value = current(spikes, to, bias, apart).value
+        value = compute_current(spikes, to, bias, apart).value
     return Current(_Replace.apply(graph.value, value), graph.shift)
 
 
-def _fused(signal: Signal, to: Affine, bias: Tensor | None, apart: bool) -> Current:
+def _compute_fused(signal: Signal, to: Affine, bias: Tensor | None, apart: bool) -> Current:
     """The same in one linear operation: the trace is only kept for the gradient."""
-    within, shift = placed(to, bias, apart)
-    spikes, trace = (each.to(to.weight.dtype) for each in signal)
-    return Current(_Traced.apply(spikes, trace, to.weight, within, to.stride, to.scale), shift)
+    spikes, trace = signal
+    return compute_current(spikes, to, bias, apart, partial(_Traced.apply, trace.to(to.weight.dtype)))
 
 
 def _narrow(signal: Signal, window: tuple[int, int]) -> Signal:
@@ -241,7 +186,7 @@ class _Traced(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, trace: Tensor, weight: Tensor, bias: Tensor | None, stride: int, scale: float
+        ctx: Any, trace: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, scale: float
     ) -> Tensor:
         ctx.save_for_backward(trace, weight)
         ctx.rest = stride, scale
@@ -250,7 +195,9 @@ class _Traced(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         trace, weight = ctx.saved_tensors
-        return None, *linear_backward(gradient, trace, weight, ctx.needs_input_grad[1:4], *ctx.rest), None, None
+        needs = ctx.needs_input_grad[0], *ctx.needs_input_grad[2:4]
+        into_trace, *others = linear_backward(gradient, trace, weight, needs, *ctx.rest)
+        return into_trace, None, *others, None, None
 
 
 class _Fire(torch.autograd.Function):
@@ -258,7 +205,7 @@ class _Fire(torch.autograd.Function):
     all three.
 
     carried: w[t-1] = u[t-1] - V_th s[t-1] - V_th (B, ...). The current turns into u[t] - V_th = leak w[t-1] + current,
-    then into what the surrogate keeps.
+    then into what the surrogate keeps. trace: None where spikes stand for it.
     """
 
     @staticmethod
@@ -272,25 +219,31 @@ class _Fire(torch.autograd.Function):
         outlet: Outlet,
         steps: int,
     ) -> tuple[Tensor, Tensor]:
-        currents = split(value.detach(), steps)
-        neuron, kernels = network.neuron, network.kernels
+        currents, neuron = value.detach(), network.neuron
+        currents = currents[None] if steps == 1 else currents.unflatten(0, (steps, -1))
         if trace is None:
-            spikes, kept = kernels.integrate(currents, shift, carried, neuron, steps, outlet, True)
-            seen = join(spikes)
-            traced = seen.clone()
+            spikes, kept = network.kernels.integrate(currents, shift, carried, neuron, steps, outlet, True)
+            traces = spikes.clone()
         else:
-            fired = kernels.integrate_traced(currents, shift, carried, trace, neuron, steps, outlet, True)
-            seen, traced, kept = join(fired[0]), join(fired[1]).detach(), fired[2]
+            spikes, traces, kept = network.kernels.integrate_traced(
+                currents, shift, carried, trace, neuron, steps, outlet, True
+            )
         ctx.save_for_backward(kept)
         ctx.set_materialize_grads(False)
         ctx.network, ctx.outlet, ctx.shifted = network, outlet, shift is not None
-        return seen, traced
+        if steps == 1:
+            return spikes[0], traces[0].detach()
+        return spikes.flatten(0, 1), traces.flatten(0, 1).detach()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, into_spikes: Tensor | None, into_traces: Tensor | None) -> tuple[Tensor | None, ...]:
         (kept,) = ctx.saved_tensors
-        given = [each for each in gradients if each is not None]  # a layer above looks at spikes or at traces
-        gradient = given[0] if len(given) == 1 else given[0] + given[1]
-        kernels = ctx.network.kernels
-        errors = kernels.backward_(split(gradient, len(kept)), kept, ctx.network.neuron, ctx.outlet)
-        return join(errors), kernels.sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
+        network, steps = ctx.network, len(kept)
+        gradient = into_traces if into_spikes is None else into_spikes  # a layer above looks at spikes or at traces
+        if into_spikes is not None and into_traces is not None:
+            gradient = into_spikes + into_traces
+        assert gradient is not None
+        gradients = gradient[None] if steps == 1 else gradient.unflatten(0, (steps, -1))
+        errors = network.kernels.backward_(gradients, kept, network.neuron, ctx.outlet)
+        into_shift = network.kernels.sum_per_channel(errors) if ctx.shifted else None
+        return errors[0] if steps == 1 else errors.flatten(0, 1), into_shift, *[None] * 5

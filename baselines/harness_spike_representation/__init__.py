@@ -88,6 +88,10 @@ class SpikeRepresentationOptions(SpikingOptions, OwnOptions):
         return ""
 
     @property
+    def fusible(self) -> bool:
+        return self.form == "clamp"
+
+    @property
     def scale(self) -> float:
         """Without a surrogate, potentials are in their own units."""
         return 1.0

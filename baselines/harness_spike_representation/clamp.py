@@ -19,8 +19,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from harness_spike_representation.rates import Rate
+from harness_spiking.connections import Outlet
 from harness_spiking.network import Network
-from harness_spiking.operations import Outlet
 from harness_spiking.passes import Current
 from harness_spiking.surrogates import inside_range_
 

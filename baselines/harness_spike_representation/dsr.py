@@ -35,8 +35,8 @@ from torch import Tensor
 
 from harness_spike_representation import Neuron
 from harness_spike_representation.rates import Rate
+from harness_spiking.connections import Outlet
 from harness_spiking.network import Network
-from harness_spiking.operations import Outlet
 from harness_spiking.passes import Current
 from harness_spiking.weights import Weights
 from harness_torch import spikes as declare

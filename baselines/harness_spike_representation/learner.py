@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -12,41 +12,26 @@ from torch import Tensor
 from harness import Batch, ClassLogProbs, Problem, Training
 from harness_spike_representation import Neuron, SpikeRepresentationOptions, clamp, dsr, rates, reference
 from harness_spike_representation import neuron as published
+from harness_spiking import losses
 from harness_spiking import reference as plainly
-from harness_spiking import training as shared
-from harness_spiking.agree import SPIKES
-from harness_spiking.kernels import eager
+from harness_spiking.connections import Outlet
+from harness_spiking.learner import Learner, LIFLearner, Rows, State, begin, leaking, predict_uniformly
 from harness_spiking.lif import chunks
 from harness_spiking.network import Network
-from harness_spiking.operations import Outlet
-from harness_spiking.passes import outlets
-from harness_spiking.training import Rows, State
+from harness_spiking.passes import make_outlets
 from harness_spiking.weights import Maps, Weights, effective
-from harness_torch.training import facts, inference
+from harness_torch.training import inference
 
 
-class Clamp:
+class Clamp(LIFLearner[SpikeRepresentationOptions]):
     """What is deployed is the LIF network with the trained weights, read out by weights leak^(T - t)."""
 
-    agreement = SPIKES
-
     def __init__(self, options: SpikeRepresentationOptions) -> None:
-        self.options = options
-        self.views: Mapping[str, Callable[[State, Tensor], ClassLogProbs]] = {"uniform-readout": shared.uniform_readout}
+        super().__init__(_with_threshold(options))
+        self.views = {"uniform-readout": predict_uniformly}
 
-    def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
-        del base
-        return shared.begin(problem, training, _with_threshold(self.options))
-
-    def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
-        return shared.update(state, batch, self._learn)
-
-    def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
-        """`update`, as the paper writes it."""
-        return plainly.update(state, batch, reference.clamp_losses)
-
-    def _learn(self, state: State, rows: Rows) -> Tensor:
-        return shared.learn_once(state, rows, lambda weights, part: self._logits(state.network, part, weights))
+    def learn(self, state: State, rows: Rows) -> Tensor:
+        return losses.learn_once(state, rows, lambda weights, part: self._logits(state.network, part, weights))
 
     def _logits(self, network: Network, rows: Rows, weights: Weights) -> Tensor:
         """The readout of weighted rates (B, classes)."""
@@ -58,33 +43,21 @@ class Clamp:
         left = rates.simulate(network, weights, frames, begin, network.neuron.shift, self.options.chunk)
         return rates.logits(network, weights, rates.mean(frames, clamp.shares(network)), left, following)
 
+    def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
+        """`update`, as the paper writes it."""
+        return plainly.update(state, batch, reference.clamp_losses)
+
     def over_time(self, network: Network) -> Tensor:
-        """What the readout of each step counts in a prediction, (T,)."""
-        return shared.leaking(network)
-
-    def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
-        return shared.predict(state.network, inputs, self.over_time(state.network))
-
-    def describe(self, state: State) -> Mapping[str, object]:
-        return shared.describe(state)
-
-    def save(self, state: State) -> Mapping[str, Tensor]:
-        return facts.save(state)
+        return leaking(network)
 
 
-class DSR:
+class DSR(Learner[SpikeRepresentationOptions]):
     """What is deployed is the network of DSR's own neurons with the trained weights and thresholds."""
-
-    agreement = SPIKES
-
-    def __init__(self, options: SpikeRepresentationOptions) -> None:
-        self.options = options
 
     def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
         """The network that every method starts from, with a threshold for each population."""
         del base
-        state = shared.begin(problem, training, _with_threshold(self.options))
-        state.network = state.network._replace(kernels=eager)
+        state = begin(problem, training, _with_threshold(self.options))
         like, start = state.network.parameters["readout.bias"], self._neuron(state.network).threshold
         thresholds = {
             f"layers.{index}.threshold": like.new_tensor(start).requires_grad_()
@@ -97,16 +70,13 @@ class DSR:
     def _neuron(self, network: Network) -> Neuron:
         return published(self.options, network.steps)
 
-    def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
-        return shared.update(state, batch, self._learn)
-
     def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         """`update`, as the paper writes it, with a gradient of its own at every step."""
         neuron = self._neuron(state.network)
         scale = reference.dsr_scale(neuron)
         return plainly.update(state, batch, lambda net: reference.dsr_losses(net, neuron), output_scale=scale)
 
-    def _learn(self, state: State, rows: Rows) -> Tensor:
+    def learn(self, state: State, rows: Rows) -> Tensor:
         network, neuron = state.network, self._neuron(state.network)
         scale = dsr.output_scale(neuron)
         dsr.bound_(network, neuron.bound)
@@ -115,7 +85,7 @@ class DSR:
             thresholds = cast(dsr.Thresholded, weights).thresholds
             return self._logits(network, part.inputs, weights, thresholds, part.outlets(network), self.options.chunk)
 
-        return shared.learn_once(state, rows, logits, lambda each: dsr.Thresholded(each, scale))
+        return losses.learn_once(state, rows, logits, lambda each: dsr.Thresholded(each, scale))
 
     def _logits(
         self,
@@ -138,8 +108,9 @@ class DSR:
 
     @torch.no_grad()
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
+        """The readout that training sees."""
         network, neuron = state.network, self._neuron(state.network)
-        maps, following = effective(network, dsr.output_scale(neuron)), outlets(network)
+        maps, following = effective(network, dsr.output_scale(neuron)), make_outlets(network)
         thresholds = [
             network.parameters[f"layers.{index}.threshold"].clamp(min=neuron.bound)
             for index in range(len(network.architecture.layers))
@@ -150,10 +121,7 @@ class DSR:
         )
 
     def describe(self, state: State) -> Mapping[str, object]:
-        return {**shared.describe(state), "neuron": self._neuron(state.network)._asdict()}
-
-    def save(self, state: State) -> Mapping[str, Tensor]:
-        return facts.save(state)
+        return {**super().describe(state), "neuron": self._neuron(state.network)._asdict()}
 
 
 def _with_threshold(options: SpikeRepresentationOptions) -> SpikeRepresentationOptions:

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from harness_spiking.connections import Affine, Outlet, linear_backward, pool
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine, Outlet, linear_backward, pool
-from harness_spiking.passes import Current, current, propagate
+from harness_spiking.passes import Current, compute_current, propagate
 from harness_spiking.weights import Maps
 from harness_torch import time_steps
 
@@ -102,7 +102,7 @@ class _Simulation:
 
     def _connect(self, seen: Tensor, to: Affine, biased: bool) -> Current:
         bias = to.bias + self.shift if biased and to.bias is not None else None
-        return current(seen, to, bias, self.network.adds_shifts)
+        return compute_current(seen, to, bias, self.network.adds_shifts)
 
 
 def mean(frames: Tensor, shares: Sequence[float]) -> Tensor:
@@ -128,7 +128,7 @@ def logits(network: Network, maps: Maps, x: Tensor, rates: Sequence[Rate], outle
         return _Fire.apply(flow.value, rates[index].threshold, rates[index], outlets[index])
 
     hidden = propagate(network, maps, connect(x, maps.layers[0], True), connect, fire, pool, 0.0)
-    return current(hidden, maps.readout, maps.readout.bias).whole()
+    return compute_current(hidden, maps.readout, maps.readout.bias).whole()
 
 
 class _Linear(torch.autograd.Function):

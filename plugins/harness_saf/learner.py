@@ -11,174 +11,150 @@ With the loss at the final step alone there is one such gradient, and it is the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness import Batch, ClassLogProbs, Problem, Training
+from harness import Batch, ClassLogProbs
 from harness_saf import SAFOptions, reference
+from harness_spiking import losses
 from harness_spiking import reference as plainly
-from harness_spiking import training as shared
-from harness_spiking.agree import SPIKES
-from harness_spiking.biases import StepBiases, traces_of_one
-from harness_spiking.drive import Drive, InputTrace
+from harness_spiking.biases import StepBiases, scale_and_shift
+from harness_spiking.connections import Affine, Outlet, pool
+from harness_spiking.forward import Forward
 from harness_spiking.kernels import history
+from harness_spiking.learner import LIFLearner, Rows, State, leaking, predict_uniformly, uniform
 from harness_spiking.lif import chunks
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine, Outlet, affine, join, pool, split
-from harness_spiking.passes import Current, current, propagate, upsampled
+from harness_spiking.passes import Current, compute_current, propagate, upsample
 from harness_spiking.surrogates import inside_range_
-from harness_spiking.training import Rows, State
 from harness_spiking.weights import Weights
 from harness_torch import time_steps
-from harness_torch.training import facts, inference
+from harness_torch.training import inference
 
 
-class SAF:
+class SAF(LIFLearner[SAFOptions]):
     """SAF-E (variant every) and SAF-F (final). What is deployed is the LIF network with the trained weights."""
 
-    agreement = SPIKES
-
     def __init__(self, options: SAFOptions) -> None:
-        self.options = options
-        self.views: dict[str, Callable[[State, Tensor], ClassLogProbs]] = {"training-forward": self.training_forward}
+        super().__init__(options)
+        weighted = {"uniform-readout": predict_uniformly} if options.variant == "final" else {}
+        self.views = {"training-forward": self.predict_by_traces} | weighted
+
+    def learn(self, state: State, rows: Rows) -> Tensor:
+        options, network, chunk = self.options, state.network, self.options.chunk
         if options.variant == "final":
-            self.views["uniform-readout"] = shared.uniform_readout
+            return losses.learn_once(state, rows, lambda weights, part: self._final_logits(network, part, weights))
+        if options.update == "online":
+            return losses.learn_online(state, rows, AccumulatedForward(network, rows, options))
+        return losses.learn_every_step(state, rows, lambda part: AccumulatedForward(network, part, options), chunk)
 
-    def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
-        del base
-        return shared.begin(problem, training, self.options)
-
-    def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
-        return shared.update(state, batch, self._learn)
+    def _final_logits(self, network: Network, rows: Rows, weights: Weights) -> Tensor:
+        forward = AccumulatedForward(network, rows, self.options)
+        forward.use(weights, once=True)
+        return forward.final_logits()
 
     def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         """`update`, as the paper writes it."""
         online = self.options.update == "online"
         return plainly.update(state, batch, lambda net: reference.losses(net, self.options), online)
 
-    def _learn(self, state: State, rows: Rows) -> Tensor:
-        options, network = self.options, state.network
-        if options.variant == "final":
-            return shared.learn_once(state, rows, lambda weights, part: self._final_logits(network, part, weights))
-        online = options.update == "online"
-        return shared.learn_every_step(state, rows, lambda part: Forward(network, part, options), options.chunk, online)
-
-    def _final_logits(self, network: Network, rows: Rows, weights: Weights) -> Tensor:
-        forward = Forward(network, rows, self.options)
-        forward.use(weights, once=True)
-        return forward.final_logits()
-
     def over_time(self, network: Network) -> Tensor:
-        """What the readout of each step counts in a prediction, (T,)."""
-        return shared.leaking(network) if self.options.variant == "final" else shared.uniform(network)
-
-    def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
-        return shared.predict(state.network, inputs, self.over_time(state.network))
+        return leaking(network) if self.options.variant == "final" else uniform(network)
 
     @torch.no_grad()
-    def training_forward(self, state: State, inputs: Tensor) -> ClassLogProbs:
+    def predict_by_traces(self, state: State, inputs: Tensor) -> ClassLogProbs:
         """Predictions of the accumulating network that training sees."""
         return inference.classes(
-            torch.cat([self._readout(state.network, rows) for rows in chunks(state.network, inputs)])
+            torch.cat([self._mean_readout(state.network, rows) for rows in chunks(state.network, inputs)])
         )
 
-    def _readout(self, network: Network, inputs: Tensor) -> Tensor:
+    def _mean_readout(self, network: Network, inputs: Tensor) -> Tensor:
         rows = Rows(inputs, inputs.new_zeros(len(inputs)))
         if self.options.variant == "final":
             return self._final_logits(network, rows, Weights(network))
-        forward = Forward(network, rows, self.options)
+        forward = AccumulatedForward(network, rows, self.options)
         forward.use(Weights(network))
         return torch.stack([forward.logits(1) for _ in range(network.steps)]).mean(0)
 
     def describe(self, state: State) -> Mapping[str, object]:
-        carried = state.network.carried(self.options.chunk)
-        trace = str(carried).removeprefix("torch.")
-        return {**shared.describe(state), "trace": trace, "convention": self.options.resolved_convention}
-
-    def save(self, state: State) -> Mapping[str, Tensor]:
-        return facts.save(state)
+        trace = str(state.network.carried(self.options.chunk)).removeprefix("torch.")
+        return {**super().describe(state), "trace": trace, "convention": self.options.resolved_convention}
 
 
 def build(options: SAFOptions) -> SAF:
     return SAF(options)
 
 
-class Forward:
-    """Rows on their way through time. Everything carried from step to step is a constant to autograd."""
+class AccumulatedForward(Forward):
+    """Layer by layer from the trace below to the trace of a population, which is all that a step leaves to the next."""
 
     def __init__(self, network: Network, rows: Rows, options: SAFOptions) -> None:
-        self.network, self.neuron, self.options = network, network.neuron, options
-        self.frames = network.frames(rows.inputs)  # (T, B, ...), or (1, B, ...) for an input that stays the same
-        self.outlets = rows.outlets(network)
-        self.theory = options.resolved_convention == "theory"
-        self.of_one = traces_of_one(self.neuron.leak, network.steps)  # L_1 to L_T
-        self.counts = self.of_one if self.theory else [1.0] * network.steps  # officially this step's b alone counts
+        super().__init__(network, rows, options.resolved_convention == "theory")
+        self.chunk, self.online = options.chunk, options.update == "online"
         self.biases = StepBiases(self.of_one, self.counts)
-        self.start = self.stop = 0  # the steps that go together now
+        self.clamp = self.of_one[-1] if options.surrogate == "clamp" else None
         dtype = network.carried(options.chunk)
         self.traces = [network.population(layer, len(rows.targets), dtype) for layer in network.architecture.layers]
-        self.input_trace = InputTrace(self.neuron.leak)
         self.potential: Tensor | float = 0.0  # U[t] of the first layer, feedback left out
         self.before: Tensor | None = None  # what the readout saw, or said, one step ago
 
-    def use(self, weights: Weights, once: bool = False) -> None:
-        """Compute with this version of the weights; a still input's first layer is computed with it once.
-
-        once: there will be one backward pass alone.
+    def logits(self, steps: int) -> Tensor:
+        """So many more steps: W P s[t] + b (steps * B, classes). The gradient for W sees P s[t] in theory, officially
+        P a[t].
         """
-        self.weights = weights
-        self.drive = Drive(self.frames[0], weights.layers[0], once) if len(self.frames) == 1 else None
+        traces, readout = self._step(steps), self.weights.readout
+        if self.theory:
+            return compute_current(self._less_before(traces, steps), readout, readout.bias).whole()
+        return self._less_before(self._read_out(traces), steps)
 
-    def settle(self) -> None:
-        """Hand over the gradient of a still input's current, and let the weights go."""
-        if self.drive is not None:
-            self.drive.settle()
-        del self.weights, self.drive
+    def _less_before(self, x: Tensor, steps: int) -> Tensor:
+        """x[t] - leak x[t-1] with the past a constant, for x (steps * B, ...)."""
+        rows, constant = len(x) // steps, x.detach()
+        before = torch.zeros_like(constant[:rows]) if self.before is None else self.before
+        self.before = constant[-rows:].clone()
+        return x.sub(before if steps == 1 else torch.cat([before, constant[:-rows]]), alpha=self.neuron.leak)
 
-    def step(self, steps: int) -> Tensor:
+    def final_logits(self) -> Tensor:
+        """All steps, the last one with gradient: the readout of weighted firing rates, (W P a[T] + L_T b) / L_T."""
+        before = self.network.steps - 1
+        with torch.no_grad():
+            for index in time_steps(-(-before // self.chunk)):
+                self._step(min(self.chunk, before - index * self.chunk))
+        return self._read_out(self._step(1)) / self.of_one[-1]
+
+    def _read_out(self, traces: Tensor) -> Tensor:
+        """W P a[t] + L_t b (steps * B, classes)."""
+        readout = self.weights.readout
+        assert readout.bias is not None
+        return compute_current(traces, readout, self._scale_bias(readout.bias, 0.0)).whole()
+
+    def _step(self, steps: int) -> Tensor:
         """So many time steps of all spiking layers; returns P a[t] of the last one, (steps * B, ...)."""
         self.start, self.stop = self.stop, self.stop + steps
+        self._scale_bias = self.biases.at(self.start, self.stop)  # L_t b + shift
         first = self._encode()
         if self.network.feedback and self.start:
             first = Current(first.whole() + self._returned())
         shift = -self.neuron.threshold
         return propagate(self.network, self.weights, first, self._connect, self._fire, pool, shift)
 
-    def _connect(self, trace: Tensor, to: Affine, biased: bool) -> Current:
-        """U[t] - V_th from the traces of the layer below; a new tensor that the neurons overwrite."""
-        bias = self._of_bias(to.bias, -self.neuron.threshold) if biased else None
-        return current(trace, to, bias, self.network.adds_shifts)
-
-    def _fire(self, index: int, flow: Current) -> Tensor:
-        carried, outlet, steps = self.traces[index], self.outlets[index], self.stop - self.start
-        if not torch.is_grad_enabled():
-            traces, _ = _accumulate(flow, carried, self.network, outlet, steps, False)
-            return join(traces)
-        clamp = self.of_one[self.start] if self.options.surrogate == "clamp" else None
-        fired: Tensor = _Fire.apply(*flow, carried, self.network, outlet, steps, clamp)
-        return fired
-
-    def _of_bias(self, bias: Tensor | None, shift: float = 0.0) -> Tensor | None:
-        """L_t b + shift, (channels,) or (steps, channels)."""
-        return None if bias is None else self.biases.at(bias, self.start, self.stop - self.start, shift)
-
     def _encode(self) -> Current:
         """U[t] - V_th of the first layer, from the input trace in theory; officially from the input of each step."""
-        if self.drive is not None and (self.theory or self.options.update == "accumulated"):
-            now = slice(self.start, self.stop)
+        now = slice(self.start, self.stop)
+        if self.drive is not None and (self.theory or not self.online):
             return Current(self.drive.at(self.of_one[now], self.counts[now], -self.neuron.threshold))
         if self.drive is not None:
-            return Current(self._potentials([self.drive.value]))
-        first, steps, frames = self.weights.layers[0], self.stop - self.start, self.frames[self.start : self.stop]
+            return Current(self._add_up([self.drive.value]))
+        first, frames = self.weights.layers[0], self.frames[now]
         if self.theory:
             return self._connect(self.input_trace(frames), first, True)
-        currents = current(frames.flatten(0, 1), first, first.bias).whole()
-        return Current(self._potentials(split(currents, steps).unbind()))
+        currents = compute_current(frames.flatten(0, 1), first, first.bias).whole()
+        return Current(self._add_up(currents.unflatten(0, (len(frames), -1)).unbind()))
 
-    def _potentials(self, currents: Any) -> Tensor:
+    def _add_up(self, currents: Iterable[Tensor]) -> Tensor:
         """U[t] = leak U[t-1] + W x[t] + b, less V_th, with the past a constant."""
         potentials = []
         for each in currents:
@@ -192,35 +168,21 @@ class Forward:
         feedback = self.weights.feedback
         assert feedback is not None
         assert feedback.bias is not None
-        trace = self.outlets[-1]._replace(window=None).out(history.decode(self.traces[-1], self.network.dtype))
-        of_one = self.of_one[self.start - 1]
-        bias = affine(feedback.bias, of_one, of_one if self.theory else 1.0, 0.0)
-        return current(upsampled(trace, self.network), feedback, bias).whole()
+        last = history.decode(self.traces[-1], self.network.dtype)
+        trace = upsample(self.outlets[-1].with_window(None).out(last), self.network)
+        value, count = self.of_one[self.start - 1], self.counts[self.start - 1]
+        return compute_current(trace, feedback, scale_and_shift(feedback.bias, 0.0, value, count)).whole()
 
-    def logits(self, steps: int) -> Tensor:
-        """So many more steps: W P s[t] + b (steps * B, classes). The gradient for W sees P s[t] in theory, officially
-        P a[t].
-        """
-        hidden, readout = self.step(steps), self.weights.readout
-        if self.theory:
-            return current(self._less_before(hidden, steps), readout, readout.bias).whole()
-        return self._less_before(current(hidden, readout, self._of_bias(readout.bias)).whole(), steps)
+    def _connect(self, trace: Tensor, to: Affine, biased: bool) -> Current:
+        """U[t] - V_th from the traces of the layer below; a new tensor that the neurons overwrite."""
+        bias = self._scale_bias(to.bias, -self.neuron.threshold) if biased and to.bias is not None else None
+        return compute_current(trace, to, bias, self.apart)
 
-    def _less_before(self, traces: Tensor, steps: int) -> Tensor:
-        """x[t] - leak x[t-1] with the past a constant, for x (steps * B, ...)."""
-        rows, constant = len(traces) // steps, traces.detach()
-        before = torch.zeros_like(constant[:rows]) if self.before is None else self.before
-        self.before = constant[-rows:].clone()
-        return traces.sub(before if steps == 1 else torch.cat([before, constant[:-rows]]), alpha=self.neuron.leak)
-
-    def final_logits(self) -> Tensor:
-        """All steps, the last one with gradient: the readout of weighted firing rates, (W P a[T] + L_T b) / L_T."""
-        before, chunk = self.network.steps - 1, self.options.chunk
-        with torch.no_grad():
-            for index in time_steps(-(-before // chunk)):
-                self.step(min(chunk, before - index * chunk))
-        hidden, readout = self.step(1), self.weights.readout
-        return current(hidden, readout, self._of_bias(readout.bias)).whole() / self.of_one[-1]
+    def _fire(self, index: int, flow: Current) -> Tensor:
+        """P a[t] (steps * B, ...) from U[t] - V_th and the trace a step before, which it overwrites."""
+        steps = self.stop - self.start
+        fired: Tensor = _Fire.apply(*flow, self.traces[index], self.network, self.outlets[index], steps, self.clamp)
+        return fired
 
 
 class _Fire(torch.autograd.Function):
@@ -228,7 +190,7 @@ class _Fire(torch.autograd.Function):
     surrogate keeps.
 
     clamp: L_T, where the derivative is that of the rate a[T] / L_T = clamp(U[T] / (L_T V_th), 0, 1): 1 / V_th inside
-    the range; None for the surrogate's.
+    the range; None for the surrogate's. Only the last step is then differentiated.
     """
 
     @staticmethod
@@ -243,34 +205,34 @@ class _Fire(torch.autograd.Function):
         clamp: float | None,
     ) -> Tensor:
         flow, keep = Current(potential.detach(), shift), any(ctx.needs_input_grad)
-        inside = _inside(flow, network, clamp) if keep and clamp else None
-        traces, kept = _accumulate(flow, carried, network, outlet, steps, keep and inside is None)
+        inside = _find_inside(flow, network, clamp) if keep and clamp is not None else None
+        potentials = flow.value[None] if steps == 1 else flow.value.unflatten(0, (steps, -1))
+        traces, kept = network.kernels.accumulate(
+            potentials, shift, carried, network.neuron, outlet, keep and inside is None
+        )
         if keep:
-            ctx.save_for_backward(kept if inside is None else split(inside, steps))
+            ctx.save_for_backward(kept if inside is None else inside[None])
         ctx.network, ctx.outlet, ctx.shifted, ctx.clamped = network, outlet, shift is not None, inside is not None
-        return join(traces).detach()
+        return traces[0].detach() if steps == 1 else traces.flatten(0, 1).detach()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (kept,) = ctx.saved_tensors
-        kernels = ctx.network.kernels
+        network, outlet, steps = ctx.network, ctx.outlet, len(kept)
         if ctx.clamped:
-            inside = join(kept)
-            into_rate = ctx.outlet.back(gradient, inside) * inside
-            threshold = ctx.network.neuron.threshold
-            errors = split(into_rate if threshold == 1 else into_rate.div_(threshold), len(kept))
+            errors = _reverse_clamp(gradient, kept[0], network, outlet)[None]
         else:
-            errors = kernels.backward_(split(gradient, len(kept)), kept, ctx.network.neuron, ctx.outlet)
-        return join(errors), kernels.sum_per_channel(errors) if ctx.shifted else None, *[None] * 5
+            into_traces = gradient[None] if steps == 1 else gradient.unflatten(0, (steps, -1))
+            errors = network.kernels.backward_(into_traces, kept, network.neuron, outlet)
+        into_shift = network.kernels.sum_per_channel(errors) if ctx.shifted else None
+        return errors[0] if steps == 1 else errors.flatten(0, 1), into_shift, *[None] * 5
 
 
-def _inside(flow: Current, network: Network, of_one: float) -> Tensor:
-    whole = flow.whole()
-    return inside_range_(whole.to(network.dtype, copy=True), network.neuron.threshold, of_one)
+def _find_inside(flow: Current, network: Network, of_one: float) -> Tensor:
+    """One where 0 <= U[T] / (L_T V_th) <= 1, else zero (B, ...)."""
+    return inside_range_(flow.whole().to(network.dtype, copy=True), network.neuron.threshold, of_one)
 
 
-def _accumulate(
-    flow: Current, carried: Tensor, network: Network, outlet: Outlet, steps: int, keep: bool
-) -> tuple[Tensor, Tensor]:
-    """Traces as the next layer sees them (K, B, ...) and what the surrogate keeps; overwrites what flows in."""
-    return network.kernels.accumulate(split(flow.value, steps), flow.shift, carried, network.neuron, outlet, keep)
+def _reverse_clamp(gradient: Tensor, inside: Tensor, network: Network, outlet: Outlet) -> Tensor:
+    errors = outlet.back(gradient, inside) * inside
+    return errors if network.neuron.threshold == 1 else errors.div_(network.neuron.threshold)

@@ -4,12 +4,23 @@ gradient, differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from harness_spiking.operations import affine
+
+def scale_and_shift(x: Tensor, shift: float, value: float, gradient: float) -> Tensor:
+    """A new tensor, value * x + shift, whose derivative with respect to x counts as `gradient`.
+
+    With it, biases and a static input take part in a recursion whose past is a constant to autograd.
+    """
+    if value == gradient:
+        return x + shift if value == 1 else (x * value).add_(shift)
+    if gradient == 1:
+        return torch.add(x, x.detach(), alpha=value - 1).add_(shift)
+    return (x.detach() * (value - gradient)).add_(shift).add_(x, alpha=gradient)
 
 
 class StepBiases:
@@ -18,21 +29,31 @@ class StepBiases:
     def __init__(self, value: Sequence[float], gradient: Sequence[float]) -> None:
         self._value, self._gradient = value, gradient
         self._constant = len({*zip(value, gradient, strict=True)}) == 1
-        self._cut = slice(0, 0)  # the steps of `_columns`, which every layer asks for in turn
-        self._columns: list[Tensor] = []
 
-    def at(self, bias: Tensor, start: int, steps: int, shift: float) -> Tensor:
-        """For the steps from `start` on: (steps, channels), or (channels,) for one step or where all are the same."""
-        if steps == 1 or self._constant:
-            return affine(bias, self._value[start], self._gradient[start], shift)
-        cut = slice(start, start + steps)
-        if cut != self._cut:
-            self._cut, self._columns = cut, [_column(each[cut], bias) for each in (self._value, self._gradient)]
+    def at(self, start: int, stop: int) -> Callable[[Tensor, float], Tensor]:
+        """The function that makes of b (channels,) and shift what they are at the steps from `start` on, before `stop`:
+        (steps, channels), or (channels,) for one step or where all are the same.
+        """
+        if stop - start == 1 or self._constant:
+            return partial(scale_and_shift, value=self._value[start], gradient=self._gradient[start])
+        return _Columns(self._value[start:stop], self._gradient[start:stop])
+
+
+class _Columns:
+    """The same for several steps at once, with columns of numbers (steps, 1) that all layers share."""
+
+    def __init__(self, value: Sequence[float], gradient: Sequence[float]) -> None:
+        self._value, self._gradient = value, gradient
+        self._columns: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, bias: Tensor, shift: float) -> Tensor:
+        if self._columns is None:
+            self._columns = _make_column(self._value, bias), _make_column(self._gradient, bias)
         value, gradient = self._columns
         return gradient * bias + ((value - gradient) * bias.detach() + shift)
 
 
-def _column(values: Sequence[float], like: Tensor) -> Tensor:
+def _make_column(values: Sequence[float], like: Tensor) -> Tensor:
     """(steps, 1), number by number: a list would be copied from the host, which a CUDA graph cannot hold."""
     return torch.stack([like.new_full((1,), value) for value in values])
 

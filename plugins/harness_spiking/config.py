@@ -95,6 +95,11 @@ class SpikingOptions(OptimiserOptions, NeuronOptions):
         return False
 
     @property
+    def fusible(self) -> bool:
+        """Whether fused kernels are there for all that these neurons are asked to do."""
+        return True
+
+    @property
     def shared_loss(self) -> float:
         """`loss_lambda`, resolved."""
         return DEFAULT_LOSS_LAMBDA if self.loss_lambda is None else self.loss_lambda

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness_spiking.operations import Affine
-from harness_spiking.passes import current
+from harness_spiking.connections import Affine
+from harness_spiking.passes import compute_current
 from harness_torch.training.layout import empty
 
 
@@ -21,7 +21,7 @@ class Drive:
     """
 
     def __init__(self, x: Tensor, first: Affine, once: bool = False) -> None:
-        self._source = current(x, first, first.bias).whole()
+        self._source = compute_current(x, first, first.bias).whole()
         self._collects = torch.is_grad_enabled() and not once
         self.value = self._source.detach().requires_grad_() if self._collects else self._source
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from harness import ClassLogProbs, HarnessError, Kept, Unsupported, Written
 from harness_spiking import lif, nir_graphs, nir_readers
 from harness_spiking.kernels import eager
+from harness_spiking.learner import State
 from harness_spiking.network import Network
 from harness_spiking.nir_readers import Ran
 from harness_spiking.spikes import recorded
-from harness_spiking.training import State
 from harness_spiking.weights import effective
 from harness_torch.training import inference
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from harness_spiking import stepwise
+from harness_spiking.connections import Affine, Outlet, pool
 from harness_spiking.kernels import Kernels, eager
 from harness_spiking.network import Network
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Affine, Outlet, pool
-from harness_spiking.passes import Current, current, outlets, propagate
+from harness_spiking.passes import Current, compute_current, make_outlets, propagate
 from harness_spiking.weights import Maps, effective
 from harness_torch import counted, time_steps
 from harness_torch.training.inference import split
@@ -83,12 +83,12 @@ def run(
 
     following: what follows each population, where neurons are dropped in training.
     """
-    following = following or outlets(network)
+    following = following or make_outlets(network)
     if network.feedback or network.hard_reset:
         return stepwise.run(network, maps, frames, detach_reset, following)
     for _ in time_steps(1):  # all steps go together, and what lives after them is what they carry
         h = _through_layers(network, maps, frames, detach_reset, following)
-    return current(h, maps.readout, maps.readout.bias).whole().unflatten(0, (network.steps, -1))
+    return compute_current(h, maps.readout, maps.readout.bias).whole().unflatten(0, (network.steps, -1))
 
 
 def _through_layers(
@@ -116,12 +116,12 @@ def through_layers(
     source: frames (K, B, ...); held: the first layer's current (B, ...), the same at every step. carried: each
     population's potential before; None for all at rest, and then none are returned. known: see `Scan`.
     """
-    neuron, potentials = network.neuron, []
+    neuron, potentials, apart = network.neuron, [], network.adds_shifts
     still = held and steps > 1 and not network.architecture.layers[0].stream
 
     def connect(h: Tensor, to: Affine, biased: bool) -> Current:
         bias = to.bias + neuron.shift if biased and to.bias is not None else None
-        flow = current(h, to, bias, network.adds_shifts)
+        flow = compute_current(h, to, bias, apart)
         return flow if flow.shift is None else Current(flow.value, flow.shift.expand(steps, -1))
 
     def fire(index: int, flow: Current) -> Tensor:
@@ -142,7 +142,7 @@ def through_layers(
 def constant(network: Network, maps: Maps, frames: Tensor) -> Tensor:
     """The first layer's current (B, ...) at every step, for one frame (1, B, ...)."""
     to = maps.layers[0]
-    return current(frames[0], to, None if to.bias is None else to.bias + network.neuron.shift).whole()
+    return compute_current(frames[0], to, None if to.bias is None else to.bias + network.neuron.shift).whole()
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from harness import Problem, Training, Unsupported
 from harness_spiking import kernels
 from harness_spiking.architectures import SPIKING, resolve
 from harness_spiking.config import DEFAULT_STEPS, SpikingOptions
-from harness_spiking.kernels import Kernels, history
+from harness_spiking.kernels import Kernels, eager, history
 from harness_spiking.neuron import Neuron
 from harness_spiking.surrogates import SURROGATES, Sigmoid
 from harness_torch.training import precision
@@ -89,6 +89,7 @@ def build(problem: Problem, training: Training, options: SpikingOptions) -> Netw
     if problem.kind != "classification":
         raise Unsupported(f"spiking networks take classification, not {problem.kind}")
     types = precision.types(training.precision, SPIKING.networks)
+    wants_eager = training.eager or training.precision == "fp64"
     shape = problem.input_shape[1:] if problem.time_axis else problem.input_shape
     architecture = resolve(options.architecture or standard(shape), shape, problem.output_size, options.feedback)
     surrogate = SURROGATES.get(options.surrogate, Sigmoid)(options.scale)
@@ -99,7 +100,7 @@ def build(problem: Problem, training: Training, options: SpikingOptions) -> Netw
         _steps(problem, options),
         problem.time_axis,
         leaves(initially, training.device, types.parameters),
-        kernels.choose(options.kernels, training.device, training.eager or training.precision == "fp64"),
+        kernels.choose(options.kernels, training.device, wants_eager) if options.fusible else eager,
         types.compute,
         options.dropout or 0.0,
         options.reset == "hard",

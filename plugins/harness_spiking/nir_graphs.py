@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness import Unsupported
+from harness_spiking.connections import Affine
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine
 from harness_spiking.weights import effective
 from harness_torch.training.architectures import Layer
 

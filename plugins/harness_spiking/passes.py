@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness_spiking.connections import Affine, Outlet, linear, per_channel
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine, Outlet, linear, per_channel
 from harness_spiking.weights import Maps
 
 Signal = TypeVar("Signal")
@@ -40,23 +40,19 @@ class Current(NamedTuple):
         return (values + per_channel(self.shift, values)).flatten(0, 1)
 
 
-def current(x: Tensor, to: Affine, bias: Tensor | None, apart: bool = False) -> Current:
+def compute_current(
+    x: Tensor, to: Affine, bias: Tensor | None, apart: bool = False, through: Callable[..., Tensor] = linear
+) -> Current:
     """The linear map of x (K * B, ...). bias: (channels,) for all steps or (K, channels), instead of the map's own.
 
-    apart: leave a convolution's to the neurons, as `Network.adds_shifts` says.
+    A bias is left to the neurons, as a shift, where the linear operation cannot add it, or not as precisely; that of a
+    convolution with `apart` as well, as `Network.adds_shifts` says. through: `linear`, or what has its value.
     """
-    within, shift = placed(to, bias, apart)
-    return Current(linear(x.to(to.weight.dtype), to.weight, within, to.stride, to.scale), shift)
-
-
-def placed(to: Affine, bias: Tensor | None, apart: bool = False) -> tuple[Tensor | None, Tensor | None]:
-    """A bias (channels,) or (K, channels) as the linear operation's own, or as a shift: for what it cannot add, or not
-    as precisely, or, with `apart`, not without another pass.
-    """
-    apart = apart and to.weight.dim() == 4
-    if bias is None or (bias.dim() == 1 and bias.dtype == to.weight.dtype and not apart):
-        return bias, None
-    return None, bias if bias.dim() == 2 else bias[None]
+    weight, apart = to.weight, apart and to.weight.dim() == 4
+    if bias is None or (bias.dim() == 1 and bias.dtype == weight.dtype and not apart):
+        return Current(through(x.to(weight.dtype), weight, bias, to.stride, to.scale))
+    value = through(x.to(weight.dtype), weight, None, to.stride, to.scale)
+    return Current(value, bias if bias.dim() == 2 else bias[None])
 
 
 def propagate(
@@ -101,12 +97,12 @@ def propagate(
     return signals[0]
 
 
-def upsampled(x: Tensor, network: Network) -> Tensor:
+def upsample(x: Tensor, network: Network) -> Tensor:
     """Maps of the last layer at the resolution of the first one, for feedback."""
     return F.interpolate(x, network.architecture.layers[0].map[1:], mode="nearest")
 
 
-def masks(network: Network, rows: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+def draw_masks(network: Network, rows: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """One per population (B, ...), where neurons are dropped: zero, or the factor that keeps the mean."""
     if not network.dropout:
         return ()
@@ -115,7 +111,7 @@ def masks(network: Network, rows: int, generator: torch.Generator) -> tuple[Tens
     return tuple(mask.bernoulli_(kept, generator=generator).div_(kept) for mask in empty)
 
 
-def outlets(network: Network, dropped: tuple[Tensor, ...] = ()) -> list[Outlet]:
+def make_outlets(network: Network, masks: tuple[Tensor, ...] = ()) -> list[Outlet]:
     """What follows each population: its pooling, and in training the masks that drop neurons."""
     layers = network.architecture.layers
-    return [Outlet(layer.pool, mask) for layer, mask in zip(layers, dropped or [None] * len(layers), strict=True)]
+    return [Outlet(layer.pool, mask) for layer, mask in zip(layers, masks or [None] * len(layers), strict=True)]

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from harness import Batch, Unsupported
 from harness_spiking.config import SpikingOptions
-from harness_spiking.passes import masks
+from harness_spiking.learner import State
+from harness_spiking.passes import draw_masks
 from harness_spiking.spikes import tell
-from harness_spiking.training import State
 from harness_torch.training import step
 from harness_torch.training.architectures import Layer
 
@@ -191,6 +191,6 @@ def plain(state: State, batch: Batch, output_scale: float = OUTPUT_SCALE) -> Pla
     """The network of a state in the reference's terms, with the next masks that it would draw."""
     network, inputs = state.network, batch.inputs.double()
     steps = list(inputs.unbind(1)) if network.time_axis else [inputs] * network.steps
-    dropped = [mask.double() for mask in masks(network, len(inputs), state.generator)]
+    dropped = [mask.double() for mask in draw_masks(network, len(inputs), state.generator)]
     layers, parameters = network.architecture.layers, network.parameters
     return PlainNetwork(layers, parameters, state.options, steps, batch.targets, dropped, output_scale)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness_spiking.connections import Affine, Outlet, pool
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine, Outlet, pool
-from harness_spiking.passes import Current, current, propagate, upsampled
+from harness_spiking.passes import Current, compute_current, propagate, upsample
 from harness_spiking.surrogates import Surrogate
 from harness_spiking.weights import Maps
 from harness_torch import spikes as declare
@@ -76,15 +76,15 @@ def step(
         reset = fired.detach() if detach_reset else fired
         potentials.append(u * (1 - reset) if network.hard_reset else u - threshold * reset)
         if index == count - 1 and network.feedback:
-            features.append(following[index]._replace(window=None).out(fired))
+            features.append(following[index].with_window(None).out(fired))
         return following[index].out(fired)
 
     def connect(h: Tensor, to: Affine, biased: bool) -> Current:
-        return current(h, to, to.bias if biased else None)
+        return compute_current(h, to, to.bias if biased else None)
 
     first = connect(frame, maps.layers[0], True)
     if maps.feedback is not None and carried:
-        returned = connect(upsampled(carried[count], network), maps.feedback, True).whole()
+        returned = connect(upsample(carried[count], network), maps.feedback, True).whole()
         first = Current(first.whole() + returned)
     h = propagate(network, maps, first, connect, fire, pool, 0.0)
-    return current(h, maps.readout, maps.readout.bias).whole(), (*potentials, *features)
+    return compute_current(h, maps.readout, maps.readout.bias).whole(), (*potentials, *features)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from harness_spiking.kernels import Kernels
+from harness_spiking.connections import Affine
 from harness_spiking.network import Network
-from harness_spiking.operations import Affine
-from harness_spiking.standardisation import Moments, standardise
+from harness_spiking.standardisation import standardise
 
 OUTPUT_SCALE = 2.74
 
@@ -74,40 +74,12 @@ def _maps(
     return Maps(layers, projections, feedback, readout)
 
 
-class _Scaled(NamedTuple):
-    """A leaf that holds factor times a parameter."""
+class _Leaf(NamedTuple):
+    """A leaf that holds a function of some parameters. back: from its gradient, whose memory it takes, to theirs."""
 
     leaf: Tensor
-    parameter: Tensor
-    factor: float
-
-    @property
-    def parameters(self) -> tuple[Tensor, ...]:
-        return (self.parameter,)
-
-    def back(self, gradient: Tensor) -> tuple[Tensor, ...]:
-        return (gradient.mul_(self.factor),)
-
-
-class _Standardised(NamedTuple):
-    """A leaf that holds a standardised weight; its memory ends as scratch."""
-
-    leaf: Tensor
-    weight: Tensor
-    gain: Tensor
-    factor: float
-    moments: Moments
-    kernels: Kernels
-
-    @property
-    def parameters(self) -> tuple[Tensor, ...]:
-        return self.weight, self.gain
-
-    def back(self, gradient: Tensor) -> tuple[Tensor, ...]:
-        weight, gain = self.weight.detach(), self.gain.detach()
-        return self.kernels.standardised_backward_(
-            gradient, self.leaf.detach(), weight, gain, self.factor, self.moments
-        )
+    parameters: tuple[Tensor, ...]
+    back: Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class _Pull(torch.autograd.Function):
@@ -117,7 +89,7 @@ class _Pull(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, leaves: list[_Scaled | _Standardised], *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, leaves: list[_Leaf], *parameters: Tensor) -> Tensor:
         ctx.leaves = leaves
         return parameters[0].new_zeros(())
 
@@ -140,7 +112,7 @@ class Weights(Maps):
 
     def __init__(self, network: Network, output_scale: float = OUTPUT_SCALE) -> None:
         self._parameters, self._kernels = network.parameters, network.kernels
-        self._leaves: list[_Scaled | _Standardised] = []
+        self._leaves: list[_Leaf] = []
         if torch.is_grad_enabled():
             for parameter in self._parameters.values():
                 parameter.grad = None
@@ -150,16 +122,24 @@ class Weights(Maps):
     def _standardised(self, name: str, factor: float) -> Tensor:
         weight, gain = self._parameters[f"{name}.weight"], self._parameters[f"{name}.gain"]
         with torch.no_grad():
-            standardised, moments = self._kernels.standardised(weight, gain, factor)
-            leaf = standardised.requires_grad_()
-        self._leaves.append(_Standardised(leaf, weight, gain, factor, moments, self._kernels))
+            leaf, moments = self._kernels.standardised(weight, gain, factor)
+        leaf.requires_grad_()
+        back = partial(
+            self._kernels.standardised_backward_,
+            scratch=leaf.detach(),
+            weight=weight.detach(),
+            gain=gain.detach(),
+            factor=factor,
+            moments=moments,
+        )
+        self._leaves.append(_Leaf(leaf, (weight, gain), back))
         return leaf
 
     def _scaled(self, name: str, factor: float) -> Tensor:
         parameter = self._parameters[name]
         value = parameter.detach()
         leaf = (value if factor == 1 else value * factor).requires_grad_()
-        self._leaves.append(_Scaled(leaf, parameter, factor))
+        self._leaves.append(_Leaf(leaf, (parameter,), lambda into: (into.mul_(factor),)))
         return leaf
 
     @contextmanager
@@ -175,6 +155,6 @@ class Weights(Maps):
                 leaf.grad = sum_before if leaf.grad is None else sum_before.add_(leaf.grad)
 
     def pull(self) -> None:
-        """Send what was collected on to the parameters' `.grad`. Ends this version, whose memory is used for it."""
+        """Send the collected gradients on to the parameters' `.grad`; ends this version, whose memory it takes."""
         parameters = [parameter for each in self._leaves for parameter in each.parameters]
         _Pull.apply(self._leaves, *parameters).backward()

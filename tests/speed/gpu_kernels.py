@@ -19,9 +19,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from harness_spiking.connections import Outlet
 from harness_spiking.kernels import Kernels, eager, history
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet
 from harness_spiking.surrogates import Sigmoid
 from harness_torch.training.layout import empty
 

@@ -16,8 +16,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from harness_spiking.connections import Outlet
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet
 from harness_spiking.standardisation import Moments
 
 

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from harness_spiking import standardisation
+from harness_spiking.connections import Outlet, Window, per_channel
 from harness_spiking.kernels import history
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet, per_channel
 from harness_spiking.standardisation import Moments
 from harness_torch import spikes as declare
 from harness_torch.training.layout import empty
 
 name = "eager"
+
+NARROW = torch.bfloat16  # what neurons widen first
 
 
 def integrate(
@@ -40,13 +42,14 @@ def integrate(
     step; None starts at rest.
     """
     leak, threshold, surrogate = neuron
-    flow = _wide(currents)
-    flow = _shifted_(flow if len(flow) == steps or shift is None else flow.clone(), shift)
+    flow = currents.float() if currents.dtype == NARROW else currents
+    if shift is not None:
+        flow = (flow if len(flow) == steps else flow.clone()).add_(per_channel(shift, flow))
     if not keep:
         spikes = _fire(flow, carried, neuron, steps)
         return outlet.out(spikes.flatten(0, 1)).unflatten(0, (steps, -1)).to(currents.dtype), spikes
     z = flow if len(flow) == steps else _like(flow, steps)
-    seen = _seen_like(z, outlet, currents.dtype)
+    seen = _empty_like(z, outlet.window, currents.dtype)
     fired = seen[0] if outlet.plain else torch.empty_like(z[0], dtype=currents.dtype)
     for t in range(steps):
         current = flow[t if len(flow) == steps else 0]
@@ -64,7 +67,7 @@ def integrate(
     if carried is not None:
         torch.sub(z[-1], fired, alpha=threshold, out=carried)
     surrogate.save_(z[-1])
-    return seen, _narrowed(z, currents)
+    return seen, z if z.dtype == currents.dtype else _narrow(z, currents)
 
 
 def _fire(flow: Tensor, carried: Tensor | None, neuron: Neuron, steps: int) -> Tensor:
@@ -133,32 +136,38 @@ def accumulate(
     `history`, overwritten by that of the last step. For one step, what is returned may be the same memory as `carried`.
     """
     leak, threshold, surrogate = neuron
-    flow = _shifted_(_wide(potentials), shift)
+    flow = potentials.float() if potentials.dtype == NARROW else potentials
+    packed = carried.dtype in history.BITS
+    if shift is not None:
+        flow.add_(per_channel(shift, flow))
     alone = len(flow) == 1 and carried.dtype == potentials.dtype
     traces = carried[None] if alone else torch.empty_like(flow) if keep else flow
     scratch = None if alone and not keep else torch.empty_like(flow[0])
-    before = history.decode(carried, flow.dtype)
+    before = history.decode(carried, flow.dtype) if packed else carried.to(flow.dtype)
     for t, z in enumerate(flow):
         z.sub_(before, alpha=leak * threshold)
         fired = z.ge_(0) if scratch is None else torch.ge(z, 0, out=scratch)
         declare(fired)
         before = torch.add(fired, before, alpha=leak, out=traces[t])
-        if carried.dtype in history.BITS:
+        if packed:
             history.push_(carried, fired, leak)
         if keep:
             surrogate.save_(z)
-    if not (alone or carried.dtype in history.BITS):
+    if not (alone or packed):
         carried.copy_(before)
     if not outlet.plain:
         traces = outlet.out(traces.flatten(0, 1)).unflatten(0, (len(flow), -1))
-    return traces.to(potentials.dtype), _narrowed(flow, potentials)
+    return traces.to(potentials.dtype), flow if flow is potentials else potentials.copy_(flow)
 
 
 def backward_(gradient: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet) -> Tensor:
     """From dL/d(what the next layer sees) (K, B, ...) to dL/dz[t] = phi[t] dL/ds[t] (K, B, ...), in place of `kept`."""
-    flat = _wide(kept).flatten(0, 1)
-    neuron.surrogate.backward_(outlet.back(_wide(gradient).flatten(0, 1), flat), flat)
-    return _narrowed(flat.unflatten(0, (len(kept), -1)), kept)
+    wide = kept.float() if kept.dtype == NARROW else kept
+    into_spikes = gradient.float() if gradient.dtype == NARROW else gradient
+    flat, into_spikes = wide.flatten(0, 1), into_spikes.flatten(0, 1)
+    neuron.surrogate.backward_(into_spikes if outlet.plain else outlet.back(into_spikes, flat), flat)
+    errors = flat.unflatten(0, (len(kept), -1))
+    return errors if wide is kept else kept.copy_(errors)
 
 
 def reverse_(
@@ -175,17 +184,19 @@ def reverse_(
     (B, ...) of the step that follows the last of these; None where none does.
     """
     leak, threshold, surrogate = neuron
-    wide = _wide(kept)
-    later = None if later is None else _wide(later)
+    wide = kept.float() if kept.dtype == NARROW else kept
+    if later is not None and later.dtype == NARROW:
+        later = later.float()
     for t in reversed(range(len(wide))):
-        gradient = outlet.back(_wide(gradients[t]), wide[t])
+        gradient = gradients[t].float() if gradients.dtype == NARROW else gradients[t]
+        gradient = outlet.back(gradient, wide[t])
         if later is not None and not detach_reset:
             gradient = gradient.sub(later, alpha=leak * threshold)
         surrogate.backward_(gradient, wide[t])
         if later is not None:
             wide[t].add_(later, alpha=leak)
         later = wide[t]
-    return _narrowed(wide, kept)
+    return wide if wide is kept else kept.copy_(wide)
 
 
 def sum_per_channel(errors: Tensor) -> Tensor:
@@ -200,28 +211,11 @@ def standardised(weight: Tensor, gain: Tensor, factor: float) -> tuple[Tensor, M
     return standardisation.forward(weight, gain, factor, moments), moments
 
 
-def standardised_backward_(
-    gradient: Tensor, scratch: Tensor, weight: Tensor, gain: Tensor, factor: float, moments: Moments
-) -> tuple[Tensor, Tensor]:
-    """From the gradient of `standardised` to those of the weight, in its place, and of the gain.
-
-    scratch: like the gradient, overwritten by anything.
-    """
-    return standardisation.backward_(gradient, scratch, weight, gain, factor, moments)
+standardised_backward_ = standardisation.backward_
 
 
-def _shifted_(flow: Tensor, shift: Tensor | None) -> Tensor:
-    return flow if shift is None else flow.add_(per_channel(shift, flow))
-
-
-def _wide(flow: Tensor) -> Tensor:
-    return flow.float() if flow.dtype == torch.bfloat16 else flow
-
-
-def _narrowed(z: Tensor, flow: Tensor) -> Tensor:
+def _narrow(z: Tensor, flow: Tensor) -> Tensor:
     """The potentials in the type, and where it fits in the memory, of what flowed in."""
-    if z.dtype == flow.dtype:
-        return z
     return flow.copy_(z) if z.shape == flow.shape else z.to(flow.dtype)
 
 
@@ -230,10 +224,10 @@ def _like(x: Tensor, steps: int) -> Tensor:
     return empty((steps * x.shape[1], *x.shape[2:]), x).unflatten(0, (steps, -1))
 
 
-def _seen_like(z: Tensor, outlet: Outlet, dtype: torch.dtype) -> Tensor:
+def _empty_like(z: Tensor, window: Window, dtype: torch.dtype) -> Tensor:
     """An empty (K, B, C, h, w) in the layout of z (K, B, C, H, W)."""
-    if outlet.window is None:
+    if window is None:
         return torch.empty_like(z, dtype=dtype)
     steps, rows, channels, height, width = z.shape
-    (down, right) = outlet.window
+    (down, right) = window
     return empty((steps * rows, channels, height // down, width // right), z, dtype).unflatten(0, (steps, rows))

@@ -16,12 +16,12 @@ import triton
 from torch import Tensor
 
 from harness import HarnessError
+from harness_spiking.connections import Outlet, Window, is_ordered
 from harness_spiking.kernels import eager, fused_kernels, history
 from harness_spiking.kernels.fused_channels import standardised as standardised
 from harness_spiking.kernels.fused_channels import standardised_backward_ as standardised_backward_
 from harness_spiking.kernels.fused_channels import sum_per_channel as sum_per_channel
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet, Window, is_ordered
 from harness_spiking.surrogates import Arctan, Rectangle, Sigmoid, Surrogate, Triangle
 from harness_torch.marks import listened
 from harness_torch.training.layout import empty

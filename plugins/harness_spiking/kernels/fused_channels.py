@@ -8,8 +8,8 @@ import torch
 import triton
 from torch import Tensor
 
+from harness_spiking.connections import is_ordered
 from harness_spiking.kernels import channel_kernels, eager
-from harness_spiking.operations import is_ordered
 from harness_spiking.standardisation import EPSILON, Moments
 
 LONGEST_ROW = 2**14  # of a weight's channel, which a program holds in registers

@@ -12,9 +12,9 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
+from harness_spiking.connections import Outlet
 from harness_spiking.kernels import channel_kernels, fused, fused_kernels
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet
 from harness_spiking.surrogates import SURROGATES
 from harness_torch.training.layout import channels_last, empty
 

@@ -5,7 +5,8 @@ import torch
 from spiking_methods import IN_CHUNKS, METHODS, assert_as_written, learner_of, prepared
 from spiking_setups import SETUPS, batch, lif_of, plainly, problem, start, step_gradients, worst
 
-from harness_spiking import passes, training
+from harness_spiking import learner as learners
+from harness_spiking import passes
 from harness_spiking.spikes import recorded
 
 P = 0.4
@@ -14,7 +15,7 @@ P = 0.4
 def drawn(state, rows=6, seed=0, times=1):
     """The masks of the last of so many mini-batches, from a generator that starts as the state's own."""
     generator = torch.Generator().manual_seed(seed)
-    return [passes.masks(state.network, rows, generator) for _ in range(times)][-1]
+    return [passes.draw_masks(state.network, rows, generator) for _ in range(times)][-1]
 
 
 @pytest.fixture
@@ -23,10 +24,10 @@ def noted(monkeypatch):
     seen = []
 
     def noting(*arguments):
-        seen.append(passes.masks(*arguments))
+        seen.append(passes.draw_masks(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(training, "masks", noting)
+    monkeypatch.setattr(learners, "draw_masks", noting)
     return seen
 
 

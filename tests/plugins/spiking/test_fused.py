@@ -24,9 +24,9 @@ from spiking_setups import SETUPS, TINY, batch, problem, start, step_gradients, 
 from harness import HarnessError, Reading
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_sr
+from harness_spiking.connections import Outlet
 from harness_spiking.kernels import eager, history
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet
 from harness_spiking.surrogates import SURROGATES, Sigmoid
 from harness_torch.instruments.operation_counts import Inference
 from harness_torch.instruments.synaptic_operations import SynapticOperations

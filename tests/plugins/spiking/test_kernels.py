@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from harness_spiking import kernels
+from harness_spiking.connections import Outlet
 from harness_spiking.kernels import choose, eager, history
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet
 from harness_spiking.surrogates import SURROGATES, Arctan, Rectangle, Sigmoid, Triangle
 
 K, B, C, H, W = 5, 2, 3, 5, 6

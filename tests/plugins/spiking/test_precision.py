@@ -5,9 +5,9 @@ import torch
 from spiking_methods import METHODS, learner_of, prepared
 from spiking_setups import SETUPS, batch, problem, start, step_gradients
 
+from harness_spiking.connections import Outlet
 from harness_spiking.kernels import eager
 from harness_spiking.neuron import Neuron
-from harness_spiking.operations import Outlet
 from harness_spiking.surrogates import Sigmoid
 
 NEURON = Neuron(0.5, 4.0, Sigmoid(4.0))

@@ -48,7 +48,7 @@ def prepared(network, steps=6, varying=False, precision="fp64", **options):
 def accumulated_spikes(learner, state, inputs):
     """The spikes of SAF's forward pass, by layer (T, B, ...)."""
     with recorded(state.network) as spikes:
-        learner.training_forward(state, inputs)
+        learner.predict_by_traces(state, inputs)
     return spikes.by_layer()
 
 

@@ -28,9 +28,9 @@ from harness_saf.learner import build as build_saf
 from harness_spike_representation import SpikeRepresentationOptions, reference
 from harness_spike_representation.dsr import output_scale
 from harness_spike_representation.learner import build
+from harness_spiking.learner import begin
 from harness_spiking.reference import Below, PlainNetwork
 from harness_spiking.spikes import recorded
-from harness_spiking.training import begin
 from harness_torch.instruments.activation_memory import ActivationMemory
 
 DIGITS = Problem("classification", (1, 8, 8), 10, 1000)

@@ -36,8 +36,8 @@ from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_sr
+from harness_spiking.losses import Loss
 from harness_spiking.network import Network
-from harness_spiking.training import Loss
 from harness_spiking.weights import Weights, effective
 from harness_torch.instruments.activation_memory import ActivationMemory
 from harness_torch.training.layout import channels_last

@@ -1,4 +1,4 @@
-"""Linear operations between neurons, and what leads from a population to the next layer's input and back."""
+"""Linear maps between populations of neurons, and what leads from a population to the next layer's input and back."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ class Affine(NamedTuple):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, scale: float = 1.0) -> Tensor:
     """Padded convolution where the weight has four axes, dense layer where it has two. See `Affine`."""
-    if weight.dim() == 2:
-        if scale == 1:
-            return F.linear(x.flatten(1), weight, bias)
-        start = weight.new_zeros(()) if bias is None else bias
-        return torch.addmm(start, x.flatten(1), weight.T, beta=int(bias is not None), alpha=scale)
-    return convolve(x, weight, bias, stride)
+    if weight.dim() == 4:
+        return convolve(x, weight, bias, stride)
+    if scale == 1:
+        return F.linear(x.flatten(1), weight, bias)
+    start = weight.new_zeros(()) if bias is None else bias
+    return torch.addmm(start, x.flatten(1), weight.T, beta=int(bias is not None), alpha=scale)
 
 
 def linear_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool, bool], stride: int = 1, scale: float = 1.0
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of `linear` with respect to input, weight and bias, where needed."""
-    if weight.dim() == 2:
-        scaled = gradient if scale == 1 else gradient * scale
-        into_x = (scaled @ weight).reshape(x.shape) if needs[0] else None
-        return into_x, scaled.T @ x.flatten(1) if needs[1] else None, gradient.sum(0) if needs[2] else None
-    return convolve_backward(gradient, x, weight, needs, stride)
+    if weight.dim() == 4:
+        return convolve_backward(gradient, x, weight, needs, stride)
+    scaled = gradient if scale == 1 else gradient * scale
+    into_x = (scaled @ weight).reshape(x.shape) if needs[0] else None
+    return into_x, scaled.T @ x.flatten(1) if needs[1] else None, gradient.sum(0) if needs[2] else None
 
 
 def pool(x: Tensor, window: Window) -> Tensor:
@@ -52,10 +52,8 @@ def pool(x: Tensor, window: Window) -> Tensor:
     return x if window is None else F.avg_pool2d(x, window)
 
 
-def unpool(gradient: Tensor, like: Tensor, window: Window) -> Tensor:
+def unpool(gradient: Tensor, like: Tensor, window: tuple[int, int]) -> Tensor:
     """The gradient that average pooling sends back: (B, C, h, w) to the shape of `like`, (B, C, H, W)."""
-    if window is None:
-        return gradient
     (rows, columns), (height, width) = window, gradient.shape[-2:]
     mean = channels_last(gradient / (rows * columns))
     spread = F.interpolate(mean, (height * rows, width * columns), mode="nearest-exact")
@@ -63,23 +61,25 @@ def unpool(gradient: Tensor, like: Tensor, window: Window) -> Tensor:
     return F.pad(spread, (0, border[1], 0, border[0])) if any(border) else spread
 
 
-class Outlet(NamedTuple):
+class Outlet:
     """What leads from a population (N, C, H, W) to what the next layer sees: a dropout mask, then average pooling.
 
-    mask: (B, C, H, W), the same at every step of a mini-batch; N is a multiple of B.
+    mask: (B, C, H, W), the same at every step of a mini-batch; N is a multiple of B. plain: whether there is neither,
+    so that the next layer sees the population as it is.
     """
 
-    window: Window = None
-    mask: Tensor | None = None
+    def __init__(self, window: Window = None, mask: Tensor | None = None) -> None:
+        self.window, self.mask = window, mask
+        self.plain = window is None and mask is None
 
-    @property
-    def plain(self) -> bool:
-        """Whether the next layer sees the population as it is."""
-        return self.window is None and self.mask is None
+    def with_window(self, window: Window) -> Outlet:
+        """The same mask before another pooling."""
+        return Outlet(window, self.mask)
 
     def out(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, h, w); x itself where there is nothing to do."""
-        return pool(self._masked(x), self.window)
+        kept = x if self.mask is None else _mask(x, self.mask)
+        return kept if self.window is None else F.avg_pool2d(kept, self.window)
 
     def into(self, x: Tensor, out: Tensor) -> None:
         """The same, written to a tensor that is there."""
@@ -91,34 +91,12 @@ class Outlet(NamedTuple):
 
     def back(self, gradient: Tensor, like: Tensor) -> Tensor:
         """The gradient of `out`: (N, C, h, w) to the shape of `like`, (N, C, H, W)."""
-        return self._masked(unpool(gradient, like, self.window))
-
-    def _masked(self, x: Tensor) -> Tensor:
-        if self.mask is None:
-            return x
-        return (x.unflatten(0, (-1, len(self.mask))) * self.mask).flatten(0, 1)
+        spread = gradient if self.window is None else unpool(gradient, like, self.window)
+        return spread if self.mask is None else _mask(spread, self.mask)
 
 
-def affine(x: Tensor, value: float, gradient: float, shift: float) -> Tensor:
-    """A new tensor, value * x + shift, whose derivative with respect to x counts as `gradient`.
-
-    With it, biases and a static input take part in a recursion whose past is a constant to autograd.
-    """
-    if value == gradient:
-        return x + shift if value == 1 else (x * value).add_(shift)
-    if gradient == 1:
-        return torch.add(x, x.detach(), alpha=value - 1).add_(shift)
-    return (x.detach() * (value - gradient)).add_(shift).add_(x, alpha=gradient)
-
-
-def split(x: Tensor, steps: int) -> Tensor:
-    """(steps * B, ...) as (steps, B, ...)."""
-    return x[None] if steps == 1 else x.unflatten(0, (steps, -1))
-
-
-def join(x: Tensor) -> Tensor:
-    """(steps, B, ...) as (steps * B, ...)."""
-    return x[0] if x.shape[0] == 1 else x.flatten(0, 1)
+def _mask(x: Tensor, mask: Tensor) -> Tensor:
+    return (x.unflatten(0, (-1, len(mask))) * mask).flatten(0, 1)
 
 
 def is_ordered(x: Tensor) -> bool:
