@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SOURCES = (ROOT, ROOT / "plugins", ROOT / "baselines")
 HEADS = ("module", "modules", "package or module")
+MOST_WORDS = 12  # of our own: more than that nobody keeps in mind
 WITHOUT_A_NAME = ("__init__", "__main__", "version")
 
 
@@ -121,3 +122,26 @@ def test_the_folders_of_the_first_table_are_there():
     assert len(cells) > 5
     for name in re.findall(r"`([^`]+)`", " ".join(cells)):
         assert any(ROOT.glob(name.rstrip("/"))), f"CONTRIBUTING.md: there is no folder {name}"
+
+
+def read_words(text: str) -> list[str]:
+    _, _, below = text.partition("\n## Words of our own\n")
+    glossary, _, _ = below.partition("\n## ")
+    return re.findall(r"^- `(\w+)`: ", glossary, re.MULTILINE)
+
+
+def test_the_glossary_is_short():
+    words = read_words(TEXT)
+    assert 0 < len(words) <= MOST_WORDS
+    assert len(set(words)) == len(words)
+
+
+@pytest.mark.parametrize("word", read_words(TEXT))
+def test_the_code_names_things_by_the_words_of_the_glossary(word):
+    name = re.compile(
+        rf"^\s*(?:class|def) \w*{word}|\b(?:self\.)?_?{word}(?:s|es)?\b[^\n=]* = ", re.MULTILINE | re.IGNORECASE
+    )
+    files = (path for source in ("harness", "plugins") for path in (ROOT / source).rglob("*.py"))
+    assert any(name.search(path.read_text(encoding="utf-8")) for path in files), (
+        f"CONTRIBUTING.md: nothing is called {word} any more: take it out of the words of our own"
+    )
