@@ -155,11 +155,11 @@ def _verify_files(name: str, needed: Sequence[Entry], folder: Path) -> bool:
     if problems:
         click.echo(f"{name}: {files.remedy(shlex.quote(name), folder)}")
     else:
-        click.echo(f"{name}: {f'{_count(needed)} in {folder}, {_vouch(needed)}' if needed else NONE}")
+        click.echo(f"{name}: {f'{_count(needed)} in {folder}, {_describe_soundness(needed)}' if needed else NONE}")
     return not problems
 
 
-def _vouch(needed: Sequence[Entry]) -> str:
+def _describe_soundness(needed: Sequence[Entry]) -> str:
     """Vouch for files: those unpacked long ago can be counted, the checksum was that of their archive."""
     folders = [each for each in needed if isinstance(each, Folder)]
     if not folders:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from harness.cli.help import abridge, write_commands
+from harness.cli.help import summarise_command, write_commands
 from harness.cli.session import session_of, with_global_options
 from harness.errors import HarnessError
 from harness.words import clean_line, listed, suggest
@@ -64,8 +64,6 @@ class Commands(click.Group):
         summaries = {name: own.summary for name, own in OWN.items()}
         # Help is given even where a misspelt plugin keeps everything else from working.
         with contextlib.suppress(HarnessError):
-            foreign = session_of(ctx).plugin_commands(OWN)
-            summaries |= {
-                clean_line(name): clean_line(abridge(each)) for name, each in foreign.items() if not each.hidden
-            }
+            foreign = {name: each for name, each in session_of(ctx).plugin_commands(OWN).items() if not each.hidden}
+            summaries |= {clean_line(name): clean_line(summarise_command(each)) for name, each in foreign.items()}
         write_commands(formatter, summaries)

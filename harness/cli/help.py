@@ -62,7 +62,7 @@ def describe_range(kind: Range) -> str:
     return ", ".join(filter(None, (low, high)))
 
 
-def abridge(command: click.Command) -> str:
+def summarise_command(command: click.Command) -> str:
     """The first sentence of a command's help, whole however long it is; its short help where it has one."""
     text = command.short_help or command.help or ""
     paragraph = " ".join(inspect.cleandoc(text).partition("\f")[0].partition("\n\n")[0].replace("\b", "").split())
@@ -80,4 +80,5 @@ def write_commands(formatter: click.HelpFormatter, summaries: Mapping[str, str])
 def format_group_help(group: click.Group, context: click.Context, formatter: click.HelpFormatter) -> None:
     """The section of a group's help that lists its commands."""
     commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
-    write_commands(formatter, {name: abridge(each) for name, each in commands.items() if each and not each.hidden})
+    shown = {name: summarise_command(each) for name, each in commands.items() if each and not each.hidden}
+    write_commands(formatter, shown)

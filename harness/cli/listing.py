@@ -46,9 +46,8 @@ def list_(session: Session, what: str | None, style: str) -> None:
     elif what is None:
         click.echo("\n\n".join([*(_tabulate(shelf, offers) for shelf, offers in found.items()), _say_more()]))
     else:
-        click.echo(
-            "\n\n".join(_depict(shelf, offers, alone=what not in views.SHELVES) for shelf, offers in found.items())
-        )
+        alone = what not in views.SHELVES
+        click.echo("\n\n".join(_describe_offers(shelf, offers, alone) for shelf, offers in found.items()))
 
 
 def _say_more() -> str:
@@ -87,7 +86,7 @@ def _tabulate(shelf: str, offers: Sequence[Offer[Any]]) -> str:
     return f"{shelf}\n{tabulate(list(view.brief), rows, output_width())}"
 
 
-def _depict(shelf: str, offers: Sequence[Offer[Any]], alone: bool) -> str:
+def _describe_offers(shelf: str, offers: Sequence[Offer[Any]], alone: bool) -> str:
     """A table where a line holds all that there is to say, a paragraph for each offer elsewhere."""
     view = views.SHELVES[shelf]
     if not (view.has_options or view.detail or alone):
@@ -140,9 +139,8 @@ def plugins(session: Session, problems: bool, style: str) -> None:
     catalog.fill()
     catalog.commands(click.Group(), reserved=OWN)
     if style == "json":
-        click.echo(
-            visible(json.dumps({"schema": SCHEMA, **_gather(catalog)}, indent=1, ensure_ascii=False, default=str))
-        )
+        described = {"schema": SCHEMA, **_describe_plugins(catalog)}
+        click.echo(visible(json.dumps(described, indent=1, ensure_ascii=False, default=str)))
     else:
         click.echo(_show_problems(catalog.problems) if problems else _tabulate_plugins(catalog))
     if session.strict and catalog.problems:
@@ -150,7 +148,7 @@ def plugins(session: Session, problems: bool, style: str) -> None:
         raise PluginError(f"--strict-plugins: broken: {names}")
 
 
-def _gather(catalog: Catalog) -> dict[str, Any]:
+def _describe_plugins(catalog: Catalog) -> dict[str, Any]:
     return {
         "plugins": [views.as_json(plugin) | {"hooks": catalog.implemented(plugin)} for plugin in catalog.plugins],
         "same_module": [views.as_json(twin) | {"as": str(plugin)} for twin, plugin in catalog.twins],

@@ -82,7 +82,7 @@ def _read_comparison(offer: Offer[Any]) -> Comparison | UsageError:
         return error
 
 
-def _quote(name: str) -> Fact:
+def _from_request(name: str) -> Fact:
     """A value of the suite's request."""
 
     def fact(offer: Offer[Any]) -> Any:
@@ -111,7 +111,7 @@ def _describe_published(offer: Offer[Any]) -> Lines:
     return Lines(f"{each.method} on {each.dataset}: {each.metric} {each.value:g} ({each.origin})" for each in values)
 
 
-_SUITE: Mapping[str, Fact] = {name: _quote(name) for name in ("methods", "datasets", "seeds", "budget", "metrics")}
+_SUITE = {name: _from_request(name) for name in ("methods", "datasets", "seeds", "budget", "metrics")}
 
 
 SHELVES: Mapping[str, View] = {

@@ -114,8 +114,9 @@ def _decide(found: Judgement, compared: _Compared, left: Side, right: Side | Non
         limits = (found.measured, found.measured)
     else:
         return replace(found, reason=_join(_explain_undecided(found.n), compared.reason))
-    verdict = _settle(found.claim, *_open_interval(found.claim, limits, left, right))
-    crossed = "an uncounted part decides" if _settle(found.claim, *limits) != "open" else "the interval crosses a bound"
+    verdict = _find_verdict(found.claim, *_open_interval(found.claim, limits, left, right))
+    opened = _find_verdict(found.claim, *limits) != "open"
+    crossed = "an uncounted part decides" if opened else "the interval crosses a bound"
     return replace(found, verdict=verdict, reason=crossed if verdict == "open" else compared.reason)
 
 
@@ -177,7 +178,7 @@ def _open_interval(claim: Claim, found: tuple[float, float], left: Side, right: 
     return low, high
 
 
-def _settle(claim: Claim, low: float, high: float) -> Verdict:
+def _find_verdict(claim: Claim, low: float, high: float) -> Verdict:
     at_least = -math.inf if claim.at_least is None else claim.at_least
     at_most = math.inf if claim.at_most is None else claim.at_most
     if at_least <= low and high <= at_most:

@@ -276,7 +276,7 @@ def test_seed_i_loads_split_i_and_rows_and_paired_differences_are_over_all_of_th
         assert record.facts["init_seed"] == derive(record.trial.seed, "parts", "init")
     (table,) = summarise(found, catalog.metrics.values()).tables
     first, second = table.rows
-    assert (first.n, second.n, second.lacks) == (FOLDS, FOLDS, ())
+    assert (first.n, second.n, second.lacking_seeds) == (FOLDS, FOLDS, ())
     expected = [np.hypot(seed, 1.0) for seed in range(FOLDS)]
     assert second.cells["rmse"].mean == pytest.approx(np.mean(expected))
     assert second.cells["rmse"].sd == pytest.approx(np.std(expected, ddof=1))

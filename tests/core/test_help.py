@@ -9,7 +9,7 @@ import click
 import pytest
 
 from harness.cli import cli, main
-from harness.cli.help import describe_range, summarise_help
+from harness.cli.help import describe_range, summarise_command
 from harness.cli.session import Session
 from harness.cli.views import SHELVES
 
@@ -101,7 +101,7 @@ def test_the_summary_of_a_command_is_its_first_sentence(capsys, monkeypatch, pat
     for name in group.list_commands(context):
         said = re.search(rf" {name} ([A-Z][^.]*\.)", text)
         assert said, name
-        own = joined(summarise_help(group.get_command(context, name)))
+        own = joined(summarise_command(group.get_command(context, name)))
         assert said[1] == own or path == ()
 
 

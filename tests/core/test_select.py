@@ -331,7 +331,7 @@ def test_a_seed_in_which_nothing_ended_ok_is_lacking_and_its_failure_is_shown():
     records = [*swept(0.1, 0.4, 0.5, seed=0), *swept(0.1, 0.4, 0.5, seed=1)]
     records[3:] = [dataclasses.replace(each, status="oom", reason="", scores={}) for each in records[3:]]
     (row,) = rows_of(records)
-    assert (row.seeds, dict(row.statuses), row.lacks) == ((0,), {"ok": 1, "oom": 1}, (1,))
+    assert (row.seeds, dict(row.statuses), row.lacking_seeds) == ((0,), {"ok": 1, "oom": 1}, (1,))
     assert row.failures == (f"{SWEEP} seed 1: oom",)
 
 

@@ -299,7 +299,7 @@ def test_what_init_takes_beyond_a_set_up_is_taken_off_a_budget_of_seconds(clockw
 def test_an_init_that_may_train_is_a_column_and_a_note(clockwork, takes, note):
     record = clockwork("updates", 10, init=takes)
     assert tuple(each for each in timing.note_timing([record], [record]) if " in init " in each) == note
-    assert timing.phases([record], [record]) == (["init_seconds"] if note else [])
+    assert timing.find_phases([record], [record]) == (["init_seconds"] if note else [])
 
 
 class Learns(Slope):

@@ -109,7 +109,7 @@ def _dump_row(table: Table, row: Row, summary: Summary) -> dict[str, Any]:
         "metrics": _dump_cells(table, row, summary),
         "seeds": list(row.seeds),
         "planned_seeds": list(row.planned),
-        "lacking_seeds": list(row.lacks),
+        "lacking_seeds": list(row.lacking_seeds),
         "protocol": dict(table.protocol),
         "holes": {name: row.cells[name].hole for name in table.names if row.cells[name].hole},
         "failures": list(row.failures),
@@ -129,7 +129,7 @@ def _dump_difference(against: Against) -> dict[str, Any]:
 
 def _standing(row: Row) -> dict[str, Any]:
     """The reasons why a row may not be compared: the planned seeds of which no trial ended ok, and its data."""
-    lacking = {"lacking_seeds": " ".join(map(str, row.lacks))} if row.lacks else {}
+    lacking = {"lacking_seeds": " ".join(map(str, row.lacking_seeds))} if row.lacking_seeds else {}
     return lacking | ({"data": row.data} if row.data else {})
 
 

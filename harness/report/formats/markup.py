@@ -35,8 +35,8 @@ def render_markdown(summary: Summary) -> str:
         rows = _body(table, summary, _code, lambda shown: f"**{shown}**")
         parts.append(f"### {_span(table.dataset)}\n\n{title(table)}\n")
         parts.append(tabulate(rows, heads, "pipe", disable_numparse=True, colalign=_align(table)) + "\n")
-        parts += [f"- {_escape(line)}" for line in _under(table)]
-        parts += [""] * bool(_under(table))
+        parts += [f"- {_escape(line)}" for line in _footer(table)]
+        parts += [""] * bool(_footer(table))
     parts += [f"- {_escape(note)}" for note in summary.notes]
     return _join_parts([*parts, *_render_markdown_suite(summary)])
 
@@ -48,8 +48,8 @@ def render_latex(summary: Summary) -> str:
         heads = ["method", "n", *(_head(table, name, summary) for name in table.columns)]
         rows = _body(table, summary, str, lambda shown: f"{BOLD}{shown}{PLAIN}")
         tabular = tabulate(rows, heads, "latex_booktabs", disable_numparse=True, colalign=_align(table))
-        parts += [_remark(f"{table.dataset}: {title(table)}"), _to_latex(tabular), *map(_remark, _under(table)), ""]
-    parts += map(_remark, summary.notes)
+        parts += [_comment(f"{table.dataset}: {title(table)}"), _to_latex(tabular), *map(_comment, _footer(table)), ""]
+    parts += map(_comment, summary.notes)
     return _join_parts([*parts, *_render_latex_suite(summary)])
 
 
@@ -75,8 +75,8 @@ def _render_latex_suite(summary: Summary) -> Iterator[str]:
         yield "\n% measured beside published"
         yield _to_latex(tabulate(rows, published.list_heads(summary), "latex_booktabs", **BESIDE))
     for verdict, words, found in published.list_claims(summary, sources):
-        yield _remark(f"claim {verdict}: {words}; {found}")
-    yield from map(_remark, sources.list_lines())
+        yield _comment(f"claim {verdict}: {words}; {found}")
+    yield from map(_comment, sources.list_lines())
 
 
 def _join_parts(parts: Iterable[str]) -> str:
@@ -117,7 +117,7 @@ def _head(table: Table, name: str, summary: Summary) -> str:
     return f"{name}{f' [{unit}]' if unit else ''}{ARROWS[metric.better]}"
 
 
-def _under(table: Table) -> list[str]:
+def _footer(table: Table) -> list[str]:
     """List the lines under a table: paired differences, choices, missing values and failed trials, each said once."""
     holes: dict[str, list[str]] = {}
     for row in table.rows:
@@ -155,5 +155,5 @@ def _escape(text: str) -> str:
     return re.sub(r"&(?=#?\w+;)", "&amp;", escaped)
 
 
-def _remark(line: str) -> str:
+def _comment(line: str) -> str:
     return "% " + " ".join(line.split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -14,6 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from harness.records.grouping import budget, lineage
+from harness.report.formats.console import open_console, read_console
 from harness.report.rows.table import Cell
 from harness.report.rows.values import as_number, base_name, find_lower_bound
 from harness.report.wording import numbers
@@ -32,9 +32,7 @@ Column: TypeAlias = tuple[str, list[str]]  # its head, and a cell for each point
 
 def render_record(record: Record, metrics: Sequence[Metric], width: int | None = None, colour: bool = False) -> str:
     """Render all of one record: status, options, scores, measurements, readings, times, curve, facts, traceback."""
-    console = Console(
-        file=io.StringIO(), width=width or 100, force_terminal=colour, color_system="standard" if colour else None
-    )
+    console = open_console(width, colour)
     described = {metric.name: metric for metric in metrics}
     _print_head(console, record)
     _print(console, "scores", _with_units(record.scores, described))
@@ -49,8 +47,7 @@ def render_record(record: Record, metrics: Sequence[Metric], width: int | None =
     if record.traceback:
         _print_title(console, "traceback")
         console.print(Text(clean_trace(record.traceback)), soft_wrap=True)
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+    return read_console(console)
 
 
 def draw_sparkline(values: Sequence[float]) -> str:

@@ -5,7 +5,6 @@ Columns that do not fit side by side are broken into blocks, scores before costs
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,13 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
+from harness.report.formats.console import open_console, read_console
 from harness.report.rows.table import Cell, Row, Summary, Table, is_cost
 from harness.report.wording import numbers, paired, published
 from harness.report.wording.captions import ARROWS, count_seeds, list_taken_over, title
 from harness.report.wording.published import Footnotes
 from harness.types import Metric
 
-PLAIN_WIDTH = 100
 VERDICTS = {"holds": "green", "fails": "red", "open": "yellow", "not measured": "dim"}
 
 
@@ -37,20 +36,14 @@ class Column:
 
 def render_text(summary: Summary, width: int | None, colour: bool) -> str:
     """The summary as lines of at most `width` characters, with ANSI colours if wanted."""
-    console = Console(
-        file=io.StringIO(),
-        width=width or PLAIN_WIDTH,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-    )
+    console = open_console(width, colour)
     for table in summary.tables:
         _print_table(console, table, summary)
     if summary.tables:
         _print_lines(console, [_write_legend(summary, colour)], "dim")
     _print_lines(console, [f"note: {note}" for note in summary.notes], "yellow")
     _print_suite(console, summary)
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+    return read_console(console)
 
 
 def _print_table(console: Console, table: Table, summary: Summary) -> None:

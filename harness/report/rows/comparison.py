@@ -115,7 +115,9 @@ def _subtract_published(side: Side, entry: Published) -> Difference | None:
     return difference if difference.n > 1 and not side.lower_bound else None
 
 
-def weigh(claims: Iterable[Claim], places: Sequence[Place], described: Mapping[str, Metric]) -> tuple[Judged, ...]:
+def judge_claims(
+    claims: Iterable[Claim], places: Sequence[Place], described: Mapping[str, Metric]
+) -> tuple[Judged, ...]:
     """Each claim with its verdict wherever it can be measured; once, as not measured, where it cannot."""
     return tuple(each for claim in claims for each in _judge_everywhere(claim, places, described))
 

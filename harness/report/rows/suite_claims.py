@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.records import grouping
 from harness.records.plans import Planned
-from harness.report.rows.comparison import Place, compare_published, weigh
+from harness.report.rows.comparison import Place, compare_published, judge_claims
 from harness.report.rows.planned import Plan
 from harness.report.rows.table import Summary
 from harness.report.rows.values import Target, base_name, find_target_metric
@@ -39,7 +39,7 @@ def with_suite(
         summary,
         metrics={**summary.metrics, **{name: described[base_name(name)] for name in named}},
         published=compare_published(suite.published, places, described),
-        claims=weigh(suite.claims, places, described),
+        claims=judge_claims(suite.claims, places, described),
     )
 
 

@@ -80,7 +80,7 @@ def summarise(
     for group, table in zip(groups, tables, strict=True):
         own = [record for record in group.records if record.status == "ok"]
         name = f"{table.dataset}, {heading(table.protocol)}," if len(tables) > 1 else ""
-        said += [*group.notes, *_uncompared(table, group.records), *caveats.gather(own, records, described, name)]
+        said += [*group.notes, *_note_apart(table, group.records), *caveats.gather(own, records, described, name)]
     standing = tuple(each for group in groups for each in group.records if each.trial.method.label in group.members)
     return Summary(tuple(tables), asked.shown, tuple(dict.fromkeys(said)), standing=standing, members=members)
 
@@ -121,8 +121,8 @@ def _make_table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -
     first = records[0].trial
     # Where a configuration was trained anew nothing validates.
     usual = [name for name in names if not first.refit or "@" not in name or asked.shown[name].shifted]
-    columns = tuple(names) if asked.chosen is not None else _usual(usual, asked, timing.phases(records, asked.every))
-    return Table(first.dataset.label, grouping.protocol(first), tuple(rows), tuple(names), columns)
+    columns = names if asked.chosen is not None else _pick_usual(usual, asked, timing.find_phases(records, asked.every))
+    return Table(first.dataset.label, grouping.protocol(first), tuple(rows), tuple(names), tuple(columns))
 
 
 def _is_wanted(records: Sequence[Record], name: str, asked: Asked) -> bool:
@@ -132,7 +132,7 @@ def _is_wanted(records: Sequence[Record], name: str, asked: Asked) -> bool:
     return to_target or any(is_known(record, name) for record in records)
 
 
-def _usual(names: Sequence[str], asked: Asked, phases: Collection[str]) -> tuple[str, ...]:
+def _pick_usual(names: Sequence[str], asked: Asked, phases: Collection[str]) -> tuple[str, ...]:
     """The final scores, those of shifted splits too, the one that validation goes by with its best beside it, the usual
     costs, and what a method trains outside its updates.
     """
@@ -222,9 +222,9 @@ def _read_numbers(values: Sequence[tuple[Record, Value]], name: str) -> tuple[di
 # --- what is not compared -----------------------------------------------------------------------------------------
 
 
-def _uncompared(table: Table, records: Sequence[Record]) -> Iterator[str]:
-    """Rows that lack seeds or are of other data, counts that vary: why they have no mark, no ratio, no difference."""
-    lacking = [f"{row.method} {', '.join(map(str, row.lacks))}" for row in table.rows if row.n and row.lacks]
+def _note_apart(table: Table, records: Sequence[Record]) -> Iterator[str]:
+    """Note rows that lack seeds or are of other data: why they have no mark, no ratio, no difference."""
+    lacking = [f"{row.method} {', '.join(map(str, own))}" for row in table.rows if row.n and (own := row.lacking_seeds)]
     if lacking:
         listed = "; ".join(capped(lacking))
         yield f"rows that lack seeds are never the best and have no ratio but of counts: {listed}"

@@ -61,8 +61,8 @@ def find_sweeps(records: Iterable[Record], items: Iterable[str], apart: Mapping[
     named = {each for item in asked if not item.open for each in item.given}
     others = [own for each, own in held.items() if each not in named]
     swept = [record.trial.method for own in others for record in own if record.trial.method.sweep]
-    every = list({(_maker(each), repr(each.sweep), each.name): _Item.make(each, choices) for each in swept}.values())
-    every += asked
+    distinct = {(_read_provider(each), repr(each.sweep), each.name): each for each in swept}
+    every = [*(_Item.make(each, choices) for each in distinct.values()), *asked]
     merged = _merge_sets([*((each,) for each in held), *(item.given for item in every)])
     parts = [part for given in merged for part in _part_configurations(given, apart.get(given[0][0], ()))]
     return [_make_sweep(given, held, every) for given in parts if not held.keys().isdisjoint(given)]
@@ -81,7 +81,7 @@ class _Item:
     @classmethod
     def make(cls, choice: Choice, held: Held) -> _Item:
         """The item that selected a choice."""
-        name, provider = choice.name, _maker(choice)
+        name, provider = choice.name, _read_provider(choice)
         return cls(_find(name, provider, selection.product(choice.sweep), held), name, provider, choice.sweep)
 
     def restrict_to(self, given: tuple[Configuration, ...], held: Held) -> _Item:
@@ -147,7 +147,7 @@ def _merge_sets(sets: Iterable[tuple[Configuration, ...]]) -> list[tuple[Configu
 
 
 def _read_configuration(choice: Choice) -> Configuration:
-    return choice.name, _maker(choice), _spell_all(_merge(choice))
+    return choice.name, _read_provider(choice), _spell_all(_merge(choice))
 
 
 def _merge(choice: Choice) -> Given:
@@ -155,7 +155,7 @@ def _merge(choice: Choice) -> Given:
     return {**choice.options, **choice.given}
 
 
-def _maker(choice: Choice) -> str | None:
+def _read_provider(choice: Choice) -> str | None:
     """The provider of a choice as it was written: a suite leaves its own out."""
     return choice.label.partition("[")[0].rpartition(":")[0] or None
 

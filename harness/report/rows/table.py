@@ -88,7 +88,7 @@ class Row:
     data: int = 0
 
     @property
-    def lacks(self) -> tuple[int, ...]:
+    def lacking_seeds(self) -> tuple[int, ...]:
         """Planned seeds of which no trial ended ok."""
         return tuple(seed for seed in self.planned if seed not in self.seeds)
 

@@ -45,7 +45,7 @@ def note_timing(records: Sequence[Record], every: Sequence[Record], table: str =
     yield from _note_beside_updates(records, every)
 
 
-def phases(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
+def find_phases(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
     """The columns of phases in which a method of the table trains beside its updates."""
     known = _index_bases(records, every)
     found = {phase for record in records if record.status == "ok" for phase in _find_phases_beyond(record, known)}

@@ -46,7 +46,8 @@ def read_value(record: Record, name: str, metric: Metric, target: Target | None)
     if number is None:
         number = read_claimed(record, name)
     if number is None:
-        return Value(None, record.holes.get(name) or record.holes.get(base_name(name)) or _absent(record, name, metric))
+        hole = record.holes.get(name) or record.holes.get(base_name(name))
+        return Value(None, hole or _explain_absence(record, name, metric))
     return Value(number) if math.isfinite(number) else Value(None, "not a finite number")
 
 
@@ -152,7 +153,7 @@ def as_number(found: object) -> float | None:
         return math.inf
 
 
-def _absent(record: Record, name: str, metric: Metric) -> str:
+def _explain_absence(record: Record, name: str, metric: Metric) -> str:
     if metric.name == TO_TARGET:
         return "no target, or no validation score on the curve"
     if record.trial.base is None and (name.endswith("@start") or metric.name in BESIDE_BASE):

@@ -1,0 +1,25 @@
+"""A console of rich that collects text, as wide and as coloured as asked for."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+PLAIN_WIDTH = 100
+
+
+def open_console(width: int | None, colour: bool) -> Console:
+    """Open a console; without a width it is as wide as where there is no terminal."""
+    return Console(
+        file=io.StringIO(),
+        width=width or PLAIN_WIDTH,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+    )
+
+
+def read_console(console: Console) -> str:
+    """Read the lines that were printed, without blanks at their ends."""
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
