@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Batch
-from harness_bayes.plainly import outputs
+from harness_bayes.plain_network import outputs
 from harness_bayes.training import State
 
 

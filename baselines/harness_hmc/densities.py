@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from harness_bayes import likelihoods, networks, priors
-from harness_bayes.hamiltonian import by_autograd
+from harness_bayes.hamiltonian import differentiate
 from harness_bayes.likelihoods import HALF_LOG_2PI, INITIAL_NOISE, Likelihood
 from harness_bayes.networks import Network
 from harness_bayes.priors import Prior
@@ -58,7 +58,7 @@ class Posterior:
     def __call__(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Log densities (J,), up to a constant, and their gradients (J, m) at positions (J, m)."""
         if self.prior.narrow is not None or any(len(shape) > 2 for shape in self.network.shapes.values()):
-            return by_autograd(self.log_density)(positions)
+            return differentiate(self.log_density)(positions)
         return self._by_hand(positions)
 
     def log_density(self, positions: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class Posterior:
         logarithm of the noise (J,).
         """
         if self.likelihood.kind != "gaussian":
-            rows, slopes = by_autograd(lambda each: self._log_likelihood(each, None))(outputs)
+            rows, slopes = differentiate(lambda each: self._log_likelihood(each, None))(outputs)
             return rows, slopes, None
         assert log_noise is not None
         inverse = (-log_noise).exp()[:, None]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from harness import Reading, Unsupported
-from harness_bayes.convergence import LARGEST_RHAT, convergence
+from harness_bayes.convergence import LARGEST_RHAT, measure_convergence
 from harness_hmc.state import State, started
 
 POINTS = 50  # rows at which convergence is looked at
@@ -38,7 +38,7 @@ def converged(state: State, outputs: Tensor) -> Mapping[str, object]:
     values = outputs.softmax(3) if state.likelihood.kind == "categorical" else outputs[..., :1]
     points = values.flatten(2).double().cpu().numpy()
     try:
-        found = convergence(points)
+        found = measure_convergence(points)
     except Unsupported as why:
         return {"convergence": f"unknown: {why}"}
     return {

@@ -104,7 +104,7 @@ def build(options: HMCOptions) -> HMC:
 
 
 def _move(state: State, posterior: Posterior, *chains: Tensor) -> tuple[Mapping[str, Tensor], Chains]:
-    moved = hamiltonian.move(posterior, Chains(*chains), state.options.leapfrog, state.burn, state.generator)
+    moved = hamiltonian.move_chains(posterior, Chains(*chains), state.options.leapfrog, state.burn, state.generator)
     return {"loss": -moved.densities.mean() / state.rows, "acceptance": moved.chances.mean()}, moved
 
 

@@ -46,7 +46,7 @@ class IVON(shared.Learner[State]):
         network = networks.build(problem, first, options, likelihood.outputs)
         means = networks.initial(network, [each.seed for each in trials.trainings], 1)
         like = torch.empty((), dtype=network.types.parameters, device=first.device)
-        prior = priors.build(network, options, like, trials.each("prior_scale"))
+        prior = priors.build(network, options, like, trials.values("prior_scale"))
         ess = like.new_tensor([each.ess or problem.train_size for each in trials.options])
         delta = {name: 1 / (per_lane(ess, len(ess), d) * d.square()) for name, d in prior.deviations.items()}
         make = partial(
@@ -85,7 +85,7 @@ class IVON(shared.Learner[State]):
             return prediction.predict(
                 state.network,
                 state.likelihood,
-                lambda count: layers.draw_all(gaussians, count, noise),
+                lambda count: layers.draw_parameters(gaussians, count, noise),
                 inputs,
                 state.ess.new_zeros(1),
                 draws,

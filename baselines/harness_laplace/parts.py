@@ -149,4 +149,4 @@ class Last:
         return torch.cat([seen, seen.new_ones(len(seen), 1)], 1) if self.network.bias else seen
 
     def _parts(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        return inference.split(inputs, max(size(self), prediction.widest(self.network)))
+        return inference.split(inputs, max(size(self), prediction.widest_layer(self.network)))

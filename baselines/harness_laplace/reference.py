@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Batch
-from harness_bayes.plainly import outputs
+from harness_bayes.plain_network import outputs
 from harness_laplace.state import State
 
 

@@ -47,8 +47,8 @@ class MCDropout(shared.Learner[State]):
         like = torch.empty((), dtype=network.types.parameters, device=device)
         make = partial(
             State,
-            drops=Drops.of(trials.each("rate"), device),
-            scale=like.new_tensor([1 / (1 - rate) for rate in trials.each("rate")]),
+            drops=Drops.build(trials.values("rate"), device),
+            scale=like.new_tensor([1 / (1 - rate) for rate in trials.values("rate")]),
             decay=like.new_tensor(list(map(_decay, trials.options, trials.problems))),
             units=units(network, problem.input_shape),
         )
@@ -104,7 +104,7 @@ def _likelihood(trials: Trials[DropoutOptions]) -> Likelihood:
     if problem.kind != "classification":
         raise Unsupported(f"Bayesian networks take classification and regression, not {problem.kind}")
     for name in ("tau", "level"):
-        for value in filter(lambda given: given is not None, trials.each(name)):
+        for value in filter(lambda given: given is not None, trials.values(name)):
             raise Unsupported(f"{name}={value}: classes have the softmax's likelihood; leave {name} out")
     return Likelihood("categorical", problem.output_size)
 

@@ -48,7 +48,7 @@ def row_masks(state: State, rows: int) -> list[Tensor]:
     if not state.drops_any:
         return []
     sizes = [rows * prod(shape) for shape in state.units]
-    parts = state.noise.kept(sum(sizes), state.drops, state.scale).split(sizes, 1)
+    parts = state.noise.masks(sum(sizes), state.drops, state.scale).split(sizes, 1)
     return [part.unflatten(1, (rows, *shape)) for part, shape in zip(parts, state.units, strict=True)]
 
 

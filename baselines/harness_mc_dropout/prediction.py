@@ -39,14 +39,14 @@ def function_masks(state: State, draws: int) -> Iterator[list[Tensor]]:
         yield []
         return
     sizes, noise = list(map(prod, state.units)), state.draws()
-    for count in prediction.batches(1, draws, sum(sizes)):
-        drawn = noise.kept(count * sum(sizes), state.drops, state.scale)
+    for count in prediction.split_draws(1, draws, sum(sizes)):
+        drawn = noise.masks(count * sum(sizes), state.drops, state.scale)
         yield list(drawn.view(count, sum(sizes)).split(sizes, 1))
 
 
 def _rows_in_parts(state: State, inputs: Tensor) -> Iterator[tuple[slice, Tensor]]:
     low = 0
-    for part in inference.split(inputs, prediction.widest(state.network)):
+    for part in inference.split(inputs, prediction.widest_layer(state.network)):
         yield slice(low, low + len(part)), part
         low += len(part)
 
@@ -68,7 +68,7 @@ def _dense(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
     activate = networks.ACTIVATIONS[state.network.activation]
     x = inputs.flatten(1).to(state.scale.dtype)[None]
     numbers = inference.ELEMENTS if inputs.is_cuda else CACHED
-    limit = max(1, numbers // (len(inputs) * prediction.widest(state.network)))
+    limit = max(1, numbers // (len(inputs) * prediction.widest_layer(state.network)))
     parts = []
     for of_inputs, *of_layers in zip(*(mask.split(limit) for mask in masks), strict=True):
         y = _masked(state, first, x, of_inputs)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness import Batch, Unsupported
-from harness_bayes.plainly import outputs
+from harness_bayes.plain_network import outputs
 from harness_swag.state import State
 
 Floats = NDArray[np.float64]

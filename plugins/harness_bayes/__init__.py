@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 @hookimpl
 def harness_metrics() -> Iterator[Metric]:
     """Metrics of a prediction's uncertainty, and of a posterior."""
-    return offers.metrics()
+    return offers.offer_metrics()
 
 
 @hookimpl
 def harness_instruments() -> Iterator[Instrument]:
     """Instruments that look at a trained posterior."""
-    return offers.instruments()
+    return offers.offer_instruments()
 
 
 @hookimpl

@@ -39,8 +39,8 @@ def distances(prediction: RegressionMixture, reference: RegressionMixture) -> Di
 
     A reference whose functions do not vary at a row gives inf or nan there.
     """
-    mine, theirs = _doubles(prediction), _doubles(reference)
-    deviations = [np.sqrt(_variance(each)) for each in (mine, theirs)]
+    mine, theirs = _convert_to_double(prediction), _convert_to_double(reference)
+    deviations = [np.sqrt(_variance_of_functions(each)) for each in (mine, theirs)]
     moved = wasserstein(mine.means, mine.log_weights, theirs.means, theirs.log_weights)
     with np.errstate(divide="ignore", invalid="ignore"):
         return Distances(total_variation(mine, theirs), moved / deviations[1], deviations[0] / deviations[1])
@@ -58,7 +58,9 @@ def wasserstein(values: Floats, log_weights: Floats, others: Floats, other_log_w
 
 def total_variation(mixture: RegressionMixture, other: RegressionMixture) -> Floats:
     """Between two Gaussian mixtures by row (N,), by the trapezoidal rule on a grid for each row; see NODES."""
-    return np.array([_variation(*rows) for rows in zip(_rows(mixture), _rows(other), strict=True)])
+    return np.array(
+        [_integrate_variation(*rows) for rows in zip(_split_rows(mixture), _split_rows(other), strict=True)]
+    )
 
 
 class _Row(NamedTuple):
@@ -69,27 +71,27 @@ class _Row(NamedTuple):
     weights: Floats
 
 
-def _rows(mixture: RegressionMixture) -> Iterator[_Row]:
+def _split_rows(mixture: RegressionMixture) -> Iterator[_Row]:
     weights = np.exp(mixture.log_weights)
     for means, variances in zip(mixture.means.T, mixture.variances.T, strict=True):
         yield _Row(means, np.sqrt(variances), weights)
 
 
-def _variation(one: _Row, two: _Row) -> float:
+def _integrate_variation(one: _Row, two: _Row) -> float:
     ends = [each.means + sign * REACH * each.deviations for each in (one, two) for sign in (-1, 1)]
     low, high = min(each.min() for each in ends), max(each.max() for each in ends)
     step = min(one.deviations.min(), two.deviations.min()) / NODES
     nodes, width = np.linspace(low, high, 2 + int((high - low) / step), retstep=True)
     # Both densities are nothing at the ends, so the sum is the trapezoidal rule's.
-    return float(np.abs(_density(one, nodes) - _density(two, nodes)).sum() * width / 2)
+    return float(np.abs(_evaluate_density(one, nodes) - _evaluate_density(two, nodes)).sum() * width / 2)
 
 
-def _density(row: _Row, nodes: Floats) -> Floats:
+def _evaluate_density(row: _Row, nodes: Floats) -> Floats:
     """Of a mixture at evenly spaced nodes (G,), which reach beyond all its components."""
-    return _each(row, nodes) if np.ptp(row.deviations) else _smoothed(row, nodes)
+    return _sum_components(row, nodes) if np.ptp(row.deviations) else _convolve_components(row, nodes)
 
 
-def _smoothed(row: _Row, nodes: Floats) -> Floats:
+def _convolve_components(row: _Row, nodes: Floats) -> Floats:
     """Of components of one deviation: their weights on the nodes next to each, convolved with the Gaussian."""
     width, deviation = nodes[1] - nodes[0], row.deviations[0]
     places = (row.means - nodes[0]) / width
@@ -102,7 +104,7 @@ def _smoothed(row: _Row, nodes: Floats) -> Floats:
     return np.convolve(mass, kernel)[reach : reach + len(nodes)]
 
 
-def _each(row: _Row, nodes: Floats) -> Floats:
+def _sum_components(row: _Row, nodes: Floats) -> Floats:
     """Of components one by one."""
     scaled = row.weights / (row.deviations * np.sqrt(2 * np.pi))  # (S,)
     block = max(1, ELEMENTS // len(nodes))
@@ -114,13 +116,13 @@ def _each(row: _Row, nodes: Floats) -> Floats:
     return total
 
 
-def _variance(mixture: RegressionMixture) -> Floats:
+def _variance_of_functions(mixture: RegressionMixture) -> Floats:
     """Of the functions, by row (N,)."""
     weights = np.exp(mixture.log_weights)
     variance: Floats = weights @ np.square(mixture.means - weights @ mixture.means)
     return variance
 
 
-def _doubles(mixture: RegressionMixture) -> RegressionMixture:
+def _convert_to_double(mixture: RegressionMixture) -> RegressionMixture:
     means, variances, log_weights = (np.asarray(each, dtype=np.float64) for each in mixture)
     return RegressionMixture(means, np.broadcast_to(variances, means.shape), log_weights)

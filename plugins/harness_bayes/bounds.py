@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from harness_bayes.entropy import log_of_one_more, weight_entropy
-from harness_bayes.gaussians import Components, Frame, by_frame, divergences
+from harness_bayes.gaussians import Components, Frame, divergences, measure_pairs
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 SECTIONS = 60  # leave 3e-13 of an interval; a value at its extremum is then exact to the last digit
@@ -26,7 +26,7 @@ SECTIONS = 60  # leave 3e-13 of an interval; a value at its extremum is then exa
 
 def ordered_alphas(components: Components) -> Tensor:
     """|mu_k - mu_j|_{Sigma_k} / (1 + ||Sigma_k^-1/2 Sigma_j^1/2||), (..., K, K); infinite on the diagonal."""
-    return _own_as(math.inf, by_frame(components, _ordered))
+    return _fill_diagonal(math.inf, measure_pairs(components, _measure_ordered_alphas))
 
 
 def alphas(components: Components) -> Tensor:
@@ -35,7 +35,7 @@ def alphas(components: Components) -> Tensor:
     alpha^2 = max over t in (0, 1) of t (1 - t) d^T ((1 - t) Sigma_k + t Sigma_j)^-1 d, d = mu_k - mu_j, concave in t:
     the dual of the smallest larger of the two distances. (..., K, K), infinite on the diagonal.
     """
-    return _own_as(math.inf, by_frame(components, _largest_disjoint).sqrt())
+    return _fill_diagonal(math.inf, measure_pairs(components, _maximise_squared_alphas).sqrt())
 
 
 def smallest_alpha(found: Tensor) -> Tensor:
@@ -43,11 +43,11 @@ def smallest_alpha(found: Tensor) -> Tensor:
     return found.amin((-2, -1))
 
 
-def _ordered(frame: Frame) -> Tensor:
+def _measure_ordered_alphas(frame: Frame) -> Tensor:
     return frame.offsets.norm(dim=-1) / (1 + frame.ratios.amax(-1).sqrt())
 
 
-def _largest_disjoint(frame: Frame) -> Tensor:
+def _maximise_squared_alphas(frame: Frame) -> Tensor:
     squares = frame.offsets.square()
 
     def below(t: Tensor) -> Tensor:
@@ -55,15 +55,15 @@ def _largest_disjoint(frame: Frame) -> Tensor:
         return -(t * (1 - t) * squares / (1 - t + t * frame.ratios)).sum(-1)
 
     zeros = torch.zeros_like(squares[..., 0])
-    return -_least(below, zeros, zeros + 1)
+    return -_minimise_convex(below, zeros, zeros + 1)
 
 
-def _own_as(value: float, pairs: Tensor) -> Tensor:
+def _fill_diagonal(value: float, pairs: Tensor) -> Tensor:
     """With this value on the diagonal, (..., K, K)."""
     return pairs.masked_fill(torch.eye(pairs.shape[-1], dtype=torch.bool, device=pairs.device), value)
 
 
-def _least(function: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
+def _minimise_convex(function: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
     """The least value of a convex function, by golden sections of each interval."""
     for _ in range(SECTIONS):
         step = GOLDEN * (high - low)
@@ -82,7 +82,7 @@ def general_bound(log_weights: Tensor, found: Tensor, m: int, s: float | None = 
     found: `alphas` or `ordered_alphas`, (..., K, K). s: in (0, 1); the best where none is said.
     """
     sizes = (log_weights[..., :, None] + log_weights[..., None, :]) / 2
-    return 2 * _tail(sizes.flatten(-2), found.flatten(-2), m / 4, s)
+    return 2 * _sum_over_pairs(sizes.flatten(-2), found.flatten(-2), m / 4, s)
 
 
 def probabilistic_bound(count: int, m: int, c: float, epsilon: float, s: float | None = None) -> float:
@@ -100,29 +100,29 @@ def probabilistic_bound(count: int, m: int, c: float, epsilon: float, s: float |
 
 def mean_slopes_bound(log_weights: Tensor, components: Components, found: Tensor, s: float | None = None) -> Tensor:
     """Theorem 4: a bound of |d(H - H~) / d mu_kp|, (..., K, m), each by its best s where none is said."""
-    return _slopes_bound(log_weights, components, found, 2, s)
+    return _bound_slopes(log_weights, components, found, 2, s)
 
 
 def factor_slopes_bound(log_weights: Tensor, components: Components, found: Tensor, s: float | None = None) -> Tensor:
     """Theorem 4: a bound of |d(H - H~) / d Gamma_kpq| for every q, (..., K, m), likewise; deviations are Gamma_kpp."""
-    return math.sqrt(3) * _slopes_bound(log_weights, components, found, 4, s)
+    return math.sqrt(3) * _bound_slopes(log_weights, components, found, 4, s)
 
 
 def weight_slopes_bound(log_weights: Tensor, found: Tensor, m: int, s: float | None = None) -> Tensor:
     """Theorem 4: a bound of |d(H - H~) / d pi_k|, weights without constraint, (..., K), likewise."""
-    return 2 * _tail((log_weights[..., None, :] - log_weights[..., :, None]) / 2, found, m / 4, s)
+    return 2 * _sum_over_pairs((log_weights[..., None, :] - log_weights[..., :, None]) / 2, found, m / 4, s)
 
 
-def _slopes_bound(log_weights: Tensor, components: Components, found: Tensor, extra: int, s: float | None) -> Tensor:
+def _bound_slopes(log_weights: Tensor, components: Components, found: Tensor, extra: int, s: float | None) -> Tensor:
     norms = components.row_norms().mT  # (..., m, K)
     rows = []
     for k in range(norms.shape[-1]):
         sizes = (log_weights[..., k, None] + log_weights)[..., None, :] / 2 + (norms[..., k, None] + norms).log()
-        rows.append(_tail(sizes, found[..., k, None, :], (norms.shape[-2] + extra) / 4, s))
+        rows.append(_sum_over_pairs(sizes, found[..., k, None, :], (norms.shape[-2] + extra) / 4, s))
     return torch.stack(rows, -2)
 
 
-def _tail(log_sizes: Tensor, found: Tensor, power: float, s: float | None) -> Tensor:
+def _sum_over_pairs(log_sizes: Tensor, found: Tensor, power: float, s: float | None) -> Tensor:
     """(1 - s)^-power times the sum over pairs of exp(log_sizes - s alpha^2 / 4), (..., P) to (...).
 
     In -log(1 - s) its logarithm is convex, and no term falls beyond alpha^2 = 4 power.
@@ -137,7 +137,7 @@ def _tail(log_sizes: Tensor, found: Tensor, power: float, s: float | None) -> Te
     zeros = torch.zeros_like(squares[..., 0])
     if s is not None:
         return log_bound(zeros - math.log1p(-s)).exp()
-    return _least(log_bound, zeros, (squares.amax(-1) / power).log().clamp(min=0)).exp()
+    return _minimise_convex(log_bound, zeros, (squares.amax(-1) / power).log().clamp(min=0)).exp()
 
 
 # --- by overlaps and divergences of pairs -----------------------------------------------------------------------------
@@ -148,13 +148,13 @@ def kolchinsky_tracey_bound(log_weights: Tensor, log_overlaps: Tensor) -> Tensor
 
     log_overlaps: `components.log_overlaps()`, (..., K, K): of a network in parts, their sum.
     """
-    return _between_pairs(log_weights, log_overlaps)
+    return _bound_by_affinities(log_weights, log_overlaps)
 
 
 def overlap_bound(log_weights: Tensor, log_overlaps: Tensor) -> Tensor:
     """BC = sum_k sum_{j != k} sqrt(pi_k pi_j) BC_kj >= H~ - H, (...); differentiable."""
     sizes = (log_weights[..., :, None] + log_weights[..., None, :]) / 2 + log_overlaps
-    return _own_as(-math.inf, sizes).exp().sum((-2, -1))
+    return _fill_diagonal(-math.inf, sizes).exp().sum((-2, -1))
 
 
 def certified_bound(log_weights: Tensor, log_overlaps: Tensor) -> Tensor:
@@ -165,9 +165,9 @@ def certified_bound(log_weights: Tensor, log_overlaps: Tensor) -> Tensor:
 
 def lower_bound(log_weights: Tensor, components: Components) -> Tensor:
     """sum_k pi_k log(1 + sum_{j != k} pi_j / pi_k exp(-KL(N_k || N_j))) <= H~ - H, (...)."""
-    return _between_pairs(log_weights, -divergences(components))
+    return _bound_by_affinities(log_weights, -divergences(components))
 
 
-def _between_pairs(log_weights: Tensor, log_affinities: Tensor) -> Tensor:
-    others = _own_as(-math.inf, log_weights[..., None, :] + log_affinities).logsumexp(-1)
+def _bound_by_affinities(log_weights: Tensor, log_affinities: Tensor) -> Tensor:
+    others = _fill_diagonal(-math.inf, log_weights[..., None, :] + log_affinities).logsumexp(-1)
     return (log_weights.exp() * log_of_one_more(others - log_weights)).sum(-1)

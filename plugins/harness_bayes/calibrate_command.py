@@ -10,8 +10,8 @@ import click
 
 from harness import Method, Trial, UsageError
 from harness_bayes.config import BayesOptions
-from harness_bayes.posterior_asked import FORMATS, Model
-from harness_bayes.posterior_trials import shared
+from harness_bayes.posterior_request import FORMATS, SharedModel
+from harness_bayes.posterior_trials import share_model
 
 if TYPE_CHECKING:
     from harness_bayes.calibration import Calibration
@@ -67,22 +67,24 @@ def calibrate(
     """
     if format_ not in FORMATS:
         raise UsageError(f"--format {format_}: unknown; known: {', '.join(FORMATS)}")
-    trial = _only(session.catalog, shared(session.catalog, method, Model(noise, architecture, prior_scale)))
+    trial = _plan_trial(
+        session.catalog, share_model(session.catalog, method, SharedModel(noise, architecture, prior_scale))
+    )
     offer: Method = session.catalog.methods.get(trial.method.name, trial.method.provider)
     config = offer.config(**trial.method.options)
-    model = _model(trial, noise, architecture)
+    model = _build_model(trial, noise, architecture)
     from harness_bayes import calibration
 
-    worlds = calibration.draw(model, networks, rows, points, seed)
-    fitted = calibration.fits(offer, config, worlds, updates, seed)
+    worlds = calibration.draw_worlds(model, networks, rows, points, seed)
+    fitted = calibration.fit_worlds(offer, config, worlds, updates, seed)
     functions = worlds.functions.double().numpy()
-    ranked = [calibration.shares(each, truth) for each, truth in zip(fitted, functions, strict=True)]
+    ranked = [calibration.shares_below(each, truth) for each, truth in zip(fitted, functions, strict=True)]
     import numpy as np
 
-    click.echo(_shown(trial.method.label, calibration.judge(np.stack(ranked)), format_))
+    click.echo(_format_calibration(trial.method.label, calibration.judge_shares(np.stack(ranked)), format_))
 
 
-def _only(catalog: Any, selection: str) -> Trial:
+def _plan_trial(catalog: Any, selection: str) -> Trial:
     from harness import Request, named
 
     trials = named(catalog, Request(methods=selection, datasets=PLANNED, seeds="[0]"))
@@ -94,15 +96,15 @@ def _only(catalog: Any, selection: str) -> Trial:
     return trials[0]
 
 
-def _model(trial: Trial, noise: float, architecture: str) -> BayesOptions:
-    """The prior and the network that the method states, as far as it does; others are the family's defaults."""
+def _build_model(trial: Trial, noise: float, architecture: str) -> BayesOptions:
+    """Build the model from the prior and the network that the method states, else from the family's defaults."""
     given = {name: value for name, value in trial.method.options.items() if name in SHARED and value is not None}
     if given.get("prior") in ("mixture", "flat"):
         raise UsageError(f"{trial.method.label}: prior={given['prior']}; networks are drawn from one Gaussian prior")
     return dataclasses.replace(BayesOptions(), **{"architecture": architecture, **given, "noise": noise})
 
 
-def _shown(label: str, found: Calibration, format_: str) -> str:
+def _format_calibration(label: str, found: Calibration, format_: str) -> str:
     if format_ == "json":
         return json.dumps({"method": label, **found._asdict()}, indent=1)
     interval = f"{found.spread:.3f} ({found.low:.3f} to {found.high:.3f})"

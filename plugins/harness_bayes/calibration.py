@@ -1,4 +1,4 @@
-"""Whether a method is calibrated against its own model, which no reference is needed for (Cook, Gelman and Rubin 2006).
+"""Calibration of a method against its own model, which needs no reference (Cook, Gelman and Rubin 2006).
 
     w ~ p(w),   y = f_w(x) + noise e,   u = the share of the method's functions, given y, that lie below f_w at a point
 
@@ -25,7 +25,7 @@ from harness_bayes.config import BayesOptions
 Floats: TypeAlias = NDArray[np.float64]
 Verdict = Literal["too narrow", "calibrated", "too wide", "undecided"]
 
-NEAR = 0.25  # an interval that reaches further from its middle shows nothing of what it holds
+NEAR = 0.25  # an interval that reaches further from its middle decides nothing
 
 FARTHEST, BEYOND = 1.0, 1.5  # |x| of rows, and of the points that are asked about
 COVERAGE = 0.95
@@ -50,11 +50,11 @@ class Calibration(NamedTuple):
     networks: int
 
 
-def draw(model: BayesOptions, count: int, rows: int, points: int, seed: int) -> Worlds:
-    """So many networks of the model's prior, with rows at random inputs and the model's noise."""
+def draw_worlds(model: BayesOptions, count: int, rows: int, points: int, seed: int) -> Worlds:
+    """Draw so many networks from the model's prior, with rows at random inputs and the model's noise."""
     assert model.noise is not None
     generator = torch.Generator().manual_seed(derive(seed, "calibrate"))
-    problem, training = _problem(rows), Training(seed, "cpu", "fp32", rows, None)
+    problem, training = _make_problem(rows), Training(seed, "cpu", "fp32", rows, None)
     network = networks.build(problem, training, model, 1)
     deviations = priors.build(network, model, torch.zeros(()), [model.prior_scale]).deviations
     weights = {
@@ -68,15 +68,15 @@ def draw(model: BayesOptions, count: int, rows: int, points: int, seed: int) -> 
     return Worlds(inputs, functions[:, :rows] + noise, places, functions[:, rows:])
 
 
-def fits(method: Method, config: Any, worlds: Worlds, updates: int, seed: int) -> Iterator[RegressionMixture]:
-    """Predictions of the method at the places of each network, fitted on all its rows: as lanes where it can."""
+def fit_worlds(method: Method, config: Any, worlds: Worlds, updates: int, seed: int) -> Iterator[RegressionMixture]:
+    """Fit the method on all rows of each network, as lanes where it can, and predict at the places."""
     count, rows = worlds.targets.shape
-    problems = [_problem(rows)] * count
+    problems = [_make_problem(rows)] * count
     trainings = [Training(derive(seed, "calibrate", str(each)), "cpu", "fp32", rows, updates) for each in range(count)]
     batches = [Batch(worlds.inputs, targets) for targets in worlds.targets]
     if method.cohort is None:
         for problem, training, batch in zip(problems, trainings, batches, strict=True):
-            yield _alone(resolve(method.factory)(config), problem, training, batch, worlds.places)
+            yield _fit_alone(resolve(method.factory)(config), problem, training, batch, worlds.places)
         return
     cohort = resolve(method.cohort)([config] * count)
     state = cohort.init(problems, trainings)
@@ -86,18 +86,18 @@ def fits(method: Method, config: Any, worlds: Worlds, updates: int, seed: int) -
     for _ in range(updates):
         state, _ = cohort.update(state, together)
     for lane, batch in enumerate(batches):
-        yield _ended(resolve(method.factory)(config), cohort.lane(state, lane), batch, worlds.places)
+        yield _finish_and_predict(resolve(method.factory)(config), cohort.lane(state, lane), batch, worlds.places)
 
 
-def shares(prediction: RegressionMixture, functions: Floats) -> Floats:
-    """The share u of a prediction's functions (S, P) below the true one (P,); of equal ones half, (P,)."""
+def shares_below(prediction: RegressionMixture, functions: Floats) -> Floats:
+    """Share u of a prediction's functions (S, P) below the true one (P,); equal ones count half, (P,)."""
     means, weights = np.asarray(prediction.means), np.exp(np.asarray(prediction.log_weights, dtype=np.float64))
     found: Floats = weights @ (np.less(means, functions) + 0.5 * np.equal(means, functions))
     return found
 
 
-def judge(u: Floats) -> Calibration:
-    """The verdict on shares (networks, points) of two networks at least."""
+def judge_shares(u: Floats) -> Calibration:
+    """Judge shares (networks, points) of two networks at least."""
     each = 12 * np.square(u - 0.5).mean(axis=1)
     reach = stats.t.ppf((1 + COVERAGE) / 2, len(each) - 1) * each.std(ddof=1) / len(each) ** 0.5
     spread, low, high = (float(value) for value in (each.mean(), each.mean() - reach, each.mean() + reach))
@@ -107,20 +107,20 @@ def judge(u: Floats) -> Calibration:
     return Calibration(verdict, spread, low, high, len(each))
 
 
-def _problem(rows: int) -> Problem:
+def _make_problem(rows: int) -> Problem:
     return Problem("regression", (1,), 1, train_size=rows)
 
 
-def _alone(learner: Any, problem: Problem, training: Training, batch: Batch, places: Tensor) -> RegressionMixture:
+def _fit_alone(learner: Any, problem: Problem, training: Training, batch: Batch, places: Tensor) -> RegressionMixture:
     state = learner.init(problem, training, None)
     if hasattr(learner, "prepare"):
         state = learner.prepare(state, Fit(batch, batch))
     for _ in range(training.updates or 0):
         state, _ = learner.update(state, batch)
-    return _ended(learner, state, batch, places)
+    return _finish_and_predict(learner, state, batch, places)
 
 
-def _ended(learner: Any, state: Any, batch: Batch, places: Tensor) -> RegressionMixture:
+def _finish_and_predict(learner: Any, state: Any, batch: Batch, places: Tensor) -> RegressionMixture:
     if hasattr(learner, "finish"):
         state = learner.finish(state, Fit(batch, batch))
     with torch.no_grad():

@@ -20,7 +20,7 @@ BATCHED = ("learning_rate", "level", "noise", "prior_scale")  # numbers in which
 Covariance = Literal["diag", "tied", "isotropic", "full"]
 Objective = Literal["approximate", "certified", "true"]
 
-# What stands for options that are left unset, by data set.
+# Values of options that are left unset, by data set.
 RECIPES: dict[str, dict[str, Any]] = {
     name: {"learning_rate": 2e-3} for name in ("mnist", "mnist-shifted", "fashion-mnist")
 }

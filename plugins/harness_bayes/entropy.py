@@ -3,7 +3,7 @@
     H~ = sum_k pi_k (H(N_k) - log pi_k)
     H~ - H = sum_k pi_k E_{N_k} log(1 + sum_{j != k} pi_j N_j / (pi_k N_k)) = E_q H(r),   0 <= H~ - H <= H(pi),
 
-where r_k = pi_k N_k / q tells which component a point is from: H~ errs by what a point leaves open of that (theoretical
+where r_k = pi_k N_k / q tells which component a point is from: H~ errs by the entropy that is left of that (theoretical
 error analysis of entropy approximation for Gaussian mixtures, https://arxiv.org/abs/2202.13059). Weights are given as
 normalised logarithms, (..., K), all finite.
 """
@@ -42,12 +42,12 @@ def sampled_error(log_weights: Tensor, components: Components, points: Tensor) -
 
     Unbiased, and differentiable with the points. It sees no error far below 1/S: see `bridged_error`.
     """
-    return stratified(log_weights.exp(), surprises(log_weights, components, points))
+    return estimate_stratified(log_weights.exp(), surprises(log_weights, components, points))
 
 
 def surprises(log_weights: Tensor, components: Components, points: Tensor) -> Tensor:
     """Values -log r_k of draws of each component (..., K, S, m), (..., K, S): their mean by pi is H~ - H."""
-    logits = _logits(log_weights, components, points.flatten(-3, -2)).unflatten(-2, points.shape[-3:-1])
+    logits = _compute_logits(log_weights, components, points.flatten(-3, -2)).unflatten(-2, points.shape[-3:-1])
     return _surprise(logits).diagonal(dim1=-3, dim2=-1).mT
 
 
@@ -60,13 +60,13 @@ def bridged_error(log_weights: Tensor, components: Components, noise: Tensor) ->
     """
     chosen = pairs(components.means.shape[-2])
     drawn = [components.between(k, j, noise[..., place, :, :]) for place, (k, j) in enumerate(chosen)]
-    logits = _logits(log_weights, components, torch.stack(drawn, -3).flatten(-3, -2))  # (..., pairs * S, K)
+    logits = _compute_logits(log_weights, components, torch.stack(drawn, -3).flatten(-3, -2))  # (..., pairs * S, K)
     mine, other = (list(side) for side in zip(*chosen, strict=True))
     unexplained = (logits + _surprise(logits).log()).logsumexp(-1)
     majorant = ((logits[..., mine] + logits[..., other]) / 2 + math.log(2)).logsumexp(-1)
     ratios = (unexplained - majorant).exp().unflatten(-1, noise.shape[-3:-1])  # (..., pairs, S)
     log_sizes = (log_weights[..., mine] + log_weights[..., other]) / 2 + components.log_overlaps()[..., mine, other]
-    return stratified(2 * log_sizes.exp(), ratios)
+    return estimate_stratified(2 * log_sizes.exp(), ratios)
 
 
 def pairs(count: int) -> list[tuple[int, int]]:
@@ -85,7 +85,7 @@ def log_of_one_more(x: Tensor) -> Tensor:
     return torch.logaddexp(torch.zeros((), dtype=x.dtype, device=x.device), x)
 
 
-def _logits(log_weights: Tensor, components: Components, points: Tensor) -> Tensor:
+def _compute_logits(log_weights: Tensor, components: Components, points: Tensor) -> Tensor:
     return log_weights[..., None, :] + log_densities(components, points)
 
 
@@ -94,8 +94,8 @@ def _surprise(logits: Tensor) -> Tensor:
     return log_of_one_more(log_of_others(logits) - logits)
 
 
-def stratified(weights: Tensor, values: Tensor) -> Estimate:
-    """The sum, weighted by (..., P), of means over draws (..., P, S)."""
+def estimate_stratified(weights: Tensor, values: Tensor) -> Estimate:
+    """Estimate the sum, weighted by (..., P), of means over draws (..., P, S)."""
     means, draws = values.mean(-1), values.shape[-1]
     # Not `var`, which warns of a single draw: its variance is 0 / 0, as is meant.
     variances = (values - means[..., None]).square().sum(-1) / (draws - 1) / draws

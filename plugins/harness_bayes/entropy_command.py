@@ -58,20 +58,20 @@ def entropy_error(
     same and that is quick, else estimated from points between the components. The table and the chart show that it
     vanishes as the dimension grows, and from where on the theorem on alpha says something.
     """
-    _known("--format", format_, FORMATS)
-    _known("--covariance", covariance, COVARIANCES)
-    dimensions = _dimensions(dim)
-    c = _number("--spread", spread, "a number of at least 0")
-    least = _number("--epsilon", epsilon, "a number above 0")
+    _refuse_unknown("--format", format_, FORMATS)
+    _refuse_unknown("--covariance", covariance, COVARIANCES)
+    dimensions = _parse_dimensions(dim)
+    c = _parse_number("--spread", spread, "a number of at least 0")
+    least = _parse_number("--epsilon", epsilon, "a number above 0")
     if not least:
         raise UsageError(f"--epsilon {epsilon}: expected a number above 0")
     _refuse_large(dimensions[-1], components, covariance, samples)
     terminal.refuse_unwritable(output)
     from harness_bayes.entropy_report import as_csv, as_json, as_text
-    from harness_bayes.entropy_study import Question, study
+    from harness_bayes.entropy_study import Question, study_dimensions
 
     question = Question(dimensions, components, c, covariance, draws, samples, least, seed)
-    rows = study(question)
+    rows = study_dimensions(question)
     plain = output != "-"
     if format_ == "text":
         rendered = as_text(
@@ -85,12 +85,12 @@ def entropy_error(
     click.echo(rendered, nl=False, color=True)
 
 
-def _known(option: str, value: str, known: tuple[str, ...]) -> None:
+def _refuse_unknown(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"{option} {value}: unknown; known: {', '.join(known)}")
 
 
-def _dimensions(text: str) -> list[int]:
+def _parse_dimensions(text: str) -> list[int]:
     """Each once, in order."""
     words = [word.strip() for word in text.split(",")]
     for word in words:
@@ -99,7 +99,7 @@ def _dimensions(text: str) -> list[int]:
     return sorted({int(word) for word in words})
 
 
-def _number(option: str, text: str, expected: str) -> float:
+def _parse_number(option: str, text: str, expected: str) -> float:
     """A finite number that is not negative."""
     try:
         value = float(text)

@@ -14,7 +14,7 @@ from harness import derive
 from harness_bayes import bounds
 from harness_bayes.entropy import Estimate, bridged_error, pairs, weight_entropy
 from harness_bayes.gaussians import Components, Diagonal, Full
-from harness_bayes.integrals import coincident_error, plane
+from harness_bayes.integrals import coincident_error, project_means
 
 NUMBERS = 1 << 22  # of one tensor that is worked on at a time
 NODES = 1 << 14  # of an integral
@@ -60,18 +60,18 @@ class Row:
     theorem_3: float | None
 
 
-def study(question: Question) -> list[Row]:
+def study_dimensions(question: Question) -> list[Row]:
     """A row for each dimension, from mixtures with equal weights of a seed of its own."""
-    return [_row(question, m) for m in question.dimensions]
+    return [_measure_dimension(question, m) for m in question.dimensions]
 
 
-def _row(question: Question, m: int) -> Row:
+def _measure_dimension(question: Question, m: int) -> Row:
     mixtures, points = (
-        _normal(derive(question.seed, "entropy-error", name, str(m))) for name in ("mixtures", "points")
+        _seed_normal(derive(question.seed, "entropy-error", name, str(m))) for name in ("mixtures", "points")
     )
-    together = max(1, NUMBERS // _largest(question, m))
+    together = max(1, NUMBERS // _count_numbers(question, m))
     parts = [
-        _measure(question, m, min(together, question.draws - done), mixtures, points)
+        _measure_mixtures(question, m, min(together, question.draws - done), mixtures, points)
         for done in range(0, question.draws, together)
     ]
     found = {name: torch.cat([each[name] for each in parts]) for name in parts[0]}
@@ -79,36 +79,36 @@ def _row(question: Question, m: int) -> Row:
         dimension=m,
         sqrt_dimension=math.sqrt(m),
         exceeding=(found["error"] >= question.epsilon).double().mean().item(),
-        theorem_3=_theorem_3(question, m),
+        theorem_3=_bound_by_theorem_3(question, m),
         standard_error=found.pop("standard_error").square().sum().sqrt().item() / question.draws,
         **{name: each.mean().item() for name, each in found.items()},
     )
 
 
-def _normal(seed: int) -> Normal:
+def _seed_normal(seed: int) -> Normal:
     source = torch.Generator().manual_seed(seed)
     return lambda *shape: torch.randn(shape, generator=source, dtype=torch.float64)
 
 
-def _largest(question: Question, m: int) -> int:
-    """Numbers that one mixture takes."""
+def _count_numbers(question: Question, m: int) -> int:
+    """Count the numbers that one mixture takes."""
     count = question.components
     of_points = len(pairs(count)) * question.samples * (min(m, count - 1) if question.covariance == "tied" else m)
     return max(of_points, count * m * (m if question.covariance == "full" else 1))
 
 
-def _theorem_3(question: Question, m: int) -> float | None:
+def _bound_by_theorem_3(question: Question, m: int) -> float | None:
     if question.covariance != "tied":
         return None
     return bounds.probabilistic_bound(question.components, m, question.spread, question.epsilon)
 
 
-def _measure(question: Question, m: int, draws: int, mixtures: Normal, points: Normal) -> dict[str, Tensor]:
-    """Everything of some mixtures, (draws,) each."""
-    components = draw(question.covariance, draws, question.components, m, question.spread, mixtures)
+def _measure_mixtures(question: Question, m: int, draws: int, mixtures: Normal, points: Normal) -> dict[str, Tensor]:
+    """Measure the error and all bounds of some mixtures, (draws,) each."""
+    components = draw_mixtures(question.covariance, draws, question.components, m, question.spread, mixtures)
     log_weights = torch.full((draws, question.components), -math.log(question.components), dtype=torch.float64)
     overlaps, alphas = components.log_overlaps(), bounds.alphas(components)
-    error = _error(log_weights, components, question, points)
+    error = _measure_error(log_weights, components, question, points)
     return {
         "alpha": bounds.smallest_alpha(alphas),
         "lower": bounds.lower_bound(log_weights, components),
@@ -121,8 +121,8 @@ def _measure(question: Question, m: int, draws: int, mixtures: Normal, points: N
     }
 
 
-def draw(covariance: str, draws: int, count: int, m: int, spread: float, normal: Normal) -> Components:
-    """Components of random mixtures, side by side: means from N(0, 2 spread^2 I), covariances I where tied.
+def draw_mixtures(covariance: str, draws: int, count: int, m: int, spread: float, normal: Normal) -> Components:
+    """Draw components of random mixtures, side by side: means from N(0, 2 spread^2 I), covariances I where tied.
 
     Else deviations are log-normal around 1: of each component (isotropic), of each coordinate (diag), or with normal
     numbers below them in the factor (full).
@@ -137,13 +137,13 @@ def draw(covariance: str, draws: int, count: int, m: int, spread: float, normal:
     return Full(means, below + deviations.diag_embed())
 
 
-def _error(log_weights: Tensor, components: Components, question: Question, normal: Normal) -> Estimate:
-    """By integration where covariances coincide and it is quick, else from points between the components."""
+def _measure_error(log_weights: Tensor, components: Components, question: Question, normal: Normal) -> Estimate:
+    """Measure H~ - H by integration where covariances coincide and it is quick, else from points between components."""
     count = question.components
     if question.covariance == "tied":
         alone = (Diagonal(means, torch.ones_like(means)) for means in components.means)
         components = Diagonal(
-            torch.stack([plane(each) for each in alone]), torch.ones_like(components.means[:1, :1, :1])
+            torch.stack([project_means(each) for each in alone]), torch.ones_like(components.means[:1, :1, :1])
         )
     noise = normal(len(pairs(count)), question.samples, components.means.shape[-1])
     error = bridged_error(log_weights, components, noise)

@@ -1,4 +1,4 @@
-"""What full covariances of many weights cost in an update, and when that is too much to begin with.
+"""Cost of an update with full covariances of many weights, and the refusal of one that is too large to begin with.
 
 Factors of J components have J m^2 numbers. An update holds each four times, as parameter, gradient and two moments, and
 works on copies, of which objective=certified and objective=true have many in float64. Its time is of passes over these
@@ -32,8 +32,8 @@ class Cost(NamedTuple):
     seconds: float
 
 
-def cost(size: int, trials: int, components: int, objective: Objective) -> Cost:
-    """Of so many trials with K components of so many weights."""
+def estimate_cost(size: int, trials: int, components: int, objective: Objective) -> Cost:
+    """Estimate the cost of so many trials with K components of so many weights."""
     once, each = WORK_OF_ERROR[objective if components > 1 else "approximate"]
     numbers = components * size**2
     copies = KEPT + WORK + once + each * components
@@ -46,8 +46,8 @@ def cost(size: int, trials: int, components: int, objective: Objective) -> Cost:
 
 
 def refuse_large(size: int, trials: int, components: int, objective: Objective, device: str) -> None:
-    """Raise Unsupported for what the device's memory does not hold, or what takes too long."""
-    found, there = cost(size, trials, components, objective), total_bytes(device)
+    """Raise Unsupported for covariances that the device's memory does not hold, or whose updates take too long."""
+    found, there = estimate_cost(size, trials, components, objective), total_bytes(device)
     what = f"covariance=full: {trials * components} matrices of {size:,} x {size:,}"
     instead = "use covariance=diag, or a smaller network"
     if found.memory > LARGEST_SHARE * there:

@@ -33,7 +33,7 @@ class Components(Protocol):
 
     @property
     def spread(self) -> Tensor:
-        """What tells Gamma_k, each component's own: (..., K, m) or (..., K, m, m)."""
+        """Deviations (..., K, m), or factors (..., K, m, m), that make up Gamma_k of each component."""
         ...
 
     def log_scales(self) -> Tensor:
@@ -125,7 +125,7 @@ class Full(NamedTuple):
         return self.spread.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     def row_norms(self) -> Tensor:
-        return self._inverses().norm(dim=-2)
+        return self._invert_factors().norm(dim=-2)
 
     def place(self, noise: Tensor) -> Tensor:
         return self.means[..., None, :] + noise @ self.spread.mT
@@ -134,7 +134,7 @@ class Full(NamedTuple):
         return solve_triangular(self.spread[..., k, :, :], (points - self.means[..., k, None, :]).mT, upper=False).mT
 
     def frame(self, k: int) -> Frame:
-        directions, scales, _ = torch.linalg.svd(self._seen_from(k))
+        directions, scales, _ = torch.linalg.svd(self._transform_factors(k))
         offsets = self.standardise(self.means, k)  # (..., K, m)
         return Frame((directions.mT @ offsets[..., None])[..., 0], scales.square())
 
@@ -142,32 +142,32 @@ class Full(NamedTuple):
         return torch.stack([self._log_overlaps(k) for k in range(self.means.shape[-2])], -2)
 
     def between(self, k: int, other: int, noise: Tensor) -> Tensor:
-        inverses = self._inverses()[..., [k, other], :, :]
+        inverses = self._invert_factors()[..., [k, other], :, :]
         precisions = inverses.mT @ inverses / 2  # (..., 2, m, m)
         factor = torch.linalg.cholesky(precisions.sum(-3))
         pull = (precisions @ self.means[..., [k, other], :, None]).sum(-3)
         mean = torch.cholesky_solve(pull, factor)  # (..., m, 1)
         return (mean + solve_triangular(factor.mT, noise.mT, upper=True)).mT
 
-    def _inverses(self) -> Tensor:
+    def _invert_factors(self) -> Tensor:
         one = torch.eye(self.means.shape[-1], dtype=self.means.dtype, device=self.means.device)
         return solve_triangular(self.spread, one, upper=False)
 
-    def _seen_from(self, k: int) -> Tensor:
-        """The factors of all components in coordinates of component k, Gamma_k^-1 Gamma_j, (..., K, m, m)."""
+    def _transform_factors(self, k: int) -> Tensor:
+        """Transform the factors of all components to coordinates of component k, Gamma_k^-1 Gamma_j, (..., K, m, m)."""
         return solve_triangular(self.spread[..., k, None, :, :], self.spread, upper=False)
 
     def _log_overlaps(self, k: int) -> Tensor:
-        seen, scales = self._seen_from(k), self.log_scales()
+        seen, scales = self._transform_factors(k), self.log_scales()
         one = torch.eye(seen.shape[-1], dtype=seen.dtype, device=seen.device)
-        factor = _cholesky((one + seen @ seen.mT) / 2)  # (..., K, m, m)
+        factor = _factorise((one + seen @ seen.mT) / 2)  # (..., K, m, m)
         distances = solve_triangular(factor, self.standardise(self.means, k)[..., None], upper=False)
         log_volumes = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) + (scales[..., k, None] - scales) / 2
         return -distances.square().sum((-2, -1)) / 8 - log_volumes  # (..., K)
 
 
-def _cholesky(matrices: Tensor) -> Tensor:
-    """Lower factors, nan for what has none: a lane that is lost ends no other, and no device is waited for."""
+def _factorise(matrices: Tensor) -> Tensor:
+    """Lower factors, nan of a matrix that has none: a lane that is lost ends no other, and no device is waited for."""
     factor, failed = torch.linalg.cholesky_ex(matrices)
     return factor.masked_fill((failed > 0)[..., None, None], math.nan)
 
@@ -186,16 +186,16 @@ def log_densities(components: Components, points: Tensor) -> Tensor:
 
 def divergences(components: Components) -> Tensor:
     """Kullback-Leibler divergences KL(N_k || N_j), (..., K, K), in nats."""
-    return by_frame(components, _divergences)
+    return measure_pairs(components, _divergences_in_frame)
 
 
-def _divergences(frame: Frame) -> Tensor:
+def _divergences_in_frame(frame: Frame) -> Tensor:
     within = (1 + frame.offsets.square()) / frame.ratios - 1 + frame.ratios.log()
     return within.sum(-1) / 2
 
 
-def by_frame(components: Components, measure: Callable[[Frame], Tensor]) -> Tensor:
-    """A measure of pairs as K x K: row k is seen from component k."""
+def measure_pairs(components: Components, measure: Callable[[Frame], Tensor]) -> Tensor:
+    """Measure all pairs of components, (..., K, K): row k is seen from component k."""
     return torch.stack([measure(components.frame(k)) for k in range(components.means.shape[-2])], -2)
 
 
@@ -208,26 +208,26 @@ class _Exponents(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, means: Tensor, deviations: Tensor) -> Tensor:
         ctx.save_for_backward(means, deviations)
-        return torch.stack([_exponents(means, deviations, k) for k in range(means.shape[-2])], -2)
+        return torch.stack([_exponents_of_row(means, deviations, k) for k in range(means.shape[-2])], -2)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         means, deviations = ctx.saved_tensors
         both = gradient + gradient.mT  # every pair lies there twice
-        rows = [_slopes(means, deviations, both[..., k, :, None], k) for k in range(means.shape[-2])]
+        rows = [_slopes_of_row(means, deviations, both[..., k, :, None], k) for k in range(means.shape[-2])]
         by_mean, by_deviation = zip(*rows, strict=True)
         return torch.stack(by_mean, -2), torch.stack(by_deviation, -2)
 
 
-def _exponents(means: Tensor, deviations: Tensor, k: int) -> Tensor:
+def _exponents_of_row(means: Tensor, deviations: Tensor, k: int) -> Tensor:
     own = deviations[..., k, None, :]
     distances = (means - means[..., k, None, :]).square() / (own.square() + deviations.square()) / 4
     volumes = ((own - deviations).square() / (2 * own * deviations)).log1p() / 2
     return (distances + volumes).sum(-1)  # (..., K)
 
 
-def _slopes(means: Tensor, deviations: Tensor, weights: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _slopes_of_row(means: Tensor, deviations: Tensor, weights: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Derivatives of row k, weighted by (..., K, 1), by its mean and its deviations, (..., m)."""
     own = deviations[..., k, None, :]
     total = own.square() + deviations.square()

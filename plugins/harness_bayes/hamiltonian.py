@@ -9,7 +9,7 @@ number uniform in [0.8, 1.2], so that no trajectory closes on itself (Neal 2011,
 chain's step size follows dual averaging toward an acceptance of 0.8 (Hoffman and Gelman 2014, equation 6); then it
 stands still. There is no mass: positions are to be in units in which they vary alike, as of the prior's deviations.
 
-Nothing waits for the device, and what changes is handed on as tensors, so a GPU may replay trajectories as a graph.
+Nothing waits for the device, and state is handed on as tensors, so a GPU may replay trajectories as a graph.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Chains(NamedTuple):
     taken: Tensor
 
 
-def by_autograd(log_density: Callable[[Tensor], Tensor]) -> Density:
-    """The density with its gradients, where no value (J,) depends on another's position: one backward pass for all."""
+def differentiate(log_density: Callable[[Tensor], Tensor]) -> Density:
+    """Differentiate a density of which no value (J,) depends on another's position: one backward pass for all."""
 
     def density(positions: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
@@ -71,7 +71,7 @@ def by_autograd(log_density: Callable[[Tensor], Tensor]) -> Density:
 def begin(density: Density, positions: Tensor, generator: torch.Generator) -> Chains:
     """Chains at positions (J, m), before the first trajectory, with a first step size each."""
     densities, gradients = density(positions)
-    first = _first_log_steps(density, positions, densities, gradients, generator)
+    first = _choose_first_log_steps(density, positions, densities, gradients, generator)
     none = torch.zeros_like(first)
     # Drawn to ten times the first step size, since large ones are the cheaper to try (Hoffman and Gelman 2014, 3.2).
     anchors = first + math.log(10)
@@ -79,17 +79,17 @@ def begin(density: Density, positions: Tensor, generator: torch.Generator) -> Ch
     return Chains(positions, densities, gradients, first, first, anchors, none, none, none, none, taken)
 
 
-def move(density: Density, chains: Chains, leapfrogs: int, burn: int, generator: torch.Generator) -> Chains:
-    """One trajectory of every chain. burn: the first so many adapt the step sizes, and are not counted."""
+def move_chains(density: Density, chains: Chains, leapfrogs: int, burn: int, generator: torch.Generator) -> Chains:
+    """Move every chain by one trajectory. burn: the first so many adapt the step sizes, and are not counted."""
     adapting = chains.taken < burn
     steps = torch.where(adapting, chains.log_steps, chains.averages).exp()
-    jitter = 1 - JITTER + 2 * JITTER * _uniform(steps, generator)
+    jitter = 1 - JITTER + 2 * JITTER * _draw_uniform(steps, generator)
     end, errors = trajectory(density, chains, (steps * jitter)[:, None], leapfrogs, generator)
     divergent = ~(errors.isfinite() & (errors < DIVERGENT))
     chances = torch.where(divergent, 0.0, (-errors).exp().clamp(max=1.0))
-    accepted = _uniform(chances, generator) < chances
-    adapted = _adapt(chains, chances, adapting)
-    return _select(accepted, end, adapted)._replace(
+    accepted = _draw_uniform(chances, generator) < chances
+    adapted = _adapt_steps(chains, chances, adapting)
+    return _select_ends(accepted, end, adapted)._replace(
         accepted=chains.accepted + (accepted & ~adapting),
         divergent=chains.divergent + (divergent & ~adapting),
         chances=chances,
@@ -134,7 +134,7 @@ def trajectory(
     """The end of a trajectory with fresh momenta, for step sizes (J, 1), and how much energy it has gained (J,)."""
     positions, gradients = start.positions, start.gradients
     momenta = torch.randn(positions.shape, dtype=positions.dtype, device=positions.device, generator=generator)
-    before = _kinetic(momenta) - start.densities
+    before = _kinetic_energy(momenta) - start.densities
     momenta = momenta + steps / 2 * gradients
     for _ in range(leapfrogs - 1):
         positions = positions + steps * momenta
@@ -142,15 +142,15 @@ def trajectory(
     positions = positions + steps * momenta
     densities, gradients = density(positions)
     momenta = momenta + steps / 2 * gradients
-    return End(positions, densities, gradients), _kinetic(momenta) - densities - before
+    return End(positions, densities, gradients), _kinetic_energy(momenta) - densities - before
 
 
-def _kinetic(momenta: Tensor) -> Tensor:
+def _kinetic_energy(momenta: Tensor) -> Tensor:
     return momenta.square().sum(1) / 2
 
 
-def _adapt(chains: Chains, chances: Tensor, adapting: Tensor) -> Chains:
-    """One step of dual averaging, where it is still adapting."""
+def _adapt_steps(chains: Chains, chances: Tensor, adapting: Tensor) -> Chains:
+    """Adapt step sizes by one step of dual averaging, where `adapting` says so."""
     count = (chains.taken + 1).to(chances.dtype)
     share = 1 / (count + DELAY)
     shortfalls = (1 - share) * chains.shortfalls + share * (TARGET - chances)
@@ -163,8 +163,8 @@ def _adapt(chains: Chains, chances: Tensor, adapting: Tensor) -> Chains:
     )
 
 
-def _select(accepted: Tensor, end: End, start: Chains) -> Chains:
-    """Chains at the ends that were accepted, elsewhere where they were."""
+def _select_ends(accepted: Tensor, end: End, start: Chains) -> Chains:
+    """Select the ends that were accepted, elsewhere the positions before."""
     rows = accepted[:, None]
     return start._replace(
         positions=torch.where(rows, end.positions, start.positions),
@@ -173,21 +173,21 @@ def _select(accepted: Tensor, end: End, start: Chains) -> Chains:
     )
 
 
-def _first_log_steps(
+def _choose_first_log_steps(
     density: Density, positions: Tensor, densities: Tensor, gradients: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """For each chain the largest power of two, at most 1, up to which one leapfrog is likely to be accepted (J,)."""
+    """Choose for each chain the largest power of two, at most 1, up to which a leapfrog is likely accepted, (J,)."""
     momenta = torch.randn(positions.shape, dtype=positions.dtype, device=positions.device, generator=generator)
     found, likely = torch.full_like(densities, -SMALLEST * math.log(2)), torch.ones_like(densities, dtype=torch.bool)
     for power in range(-SMALLEST, 1):
         step = 2.0**power
         half = momenta + step / 2 * gradients
         ended, slopes = density(positions + step * half)
-        error = _kinetic(half + step / 2 * slopes) - ended - (_kinetic(momenta) - densities)
+        error = _kinetic_energy(half + step / 2 * slopes) - ended - (_kinetic_energy(momenta) - densities)
         likely = likely & (error < -math.log(TARGET))
         found = torch.where(likely, power * math.log(2), found)
     return found
 
 
-def _uniform(like: Tensor, generator: torch.Generator) -> Tensor:
+def _draw_uniform(like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.rand(like.shape, dtype=like.dtype, device=like.device, generator=generator)

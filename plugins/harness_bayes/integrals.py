@@ -59,8 +59,8 @@ def coincident_error(
     coincident covariances of https://arxiv.org/abs/2202.13059, which has r = K - 1 and one integral for each k: here
     it is one over all). The tolerance is relative: errors of 1e-60 keep their digits.
     """
-    centres = plane(components)
-    lattice = place(log_weights, centres, tolerance)
+    centres = project_means(components)
+    lattice = place_lattice(log_weights, centres, tolerance)
     if lattice.size > largest:
         return None
     total = log_weights.new_zeros(())
@@ -70,15 +70,15 @@ def coincident_error(
     return total * lattice.steps.prod() / (2 * math.pi) ** (len(lattice.counts) / 2)
 
 
-def plane(components: Components) -> Tensor:
-    """Means of one mixture with coincident covariances, whitened, in the space that they span, (K, r)."""
+def project_means(components: Components) -> Tensor:
+    """Project the whitened means of one mixture with coincident covariances to the space that they span, (K, r)."""
     seen = components.standardise(components.means, 0)  # (K, m); the first is 0
     others = torch.linalg.qr(seen[1:].mT).R.mT  # (K - 1, r)
     return torch.cat([torch.zeros_like(others[:1]), others])
 
 
-def place(log_weights: Tensor, centres: Tensor, tolerance: float) -> Lattice:
-    """Nodes that tell the error to a relative tolerance: narrow enough, and as far out as it comes from.
+def place_lattice(log_weights: Tensor, centres: Tensor, tolerance: float) -> Lattice:
+    """Place nodes that tell the error to a relative tolerance: narrow enough, and as far out as it comes from.
 
     q H(r) <= sum over pairs of 2 sqrt(pi_k pi_j N_k N_j), each a normal density around the middle of the pair.
     """
@@ -100,24 +100,24 @@ def integrated_error(log_weights: Tensor, components: Components, tolerance: flo
 
     Panels between the means and deviations of all components are halved until nothing changes.
     """
-    edges = _edges(components)
+    edges = _place_edges(components)
     before, panels = edges.new_tensor(math.nan), 1
     while True:
-        nodes, weights = _panels(edges, panels)
+        nodes, weights = _place_nodes(edges, panels)
         now = weights @ _density_of_error(log_weights + log_densities(components, nodes[:, None]))
         if abs(now - before) <= tolerance * now or panels > MOST_PANELS:
             return now
         before, panels = now, 2 * panels
 
 
-def _edges(components: Components) -> Tensor:
-    """Places from which all densities are seen at their own scale, sorted."""
+def _place_edges(components: Components) -> Tensor:
+    """Place edges from which all densities are seen at their own scale, sorted."""
     far = components.means.new_tensor([-FARTHEST, -6, -3, -1, 1, 3, 6, FARTHEST])
     return (components.means + components.spread.reshape(-1, 1) * far).flatten().sort().values
 
 
-def _panels(edges: Tensor, panels: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights of a rule by Gauss and Legendre with so many panels between two edges each."""
+def _place_nodes(edges: Tensor, panels: int) -> tuple[Tensor, Tensor]:
+    """Place nodes and weights of a rule by Gauss and Legendre with so many panels between two edges each."""
     nodes, weights = (torch.from_numpy(each).to(edges) for each in np.polynomial.legendre.leggauss(POINTS))
     parts = torch.arange(panels).to(edges) / panels
     widths = edges.diff()[:, None] / panels  # (edges - 1, 1)

@@ -56,7 +56,7 @@ def train(
     backend = TorchBackend()
     placed = [backend.place(each, device) for each in folds]
     pairs = [(config, fold) for config, fold in product(configurations, range(len(folds)))]
-    updates = _updates(budget, folds[0].problem.train_size, batch_size)
+    updates = _count_updates(budget, folds[0].problem.train_size, batch_size)
     trainings = [Training(derive(numbers[fold], "init"), device, precision, batch_size, updates) for _, fold in pairs]
     cohort = together([config for config, _ in pairs])
     state = cohort.init([folds[fold].problem for _, fold in pairs], trainings)
@@ -70,20 +70,20 @@ def train(
 def _refuse_unlike(folds: Sequence[Data]) -> None:
     if not folds:
         raise UsageError("no folds: expected data to train on")
-    first = _shape(folds[0])
+    first = _describe_shape(folds[0])
     for number, fold in enumerate(folds):
-        if _shape(fold) != first:
+        if (found := _describe_shape(fold)) != first:
             raise UsageError(
-                f"fold {number} has other shapes or numbers of rows than fold 0 ({_shape(fold)} and {first}): train it "
-                "apart, since folds that are trained as one have the same"
+                f"fold {number} has other shapes or numbers of rows than fold 0 ({found} and {first}): train it apart, "
+                "since folds that are trained as one have the same"
             )
 
 
-def _shape(fold: Data) -> Any:
+def _describe_shape(fold: Data) -> Any:
     return replace(fold.problem, target_mean=0.0, target_scale=1.0), fold.train.inputs.shape
 
 
-def _updates(budget: Budget, rows: int, batch_size: int) -> int:
+def _count_updates(budget: Budget, rows: int, batch_size: int) -> int:
     if budget.unit == "seconds":
         raise UsageError(f"{budget}: lanes take epochs or updates, so that each has as many as alone")
     return round(budget.amount * (rows / min(batch_size, rows) if budget.unit == "epochs" else 1))

@@ -58,13 +58,13 @@ class Learner(Generic[S]):
         return state, {name: value[0] for name, value in scalars.items()}
 
     def predict(self, state: S, inputs: Tensor) -> Mixture:
-        return self.draw(state, inputs, self._draws(inputs))
+        return self.draw(state, inputs, self._count_draws(inputs))
 
     def glance(self, state: S, inputs: Tensor) -> Mixture:
-        """`predict` with fewer draws."""
-        return self.draw(state, inputs, min(GLANCE, self._draws(inputs)))
+        """Predict as `predict` does, with fewer draws."""
+        return self.draw(state, inputs, min(GLANCE, self._count_draws(inputs)))
 
-    def _draws(self, inputs: Tensor) -> int:
+    def _count_draws(self, inputs: Tensor) -> int:
         standard = DRAWS if inputs.dim() == 2 else DRAWS_OF_IMAGES
         return getattr(self.options, "predict_samples", 1) or standard
 
@@ -93,7 +93,7 @@ class Cohort(Generic[S]):
 
     def lane(self, state: S, index: int) -> S:
         """The state of one trial."""
-        return training.lane(state, index)
+        return training.select_lane(state, index)
 
 
 def update(state: S, objective: Callable[..., dict[str, Tensor]], inputs: Tensor, targets: Tensor) -> Scalars:
@@ -102,7 +102,7 @@ def update(state: S, objective: Callable[..., dict[str, Tensor]], inputs: Tensor
 
 
 def descend_on(state: State, loss: Callable[[], Tensor]) -> Scalars:
-    """One update on the loss of the only trial, as a reference computes it."""
+    """Update the only trial on its loss as a reference computes it."""
     step.advance(state)
     state.optimiser.zero_grad()
     value = loss()

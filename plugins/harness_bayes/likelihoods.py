@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness import ClassLogProbs, Problem, RegressionMixture, Unsupported
 from harness_bayes.config import LikelihoodOptions
-from harness_bayes.networks import spread
+from harness_bayes.networks import expand_lanes
 from harness_torch.training import inference
 
 LEAST_VARIANCE = 1e-6  # of a heteroscedastic output, as in deep ensembles (Lakshminarayanan et al. 2017)
@@ -21,7 +21,7 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class Likelihood(NamedTuple):
-    """kind, and how many outputs of a network it takes. scale: of a target's unit in the data set's own."""
+    """A likelihood by its kind. outputs: of a network, that it takes. scale: of a target's unit, in the data's own."""
 
     kind: Literal["gaussian", "heteroscedastic", "categorical"]
     outputs: int
@@ -29,7 +29,7 @@ class Likelihood(NamedTuple):
 
 
 def build(problem: Problem, options: LikelihoodOptions) -> Likelihood:
-    """The one for a problem. Raises Unsupported for options that do not fit it, and for problems of other kinds."""
+    """Build a problem's likelihood. Raises Unsupported for options that do not fit it, and for other problems."""
     if problem.kind == "classification":
         for name in ("noise", "level", "likelihood"):
             value = getattr(options, name)
@@ -51,7 +51,7 @@ def log_likelihood(likelihood: Likelihood, outputs: Tensor, targets: Tensor, log
 
     outputs (J, N, outputs); targets (L, N); log_noise (L,) or (J,), of a Gaussian likelihood's standard deviation.
     """
-    targets = spread(targets, len(outputs))
+    targets = expand_lanes(targets, len(outputs))
     if likelihood.kind == "categorical":
         chosen = outputs.gather(2, targets[..., None])[..., 0]
         return chosen - outputs.logsumexp(2)
@@ -65,7 +65,7 @@ def moments(likelihood: Likelihood, outputs: Tensor, log_noise: Tensor | None) -
     if likelihood.kind == "heteroscedastic":
         return outputs[..., 0], 0.5 * torch.log(F.softplus(outputs[..., 1]) + LEAST_VARIANCE)
     assert log_noise is not None
-    return outputs[..., 0], spread(log_noise, len(outputs))[:, None]
+    return outputs[..., 0], expand_lanes(log_noise, len(outputs))[:, None]
 
 
 def mixture(

@@ -42,7 +42,7 @@ class MixtureVI(shared.Learner[State]):
         if options.learn_weights:
             parameters["theta"] = torch.zeros(len(seeds), options.components)
         like = torch.empty((), dtype=network.types.parameters, device=device)
-        prior = priors.build(network, options, like, trials.each("prior_scale"), options.components)
+        prior = priors.build(network, options, like, trials.values("prior_scale"), options.components)
         return training.begin(State, trials, network, likelihood, parameters, prior=prior)
 
     def objective(self, state: State, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -90,7 +90,7 @@ def entropy_error(state: State, mixture: Mixture, log_weights: Tensor) -> Tensor
     options = state.options
     if options.objective == "approximate" or options.components == 1:
         return 0.0
-    q = components(mixture, log_weights.shape)
+    q = read_components(mixture, log_weights.shape)
     if options.objective == "certified":
         return bounds.kolchinsky_tracey_bound(log_weights, q.log_overlaps().to(log_weights.dtype))
     shape = (*log_weights.shape, options.train_samples, mixture.network.size)
@@ -98,7 +98,7 @@ def entropy_error(state: State, mixture: Mixture, log_weights: Tensor) -> Tensor
     return entropy.sampled_error(log_weights, q, drawn).value.to(log_weights.dtype)
 
 
-def components(mixture: Mixture, shape: Sequence[int]) -> Components:
+def read_components(mixture: Mixture, shape: Sequence[int]) -> Components:
     """The components of L mixtures of K as the theory takes them, shape (L, K)."""
     means = networks.flatten(mixture.means).unflatten(0, tuple(shape))
     spreads = mixture.spreads().unflatten(0, tuple(shape))

@@ -31,4 +31,4 @@ class State(training.State):
 
     def mixture(self) -> Mixture:
         """q, as the parameters say it."""
-        return variational.read(self.network, self.parameters)
+        return variational.read_mixture(self.network, self.parameters)

@@ -82,12 +82,12 @@ def initial(
     glorot: Glorot-uniform with biases of zero, as Keras begins.
     Network k of a seed is the same whatever M, the method and the device: drawn on the CPU in float32.
     """
-    draw = _he if form == "he" else _glorot
+    draw = _draw_he if form == "he" else _draw_glorot
     lanes = [draw(network, derive(seed, "network", str(index))) for seed in seeds for index in range(networks)]
     return {name: torch.stack([lane[name] for lane in lanes]) for name in network.shapes}
 
 
-def _he(network: Network, seed: int) -> dict[str, Tensor]:
+def _draw_he(network: Network, seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     drawn = {}
     for name, shape in network.shapes.items():
@@ -98,7 +98,7 @@ def _he(network: Network, seed: int) -> dict[str, Tensor]:
     return drawn
 
 
-def _glorot(network: Network, seed: int) -> dict[str, Tensor]:
+def _draw_glorot(network: Network, seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     drawn = {name: torch.zeros(shape) for name, shape in network.shapes.items()}
     for name, weight in network.layers:
@@ -115,15 +115,15 @@ def forward(network: Network, inputs: Tensor, linear: Linear) -> Tensor:
     activate = ACTIVATIONS[network.activation]
     for index, layer in enumerate(network.architecture.layers):
         if len(layer.weight) == 2:
-            x = _rows(network, x, index)
+            x = _flatten_maps(network, x, index)
         x = activate(linear(f"layers.{index}", x, layer.stride))
         if layer.pool:
             x = F.avg_pool2d(x, layer.pool)
-    return linear("readout", _rows(network, x, len(network.architecture.layers)), 1)
+    return linear("readout", _flatten_maps(network, x, len(network.architecture.layers)), 1)
 
 
-def _rows(network: Network, x: Tensor, index: int) -> Tensor:
-    """(J, N, features) of what goes into this layer."""
+def _flatten_maps(network: Network, x: Tensor, index: int) -> Tensor:
+    """Flatten the inputs of this layer to (J, N, features)."""
     if x.dim() == 3:
         return x
     channels = network.architecture.layers[index - 1].map[0]
@@ -146,26 +146,28 @@ def affine(
     dtype = x.dtype
     if compute is not None and compute != dtype:
         x, weight, bias = x.to(compute), weight.to(compute), None if bias is None else bias.to(compute)
-    return (_convolve(x, weight, bias, stride) if weight.dim() == 5 else _dense(x, weight, bias)).to(dtype)
+    return (_apply_convolution(x, weight, bias, stride) if weight.dim() == 5 else _apply_dense(x, weight, bias)).to(
+        dtype
+    )
 
 
-def _dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    x = spread(x, len(weight))
+def _apply_dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    x = expand_lanes(x, len(weight))
     if weight.shape[2] == 1 and weight.requires_grad:  # going backward, products of vectors are slower as matrices
         y = (x * weight.mT).sum(2, keepdim=True)
         return y if bias is None else y + bias[:, None]
     return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias[:, None], x, weight)
 
 
-def spread(x: Tensor, lanes: int) -> Tensor:
-    """Rows (L, ...) for each of so many lanes, a multiple of L: (J, ...), a view where L is 1 or J."""
+def expand_lanes(x: Tensor, lanes: int) -> Tensor:
+    """Expand rows (L, ...) to so many lanes, a multiple of L: (J, ...), a view where L is 1 or J."""
     if len(x) == lanes:
         return x
     return x[:, None].expand(len(x), lanes // len(x), *x.shape[1:]).reshape(lanes, *x.shape[1:])
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    """Lanes as groups: each of x's blocks of channels is seen by as many lanes as share it."""
+def _apply_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """Convolve with lanes as groups: each of x's blocks of channels is seen by as many lanes as share it."""
     together, shifts = weight.flatten(0, 1), None if bias is None else bias.flatten()
     if len(weight) == 1:
         return convolve(x, together, shifts, stride)
@@ -188,4 +190,4 @@ def unflatten(network: Network, vectors: Tensor) -> dict[str, Tensor]:
 def per_lane(values: Sequence[float] | Tensor, lanes: int, like: Tensor) -> Tensor:
     """One number for each trial, shaped so that it broadcasts over a parameter (J, ...): (J, 1, ...)."""
     numbers = torch.as_tensor(values, dtype=like.dtype, device=like.device).flatten()
-    return spread(numbers, lanes).view(lanes, *[1] * (like.dim() - 1))
+    return expand_lanes(numbers, lanes).view(lanes, *[1] * (like.dim() - 1))

@@ -17,14 +17,14 @@ class Drops(NamedTuple):
     scales: Tensor
 
     @staticmethod
-    def of(rates: Sequence[float], device: str | torch.device) -> Drops:
-        """Those of so many trials."""
+    def build(rates: Sequence[float], device: str | torch.device) -> Drops:
+        """Build the drops of trials with these rates."""
         scales = [[1 / math.log1p(-rate) if rate else -1.0] for rate in rates]  # without zeros nothing is drawn
         return Drops(tuple(rates), torch.tensor(scales, dtype=torch.float64, device=device))
 
 
 class Noise:
-    """Streams of L trials. The first axis of what is drawn is a multiple of L, in the order of the trials."""
+    """Streams of L trials. The first axis of drawn numbers is a multiple of L, in the order of the trials."""
 
     def __init__(self, generators: Sequence[torch.Generator]) -> None:
         self.generators = list(generators)
@@ -44,14 +44,14 @@ class Noise:
 
     def signs(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Numbers that are -1 or 1."""
-        return self._fill(shape, like, _flip)
+        return self._fill(shape, like, _draw_signs)
 
-    def kept(self, count: int, drops: Drops, like: Tensor) -> Tensor:
-        """Zeros with the probability of each trial's rate, and ones elsewhere: (L, count).
+    def masks(self, count: int, drops: Drops, like: Tensor) -> Tensor:
+        """Masks (L, count): zeros with the probability of each trial's rate, and ones elsewhere.
 
-        What is drawn is how many ones stand before the next zero, which is geometric: few numbers where rates are low.
+        The number of ones before the next zero, which is geometric, is drawn: few numbers where rates are low.
         """
-        needed = [_zeros_at_most(count, rate) for rate in drops.rates]
+        needed = [_bound_zeros(count, rate) for rate in drops.rates]
         drawn = torch.ones(len(needed), max(needed), device=like.device)  # single precision whatever the network's is
         for part, size, generator in zip(drawn, needed, self.generators, strict=True):
             part[:size].uniform_(generator=generator)
@@ -67,10 +67,10 @@ class Noise:
         return drawn.to(like.dtype)
 
 
-def _zeros_at_most(count: int, rate: float) -> int:
-    """Eight standard deviations above the expected number, so that the end is reached; 0 without zeros."""
+def _bound_zeros(count: int, rate: float) -> int:
+    """Bound the number of zeros: eight deviations above its mean, so that the end is reached; 0 where rates are 0."""
     return min(count, math.ceil(rate * count + 8 * (rate * count) ** 0.5 + 16)) if rate else 0
 
 
-def _flip(part: Tensor, generator: torch.Generator) -> Tensor:
+def _draw_signs(part: Tensor, generator: torch.Generator) -> Tensor:
     return part.bernoulli_(0.5, generator=generator).mul_(2).sub_(1)

@@ -31,27 +31,27 @@ POSTERIOR: dict[str, tuple[str, str, Better]] = {
 ENDS = {"curve": False, "requires": ("scipy.special",)}  # many components cost more here than to be predicted
 
 
-def metrics() -> Iterator[Metric]:
-    """Of a prediction's uncertainty, and of a posterior. Where there are shifted splits, `auroc` stands in tables by
-    itself.
+def offer_metrics() -> Iterator[Metric]:
+    """Offer the metrics of a prediction's uncertainty, and of a posterior. Where there are shifted splits, `auroc`
+    stands in tables by itself.
     """
-    yield from _intervals()
-    yield from _parts()
-    yield from _selective()
-    yield from _shifted()
+    yield from _offer_intervals()
+    yield from _offer_uncertainty_parts()
+    yield from _offer_selective()
+    yield from _offer_shifted()
     for name, (summary, unit, better) in POSTERIOR.items():
         yield Metric(name, summary, unit, better, measures="quantity")
-    yield from _agreement()
+    yield from _offer_agreement()
 
 
-def instruments() -> Iterator[Instrument]:
-    """One for each number that is measured on the trained posterior, on request: most cost seconds."""
+def offer_instruments() -> Iterator[Instrument]:
+    """Offer an instrument for each number that is measured on the trained posterior, on request: most cost seconds."""
     for name, (summary, _, _) in POSTERIOR.items():
         yield Instrument(name, summary, factory=f"harness_bayes.posterior_instrument:{name}", on_request=True)
 
 
-def _intervals() -> Iterator[Metric]:
-    score = partial(_score, kinds=("regression",), per="example")
+def _offer_intervals() -> Iterator[Metric]:
+    score = partial(_offer_score, kinds=("regression",), per="example")
     yield score("coverage95", "share of targets in the central 95 % interval of the mixture", "", "neither", **ENDS)
     yield score("width95", "mean width of that interval", "", "neither", **ENDS)  # none is better that covers less
     yield score("interval_score95", "its width, and 40 times what a target lies outside by", "", "lower", **ENDS)
@@ -59,24 +59,24 @@ def _intervals() -> Iterator[Metric]:
     yield score("calibration_error", summary, "", "lower", **ENDS)
 
 
-def _parts() -> Iterator[Metric]:
-    deviation = partial(_score, unit="", better="neither", kinds=("regression",), per="example", curve=False)
+def _offer_uncertainty_parts() -> Iterator[Metric]:
+    deviation = partial(_offer_score, unit="", better="neither", kinds=("regression",), per="example", curve=False)
     yield deviation("aleatoric_deviation", "root mean variance within components")
     yield deviation("epistemic_deviation", "root mean variance between the means of components")
     summary = "mutual information of class and sample, what samples disagree by"
     kinds = ("classification",)
-    yield _score(
+    yield _offer_score(
         "mutual_information", summary, "nats", "neither", kinds=kinds, per="example", mixture=True, curve=False
     )
 
 
-def _selective() -> Iterator[Metric]:
+def _offer_selective() -> Iterator[Metric]:
     summary = "area under the risk-coverage curve: error (squared error) of the rows it is the surest of"
-    yield _score("aurc", summary, "", "lower", kinds=("classification", "regression"), mixture=True, curve=False)
+    yield _offer_score("aurc", summary, "", "lower", kinds=("classification", "regression"), mixture=True, curve=False)
 
 
-def _shifted() -> Iterator[Metric]:
-    score = partial(_score, unit="", mixture=True, shifted=True)
+def _offer_shifted() -> Iterator[Metric]:
+    score = partial(_offer_score, unit="", mixture=True, shifted=True)
     both, classes = ("classification", "regression"), ("classification",)
     telling = "area under the ROC curve of telling shifted from test rows by"
     accepted = "share of shifted rows taken for known where 95 % of the test rows are, by"
@@ -87,8 +87,8 @@ def _shifted() -> Iterator[Metric]:
     yield score("fpr95_mi", f"{accepted} mutual information", better="lower", kinds=classes)
 
 
-def _agreement() -> Iterator[Metric]:
-    """Readings that `harness posterior` adds to records."""
+def _offer_agreement() -> Iterator[Metric]:
+    """Offer the readings that `harness posterior` adds to records."""
     for rows, suffix in (("test rows", ""), ("shifted rows", "_shifted")):
         quantity = partial(Metric, unit="", kinds=("regression",), measures="quantity")
         total = f"total variation of predictive densities to the posterior's, {rows}"
@@ -99,8 +99,8 @@ def _agreement() -> Iterator[Metric]:
         yield quantity(f"posterior_spread{suffix}", wide, better="neither")
 
 
-def _score(name: str, summary: str, unit: str, better: Better, **settings: Any) -> Metric:
-    """A quantity, unless it says otherwise, that the function of that name in `scores` computes."""
+def _offer_score(name: str, summary: str, unit: str, better: Better, **settings: Any) -> Metric:
+    """Offer a quantity, unless the settings say otherwise, that the function of that name in `scores` computes."""
     return Metric(
         name, summary, unit, better, compute=f"harness_bayes.scores:{name}", **{"measures": "quantity"} | settings
     )

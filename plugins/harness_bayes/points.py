@@ -27,7 +27,7 @@ def begin(make: Callable[..., S], trials: Trials[Any]) -> S:
     prior = None
     if options.resolved_prior != "flat":
         like = torch.empty((), dtype=network.types.parameters, device=first.device)
-        prior = priors.build(network, options, like, trials.each("prior_scale"), members)
+        prior = priors.build(network, options, like, trials.values("prior_scale"), members)
     return training.begin(make, trials, network, likelihood, weights, members, prior)
 
 

@@ -1,6 +1,6 @@
 """`harness posterior DATASET`: methods held against the posterior that they approximate, as long HMC finds it.
 
-What is heavy is imported when it is called.
+Heavy modules are imported when it is called.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import Budget, Trial, Unsupported, UsageError
-from harness_bayes import posterior_kept, posterior_trials
-from harness_bayes.posterior_asked import FORMATS, Asked
+from harness_bayes import posterior_files, posterior_trials
+from harness_bayes.posterior_request import FORMATS, PosteriorRequest
 
 if TYPE_CHECKING:
     from harness_bayes.posteriors import Diagnosis, Distance, Reference
@@ -64,92 +64,101 @@ def posterior(context: click.Context, /, **options: Any) -> int:  # click hands 
     The reference stays in RESULTS/posteriors. --predictions FILE.npz holds the predictions of another library against
     it: means (S, N) and variances, in the data set's units and order of rows.
     """
-    asked = Asked(**options)
+    request = PosteriorRequest(**options)
     _require_arviz()
-    if asked.format_ not in FORMATS:
-        raise UsageError(f"--format {asked.format_}: unknown; known: {', '.join(FORMATS)}")
-    if asked.predictions is not None:
-        return _measure_file(asked)
-    if asked.methods is None:
+    if request.format_ not in FORMATS:
+        raise UsageError(f"--format {request.format_}: unknown; known: {', '.join(FORMATS)}")
+    if request.predictions is not None:
+        return _measure_file(request)
+    if request.methods is None:
         raise UsageError("Missing option '--methods': name what is held against the posterior, or give --predictions")
     catalog = context.obj.catalog
-    sampler = posterior_trials.shared(catalog, asked.reference, asked.model), Budget("updates", asked.trajectories)
-    others = posterior_trials.shared(catalog, asked.methods, asked.model), _epochs(asked)
-    both = (sampler, others)  # planned before minutes of sampling
-    planned = [posterior_trials.planned(catalog, asked, *each) for each in both]
-    for trial in planned[0]:
-        posterior_kept.chains(trial)
-    references, trials = (
-        posterior_trials.ended(context, asked, *each, trials) for each, trials in zip(both, planned, strict=True)
+    sampler = (
+        posterior_trials.share_model(catalog, request.reference, request.model),
+        Budget("updates", request.trajectories),
     )
-    return _report(asked, {trial.seed: trial for trial in references}, trials)
+    others = posterior_trials.share_model(catalog, request.methods, request.model), _read_budget(request)
+    both = (sampler, others)  # planned before minutes of sampling
+    planned = [posterior_trials.plan_trials(catalog, request, *each) for each in both]
+    for trial in planned[0]:
+        posterior_files.count_chains(trial)
+    references, trials = (
+        posterior_trials.run_trials(context, request, *each, trials) for each, trials in zip(both, planned, strict=True)
+    )
+    return _measure_trials(request, {trial.seed: trial for trial in references}, trials)
 
 
-def _epochs(asked: Asked) -> Budget | None:
-    return None if asked.epochs is None else Budget("epochs", asked.epochs)
+def _read_budget(request: PosteriorRequest) -> Budget | None:
+    return None if request.epochs is None else Budget("epochs", request.epochs)
 
 
 def _require_arviz() -> None:
-    """Raises UsageError before hours of sampling of which nothing could be said."""
+    """Raise UsageError before hours of sampling whose convergence could not be told."""
     if find_spec("arviz_stats") is None:
         raise UsageError(
             "whether chains have converged is told by arviz-stats, which is missing: pip install 'harness-bench[bayes]'"
         )
 
 
-def _measure_file(asked: Asked) -> int:
-    """Another library's predictions against the reference that is there."""
+def _measure_file(request: PosteriorRequest) -> int:
+    """Measure another library's predictions against the reference that is there."""
     from harness_bayes import posteriors
 
-    assert asked.predictions is not None
-    path = posterior_kept.path(asked, asked.dataset)
+    assert request.predictions is not None
+    path = posterior_files.reference_path(request, request.dataset)
     if not path.exists():
-        raise UsageError(f"{path}: no reference there; harness posterior {asked.dataset} --methods ... leaves one")
-    reference, about = posteriors.read(path)
+        raise UsageError(f"{path}: no reference there; harness posterior {request.dataset} --methods ... leaves one")
+    reference, about = posteriors.read_reference(path)
     diagnosis = posteriors.diagnose(reference)
     rows = {
-        "one half of the chains": [posteriors.floor(reference)],
-        asked.predictions.name: [posteriors.measure(posteriors.read_predictions(asked.predictions), reference)],
+        "one half of the chains": [posteriors.measure_floor(reference)],
+        request.predictions.name: [
+            posteriors.measure_splits(posteriors.read_predictions(request.predictions), reference)
+        ],
     }
-    _print(asked, str(about.get("method", REFERENCE)), [diagnosis], rows)
+    _print_rows(request, str(about.get("method", REFERENCE)), [diagnosis], rows)
     return 1 if diagnosis.faults else 0
 
 
-def _report(asked: Asked, references: dict[int, Trial], trials: Sequence[Trial]) -> int:
-    """Measure, note it in the records, print it."""
+def _measure_trials(request: PosteriorRequest, references: dict[int, Trial], trials: Sequence[Trial]) -> int:
+    """Measure all trials against the references, add the readings to the records, and print the table."""
     from harness import add_readings
     from harness_bayes import posteriors
 
-    found: dict[int, Reference] = {seed: posterior_kept.reference(asked, trial) for seed, trial in references.items()}
+    found: dict[int, Reference] = {
+        seed: posterior_files.read_reference(request, trial) for seed, trial in references.items()
+    }
     try:
         diagnoses = {seed: posteriors.diagnose(each) for seed, each in found.items()}
     except Unsupported as error:
-        raise UsageError(f"{asked.reference}: {error}: give --trajectories more") from error
+        raise UsageError(f"{request.reference}: {error}: give --trajectories more") from error
     rows: dict[str, list[dict[str, Distance]]] = {}
     for seed, trial in references.items():
-        below = posteriors.floor(found[seed])
+        below = posteriors.measure_floor(found[seed])
         rows.setdefault("one half of the chains", []).append(below)
-        posterior_kept.keep(asked, trial, found[seed], diagnoses[seed])
+        posterior_files.keep_reference(request, trial, found[seed], diagnoses[seed])
         add_readings(
-            asked.results, trial.key, {**posterior_kept.of_diagnosis(diagnoses[seed]), **posterior_kept.readings(below)}
+            request.results,
+            trial.key,
+            {**posterior_files.diagnosis_readings(diagnoses[seed]), **posterior_files.distance_readings(below)},
         )
     for trial in trials:
-        measured = posteriors.measure(posterior_kept.splits(asked, trial), found[trial.seed])
+        measured = posteriors.measure_splits(posterior_files.read_splits(request, trial), found[trial.seed])
         rows.setdefault(trial.method.label, []).append(measured)
         against = {"posterior_reference": references[trial.seed].key}
         if not diagnoses[trial.seed].faults:
-            add_readings(asked.results, trial.key, {**posterior_kept.readings(measured), **against})
+            add_readings(request.results, trial.key, {**posterior_files.distance_readings(measured), **against})
     first = next(iter(references.values()))
-    _print(asked, first.method.label, list(diagnoses.values()), rows)
+    _print_rows(request, first.method.label, list(diagnoses.values()), rows)
     return 1 if any(each.faults for each in diagnoses.values()) else 0
 
 
-def _print(
-    asked: Asked, method: str, diagnoses: Sequence[Diagnosis], rows: dict[str, list[dict[str, Distance]]]
+def _print_rows(
+    request: PosteriorRequest, method: str, diagnoses: Sequence[Diagnosis], rows: dict[str, list[dict[str, Distance]]]
 ) -> None:
-    from harness_bayes.posterior_report import as_text, plain
+    from harness_bayes.posterior_report import as_text, as_values
 
-    if asked.format_ == "json":
-        click.echo(json.dumps(plain(asked.dataset, method, diagnoses, rows), indent=1))
+    if request.format_ == "json":
+        click.echo(json.dumps(as_values(request.dataset, method, diagnoses, rows), indent=1))
     else:
-        click.echo(as_text(asked.dataset, method, diagnoses, rows))
+        click.echo(as_text(request.dataset, method, diagnoses, rows))

@@ -39,7 +39,7 @@ class Gauge:
         return dict(self._readings)
 
 
-def _state(trained: Trained) -> State:
+def _require_mixture(trained: Trained) -> State:
     state = trained.state
     if not isinstance(state, State):
         raise Unsupported(
@@ -52,54 +52,56 @@ def _state(trained: Trained) -> State:
 # --- the ELBO ---------------------------------------------------------------------------------------------------------
 
 
-def _elbo(name: str, estimate: Callable[[State, Batch], Estimate], trained: Trained) -> Readings:
-    found = estimate(_state(trained), trained.data.train)
+def _read_elbo(name: str, estimate: Callable[[State, Batch], Estimate], trained: Trained) -> Readings:
+    found = estimate(_require_mixture(trained), trained.data.train)
     return {name: float(found.value), f"{name}_standard_error": float(found.standard_error)}
 
 
-def _true(state: State, rows: Batch) -> Estimate:
+def _estimate_true_elbo(state: State, rows: Batch) -> Estimate:
     count = state.log_weights().shape[1]
     if count > MOST:
         raise Unsupported(
             f"components={count}: the error of the entropy is drawn for up to {MOST}; elbo_certified takes a bound off"
         )
-    return evidence.true(state, rows)
+    return evidence.elbo_true(state, rows)
 
 
 # --- the entropy and what is between components -----------------------------------------------------------------------
 
 
-def _number(name: str, measure: Callable[[State], float | torch.Tensor], trained: Trained) -> Readings:
+def _read_number(name: str, measure: Callable[[State], float | torch.Tensor], trained: Trained) -> Readings:
     with torch.no_grad():
-        return {name: float(measure(_state(trained)))}
+        return {name: float(measure(_require_mixture(trained)))}
 
 
 def _error_lower(state: State) -> torch.Tensor:
-    return evidence.error_bounds(evidence.posterior(state))[0]
+    return evidence.error_bounds(evidence.read_posterior(state))[0]
 
 
 def _error_upper(state: State) -> torch.Tensor:
-    return evidence.error_bounds(evidence.posterior(state))[1]
+    return evidence.error_bounds(evidence.read_posterior(state))[1]
 
 
 def _weight_entropy(state: State) -> torch.Tensor:
-    return entropy.weight_entropy(evidence.posterior(state).log_weights)
+    return entropy.weight_entropy(evidence.read_posterior(state).log_weights)
 
 
 def _approximate_entropy(state: State) -> torch.Tensor:
-    return entropy.approximate_entropy(*evidence.posterior(state))
+    return entropy.approximate_entropy(*evidence.read_posterior(state))
 
 
 def _smallest_alpha(state: State) -> torch.Tensor:
-    return bounds.smallest_alpha(bounds.alphas(_several(state).components))
+    return bounds.smallest_alpha(bounds.alphas(_require_several(state).components))
 
 
 def _matched_alpha(state: State) -> torch.Tensor:
-    return bounds.smallest_alpha(bounds.alphas(permutations.matched(state.network, _several(state).components)))
+    return bounds.smallest_alpha(
+        bounds.alphas(permutations.match_components(state.network, _require_several(state).components))
+    )
 
 
-def _several(state: State) -> Posterior:
-    held = evidence.posterior(state)
+def _require_several(state: State) -> Posterior:
+    held = evidence.read_posterior(state)
     if len(held.log_weights) == 1:
         raise Unsupported("one component: alpha is a distance of two")
     return held
@@ -108,7 +110,7 @@ def _several(state: State) -> Posterior:
 # --- functions --------------------------------------------------------------------------------------------------------
 
 
-def _effective(trained: Trained) -> Readings:
+def _read_effective_components(trained: Trained) -> Readings:
     learner, state, inputs = trained.learner, trained.state, trained.data.valid.inputs
     if not isinstance(learner, Learner):
         raise Unsupported(
@@ -120,24 +122,26 @@ def _effective(trained: Trained) -> Readings:
     count = len(learner.draw(state, inputs[:1], 1).log_weights)
     found = 1.0
     if count > 1:
-        drawn = learner.draw(state, inputs, _affordable(state, count * len(inputs)))
+        drawn = learner.draw(state, inputs, _count_affordable_draws(state, count * len(inputs)))
         found = diversity.effective_components(drawn, count, state.network.size)
     return {"effective_components": found}
 
 
-def _affordable(state: Any, rows: int) -> int:
+def _count_affordable_draws(state: Any, rows: int) -> int:
     """Draws of each component, for so many rows of all components together."""
     numbers = NUMBERS // (rows * state.likelihood.outputs)
-    return max(evidence.FEWEST, min(evidence.DRAWS, numbers, evidence.MACS // (rows * evidence.macs(state.network))))
+    return max(
+        evidence.FEWEST, min(evidence.DRAWS, numbers, evidence.MACS // (rows * evidence.count_macs(state.network)))
+    )
 
 
-elbo_approximate = partial(Gauge, partial(_elbo, "elbo_approximate", evidence.approximate))
-elbo_certified = partial(Gauge, partial(_elbo, "elbo_certified", evidence.certified))
-elbo_true = partial(Gauge, partial(_elbo, "elbo_true", _true))
-entropy_error_lower = partial(Gauge, partial(_number, "entropy_error_lower", _error_lower))
-entropy_error_upper = partial(Gauge, partial(_number, "entropy_error_upper", _error_upper))
-weight_entropy = partial(Gauge, partial(_number, "weight_entropy", _weight_entropy))
-approximate_entropy = partial(Gauge, partial(_number, "approximate_entropy", _approximate_entropy))
-smallest_alpha = partial(Gauge, partial(_number, "smallest_alpha", _smallest_alpha))
-matched_alpha = partial(Gauge, partial(_number, "matched_alpha", _matched_alpha))
-effective_components = partial(Gauge, _effective)
+elbo_approximate = partial(Gauge, partial(_read_elbo, "elbo_approximate", evidence.elbo_approximate))
+elbo_certified = partial(Gauge, partial(_read_elbo, "elbo_certified", evidence.elbo_certified))
+elbo_true = partial(Gauge, partial(_read_elbo, "elbo_true", _estimate_true_elbo))
+entropy_error_lower = partial(Gauge, partial(_read_number, "entropy_error_lower", _error_lower))
+entropy_error_upper = partial(Gauge, partial(_read_number, "entropy_error_upper", _error_upper))
+weight_entropy = partial(Gauge, partial(_read_number, "weight_entropy", _weight_entropy))
+approximate_entropy = partial(Gauge, partial(_read_number, "approximate_entropy", _approximate_entropy))
+smallest_alpha = partial(Gauge, partial(_read_number, "smallest_alpha", _smallest_alpha))
+matched_alpha = partial(Gauge, partial(_read_number, "matched_alpha", _matched_alpha))
+effective_components = partial(Gauge, _read_effective_components)

@@ -1,4 +1,4 @@
-"""How `harness posterior` shows what it has measured: as text, or as plain values."""
+"""Output of `harness posterior`: its measurements as text, or as values for JSON."""
 
 from __future__ import annotations
 
@@ -23,11 +23,18 @@ def as_text(dataset: str, method: str, diagnoses: Sequence[Diagnosis], rows: Row
     cells = [
         [
             label,
-            *(_cell([each[split] for each in found if split in each], field) for split in splits for field in HEADINGS),
+            *(
+                _format_cell([each[split] for each in found if split in each], field)
+                for split in splits
+                for field in HEADINGS
+            ),
         ]
         for label, found in rows.items()
     ]
-    lines = [_title(dataset, method, diagnoses), tabulate(cells, headings, disable_numparse=True, stralign="right")]
+    lines = [
+        _format_title(dataset, method, diagnoses),
+        tabulate(cells, headings, disable_numparse=True, stralign="right"),
+    ]
     faults = list(dict.fromkeys(fault for each in diagnoses for fault in each.faults))
     if faults:
         lines.append("no reference: " + "; ".join(faults))
@@ -35,7 +42,7 @@ def as_text(dataset: str, method: str, diagnoses: Sequence[Diagnosis], rows: Row
     return "\n\n".join(lines)
 
 
-def plain(dataset: str, method: str, diagnoses: Sequence[Diagnosis], rows: Rows) -> dict[str, Any]:
+def as_values(dataset: str, method: str, diagnoses: Sequence[Diagnosis], rows: Rows) -> dict[str, Any]:
     """The same as values for JSON: rows by method, for each seed."""
     return {
         "dataset": dataset,
@@ -49,7 +56,7 @@ def plain(dataset: str, method: str, diagnoses: Sequence[Diagnosis], rows: Rows)
     }
 
 
-def _title(dataset: str, method: str, diagnoses: Sequence[Diagnosis]) -> str:
+def _format_title(dataset: str, method: str, diagnoses: Sequence[Diagnosis]) -> str:
     worst = [max(each[index] for each in diagnoses) for index in (0, 2, 3)]
     least = min(each.ess for each in diagnoses)
     return (
@@ -60,7 +67,7 @@ def _title(dataset: str, method: str, diagnoses: Sequence[Diagnosis]) -> str:
     )
 
 
-def _cell(distances: Sequence[Distance], field: str) -> str:
+def _format_cell(distances: Sequence[Distance], field: str) -> str:
     values = np.array([getattr(each, field) for each in distances])
     if not len(values):
         return "-"

@@ -12,22 +12,24 @@ from typing import Any
 import click
 
 from harness import Budget, HarnessError, Trial, UsageError
-from harness_bayes import posterior_kept
-from harness_bayes.posterior_asked import Asked, Model
+from harness_bayes import posterior_files
+from harness_bayes.posterior_request import PosteriorRequest, SharedModel
 
 
-def shared(catalog: Any, methods: str, model: Model) -> str:
-    """The selection with network, prior and noise of all, where a method has them and nothing else is given."""
+def share_model(catalog: Any, methods: str, model: SharedModel) -> str:
+    """Add the shared network, prior and noise to each method that has these options and is not given others."""
     known = set(catalog.methods.names())
-    return ",".join(_with(catalog, item, model) if item.partition("[")[0] in known else item for item in items(methods))
+    return ",".join(
+        _add_model(catalog, item, model) if item.partition("[")[0] in known else item for item in split_list(methods)
+    )
 
 
-def items(text: str) -> list[str]:
-    """A list's items: `a,b[c=[1,2]]` has two."""
+def split_list(text: str) -> list[str]:
+    """Split a list into its items: `a,b[c=[1,2]]` has two."""
     return re.findall(r"(?:[^,\[\](){}]|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|\([^()]*\))+", text)
 
 
-def _with(catalog: Any, item: str, model: Model) -> str:
+def _add_model(catalog: Any, item: str, model: SharedModel) -> str:
     name, _, given = item.partition("[")
     config = catalog.methods.get(name).config
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
@@ -44,34 +46,34 @@ def _with(catalog: Any, item: str, model: Model) -> str:
     return f"{name}[{','.join(inside)}]" if inside else name
 
 
-def planned(catalog: Any, asked: Asked, methods: str, budget: Budget | None) -> list[Trial]:
-    """The trials of these methods. Raises UsageError for those of which nothing can be measured."""
+def plan_trials(catalog: Any, request: PosteriorRequest, methods: str, budget: Budget | None) -> list[Trial]:
+    """Plan the trials of these methods. Raises UsageError for those of which nothing can be measured."""
     from harness import Request, named
 
-    request = Request(
+    run = Request(
         methods=methods,
-        datasets=asked.dataset,
-        seeds=asked.seeds,
+        datasets=request.dataset,
+        seeds=request.seeds,
         budget=budget,
-        device=asked.device,
-        threads=asked.threads,
-        data=asked.data_dir,
+        device=request.device,
+        threads=request.threads,
+        data=request.data_dir,
     )
-    trials = list(named(catalog, request))
+    trials = list(named(catalog, run))
     _refuse_kinds(catalog, trials)
     return trials
 
 
-def ended(
-    context: click.Context, asked: Asked, methods: str, budget: Budget | None, trials: Sequence[Trial]
+def run_trials(
+    context: click.Context, request: PosteriorRequest, methods: str, budget: Budget | None, trials: Sequence[Trial]
 ) -> Sequence[Trial]:
-    """The trials, run, with their predictions kept. Raises HarnessError where one did not end ok."""
+    """Run the trials that have no record yet, with their predictions kept. Raises HarnessError where one is not ok."""
     from harness import read_records
 
-    ran = [trial for trial in trials if (asked.results / "trials" / f"{trial.key}.json").exists()]
-    unkept = [trial.method.label for trial in ran if not posterior_kept.predictions_file(asked, trial).exists()]
-    _run(context, asked, methods, budget, unkept)
-    records = {record.trial.key: record for record in read_records(asked.results)}
+    ran = [trial for trial in trials if (request.results / "trials" / f"{trial.key}.json").exists()]
+    unkept = [trial.method.label for trial in ran if not posterior_files.predictions_file(request, trial).exists()]
+    _invoke_run(context, request, methods, budget, unkept)
+    records = {record.trial.key: record for record in read_records(request.results)}
     for trial in trials:
         record = records.get(trial.key)
         if record is None or record.status != "ok":
@@ -90,8 +92,10 @@ def _refuse_kinds(catalog: Any, trials: Iterable[Trial]) -> None:
             )
 
 
-def _run(context: click.Context, asked: Asked, methods: str, budget: Budget | None, unkept: Sequence[str]) -> None:
-    """`harness run`, whose table nobody asked for. unkept: what runs again, to keep its predictions."""
+def _invoke_run(
+    context: click.Context, request: PosteriorRequest, methods: str, budget: Budget | None, unkept: Sequence[str]
+) -> None:
+    """Invoke `harness run` without its table. unkept: labels of methods that run again, to keep their predictions."""
     command = context.find_root().command
     run = command.get_command(context, "run") if isinstance(command, click.Group) else None
     if run is None:
@@ -101,12 +105,12 @@ def _run(context: click.Context, asked: Asked, methods: str, budget: Budget | No
         context.invoke(
             run,
             methods=methods,
-            datasets=asked.dataset,
-            seeds=asked.seeds,
-            device=asked.device,
-            threads=asked.threads,
-            data_dir=asked.data_dir,
-            results=asked.results,
+            datasets=request.dataset,
+            seeds=request.seeds,
+            device=request.device,
+            threads=request.threads,
+            data_dir=request.data_dir,
+            results=request.results,
             keep_predictions=True,
             rerun=",".join(dict.fromkeys(unkept)) or None,
             **amount,

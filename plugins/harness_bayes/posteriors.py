@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from harness import RegressionMixture, UsageError
 from harness_bayes import agreement
-from harness_bayes.convergence import LARGEST_RHAT, apart, convergence, halves
+from harness_bayes.convergence import LARGEST_RHAT, compare_halves, distance_between_halves, measure_convergence
 
 Splits: TypeAlias = Mapping[str, RegressionMixture]
 """Of the test rows, under `test`, and of shifted splits by name."""
@@ -54,7 +54,7 @@ class Diagnosis(NamedTuple):
 
 
 class Distance(NamedTuple):
-    """Means over rows of what `agreement.distances` has."""
+    """Means over rows of the fields of `agreement.Distances`."""
 
     total_variation: float
     wasserstein: float
@@ -62,14 +62,14 @@ class Distance(NamedTuple):
 
 
 def diagnose(reference: Reference) -> Diagnosis:
-    """Whether chains have converged, by the values of their functions at all rows. Raises Unsupported."""
+    """Diagnose whether chains have converged, by the values of their functions at all rows. Raises Unsupported."""
     rhat, ess, error, far = 0.0, np.inf, 0.0, 0.0
     for split in reference.splits.values():
-        values = _values(split, reference.chains)
-        found = convergence(values)
+        values = _arrange_by_chain(split, reference.chains)
+        found = measure_convergence(values)
         rhat, ess = max(rhat, found.rhat.max()), min(ess, found.ess.min())
         error = max(error, (found.error / values.std((0, 1))).max())
-        far = max(far, apart(values).max())
+        far = max(far, distance_between_halves(values).max())
     faults = {
         f"R-hat of functions is {rhat:.3f}, at most {LARGEST_RHAT} is wanted": not rhat <= LARGEST_RHAT,
         f"effective sample size is {ess:.0f}, at least {LEAST_ESS:.0f} is wanted": not ess >= LEAST_ESS,
@@ -80,16 +80,16 @@ def diagnose(reference: Reference) -> Diagnosis:
     )
 
 
-def floor(reference: Reference) -> dict[str, Distance]:
-    """One half of the chains against the other, by split: what chance alone puts between two samples."""
+def measure_floor(reference: Reference) -> dict[str, Distance]:
+    """Measure one half of the chains against the other, by split: chance alone puts two samples that far apart."""
     found = {}
     for name, split in reference.splits.items():
-        found[name] = _mean(halves(_values(split, reference.chains), split.variances.mean(0)))
+        found[name] = _average_rows(compare_halves(_arrange_by_chain(split, reference.chains), split.variances.mean(0)))
     return found
 
 
-def measure(splits: Splits, reference: Reference) -> dict[str, Distance]:
-    """How far predictions are from the reference, by the splits that both have. Raises UsageError for other rows."""
+def measure_splits(splits: Splits, reference: Reference) -> dict[str, Distance]:
+    """Measure predictions against the reference, by the splits that both have. Raises UsageError for other rows."""
     found = {}
     for name, split in splits.items():
         if name not in reference.splits:
@@ -100,67 +100,67 @@ def measure(splits: Splits, reference: Reference) -> dict[str, Distance]:
                 f"predictions of {name}: of {split.means.shape[1]} rows; the reference is of {theirs.means.shape[1]}, "
                 "those of the data set in their order"
             )
-        found[name] = _mean(agreement.distances(split, theirs))
+        found[name] = _average_rows(agreement.distances(split, theirs))
     return found
 
 
-def write(path: Path, reference: Reference, about: Mapping[str, Any]) -> None:
-    """Keep a reference, its means to a thousandth of the least noise. about: what is to be known of it, beside chains
-    and a digest.
+def write_reference(path: Path, reference: Reference, about: Mapping[str, Any]) -> None:
+    """Write a reference, its means to a thousandth of the least noise. about: facts for its reader, to which chains and
+    a digest are added.
     """
     arrays = {}
     for name, split in reference.splits.items():
-        for field, array in split._replace(means=_coarse(split))._asdict().items():
-            arrays[f"{_prefix(name)}{field}"] = np.ascontiguousarray(array, dtype=np.float32)
-    said = {**about, "chains": reference.chains, "digest": _digest(arrays)}
+        for field, array in split._replace(means=_round_means(split))._asdict().items():
+            arrays[f"{_split_prefix(name)}{field}"] = np.ascontiguousarray(array, dtype=np.float32)
+    said = {**about, "chains": reference.chains, "digest": _hash_arrays(arrays)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         np.savez_compressed(file, about=np.array(json.dumps(said)), **arrays)  # type: ignore[arg-type]
 
 
-def read(path: Path) -> tuple[Reference, dict[str, Any]]:
-    """A reference, and what is to be known of it. Raises UsageError for a file that is none, or has changed."""
-    arrays, about = _arrays(path)
+def read_reference(path: Path) -> tuple[Reference, dict[str, Any]]:
+    """Read a reference and the facts about it. Raises UsageError for a file that is none, or has changed."""
+    arrays, about = _load_arrays(path)
     if not about:
         raise UsageError(f"{path}: no reference; harness posterior DATASET leaves one")
-    if _digest(arrays) != about.get("digest"):
+    if _hash_arrays(arrays) != about.get("digest"):
         raise UsageError(f"{path}: its numbers are not those that were written; run harness posterior DATASET again")
-    return Reference(_splits(path, arrays), int(about["chains"])), about
+    return Reference(_read_splits(path, arrays), int(about["chains"])), about
 
 
 def read_predictions(path: Path) -> dict[str, RegressionMixture]:
-    """Predictions in a file, of whatever library. Raises UsageError, with what is missing."""
-    return _splits(path, _arrays(path)[0])
+    """Read predictions in a file, of whatever library. Raises UsageError that names a missing array."""
+    return _read_splits(path, _load_arrays(path)[0])
 
 
-def _values(split: RegressionMixture, chains: int) -> agreement.Floats:
+def _arrange_by_chain(split: RegressionMixture, chains: int) -> agreement.Floats:
     """(chains, draws, rows)."""
     return np.asarray(split.means, dtype=np.float64).reshape(chains, -1, split.means.shape[1])
 
 
-def _mean(distances: agreement.Distances) -> Distance:
+def _average_rows(distances: agreement.Distances) -> Distance:
     return Distance(*(float(np.mean(each)) for each in distances))
 
 
-def _prefix(name: str) -> str:
+def _split_prefix(name: str) -> str:
     return f"{TEST}/" if name == TEST else f"shifted/{name}/"
 
 
-def _coarse(split: RegressionMixture) -> agreement.Floats:
-    """Means in steps of a power of two, which files hold in half of the bytes."""
+def _round_means(split: RegressionMixture) -> agreement.Floats:
+    """Round means to steps of a power of two, which files hold in half of the bytes."""
     step = 2.0 ** np.floor(np.log2(np.sqrt(split.variances.min()) / 1000))
     means: agreement.Floats = np.round(split.means / step) * step
     return means
 
 
-def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+def _hash_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
     found = hashlib.sha256()
     for name in sorted(arrays):
         found.update(name.encode() + arrays[name].tobytes())
     return found.hexdigest()
 
 
-def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def _load_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file["about"])) if "about" in file.files else {}
@@ -169,17 +169,17 @@ def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         raise UsageError(f"{path}: cannot be read ({error}); expected an .npz file") from error
 
 
-def _splits(path: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, RegressionMixture]:
+def _read_splits(path: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, RegressionMixture]:
     prefixes = {name.rpartition("/")[0] for name in arrays}
-    ordered = sorted(prefixes, key=lambda prefix: (_name(prefix) != TEST, prefix))
-    return {_name(prefix): _mixture(path, arrays, prefix) for prefix in ordered}
+    ordered = sorted(prefixes, key=lambda prefix: (_split_name(prefix) != TEST, prefix))
+    return {_split_name(prefix): _read_mixture(path, arrays, prefix) for prefix in ordered}
 
 
-def _name(prefix: str) -> str:
+def _split_name(prefix: str) -> str:
     return prefix.removeprefix("shifted/") or TEST
 
 
-def _mixture(path: Path, arrays: Mapping[str, NDArray[Any]], prefix: str) -> RegressionMixture:
+def _read_mixture(path: Path, arrays: Mapping[str, NDArray[Any]], prefix: str) -> RegressionMixture:
     start = f"{prefix}/" if prefix else ""
     for field in ("means", "variances"):
         if f"{start}{field}" not in arrays:

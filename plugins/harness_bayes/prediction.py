@@ -23,8 +23,8 @@ Weights = Mapping[str, Tensor]
 Functions = Callable[[int], Weights]  # the next so many draws of each component: weights (M * draws, ...), draws last
 
 
-def batches(components: int, draws: int, size: int) -> Iterator[int]:
-    """Draws in groups that memory holds: so many of each of the components, whose networks have `size` numbers."""
+def split_draws(components: int, draws: int, size: int) -> Iterator[int]:
+    """Split draws into groups that memory holds: so many of each component, whose networks have `size` numbers."""
     most = max(1, WEIGHTS // (components * size))
     while draws > 0:
         yield min(most, draws)
@@ -35,16 +35,16 @@ def batches(components: int, draws: int, size: int) -> Iterator[int]:
 def outputs(network: Network, weights: Weights, inputs: Tensor) -> Tensor:
     """Outputs (J, N, outputs) of the functions for rows (N, ...), some rows at a time."""
     lanes = len(next(iter(weights.values())))
-    parts = inference.split(inputs, lanes * widest(network))
+    parts = inference.split(inputs, lanes * widest_layer(network))
     return torch.cat([apply(network, weights, rows[None]) for rows in parts], 1)
 
 
-def widest(network: Network) -> int:
+def widest_layer(network: Network) -> int:
     """Numbers of one row in the largest layer of one lane."""
-    return max(shape[0] if len(shape) == 1 else int(torch.Size(shape).numel()) for shape in _maps(network))
+    return max(shape[0] if len(shape) == 1 else int(torch.Size(shape).numel()) for shape in _layer_shapes(network))
 
 
-def _maps(network: Network) -> list[tuple[int, ...]]:
+def _layer_shapes(network: Network) -> list[tuple[int, ...]]:
     return [layer.map for layer in network.architecture.layers] + [(network.architecture.readout[0],)]
 
 
@@ -65,7 +65,7 @@ def predict(
     """
     found: list[Any] = []
     shares: list[Tensor] = []
-    for count in batches(len(log_weights), draws, network.size):
+    for count in split_draws(len(log_weights), draws, network.size):
         each = log_weights.repeat_interleave(count) - torch.tensor(float(draws)).log()
         found.append(likelihoods.mixture(likelihood, outputs(network, functions(count), inputs), log_noise, each))
         shares.append(each)

@@ -50,8 +50,8 @@ def build(
     return Prior(deviations, options.resolved_narrow, options.resolved_share)
 
 
-def of_lanes(prior: Prior, chosen: Callable[[Tensor], Tensor]) -> Prior:
-    """The prior of some lanes, which `chosen` takes from a tensor (J, ...); one that all lanes share stays."""
+def select_lanes(prior: Prior, chosen: Callable[[Tensor], Tensor]) -> Prior:
+    """Select the prior of some lanes, which `chosen` takes from a tensor (J, ...); one that all lanes share stays."""
     each = {name: chosen(tensor) if len(tensor) > 1 else tensor for name, tensor in prior.deviations.items()}
     return prior._replace(deviations=each)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-MASS = 1e-13  # what may lie between a quantile as found and as it is
+MASS = 1e-13  # probability that may lie between a quantile as found and as it is
 MOST = 300  # steps: halving alone needs fewer, from the widest bracket that floats have
 
 
@@ -49,7 +49,7 @@ def quantile(probability: float, means: Floats, deviations: Floats, weights: Flo
         at = x[rows]
         excess = mass_below(at, *components) - probability
         low[rows], high[rows] = np.where(excess < 0, at, low[rows]), np.where(excess > 0, at, high[rows])
-        moved = _next(at, excess, density(at, *components), low[rows], high[rows], step[rows])
+        moved = _step_within(at, excess, density(at, *components), low[rows], high[rows], step[rows])
         going = (np.abs(excess) > MASS) & (moved != at)
         x[rows[going]], step[rows[going]] = moved[going], (moved - at)[going]
         rows = rows[going]
@@ -58,7 +58,7 @@ def quantile(probability: float, means: Floats, deviations: Floats, weights: Flo
     return x
 
 
-def _next(at: Floats, excess: Floats, slope: Floats, low: Floats, high: Floats, step: Floats) -> Floats:
+def _step_within(at: Floats, excess: Floats, slope: Floats, low: Floats, high: Floats, step: Floats) -> Floats:
     """Newton's step where it stays in the bracket and is at most half as wide as the one before, else the middle."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         newton = at - excess / slope

@@ -63,17 +63,17 @@ def calibration_error(outcome: Outcome) -> float:
 
 
 def aleatoric_deviation(outcome: Outcome) -> float:
-    """Root of the mean over rows of sum_s w_s v_s, what components hold for noise."""
-    parts = [weights @ deviations**2 for _, deviations, weights, _ in _gaussians(outcome)]
+    """Root of the mean over rows of sum_s w_s v_s, the variance within components."""
+    parts = [weights @ deviations**2 for _, deviations, weights, _ in _split_gaussians(outcome)]
     return float(np.sqrt(np.mean(np.concatenate(parts))))
 
 
 def epistemic_deviation(outcome: Outcome) -> float:
-    """Root of the mean over rows of sum_s w_s (m_s - m)^2, what components disagree by.
+    """Root of the mean over rows of sum_s w_s (m_s - m)^2, the variance between components.
 
     Its square and that of `aleatoric_deviation` sum to the mean variance of the mixture.
     """
-    parts = [_spread(means, weights) for means, _, weights, _ in _gaussians(outcome)]
+    parts = [_variance_of_means(means, weights) for means, _, weights, _ in _split_gaussians(outcome)]
     return float(np.sqrt(np.mean(np.concatenate(parts))))
 
 
@@ -96,7 +96,7 @@ def aurc(outcome: Outcome) -> float:
     if isinstance(outcome.prediction, ClassLogProbs):
         probabilities = _probabilities(outcome)
         return _area(-probabilities.max(axis=1), (probabilities.argmax(axis=1) != outcome.targets).astype(np.float64))
-    errors = [(weights @ means - targets) ** 2 for means, _, weights, targets in _gaussians(outcome)]
+    errors = [(weights @ means - targets) ** 2 for means, _, weights, targets in _split_gaussians(outcome)]
     return _area(_variances(outcome), np.concatenate(errors))
 
 
@@ -115,29 +115,29 @@ def fpr95(outcome: Outcome, other: Outcome) -> float:
 
 def auroc_mi(outcome: Outcome, other: Outcome) -> float | None:
     """`auroc` by mutual information; None where it is not known."""
-    return _by_information(_auroc, outcome, other)
+    return _score_by_information(_auroc, outcome, other)
 
 
 def fpr95_mi(outcome: Outcome, other: Outcome) -> float | None:
     """`fpr95` by mutual information; None where it is not known."""
-    return _by_information(_fpr95, outcome, other)
+    return _score_by_information(_fpr95, outcome, other)
 
 
 # --- helpers ------------------------------------------------------------------------------------------------------
 
 
-def _gaussians(outcome: Outcome) -> Iterator[tuple[Floats, Floats, Floats, Floats]]:
-    """Some rows at a time: means (S, n), deviations (S, n), weights (S,), targets (n,). What weighs nothing is gone."""
+def _split_gaussians(outcome: Outcome) -> Iterator[tuple[Floats, Floats, Floats, Floats]]:
+    """Split rows: means (S, n), deviations (S, n), weights (S,), targets (n,) of some rows, weights of 0 left out."""
     means, variances, log_weights = map(np.asarray, outcome.prediction)
     weights = np.exp(log_weights.astype(np.float64))
     some = weights > 0
     targets, weights = np.asarray(outcome.targets, np.float64), weights[some] / weights[some].sum()
-    for block in _blocks(means):
+    for block in _split_rows(means):
         of_rows = (each[:, block][some].astype(np.float64) for each in (means, variances))
         yield next(of_rows), np.sqrt(next(of_rows)), weights, targets[block]
 
 
-def _blocks(samples: NDArray[np.floating]) -> Iterator[slice]:
+def _split_rows(samples: NDArray[np.floating]) -> Iterator[slice]:
     """Rows of (S, N, ...) that hold about BLOCK numbers."""
     rows = samples.shape[1]
     size = max(1, BLOCK * rows // max(1, samples.size))
@@ -147,18 +147,19 @@ def _blocks(samples: NDArray[np.floating]) -> Iterator[slice]:
 def _pit(outcome: Outcome) -> Floats:
     """F(target) of each row, (N,): uniform where the mixture is what targets are drawn from."""
     parts = [
-        mass_below(targets, means, deviations, weights) for means, deviations, weights, targets in _gaussians(outcome)
+        mass_below(targets, means, deviations, weights)
+        for means, deviations, weights, targets in _split_gaussians(outcome)
     ]
     return np.concatenate(parts)
 
 
 def _intervals(outcome: Outcome) -> Iterator[tuple[Floats, Floats, Floats]]:
     """Ends of the central interval, and the targets, (n,) each."""
-    for *components, targets in _gaussians(outcome):
+    for *components, targets in _split_gaussians(outcome):
         yield quantile(TAIL, *components), quantile(1 - TAIL, *components), targets
 
 
-def _spread(means: Floats, weights: Floats) -> Floats:
+def _variance_of_means(means: Floats, weights: Floats) -> Floats:
     """The variance of the means of each row, (n,)."""
     spread: Floats = weights @ (means - weights @ means) ** 2
     return spread
@@ -166,14 +167,17 @@ def _spread(means: Floats, weights: Floats) -> Floats:
 
 def _variances(outcome: Outcome) -> Floats:
     """Of the mixture of each row, (N,), by the law of total variance."""
-    parts = [weights @ deviations**2 + _spread(means, weights) for means, deviations, weights, _ in _gaussians(outcome)]
+    parts = [
+        weights @ deviations**2 + _variance_of_means(means, weights)
+        for means, deviations, weights, _ in _split_gaussians(outcome)
+    ]
     return np.concatenate(parts)
 
 
 def _probabilities(outcome: Outcome) -> Floats:
     """P(class) of the mixture, (N, C)."""
     log_probs, weights = np.asarray(outcome.prediction[0]), np.exp(np.asarray(outcome.prediction[1], np.float64))
-    parts = [np.exp(log_probs[:, block].astype(np.float64)) for block in _blocks(log_probs)]
+    parts = [np.exp(log_probs[:, block].astype(np.float64)) for block in _split_rows(log_probs)]
     return np.concatenate([np.tensordot(weights, part, 1) for part in parts])
 
 
@@ -197,7 +201,7 @@ def _unsureness(outcome: Outcome) -> Floats:
     return _entropies(outcome) if isinstance(outcome.prediction, ClassLogProbs) else _variances(outcome)
 
 
-def _by_information(score: Callable[[Floats, Floats], float], outcome: Outcome, other: Outcome) -> float | None:
+def _score_by_information(score: Callable[[Floats, Floats], float], outcome: Outcome, other: Outcome) -> float | None:
     known, shifted = _information(outcome), _information(other)
     return None if known is None or shifted is None else score(known, shifted)
 

@@ -1,4 +1,4 @@
-"""The state that learners of the family share, how it begins, and what a record says of it."""
+"""The state that learners of the family share, how it begins, and its description in a record."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Trials(NamedTuple, Generic[Options]):
     trainings: Sequence[Training]
     options: Sequence[Options]
 
-    def each(self, option: str) -> list[float]:
-        """The values of an option."""
+    def values(self, option: str) -> list[float]:
+        """The values of an option, one for each trial."""
         return [getattr(options, option) for options in self.options]
 
 
@@ -42,8 +42,8 @@ class State(step.State):
     """Networks in training. parameters: with a first axis of L trials, or of L x M networks.
 
     rows: of the training set, N. seeds: of the trials. log_noise: of a Gaussian likelihood, (L,) or (J,), in units of
-    standardised targets; a parameter where it is learned. scales: those units, in the data set's own. each: the options
-    of each trial, of which `options` are the first's. prior: None for a method without.
+    standardised targets; a parameter where it is learned. scales: those units, in the data set's own. lane_options: of
+    each trial; `options` are the first's. prior: None for a method without.
     """
 
     network: Network
@@ -52,7 +52,7 @@ class State(step.State):
     seeds: tuple[int, ...]
     scales: tuple[float, ...]
     options: Any
-    each: tuple[Any, ...]
+    lane_options: tuple[Any, ...]
     log_noise: Tensor | None = None
     prior: Prior | None = None
 
@@ -91,21 +91,21 @@ def begin(
     if fixed is not None:
         fixed = owned["log_noise"] if learns_noise(first) else fixed.to(training.device, network.types.parameters)
 
-    def whole(**fields: Any) -> S:
+    def make_state(**fields: Any) -> S:
         return make(
             network=network,
             likelihood=likelihood,
             rows=trials.problems[0].train_size,
             seeds=tuple(training.seed for training in trials.trainings),
             scales=tuple(problem.target_scale for problem in trials.problems),
-            each=tuple(trials.options),
+            lane_options=tuple(trials.options),
             log_noise=fixed,
             prior=prior,
             **fields,
         )
 
     seeds = [training.seed for training in trials.trainings]
-    return step.begin(whole, owned, training, first, first.graph, _groups(owned, trials), seeds)
+    return step.begin(make_state, owned, training, first, first.graph, _group_by_rate(owned, trials), seeds)
 
 
 def learns_noise(options: Any) -> bool:
@@ -123,34 +123,35 @@ def initial_noise(trials: Trials[Any], likelihood: Likelihood, noises: int) -> T
     return torch.tensor(logs, dtype=torch.float64).repeat_interleave(noises)
 
 
-def _groups(parameters: Mapping[str, Tensor], trials: Trials[Any]) -> list[Group] | None:
-    """Learning rates of each trial's lanes, where they differ."""
-    rates = trials.each("resolved_rate")
+def _group_by_rate(parameters: Mapping[str, Tensor], trials: Trials[Any]) -> list[Group] | None:
+    """Group parameters with the learning rates of each trial's lanes, where they differ."""
+    rates = trials.values("resolved_rate")
     if len(set(rates)) == 1:
         return None
     factors = [rate / rates[0] for rate in rates]
     return [Group([tensor], networks.per_lane(factors, len(tensor), tensor)) for tensor in parameters.values()]
 
 
-def lane(state: S, index: int) -> S:
-    """The state of one of the trials, for predictions and facts: views of its lanes."""
+def select_lane(state: S, index: int) -> S:
+    """Select the state of one of the trials, for predictions and facts: views of its lanes."""
     alone = copy.copy(state)
-    alone.parameters = {name: _part(tensor, state, index) for name, tensor in state.parameters.items()}
+    alone.parameters = {name: _select_part(tensor, state, index) for name, tensor in state.parameters.items()}
     if state.log_noise is not None:
-        alone.log_noise = _part(state.log_noise, state, index)
+        alone.log_noise = _select_part(state.log_noise, state, index)
     if state.prior is not None:
-        alone.prior = priors.of_lanes(state.prior, lambda tensor: _part(tensor, state, index))
+        alone.prior = priors.select_lanes(state.prior, lambda tensor: _select_part(tensor, state, index))
     alone.seeds, alone.scales = (state.seeds[index],), (state.scales[index],)
-    alone.generators, alone.each, alone.options = (state.generators[index],), (state.each[index],), state.each[index]
+    alone.generators, alone.options = (state.generators[index],), state.lane_options[index]
+    alone.lane_options = (alone.options,)
     return alone
 
 
-def _part(tensor: Tensor, state: State, index: int) -> Tensor:
+def _select_part(tensor: Tensor, state: State, index: int) -> Tensor:
     return tensor.chunk(len(state.seeds))[index]
 
 
 def describe(state: State) -> dict[str, object]:
-    """The network, its training, and a Gaussian likelihood's noise in the units of the targets."""
+    """Describe the network, its training, and a Gaussian likelihood's noise in the units of the targets."""
     said = {**facts.describe(state), "architecture": state.network.architecture.text}
     if state.log_noise is not None:
         deviations = (state.log_noise.detach().double().exp() * state.scales[0]).tolist()

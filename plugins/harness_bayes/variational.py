@@ -19,7 +19,7 @@ from torch import Tensor
 from harness_bayes import full_covariances, layers, networks, priors
 from harness_bayes.config import Covariance, Objective
 from harness_bayes.layers import Estimator, Gaussians
-from harness_bayes.networks import Linear, Network, flatten, spread, unflatten
+from harness_bayes.networks import Linear, Network, expand_lanes, flatten, unflatten
 from harness_bayes.noise import Noise
 from harness_bayes.priors import Prior
 
@@ -38,7 +38,7 @@ class Mixture(NamedTuple):
         """Linear maps whose weights are drawn so many times a component: J * samples lanes."""
         if self.deviations is not None:
             gaussians = Gaussians(self.means, self.deviations)
-            return layers.estimated(gaussians, samples, noise, estimator, self.network.types.compute)
+            return layers.build_linear(gaussians, samples, noise, estimator, self.network.types.compute)
         weights, compute = self.draw(samples, noise), self.network.types.compute
         return lambda name, x, stride: networks.affine(
             x, weights[f"{name}.weight"], weights.get(f"{name}.bias"), stride, compute
@@ -47,7 +47,7 @@ class Mixture(NamedTuple):
     def draw(self, samples: int, noise: Noise) -> dict[str, Tensor]:
         """Weights by name, (J * samples, ...), those of a component together."""
         if self.deviations is not None:
-            return layers.draw_all(Gaussians(self.means, self.deviations), samples, noise)
+            return layers.draw_parameters(Gaussians(self.means, self.deviations), samples, noise)
         vectors = flatten(self.means)
         assert self.factors is not None
         drawn = noise.normal((len(vectors), samples, vectors.shape[1]), vectors) @ self.factors.mT
@@ -67,7 +67,7 @@ class Mixture(NamedTuple):
             copies = mean.numel() / logs.expand(mean.shape[0], *logs.shape[1:]).numel()
             total = total + logs.flatten(1).sum(1) * copies
         assert isinstance(total, Tensor)
-        return spread(total, len(next(iter(self.means.values()))))
+        return expand_lanes(total, len(next(iter(self.means.values()))))
 
     def cross_entropies(self, prior: Prior, samples: int, noise: Noise) -> Tensor:
         """-E_k log p(w) of each component, (J,): closed, or from so many draws of each for a scale mixture."""
@@ -103,11 +103,11 @@ def initial(
     Raises Unsupported for full covariances that the machine's memory does not hold, or that take too long.
     """
     lanes = len(next(iter(means.values())))
-    rho = {name: _unsoftplus(INITIAL_DEVIATION / network.fan_in[name] ** 0.5) for name in means}
+    rho = {name: _invert_softplus(INITIAL_DEVIATION / network.fan_in[name] ** 0.5) for name in means}
     named = {f"mean.{name}": mean for name, mean in means.items()}
     if covariance == "isotropic":
         inputs = sum(network.fan_in[name] * mean[0].numel() for name, mean in means.items()) / network.size
-        return {**named, "rho": torch.full((lanes,), _unsoftplus(INITIAL_DEVIATION / inputs**0.5))}
+        return {**named, "rho": torch.full((lanes,), _invert_softplus(INITIAL_DEVIATION / inputs**0.5))}
     if covariance == "full":
         full_covariances.refuse_large(network.size, trials, lanes // trials, objective, device)
         diagonal = torch.cat([torch.full((mean[0].numel(),), rho[name]) for name, mean in means.items()])
@@ -116,12 +116,12 @@ def initial(
     return {**named, **{f"rho.{name}": torch.full_like(mean[:count], rho[name]) for name, mean in means.items()}}
 
 
-def _unsoftplus(value: float) -> float:
+def _invert_softplus(value: float) -> float:
     return math.log(math.expm1(value))
 
 
-def read(network: Network, parameters: Mapping[str, Tensor]) -> Mixture:
-    """The mixture that parameters, as `initial` names them, stand for."""
+def read_mixture(network: Network, parameters: Mapping[str, Tensor]) -> Mixture:
+    """Read the mixture from parameters, as `initial` names them."""
     means = {name: parameters[f"mean.{name}"] for name in network.shapes}
     if "factor" in parameters:
         raw = parameters["factor"]
@@ -133,5 +133,5 @@ def read(network: Network, parameters: Mapping[str, Tensor]) -> Mixture:
         return Mixture(
             network, means, {name: shared.view(-1, *[1] * (mean.dim() - 1)) for name, mean in means.items()}, None
         )
-    deviations = {name: spread(F.softplus(parameters[f"rho.{name}"]), lanes) for name in means}
+    deviations = {name: expand_lanes(F.softplus(parameters[f"rho.{name}"]), lanes) for name in means}
     return Mixture(network, means, deviations, None)

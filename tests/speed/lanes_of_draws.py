@@ -47,7 +47,7 @@ class Setting:
     def train_in_a_loop(self) -> None:
         for alone in self.alone:
             for _ in range(DRAWS):
-                q = variational.read(self.state.network, alone)
+                q = variational.read_mixture(self.state.network, alone)
                 outputs = networks.apply(self.state.network, q.draw(1, self.state.noise), self.inputs)
                 (self._likelihood(outputs).mean() / COMPONENTS / DRAWS).backward()
 
@@ -61,7 +61,7 @@ class Setting:
     @torch.no_grad()
     def predict_in_a_loop(self) -> None:
         for alone in self.alone:
-            q = variational.read(self.state.network, alone)
+            q = variational.read_mixture(self.state.network, alone)
             for _ in range(DRAWS):
                 networks.apply(self.state.network, q.draw(1, self.state.noise), self.inputs)
 

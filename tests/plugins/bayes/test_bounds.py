@@ -302,7 +302,7 @@ def weight_of(entropy: float) -> float:
     ],
 )
 def test_two_components_with_one_covariance_give_the_numbers_of_the_prototype(m, shown):
-    """Whose alpha and weights are known to three digits: some within these give every number as it was printed."""
+    """Alpha and weights are known to three digits: some within these give every number as it was printed."""
     printed = dict(each.split("=") for each in shown.split())
     values = np.array([float(each) for each in printed.values()])
     half = np.array([10.0 ** -len(each.partition("e")[0].partition(".")[2]) for each in printed.values()]) / 2

@@ -48,12 +48,12 @@ class Exact:
 
 
 def found(factor=1.0, networks=NETWORKS):
-    worlds = calibration.draw(MODEL, networks, 5, 3, 0)
+    worlds = calibration.draw_worlds(MODEL, networks, 5, 3, 0)
     method = Method("exact", "x", lambda config: Exact(config, factor), ("regression",))
-    fitted = calibration.fits(method, NoOptions(), worlds, 1, 0)
+    fitted = calibration.fit_worlds(method, NoOptions(), worlds, 1, 0)
     truths = worlds.functions.double().numpy()
-    u = np.stack([calibration.shares(each, truth) for each, truth in zip(fitted, truths, strict=True)])
-    return calibration.judge(u), u
+    u = np.stack([calibration.shares_below(each, truth) for each, truth in zip(fitted, truths, strict=True)])
+    return calibration.judge_shares(u), u
 
 
 def test_the_exact_posterior_is_calibrated():
@@ -71,12 +71,12 @@ def test_what_is_narrower_or_wider_is_called_so(factor, expected):
 
 
 def test_few_networks_leave_it_undecided():
-    assert calibration.judge(np.array([[0.1], [0.9], [0.5]])).verdict == "undecided"
+    assert calibration.judge_shares(np.array([[0.1], [0.9], [0.5]])).verdict == "undecided"
 
 
 def test_the_interval_is_students_over_networks():
     u = np.random.default_rng(0).random((50, 4))
-    verdict = calibration.judge(u)
+    verdict = calibration.judge_shares(u)
     each = 12 * ((u - 0.5) ** 2).mean(1)
     low, high = stats.t.interval(0.95, 49, each.mean(), stats.sem(each))
     assert (verdict.spread, verdict.low, verdict.high) == pytest.approx((each.mean(), low, high))
@@ -85,18 +85,18 @@ def test_the_interval_is_students_over_networks():
 def test_a_share_is_by_weight_and_of_equal_functions_half():
     means = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
     prediction = RegressionMixture(means, np.ones_like(means), np.log([0.5, 0.3, 0.2]))
-    assert calibration.shares(prediction, np.array([1.5, 1.0])) == pytest.approx([0.8, 0.65])
+    assert calibration.shares_below(prediction, np.array([1.5, 1.0])) == pytest.approx([0.8, 0.65])
 
 
 def test_networks_have_the_moments_of_their_prior_and_targets_its_noise():
     model = BayesOptions(architecture="30-FC", noise=0.3, prior_scale=2.0)
-    worlds = calibration.draw(model, 3000, 4, 3, 0)
+    worlds = calibration.draw_worlds(model, 3000, 4, 3, 0)
     assert worlds.inputs.abs().max() <= 1
     # Var f = s^2 + s^2 E relu(z)^2 with z ~ N(0, s^2 (1 + x^2)): half of that variance.
     expected = 4 + 4 * 4 * (1 + worlds.places[:, 0] ** 2) / 2
     assert torch.allclose(worlds.functions.var(0), expected, rtol=0.1)
     assert worlds.targets.shape == (3000, 4)
-    again, other = (calibration.draw(model, 3000, 4, 3, seed) for seed in (0, 1))
+    again, other = (calibration.draw_worlds(model, 3000, 4, 3, seed) for seed in (0, 1))
     assert torch.equal(again.targets, worlds.targets)
     assert not torch.equal(other.targets, worlds.targets)
 

@@ -16,11 +16,11 @@ from torch.autograd import gradcheck
 from harness_bayes.entropy import (
     approximate_entropy,
     bridged_error,
+    estimate_stratified,
     log_of_one_more,
     log_of_others,
     pairs,
     sampled_error,
-    stratified,
     weight_entropy,
 )
 from harness_bayes.gaussians import Diagonal, Full
@@ -282,9 +282,9 @@ def test_logarithms_of_one_more_keep_their_digits():
 def test_a_single_draw_has_no_standard_error_and_no_warning():
     values = torch.tensor([[1.0, 4.0, 2.5], [0.0, 3.0, 7.0]], dtype=torch.float64)
     weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
-    found = stratified(weights, values)
+    found = estimate_stratified(weights, values)
     expected = (weights.square() * values.var(1) / 3).sum().sqrt()
     assert float(found.standard_error) == pytest.approx(float(expected))
-    alone = stratified(weights, values[:, :1])
+    alone = estimate_stratified(weights, values[:, :1])
     assert float(alone.value) == pytest.approx(0.3)
     assert alone.standard_error.isnan()

@@ -16,8 +16,8 @@ from harness.cli import main
 from harness_bayes.bounds import general_bound, probabilistic_bound
 from harness_bayes.entropy import approximate_entropy
 from harness_bayes.entropy_command import entropy_error
-from harness_bayes.entropy_report import as_text, chart
-from harness_bayes.entropy_study import Question, Row, draw, study
+from harness_bayes.entropy_report import as_text, draw_chart
+from harness_bayes.entropy_study import Question, Row, draw_mixtures, study_dimensions
 
 DOCS = (Path(__file__).parents[3] / "docs" / "entropy.md").read_text(encoding="utf-8")
 QUICK = ("--draws", "4", "--samples", "50")
@@ -43,7 +43,7 @@ def harness(capsys):
 @pytest.mark.parametrize("covariance", KINDS)
 @pytest.mark.parametrize("components", [2, 3])
 def test_the_error_vanishes_between_its_bounds(covariance, components):
-    rows = study(question(components=components, covariance=covariance))
+    rows = study_dimensions(question(components=components, covariance=covariance))
     for row in rows:
         slack = 5 * row.standard_error
         assert row.lower * (1 - 1e-9) <= row.error + slack
@@ -58,7 +58,7 @@ def test_the_error_vanishes_between_its_bounds(covariance, components):
 
 
 def test_with_one_covariance_two_components_are_integrated_and_theorem_3_holds():
-    rows = study(question(draws=40))
+    rows = study_dimensions(question(draws=40))
     assert [row.standard_error for row in rows] == [0, 0, 0]
     assert [row.theorem_3 for row in rows] == [probabilistic_bound(2, m, 2.0, 0.01) for m in (1, 10, 100)]
     assert all(row.exceeding <= row.theorem_3 for row in rows)
@@ -68,7 +68,7 @@ def test_with_one_covariance_two_components_are_integrated_and_theorem_3_holds()
 
 @pytest.mark.parametrize("covariance", ["isotropic", "diag", "full"])
 def test_with_others_it_is_sampled_and_theorem_3_is_silent(covariance):
-    (row,) = study(question((3,), covariance=covariance))
+    (row,) = study_dimensions(question((3,), covariance=covariance))
     assert row.theorem_3 is None
     assert 0 < row.standard_error < 0.1 * row.error
 
@@ -76,14 +76,14 @@ def test_with_others_it_is_sampled_and_theorem_3_is_silent(covariance):
 def test_the_error_of_one_dimension_is_what_the_entropy_lacks():
     """Of the very mixtures that are drawn, with the entropy from many points of each."""
     asked = question((2,), components=3, spread=1.0, covariance="diag", draws=3, samples=20_000)
-    (row,) = study(asked)
+    (row,) = study_dimensions(asked)
     drawn = {}
 
     def normal(*shape: int) -> torch.Tensor:
         drawn.setdefault("source", torch.Generator().manual_seed(seed_of(2)))
         return torch.randn(shape, generator=drawn["source"], dtype=torch.float64)
 
-    components = draw("diag", 3, 3, 2, 1.0, normal)
+    components = draw_mixtures("diag", 3, 3, 2, 1.0, normal)
     log_weights = torch.full((3, 3), -math.log(3), dtype=torch.float64)
     torch.manual_seed(0)
     family = torch.distributions.MixtureSameFamily(
@@ -103,15 +103,15 @@ def seed_of(m: int) -> int:
 
 
 def test_a_row_is_the_same_whatever_else_is_asked_for():
-    one = {row.dimension: row for row in study(question((2, 5), components=3))}
-    assert study(question((5,), components=3)) == [one[5]]
-    assert study(question((5,), components=3, seed=1)) != [one[5]]
-    (more,) = study(question((5,), components=3, samples=400))
+    one = {row.dimension: row for row in study_dimensions(question((2, 5), components=3))}
+    assert study_dimensions(question((5,), components=3)) == [one[5]]
+    assert study_dimensions(question((5,), components=3, seed=1)) != [one[5]]
+    (more,) = study_dimensions(question((5,), components=3, samples=400))
     assert (more.alpha, more.kolchinsky_tracey) == (one[5].alpha, one[5].kolchinsky_tracey)
 
 
 def test_mixtures_whose_means_are_one_err_by_the_entropy_of_their_weights():
-    (row,) = study(question((4,), components=3, spread=0.0))
+    (row,) = study_dimensions(question((4,), components=3, spread=0.0))
     for value in (row.lower, row.error, row.kolchinsky_tracey, row.weight_entropy):
         assert value == pytest.approx(math.log(3), rel=1e-9)
     assert (row.alpha, row.exceeding) == (0, 1)
@@ -147,7 +147,7 @@ def test_json_and_csv_hold_the_rows_unrounded(harness, tmp_path):
     assert code == 0
     content = json.loads(out)
     asked = question([1, 3], covariance="diag", draws=4, samples=50)
-    rows = study(asked)
+    rows = study_dimensions(asked)
     assert [Row(**row) for row in content.pop("rows")] == rows
     assert Question(**content) == asked
     path = tmp_path / "errors.csv"
@@ -164,7 +164,7 @@ def row_of(m: int, **values: float) -> Row:
 
 
 def test_the_chart_places_values_by_their_powers_of_ten():
-    (line, scale, _) = chart([row_of(7)], 100)
+    (line, scale, _) = draw_chart([row_of(7)], 100)
     inside = line[line.index("|") + 1 : line.rindex("|")]
     assert line.startswith("m = 7 |")
     assert len(line) <= 100
@@ -177,7 +177,7 @@ def test_the_chart_places_values_by_their_powers_of_ten():
 
 
 def test_the_chart_marks_what_is_too_small_for_it_and_draws_the_error_over_bounds():
-    (line, other, _, _) = chart([row_of(7, lower=0.0, error=1e-200), row_of(100, kolchinsky_tracey=1e-3)], 80)
+    (line, other, _, _) = draw_chart([row_of(7, lower=0.0, error=1e-200), row_of(100, kolchinsky_tracey=1e-3)], 80)
     assert line.count("<") == 1
     assert line.index("<") == line.index("|") + 1
     assert "o" not in line
@@ -188,7 +188,7 @@ def test_the_chart_marks_what_is_too_small_for_it_and_draws_the_error_over_bound
 
 @pytest.mark.parametrize("rows", [[row_of(1)], [row_of(1, **dict.fromkeys(("lower", "error", "overlaps"), 0.7))]])
 def test_a_chart_of_little_still_has_a_scale(rows):
-    lines = chart(rows, 10)
+    lines = draw_chart(rows, 10)
     assert re.search(r"\d", lines[1])
 
 

@@ -1,4 +1,4 @@
-"""What full covariances cost: refused where it is too much, with its size and what to do instead."""
+"""Full covariances: their cost, and the refusal of one that is too large, with its size and a remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from harness import Unsupported
 from harness_bayes import full_covariances
-from harness_bayes.full_covariances import LONGEST, cost, refuse_large
+from harness_bayes.full_covariances import LONGEST, estimate_cost, refuse_large
 
 GIB = 2**30
 
@@ -16,24 +16,24 @@ GIB = 2**30
 @pytest.mark.parametrize("objective", ["approximate", "true", "certified"])
 def test_costs_grow_as_the_equations_say(objective):
     """Memory with the square of the weights; time too, but with their cube where pairs of components are solved."""
-    small, large = (cost(size, 1, 3, objective) for size in (100_000, 200_000))
+    small, large = (estimate_cost(size, 1, 3, objective) for size in (100_000, 200_000))
     assert large.memory == 4 * small.memory
     power = math.log2(large.seconds / small.seconds)
     assert power == pytest.approx(3.0 if objective == "certified" else 2.0, abs=0.01)
 
 
 def test_one_component_has_no_pairs():
-    assert cost(500, 1, 1, "certified") == cost(500, 1, 1, "approximate")
+    assert estimate_cost(500, 1, 1, "certified") == estimate_cost(500, 1, 1, "approximate")
 
 
 def test_trials_side_by_side_need_memory_together_and_time_each():
-    one, four = (cost(500, trials, 2, "true") for trials in (1, 4))
+    one, four = (estimate_cost(500, trials, 2, "true") for trials in (1, 4))
     assert (four.memory, four.seconds) == (4 * one.memory, one.seconds)
 
 
 def test_factor_gradient_moments_and_work_are_counted(monkeypatch):
     """12 copies of 1,000 x 1,000 numbers in single precision are 48 MB, and a quarter of the memory stays free."""
-    assert cost(1000, 1, 1, "approximate").memory == 48_000_000
+    assert estimate_cost(1000, 1, 1, "approximate").memory == 48_000_000
     monkeypatch.setattr(full_covariances, "total_bytes", lambda device: 64_000_001)
     refuse_large(1000, 1, 1, "approximate", "cpu")
     monkeypatch.setattr(full_covariances, "total_bytes", lambda device: 63_999_999)
@@ -44,7 +44,7 @@ def test_factor_gradient_moments_and_work_are_counted(monkeypatch):
 @pytest.mark.parametrize(("objective", "components"), [("approximate", 1), ("true", 3), ("certified", 2)])
 def test_what_takes_too_long_is_refused_though_memory_holds_it(monkeypatch, objective, components):
     monkeypatch.setattr(full_covariances, "total_bytes", lambda device: 10**9 * GIB)
-    size = next(m for m in range(100, 10**6, 50) if cost(m, 1, components, objective).seconds > LONGEST)
+    size = next(m for m in range(100, 10**6, 50) if estimate_cost(m, 1, components, objective).seconds > LONGEST)
     refuse_large(size - 50, 1, components, objective, "cpu")
     with pytest.raises(Unsupported, match=f"{components} matrices of {size:,} x {size:,}: an update takes about 10 s"):
         refuse_large(size, 1, components, objective, "cpu")

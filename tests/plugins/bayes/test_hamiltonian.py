@@ -8,7 +8,7 @@ from scipy.integrate import quad
 
 from harness import HarnessError
 from harness_bayes import hamiltonian
-from harness_bayes.hamiltonian import acceptance, by_autograd, move, refuse_stuck
+from harness_bayes.hamiltonian import acceptance, differentiate, move_chains, refuse_stuck
 
 COVARIANCE = torch.tensor([[1.0, 0.6, 0.0], [0.6, 0.5, 0.1], [0.0, 0.1, 0.3]], dtype=torch.float64)
 MEAN = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
@@ -26,7 +26,7 @@ def sampled(density, start, leapfrogs=10, burn=150, kept=300, seed=0):
     generator = torch.Generator().manual_seed(seed)
     chains, positions = hamiltonian.begin(density, start, generator), []
     for index in range(burn + kept):
-        chains = move(density, chains, leapfrogs, burn, generator)
+        chains = move_chains(density, chains, leapfrogs, burn, generator)
         if index >= burn:
             positions.append(chains.positions)
     return torch.stack(positions), chains
@@ -34,7 +34,7 @@ def sampled(density, start, leapfrogs=10, burn=150, kept=300, seed=0):
 
 def test_autograd_gives_the_gradient_that_is_written_down():
     positions = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    values, gradients = by_autograd(lambda q: gaussian(q)[0])(positions)
+    values, gradients = differentiate(lambda q: gaussian(q)[0])(positions)
     assert torch.allclose(values, gaussian(positions)[0])
     assert torch.allclose(gradients, gaussian(positions)[1])
     assert not gradients.requires_grad
@@ -54,7 +54,7 @@ def test_moments_of_a_skewed_density_are_those_of_quadrature():
     def weight(x, power):
         return x**power * torch.tensor(x - torch.tensor(x).exp().item() - x * x / 8).exp().item()
 
-    positions, _ = sampled(by_autograd(log_density), torch.zeros(128, 1, dtype=torch.float64), leapfrogs=5)
+    positions, _ = sampled(differentiate(log_density), torch.zeros(128, 1, dtype=torch.float64), leapfrogs=5)
     whole, first, second = (quad(weight, -12, 5, args=(power,))[0] for power in range(3))
     assert float(positions.mean()) == pytest.approx(first / whole, abs=0.02)
     assert float(positions.square().mean()) == pytest.approx(second / whole, abs=0.04)
@@ -93,9 +93,9 @@ def test_burn_in_is_not_counted_and_steps_stand_still_after_it():
     generator = torch.Generator().manual_seed(0)
     chains = hamiltonian.begin(gaussian, torch.zeros(4, 3, dtype=torch.float64), generator)
     for _ in range(20):
-        chains = move(gaussian, chains, 3, 20, generator)
+        chains = move_chains(gaussian, chains, 3, 20, generator)
     assert int(chains.accepted.sum()) == 0
-    after = move(gaussian, chains, 3, 20, generator)
+    after = move_chains(gaussian, chains, 3, 20, generator)
     assert torch.equal(after.averages, chains.averages)
     assert int(after.taken) == 21
 
@@ -146,9 +146,9 @@ def test_a_few_rejections_are_no_reason_to_refuse():
 def test_moments_are_found_on_a_gpu():
     inverse, mean = torch.linalg.inv(COVARIANCE).float().cuda(), MEAN.float().cuda()
     generator = torch.Generator("cuda").manual_seed(0)
-    density = by_autograd(lambda q: -((q - mean) @ inverse * (q - mean)).sum(1) / 2)
+    density = differentiate(lambda q: -((q - mean) @ inverse * (q - mean)).sum(1) / 2)
     chains, total = hamiltonian.begin(density, torch.zeros(256, 3, device="cuda"), generator), 0.0
     for index in range(200):
-        chains = move(density, chains, 10, 100, generator)
+        chains = move_chains(density, chains, 10, 100, generator)
         total = total + chains.positions.mean(0) / 100 * (index >= 100)
     assert torch.allclose(total, mean, atol=0.05)

@@ -11,8 +11,8 @@ import torch
 
 from harness import Batch, DataOptions, Diverged, Fit, HarnessError, Problem, Reading, Training, Unsupported, UsageError
 from harness_bayes import hamiltonian
-from harness_bayes.convergence import convergence
-from harness_bayes.hamiltonian import by_autograd
+from harness_bayes.convergence import measure_convergence
+from harness_bayes.hamiltonian import differentiate
 from harness_data.toys import load_plane
 from harness_hmc import HMCOptions, learner, reference
 from harness_hmc.densities import Functions
@@ -106,7 +106,7 @@ def test_the_gradient_by_hand_is_autograds(options, kind):
     _, state = fitted(options, rows(kind=kind), kind, classes=3 if kind == "classification" else 1)
     positions = torch.randn(6, state.chains.positions.shape[1], dtype=torch.float64)
     values, gradients = state.posterior(positions)
-    expected = by_autograd(state.posterior.log_density)(positions)
+    expected = differentiate(state.posterior.log_density)(positions)
     assert torch.allclose(values - values[0], expected[0] - expected[0][0], rtol=1e-10)
     assert torch.allclose(gradients, expected[1], rtol=1e-10, atol=1e-10)
 
@@ -202,8 +202,8 @@ def test_a_record_says_whether_chains_have_converged(sampled, plane):
     made, state = sampled
     said = made.describe(state)
     values = made.functions(state, plane.inputs)[..., 0].double().numpy()
-    assert said["max_rhat"] == pytest.approx(convergence(values).rhat.max())
-    assert said["min_ess"] == pytest.approx(convergence(values).ess.min())
+    assert said["max_rhat"] == pytest.approx(measure_convergence(values).rhat.max())
+    assert said["min_ess"] == pytest.approx(measure_convergence(values).ess.min())
     assert 0 < said["monte_carlo_error"] < 0.1
     _, untrained = fitted(PLANE, plane)
     assert "max_rhat" not in made.describe(untrained)

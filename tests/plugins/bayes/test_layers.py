@@ -108,7 +108,7 @@ def moments(gaussians, x):
 @pytest.mark.parametrize("biased", [True, False])
 def test_outputs_have_the_moments_of_gaussian_weights(estimator, biased):
     gaussians, x = dense(biased), rand(1, 5, 3, seed=3)
-    linear = layers.estimated(gaussians, DRAWS, Noise.seeded([0], "cpu"), estimator, torch.float64)
+    linear = layers.build_linear(gaussians, DRAWS, Noise.seeded([0], "cpu"), estimator, torch.float64)
     drawn = linear("readout", x, 1).unflatten(0, (2, DRAWS))
     mean, variance = moments(gaussians, x)
     assert torch.allclose(drawn.mean(1), mean, atol=5 * (variance.max() / DRAWS).sqrt().item())
@@ -119,7 +119,9 @@ def test_draws_of_weights_are_one_function_and_local_noise_is_each_rows():
     """Of two equal rows: with one draw of the weights they agree, with noise of outputs they do not."""
     gaussians, x = dense(), rand(1, 1, 3).expand(1, 2, 3)
     outputs = {
-        estimator: layers.estimated(gaussians, 1, Noise.seeded([0], "cpu"), estimator, torch.float64)("readout", x, 1)
+        estimator: layers.build_linear(gaussians, 1, Noise.seeded([0], "cpu"), estimator, torch.float64)(
+            "readout", x, 1
+        )
         for estimator in ("weights", "local")
     }
     assert torch.allclose(outputs["weights"][:, 0], outputs["weights"][:, 1])
@@ -135,7 +137,7 @@ def test_auto_takes_the_fewer_random_numbers():
     for rows, expected in ((2, [(2, 1, 2, 4)]), (9, [(2, 1, 3, 4), (2, 1, 4)])):
         counting = Counting(Noise.seeded([0], "cpu").generators)
         counting.shapes = []
-        layers.estimated(dense(), 1, counting, "auto", torch.float64)("readout", rand(1, rows, 3), 1)
+        layers.build_linear(dense(), 1, counting, "auto", torch.float64)("readout", rand(1, rows, 3), 1)
         assert counting.shapes == expected
 
 
@@ -145,7 +147,9 @@ def test_flipout_has_the_moments_of_a_convolution_with_gaussian_weights():
     deviations = {name: 0.3 * tensor.abs() for name, tensor in means.items()}
     x = rand(2, 2, 4, 4, seed=3)  # (N, channels, ...)
     samples = 4_000
-    linear = layers.estimated(Gaussians(means, deviations), samples, Noise.seeded([0], "cpu"), "local", torch.float64)
+    linear = layers.build_linear(
+        Gaussians(means, deviations), samples, Noise.seeded([0], "cpu"), "local", torch.float64
+    )
     drawn = linear("layers.0", x, 1).unflatten(1, (2, samples, 3))  # (N, J, S, outputs, ...)
     for lane in range(2):
         weight, bias = means["layers.0.weight"][lane], means["layers.0.bias"][lane]
@@ -156,7 +160,7 @@ def test_flipout_has_the_moments_of_a_convolution_with_gaussian_weights():
         assert torch.allclose(drawn[:, lane].var(1), variance, rtol=0.25)
     same = affine(x, means["layers.0.weight"], means["layers.0.bias"])
     still = {name: torch.zeros_like(tensor) for name, tensor in means.items()}
-    linear = layers.estimated(Gaussians(means, still), 1, Noise.seeded([0], "cpu"), "local", torch.float64)
+    linear = layers.build_linear(Gaussians(means, still), 1, Noise.seeded([0], "cpu"), "local", torch.float64)
     assert torch.allclose(linear("layers.0", x, 1), same)
 
 

@@ -90,21 +90,21 @@ def test_weights_begin_as_in_the_published_code():
 def test_each_place_is_zero_with_the_probability_of_the_rate(rate):
     """First and last places as all others, and neighbours as if they knew nothing of each other."""
     noise = Noise.seeded([3, 4], "cpu")
-    drops, like = Drops.of([rate, 0.25], "cpu"), torch.empty(())
-    drawn = torch.stack([noise.kept(10, drops, like)[0] for _ in range(4000)])  # (4000, 10)
+    drops, like = Drops.build([rate, 0.25], "cpu"), torch.empty(())
+    drawn = torch.stack([noise.masks(10, drops, like)[0] for _ in range(4000)])  # (4000, 10)
     error = (rate * (1 - rate) / 4000) ** 0.5
     assert ((1 - drawn).mean(0) - rate).abs().max() < 5 * error
     both = ((1 - drawn[:, 1:]) * (1 - drawn[:, :-1])).mean()
     assert abs(both - rate**2) < 5 * rate / 36000**0.5 + 1e-4
-    long = noise.kept(100_000, drops, like)
+    long = noise.masks(100_000, drops, like)
     assert abs((1 - long[0]).mean() - rate) < 5 * (rate * (1 - rate) / 1e5) ** 0.5
     assert abs((1 - long[0, -2000:]).mean() - rate) < 5 * (rate * (1 - rate) / 2000) ** 0.5
 
 
 def test_masks_of_a_stream_are_its_own_in_every_precision():
-    drops, count = Drops.of([0.2, 0.0, 0.4], "cpu"), 500
-    together = Noise.seeded([1, 2, 3], "cpu").kept(count, drops, torch.empty((), dtype=torch.float64))
-    alone = Noise.seeded([3], "cpu").kept(count, Drops.of([0.4], "cpu"), torch.empty(()))
+    drops, count = Drops.build([0.2, 0.0, 0.4], "cpu"), 500
+    together = Noise.seeded([1, 2, 3], "cpu").masks(count, drops, torch.empty((), dtype=torch.float64))
+    alone = Noise.seeded([3], "cpu").masks(count, Drops.build([0.4], "cpu"), torch.empty(()))
     assert torch.equal(together[2:].float(), alone)
     assert (together[1] == 1).all()
 

@@ -1,4 +1,4 @@
-"""What is measured on a trained posterior, against quadrature, permutations made by hand, and closed forms."""
+"""Measures of a trained posterior, against quadrature, permutations made by hand, and closed forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness import Batch, ClassLogProbs, Data, Problem, RegressionMixture, Trai
 from harness_bayes import diversity, evidence, mixture, networks, permutations, posterior_instrument, prediction
 from harness_bayes.config import MixtureOptions
 from harness_bayes.gaussians import Diagonal, Full
-from harness_bayes.offers import POSTERIOR, instruments, metrics
+from harness_bayes.offers import POSTERIOR, offer_instruments, offer_metrics
 from harness_deep_ensemble import EnsembleOptions
 from harness_deep_ensemble.learner import build as ensemble
 from harness_hmc import HMCOptions
@@ -145,7 +145,7 @@ def test_the_elbo_is_that_of_a_quadrature(covariance, given):
     seen = placed(covariance, NEAR, **given)
     approximate, true = by_quadrature(seen.state)
     assert approximate - true > 0.2
-    for estimate, expected in ((evidence.approximate, approximate), (evidence.true, true)):
+    for estimate, expected in ((evidence.elbo_approximate, approximate), (evidence.elbo_true, true)):
         found = estimate(seen.state, seen.data.train, 100_000)
         assert 0 < found.standard_error < 0.1
         assert abs(found.value - expected) < 4 * found.standard_error
@@ -157,12 +157,12 @@ def test_the_elbo_is_that_of_a_quadrature(covariance, given):
 
 def test_rows_and_draws_that_memory_holds_in_parts_are_all_counted(monkeypatch):
     seen = placed("diag", NEAR)
-    whole = evidence.true(seen.state, seen.data.train, 1000)
+    whole = evidence.elbo_true(seen.state, seen.data.train, 1000)
     monkeypatch.setattr(inference, "ELEMENTS", 3 * 1000 * 5)  # five rows of 1000 draws of three components
-    rows = evidence.true(seen.state, seen.data.train, 1000)
+    rows = evidence.elbo_true(seen.state, seen.data.train, 1000)
     assert torch.allclose(rows.value, whole.value, rtol=0, atol=1e-9)
     monkeypatch.setattr(prediction, "WEIGHTS", 3 * 2 * 300)  # 300 draws of these, of two weights
-    parts = evidence.true(seen.state, seen.data.train, 1000)
+    parts = evidence.elbo_true(seen.state, seen.data.train, 1000)
     assert torch.allclose(parts.standard_error, whole.standard_error, rtol=0.2)
     assert abs(parts.value - by_quadrature(seen.state)[1]) < 4 * parts.standard_error
 
@@ -287,7 +287,7 @@ def test_factors_of_full_covariances_follow_their_units():
     covariance = factor @ factor.T
     other = torch.linalg.cholesky(covariance[places][:, places])
     means = networks.flatten(seen.state.mixture().means).detach()
-    matched = permutations.matched(network, Full(means, torch.stack([factor, other])))
+    matched = permutations.match_components(network, Full(means, torch.stack([factor, other])))
     assert torch.equal(matched.means[1], means[0])
     assert torch.allclose(matched.factors[1], factor, rtol=0, atol=1e-10)
 
@@ -298,7 +298,7 @@ def test_matching_leaves_every_function_as_it_is(options):
     problem = Problem("regression", SHAPES[options["architecture"]], 1, 6)
     state = learner.init(problem, Training(0, "cpu", "fp64", 6, 1), None)
     means = networks.flatten(state.mixture().means).detach()
-    matched = permutations.matched(state.network, Diagonal(means, torch.ones_like(means)))
+    matched = permutations.match_components(state.network, Diagonal(means, torch.ones_like(means)))
     inputs = torch.randn(1, 9, *problem.input_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     before, after = (
         networks.apply(state.network, networks.unflatten(state.network, each), inputs)
@@ -371,7 +371,7 @@ def test_draws_that_memory_holds_in_parts_are_told_apart_by_component(monkeypatc
         seen.state.parameters["mean.readout.weight"].copy_(torch.tensor([0.0, 50.0, 200.0])[:, None, None])
     monkeypatch.setattr(prediction, "WEIGHTS", 3 * 2 * 4)  # four draws of three components with two weights
     found = learner.draw(seen.state, seen.data.valid.inputs, 10)
-    sizes = diversity.by_component(found.means, 3, 2).abs().amax((1, 2))
+    sizes = diversity.group_by_component(found.means, 3, 2).abs().amax((1, 2))
     assert sizes[0] < 10 < sizes[1] < 100 < sizes[2]
     assert value("effective_components", seen) == pytest.approx(3, abs=0.2)
 
@@ -419,10 +419,10 @@ def test_what_does_not_apply_says_why():
 
 
 def test_there_is_an_instrument_on_request_for_each_metric():
-    offered = {each.name: each for each in instruments()}
+    offered = {each.name: each for each in offer_instruments()}
     assert list(offered) == list(POSTERIOR)
     assert all(each.on_request for each in offered.values())
-    quantities = {each.name: each for each in metrics() if each.compute is None}
+    quantities = {each.name: each for each in offer_metrics() if each.compute is None}
     assert {name for name in quantities if not name.startswith("posterior_")} == offered.keys()  # those are added later
     assert all(each.measures == "quantity" for each in quantities.values())
 

@@ -19,9 +19,9 @@ from harness import RegressionMixture, UsageError, option, read_records
 from harness.cli import main
 from harness_bayes import posteriors
 from harness_bayes.calibrate_command import calibrate
-from harness_bayes.posterior_asked import Model
 from harness_bayes.posterior_command import posterior
-from harness_bayes.posterior_trials import items, shared
+from harness_bayes.posterior_request import SharedModel
+from harness_bayes.posterior_trials import share_model, split_list
 from harness_bayes.posteriors import Reference
 
 pytest.importorskip("arviz_stats", reason="extra bayes")
@@ -137,26 +137,26 @@ def test_too_few_draws_are_no_reference():
 def test_distances_are_means_over_the_rows_of_each_split():
     reference = Reference({"test": drawn(), "gap": drawn(rows=2, seed=1)}, 8)
     moved = {name: each._replace(means=each.means + 1.0) for name, each in reference.splits.items()}
-    found = posteriors.measure({**moved, "another": drawn()}, reference)
+    found = posteriors.measure_splits({**moved, "another": drawn()}, reference)
     assert set(found) == {"test", "gap"}
     for each in found.values():
         assert each.wasserstein == pytest.approx(1.0, abs=0.05)
         assert each.spread == pytest.approx(1.0)
         assert each.total_variation == pytest.approx(erf(1 / math.sqrt(8 * 1.25)), abs=0.03)
-    below = posteriors.floor(reference)
+    below = posteriors.measure_floor(reference)
     assert all(each.wasserstein < 0.15 and each.total_variation < 0.05 for each in below.values())
 
 
 def test_predictions_of_other_rows_are_refused():
     with pytest.raises(UsageError, match="of 4 rows; the reference is of 3"):
-        posteriors.measure({"test": drawn(rows=4)}, Reference({"test": drawn()}, 8))
+        posteriors.measure_splits({"test": drawn(rows=4)}, Reference({"test": drawn()}, 8))
 
 
 def test_a_reference_comes_back_from_its_file(tmp_path):
     path = tmp_path / "posteriors" / "toy.npz"
     reference = Reference({"test": drawn(), "gap": drawn(rows=2, seed=1)}, 8)
-    posteriors.write(path, reference, {"dataset": "toy"})
-    found, about = posteriors.read(path)
+    posteriors.write_reference(path, reference, {"dataset": "toy"})
+    found, about = posteriors.read_reference(path)
     assert (found.chains, about["dataset"]) == (8, "toy")
     assert list(found.splits) == ["test", "gap"]
     for name, split in reference.splits.items():
@@ -165,7 +165,7 @@ def test_a_reference_comes_back_from_its_file(tmp_path):
 
 
 def test_the_reference_that_comes_along_is_one():
-    reference, about = posteriors.read(SHIPPED)
+    reference, about = posteriors.read_reference(SHIPPED)
     found = posteriors.diagnose(reference)
     assert found.faults == ()
     assert about["ess"] == pytest.approx(found.ess, rel=0.01)
@@ -178,13 +178,13 @@ def test_the_reference_that_comes_along_is_one():
 
 def test_a_reference_whose_numbers_have_changed_is_refused(tmp_path):
     path = tmp_path / "toy.npz"
-    posteriors.write(path, Reference({"test": drawn()}, 8), {})
+    posteriors.write_reference(path, Reference({"test": drawn()}, 8), {})
     with np.load(path) as file:
         arrays = dict(file)
     arrays["test/means"][0, 0] += 1
     np.savez(path, **arrays)
     with pytest.raises(UsageError, match="not those that were written"):
-        posteriors.read(path)
+        posteriors.read_reference(path)
 
 
 def test_predictions_of_other_libraries_may_broadcast_and_leave_weights_out(tmp_path):
@@ -253,15 +253,15 @@ CATALOG = SimpleNamespace(
     ],
 )
 def test_network_and_noise_are_given_to_every_method_that_has_them(methods, selection):
-    assert shared(CATALOG, methods, Model(0.1, "9-FC", None)) == selection
+    assert share_model(CATALOG, methods, SharedModel(0.1, "9-FC", None)) == selection
 
 
 def test_what_is_not_said_stays_as_it_is():
-    assert shared(CATALOG, "gaussian,dropout", Model(None, None, None)) == "gaussian,dropout"
+    assert share_model(CATALOG, "gaussian,dropout", SharedModel(None, None, None)) == "gaussian,dropout"
 
 
 def test_items_of_a_list_keep_their_brackets():
-    assert items("a,b[c=[1,2],d=3],e[(x,y)=[(1,2),(3,4)]]") == ["a", "b[c=[1,2],d=3]", "e[(x,y)=[(1,2),(3,4)]]"]
+    assert split_list("a,b[c=[1,2],d=3],e[(x,y)=[(1,2),(3,4)]]") == ["a", "b[c=[1,2],d=3]", "e[(x,y)=[(1,2),(3,4)]]"]
 
 
 # --- the command --------------------------------------------------------------------------------------------------

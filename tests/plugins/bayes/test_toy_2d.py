@@ -58,7 +58,7 @@ def measured(state, rows):
     likely = likelihoods.log_likelihood(state.likelihood, outputs, rows.targets[None], state.log_noise).sum(1)
     expected = likely.unflatten(0, (*lead, SAMPLES)).mean(2) - q.cross_entropies(state.prior, 1, noise).view(lead)
     approximate = (log_weights.exp() * (expected + q.entropies().view(lead) - log_weights)).sum().item()
-    components = mixture.components(q, lead)
+    components = mixture.read_components(q, lead)
     draws = components.place(noise.normal((*lead, SAMPLES, 2), components.means))
     error = entropy.sampled_error(log_weights, components, draws).value.item()
     bound = bounds.kolchinsky_tracey_bound(log_weights, components.log_overlaps()).item()

@@ -1,4 +1,4 @@
-"""What `harness posterior` finds in a results folder and leaves there: predictions, references, readings."""
+"""Files of `harness posterior` in a results folder: predictions, references; and the readings that records get."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import RegressionMixture, Trial, UsageError
-from harness_bayes.posterior_asked import Asked
+from harness_bayes.posterior_request import PosteriorRequest
 
 if TYPE_CHECKING:
     from harness_bayes.posteriors import Diagnosis, Distance, Reference, Splits
@@ -16,43 +16,43 @@ FOLDER = "posteriors"
 READINGS = ("total_variation", "wasserstein", "spread")
 
 
-def predictions_file(asked: Asked, trial: Trial) -> Path:
-    """Where `harness run --keep-predictions` leaves them."""
-    return asked.results / "trials" / f"{trial.key}.predictions.npz"
+def predictions_file(request: PosteriorRequest, trial: Trial) -> Path:
+    """File in which `harness run --keep-predictions` leaves a trial's predictions."""
+    return request.results / "trials" / f"{trial.key}.predictions.npz"
 
 
-def splits(asked: Asked, trial: Trial) -> Splits:
-    """The predictions of a trial that are mixtures of regression."""
+def read_splits(request: PosteriorRequest, trial: Trial) -> Splits:
+    """Read those predictions of a trial that are mixtures of regression."""
     from harness import read_predictions
 
-    test, shifted = read_predictions(asked.results, trial.key)
+    test, shifted = read_predictions(request.results, trial.key)
     every = {"test": test, **shifted}
     return {name: split for name, split in every.items() if isinstance(split, RegressionMixture)}
 
 
-def reference(asked: Asked, trial: Trial) -> Reference:
-    """What the chains of a trial have drawn."""
+def read_reference(request: PosteriorRequest, trial: Trial) -> Reference:
+    """Read the draws of a trial's chains."""
     from harness_bayes.posteriors import Reference
 
-    return Reference(splits(asked, trial), chains(trial))
+    return Reference(read_splits(request, trial), count_chains(trial))
 
 
-def chains(trial: Trial) -> int:
-    """How many chains the method has. Raises UsageError for one without."""
+def count_chains(trial: Trial) -> int:
+    """Count the method's chains. Raises UsageError for a method without."""
     count = trial.method.options.get("chains")
     if not isinstance(count, int):
         raise UsageError(f"--reference {trial.method.label}: has no option chains, whose draws could be told apart")
     return count
 
 
-def path(asked: Asked, dataset: str, seed: int = 0) -> Path:
-    """Where a reference is kept: of the first seed under the data set's name alone."""
+def reference_path(request: PosteriorRequest, dataset: str, seed: int = 0) -> Path:
+    """File of a reference: that of the first seed has the data set's name alone."""
     name = re.sub(r"[^\w.+=-]+", "_", dataset).strip("_")
-    return asked.results / FOLDER / f"{name}{f'-{seed}' if seed else ''}.npz"
+    return request.results / FOLDER / f"{name}{f'-{seed}' if seed else ''}.npz"
 
 
-def keep(asked: Asked, trial: Trial, found: Reference, diagnosis: Diagnosis) -> None:
-    """Leave the reference in RESULTS/posteriors, with what is to be known of it."""
+def keep_reference(request: PosteriorRequest, trial: Trial, found: Reference, diagnosis: Diagnosis) -> None:
+    """Keep the reference in RESULTS/posteriors, with its diagnosis and the trial that it is from."""
     from harness_bayes import posteriors
 
     about = {
@@ -63,10 +63,10 @@ def keep(asked: Asked, trial: Trial, found: Reference, diagnosis: Diagnosis) -> 
         "trial": trial.key,
         **diagnosis._asdict(),
     }
-    posteriors.write(path(asked, asked.dataset, trial.seed), found, about)
+    posteriors.write_reference(reference_path(request, request.dataset, trial.seed), found, about)
 
 
-def of_diagnosis(diagnosis: Diagnosis) -> dict[str, float]:
+def diagnosis_readings(diagnosis: Diagnosis) -> dict[str, float]:
     """Readings of how far the reference has converged."""
     return {
         "posterior_rhat": diagnosis.rhat,
@@ -76,7 +76,7 @@ def of_diagnosis(diagnosis: Diagnosis) -> dict[str, float]:
     }
 
 
-def readings(measured: dict[str, Distance]) -> dict[str, float]:
+def distance_readings(measured: dict[str, Distance]) -> dict[str, float]:
     """posterior_total_variation and so on of the test rows, and with _shifted as mean over the shifted splits."""
     shifted = [each for name, each in measured.items() if name != "test"]
     found = {}

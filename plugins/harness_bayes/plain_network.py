@@ -1,4 +1,4 @@
-"""The network as its equations say, for the methods' own `reference.py`: torch's functions, one network, no lanes."""
+"""The network in plain equations, for the methods' own `reference.py`: torch's functions, one network, no lanes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `harness posterior` is asked for."""
+"""Options of `harness posterior`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 FORMATS = ("text", "json")
 
 
-class Model(NamedTuple):
-    """What all methods have in common; None for what each decides by itself."""
+class SharedModel(NamedTuple):
+    """Model options that all methods share; None where each method keeps its own."""
 
     noise: float | None
     architecture: str | None
@@ -18,7 +18,7 @@ class Model(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class PosteriorRequest:
     """The options of the command, as click hands them over."""
 
     dataset: str
@@ -38,5 +38,5 @@ class Asked:
     format_: str
 
     @property
-    def model(self) -> Model:
-        return Model(self.noise, self.architecture, self.prior_scale)
+    def model(self) -> SharedModel:
+        return SharedModel(self.noise, self.architecture, self.prior_scale)
