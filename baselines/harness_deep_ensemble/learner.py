@@ -29,7 +29,7 @@ class Ensemble(shared.Learner[State]):
         return state, shared.descend_on(state, lambda: reference.loss(state, batch))
 
     def draw(self, state: State, inputs: Tensor, draws: int) -> shared.Mixture:
-        """One function of each member."""
+        """Predict with the function of each member."""
         del draws
         weights = points.weights_of(state)
         members = len(next(iter(weights.values())))

@@ -21,10 +21,10 @@ from harness_bayes.training import State
 def loss(state: State, batch: Batch) -> Tensor:
     """Sum over members of -mean_i log p(y_i | x_i, w) and, where weights have a prior, -log p(w) / N."""
     members = len(state.parameters["readout.weight"])
-    return torch.stack([_loss(state, batch, member) for member in range(members)]).sum()
+    return torch.stack([_member_loss(state, batch, member) for member in range(members)]).sum()
 
 
-def _loss(state: State, batch: Batch, member: int) -> Tensor:
+def _member_loss(state: State, batch: Batch, member: int) -> Tensor:
     w = {name: state.parameters[name][member] for name in state.network.shapes}
     f, y = outputs(state, w, batch.inputs.double()), batch.targets
     if state.likelihood.kind == "categorical":
@@ -41,13 +41,13 @@ def _log_prior(state: State, w: Mapping[str, Tensor]) -> Tensor:
     for name, weight in w.items():
         by_inputs = options.resolved_prior == "fan-in" and name.endswith("weight")
         s = options.prior_scale / state.network.fan_in[name] ** 0.5 if by_inputs else options.prior_scale
-        density = _normal(weight, s)
+        density = _normal_density(weight, s)
         if options.resolved_prior == "mixture":
             c, t = options.resolved_share, options.resolved_narrow
-            density = c * density + (1 - c) * _normal(weight, t)
+            density = c * density + (1 - c) * _normal_density(weight, t)
         total = total + density.log().sum()
     return total
 
 
-def _normal(x: Tensor, s: float) -> Tensor:
+def _normal_density(x: Tensor, s: float) -> Tensor:
     return torch.exp(-(x**2) / (2 * s**2)) / (s * math.sqrt(2 * math.pi))

@@ -17,7 +17,7 @@ BURN_SHARE = 0.4  # of those planned
 
 @dataclass(frozen=True)
 class OwnOptions:
-    """What only HMC has. An update is one trajectory of every chain on all training rows, whatever the batch size."""
+    """Options of HMC alone. An update is a trajectory of every chain on all training rows, whatever the batch size."""
 
     chains: int = option(16, "Markov chains, each from a MAP network of its own", low=2)
     leapfrog: int = option(150, "steps in a trajectory, a gradient on all rows each", low=1)
@@ -34,7 +34,7 @@ class OwnOptions:
 
 @dataclass(frozen=True)
 class HMCOptions(BayesOptions, OwnOptions):
-    """HMC's. Raises UsageError for what does not go together."""
+    """Options of HMC. Raises UsageError for options that do not go together."""
 
     predict_samples: int = option(200, "draws of each chain that are kept, evenly over those after burn-in", low=1)
 

@@ -37,7 +37,7 @@ class Functions(NamedTuple):
 
 @dataclass(frozen=True)
 class Posterior:
-    """What chains sample. inputs (N, ...), targets (N,). log_noise: (1,) where it is given, None where it is not.
+    """The density that chains sample. inputs (N, ...), targets (N,). log_noise: (1,) where it is given, else None.
 
     deviations: of the prior of each weight, (m,), the wider one's in a scale mixture.
     """
@@ -59,7 +59,7 @@ class Posterior:
         """Log densities (J,), up to a constant, and their gradients (J, m) at positions (J, m)."""
         if self.prior.narrow is not None or any(len(shape) > 2 for shape in self.network.shapes.values()):
             return differentiate(self.log_density)(positions)
-        return self._by_hand(positions)
+        return self._differentiate_by_hand(positions)
 
     def log_density(self, positions: Tensor) -> Tensor:
         """Log p(targets, position) up to a constant, (J,)."""
@@ -74,7 +74,7 @@ class Posterior:
         return Functions(networks.unflatten(self.network, vectors), log_noise)
 
     def positions(self, functions: Functions) -> Tensor:
-        """Where networks stand, (J, m)."""
+        """The positions of networks, (J, m)."""
         vectors = networks.flatten(functions.weights) / self.deviations
         if not self.samples_noise or functions.log_noise is None:
             return vectors
@@ -86,25 +86,27 @@ class Posterior:
         of_noise = -positions[:, -1].square() / 2 if self.samples_noise else 0.0
         return priors.log_density(self.prior, weights) + of_noise
 
-    def _by_hand(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def _differentiate_by_hand(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         weights, log_noise = self.functions(positions)
         names = [name for name, _ in self.network.layers]
         seen = [self.inputs.flatten(1).expand(len(positions), -1, -1)]  # a of each layer, (J, N, units)
         for name in names[:-1]:
-            seen.append(_activate(self.network, _linear(weights, name, seen[-1])))
-        outputs = _linear(weights, names[-1], seen[-1])
-        rows, g, slopes = self._likelihood(outputs, log_noise)
+            seen.append(_activate(self.network, _apply_linear(weights, name, seen[-1])))
+        outputs = _apply_linear(weights, names[-1], seen[-1])
+        rows, g, slopes = self._differentiate_likelihood(outputs, log_noise)
         gradients: dict[str, Tensor] = {}
         for index, name in reversed(list(enumerate(names))):
-            gradients[f"{name}.weight"] = _of_weight(seen[index], g)
+            gradients[f"{name}.weight"] = _weight_gradient(seen[index], g)
             gradients[f"{name}.bias"] = g.sum(1)
             if index:
-                g = _through(self.network, _below(g, weights[f"{name}.weight"]), seen[index])
+                g = _activation_gradient(self.network, _input_gradient(g, weights[f"{name}.weight"]), seen[index])
         flat = networks.flatten({name: gradients[name] for name in weights}) * self.deviations
         flat = flat if slopes is None else torch.cat([flat, slopes[:, None]], 1)
         return rows - positions.square().sum(1) / 2, flat - positions
 
-    def _likelihood(self, outputs: Tensor, log_noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _differentiate_likelihood(
+        self, outputs: Tensor, log_noise: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Log p of all rows (J,), and its derivatives by outputs (J, N, outputs) and, where it is sampled, by the
         logarithm of the noise (J,).
         """
@@ -122,7 +124,7 @@ class Posterior:
         return likelihoods.log_likelihood(self.likelihood, outputs, self.targets[None], log_noise).sum(1)
 
 
-def _linear(weights: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
+def _apply_linear(weights: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
     """W x + b; of one output by its transpose, which on a CPU is three times as fast."""
     weight, bias = weights[f"{name}.weight"], weights.get(f"{name}.bias")
     if weight.shape[2] > 1:
@@ -135,18 +137,18 @@ def _activate(network: Network, z: Tensor) -> Tensor:
     return z.relu_() if network.activation == "relu" else z.tanh_()
 
 
-def _of_weight(a: Tensor, g: Tensor) -> Tensor:
-    """The gradient a' g, (J, inputs, outputs), the narrow side first: on a CPU seven times as fast for one output."""
+def _weight_gradient(a: Tensor, g: Tensor) -> Tensor:
+    """Gradient a' g by the weight, (J, inputs, outputs), the narrow side first: on a CPU 7 times as fast for one."""
     return torch.bmm(g.mT, a).mT if g.shape[2] < a.shape[2] else torch.bmm(a.mT, g)
 
 
-def _below(g: Tensor, weight: Tensor) -> Tensor:
-    """The gradient g W', (J, N, inputs)."""
+def _input_gradient(g: Tensor, weight: Tensor) -> Tensor:
+    """Gradient g W' by the layer's input, (J, N, inputs)."""
     return g * weight.mT if g.shape[2] == 1 else torch.bmm(g, weight.mT)
 
 
-def _through(network: Network, gradients: Tensor, a: Tensor) -> Tensor:
-    """The derivative by what went into the activation, from that by its output a."""
+def _activation_gradient(network: Network, gradients: Tensor, a: Tensor) -> Tensor:
+    """Gradient by the activation's input, from that by its output a."""
     if network.activation == "relu":
         return torch.ops.aten.threshold_backward(gradients, a, 0)
     return torch.ops.aten.tanh_backward(gradients, a)

@@ -1,4 +1,4 @@
-"""What a record says of draws: the noise where it is sampled, and whether chains have converged."""
+"""Facts about draws for a record: the noise where it is sampled, and whether chains have converged."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from torch import Tensor
 
 from harness import Reading, Unsupported
 from harness_bayes.convergence import LARGEST_RHAT, measure_convergence
-from harness_hmc.state import State, started
+from harness_hmc.state import State, require_started
 
-POINTS = 50  # rows at which convergence is looked at
+POINTS = 50  # rows at which convergence is measured
 
 
-def some(state: State) -> Tensor:
-    """Training rows, evenly apart, on which convergence is looked at."""
-    inputs = started(state)[0].inputs
+def select_rows(state: State) -> Tensor:
+    """Select training rows, evenly apart, at which convergence is measured."""
+    inputs = require_started(state)[0].inputs
     return inputs[:: max(1, len(inputs) // POINTS)]
 
 
-def noise(state: State) -> Mapping[str, object]:
-    """The noise where it is sampled, its mean over draws in the units of the targets: not that of the MAP networks."""
-    posterior, drawn = started(state)[0], state.drawn
+def describe_noise(state: State) -> Mapping[str, object]:
+    """Describe a sampled noise by its mean over draws, in the units of the targets: not that of the MAP networks."""
+    posterior, drawn = require_started(state)[0], state.drawn
     if drawn is None or not posterior.samples_noise:
         return {}
     log_noise = posterior.functions(drawn.flatten(0, 1)).log_noise
@@ -29,8 +29,8 @@ def noise(state: State) -> Mapping[str, object]:
     return {"noise": log_noise.double().exp().mean().item() * state.scales[0]}
 
 
-def converged(state: State, outputs: Tensor) -> Mapping[str, object]:
-    """Whether functions with outputs (chains, draws, N, outputs) have converged, or why nobody knows.
+def describe_convergence(state: State, outputs: Tensor) -> Mapping[str, object]:
+    """Describe whether functions with outputs (chains, draws, N, outputs) have converged, or why that is unknown.
 
     max_rhat: with a warning where it is too large. monte_carlo_error: of the predictive mean, in deviations of the
     functions, the largest.
@@ -42,14 +42,14 @@ def converged(state: State, outputs: Tensor) -> Mapping[str, object]:
     except Unsupported as why:
         return {"convergence": f"unknown: {why}"}
     return {
-        "max_rhat": _warned(float(found.rhat.max()), state.updates),
+        "max_rhat": _warn_of_rhat(float(found.rhat.max()), state.updates),
         "min_ess": float(found.ess.min()),
         "monte_carlo_error": float((found.error / points.std((0, 1))).max()),
     }
 
 
-def _warned(rhat: float, trajectories: int) -> float | Reading:
-    """The number, with a warning where chains have not met."""
+def _warn_of_rhat(rhat: float, trajectories: int) -> float | Reading:
+    """Add a warning to the number where chains have not converged."""
     if rhat <= LARGEST_RHAT:
         return rhat
     return Reading(

@@ -17,7 +17,7 @@ from harness_bayes import hamiltonian, likelihoods, prediction, training
 from harness_bayes.hamiltonian import Chains
 from harness_hmc import HMCOptions, diagnosis, maps
 from harness_hmc.densities import Posterior
-from harness_hmc.state import State, begin, keep, room, started
+from harness_hmc.state import State, begin, count_room, keep_draw, require_started
 from harness_torch.training import facts
 
 
@@ -33,26 +33,26 @@ class HMC:
 
     def prepare(self, state: State, fit: Fit) -> State:
         """Find the MAP networks, and start a chain at each. Raises Diverged."""
-        posterior = state.posterior = maps.posterior(state, fit.train)
+        posterior = state.posterior = maps.build_posterior(state, fit.train)
         start = maps.descend(state, posterior)
         state.chains = hamiltonian.begin(posterior, start, state.generator)
-        state.kept = start.new_empty(len(start), room(state, self.options.predict_samples), start.shape[1])
+        state.kept = start.new_empty(len(start), count_room(state, self.options.predict_samples), start.shape[1])
         return state
 
     def update(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
-        """One trajectory of every chain."""
+        """Move every chain by one trajectory."""
         del batch
-        posterior, chains = started(state)
-        scalars, carried = state.replay(partial(_move, state, posterior), [], chains)
+        posterior, chains = require_started(state)
+        scalars, carried = state.replay(partial(_move_chains, state, posterior), [], chains)
         state.chains = Chains(*carried)
         state.updates += 1
-        keep(state, state.chains.positions)
+        keep_draw(state, state.chains.positions)
         return state, scalars
 
     def finish(self, state: State, fit: Fit) -> State:
-        """Leave as many draws as asked for. Raises HarnessError for a chain that never moved."""
+        """Leave `predict_samples` draws of each chain. Raises HarnessError for a chain that never moved."""
         del fit
-        hamiltonian.refuse_stuck(started(state)[1], state.burn)
+        hamiltonian.refuse_stuck(require_started(state)[1], state.burn)
         wanted, drawn = self.options.predict_samples, state.drawn
         if drawn is not None and state.count > wanted:
             chosen = [index * state.count // wanted for index in range(wanted)]
@@ -61,15 +61,15 @@ class HMC:
 
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs | RegressionMixture:
         """A component for each draw, those of a chain together; before the first draw, one for each chain."""
-        return _predict(state, inputs, state.drawn)
+        return _predict_draws(state, inputs, state.drawn)
 
     def glance(self, state: State, inputs: Tensor) -> ClassLogProbs | RegressionMixture:
-        """`predict` with where the chains are now."""
-        return _predict(state, inputs, None)
+        """Predict with the chains' present positions."""
+        return _predict_draws(state, inputs, None)
 
     def functions(self, state: State, inputs: Tensor) -> Tensor:
         """Outputs of the draws for rows (N, ...), (chains, draws, N, outputs)."""
-        posterior, chains = started(state)
+        posterior, chains = require_started(state)
         draws = chains.positions[:, None] if state.drawn is None else state.drawn
         outputs = prediction.outputs(state.network, posterior.functions(draws.flatten(0, 1)).weights, inputs)
         return outputs.unflatten(0, (len(draws), -1))
@@ -82,19 +82,19 @@ class HMC:
         acceptance = hamiltonian.acceptance(chains, state.burn)
         return {
             **said,
-            **diagnosis.noise(state),
+            **diagnosis.describe_noise(state),
             "acceptance": acceptance.mean().item(),
             "least_acceptance": acceptance.min().item(),
             "divergences": int(chains.divergent.sum()),
             "step_size": chains.averages.exp().median().item(),
-            **diagnosis.converged(state, self.functions(state, diagnosis.some(state))),
+            **diagnosis.describe_convergence(state, self.functions(state, diagnosis.select_rows(state))),
         }
 
     def save(self, state: State) -> Mapping[str, Tensor]:
         """The functions that are kept, (J, ...), or the MAP networks before there are any."""
         if state.drawn is None:
             return facts.save(state)
-        drawn = started(state)[0].functions(state.drawn.flatten(0, 1))
+        drawn = require_started(state)[0].functions(state.drawn.flatten(0, 1))
         named = {name: weight.contiguous() for name, weight in drawn.weights.items()}
         return named if drawn.log_noise is None else {**named, "log_noise": drawn.log_noise}
 
@@ -103,14 +103,14 @@ def build(options: HMCOptions) -> HMC:
     return HMC(options)
 
 
-def _move(state: State, posterior: Posterior, *chains: Tensor) -> tuple[Mapping[str, Tensor], Chains]:
+def _move_chains(state: State, posterior: Posterior, *chains: Tensor) -> tuple[Mapping[str, Tensor], Chains]:
     moved = hamiltonian.move_chains(posterior, Chains(*chains), state.options.leapfrog, state.burn, state.generator)
     return {"loss": -moved.densities.mean() / state.rows, "acceptance": moved.chances.mean()}, moved
 
 
-def _predict(state: State, inputs: Tensor, draws: Tensor | None) -> ClassLogProbs | RegressionMixture:
-    """The mixture of draws (J, D, m), or of where chains are."""
-    posterior, chains = started(state)
+def _predict_draws(state: State, inputs: Tensor, draws: Tensor | None) -> ClassLogProbs | RegressionMixture:
+    """Predict the mixture of draws (J, D, m), or of the chains' positions."""
+    posterior, chains = require_started(state)
     drawn = posterior.functions(chains.positions if draws is None else draws.flatten(0, 1))
     outputs = prediction.outputs(state.network, drawn.weights, inputs)
     log_weights = outputs.new_full((len(outputs),), -math.log(len(outputs)))

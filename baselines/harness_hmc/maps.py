@@ -12,8 +12,8 @@ from harness_hmc.state import State
 from harness_torch.training import optimiser
 
 
-def posterior(state: State, rows: Batch) -> Posterior:
-    """What chains sample, on these rows."""
+def build_posterior(state: State, rows: Batch) -> Posterior:
+    """Build the posterior on these rows."""
     prior = state.prior
     assert prior is not None
     deviations = [prior.deviations[name].expand(1, *shape) for name, shape in state.network.shapes.items()]
@@ -31,23 +31,23 @@ def posterior(state: State, rows: Batch) -> Posterior:
 
 def descend(state: State, density: Posterior) -> Tensor:
     """Take the networks to modes of the density, by `map_steps` steps of the optimiser on -log density / N, on all
-    rows; where they stand then, (J, m). Raises Diverged for networks that are no place to start from.
+    rows, and return their positions, (J, m). Raises Diverged for networks that chains cannot start at.
     """
-    before = _densities(state, density)
+    before = _evaluate_networks(state, density)
     for done in range(state.options.map_steps):
         optimiser.set_rate(state.optimiser, state.options, done, state.options.map_steps)
         state.optimiser.zero_grad()
-        reached = density.log_density(density.positions(_networks(state)))
+        reached = density.log_density(density.positions(_read_networks(state)))
         (-reached.sum() / state.rows).backward()
         state.optimiser.step()
-    _refuse_worse(state, before, _densities(state, density))
-    return density.positions(_networks(state)).detach()
+    _refuse_worse(state, before, _evaluate_networks(state, density))
+    return density.positions(_read_networks(state)).detach()
 
 
 @torch.no_grad()
-def _densities(state: State, density: Posterior) -> Tensor:
-    """Of the networks where they stand, (J,)."""
-    return density.log_density(density.positions(_networks(state)))
+def _evaluate_networks(state: State, density: Posterior) -> Tensor:
+    """Evaluate the log density of the networks, (J,)."""
+    return density.log_density(density.positions(_read_networks(state)))
 
 
 def _refuse_worse(state: State, before: Tensor, after: Tensor) -> None:
@@ -63,6 +63,6 @@ def _refuse_worse(state: State, before: Tensor, after: Tensor) -> None:
         )
 
 
-def _networks(state: State) -> Functions:
-    """The networks that descend to the posterior's modes."""
+def _read_networks(state: State) -> Functions:
+    """Read the networks that descend to the posterior's modes."""
     return Functions({name: state.parameters[name] for name in state.network.shapes}, state.log_noise)

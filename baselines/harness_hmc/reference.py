@@ -24,7 +24,7 @@ class Layer(NamedTuple):
 
 def output(layers: list[Layer], x: Floats, activation: str) -> float:
     """f(x) of one row x (inputs,)."""
-    return float(_outputs(layers, x, activation)[-1][0])
+    return float(_layer_outputs(layers, x, activation)[-1][0])
 
 
 def log_posterior(
@@ -43,10 +43,10 @@ def log_posterior(
 def gradient(
     layers: list[Layer], deviations: list[Layer], inputs: Floats, targets: Floats, noise: float, activation: str
 ) -> list[Layer]:
-    """Of `log_posterior`, by the chain rule from row to row."""
+    """Gradient of `log_posterior`, by the chain rule from row to row."""
     slopes = [Layer(-w / s.weight**2, -b / s.bias**2) for (w, b), s in zip(layers, deviations, strict=True)]
     for x, y in zip(inputs, targets, strict=True):
-        seen = [x, *_outputs(layers, x, activation)]
+        seen = [x, *_layer_outputs(layers, x, activation)]
         g = (y - seen[-1]) / noise**2
         for index in reversed(range(len(layers))):
             slopes[index].weight[...] += np.outer(seen[index], g)
@@ -67,7 +67,7 @@ def trajectory(
     step: float,
     leapfrogs: int,
 ) -> tuple[list[Layer], float]:
-    """Where a trajectory ends, and how much energy it has gained. Momenta are those of w / deviation."""
+    """End of a trajectory, and the energy that it has gained. Momenta are those of w / deviation."""
 
     def energy(at: list[Layer], p: list[Layer]) -> float:
         kinetic = sum(float(np.square(each).sum()) for layer in p for each in layer) / 2
@@ -75,14 +75,14 @@ def trajectory(
 
     before = energy(layers, momenta)
     for _ in range(leapfrogs):
-        momenta = _pushed(momenta, layers, deviations, inputs, targets, noise, activation, step / 2)
+        momenta = _push_momenta(momenta, layers, deviations, inputs, targets, noise, activation, step / 2)
         moved = zip(layers, momenta, deviations, strict=True)
         layers = [Layer(*(w + step * s * p for w, p, s in zip(*each, strict=True))) for each in moved]
-        momenta = _pushed(momenta, layers, deviations, inputs, targets, noise, activation, step / 2)
+        momenta = _push_momenta(momenta, layers, deviations, inputs, targets, noise, activation, step / 2)
     return layers, energy(layers, momenta) - before
 
 
-def _pushed(
+def _push_momenta(
     momenta: list[Layer],
     layers: list[Layer],
     deviations: list[Layer],
@@ -97,8 +97,8 @@ def _pushed(
     return [Layer(*(p + time * s * g for p, g, s in zip(*each, strict=True))) for each in pushed]
 
 
-def _outputs(layers: list[Layer], x: Floats, activation: str) -> list[Floats]:
-    """What each layer sends on, the readout's last."""
+def _layer_outputs(layers: list[Layer], x: Floats, activation: str) -> list[Floats]:
+    """Outputs of each layer, the readout's last."""
     found = []
     for index, layer in enumerate(layers):
         x = x @ layer.weight + layer.bias

@@ -37,11 +37,11 @@ class State(training.State):
 
 
 def begin(problem: Problem, trial: Training, options: HMCOptions) -> State:
-    """The state before the MAP networks. Raises Unsupported for what is too large, and a budget that is all burn-in."""
+    """Begin before the MAP networks. Raises Unsupported for a problem too large, and for a budget of burn-in alone."""
     likelihood = likelihoods.build(problem, options)
     network = networks.build(problem, trial, options, likelihood.outputs)
     _refuse_large(problem, network, options)
-    burn, stride = _pace(trial.updates, options)
+    burn, stride = _plan_draws(trial.updates, options)
     like = torch.empty((), dtype=network.types.parameters, device=trial.device)
     prior = priors.build(network, options, like, [options.prior_scale])
     trials = Trials([problem], [trial], [options])
@@ -61,8 +61,8 @@ def _refuse_large(problem: Problem, network: Network, options: HMCOptions) -> No
             )
 
 
-def _pace(planned: int | None, options: HMCOptions) -> tuple[int, int]:
-    """Trajectories of burn-in, and from one draw to the next."""
+def _plan_draws(planned: int | None, options: HMCOptions) -> tuple[int, int]:
+    """Plan the draws: trajectories of burn-in, and from one draw to the next."""
     if planned is None:
         return options.burn or BURN, 1
     burn = int(BURN_SHARE * planned) if options.burn is None else options.burn
@@ -74,23 +74,23 @@ def _pace(planned: int | None, options: HMCOptions) -> tuple[int, int]:
     return burn, max(1, (planned - burn) // options.predict_samples)
 
 
-def started(state: State) -> tuple[Posterior, Chains]:
-    """What `prepare` has left. Raises RuntimeError where it has not been called."""
+def require_started(state: State) -> tuple[Posterior, Chains]:
+    """Require the posterior and the chains of `prepare`. Raises RuntimeError where it has not been called."""
     if state.posterior is None or state.chains is None:
         raise RuntimeError("HMC needs the training rows: prepare(state, fit) comes before updates and predictions")
     return state.posterior, state.chains
 
 
-def room(state: State, wanted: int) -> int:
-    """How many draws of a chain are held at a time: all of a known budget, else up to twice as many as wanted."""
+def count_room(state: State, wanted: int) -> int:
+    """Count the draws of a chain that are held at a time: all of a known budget, else up to twice as many as wanted."""
     if state.planned is None:
         return 2 * wanted
     return max(2, (state.planned - state.burn) // state.stride)
 
 
-def keep(state: State, positions: Tensor) -> None:
-    """Keep every `stride`-th position after burn-in. Where there is no more room every second draw is left, so that an
-    unknown budget leaves enough, too, at even distances.
+def keep_draw(state: State, positions: Tensor) -> None:
+    """Keep every `stride`-th position after burn-in. Where there is no more room every second draw stays, so that an
+    unknown budget, too, leaves enough draws at even distances.
     """
     after = state.updates - state.burn
     if state.kept is None or after <= 0 or after % state.stride:

@@ -47,7 +47,7 @@ class OwnOptions:
 
 @dataclass(frozen=True)
 class IVONOptions(BayesOptions, OwnOptions):
-    """IVON's. Raises UsageError for what the family's other methods have and IVON has not."""
+    """Options of IVON. Raises UsageError for options of the family that IVON has not."""
 
     optimiser: Literal["sgd", "adam"] | None = option(None, "IVON itself", listed=False)
     momentum: float = option(0.0, "beta1 instead", low=0, below=1, listed=False)

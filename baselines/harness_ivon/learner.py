@@ -53,13 +53,13 @@ class IVON(shared.Learner[State]):
             State,
             ess=ess,
             delta=delta,
-            hess_init=curvatures(trials),
+            hess_init=initial_curvatures(trials),
             hessian={},
             gradients={},
             unweighted=like.new_ones(()),
         )
         state = training.begin(make, trials, network, likelihood, means, prior=prior)
-        _start(state)
+        _start_estimates(state)
         return state
 
     def update(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
@@ -129,25 +129,25 @@ def together(configs: Sequence[IVONOptions]) -> Cohort:
     return Cohort(IVON, configs)
 
 
-def curvatures(trials: Trials[IVONOptions]) -> tuple[float, ...]:
-    """What h begins with, in each trial.
+def initial_curvatures(trials: Trials[IVONOptions]) -> tuple[float, ...]:
+    """Initial h of each trial.
 
     A Gaussian loss has the curvature 1 / noise^2 by the output, so a given noise may ask for more than START.
     """
     return tuple(
-        options.hess_init or max(START[problem.kind], _of_given_noise(problem, options))
+        options.hess_init or max(START[problem.kind], _curvature_of_noise(problem, options))
         for problem, options in zip(trials.problems, trials.options, strict=True)
     )
 
 
-def _of_given_noise(problem: Problem, options: IVONOptions) -> float:
-    """1 / noise^2 of standardised targets; 0 where the noise is learned, or there is none."""
+def _curvature_of_noise(problem: Problem, options: IVONOptions) -> float:
+    """Curvature 1 / noise^2 of standardised targets; 0 where the noise is learned, or there is none."""
     noise = options.resolved_noise
     return 0.0 if noise is None else (problem.target_scale / noise) ** 2
 
 
-def _start(state: State) -> None:
-    """Set g to 0, and h to the curvature of each trial."""
+def _start_estimates(state: State) -> None:
+    """Start g at 0, and h at the curvature of each trial."""
     for name, parameter in state.parameters.items():
         zeros = state.gradients[name] = torch.zeros_like(parameter, requires_grad=False)
         if name in state.network.shapes:
@@ -164,58 +164,58 @@ def learn(state: State, mean_loss: Callable[..., Tensor], inputs: Tensor, target
         losses = mean_loss(state, drawn, *rows)
         (losses * share).sum().backward()
         total += losses.detach() * share
-    turn(state, noise, drawn)
+    follow_gradients(state, noise, drawn)
     step.descend(state)
     return {"loss": total}
 
 
 def draw_noise(state: State) -> dict[str, Tensor]:
-    """Standard normal numbers of an update by name, (L, draws, ...); in single precision whatever the network's is."""
+    """Draw an update's standard normal numbers by name, (L, draws, ...), in single precision whatever the network's."""
     lanes, like = (len(state.ess), state.options.train_samples), state.ess.float()
     return {name: state.noise.normal((*lanes, *shape), like) for name, shape in state.network.shapes.items()}
 
 
 def draw_weights(state: State, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Theta by name, (L * draws, ...), leaves that collect gradients."""
+    """Draw theta by name, (L * draws, ...), leaves that collect gradients."""
     means, deviations = state.means(), state.deviations()
     drawn = {name: means[name][:, None] + deviations[name][:, None] * noise[name] for name in means}
     return {name: weight.flatten(0, 1).requires_grad_() for name, weight in drawn.items()}
 
 
 @torch.no_grad()
-def turn(state: State, noise: Mapping[str, Tensor], drawn: Mapping[str, Tensor]) -> None:
-    """Let g and h follow the gradients of the draws, and leave what the means are to move by as their gradients."""
+def follow_gradients(state: State, noise: Mapping[str, Tensor], drawn: Mapping[str, Tensor]) -> None:
+    """Let g and h follow the gradients of the draws, and leave the direction of the means' step as their gradients."""
     beta1 = state.options.beta1
     state.unweighted.mul_(beta1)
     for name, parameter in state.parameters.items():
         if name in drawn:
-            each = _of_draws(state, drawn[name])
+            each = _split_by_draw(state, drawn[name])
             gradient = each.sum(1)
             curvature = (each * noise[name]).sum(1) * state.precision(name).sqrt()
-            _follow(state.hessian[name], curvature, state.delta[name], state.options.beta2)
+            _follow_curvature(state.hessian[name], curvature, state.delta[name], state.options.beta2)
         else:
-            gradient = _gradient(parameter)
+            gradient = _require_gradient(parameter)
         mean = state.gradients[name].mul_(beta1).add_(gradient, alpha=1 - beta1) / (1 - state.unweighted)
-        parameter.grad = _newton(state, name, mean)
+        parameter.grad = _newton_step(state, name, mean)
 
 
-def _of_draws(state: State, drawn: Tensor) -> Tensor:
-    """Gradients of one parameter, (L, draws, ...), which sum up to that of the mean loss."""
-    return _gradient(drawn).unflatten(0, (len(state.ess), -1))
+def _split_by_draw(state: State, drawn: Tensor) -> Tensor:
+    """Split the gradients of one parameter by draw, (L, draws, ...); their sum is the gradient of the mean loss."""
+    return _require_gradient(drawn).unflatten(0, (len(state.ess), -1))
 
 
-def _gradient(tensor: Tensor) -> Tensor:
+def _require_gradient(tensor: Tensor) -> Tensor:
     assert tensor.grad is not None
     return tensor.grad
 
 
-def _follow(hessian: Tensor, curvature: Tensor, delta: Tensor, beta2: float) -> None:
-    """The step of h towards h' that keeps h + delta positive, in place."""
+def _follow_curvature(hessian: Tensor, curvature: Tensor, delta: Tensor, beta2: float) -> None:
+    """Move h towards h', so that h + delta stays positive, in place."""
     change = curvature.sub_(hessian).mul_(1 - beta2)
     hessian.add_(change + change.square() / (2 * (hessian + delta)))
 
 
-def _newton(state: State, name: str, gradient: Tensor) -> Tensor:
+def _newton_step(state: State, name: str, gradient: Tensor) -> Tensor:
     if name not in state.hessian:
         return gradient / OF_NOISE
     delta = state.delta[name]

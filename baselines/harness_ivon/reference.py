@@ -29,13 +29,13 @@ class Estimates(NamedTuple):
 
 
 def update(state: State, batch: Batch, noise: Mapping[str, Tensor]) -> Tensor:
-    """Take g and h of the only trial one update on, leave as gradients what alpha is multiplied by; the loss.
+    """Update g and h of the only trial, leave the factors of alpha as gradients, and return the loss.
 
     noise: e by name, (draws, ...).
     """
     t, b1, b2 = state.updates, state.options.beta1, state.options.beta2
     delta = {name: 1 / (_ess(state) * _prior_deviation(state, name) ** 2) for name in state.network.shapes}
-    found = _estimates(state, batch, noise, delta)
+    found = _average_draws(state, batch, noise, delta)
     for name, d in delta.items():
         m, h, h_hat = state.parameters[name][0].detach(), state.hessian[name][0], found.h[name]
         g = b1 * state.gradients[name][0] + (1 - b1) * found.g[name]
@@ -48,7 +48,7 @@ def update(state: State, batch: Batch, noise: Mapping[str, Tensor]) -> Tensor:
     return found.loss
 
 
-def _estimates(state: State, batch: Batch, noise: Mapping[str, Tensor], delta: Mapping[str, float]) -> Estimates:
+def _average_draws(state: State, batch: Batch, noise: Mapping[str, Tensor], delta: Mapping[str, float]) -> Estimates:
     S, names = state.options.train_samples, list(delta)
     m = {name: state.parameters[name][0].detach() for name in names}
     sigma = {name: 1 / torch.sqrt(_ess(state) * (state.hessian[name][0] + delta[name])) for name in names}

@@ -29,14 +29,14 @@ class State(training.State):
     unweighted: Tensor
 
     def means(self) -> dict[str, Tensor]:
-        """Of q, by name."""
+        """Means of q by name."""
         return {name: self.parameters[name].detach() for name in self.hessian}
 
     def deviations(self) -> dict[str, Tensor]:
-        """Of q, by name."""
+        """Deviations of q by name."""
         return {name: self.precision(name).rsqrt() for name in self.hessian}
 
     def precision(self, name: str) -> Tensor:
-        """Lambda (h + delta) of one parameter."""
+        """Precision lambda (h + delta) of one parameter."""
         hessian = self.hessian[name]
         return per_lane(self.ess, len(hessian), hessian) * (hessian + self.delta[name])

@@ -41,7 +41,7 @@ class OwnOptions:
 
 @dataclass(frozen=True)
 class LaplaceOptions(BayesOptions, OwnOptions):
-    """Laplace's. Raises UsageError for what does not go together."""
+    """Options of Laplace's approximation. Raises UsageError for options that do not go together."""
 
     likelihood: Literal["gaussian", "heteroscedastic"] = option("gaussian", "of one noise", listed=False)
     prior: Literal["fan-in", "fixed"] = option("fan-in", "deviation of weights by their inputs, or one for all")

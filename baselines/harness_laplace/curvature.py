@@ -48,8 +48,8 @@ class Gaussian(NamedTuple):
         return (spread if self.basis is None else spread @ self.basis.T) * self.deviations
 
 
-def decomposed(matrix: Tensor, deviations: Tensor) -> Curvature:
-    """Of H (m, m), or of its diagonal (m,), and s (m,). Raises HarnessError where H is not finite."""
+def decompose(matrix: Tensor, deviations: Tensor) -> Curvature:
+    """Decompose H (m, m), or its diagonal (m,), in units of s (m,). Raises HarnessError where H is not finite."""
     if not matrix.isfinite().all():
         raise HarnessError(
             "the Gauss-Newton matrix is not finite: the network's outputs or their derivatives are not; try a smaller "
@@ -62,8 +62,8 @@ def decomposed(matrix: Tensor, deviations: Tensor) -> Curvature:
     return Curvature(eigenvalues.clamp_min(0.0), basis, scale)
 
 
-def bend(likelihood: Likelihood, outputs: Tensor) -> Tensor:
-    """Lambda at outputs (N, outputs) and a noise of 1, (N, outputs, outputs), in float64."""
+def curvature_of_outputs(likelihood: Likelihood, outputs: Tensor) -> Tensor:
+    """Curvature Lambda at outputs (N, outputs) and a noise of 1, (N, outputs, outputs), in float64."""
     if likelihood.kind == "gaussian":
         return outputs.new_ones(len(outputs), 1, 1, dtype=torch.float64)
     p = outputs.double().softmax(1)

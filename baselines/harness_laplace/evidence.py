@@ -41,7 +41,7 @@ class Evidence:
     constant: float
 
     def value(self, a: float, b: float) -> float:
-        """Log p(D)."""
+        """The log evidence log p(D)."""
         determinant = torch.logaddexp(self.eigenvalues.log() + b, torch.full_like(self.eigenvalues, a)).sum().item()
         likely = self.constant + (self.rows * b - math.exp(b) * self.errors) / 2
         return likely + (len(self.eigenvalues) * a - math.exp(a) * self.squares - determinant) / 2
@@ -56,23 +56,23 @@ class Evidence:
         return torch.tensor(gradient, dtype=torch.float64) / 2, torch.tensor(second, dtype=torch.float64) / 2
 
     def maximise(self, a: float, b: float, with_noise: bool) -> tuple[float, float]:
-        """Where `value` is highest, from a start: over both, or over a alone."""
+        """Maximise `value` from a start, over both or over a alone, and return where it is highest."""
         for _ in range(STEPS):
-            there = self._better(a, b, self._step(a, b, with_noise))
+            there = self._halve_step(a, b, self._newton_step(a, b, with_noise))
             if max(abs(there[0] - a), abs(there[1] - b)) < CLOSE:
                 break
             a, b = there
         return a, b
 
-    def _step(self, a: float, b: float, with_noise: bool) -> tuple[float, float]:
+    def _newton_step(self, a: float, b: float, with_noise: bool) -> tuple[float, float]:
         gradient, second = self.derivatives(a, b)
         if not with_noise:
-            return _bounded(float(gradient[0] / -second[0, 0].clamp_max(-CLOSE))), 0.0
+            return _bound_step(float(gradient[0] / -second[0, 0].clamp_max(-CLOSE))), 0.0
         step = torch.linalg.solve(CLOSE * torch.eye(2, dtype=torch.float64) - second, gradient)
-        return _bounded(step[0].item()), _bounded(step[1].item())
+        return _bound_step(step[0].item()), _bound_step(step[1].item())
 
-    def _better(self, a: float, b: float, step: tuple[float, float]) -> tuple[float, float]:
-        """Where so much of a step leads that the value does not fall; (a, b) where none does."""
+    def _halve_step(self, a: float, b: float, step: tuple[float, float]) -> tuple[float, float]:
+        """Halve the step until the value does not fall, and return where it leads; (a, b) where none does."""
         here, share = self.value(a, b), 1.0
         while share > CLOSE:
             there = tuple(max(-LARGEST, min(LARGEST, x + share * dx)) for x, dx in zip((a, b), step, strict=True))
@@ -82,5 +82,5 @@ class Evidence:
         return a, b
 
 
-def _bounded(step: float) -> float:
+def _bound_step(step: float) -> float:
     return max(-2.0, min(2.0, step))

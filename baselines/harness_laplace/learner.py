@@ -21,10 +21,10 @@ from harness_bayes import learner as shared
 from harness_bayes import likelihoods, points, prediction, training
 from harness_bayes.training import Trials
 from harness_laplace import MOST_FULL, LaplaceOptions, parts, reference
-from harness_laplace.curvature import Curvature, Gaussian, decomposed
+from harness_laplace.curvature import Curvature, Gaussian, decompose
 from harness_laplace.evidence import Evidence
 from harness_laplace.parts import Part
-from harness_laplace.state import Found, State
+from harness_laplace.state import Approximation, State
 from harness_torch.backend.device_memory import total_bytes
 from harness_torch.training import inference
 
@@ -39,7 +39,7 @@ class Laplace(shared.Learner[State]):
         del base
         state = points.begin(State, trials)
         if is_full(state):
-            _refuse_large(parts.size(part(state)), state.options, trials.trainings[0].device)
+            _refuse_large(parts.count_weights(gaussian_part(state)), state.options, trials.trainings[0].device)
         return state
 
     def objective(self, state: State, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -50,15 +50,15 @@ class Laplace(shared.Learner[State]):
         return state, shared.descend_on(state, lambda: reference.loss(state, batch))
 
     def finish(self, state: State, fit: Fit) -> State:
-        """Find the Gaussian, and the scale of its prior and the noise, where these are not to stay."""
-        bent = curvature(state, fit.train.inputs)
-        evidence = evidence_of(state, bent, fit.train)
+        """Fit the Gaussian and, with `marginal`, the scale of its prior and the noise."""
+        bent = compute_curvature(state, fit.train.inputs)
+        evidence = build_evidence(state, bent, fit.train)
         a, b = 0.0, 0.0 if state.log_noise is None else -2 * state.log_noise.item()
         if state.options.marginal:
             a, b = evidence.maximise(a, b, training.learns_noise(state.options) and state.log_noise is not None)
         _set_noise(state, b)
-        state.found = Found(
-            gaussian=gaussian(bent, a, b, state.network.types.parameters),
+        state.approximation = Approximation(
+            gaussian=build_gaussian(bent, a, b, state.network.types.parameters),
             size=len(bent.eigenvalues),
             structure="full" if bent.basis is not None else "diag",
             prior_scale=state.options.prior_scale * math.exp(-a / 2),
@@ -67,20 +67,20 @@ class Laplace(shared.Learner[State]):
         return state
 
     def draw(self, state: State, inputs: Tensor, draws: int) -> shared.Mixture:
-        """Of regression one Gaussian, of classes so many draws; of no Gaussian yet, the plain network."""
+        """Predict one Gaussian in regression, so many draws of classes; before `finish`, the plain network."""
         weights = points.weights_of(state)
         outputs = prediction.outputs(state.network, weights, inputs)
         log_noise = None if state.log_noise is None else state.log_noise.detach()
-        if state.found is None:
+        if state.approximation is None:
             return likelihoods.mixture(state.likelihood, outputs, log_noise, outputs.new_zeros(1))
         if log_noise is not None:
-            variances = part(state).variances(state.found.gaussian, inputs)
+            variances = gaussian_part(state).variances(state.approximation.gaussian, inputs)
             return inference.gaussians(outputs[..., 0], (variances + (2 * log_noise).exp())[None])
-        noise = state.draws().normal((draws, state.found.size), outputs)
-        return inference.classes(outputs + part(state).changes(state.found.gaussian, inputs, noise))
+        noise = state.draws().normal((draws, state.approximation.size), outputs)
+        return inference.classes(outputs + gaussian_part(state).changes(state.approximation.gaussian, inputs, noise))
 
     def describe(self, state: State) -> Mapping[str, object]:
-        said, found = super().describe(state), state.found
+        said, found = super().describe(state), state.approximation
         if found is None:
             return said
         return {
@@ -101,9 +101,9 @@ def together(configs: Sequence[LaplaceOptions]) -> shared.Cohort[State]:
 
 
 def is_full(state: State) -> bool:
-    """Whether the precision has all its entries."""
+    """Whether the precision is a full matrix, not a diagonal."""
     if state.options.structure is None:
-        return parts.size(part(state)) <= MOST_FULL
+        return parts.count_weights(gaussian_part(state)) <= MOST_FULL
     return state.options.structure == "full"
 
 
@@ -117,24 +117,24 @@ def _refuse_large(size: int, options: LaplaceOptions, device: str) -> None:
         )
 
 
-def part(state: State) -> Part:
-    """The weights that are Gaussian."""
-    return parts.of(state.network, points.weights_of(state), state.options.subset)
+def gaussian_part(state: State) -> Part:
+    """The part of the network whose weights are Gaussian."""
+    return parts.build(state.network, points.weights_of(state), state.options.subset)
 
 
-def curvature(state: State, inputs: Tensor) -> Curvature:
-    """Of all rows (N, ...), with the prior as trained. Raises HarnessError where it is not finite."""
+def compute_curvature(state: State, inputs: Tensor) -> Curvature:
+    """Compute the curvature of all rows (N, ...), with the prior as trained. Raises HarnessError if not finite."""
     assert state.prior is not None
-    bent = part(state)
+    bent = gaussian_part(state)
     each = [state.prior.deviations[name].expand(weight.shape) for name, weight in bent.weights.items()]
     deviations = torch.cat([deviation.flatten() for deviation in each])
-    return decomposed(bent.gauss_newton(state.likelihood, inputs, is_full(state)), deviations)
+    return decompose(bent.gauss_newton(state.likelihood, inputs, is_full(state)), deviations)
 
 
 @torch.no_grad()
-def evidence_of(state: State, bent: Curvature, rows: Batch) -> Evidence:
-    """The marginal likelihood, as a function of the prior's scale and the noise."""
-    v = torch.cat([weight.flatten() for weight in part(state).weights.values()]).double() / bent.deviations
+def build_evidence(state: State, bent: Curvature, rows: Batch) -> Evidence:
+    """Build the marginal likelihood, as a function of the prior's scale and the noise."""
+    v = torch.cat([weight.flatten() for weight in gaussian_part(state).weights.values()]).double() / bent.deviations
     outputs = prediction.outputs(state.network, points.weights_of(state), rows.inputs).double()
     eigenvalues, squares = bent.eigenvalues.cpu(), v.square().sum().item()
     if state.log_noise is None:
@@ -144,14 +144,14 @@ def evidence_of(state: State, bent: Curvature, rows: Batch) -> Evidence:
     return Evidence(eigenvalues, squares, count, errors, -count / 2 * math.log(2 * math.pi))
 
 
-def gaussian(bent: Curvature, a: float, b: float, dtype: torch.dtype) -> Gaussian:
-    """With precisions lambda e^b + e^a along the axes."""
+def build_gaussian(bent: Curvature, a: float, b: float, dtype: torch.dtype) -> Gaussian:
+    """Build the Gaussian with precisions lambda e^b + e^a along the axes."""
     spreads = (bent.eigenvalues * math.exp(b) + math.exp(a)).rsqrt()
     return Gaussian(spreads.to(dtype), None if bent.basis is None else bent.basis.to(dtype), bent.deviations.to(dtype))
 
 
 def _set_noise(state: State, b: float) -> None:
-    """In new tensors: the old ones may be views of a cohort's."""
+    """Set a learned noise in new tensors: the old ones may be views of a cohort's."""
     if state.log_noise is None or not training.learns_noise(state.options):
         return
     state.log_noise = state.parameters["log_noise"] = torch.full_like(state.log_noise.detach(), -b / 2)

@@ -1,4 +1,4 @@
-"""The weights of a network that are Gaussian, and what the network makes of them: all, or those of its last layer.
+"""The weights of a network that are Gaussian, all or those of its last layer, and the network as their function.
 
 Of all layers Jacobians are computed, each row as a lane with the weights to itself, so that one way back is that of all
 rows. The last layer is linear in its weights: with phi the features that it sees, a one among them for its bias,
@@ -18,7 +18,7 @@ from torch import Tensor
 from harness_bayes import networks, prediction
 from harness_bayes.likelihoods import Likelihood
 from harness_bayes.networks import Network, affine
-from harness_laplace.curvature import Gaussian, bend
+from harness_laplace.curvature import Gaussian, curvature_of_outputs
 from harness_torch.training import inference
 
 
@@ -41,15 +41,15 @@ class Part(Protocol):
         ...
 
 
-def of(network: Network, weights: Mapping[str, Tensor], subset: Literal["last", "all"]) -> Part:
-    """The part of a network with these weights (1, ...)."""
+def build(network: Network, weights: Mapping[str, Tensor], subset: Literal["last", "all"]) -> Part:
+    """Build the part of a network with these weights (1, ...)."""
     exact = network._replace(types=network.types._replace(compute=network.types.parameters))
     held = {name: weight.detach() for name, weight in weights.items()}
     return Whole(exact, held) if subset == "all" else Last(exact, held)
 
 
-def size(part: Part) -> int:
-    """M, how many weights are Gaussian."""
+def count_weights(part: Part) -> int:
+    """Count the Gaussian weights, m."""
     return sum(weight.numel() for weight in part.weights.values())
 
 
@@ -64,22 +64,22 @@ class Whole:
         """As `Part` says."""
         m = self.network.size
         total = inputs.new_zeros((m, m) if full else (m,), dtype=torch.float64)
-        for rows in self._parts(inputs):
+        for rows in self._split_rows(inputs):
             outputs, slopes = self.jacobians(rows)
             J = slopes.double()
-            bent = bend(likelihood, outputs) @ J  # (n, outputs, m)
+            bent = curvature_of_outputs(likelihood, outputs) @ J  # (n, outputs, m)
             total += J.flatten(0, 1).T @ bent.flatten(0, 1) if full else (J * bent).sum((0, 1))
         return total
 
     def variances(self, around: Gaussian, inputs: Tensor) -> Tensor:
         """As `Part` says."""
-        each = [around.along(self.jacobians(rows)[1]) for rows in self._parts(inputs)]
+        each = [around.along(self.jacobians(rows)[1]) for rows in self._split_rows(inputs)]
         return torch.cat([along.square().sum(2)[:, 0] for along in each])
 
     def changes(self, around: Gaussian, inputs: Tensor, noise: Tensor) -> Tensor:
         """As `Part` says."""
         drawn = around.weights(noise)
-        each = [self.jacobians(rows)[1] @ drawn.T for rows in self._parts(inputs)]  # (n, outputs, T)
+        each = [self.jacobians(rows)[1] @ drawn.T for rows in self._split_rows(inputs)]  # (n, outputs, T)
         return torch.cat(each).movedim(2, 0)
 
     def jacobians(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +92,7 @@ class Whole:
         flat = [torch.cat([slope.flatten(1) for slope in slopes], 1) for slopes in each]
         return outputs.detach(), torch.stack(flat, 1)
 
-    def _parts(self, inputs: Tensor) -> tuple[Tensor, ...]:
+    def _split_rows(self, inputs: Tensor) -> tuple[Tensor, ...]:
         return inference.split(inputs, self.network.architecture.readout[0] * self.network.size)
 
 
@@ -115,9 +115,9 @@ class Last:
         features, outputs = matrix.shape
         shape = (features, outputs, features, outputs) if full else (features, outputs)
         total = inputs.new_zeros(shape, dtype=torch.float64)
-        for rows in self._parts(inputs):
+        for rows in self._split_rows(inputs):
             phi = self.features(rows)
-            bent, phi = bend(likelihood, phi @ matrix), phi.double()
+            bent, phi = curvature_of_outputs(likelihood, phi @ matrix), phi.double()
             if not full:
                 total += phi.square().T @ bent.diagonal(dim1=1, dim2=2)
                 continue
@@ -129,13 +129,13 @@ class Last:
     @torch.no_grad()
     def variances(self, around: Gaussian, inputs: Tensor) -> Tensor:
         """As `Part` says."""
-        return torch.cat([around.along(self.features(rows)).square().sum(1) for rows in self._parts(inputs)])
+        return torch.cat([around.along(self.features(rows)).square().sum(1) for rows in self._split_rows(inputs)])
 
     @torch.no_grad()
     def changes(self, around: Gaussian, inputs: Tensor, noise: Tensor) -> Tensor:
         """As `Part` says."""
         drawn = around.weights(noise).unflatten(1, (-1, self.network.architecture.readout[0]))  # (T, features, outputs)
-        return torch.cat([self.features(rows) @ drawn for rows in self._parts(inputs)], 1)
+        return torch.cat([self.features(rows) @ drawn for rows in self._split_rows(inputs)], 1)
 
     def features(self, rows: Tensor) -> Tensor:
         """Phi of rows (N, ...), (N, features)."""
@@ -148,5 +148,5 @@ class Last:
         seen = networks.forward(self.network, rows[None], linear)[0]
         return torch.cat([seen, seen.new_ones(len(seen), 1)], 1) if self.network.bias else seen
 
-    def _parts(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        return inference.split(inputs, max(size(self), prediction.widest_layer(self.network)))
+    def _split_rows(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        return inference.split(inputs, max(count_weights(self), prediction.widest_layer(self.network)))

@@ -22,12 +22,12 @@ def loss(state: State, batch: Batch) -> Tensor:
     w = {name: state.parameters[name][0] for name in state.network.shapes}
     log_noise = None if state.log_noise is None else state.log_noise[0]
     fit = -log_likelihood(state, outputs(state, w, batch.inputs), batch.targets, log_noise).mean()
-    prior = torch.stack([log_prior(tensor, _deviation(state, name)) for name, tensor in w.items()]).sum()
+    prior = torch.stack([log_prior(tensor, _prior_deviation(state, name)) for name, tensor in w.items()]).sum()
     return fit - prior / state.rows
 
 
 def log_likelihood(state: State, f: Tensor, y: Tensor, log_noise: Tensor | None) -> Tensor:
-    """Log p(y | f) of each row, (B,)."""
+    """Values log p(y | f) of each row, (B,)."""
     if state.likelihood.kind == "categorical":
         return -F.cross_entropy(f, y, reduction="none")
     assert log_noise is not None
@@ -35,11 +35,11 @@ def log_likelihood(state: State, f: Tensor, y: Tensor, log_noise: Tensor | None)
 
 
 def log_prior(w: Tensor, deviation: float) -> Tensor:
-    """Log N(w | 0, deviation^2), summed."""
+    """Sum of log N(w | 0, deviation^2)."""
     return (-0.5 * (w / deviation) ** 2 - math.log(deviation) - 0.5 * math.log(2 * math.pi)).sum()
 
 
-def _deviation(state: State, name: str) -> float:
+def _prior_deviation(state: State, name: str) -> float:
     """prior_scale, over the root of the inputs for weights under prior=fan-in."""
     options = state.options
     narrower = options.prior == "fan-in" and name.endswith("weight")
@@ -52,14 +52,14 @@ def gaussian_names(state: State) -> list[str]:
 
 
 def prior_precision(state: State, factor: float = 1.0) -> Tensor:
-    """Of the Gaussian weights, (m,), with this factor on prior_scale."""
+    """Prior precision of the Gaussian weights, (m,), with this factor on prior_scale."""
     shapes = state.network.shapes
-    each = [(shapes[name], (factor * _deviation(state, name)) ** -2) for name in gaussian_names(state)]
+    each = [(shapes[name], (factor * _prior_deviation(state, name)) ** -2) for name in gaussian_names(state)]
     return torch.cat([torch.full((math.prod(shape),), one, dtype=torch.float64) for shape, one in each])
 
 
 def jacobian(state: State, inputs: Tensor) -> Tensor:
-    """Of the outputs by the Gaussian weights, (B, outputs, m), by torch's own function."""
+    """Jacobian of the outputs by the Gaussian weights, (B, outputs, m), by torch's own function."""
     names = gaussian_names(state)
     w = {name: state.parameters[name][0].detach() for name in state.network.shapes}
 
@@ -94,6 +94,6 @@ def log_evidence(state: State, batch: Batch, precision: Tensor, log_noise: Tenso
     fit = log_likelihood(state, outputs(state, w, batch.inputs), batch.targets, log_noise).sum()
     prior = 0.5 * (precision.log() - math.log(2 * math.pi) - precision * v**2).sum()
     posterior = gauss_newton(state, batch, log_noise) + precision.diag()
-    if state.found is not None and state.found.structure == "diag":
+    if state.approximation is not None and state.approximation.structure == "diag":
         posterior = posterior.diagonal().diag()
     return float(fit + prior + len(v) / 2 * math.log(2 * math.pi) - 0.5 * torch.logdet(posterior))

@@ -10,8 +10,8 @@ from harness_laplace.curvature import Gaussian
 
 
 @dataclass(frozen=True)
-class Found:
-    """The Gaussian that `finish` leaves, of `size` weights. prior_scale: with which; evidence: log p(D)."""
+class Approximation:
+    """The Gaussian that `finish` leaves, of `size` weights. prior_scale: of its prior. evidence: log p(D)."""
 
     gaussian: Gaussian
     size: int
@@ -22,7 +22,7 @@ class Found:
 
 @dataclass(kw_only=True)
 class State(training.State):
-    """parameters: the MAP network. found: the Gaussian around it, once there is one."""
+    """parameters: the MAP network. approximation: the Gaussian around it, once there is one."""
 
     options: LaplaceOptions
-    found: Found | None = None
+    approximation: Approximation | None = None

@@ -45,7 +45,7 @@ class OwnOptions:
 
 @dataclass(frozen=True)
 class DropoutOptions(NetworkOptions, PredictionOptions, OwnOptions):
-    """Adam at a constant learning rate, as published."""
+    """Options of MC-dropout: Adam at a constant learning rate, as published."""
 
     schedule: Literal["cosine", "constant", "one-cycle"] = option(
         "constant", "the learning rate over the budget: constant, half a cosine down to final_rate, or one-cycle"

@@ -27,7 +27,7 @@ from harness_bayes.likelihoods import Likelihood
 from harness_bayes.noise import Drops
 from harness_bayes.training import Trials
 from harness_mc_dropout import DropoutOptions, reference
-from harness_mc_dropout.masks import State, dropping, row_masks, units
+from harness_mc_dropout.masks import State, build_linear, draw_row_masks, unit_shapes
 from harness_mc_dropout.prediction import draw
 
 EPS = 1e-7  # of Adam, as in the Keras of the published code
@@ -40,17 +40,17 @@ class MCDropout(shared.Learner[State]):
     def begin(self, trials: Trials[DropoutOptions], base: Mapping[str, Tensor] | None = None) -> State:
         del base
         problem, first, device = trials.problems[0], trials.trainings[0], trials.trainings[0].device
-        likelihood = _likelihood(trials)
+        likelihood = _build_likelihood(trials)
         if likelihood.kind == "gaussian":
-            trials = trials._replace(options=list(map(_with_precision, trials.options, trials.problems)))
+            trials = trials._replace(options=list(map(_resolve_precision, trials.options, trials.problems)))
         network = networks.build(problem, first, trials.options[0], likelihood.outputs)
         like = torch.empty((), dtype=network.types.parameters, device=device)
         make = partial(
             State,
             drops=Drops.build(trials.values("rate"), device),
             scale=like.new_tensor([1 / (1 - rate) for rate in trials.values("rate")]),
-            decay=like.new_tensor(list(map(_decay, trials.options, trials.problems))),
-            units=units(network, problem.input_shape),
+            decay=like.new_tensor(list(map(_weight_decay, trials.options, trials.problems))),
+            units=unit_shapes(network, problem.input_shape),
         )
         # As in the published code: with larger ones the errors on yacht are larger by a sixth.
         weights = networks.initial(network, [training.seed for training in trials.trainings], 1, "glorot")
@@ -62,7 +62,7 @@ class MCDropout(shared.Learner[State]):
 
     def objective(self, state: State, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """The loss of each trial, and of it the error, (L,)."""
-        outputs = networks.forward(state.network, inputs, dropping(state, row_masks(state, inputs.shape[1])))
+        outputs = networks.forward(state.network, inputs, build_linear(state, draw_row_masks(state, inputs.shape[1])))
         if state.likelihood.kind == "categorical":
             errors = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
         else:
@@ -79,7 +79,7 @@ class MCDropout(shared.Learner[State]):
         micro_batch = self.options.micro_batch
         if micro_batch is not None and micro_batch < len(batch.targets):
             raise Unsupported(f"micro_batch={micro_batch}: the reference draws the masks of a mini-batch at once")
-        masks = [mask[0] for mask in row_masks(state, len(batch.targets))]
+        masks = [mask[0] for mask in draw_row_masks(state, len(batch.targets))]
         return state, shared.descend_on(state, lambda: reference.loss(state.options, state, batch, masks))
 
     def describe(self, state: State) -> Mapping[str, object]:
@@ -97,7 +97,7 @@ class Cohort(shared.Cohort[State]):
         return alone
 
 
-def _likelihood(trials: Trials[DropoutOptions]) -> Likelihood:
+def _build_likelihood(trials: Trials[DropoutOptions]) -> Likelihood:
     problem = trials.problems[0]
     if problem.kind == "regression":
         return Likelihood("gaussian", 1, problem.target_scale)
@@ -109,7 +109,7 @@ def _likelihood(trials: Trials[DropoutOptions]) -> Likelihood:
     return Likelihood("categorical", problem.output_size)
 
 
-def _with_precision(options: DropoutOptions, problem: Problem) -> DropoutOptions:
+def _resolve_precision(options: DropoutOptions, problem: Problem) -> DropoutOptions:
     if options.level is not None and options.precisions is None:
         raise Unsupported(
             f"level={options.level}: the data set comes with no precisions to choose from; say precisions=[...], or tau"
@@ -118,7 +118,7 @@ def _with_precision(options: DropoutOptions, problem: Problem) -> DropoutOptions
     return dataclasses.replace(options, tau=tau, level=None)
 
 
-def _decay(options: DropoutOptions, problem: Problem) -> float:
+def _weight_decay(options: DropoutOptions, problem: Problem) -> float:
     return options.lengthscale**2 * (1 - options.rate) / (2 * problem.train_size * (options.tau or 1.0))
 
 

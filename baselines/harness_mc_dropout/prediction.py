@@ -12,7 +12,7 @@ from torch import Tensor
 from harness import ClassLogProbs, RegressionMixture
 from harness_bayes import likelihoods, networks, prediction
 from harness_bayes.networks import affine
-from harness_mc_dropout.masks import State, dropping, has_maps
+from harness_mc_dropout.masks import State, build_linear, has_maps
 from harness_torch.training import inference
 
 CACHED = 2**18  # numbers of an activation that a core's cache holds while the next layer reads them
@@ -20,21 +20,21 @@ CACHED = 2**18  # numbers of an activation that a core's cache holds while the n
 
 @torch.no_grad()
 def draw(state: State, inputs: Tensor, draws: int) -> ClassLogProbs | RegressionMixture:
-    """The mixture of so many functions of the only trial; of one, where nothing is dropped."""
+    """Draw the mixture of so many functions of the only trial; of one, where nothing is dropped."""
     draws = draws if state.drops_any else 1
     outputs = state.scale.new_empty(draws, len(inputs), state.likelihood.outputs)
     low = 0
-    for masks in function_masks(state, draws):
+    for masks in draw_function_masks(state, draws):
         high = low + (len(masks[0]) if masks else 1)
-        for rows, part in _rows_in_parts(state, inputs):
-            outputs[low:high, rows] = functions(state, masks, part)
+        for rows, part in _split_rows(state, inputs):
+            outputs[low:high, rows] = apply_masks(state, masks, part)
         low = high
     log_weights = outputs.new_full((draws,), -math.log(draws))
     return likelihoods.mixture(state.likelihood, outputs, state.log_noise, log_weights)
 
 
-def function_masks(state: State, draws: int) -> Iterator[list[Tensor]]:
-    """Masks that all rows share, some draws at a time: by layer (T, units). However many rows there are, the same."""
+def draw_function_masks(state: State, draws: int) -> Iterator[list[Tensor]]:
+    """Draw masks that all rows share, some draws at a time: by layer (T, units), the same for any number of rows."""
     if not state.drops_any:
         yield []
         return
@@ -44,26 +44,26 @@ def function_masks(state: State, draws: int) -> Iterator[list[Tensor]]:
         yield list(drawn.view(count, sum(sizes)).split(sizes, 1))
 
 
-def _rows_in_parts(state: State, inputs: Tensor) -> Iterator[tuple[slice, Tensor]]:
+def _split_rows(state: State, inputs: Tensor) -> Iterator[tuple[slice, Tensor]]:
     low = 0
     for part in inference.split(inputs, prediction.widest_layer(state.network)):
         yield slice(low, low + len(part)), part
         low += len(part)
 
 
-def functions(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
+def apply_masks(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
     """Outputs (T, N, outputs) of the networks with these masks (T, units) for rows (N, ...)."""
     if masks and not has_maps(state.network):
-        return _dense(state, masks, inputs)
+        return _apply_dense(state, masks, inputs)
     if not masks:
-        return networks.forward(state.network, inputs[None], dropping(state, []))
+        return networks.forward(state.network, inputs[None], build_linear(state, []))
     shaped = [mask.unflatten(1, shape) for mask, shape in zip(masks, state.units, strict=True)]
     each = [[mask[draw : draw + 1, None] for mask in shaped] for draw in range(len(masks[0]))]
-    return torch.cat([networks.forward(state.network, inputs[None], dropping(state, one)) for one in each])
+    return torch.cat([networks.forward(state.network, inputs[None], build_linear(state, one)) for one in each])
 
 
-def _dense(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
-    """Some draws at a time, each a network whose weights are masked."""
+def _apply_dense(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
+    """Apply masks to networks of dense layers, some draws at a time, each a network whose weights are masked."""
     first, *others = [name for name, _ in state.network.layers]
     activate = networks.ACTIVATIONS[state.network.activation]
     x = inputs.flatten(1).to(state.scale.dtype)[None]
@@ -71,14 +71,14 @@ def _dense(state: State, masks: Sequence[Tensor], inputs: Tensor) -> Tensor:
     limit = max(1, numbers // (len(inputs) * prediction.widest_layer(state.network)))
     parts = []
     for of_inputs, *of_layers in zip(*(mask.split(limit) for mask in masks), strict=True):
-        y = _masked(state, first, x, of_inputs)
+        y = _apply_masked(state, first, x, of_inputs)
         for name, of_layer in zip(others, of_layers, strict=True):
-            y = _masked(state, name, activate(y), of_layer)
+            y = _apply_masked(state, name, activate(y), of_layer)
         parts.append(y)
     return torch.cat(parts)
 
 
-def _masked(state: State, name: str, x: Tensor, masks: Tensor) -> Tensor:
+def _apply_masked(state: State, name: str, x: Tensor, masks: Tensor) -> Tensor:
     """W (z x / (1 - p)) + b with masks z (T, inputs) of x, (1, N, inputs) or (T, N, inputs): (T, N, outputs)."""
     compute = state.network.types.compute
     weight, bias = state.parameters[f"{name}.weight"], state.parameters.get(f"{name}.bias")

@@ -34,7 +34,7 @@ class Swag(shared.Learner[State]):
         """Raises Unsupported for a budget in which `every` leaves fewer than two networks to collect."""
         del base
         options = trials.options[0]
-        first, every = _pace(trials.trainings[0], trials.problems[0].train_size, options)
+        first, every = _plan_collection(trials.trainings[0], trials.problems[0].train_size, options)
 
         def make(**fields: Any) -> State:
             like = next(iter(fields["parameters"].values()))
@@ -59,13 +59,13 @@ class Swag(shared.Learner[State]):
         return state, scalars
 
     def draw(self, state: State, inputs: Tensor, draws: int) -> shared.Mixture:
-        """So many functions around each mean; of fewer than two networks collected the plain network, as it stands."""
+        """Predict with so many functions around each mean; before two are collected, with the networks in training."""
         members, noise = len(state.collection.mean), state.draws()
         some = state.collection.count > 1
         return prediction.predict(
             state.network,
             state.likelihood,
-            (lambda count: functions(state, noise, count)) if some else (lambda _: points.weights_of(state)),
+            (lambda count: draw_functions(state, noise, count)) if some else (lambda _: points.weights_of(state)),
             inputs,
             inputs.new_full((members,), -math.log(members), dtype=state.network.types.parameters),
             draws if some else 1,
@@ -100,14 +100,14 @@ def together(configs: Sequence[SwagOptions]) -> Cohort:
 
 @torch.no_grad()
 def collect(state: State) -> None:
-    """Take in the networks after an update, if it is their turn: counted on the host, outside of a captured graph."""
+    """Collect the networks after an update, if it is their turn: counted on the host, outside of a captured graph."""
     since = state.updates - state.first
     if since > 0 and since % state.every == 0:
         state.collection.add(networks.flatten(points.weights_of(state)))
 
 
-def functions(state: State, noise: Noise, count: int) -> dict[str, Tensor]:
-    """Weights of the next so many draws of each Gaussian, (J * count, ...), those of one together."""
+def draw_functions(state: State, noise: Noise, count: int) -> dict[str, Tensor]:
+    """Draw so many functions of each Gaussian, as weights (J * count, ...), those of one Gaussian together."""
     held, lanes = state.collection, len(state.collection.mean)
     deviation = (held.squares / (2 * held.count)).sqrt()  # (J, m)
     wide = noise.normal((lanes, count, state.network.size), held.mean) * deviation[:, None]
@@ -116,8 +116,8 @@ def functions(state: State, noise: Noise, count: int) -> dict[str, Tensor]:
     return networks.unflatten(state.network, vectors.flatten(0, 1))
 
 
-def _pace(trial: Training, rows: int, options: SwagOptions) -> tuple[int, int]:
-    """Updates without collection, and from one collected network to the next."""
+def _plan_collection(trial: Training, rows: int, options: SwagOptions) -> tuple[int, int]:
+    """Plan the collection: updates without it, and from one collected network to the next."""
     epoch = max(1, round(rows / trial.batch_size))
     if trial.updates is None:
         return 0, options.every or epoch

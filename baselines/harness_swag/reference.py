@@ -31,13 +31,13 @@ class Gaussian(NamedTuple):
 
     @property
     def covariance(self) -> Floats:
-        """Diag / 2 + D D^T / (2 (K - 1)), (m, m)."""
+        """Covariance diag / 2 + D D^T / (2 (K - 1)), (m, m)."""
         K = self.D.shape[1]
         return np.diag(self.diag) / 2 + self.D @ self.D.T / (2 * (K - 1))
 
 
-def fitted(trajectory: Floats, rank: int) -> Gaussian:
-    """The Gaussian of collected weights (n, m)."""
+def fit_trajectory(trajectory: Floats, rank: int) -> Gaussian:
+    """Fit the Gaussian of collected weights (n, m)."""
     n = len(trajectory)
     mean, second = trajectory[0], trajectory[0] ** 2
     columns = [trajectory[0] - mean]
@@ -52,11 +52,11 @@ def loss(state: State, batch: Batch) -> Tensor:
     """Sum over members of -mean_i log p(y_i | x_i, w) - log p(w) / N. Raises Unsupported for a prior of two parts."""
     if state.options.prior == "mixture":
         raise Unsupported("prior=mixture: the reference covers Gaussian priors")
-    each = [_loss(state, batch, index) for index in range(state.options.members)]
+    each = [_member_loss(state, batch, index) for index in range(state.options.members)]
     return torch.stack(each).sum()
 
 
-def _loss(state: State, batch: Batch, index: int) -> Tensor:
+def _member_loss(state: State, batch: Batch, index: int) -> Tensor:
     w = {name: state.parameters[name][index] for name in state.network.shapes}
     f, y = outputs(state, w, batch.inputs), batch.targets
     if state.likelihood.kind == "categorical":

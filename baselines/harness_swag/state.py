@@ -1,4 +1,4 @@
-"""The state of SWAG: networks in training, and what is collected of the weights that they pass through."""
+"""The state of SWAG: networks in training, and the collection of the weights that they pass through."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Collection:
 
     @staticmethod
     def empty(lanes: int, rank: int, size: int, like: Tensor) -> Collection:
-        """That of no network, of the type and on the device of another tensor."""
+        """A collection of no network, of the type and on the device of another tensor."""
         mean, squares = like.new_zeros(lanes, size), like.new_zeros(lanes, size)
         return Collection(mean, squares, like.new_zeros(lanes, rank, size))
 
     @property
     def rank(self) -> int:
-        """Deviations that there are."""
+        """The number of deviations that there are."""
         return min(self.count, self.deviations.shape[1])
 
     def add(self, weights: Tensor) -> None:
-        """Take in (J, m), in Welford's way: differences of squares would lose what is small beside the mean."""
+        """Add weights (J, m) in Welford's way: differences of squares would lose deviations small beside the mean."""
         change = weights - self.mean
         self.deviations[:, self.count % self.deviations.shape[1]] = deviation = change * (self.count / (self.count + 1))
         self.count += 1
@@ -43,7 +43,7 @@ class Collection:
         self.squares += change * deviation
 
     def lane(self, index: int, trials: int) -> Collection:
-        """That of one of so many trials."""
+        """The collection of one of so many trials."""
         tensors = {name: getattr(self, name).chunk(trials)[index] for name in ("mean", "squares", "deviations")}
         return replace(self, **tensors)
 

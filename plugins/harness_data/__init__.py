@@ -79,16 +79,16 @@ def harness_datasets() -> Iterator[Dataset]:
         rows=MNIST_ROWS,
         fixed_test=True,
     )
-    yield from _cifar()
-    yield from _shifted()
-    yield from _events()
-    yield from tables.offers()
-    yield from series.digits(ALPAYDIN)
-    yield from series.mnist(LECUN)
-    yield from series.texts()
+    yield from _offer_cifar()
+    yield from _offer_shifted()
+    yield from _offer_events()
+    yield from tables.offer_tables()
+    yield from series.offer_digits(ALPAYDIN)
+    yield from series.offer_mnist(LECUN)
+    yield from series.offer_texts()
 
 
-def _cifar() -> Iterator[Dataset]:
+def _offer_cifar() -> Iterator[Dataset]:
     yield Dataset(
         "cifar10",
         "60,000 photographs of 32x32 pixels, 10 classes",
@@ -115,7 +115,7 @@ def _cifar() -> Iterator[Dataset]:
     )
 
 
-def _shifted() -> Iterator[Dataset]:
+def _offer_shifted() -> Iterator[Dataset]:
     yield Dataset(
         "digits-shifted",
         "digits 0 to 4, and as shifted splits digits-5-9 and noise, which belong to none of the five classes",
@@ -143,7 +143,7 @@ def _shifted() -> Iterator[Dataset]:
     )
 
 
-def _events() -> Iterator[Dataset]:
+def _offer_events() -> Iterator[Dataset]:
     yield Dataset(
         "nmnist",
         "70,000 recordings of MNIST digits by an event camera, 34x34 pixels",
@@ -154,7 +154,7 @@ def _events() -> Iterator[Dataset]:
         licence="CC BY-SA 4.0",
         citation="Orchard, Jayawant, Cohen and Thakor, Converting static image datasets to spiking neuromorphic "
         "datasets using saccades, Frontiers in Neuroscience 9:437, 2015",
-        files=_complete_or_not(registry.NMNIST),
+        files=_allow_partial(registry.NMNIST),
         fixed_test=True,
     )
     yield Dataset(
@@ -167,7 +167,7 @@ def _events() -> Iterator[Dataset]:
         licence="CC BY 4.0 (unchecked)",
         citation="Li, Liu, Ji, Li and Shi, CIFAR10-DVS: an event-stream dataset for object classification, "
         "Frontiers in Neuroscience 11:309, 2017",
-        files=_complete_or_not(registry.CIFAR10_DVS),
+        files=_allow_partial(registry.CIFAR10_DVS),
         fixed_test=True,
     )
     yield Dataset(
@@ -179,13 +179,13 @@ def _events() -> Iterator[Dataset]:
         recipe=DVS_GESTURE,
         licence="CC BY 4.0",
         citation="Amir et al., A low power, fully event-based gesture recognition system, CVPR 2017",
-        files=_complete_or_not(registry.DVS_GESTURE),
+        files=_allow_partial(registry.DVS_GESTURE),
         fixed_test=True,
     )
 
 
-def _complete_or_not(folders: tuple[Folder, ...]) -> Callable[[EventOptions], tuple[Folder, ...]]:
-    """The folders of a data set, which need not be complete where the options say so."""
+def _allow_partial(folders: tuple[Folder, ...]) -> Callable[[EventOptions], tuple[Folder, ...]]:
+    """Allow folders of a data set to be incomplete where the options say so."""
 
     def declared(config: EventOptions) -> tuple[Folder, ...]:
         if not config.partial:

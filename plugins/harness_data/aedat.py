@@ -24,17 +24,17 @@ SPECIAL = 0x8000
 
 
 def read(part: Part) -> Events:
-    """The events of a recording, in the order of the file. Raises HarnessError for anything else."""
+    """Read the events of a recording, in the order of the file. Raises HarnessError for anything else."""
     content = part.read()
-    body = content[_head(content) :]
+    body = content[_find_events(content) :]
     if len(body) % EVENT_BYTES:
         raise HarnessError(f"truncated: {len(body)} bytes of events, expected a multiple of {EVENT_BYTES}")
     pairs = np.frombuffer(body, ">u4").reshape(-1, 2).astype(np.int64)
-    return _events(pairs[:, 0], pairs[:, 1])
+    return _decode_events(pairs[:, 0], pairs[:, 1])
 
 
-def _head(content: bytes) -> int:
-    """Where the events begin. Raises HarnessError for another format."""
+def _find_events(content: bytes) -> int:
+    """Find the byte at which the events begin. Raises HarnessError for another format."""
     version = VERSION.match(content)
     if version is None or version[1] != b"2":
         found = content[:16].decode("ascii", "replace")
@@ -45,7 +45,7 @@ def _head(content: bytes) -> int:
     return place
 
 
-def _events(address: NDArray[np.int64], time: NDArray[np.int64]) -> Events:
+def _decode_events(address: NDArray[np.int64], time: NDArray[np.int64]) -> Events:
     wide = np.flatnonzero(address > 0xFFFF)
     if wide.size:
         raise HarnessError(

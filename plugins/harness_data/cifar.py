@@ -20,7 +20,7 @@ from harness_data import pickles, registry
 from harness_data.augment import Augment, Normalise
 from harness_data.images import classification
 from harness_data.options import Cifar10Options, CifarOptions
-from harness_data.splits import tenth
+from harness_data.splits import hold_out_tenth
 
 SHAPE = (3, 32, 32)
 NORMALISE = Normalise((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
@@ -32,22 +32,22 @@ Images = tuple[NDArray[np.uint8], NDArray[np.int64]]
 def load10(config: Cifar10Options, seed: int, folder: Path) -> Data:
     """Inputs (N, 3, 32, 32) uint8, targets (N,) int64. Raises HarnessError naming a bad file."""
     *batches, test, meta = (located(file, folder) for file in registry.cifar10(config.batches))
-    classes = _classes(meta, b"label_names", 10)
-    parts = [_read(batch, b"labels", classes) for batch in batches]
-    return _data(_joined(parts), _read(test, b"labels", classes), classes, seed, config.augment)
+    classes = _count_classes(meta, b"label_names", 10)
+    parts = [_read_images(batch, b"labels", classes) for batch in batches]
+    return _build_data(_join_parts(parts), _read_images(test, b"labels", classes), classes, seed, config.augment)
 
 
 def load100(config: CifarOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 3, 32, 32) uint8, fine targets (N,) int64. Raises HarnessError naming a bad file."""
     train, test, meta = (located(file, folder) for file in registry.CIFAR100)
-    classes = _classes(meta, b"fine_label_names", 100)
-    kept, held_out = (_read(path, b"fine_labels", classes) for path in (train, test))
-    return _data(kept, held_out, classes, seed, config.augment)
+    classes = _count_classes(meta, b"fine_label_names", 100)
+    kept, held_out = (_read_images(path, b"fine_labels", classes) for path in (train, test))
+    return _build_data(kept, held_out, classes, seed, config.augment)
 
 
-def _data(train: Images, test: Images, classes: int, seed: int, augment: bool) -> Data:
+def _build_data(train: Images, test: Images, classes: int, seed: int, augment: bool) -> Data:
     images, labels = train
-    rows, held_out = tenth(labels, seed)
+    rows, held_out = hold_out_tenth(labels, seed)
     kept, valid = (Batch(images[part], labels[part]) for part in (rows, held_out))
     return dataclasses.replace(
         classification(kept, valid, Batch(*test), classes),
@@ -56,15 +56,15 @@ def _data(train: Images, test: Images, classes: int, seed: int, augment: bool) -
     )
 
 
-def _joined(parts: Sequence[Images]) -> Images:
+def _join_parts(parts: Sequence[Images]) -> Images:
     images, labels = zip(*parts, strict=True)
     return np.concatenate(images), np.concatenate(labels)
 
 
-def _read(path: Path, key: bytes, classes: int) -> Images:
-    """Images (N, 3, 32, 32) and labels (N,) of one file. Raises HarnessError for anything else."""
+def _read_images(path: Path, key: bytes, classes: int) -> Images:
+    """Read the images (N, 3, 32, 32) and labels (N,) of one file. Raises HarnessError for anything else."""
     content = pickles.read(path)
-    pixels, labels = _entry(path, content, b"data", np.ndarray), _entry(path, content, key, list)
+    pixels, labels = _read_entry(path, content, b"data", np.ndarray), _read_entry(path, content, key, list)
     if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != np.prod(SHAPE):
         raise HarnessError(f"{path}: data are {pixels.dtype} of shape {pixels.shape}, expected uint8 (N, 3072)")
     if len(labels) != len(pixels):
@@ -74,15 +74,15 @@ def _read(path: Path, key: bytes, classes: int) -> Images:
     return pixels.reshape(-1, *SHAPE), np.array(labels, np.int64)
 
 
-def _classes(path: Path, key: bytes, expected: int) -> int:
-    """The number of classes that a file of names lists, which must be the expected one."""
-    names = _entry(path, pickles.read(path), key, list)
+def _count_classes(path: Path, key: bytes, expected: int) -> int:
+    """Count the classes that a file of names lists, which must be as many as expected."""
+    names = _read_entry(path, pickles.read(path), key, list)
     if len(names) != expected:
         raise HarnessError(f"{path}: names {len(names)} classes, expected {expected}")
     return expected
 
 
-def _entry(path: Path, content: dict[bytes, Any], key: bytes, kind: type) -> Any:
+def _read_entry(path: Path, content: dict[bytes, Any], key: bytes, kind: type) -> Any:
     value = content.get(key)
     if not isinstance(value, kind):
         found = "nothing" if value is None else f"a {type(value).__name__}"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness import Batch, Data, Folder, HarnessError, Part, Problem, Reading
 from harness_data.options import EventOptions
-from harness_data.splits import tenth
+from harness_data.splits import hold_out_tenth
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ class Events(NamedTuple):
 
 
 class Odd(NamedTuple):
-    """A recording that is taken as it is, and what is strange about it, one of ODD."""
+    """A recording that is taken as it is, and its oddity, one of ODD."""
 
     file: str
     kind: str
@@ -51,15 +51,15 @@ class Split(NamedTuple):
     labels: NDArray[np.int64]
 
 
-def frames(events: Events, steps: int, by: By, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Counts (steps, 2, H, W) of a recording from a camera of `size` (H, W).
+def count_frames(events: Events, steps: int, by: By, size: tuple[int, int]) -> NDArray[np.int64]:
+    """Count the events of a recording from a camera of `size` (H, W) in frames (steps, 2, H, W).
 
     Raises HarnessError for an event outside of it.
     """
     height, width = size
     x, y, polarity = (np.asarray(each, np.int64) for each in events[:3])
     _require_inside(x, y, polarity, size)
-    cell = ((_frame(events, steps, by) * 2 + polarity) * height + y) * width + x
+    cell = ((_assign_frames(events, steps, by) * 2 + polarity) * height + y) * width + x
     return np.bincount(cell, minlength=steps * 2 * height * width).reshape(steps, 2, height, width)
 
 
@@ -76,8 +76,8 @@ def _require_inside(
         )
 
 
-def _frame(events: Events, steps: int, by: By) -> NDArray[np.int64]:
-    """The frame of each event (N,)."""
+def _assign_frames(events: Events, steps: int, by: By) -> NDArray[np.int64]:
+    """Assign a frame to each event (N,)."""
     if not events.x.size:
         return np.zeros(0, np.int64)
     place = np.arange(events.x.size)
@@ -87,8 +87,8 @@ def _frame(events: Events, steps: int, by: By) -> NDArray[np.int64]:
     return (place // max(each, 1)).clip(0, steps - 1)
 
 
-def stacked(recordings: Iterable[NDArray[np.integer]], count: int) -> Counts:
-    """Frames (count, T, 2, H, W) of so many recordings, in the narrowest unsigned type that holds the counts."""
+def stack_frames(recordings: Iterable[NDArray[np.integer]], count: int) -> Counts:
+    """Stack the frames (count, T, 2, H, W) of so many recordings, in the narrowest unsigned type that holds them."""
     stack: Counts = np.zeros(0, np.uint8)
     for number, each in enumerate(recordings):
         if not number:
@@ -99,8 +99,8 @@ def stacked(recordings: Iterable[NDArray[np.integer]], count: int) -> Counts:
     return stack
 
 
-def counts(inputs: Tensor) -> Tensor:
-    """Counts of any integer type as float32: what happens to frames on the device."""
+def convert_counts(inputs: Tensor) -> Tensor:
+    """Convert counts of any integer type to float32, on the device."""
     return inputs.float()
 
 
@@ -111,20 +111,20 @@ def read_each(
     size: tuple[int, int],
     odd: list[Odd],
 ) -> Iterator[NDArray[np.int64]]:
-    """Frames (T, 2, H, W) of each recording.
+    """Read the frames (T, 2, H, W) of each recording.
 
-    Raises HarnessError, naming the file, for one that cannot be read, or holds what the camera cannot have seen. So it
-    does for one without events and for times that go back, but where the options take the data as they are: these go
-    into `odd` then.
+    Raises HarnessError, naming the file, for one that cannot be read, or holds events that the camera cannot have seen.
+    So it does for one without events and for times that go back, unless the options take the data as they are: then
+    `odd` gets them.
     """
     for part in found:
         try:
             events = decode(part)
-            if oddity := _oddity(events):
+            if oddity := _find_oddity(events):
                 odd.append(Odd(str(part), oddity))
                 if not config.partial:
-                    raise HarnessError(f"{_said(events)}; {AS_IT_IS}")
-            yield frames(events, config.steps, config.frames, size)
+                    raise HarnessError(f"{_describe_oddity(events)}; {AS_IT_IS}")
+            yield count_frames(events, config.steps, config.frames, size)
         except (OSError, BadZipFile) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise HarnessError(f"{part}: cannot be read: {why}") from error
@@ -132,16 +132,16 @@ def read_each(
             raise HarnessError(f"{part}: {error}; remove the file and fetch the data set again") from None
 
 
-def _oddity(events: Events) -> str:
-    """What is strange about a recording, if something is."""
+def _find_oddity(events: Events) -> str:
+    """Find the oddity of a recording, one of ODD; empty where it has none."""
     if not len(events.x):
         return "empty"
     time = np.asarray(events.time, np.int64)
     return "order" if (time[1:] < time[:-1]).any() else ""
 
 
-def _said(events: Events) -> str:
-    """The same in words."""
+def _describe_oddity(events: Events) -> str:
+    """Describe the oddity of a recording that has one."""
     if not len(events.x):
         return "holds no events, expected some"
     time = np.asarray(events.time, np.int64)
@@ -149,19 +149,19 @@ def _said(events: Events) -> str:
     return f"times go back: from {time[at]} to {time[at + 1]} microseconds at event {at + 1}, expected ascending ones"
 
 
-def label(path: object, text: str, classes: int) -> int:
-    """The class that a part of a file's path names. Raises HarnessError where it is none."""
+def read_label(path: object, text: str, classes: int) -> int:
+    """Read the class that a part of a file's path names. Raises HarnessError where it is none."""
     if not text.isdecimal() or int(text) >= classes:
         raise HarnessError(f"{path}: {text!r} is no class, expected 0 to {classes - 1}")
     return int(text)
 
 
-def data(train: Split, test: Split, classes: int, seed: int, warning: str = "", odd: Sequence[Odd] = ()) -> Data:
-    """A problem with time as the first axis of an input; a tenth of the training recordings is for validation.
+def build_data(train: Split, test: Split, classes: int, seed: int, warning: str = "", odd: Sequence[Odd] = ()) -> Data:
+    """Build a problem with time as the first axis of an input; a tenth of the training recordings is for validation.
 
-    warning: what the report says of the number of recordings. odd: those of which it says more.
+    warning: of the number of recordings, for the report. odd: recordings that it warns of by themselves.
     """
-    rows, held_out = tenth(train.labels, seed)
+    rows, held_out = hold_out_tenth(train.labels, seed)
     kept, valid = (Batch(train.frames[part], train.labels[part]) for part in (rows, held_out))
     problem = Problem("classification", train.frames.shape[1:], classes, len(rows), time_axis=True)
     readings: dict[str, Reading] = {"partial": Reading(True, warning=warning)} if warning else {}
@@ -169,11 +169,11 @@ def data(train: Split, test: Split, classes: int, seed: int, warning: str = "", 
         if files := [each.file for each in odd if each.kind == kind]:
             said = f"recordings that {what}: {len(files):,}, the first is {files[0]}"
             readings[f"{kind}_recordings"] = Reading(len(files), warning=said)
-    return Data(problem, kept, valid, Batch(*test), transform=counts, readings=readings)
+    return Data(problem, kept, valid, Batch(*test), transform=convert_counts, readings=readings)
 
 
-def incomplete(name: str, folders: Sequence[Folder], found: Sequence[int]) -> str:
-    """What the report says of folders that have another number of files than is published; nothing where none has."""
+def describe_incomplete(name: str, folders: Sequence[Folder], found: Sequence[int]) -> str:
+    """Describe folders that have another number of files than is published, for the report; empty where none has."""
     numbers = [(number, folder.count, folder.path) for folder, number in zip(folders, found, strict=True)]
     if any(number > count for number, count, _ in numbers):
         listed = " and ".join(f"{number:,} instead of {count:,} in {path}" for number, count, path in numbers)

@@ -18,11 +18,11 @@ BLOCK = 1 << 16
 
 
 def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The unsigned bytes of an IDX file with so many dimensions; the file may be compressed with gzip.
+    """Read the unsigned bytes of an IDX file with so many dimensions; the file may be compressed with gzip.
 
-    Raises HarnessError that names the file, what was expected and what was found.
+    Raises HarnessError that names the file, the expected bytes and those found.
     """
-    content = _content(path)
+    content = _read_content(path)
     magic = bytes([0, 0, UNSIGNED_BYTE, dimensions])
     if content[:4] != magic[: len(content)]:
         found = content[:4].hex(" ")
@@ -45,17 +45,17 @@ def _require_bytes(path: Path, content: bytes, expected: int, exactly: bool) -> 
         )
 
 
-def _content(path: Path) -> bytes:
-    """The uncompressed bytes, as far as a broken file gives them."""
+def _read_content(path: Path) -> bytes:
+    """Read the uncompressed bytes, as far as a broken file gives them."""
     try:
         with path.open("rb") as stream:
             compressed = stream.read(len(GZIP)) == GZIP
-        return _decompressed(path) if compressed else path.read_bytes()
+        return _decompress(path) if compressed else path.read_bytes()
     except OSError as error:
         raise HarnessError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _decompressed(path: Path) -> bytes:
+def _decompress(path: Path) -> bytes:
     blocks: list[bytes] = []
     with gzip.open(path) as stream:
         try:

@@ -1,4 +1,4 @@
-"""What image data sets share: from stored pixels to inputs that a network takes."""
+"""Functions that image data sets share: from stored pixels to inputs that a network takes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Pixels = NDArray[np.generic]
 
 
 def grey(pixels: Pixels, brightest: float) -> NDArray[np.float32]:
-    """Grey images (N, H, W) with values up to `brightest` as inputs (N, 1, H, W) in [0, 1]."""
+    """Grey images (N, H, W) with values up to `brightest`, as inputs (N, 1, H, W) in [0, 1]."""
     inputs = pixels[:, None].astype(np.float32)
     inputs /= brightest
     return inputs
 
 
 def standardise(inputs: NDArray[np.float32], mean: float, std: float) -> NDArray[np.float32]:
-    """The inputs, shifted and scaled in place: the largest of these arrays should exist once."""
+    """Standardise the inputs in place: the largest of these arrays should exist once."""
     inputs -= mean
     inputs /= std
     return inputs

@@ -29,24 +29,24 @@ VALID = 5000
 def load(config: DataOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 1, 28, 28) float32, targets (N,) int64. Raises HarnessError naming a bad file."""
     del config
-    return _data(registry.MNIST, folder, seed, *MNIST)
+    return _build_data(registry.MNIST, folder, seed, *MNIST)
 
 
 def load_fashion(config: DataOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 1, 28, 28) float32, targets (N,) int64. Raises HarnessError naming a bad file."""
     del config
-    return _data(registry.FASHION_MNIST, folder, seed, *FASHION)
+    return _build_data(registry.FASHION_MNIST, folder, seed, *FASHION)
 
 
 def fashion_test(folder: Path) -> NDArray[np.float32]:
     """The 10,000 test images of Fashion-MNIST (N, 1, 28, 28) in [0, 1]. Raises HarnessError naming a bad file."""
     images, labels = (located(file, folder) for file in registry.FASHION_MNIST[2:])
-    return grey(_read(images, labels)[0], BRIGHTEST)
+    return grey(_read_split(images, labels)[0], BRIGHTEST)
 
 
-def _data(files: Sequence[File], folder: Path, seed: int, mean: float, std: float) -> Data:
+def _build_data(files: Sequence[File], folder: Path, seed: int, mean: float, std: float) -> Data:
     train_images, train_labels, test_images, test_labels = (located(file, folder) for file in files)
-    images, labels = _read(train_images, train_labels)
+    images, labels = _read_split(train_images, train_labels)
     if len(labels) <= VALID:
         raise HarnessError(
             f"{train_labels}: {len(labels)} training rows, expected more than the {VALID} for validation"
@@ -60,13 +60,13 @@ def _data(files: Sequence[File], folder: Path, seed: int, mean: float, std: floa
     return classification(
         batch(images[train], labels[train]),
         batch(images[valid], labels[valid]),
-        batch(*_read(test_images, test_labels)),
+        batch(*_read_split(test_images, test_labels)),
         CLASSES,
     )
 
 
-def _read(images_path: Path, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pixels (N, 28, 28) and labels (N,) of an official split."""
+def _read_split(images_path: Path, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Read the pixels (N, 28, 28) and labels (N,) of an official split."""
     images = idx.read(images_path, 3)
     labels = idx.read(path, 1).astype(np.int64)
     if len(labels) != len(images):

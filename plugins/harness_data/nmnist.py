@@ -27,19 +27,19 @@ def load(config: EventOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, T, 2, 34, 34), targets (N,) int64. Raises HarnessError naming a bad file."""
     odd: list[Odd] = []
     whole = [dataclasses.replace(entry, partial=config.partial) for entry in registry.NMNIST]
-    train, test = (_split(entry, config, folder, odd) for entry in whole)
-    warning = events.incomplete("nmnist", registry.NMNIST, [len(train.labels), len(test.labels)])
-    return events.data(train, test, CLASSES, seed, warning, odd)
+    train, test = (_read_split(entry, config, folder, odd) for entry in whole)
+    warning = events.describe_incomplete("nmnist", registry.NMNIST, [len(train.labels), len(test.labels)])
+    return events.build_data(train, test, CLASSES, seed, warning, odd)
 
 
-def _split(entry: Folder, config: EventOptions, folder: Path, odd: list[Odd]) -> Split:
+def _read_split(entry: Folder, config: EventOptions, folder: Path, odd: list[Odd]) -> Split:
     found = members(entry, folder)
-    labels = [events.label(part, part.below.split("/")[-2], CLASSES) for part in found]
-    read = events.read_each(found, _decoded, config, SIZE, odd)
-    return Split(events.stacked(read, len(found)), np.array(labels, np.int64))
+    labels = [events.read_label(part, part.below.split("/")[-2], CLASSES) for part in found]
+    read = events.read_each(found, _decode_events, config, SIZE, odd)
+    return Split(events.stack_frames(read, len(found)), np.array(labels, np.int64))
 
 
-def _decoded(part: Part) -> Events:
+def _decode_events(part: Part) -> Events:
     content = part.read()
     if len(content) % EVENT_BYTES:
         raise HarnessError(f"truncated: {len(content)} bytes, expected a multiple of {EVENT_BYTES}")

@@ -1,4 +1,4 @@
-"""What can be set on our data sets. Plain Python: it is imported to list them."""
+"""Options of our data sets. Plain Python: it is imported to list them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ ALLOWED: Mapping[tuple[str, str], Any] = {
 
 
 def read(path: Path) -> dict[bytes, Any]:
-    """The dictionary in a pickle of Python 2 that holds lists, numbers, byte strings and numpy arrays.
+    """Read the dictionary in a pickle of Python 2 that holds lists, numbers, byte strings and numpy arrays.
 
     Raises HarnessError that names the file and, where it asks for anything else, the name that it asks for.
     """

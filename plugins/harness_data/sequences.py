@@ -25,27 +25,27 @@ Inputs = NDArray[np.float32]
 
 def load_digit_rows(config: DataOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 8, 8) float32: steps, pixels of a row. Targets (N,) int64."""
-    return _series(digits.load(config, seed, folder), rows)
+    return _build_sequences(digits.load(config, seed, folder), rows)
 
 
 def load_digit_pixels(config: DataOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 64, 1) float32, targets (N,) int64."""
-    return _series(digits.load(config, seed, folder), pixels)
+    return _build_sequences(digits.load(config, seed, folder), pixels)
 
 
 def load_mnist_rows(config: DataOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 28, 28) float32: steps, pixels of a row. Targets (N,) int64. Raises HarnessError naming a bad file."""
-    return _series(mnist.load(config, seed, folder), rows)
+    return _build_sequences(mnist.load(config, seed, folder), rows)
 
 
 def load_mnist_pixels(config: MnistPixelsOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, (28 / pool)^2, 1) float32, targets (N,) int64. Raises HarnessError naming a bad file."""
 
     def steps(images: Inputs) -> Inputs:
-        series = pixels(pooled(images, config.pool))
-        return series[:, permutation(series.shape[1])] if config.permuted else series
+        series = pixels(pool_pixels(images, config.pool))
+        return series[:, draw_permutation(series.shape[1])] if config.permuted else series
 
-    return _series(mnist.load(config, seed, folder), steps)
+    return _build_sequences(mnist.load(config, seed, folder), steps)
 
 
 def rows(images: Inputs) -> Inputs:
@@ -58,20 +58,20 @@ def pixels(images: Inputs) -> Inputs:
     return images.reshape(len(images), -1, 1)
 
 
-def pooled(images: Inputs, size: int) -> Inputs:
-    """Means over squares of size x size pixels, (N, 1, H, W) to (N, 1, H / size, W / size)."""
+def pool_pixels(images: Inputs, size: int) -> Inputs:
+    """Pool squares of size x size pixels to their means, (N, 1, H, W) to (N, 1, H / size, W / size)."""
     count, _, height, width = images.shape
     squares = images.reshape(count, 1, height // size, size, width // size, size)
     return squares.mean(axis=(3, 5)) if size > 1 else images
 
 
-def permutation(steps: int) -> NDArray[np.int64]:
-    """Which step of the image stands at each step of the sequence, (steps,): the same for every seed."""
+def draw_permutation(steps: int) -> NDArray[np.int64]:
+    """Draw the step of the image that stands at each step of the sequence, (steps,): the same for every seed."""
     return np.random.default_rng(PERMUTATION).permutation(steps)
 
 
-def _series(data: Data, steps: Callable[[Inputs], Inputs]) -> Data:
-    """The data with their images (N, 1, H, W) as sequences (N, T, d)."""
+def _build_sequences(data: Data, steps: Callable[[Inputs], Inputs]) -> Data:
+    """Build data with the images (N, 1, H, W) as sequences (N, T, d)."""
     splits = {name: getattr(data, name) for name in ("train", "valid", "test")}
     changed = {name: split._replace(inputs=steps(split.inputs)) for name, split in splits.items()}
     shape = changed["train"].inputs.shape[1:]

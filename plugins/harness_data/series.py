@@ -18,8 +18,8 @@ KARPATHY = "Karpathy, The Unreasonable Effectiveness of Recurrent Neural Network
 RESEARCH = "free for research by its README, corpus LDC99T42 by the LDC's licence (unchecked)"
 
 
-def digits(citation: str) -> Iterator[Dataset]:
-    """The digits of scikit-learn."""
+def offer_digits(citation: str) -> Iterator[Dataset]:
+    """Offer the digits of scikit-learn."""
     series = partial(
         Dataset,
         kind="classification",
@@ -42,8 +42,8 @@ def digits(citation: str) -> Iterator[Dataset]:
     )
 
 
-def mnist(citation: str) -> Iterator[Dataset]:
-    """MNIST, as papers on recurrent networks have it."""
+def offer_mnist(citation: str) -> Iterator[Dataset]:
+    """Offer MNIST, as papers on recurrent networks have it."""
     series = partial(
         Dataset,
         kind="classification",
@@ -68,7 +68,7 @@ def mnist(citation: str) -> Iterator[Dataset]:
     )
 
 
-def texts() -> Iterator[Dataset]:
+def offer_texts() -> Iterator[Dataset]:
     """Texts, whose next token is to be predicted."""
     text = partial(Dataset, kind="language", fixed_test=True)
     yield text(

@@ -26,13 +26,13 @@ KNOWN = 5  # digits below it are classes
 def load_digits(config: DataOptions, seed: int, folder: Path) -> Data:
     """Inputs (N, 1, 8, 8) float32, targets (N,) int64; splits `digits-5-9`, `noise`."""
     del config, folder
-    return _digits(seed, joined=False)
+    return _build_digits(seed, joined=False)
 
 
 def refit_digits(config: DataOptions, seed: int, folder: Path) -> Data:
     """The same with training and validation rows together."""
     del config, folder
-    return _digits(seed, joined=True)
+    return _build_digits(seed, joined=True)
 
 
 def load_mnist(config: MnistShiftedOptions, seed: int, folder: Path) -> Data:
@@ -40,15 +40,15 @@ def load_mnist(config: MnistShiftedOptions, seed: int, folder: Path) -> Data:
     data = mnist.load(config, seed, folder)
     test = data.test
     shifted = {
-        "noise": unclassed(standardise(noise(test.inputs.shape, seed), *mnist.MNIST)),
+        "noise": mark_unclassed(standardise(draw_noise(test.inputs.shape, seed), *mnist.MNIST)),
         "rotated": Batch(np.ascontiguousarray(np.rot90(test.inputs, axes=(2, 3))), test.targets),
     }
     if config.fashion:
-        shifted["fashion"] = unclassed(standardise(mnist.fashion_test(folder), *mnist.MNIST))
+        shifted["fashion"] = mark_unclassed(standardise(mnist.fashion_test(folder), *mnist.MNIST))
     return dataclasses.replace(data, shifted=shifted)
 
 
-def _digits(seed: int, joined: bool) -> Data:
+def _build_digits(seed: int, joined: bool) -> Data:
     inputs, targets = digits.read()
     known = np.flatnonzero(targets < KNOWN)
     split = class_split(targets[known], seed)
@@ -57,18 +57,18 @@ def _digits(seed: int, joined: bool) -> Data:
     standardise(inputs, mean, std)
     shape = inputs[split.test].shape
     shifted = {
-        "digits-5-9": unclassed(inputs[targets >= KNOWN]),
-        "noise": unclassed(standardise(noise(shape, seed), mean, std)),
+        "digits-5-9": mark_unclassed(inputs[targets >= KNOWN]),
+        "noise": mark_unclassed(standardise(draw_noise(shape, seed), mean, std)),
     }
     train, valid, test = (Batch(inputs[rows], targets[rows]) for rows in split)
     return dataclasses.replace(classification(train, valid, test, KNOWN), shifted=shifted)
 
 
-def noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
-    """Pixels that are uniform in [0, 1), all independent."""
+def draw_noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
+    """Draw pixels that are uniform in [0, 1), all independent."""
     return np.random.default_rng(derive(seed, "noise")).random(shape, np.float32)
 
 
-def unclassed(inputs: NDArray[np.float32]) -> Batch:
-    """Rows that belong to no class."""
+def mark_unclassed(inputs: NDArray[np.float32]) -> Batch:
+    """Mark rows that belong to no class."""
     return Batch(inputs, np.full(len(inputs), NO_CLASS))

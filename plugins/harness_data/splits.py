@@ -13,7 +13,7 @@ Rows = NDArray[np.int64]
 
 
 def stratified_split(targets: NDArray[np.int64], sizes: Mapping[str, int], seed: int) -> tuple[Rows, dict[str, Rows]]:
-    """The rows that are left, and those of each named split, disjoint and in ascending order.
+    """Split rows into those that are left and each named split, disjoint and in ascending order.
 
     targets: class of each row (N,). Splits are drawn one after the other; of the rows that the ones before it left,
     each takes every class's share, to within a row.
@@ -27,8 +27,8 @@ def stratified_split(targets: NDArray[np.int64], sizes: Mapping[str, int], seed:
     return left, splits
 
 
-def tenth(targets: NDArray[np.int64], seed: int) -> tuple[Rows, Rows]:
-    """Training rows, and a tenth for validation, stratified by seed. Raises HarnessError for fewer than 10 rows."""
+def hold_out_tenth(targets: NDArray[np.int64], seed: int) -> tuple[Rows, Rows]:
+    """Hold out a tenth of the rows for validation, stratified by seed. Raises HarnessError for fewer than 10 rows."""
     size = len(targets) // 10
     if not size:
         raise HarnessError(f"{len(targets)} training rows, expected at least 10: a tenth is for validation")

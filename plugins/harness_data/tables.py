@@ -30,14 +30,14 @@ NAMES = {
 }
 
 
-def offers() -> Iterator[Dataset]:
-    yield from _bundled()
-    yield from (_uci(name) for name in SETS)
-    yield from _toys()
+def offer_tables() -> Iterator[Dataset]:
+    yield from _offer_bundled()
+    yield from (_offer_uci(name) for name in SETS)
+    yield from _offer_toys()
 
 
-def _bundled() -> Iterator[Dataset]:
-    """Tables that come with scikit-learn."""
+def _offer_bundled() -> Iterator[Dataset]:
+    """Offer the tables that come with scikit-learn."""
     bundled = partial(Dataset, requires=("sklearn",))
     yield bundled(
         "diabetes",
@@ -75,8 +75,8 @@ def _bundled() -> Iterator[Dataset]:
     )
 
 
-def _uci(name: str) -> Dataset:
-    """One of the nine sets, of which seed i is Gal's split i."""
+def _offer_uci(name: str) -> Dataset:
+    """Offer one of the nine sets, of which seed i is Gal's split i."""
     splits = SETS[name]
     loader = f"harness_data.uci:{name.removeprefix('uci-')}"
     return Dataset(
@@ -94,8 +94,8 @@ def _uci(name: str) -> Dataset:
     )
 
 
-def _toys() -> Iterator[Dataset]:
-    """Generated ones, whose truth is known."""
+def _offer_toys() -> Iterator[Dataset]:
+    """Offer generated data, whose truth is known."""
     yield Dataset(
         "toy-gap",
         "a generated curve that is seen at 0.4 < |x| < 1, and asked about at |x| < 0.3 too (shifted split gap)",

@@ -65,12 +65,12 @@ def regression(table: Table, split: Split) -> Data:
     targets = table.targets.astype(np.float64)
     mean, scale = location_and_scale(targets[split.train])
     standard = Table(table.inputs, (targets - mean) / scale)
-    return _data(standard, split, "regression", 1, np.float32, target_mean=float(mean), target_scale=float(scale))
+    return _build_data(standard, split, "regression", 1, np.float32, target_mean=float(mean), target_scale=float(scale))
 
 
 def classification(table: Table, split: Split) -> Data:
     """Splits with inputs (N, D) float32, standardised with the training rows alone, and targets (N,) int64."""
-    return _data(table, split, "classification", int(table.targets.max()) + 1, np.int64)
+    return _build_data(table, split, "classification", int(table.targets.max()) + 1, np.int64)
 
 
 def location_and_scale(rows: Floats) -> tuple[Floats, Floats]:
@@ -85,7 +85,7 @@ def location_and_scale(rows: Floats) -> tuple[Floats, Floats]:
     return np.where(constant, low, rows.mean(axis=0)), np.where(constant, 1.0, rows.std(axis=0))
 
 
-def _data(
+def _build_data(
     table: Table,
     split: Split,
     kind: str,

@@ -10,26 +10,26 @@ _UNPACKED = ("ptb/simple-examples/data/", "simple-examples/data/")  # as Mikolov
 _HINT = "it is in the folder data of Mikolov's simple-examples.tgz; the corpus may not be passed on"
 
 
-def _words(name: str, size: int, md5: str) -> File:
+def _declare_words(name: str, size: int, md5: str) -> File:
     also = tuple(folder + name for folder in _UNPACKED)
     return File(f"ptb/{name}", (_WORDS + name,), size, md5, hint=_HINT, also=also, content_md5=md5)
 
 
-def _characters(name: str, size: int, md5: str) -> File:
+def _declare_characters(name: str, size: int, md5: str) -> File:
     member = f"simple-examples/data/{name}"
     also = (f"ptb/char/{name}.gz", f"ptb/{name}", *(folder + name for folder in _UNPACKED))
     return File(f"ptb/char/{name}", (_CHARACTERS,), size, md5, member=member, hint=_HINT, also=also, content_md5=md5)
 
 
 PTB = (
-    _words("ptb.train.txt", 5101618, "f26c4b92c5fdc7b3f8c7cdcb991d8420"),
-    _words("ptb.valid.txt", 399782, "aa0affc06ff7c36e977d7cd49e3839bf"),
-    _words("ptb.test.txt", 449945, "8b80168b89c18661a38ef683c0dc3721"),
+    _declare_words("ptb.train.txt", 5101618, "f26c4b92c5fdc7b3f8c7cdcb991d8420"),
+    _declare_words("ptb.valid.txt", 399782, "aa0affc06ff7c36e977d7cd49e3839bf"),
+    _declare_words("ptb.test.txt", 449945, "8b80168b89c18661a38ef683c0dc3721"),
 )
 PTB_CHAR = (
-    _characters("ptb.char.train.txt", 10034964, "874909f99060142f6b88cc74c34baaa2"),
-    _characters("ptb.char.valid.txt", 786084, "9e0fe5bec2a8bf43fd686dc23d5ab8bb"),
-    _characters("ptb.char.test.txt", 884846, "1f9a2d1afe00f76e8bfbe09a65439681"),
+    _declare_characters("ptb.char.train.txt", 10034964, "874909f99060142f6b88cc74c34baaa2"),
+    _declare_characters("ptb.char.valid.txt", 786084, "9e0fe5bec2a8bf43fd686dc23d5ab8bb"),
+    _declare_characters("ptb.char.test.txt", 884846, "1f9a2d1afe00f76e8bfbe09a65439681"),
 )
 TINY_SHAKESPEARE = File(
     "tinyshakespeare/input.txt",

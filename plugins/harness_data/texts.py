@@ -1,8 +1,8 @@
 """Texts as streams of tokens: what is trained on is one row, what is predicted several rows side by side.
 
-Penn Treebank as Mikolov prepared it: what stands between spaces is a token, a word or, in his files of characters, a
-character; the end of each line is the token `<eos>`. Shakespeare: every character is a token, line ends too; the first
-nine tenths of the characters are trained on, half of what follows validates, the rest tests. `shakespeare` is the
+Penn Treebank as Mikolov prepared it: tokens, words or in his files of characters characters, stand between spaces; the
+end of each line is the token `<eos>`. Shakespeare: every character is a token, line ends too; the first nine tenths of
+the characters are for training, half of the others for validation, the rest for testing. `shakespeare` is the
 first 200,000 characters of that text, which lie in this package.
 
 The vocabulary is that of the training text, sorted. A text that is predicted is cut into `streams` rows, each of which
@@ -53,25 +53,25 @@ class Corpus:
     def load(self, config: TextOptions, seed: int, folder: Path) -> Data:
         """train.inputs (1, L) int64, valid and test (streams, L). Raises HarnessError naming a bad text."""
         del seed
-        train, valid, test = self._numbered(config, folder)
-        return self._data(config, train, _cut(valid, config.streams), _cut(test, config.streams))
+        train, valid, test = self._number_texts(config, folder)
+        return self._build_data(config, train, _cut_streams(valid, config.streams), _cut_streams(test, config.streams))
 
     def refit(self, config: TextOptions, seed: int, folder: Path) -> Data:
         """The same with training and validation text as one, and no validation row."""
         del seed
-        train, valid, test = self._numbered(config, folder)
-        held_out = _cut(valid, config.streams)
+        train, valid, test = self._number_texts(config, folder)
+        held_out = _cut_streams(valid, config.streams)
         none = Batch(held_out.inputs[:0], held_out.targets[:0])
-        return self._data(config, np.concatenate([train, valid]), none, _cut(test, config.streams))
+        return self._build_data(config, np.concatenate([train, valid]), none, _cut_streams(test, config.streams))
 
-    def _numbered(self, config: TextOptions, folder: Path) -> list[Tokens]:
+    def _number_texts(self, config: TextOptions, folder: Path) -> list[Tokens]:
         texts = self.read(config, folder)
         for text, streams in zip(texts, (1, config.streams, config.streams), strict=True):
             self._require_long(text, streams, config.window)
         vocabulary = {token: number for number, token in enumerate(sorted(set(texts[0].tokens)))}
-        return [self._numbers(text, vocabulary) for text in texts]
+        return [self._number_tokens(text, vocabulary) for text in texts]
 
-    def _numbers(self, text: Text, vocabulary: Mapping[str, int]) -> Tokens:
+    def _number_tokens(self, text: Text, vocabulary: Mapping[str, int]) -> Tokens:
         try:
             return np.fromiter(map(vocabulary.__getitem__, text.tokens), np.int64, len(text.tokens))
         except KeyError as error:
@@ -93,7 +93,7 @@ class Corpus:
             f"take more text, a smaller window{' or fewer streams' if streams > 1 else ''}"
         )
 
-    def _data(self, config: TextOptions, train: Tokens, valid: Batch, test: Batch) -> Data:
+    def _build_data(self, config: TextOptions, train: Tokens, valid: Batch, test: Batch) -> Data:
         size = 1 + int(train.max())  # sorted, and all of them are there
         problem = Problem(
             "language", (), size, len(train) - 1, order="contiguous", window=config.window, token=self.token
@@ -101,28 +101,28 @@ class Corpus:
         return Data(problem, Batch(train[None], train[None, 1:]), valid, test)
 
 
-def _cut(tokens: Tokens, streams: int) -> Batch:
-    """Tokens (N,) as rows (streams, S + 1) with targets (streams, S): S = (N - 1) // streams, the rest is left out."""
+def _cut_streams(tokens: Tokens, streams: int) -> Batch:
+    """Cut tokens (N,) into rows (streams, S + 1), targets (streams, S): S = (N - 1) // streams, the rest left out."""
     steps = (len(tokens) - 1) // streams
     inputs = tokens[np.arange(streams)[:, None] * steps + np.arange(steps + 1)]
     return Batch(inputs, inputs[:, 1:])
 
 
-def _lines(files: Sequence[File], folder: Path) -> list[Text]:
-    """Texts of lines of tokens between spaces."""
+def _read_lines(files: Sequence[File], folder: Path) -> list[Text]:
+    """Read texts of lines of tokens between spaces."""
     places = [located(file, folder) for file in files]
-    return [Text(str(place), _split(_read(place)), EOS) for place in places]
+    return [Text(str(place), _split_tokens(_read_text(place)), EOS) for place in places]
 
 
-def _split(text: str) -> list[str]:
-    """Tokens, line by line; what follows the last end of a line is one more if it holds any (Mikolov's are a space)."""
+def _split_tokens(text: str) -> list[str]:
+    """Split a text into tokens, line by line; a last one without end counts if it holds any (Mikolov's: a space)."""
     *lines, last = text.split("\n")
     lines += [last] if last.strip() else []
     return [token for line in lines for token in (*line.split(), EOS)]
 
 
-def _parts(text: str, place: str) -> list[Text]:
-    """The first nine tenths of a text, half of the rest, and what then follows."""
+def _split_parts(text: str, place: str) -> list[Text]:
+    """Split a text into its first nine tenths, half of the rest, and the other half."""
     edges = [0, len(text) * 9 // 10, len(text) * 19 // 20, len(text)]
     return [
         Text(f"{place} ({name} part)", text[low:high], "\n", 1 + text.count("\n", 0, low))
@@ -130,8 +130,8 @@ def _parts(text: str, place: str) -> list[Text]:
     ]
 
 
-def _read(place: Path) -> str:
-    """The text in a file, which may be compressed with gzip. Raises HarnessError where it holds none."""
+def _read_text(place: Path) -> str:
+    """Read the text in a file, which may be compressed with gzip. Raises HarnessError where it holds none."""
     try:
         content = place.read_bytes()
         return (gzip.decompress(content) if content.startswith(GZIP) else content).decode()
@@ -141,18 +141,18 @@ def _read(place: Path) -> str:
         raise HarnessError(f"{place}: cannot be read: {error}; harness data verify checks it") from error
 
 
-def _shakespeare(config: TextOptions, folder: Path) -> list[Text]:
+def _read_shakespeare(config: TextOptions, folder: Path) -> list[Text]:
     del config, folder
-    return _parts(lzma.decompress(BUNDLED.read_bytes()).decode(), BUNDLED.name)
+    return _split_parts(lzma.decompress(BUNDLED.read_bytes()).decode(), BUNDLED.name)
 
 
-def _tiny_shakespeare(config: TextOptions, folder: Path) -> list[Text]:
+def _read_tiny_shakespeare(config: TextOptions, folder: Path) -> list[Text]:
     place = located(text_files.TINY_SHAKESPEARE, folder)
     assert isinstance(config, ShakespeareOptions)
-    return _parts(_read(place)[: config.characters], str(place))
+    return _split_parts(_read_text(place)[: config.characters], str(place))
 
 
-shakespeare = Corpus("character", _shakespeare)
-tiny_shakespeare = Corpus("character", _tiny_shakespeare)
-ptb = Corpus("word", lambda _, folder: _lines(text_files.PTB, folder))
-ptb_char = Corpus("character", lambda _, folder: _lines(text_files.PTB_CHAR, folder))
+shakespeare = Corpus("character", _read_shakespeare)
+tiny_shakespeare = Corpus("character", _read_tiny_shakespeare)
+ptb = Corpus("word", lambda _, folder: _read_lines(text_files.PTB, folder))
+ptb_char = Corpus("character", lambda _, folder: _read_lines(text_files.PTB_CHAR, folder))

@@ -1,4 +1,4 @@
-"""Regression toys whose truth is known, on their own scale: what a method is believed about can be worked out.
+"""Regression toys whose truth is known, on their own scale: a method's uncertainty can be checked against it.
 
 `toy-gap`: y = sin 3.5x + 0.3 sin 9x + noise at x in [-1, -0.4] and [0.4, 1]; the shifted split `gap` asks about
 |x| < 0.3, where nothing was seen. `toy-2d`: y = w1 tanh(w2 x) + N(0, 0.3^2), two weights and twelve rows, so that the
@@ -37,11 +37,11 @@ def load_gap(config: GapOptions, seed: int, folder: Path) -> Data:
     del folder
 
     def split(name: str, x: Floats) -> Batch:
-        return _split(x, wave(x), config.noise, seed, name)
+        return _draw_split(x, wave(x), config.noise, seed, name)
 
-    train, valid = split("train", outside(config.rows)), split("valid", outside(GAP_VALID))
-    test, gap = split("test", outside(GAP_TEST)), split("gap", spaced(GAP_TEST, GAP))
-    return Data(_problem(config.rows), train, valid, test, shifted={"gap": gap})
+    train, valid = split("train", space_points_outside(config.rows)), split("valid", space_points_outside(GAP_VALID))
+    test, gap = split("test", space_points_outside(GAP_TEST)), split("gap", space_points(GAP_TEST, GAP))
+    return Data(_make_problem(config.rows), train, valid, test, shifted={"gap": gap})
 
 
 def load_plane(config: DataOptions, seed: int, folder: Path) -> Data:
@@ -51,12 +51,12 @@ def load_plane(config: DataOptions, seed: int, folder: Path) -> Data:
     """
     del config, folder
     x = np.linspace(-WIDTH, WIDTH, len(DRAWS))
-    train = _batch(x, saturating(x) + NOISE_SD * np.array(DRAWS))
+    train = _make_batch(x, saturating(x) + NOISE_SD * np.array(DRAWS))
     valid, test = (
-        _split(place, saturating(place), NOISE_SD, seed, name)
-        for name, place in (("valid", spaced(PLANE_VALID, WIDTH)), ("test", spaced(PLANE_TEST, WIDTH)))
+        _draw_split(place, saturating(place), NOISE_SD, seed, name)
+        for name, place in (("valid", space_points(PLANE_VALID, WIDTH)), ("test", space_points(PLANE_TEST, WIDTH)))
     )
-    return Data(_problem(len(x)), train, valid, test, readings={"exact_log_evidence": LOG_EVIDENCE})
+    return Data(_make_problem(len(x)), train, valid, test, readings={"exact_log_evidence": LOG_EVIDENCE})
 
 
 def wave(x: Floats) -> Floats:
@@ -69,24 +69,24 @@ def saturating(x: Floats) -> Floats:
     return WEIGHTS[0] * np.tanh(WEIGHTS[1] * x)
 
 
-def spaced(count: int, width: float) -> Floats:
-    """So many points (count,) in (-width, width): the middles of as many equal parts."""
+def space_points(count: int, width: float) -> Floats:
+    """Space so many points (count,) in (-width, width): the middles of as many equal parts."""
     return width * (2 * np.arange(count) + 1 - count) / count
 
 
-def outside(count: int) -> Floats:
-    """So many points (count,) with 0.4 < |x| < 1, the middles of equal parts of both sides together."""
-    x = spaced(count, FARTHEST - NEAREST)
+def space_points_outside(count: int) -> Floats:
+    """Space so many points (count,) with 0.4 < |x| < 1: the middles of equal parts of both sides together."""
+    x = space_points(count, FARTHEST - NEAREST)
     return x + np.where(x < 0, -NEAREST, NEAREST)
 
 
-def _split(x: Floats, truth: Floats, noise: float, seed: int, name: str) -> Batch:
-    return _batch(x, truth + noise * np.random.default_rng(derive(seed, name)).standard_normal(len(x)))
+def _draw_split(x: Floats, truth: Floats, noise: float, seed: int, name: str) -> Batch:
+    return _make_batch(x, truth + noise * np.random.default_rng(derive(seed, name)).standard_normal(len(x)))
 
 
-def _batch(x: Floats, targets: Floats) -> Batch:
+def _make_batch(x: Floats, targets: Floats) -> Batch:
     return Batch(x[:, None].astype(np.float32), targets.astype(np.float32))
 
 
-def _problem(rows: int) -> Problem:
+def _make_problem(rows: int) -> Problem:
     return Problem("regression", (1,), 1, train_size=rows)

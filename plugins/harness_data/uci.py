@@ -29,40 +29,40 @@ class Loader:
     def load(self, config: DataOptions, seed: int, folder: Path) -> Data:
         """Inputs (N, D) float32, targets (N,) float32. Raises HarnessError naming a bad file or split."""
         del config
-        return self._data(folder, self._split(seed, folder))
+        return self._build_data(folder, self._read_split(seed, folder))
 
     def refit(self, config: DataOptions, seed: int, folder: Path) -> Data:
         """The same with all training rows of the split, and none for validation."""
         del config
-        return self._data(folder, self._split(seed, folder).joined())
+        return self._build_data(folder, self._read_split(seed, folder).joined())
 
-    def _data(self, folder: Path, split: Split) -> Data:
-        rows = self._read("data.txt", folder)
-        inputs, target = (self._indices(f"index_{name}.txt", folder) for name in ("features", "target"))
+    def _build_data(self, folder: Path, split: Split) -> Data:
+        rows = self._read_numbers("data.txt", folder)
+        inputs, target = (self._read_indices(f"index_{name}.txt", folder) for name in ("features", "target"))
         if (widest := max(*inputs, *target)) >= rows.shape[1]:
             raise HarnessError(f"{self.name}: its index files name column {widest}; data.txt has {rows.shape[1]}")
         if (last := np.concatenate(split).max()) >= len(rows):
             raise HarnessError(f"{self.name}: its split names row {last}; data.txt has {len(rows)}, from 0")
         return regression(Table(rows[:, inputs], rows[:, target[0]]), split)
 
-    def _split(self, number: int, folder: Path) -> Split:
+    def _read_split(self, number: int, folder: Path) -> Split:
         folds = uci_files.SETS[self.name].folds
         if not 0 <= number < folds:
             raise HarnessError(f"{self.name}: there is no split {number}; it has {folds}, 0 to {folds - 1}")
-        known = self._indices(f"index_train_{number}.txt", folder)
+        known = self._read_indices(f"index_train_{number}.txt", folder)
         kept = uci_files.first_rows(len(known))
-        return Split(known[:kept], known[kept:], self._indices(f"index_test_{number}.txt", folder))
+        return Split(known[:kept], known[kept:], self._read_indices(f"index_test_{number}.txt", folder))
 
-    def _indices(self, name: str, folder: Path) -> Rows:
-        """Row or column numbers (N,), from 0."""
-        values = self._read(name, folder).ravel()
+    def _read_indices(self, name: str, folder: Path) -> Rows:
+        """Read row or column numbers (N,), from 0."""
+        values = self._read_numbers(name, folder).ravel()
         if not len(values) or (values != np.rint(values)).any() or values.min() < 0:
-            raise HarnessError(f"{self._path(name, folder)}: expected whole numbers from 0, at least one")
+            raise HarnessError(f"{self._locate(name, folder)}: expected whole numbers from 0, at least one")
         return values.astype(np.int64)
 
-    def _read(self, name: str, folder: Path) -> NDArray[np.float64]:
-        """The numbers of a file (rows, columns)."""
-        path = self._path(name, folder)
+    def _read_numbers(self, name: str, folder: Path) -> NDArray[np.float64]:
+        """Read the numbers of a file (rows, columns)."""
+        path = self._locate(name, folder)
         try:
             values = np.loadtxt(path, ndmin=2)
         except (OSError, ValueError) as error:
@@ -73,7 +73,7 @@ class Loader:
             raise HarnessError(f"{path}: row {row}, column {column} is {values[row, column]}; expected finite numbers")
         return values
 
-    def _path(self, name: str, folder: Path) -> Path:
+    def _locate(self, name: str, folder: Path) -> Path:
         return folder / uci_files.path(uci_files.SETS[self.name].folder, name)
 
 

@@ -51,17 +51,17 @@ SETS = {
 
 
 def first_rows(count: int) -> int:
-    """How many of a split's training rows are trained on: int(0.8 N), rounded down as in Gal's experiment.py."""
+    """Number of a split's training rows that are trained on: int(0.8 N), rounded down as in Gal's experiment.py."""
     return int(0.8 * count)
 
 
 def path(folder: str, name: str) -> str:
-    """Where a file of a set lies below the data folder."""
+    """Path of a set's file below the data folder."""
     return f"uci/{folder}/data/{name}"
 
 
 def files(name: str) -> tuple[File, ...]:
-    """The official files of a set: its rows, what is input and target, and the rows of all splits."""
+    """The official files of a set: its rows, the columns of inputs and target, and the rows of all splits."""
     prefix = f"{SETS[name].folder}/"
     lines = (line.split() for line in _DIGESTS.read_text("ascii").splitlines())
     return tuple(

@@ -62,12 +62,12 @@ def noise_of(state):
 
 def fitted_precision(state):
     """Of the prior, with the scale that the record names."""
-    return reference.prior_precision(state, state.found.prior_scale / state.options.prior_scale)
+    return reference.prior_precision(state, state.approximation.prior_scale / state.options.prior_scale)
 
 
 def fitted_covariance(state, batch):
     posterior = reference.gauss_newton(state, batch, noise_of(state)) + fitted_precision(state).diag()
-    if state.found.structure == "diag":
+    if state.approximation.structure == "diag":
         posterior = posterior.diagonal().diag()
     return torch.linalg.inv(posterior)
 
@@ -76,7 +76,7 @@ def fitted_covariance(state, batch):
 def test_jacobians_are_autograds(problem, given):
     _, state = begun(problem, 3, **given, subset="all")
     inputs = rows(problem).inputs
-    outputs, slopes = learner.part(state).jacobians(inputs)
+    outputs, slopes = learner.gaussian_part(state).jacobians(inputs)
     weights = {name: tensor[0] for name, tensor in state.parameters.items()}
     assert torch.allclose(outputs, reference.outputs(state, weights, inputs), rtol=0, atol=1e-12)
     assert torch.allclose(slopes, reference.jacobian(state, inputs), rtol=0, atol=1e-12)
@@ -89,7 +89,7 @@ def test_jacobians_are_autograds(problem, given):
 def test_the_curvature_is_the_gauss_newton_matrix(problem, given, subset, structure):
     _, state = begun(problem, 3, **given, subset=subset, structure=structure)
     batch = rows(problem)
-    found = learner.curvature(state, batch.inputs)
+    found = learner.compute_curvature(state, batch.inputs)
     scale = found.deviations
     unit = None if state.log_noise is None else torch.zeros((), dtype=torch.float64)
     expected = scale[:, None] * reference.gauss_newton(state, batch, unit) * scale
@@ -103,8 +103,8 @@ def test_the_curvature_is_the_gauss_newton_matrix(problem, given, subset, struct
 
 def changes(state, inputs, draws):
     """Of the logits, (draws, N, outputs), with the noise of a prediction."""
-    noise = state.draws().normal((draws, state.found.size), inputs)
-    return learner.part(state).changes(state.found.gaussian, inputs, noise)
+    noise = state.draws().normal((draws, state.approximation.size), inputs)
+    return learner.gaussian_part(state).changes(state.approximation.gaussian, inputs, noise)
 
 
 @pytest.mark.sampled
@@ -116,9 +116,9 @@ def test_evidence_and_prediction_are_those_of_the_plain_equations(problem, given
     chosen = {**given, "subset": subset, "structure": structure, "marginal": marginal}
     built, state = finished(problem, **chosen)
     batch = rows(problem)
-    assert state.found.structure == structure
+    assert state.approximation.structure == structure
     expected = reference.log_evidence(state, batch, fitted_precision(state), noise_of(state))
-    assert state.found.evidence == pytest.approx(expected, rel=1e-10, abs=1e-9)
+    assert state.approximation.evidence == pytest.approx(expected, rel=1e-10, abs=1e-9)
     covariance, slopes = fitted_covariance(state, batch), reference.jacobian(state, batch.inputs)
     weights = {name: tensor[0].detach() for name, tensor in state.parameters.items()}
     outputs = reference.outputs(state, weights, batch.inputs)
@@ -162,14 +162,14 @@ def test_of_the_last_layer_it_is_bayesian_linear_regression():
     assert torch.allclose(variances[0], exact + noise**2, rtol=1e-10)
     covariance = (features * deviations**2) @ features.T + noise**2 * torch.eye(40, dtype=torch.float64)
     marginal = torch.distributions.MultivariateNormal(torch.zeros(40, dtype=torch.float64), covariance)
-    assert state.found.evidence == pytest.approx(marginal.log_prob(batch.targets).item(), abs=1e-10)
-    assert state.found.prior_scale == 1.0
+    assert state.approximation.evidence == pytest.approx(marginal.log_prob(batch.targets).item(), abs=1e-10)
+    assert state.approximation.prior_scale == 1.0
 
 
 def as_module(state):
     """The network as another library takes it, and its prior's precisions in the order of its parameters."""
     first, last = (torch.nn.Linear(*shape, dtype=torch.float64) for shape in [(3, 5), (5, state.likelihood.outputs)])
-    factor = state.found.prior_scale / state.options.prior_scale
+    factor = state.approximation.prior_scale / state.options.prior_scale
     precisions = []
     with torch.no_grad():
         for layer, name, inputs in [(first, "layers.0", 3), (last, "readout", 5)]:
@@ -198,7 +198,7 @@ def test_evidence_and_variances_are_those_of_laplace_torch(problem, subset, stru
     )
     targets = batch.targets if problem.kind == "classification" else batch.targets[:, None]
     theirs.fit(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(batch.inputs, targets), batch_size=16))
-    assert state.found.evidence == pytest.approx(theirs.log_marginal_likelihood().item(), rel=1e-6)
+    assert state.approximation.evidence == pytest.approx(theirs.log_marginal_likelihood().item(), rel=1e-6)
     if problem.kind == "regression":
         means, variances = theirs(batch.inputs)
         found = built.predict(state, batch.inputs)
@@ -246,18 +246,18 @@ def test_without_errors_the_noise_ends_at_a_bound():
 def test_what_is_given_stays():
     _, trained = begun()
     _, kept = finished(marginal=False)
-    assert kept.found.prior_scale == 1.0
+    assert kept.approximation.prior_scale == 1.0
     assert torch.equal(kept.log_noise, trained.log_noise)
     built, given = finished(noise=0.6)
     assert given.log_noise.exp().item() == pytest.approx(0.3)
-    assert given.found.prior_scale != 1.0
+    assert given.approximation.prior_scale != 1.0
     _, of_level = finished(level=1, precisions=(0.1, 0.25))
     assert of_level.log_noise.exp().item() == pytest.approx(1.0)
     _, fitted = finished()
     assert not torch.equal(fitted.log_noise, trained.log_noise)
-    assert fitted.found.evidence > kept.found.evidence
+    assert fitted.approximation.evidence > kept.approximation.evidence
     said = built.describe(given)
-    assert said["log_marginal_likelihood"] == given.found.evidence
+    assert said["log_marginal_likelihood"] == given.approximation.evidence
     assert said["noise"] == pytest.approx(0.6)
     assert (said["gaussian_weights"], said["structure"]) == (6, "full")
 
@@ -313,7 +313,7 @@ def test_lanes_are_the_trials_alone():
         alone = built.finish(alone, fit)
         for one, other in zip(built.predict(lane, batch.inputs), built.predict(alone, batch.inputs), strict=True):
             assert torch.allclose(one, other, rtol=0, atol=1e-9)
-        assert lane.found.evidence == pytest.approx(alone.found.evidence, abs=1e-8)
+        assert lane.approximation.evidence == pytest.approx(alone.approximation.evidence, abs=1e-8)
 
 
 def test_a_network_that_is_not_finite_has_no_curvature():
@@ -347,7 +347,7 @@ def test_on_a_gpu_it_is_the_same_gaussian(subset, structure):
         state = built.init(REGRESSION, Training(0, device, "fp64", 40, 5), None)
         batch = Batch(*(tensor.to(device) for tensor in rows()[:2]))
         state = built.finish(state, Fit(batch, batch))
-        found.append((state.found.evidence, built.predict(state, batch.inputs).variances.cpu()))
+        found.append((state.approximation.evidence, built.predict(state, batch.inputs).variances.cpu()))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-9)
     assert torch.allclose(found[0][1], found[1][1], rtol=1e-7)
 
@@ -355,9 +355,9 @@ def test_on_a_gpu_it_is_the_same_gaussian(subset, structure):
 def test_full_only_where_it_is_small_or_asked_for():
     problem = Problem("classification", (1, 8, 8), 10, 12)
     _, large = finished(problem, 1, architecture="200-FC")  # 2,010 weights
-    assert large.found.structure == "diag"
+    assert large.approximation.structure == "diag"
     _, small = finished(problem, 1, architecture="150-FC")
-    assert small.found.structure == "full"
+    assert small.approximation.structure == "full"
 
 
 @pytest.mark.parametrize("given", [{"subset": "all"}, {"subset": "last"}])

@@ -17,7 +17,7 @@ from harness.options import build as configured
 from harness.testing import cases
 from harness_bayes.noise import Drops, Noise
 from harness_mc_dropout import DropoutOptions, learner, prediction, reference
-from harness_mc_dropout.masks import row_masks
+from harness_mc_dropout.masks import draw_row_masks
 
 REGRESSION = Problem("regression", (3,), 1, 40, target_mean=5.0, target_scale=2.0)
 CLASSES = Problem("classification", (3,), 4, 40)
@@ -53,7 +53,7 @@ def test_gradients_are_those_of_the_plain_equations(problem, given):
     built = learner.build(options)
     batch, states = rows(problem), [built.init(problem, Training(0, "cpu", "fp64", 40, 9), None) for _ in range(2)]
     _, said = built.update(states[0], batch)
-    masks = [mask[0] for mask in row_masks(states[1], 40)]
+    masks = [mask[0] for mask in draw_row_masks(states[1], 40)]
     loss = reference.loss(states[1].options, states[1], batch, masks)
     loss.backward()
     assert said["loss"].item() == pytest.approx(loss.item(), abs=1e-12)
@@ -66,7 +66,7 @@ def test_the_reference_is_the_published_loss():
     _, state = begun(rate=0.3, tau=0.7, lengthscale=0.5)
     with torch.no_grad():
         state.parameters["layers.0.bias"] += 0.3
-    batch, masks = rows(), [mask[0] for mask in row_masks(state, 40)]
+    batch, masks = rows(), [mask[0] for mask in draw_row_masks(state, 40)]
     W1, b1, W2, b2 = (state.parameters[name].detach()[0].numpy() for name in state.network.shapes)
     x, y = batch.inputs.numpy(), batch.targets.numpy()
     h = np.maximum((masks[0].numpy() * x / 0.7) @ W1 + b1, 0)
@@ -134,9 +134,9 @@ def test_a_linear_network_has_the_mean_and_variance_of_its_closed_form():
 def test_functions_are_the_network_with_one_mask_for_all_rows(problem, given, draws):
     _, state = begun(problem, rate=0.4, **given)
     inputs = rows(problem, 9).inputs
-    (masks,) = prediction.function_masks(state, draws)
+    (masks,) = prediction.draw_function_masks(state, draws)
     with torch.no_grad():
-        found = prediction.functions(state, masks, inputs)
+        found = prediction.apply_masks(state, masks, inputs)
         for draw in range(0, draws, 5):
             one = [mask[draw].view(shape) for mask, shape in zip(masks, state.units, strict=True)]
             assert torch.allclose(found[draw], reference.outputs(state.options, state, inputs, one), atol=1e-12)

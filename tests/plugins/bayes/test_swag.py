@@ -70,7 +70,7 @@ def test_the_collection_is_the_moments_of_the_weights_that_were_passed(start, ev
 def test_the_reference_fits_the_same_gaussian():
     built, state = begun(start=0.5, every=2, rank=4)
     collected = passed_through(built, state)[21::2, 0]
-    plain, held = reference.fitted(collected, 4), state.collection
+    plain, held = reference.fit_trajectory(collected, 4), state.collection
     kept = held.deviations[0].numpy()
     covariance = np.diag(held.squares[0].numpy() / held.count) / 2 + kept.T @ kept / 6
     assert np.allclose(held.mean[0], plain.mean, rtol=0, atol=1e-13)
@@ -94,9 +94,11 @@ def test_draws_have_the_mean_and_covariance_of_the_closed_form(count):
     steps = torch.randn(count, 2, 1, 7, generator=draw, dtype=torch.float64) @ mixing
     for step in steps:
         state.collection.add(step[:, 0])
-    drawn = networks.flatten(learner.functions(state, Noise.seeded([5], "cpu"), 200_000)).unflatten(0, (2, -1)).numpy()
+    drawn = (
+        networks.flatten(learner.draw_functions(state, Noise.seeded([5], "cpu"), 200_000)).unflatten(0, (2, -1)).numpy()
+    )
     for member in range(2):
-        expected = reference.fitted(steps[:, member, 0].numpy(), 6)
+        expected = reference.fit_trajectory(steps[:, member, 0].numpy(), 6)
         scale = np.sqrt(np.diag(expected.covariance))
         assert (np.abs(drawn[member].mean(0) - expected.mean) < 5 * scale / 200_000**0.5).all()
         error = np.abs(np.cov(drawn[member].T) - expected.covariance) / np.outer(scale, scale)
@@ -111,7 +113,7 @@ def test_a_prediction_draws_functions_of_the_gaussians():
     assert torch.equal(whole.means, again.means)
     assert torch.allclose(whole.means[:, 5:8], some.means, rtol=0, atol=1e-13)
     assert torch.allclose(whole.log_weights.exp(), torch.full((16,), 1 / 16, dtype=torch.float64), atol=1e-7)
-    drawn = learner.functions(state, state.draws(), 8)
+    drawn = learner.draw_functions(state, state.draws(), 8)
     for place in (0, 7, 8, 15):  # draws of a member stand together, with the noise of that member
         h = torch.relu(inputs @ drawn["layers.0.weight"][place] + drawn["layers.0.bias"][place])
         f = h @ drawn["readout.weight"][place] + drawn["readout.bias"][place]

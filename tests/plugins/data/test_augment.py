@@ -1,4 +1,4 @@
-"""What happens on the device: normalisation by hand, augmentation against a slow loop over rows."""
+"""Transforms on the device: normalisation by hand, augmentation against a slow loop over rows."""
 
 from __future__ import annotations
 

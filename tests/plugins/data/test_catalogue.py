@@ -1,4 +1,4 @@
-"""What our data sets say of themselves: protocols as published, files with addresses and checksums."""
+"""Declarations of our data sets: protocols as published, files with addresses and checksums."""
 
 from __future__ import annotations
 

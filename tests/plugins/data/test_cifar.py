@@ -162,7 +162,7 @@ def test_training_images_are_cropped_cut_out_and_flipped_as_published(tmp_path, 
 
 
 class Command:
-    """What a pickle from a stranger may hold."""
+    """A command in a pickle from a stranger."""
 
     def __reduce__(self):
         return os.system, ("touch this-must-not-exist",)

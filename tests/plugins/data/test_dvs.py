@@ -21,7 +21,7 @@ from harness.catalog import Settings, available
 from harness.catalog import load as load_catalog
 from harness.data.files import check, glance, identity, verify
 from harness_data import registry
-from harness_data.dvs import NAMES, NORMALISE, load_cifar10, load_gesture, picture
+from harness_data.dvs import NAMES, NORMALISE, load_cifar10, load_gesture, render_picture
 from harness_data.options import Cifar10DvsOptions, GestureOptions
 
 GESTURE = GestureOptions(partial=True)
@@ -67,7 +67,7 @@ def test_the_first_nine_tenths_of_each_class_are_for_training(tmp_path, tonic):
     # By number: 18 and 19 are the last, though 9 comes after them in the order of names.
     for row, number in enumerate((18, 19)):
         path = tmp_path / "CIFAR10DVS/airplane" / f"cifar10_airplane_{number}.aedat4"
-        expected = picture(slow_frames(tonic[str(path)], 2, "number", 128), 48)
+        expected = render_picture(slow_frames(tonic[str(path)], 2, "number", 128), 48)
         assert np.array_equal(data.test.inputs[row], expected)
     assert data.readings["partial"].warning == "cifar10-dvs is a part of the data set: 200 of 10,000 in CIFAR10DVS"
 
@@ -173,7 +173,7 @@ def test_the_authors_files_in_any_layout_are_the_same_data_and_the_same_files(tm
         assert loaded.test.targets.tolist() == list(range(10))
         for label, name in enumerate(NAMES):
             events = recordings[f"{name}/cifar10_{name}_4.aedat"]
-            assert np.array_equal(loaded.test.inputs[label], picture(slow_frames(events, 2, "number", 128), 48))
+            assert np.array_equal(loaded.test.inputs[label], render_picture(slow_frames(events, 2, "number", 128), 48))
         assert loaded.readings == {}
     assert len(found) == 1
 
@@ -233,7 +233,7 @@ def test_a_picture_of_the_same_size_shows_events_where_both_polarities_are():
     frames = np.zeros((1, 2, 3, 3), np.int64)
     frames[0, 0] = [[1, 2, 256], [0, 1, 1], [0, 0, 0]]
     frames[0, 1] = [[1, 1, 1], [1, 1, 0], [0, 0, 2]]
-    found = picture(frames, 3)[0]
+    found = render_picture(frames, 3)[0]
     # 255 n modulo 256: 0, 255, 254; brightness needs opacity.
     assert found[0].tolist() == [[255, 254, 0], [0, 255, 0], [0, 0, 0]]
     assert found[1].tolist() == [[255, 255, 255], [255, 255, 0], [0, 0, 254]]
@@ -244,14 +244,14 @@ def test_the_opacity_is_resized_as_torch_would(rate):
     frames = counts(rate)
     opacity = torch.as_tensor(frames[:, 1:] * 255 % 256).float()
     expected = torch.nn.functional.interpolate(opacity, (48, 48), mode="bilinear", antialias=True)[:, 0]
-    assert np.abs(picture(frames, 48)[:, 1] - expected.numpy()).max() <= 1.01  # rounded twice
+    assert np.abs(render_picture(frames, 48)[:, 1] - expected.numpy()).max() <= 1.01  # rounded twice
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 1.0, 5.0, 100.0, 400.0])
 def test_pictures_are_those_of_pillow_bit_by_bit(rate):
     image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
     frames = counts(rate)
-    for frame, found in zip(frames, picture(frames, 48), strict=True):
+    for frame, found in zip(frames, render_picture(frames, 48), strict=True):
         plain = image.fromarray((frame * 255 % 256).astype(np.uint8).transpose(1, 2, 0), "LA")
         assert np.array_equal(np.asarray(plain.resize((48, 48), image.Resampling.BILINEAR)).transpose(2, 0, 1), found)
 
