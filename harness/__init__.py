@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from harness.records.finding import find_record
     from harness.records.reading import add_readings, read_records
     from harness.suites.suite import Request
-    from harness.trials.predictions import read_predictions
+    from harness.trials.prediction_files import read_predictions
     from harness.trials.rehearsal import Rehearsal, rehearse
 
 __all__ = [
@@ -151,7 +151,7 @@ _LATER = {
     "located": "harness.data.files",
     "members": "harness.data.files",
     "named": "harness.planning.plan",
-    "read_predictions": "harness.trials.predictions",
+    "read_predictions": "harness.trials.prediction_files",
     "read_records": "harness.records.reading",
     "rehearse": "harness.trials.rehearsal",
     "resolve": "harness.catalog",

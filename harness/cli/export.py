@@ -16,8 +16,8 @@ from harness.cli.report import RESULTS
 from harness.cli.session import Session
 from harness.records.finding import find_record
 from harness.records.store import Store
-from harness.trials.exporting import Exported, export, require_place
-from harness.trials.formats import chosen
+from harness.trials.export_formats import find_format
+from harness.trials.exporting import Exported, export_network, require_place
 from harness.types import Record
 from harness.words import clean_line, counted, sized
 
@@ -69,9 +69,11 @@ def export_(
         click.echo(f"harness: {clean_line(line)}", err=True)
     record = find_record(records, trial)
     chosen_method = record.trial.method
-    offer = chosen(session.catalog, format_, session.catalog.methods.get(chosen_method.name, chosen_method.provider))
+    method = session.catalog.methods.get(chosen_method.name, chosen_method.provider)
+    offer = find_format(session.catalog, format_, method)
     store = _find_store(record, folders)
-    click.echo(describe_export(export(session.catalog, record, store, offer, path, data=data_dir, tolerance=tolerance)))
+    exported = export_network(session.catalog, record, store, offer, path, data=data_dir, tolerance=tolerance)
+    click.echo(describe_export(exported))
 
 
 def _find_store(record: Record, folders: Sequence[Path]) -> Store:

@@ -17,7 +17,7 @@ from harness.selections import matching, selection
 from harness.types import Progress, Record, RunContext, Trial
 from harness.words import clean_line
 
-TASK = "harness.trials.trial:look"
+TASK = "harness.trials.trial:look_at_data"
 
 
 def describe_attempts(attempts: Sequence[Record], store: Store) -> list[str]:

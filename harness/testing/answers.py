@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import names
 from harness.testing.subjects import Subject, broken
-from harness.trials import answers, entries
+from harness.trials import answers, json_values
 from harness.types import Reading
 
 
@@ -17,7 +17,7 @@ def answers_well_formed(subject: Subject) -> None:
             if flaw := names.flaw(name):
                 broken(f"a scalar of update {number}, {names.shown(name)}: the name {flaw}")
     run.finish()
-    for name, _, flaw in subject.answered(answers.views, run.learner):
+    for name, _, flaw in subject.answered(answers.check_views, run.learner):
         if flaw:
             broken(f"view {name}: {flaw}")
     if run.saves:
@@ -26,10 +26,10 @@ def answers_well_formed(subject: Subject) -> None:
 
 
 def _check_facts(subject: Subject, described: object) -> None:
-    for name, value in subject.answered(answers.facts, described).items():
+    for name, value in subject.answered(answers.check_facts, described).items():
         if flaw := names.flaw(name):
             broken(f"describe: {names.shown(name)}: the name {flaw}")
         try:
-            entries.fit(name, value.value if isinstance(value, Reading) else value)
-        except entries.Unfit as unfit:
+            json_values.fit_value(name, value.value if isinstance(value, Reading) else value)
+        except json_values.Unfit as unfit:
             broken(f"describe: {name} {unfit}")

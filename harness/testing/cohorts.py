@@ -17,8 +17,8 @@ from harness.errors import Unsupported, UsageError
 from harness.testing import tiny
 from harness.testing.subjects import ORDER, SEED, Run, Subject, broken, differing
 from harness.trials import answers
+from harness.trials.learner_start import Started, look_up_parts
 from harness.trials.scalars import Scalars
-from harness.trials.starting import Started, parts_of
 from harness.types import Batch, Cohort, Fit
 
 UPDATES = 3
@@ -100,18 +100,18 @@ class _Together:
 
     def _update(self, batch: Batch) -> None:
         size = len(self._lanes)
-        check = partial(answers.a_step_of_lanes, lanes=size)
-        returned = answers.asked(self._cohort.update, self._state, batch)
+        check = partial(answers.check_lane_step, lanes=size)
+        returned = answers.ask_learner(self._cohort.update, self._state, batch)
         self._state, scalars = self._subject.answered(check, returned)
         kept = Scalars(self._subject.backend.lane_meter(), size)
-        kept.add(scalars)
-        self._scalars.append(kept.means())
+        kept.add_update(scalars)
+        self._scalars.append(kept.take_means())
 
     def run(self, place: int) -> Run:
         """A lane as the training that it would be alone."""
         lane = self._lanes[place]
         learner = lane.build()
-        started = Started(learner, parts_of(learner), self._cohort.lane(self._state, place))
+        started = Started(learner, look_up_parts(learner), self._cohort.lane(self._state, place))
         run = Run(lane, self._subject.data, started=started)
         run.scalars = [scalars[place] for scalars in self._scalars]
         return run

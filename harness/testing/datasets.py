@@ -13,7 +13,7 @@ from harness import names
 from harness.errors import Unsupported
 from harness.testing.configs import described
 from harness.testing.subjects import ORDER, Arrays, DatasetSubject, broken, differing, require_same
-from harness.trials import entries
+from harness.trials import json_values
 from harness.types import NO_CLASS, Batch, Data, Problem, Reading
 from harness.words import counted
 
@@ -80,8 +80,8 @@ def _check_names(data: Data) -> None:
         if flaw := names.flaw(name) or ("is what the harness itself measures" if name in names.MEASURED else ""):
             broken(f"reading {names.shown(name)}: the name {flaw}")
         try:
-            entries.fit(name, value.value if isinstance(value, Reading) else value)
-        except entries.Unfit as unfit:
+            json_values.fit_value(name, value.value if isinstance(value, Reading) else value)
+        except json_values.Unfit as unfit:
             broken(f"reading {name} {unfit}")
 
 

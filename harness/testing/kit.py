@@ -15,7 +15,7 @@ from harness.data import files
 from harness.errors import Broken, Unsupported, UsageError, is_interrupt
 from harness.selections import bases, selection
 from harness.testing.subjects import DatasetSubject, MetricSubject, Subject
-from harness.trials.places import code_of
+from harness.trials.code_places import plugin_code
 from harness.types import Backend, Check, Dataset, Method, Metric
 from harness.words import Code, clean_line, one_line, suggest
 
@@ -238,4 +238,4 @@ def _checked(
             f"check: nothing tests a {of}; is the plugin 'checks' switched off? -p harness.checks loads it"
         )
     for check in checks:
-        yield Case(of, label, check, tuple(makes), backend, code_of(offer))
+        yield Case(of, label, check, tuple(makes), backend, plugin_code(offer))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.errors import Unsupported
 from harness.testing.subjects import Arrays, Run, Subject, broken, close, require_same
-from harness.trials.predicting import flaw
+from harness.trials.predicting import find_flaw
 from harness.types import Array, Data, Prediction, RegressionMixture
 
 ALONE = 1e-3  # between a row among others and on its own: kernels choose their order of summation by the shape
@@ -32,7 +32,7 @@ def prediction_well_formed(subject: Subject) -> None:
 
 def _check_form(view: str, prediction: Prediction, inputs: Array, subject: Subject) -> None:
     """The form without which no score is taken, and finite numbers besides."""
-    if found := flaw(prediction, inputs, subject.data.problem):
+    if found := find_flaw(prediction, inputs, subject.data.problem):
         broken(f"{view}: {found}")
     for name, field in zip(type(prediction)._fields, prediction, strict=True):
         if np.isnan(field).any() or (name != "log_weights" and not np.isfinite(field).all()):

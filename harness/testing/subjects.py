@@ -19,9 +19,9 @@ from harness.data.subset import subset
 from harness.errors import Broken, HarnessError, Unsupported
 from harness.seeds import derive, split_seed
 from harness.testing import tiny
-from harness.trials import answers, entries
+from harness.trials import answers, json_values
+from harness.trials.learner_start import Started, start_learner
 from harness.trials.scalars import Scalars
-from harness.trials.starting import Started, start
 from harness.types import (
     Array,
     Backend,
@@ -148,7 +148,7 @@ class Run:
         self.subject, self.data = subject, data
         self.scalars: list[Mapping[str, float]] = []
         self._batches = subject.batches(data=data)
-        started = started or start(
+        started = started or start_learner(
             lambda: learner or subject.build(),
             data.problem,
             training or subject.training(),
@@ -159,13 +159,13 @@ class Run:
 
     def update(self, batch: Batch) -> None:
         scalars = Scalars(self.subject.backend.lane_meter(), 1)
-        scalars.add(self.step(batch))
-        self.scalars += scalars.means()
+        scalars.add_update(self.step(batch))
+        self.scalars += scalars.take_means()
 
     def step(self, batch: Batch) -> Mapping[str, Any]:
         """One update, its answer checked; its scalars are returned as they are and not kept."""
-        returned = answers.asked(self.learner.update, self.state, batch)
-        self.state, scalars = self.subject.answered(answers.a_step, returned)
+        returned = answers.ask_learner(self.learner.update, self.state, batch)
+        self.state, scalars = self.subject.answered(answers.check_step, returned)
         return scalars
 
     def updates(self, count: int) -> None:
@@ -179,7 +179,7 @@ class Run:
     @property
     def predictors(self) -> Mapping[str, Callable[[Any, Array], Prediction]]:
         """`predict`, every further view and, where there is one, the glance."""
-        views = self.subject.answered(answers.views, self.learner)
+        views = self.subject.answered(answers.check_views, self.learner)
         glance = {"glance": self.parts.glance} if "glance" in self.parts.offered else {}
         return {
             "predict": self.learner.predict,
@@ -189,14 +189,14 @@ class Run:
 
     def predict(self, inputs: Array, view: str = "predict") -> Prediction:
         """In numpy."""
-        returned = answers.asked(self.predictors[view], self.state, inputs)
-        return self.subject.backend.numpy(self.subject.answered(answers.a_prediction, returned))
+        returned = answers.ask_learner(self.predictors[view], self.state, inputs)
+        return self.subject.backend.numpy(self.subject.answered(answers.check_prediction, returned))
 
     def saved(self) -> Mapping[str, Array]:
         """Raises Unsupported for a learner without `save`, which is optional."""
         if not self.saves:
             raise Unsupported("it has no save(state), which is optional")
-        named: Mapping[str, Array] = self.subject.answered(answers.arrays, self.parts.save(self.state))
+        named: Mapping[str, Array] = self.subject.answered(answers.check_arrays, self.parts.save(self.state))
         return named
 
     @property
@@ -283,6 +283,6 @@ class MetricSubject:
         assert self.metric.compute is not None
         value = resolve(self.metric.compute, f"metric {self.metric.name}")(*outcomes)
         try:
-            return None if value is None else entries.number(value)
-        except entries.Unfit as unfit:
+            return None if value is None else json_values.fit_number(value)
+        except json_values.Unfit as unfit:
             broken(f"it {unfit}")

@@ -1,4 +1,4 @@
-"""What one running trial works with."""
+"""The bench: all that one running trial works with."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from harness import names
 from harness.catalog import Catalog
 from harness.errors import Unsupported, is_interrupt
 from harness.seeds import derive
-from harness.trials import predicting, predictions
+from harness.trials import predicting, prediction_files
 from harness.trials.carrying import Carried
-from harness.trials.notes import DATA, Notes
-from harness.trials.places import code_of_trial
-from harness.trials.starting import Phase, Started, start
+from harness.trials.code_places import trial_code
+from harness.trials.learner_start import Phase, Started, start_learner
+from harness.trials.record_notes import DATA, Notes
 from harness.types import Array, Backend, Data, Fit, Learner, Prediction, Progress, Training, Trial
 from harness.words import Code, one_line
 
@@ -53,29 +53,29 @@ class Bench:
     off_curve: Mapping[str, str] = field(default_factory=dict)
     memory: int | None = None
 
-    def start(self, fit: Fit | None, *, eager: bool = False, phase: Phase = lambda _: nullcontext()) -> Started:
+    def start_fresh(self, fit: Fit | None, *, eager: bool = False, phase: Phase = lambda _: nullcontext()) -> Started:
         """A learner with a fresh state, ready for its first update; without anything to fit it is not prepared."""
-        return start(self.build, self.data.problem, self.training(eager), self.base, fit, phase)
+        return start_learner(self.build, self.data.problem, self.training_setup(eager), self.base_arrays, fit, phase)
 
     @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
+    def timed_phase(self, phase: str) -> Iterator[None]:
         """A phase in which a learner works; its time ends when the device has done it."""
         clock = self.backend.clock(self.trial.terms.device)
-        with self.notes.phase(phase):
+        with self.notes.timing(phase):
             clock.start()
             yield
             clock.stop()
             clock.seconds()
 
     @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """What happens inside is no training: it has a time of its own, and instruments may look away."""
-        with self.notes.phase("evaluate"), self.aside(), self.backend.evaluating():
+    def evaluation_phase(self) -> Iterator[None]:
+        """Time what is no training on its own; instruments may look away meanwhile."""
+        with self.notes.timing("evaluate"), self.instruments_paused(), self.backend.evaluating():
             yield
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """What happens inside is none of the training's business: instruments look away."""
+    def instruments_paused(self) -> Iterator[None]:
+        """Let instruments look away from what is none of the training's business."""
         with ExitStack() as paused:
             for pause in self.pauses:
                 paused.enter_context(pause())
@@ -91,7 +91,7 @@ class Bench:
             self.report(Progress("", 0.0, part=""))
 
     @contextmanager
-    def hole(self, name: str, code: Code = ()) -> Iterator[None]:
+    def hole_on_error(self, name: str, code: Code = ()) -> Iterator[None]:
         """Whatever is raised inside is the reason for which something is not measured; only an interrupt passes.
 
         code: where the code of others than the method is that may raise.
@@ -101,24 +101,24 @@ class Bench:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            self.notes.hole(name, one_line(error, (*code, *self.code)))
+            self.notes.add_hole(name, one_line(error, (*code, *self.plugin_code)))
 
     @contextmanager
-    def part(self, name: str, code: Code = ()) -> Iterator[None]:
+    def measured_part(self, name: str, code: Code = ()) -> Iterator[None]:
         """One part of what is measured after the scores: if it fails it is a hole; if the process dies over it, what
         was told before stands, and this is what it died of.
         """
         self.tell((name, *(each for each in self.pending if each != name)))
-        with self.hole(name, code):
+        with self.hole_on_error(name, code):
             yield
         self.pending[:] = [each for each in self.pending if each != name]
 
     @cached_property
-    def code(self) -> Code:
+    def plugin_code(self) -> Code:
         """Where the code of the method and of the data set is."""
-        return code_of_trial(self.catalog, self.trial)
+        return trial_code(self.catalog, self.trial)
 
-    def read(self, owner: str, said: object) -> None:
+    def note_readings(self, owner: str, said: object) -> None:
         """Note the readings of an instrument, or what a data set says of itself: never under the harness's own names,
         and a data set under no metric's.
         """
@@ -127,28 +127,28 @@ class Bench:
         taken |= {each.name: "a score" for each in metrics if each.compute is not None}
         if owner.startswith(DATA):
             taken |= {each.name: "what an instrument reads" for each in metrics if each.name not in taken}
-        self.notes.read(owner, said, taken)
+        self.notes.add_readings(owner, said, taken)
 
-    def settle(self) -> None:
+    def settle_instruments(self) -> None:
         """The updates to come are steady: nothing is tried out any more."""
         for settle in self.settles:
             settle()
 
     @property
-    def base(self) -> Mapping[str, Array] | None:
+    def base_arrays(self) -> Mapping[str, Array] | None:
         """The arrays that the trial starts from, new ones each time: a learner may train them in place."""
         return None if self.weights is None else self.backend.arrays(self.weights, self.trial.terms.device)
 
     @cached_property
-    def base_predicted(self) -> tuple[Prediction | None, str]:
-        """What the trial that this one starts from predicted of the test rows, and why that is not known."""
+    def base_prediction_or_reason(self) -> tuple[Prediction | None, str]:
+        """The test prediction of the trial that this one starts from, and why it is not known."""
         if self.trial.base is None:
             return None, ""
         try:
             if self.base_prediction is None:
                 raise Unsupported("its test prediction was not handed over")
-            found = predictions.read(self.base_prediction, self.test_rows)
-            if flaw := predicting.flaw(found, self.data.test.inputs, self.data.problem):
+            found = prediction_files.read_prediction(self.base_prediction, self.test_rows)
+            if flaw := predicting.find_flaw(found, self.data.test.inputs, self.data.problem):
                 raise Unsupported(f"its test prediction does not fit: {flaw}")
         except Unsupported as error:
             return None, f"starts from {self.trial.base.method.label}: {error}"
@@ -159,11 +159,11 @@ class Bench:
         """Digests of what the test split holds."""
         return {name: each for name, each in self.notes.provenance["data"].items() if name.startswith("test.")}
 
-    def training(self, eager: bool = False) -> Training:
+    def training_setup(self, eager: bool = False) -> Training:
         """How the learner is to train: the same for every method."""
         terms = self.trial.terms
         seed = derive(self.trial.seed, self.trial.dataset.name, "init")
-        updates, memory = self.updates(), self.memory
+        updates, memory = self.planned_updates(), self.memory
         return Training(seed, terms.device, terms.precision, terms.batch_size, updates, eager, memory)
 
     def updates_per_epoch(self) -> float:
@@ -175,7 +175,7 @@ class Bench:
         rows = len(data.train.inputs)
         return rows / min(batch_size, rows)
 
-    def updates(self) -> int | None:
+    def planned_updates(self) -> int | None:
         """How many updates the budget plans; None under a budget of seconds."""
         budget = self.trial.terms.budget
         if budget.unit == "seconds":

@@ -17,11 +17,11 @@ from harness.seeds import derive
 from harness.trials import carrying
 from harness.trials.bench import Bench
 from harness.trials.course import Course
-from harness.trials.lanes import Lane, Seat, ending, going, shared, train
-from harness.trials.loop import look_further, require_validation
-from harness.trials.notes import Notes
-from harness.trials.profiling import look_at_trained, profile, unaccompanied
-from harness.trials.trial import configured, data_of, keep, note_data, score_and_tell
+from harness.trials.lanes import Lane, Seat, ending_trial, lanes_going, shared_phase, train_lanes
+from harness.trials.loop import look_at_parts, require_validation
+from harness.trials.profiling import look_at_trained, note_unaccompanied, profile_update
+from harness.trials.record_notes import Notes
+from harness.trials.trial import configure_method, keep_trained, note_data, place_data, score_and_tell
 from harness.types import Backend, Cohort, Data
 
 UNACCOMPANIED = "it accompanies training, and this trial was trained as one with others; --one-by-one measures it"
@@ -44,8 +44,8 @@ def run_cohort(
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
     backend.setup(seats[0].trial)
     try:
-        for group in _alike(list(_lanes(catalog, seats, backend, data_folder, columns, memory))):
-            _run(group)
+        for group in _group_by_problem(list(_make_lanes(catalog, seats, backend, data_folder, columns, memory))):
+            _run_group(group)
     except BaseException as error:
         if backend.out_of_memory(error) and not isinstance(error, MemoryError):
             raise MemoryError(f"{type(error).__name__}: {error}") from error
@@ -55,7 +55,7 @@ def run_cohort(
 # --- from trials to lanes ---------------------------------------------------------------------------------------------
 
 
-def _lanes(
+def _make_lanes(
     catalog: Catalog,
     seats: Sequence[Seat],
     backend: Backend,
@@ -63,21 +63,21 @@ def _lanes(
     columns: Sequence[str],
     memory: int | None,
 ) -> Iterator[Lane]:
-    """Those whose data can be loaded and whose learner can be built."""
+    """Yield the lanes whose data can be loaded and whose learner can be built."""
     machine = {**environment.machine(), **backend.environment(seats[0].trial.terms.device)}
     known: dict[int, tuple[Data, Notes]] = {}
     sharing = Counter(seat.trial.seed for seat in seats)
     for seat in seats:
         course = Course(catalog, seat.trial, backend, seat.report)
         course.notes.environment |= machine
-        with ending(seat, course, backend):
-            data = _data(catalog, seat, backend, folder, known, course.notes)
+        with ending_trial(seat, course, backend):
+            data = _load_for_seat(catalog, seat, backend, folder, known, course.notes)
             course.notes.seconds["load"] /= sharing[seat.trial.seed]
-            bench = _bench(catalog, seat, backend, data, course)
+            bench = _make_bench(catalog, seat, backend, data, course)
             yield Lane(seat, course, dataclasses.replace(bench, columns=tuple(columns), memory=memory))
 
 
-def _data(
+def _load_for_seat(
     catalog: Catalog,
     seat: Seat,
     backend: Backend,
@@ -89,7 +89,7 @@ def _data(
     seed = seat.trial.seed
     if seed not in known:
         own = Notes()
-        known[seed] = _once(data_of(catalog, seat.trial, backend, folder, own), own, known.values()), own
+        known[seed] = _share_equal_rows(place_data(catalog, seat.trial, backend, folder, own), own, known.values()), own
     data, found = known[seed]
     notes.provenance["data"] = found.provenance["data"]
     notes.holes |= found.holes
@@ -97,7 +97,7 @@ def _data(
     return data
 
 
-def _once(data: Data, notes: Notes, known: Iterable[tuple[Data, Notes]]) -> Data:
+def _share_equal_rows(data: Data, notes: Notes, known: Iterable[tuple[Data, Notes]]) -> Data:
     """The same data with the rows of others that are equal to the digit."""
     for other, found in known:
         if found.provenance["data"] == notes.provenance["data"] and other.problem == data.problem:
@@ -105,8 +105,8 @@ def _once(data: Data, notes: Notes, known: Iterable[tuple[Data, Notes]]) -> Data
     return data
 
 
-def _bench(catalog: Catalog, seat: Seat, backend: Backend, data: Data, course: Course) -> Bench:
-    method, config = configured(catalog, seat.trial)
+def _make_bench(catalog: Catalog, seat: Seat, backend: Backend, data: Data, course: Course) -> Bench:
+    method, config = configure_method(catalog, seat.trial)
     return Bench(
         catalog=catalog,
         trial=seat.trial,
@@ -116,12 +116,12 @@ def _bench(catalog: Catalog, seat: Seat, backend: Backend, data: Data, course: C
         weights=None,
         notes=course.notes,
         report=seat.report,
-        tell=course.tell,
+        tell=course.tell_trained,
         prediction=seat.prediction,
     )
 
 
-def _alike(lanes: Sequence[Lane]) -> list[list[Lane]]:
+def _group_by_problem(lanes: Sequence[Lane]) -> list[list[Lane]]:
     """Lanes whose problems differ in the scale of their targets alone, together."""
     groups: dict[Any, list[Lane]] = {}
     for lane in lanes:
@@ -135,64 +135,64 @@ def _alike(lanes: Sequence[Lane]) -> list[list[Lane]]:
 # --- one cohort -------------------------------------------------------------------------------------------------------
 
 
-def _run(lanes: Sequence[Lane]) -> None:
+def _run_group(lanes: Sequence[Lane]) -> None:
     for lane in lanes:
-        with lane.own():
+        with lane.own_errors():
             note_data(lane.bench)
             lane.bench.notes.measured["cohort"] = len(lanes)
-            unaccompanied(lane.bench, UNACCOMPANIED)
+            note_unaccompanied(lane.bench, UNACCOMPANIED)
             require_validation(lane.bench)
-    lanes = [lane for _, lane in going(lanes)]
+    lanes = [lane for _, lane in lanes_going(lanes)]
     if not lanes:
         return
-    with lanes[0].bench.backend.isolated(_seed(lanes[0])):
-        cohort, state = _start(lanes)
-        state = train(lanes, cohort, state)
-        for index, lane in going(lanes):
+    with lanes[0].bench.backend.isolated(_global_seed(lanes[0])):
+        cohort, state = _start_cohort(lanes)
+        state = train_lanes(lanes, cohort, state)
+        for index, lane in lanes_going(lanes):
             own = cohort.lane(state, index)
-            with lane.own(), lane.bench.backend.isolated(_seed(lane)):
-                lane.finish(own)
+            with lane.own_errors(), lane.bench.backend.isolated(_global_seed(lane)):
+                lane.finish_training(own)
                 score_and_tell(lane.bench, lane.started)
     del cohort, state
-    for _, lane in going(lanes):
-        with lane.own():
-            _measure(lane)
-            lane.end()
+    for _, lane in lanes_going(lanes):
+        with lane.own_errors():
+            _measure_lane(lane)
+            lane.end_trial()
 
 
-def _start(lanes: Sequence[Lane]) -> tuple[Cohort[Any], Any]:
+def _start_cohort(lanes: Sequence[Lane]) -> tuple[Cohort[Any], Any]:
     """The method's cohort with its state, ready for the first update."""
-    bench = lanes[0].bench
-    method, _ = configured(bench.catalog, bench.trial)
+    benches = [lane.bench for lane in lanes]
+    method, _ = configure_method(benches[0].catalog, benches[0].trial)
     assert method.cohort is not None
-    with shared(lanes, "init"):
-        cohort = resolve(method.cohort)([configured(bench.catalog, lane.bench.trial)[1] for lane in lanes])
-        state = cohort.init([lane.bench.data.problem for lane in lanes], [lane.bench.training() for lane in lanes])
+    with shared_phase(lanes, "init"):
+        cohort = resolve(method.cohort)([configure_method(each.catalog, each.trial)[1] for each in benches])
+        state = cohort.init([each.data.problem for each in benches], [each.training_setup() for each in benches])
     if hasattr(cohort, "prepare"):
-        with shared(lanes, "prepare"):
-            state = cohort.prepare(state, [lane.fit for lane in lanes])
+        with shared_phase(lanes, "prepare"):
+            state = cohort.prepare(state, [lane.fit_rows for lane in lanes])
     elif any("prepare" in lane.started.parts.offered for lane in lanes):
         raise TypeError(f"{method.name} has prepare(state, fit), and its cohort no prepare(state, fits)")
     return cohort, state
 
 
-def _measure(lane: Lane) -> None:
-    """What is asked of a trained learner once all are scored, and the profiled pass."""
+def _measure_lane(lane: Lane) -> None:
+    """Measure a trained lane once all are scored: its optional parts and the profiled pass."""
     bench, backend = lane.bench, lane.bench.backend
     machine = backend.environment(bench.trial.terms.device)
-    carried = carrying.carried(bench.catalog, lane.seat.earlier(), machine)
+    carried = carrying.find_carried(bench.catalog, lane.seat.earlier(), machine)
     intrusive = {each.name for each in bench.catalog.instruments.values() if each.intrusive}
     bench.carried.update({name: each for name, each in carried.items() if name in intrusive})
-    carrying.carry(bench.notes, bench.carried, bench.read)
+    carrying.carry_over(bench.notes, bench.carried, bench.note_readings)
     bench.pending[:] = [name for name in bench.pending if name not in bench.carried]
-    with backend.isolated(_seed(lane)):
-        look_further(bench, lane.started)
-    keep(bench, lane.started, lane.seat.weights)
-    with bench.notes.phase("profile"):
+    with backend.isolated(_global_seed(lane)):
+        look_at_parts(bench, lane.started)
+    keep_trained(bench, lane.started, lane.seat.weights)
+    with bench.notes.timing("profile"):
         gauges = look_at_trained(bench, lane.started, [])
         lane.started = dataclasses.replace(lane.started, state=None)  # its memory is not the profiled pass's
-        profile(bench, gauges)
+        profile_update(bench, gauges)
 
 
-def _seed(lane: Lane) -> int:
+def _global_seed(lane: Lane) -> int:
     return derive(lane.bench.trial.seed, lane.bench.trial.dataset.name, "global")

@@ -10,8 +10,8 @@ from typing import Any
 from harness.catalog import Catalog
 from harness.errors import Diverged, Unsupported
 from harness.records import environment
-from harness.trials.notes import Notes
-from harness.trials.places import code_of_trial
+from harness.trials.code_places import trial_code
+from harness.trials.record_notes import Notes
 from harness.types import Backend, Progress, Record, Status, Trial
 from harness.words import one_line
 
@@ -30,31 +30,31 @@ class Course:
         self._backend = backend
         self._told = False
 
-    def tell(self, missing: tuple[str, ...]) -> None:
+    def tell_trained(self, missing: tuple[str, ...]) -> None:
         """Report the record so far; missing: names of what is still to be measured."""
         self._told = True
-        record = self.notes.record(self.trial, self._provenance)
+        record = self.notes.make_record(self.trial, self._trial_provenance)
         self.report(Progress("profile", 1.0, record=record, missing=missing))
 
-    def ended(self, error: BaseException | None = None) -> Record:
+    def end_record(self, error: BaseException | None = None) -> Record:
         """The record of a trial that ended now, with this error or well."""
         if error is None:
-            return self.notes.record(self.trial, self._provenance)
-        status, reason = self._verdict(error)
+            return self.notes.make_record(self.trial, self._trial_provenance)
+        status, reason = self._judge_error(error)
         trace = "" if status in ("skipped", "diverged") else "".join(traceback.format_exception(error))
         if self._told:  # it was trained and scored by then: that stands
-            self.notes.hole("profiling", reason)
+            self.notes.add_hole("profiling", reason)
             status, reason = "ok", ""
-        return self.notes.record(self.trial, self._provenance, status, reason, trace)
+        return self.notes.make_record(self.trial, self._trial_provenance, status, reason, trace)
 
-    def _verdict(self, error: BaseException) -> tuple[Status, str]:
+    def _judge_error(self, error: BaseException) -> tuple[Status, str]:
         if isinstance(error, Unsupported):
             return "skipped", one_line(error)
         if isinstance(error, Diverged):
             return "diverged", one_line(error)
         status: Status = "oom" if self._backend.out_of_memory(error) else "failed"
-        return status, one_line(error, code_of_trial(self._catalog, self.trial))
+        return status, one_line(error, trial_code(self._catalog, self.trial))
 
     @cached_property
-    def _provenance(self) -> dict[str, Any]:
+    def _trial_provenance(self) -> dict[str, Any]:
         return environment.provenance(self._catalog, self.trial)

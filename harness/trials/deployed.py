@@ -9,9 +9,9 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.errors import Unsupported
-from harness.trials import answers, rows
+from harness.trials import answers, excerpts
 from harness.trials.bench import Bench
-from harness.trials.starting import Started
+from harness.trials.learner_start import Started
 from harness.types import Array, Prediction, Trained
 
 ALIKE = 1e-3  # what two predictions of one network may differ by
@@ -20,28 +20,28 @@ MOST_UNLIKE = 0.1  # share of their numbers: rounding at a threshold changes som
 Predict: TypeAlias = Callable[[Array], Prediction]
 
 
-def trained_network(bench: Bench, started: Started) -> Trained:
-    """What `Gauge.deployed` is given."""
+def make_trained(bench: Bench, started: Started) -> Trained:
+    """Make the argument of `Gauge.deployed`."""
     learner, state = started.learner, started.state
-    predict = _asking(learner.predict, state)
-    eager = cache(partial(_eager, bench, predict, state))
-    return Trained(predict, partial(rows.repeated, bench.data), learner, state, bench.data, eager)
+    predict = _bind_predict(learner.predict, state)
+    eager = cache(partial(_make_eager, bench, predict, state))
+    return Trained(predict, partial(excerpts.repeat_inputs, bench.data), learner, state, bench.data, eager)
 
 
-def _eager(bench: Bench, predict: Predict, state: object) -> Predict:
+def _make_eager(bench: Bench, predict: Predict, state: object) -> Predict:
     """From the trained state by a learner that hides no operator. Raises Unsupported where the two differ."""
-    learner = bench.start(None, eager=True).learner
-    eager = _asking(learner.predict, state)
-    inputs = rows.repeated(bench.data, bench.trial.terms.batch_size)
-    _require_alike(bench, predict(inputs), eager(inputs))
+    learner = bench.start_fresh(None, eager=True).learner
+    eager = _bind_predict(learner.predict, state)
+    inputs = excerpts.repeat_inputs(bench.data, bench.trial.terms.batch_size)
+    _require_same_network(bench, predict(inputs), eager(inputs))
     return eager
 
 
-def _asking(predict: answers.View, state: object) -> Predict:
-    return lambda inputs: answers.a_prediction(answers.asked(predict, state, inputs))
+def _bind_predict(predict: answers.View, state: object) -> Predict:
+    return lambda inputs: answers.check_prediction(answers.ask_learner(predict, state, inputs))
 
 
-def _require_alike(bench: Bench, trained: Prediction, eager: Prediction) -> None:
+def _require_same_network(bench: Bench, trained: Prediction, eager: Prediction) -> None:
     one, other = (np.asarray(bench.backend.numpy(each)[0]) for each in (trained, eager))
     if one.shape != other.shape or not np.mean(np.isclose(one, other, ALIKE, ALIKE, equal_nan=True)) > 1 - MOST_UNLIKE:
         raise Unsupported(

@@ -19,13 +19,13 @@ from harness.errors import HarnessError, Unsupported, UsageError, is_interrupt
 from harness.records import arrays
 from harness.records.store import Store
 from harness.seeds import derive
-from harness.trials import answers, predictions, rows
+from harness.trials import answers, excerpts, prediction_files
 from harness.trials.bench import Bench
-from harness.trials.distances import Distance, distance
-from harness.trials.notes import Notes
-from harness.trials.places import code_of
-from harness.trials.predicting import Predict, predicted
-from harness.trials.trial import configured, set_up
+from harness.trials.code_places import plugin_code
+from harness.trials.distances import Distance, measure_distance
+from harness.trials.predicting import Predict, predict_rows
+from harness.trials.record_notes import Notes
+from harness.trials.trial import configure_method, set_up
 from harness.types import Array, Backend, Dataset, Export, Kept, Prediction, Record, Trial, Written
 from harness.words import clean_line, one_line
 
@@ -58,7 +58,7 @@ def require_place(path: Path, force: bool) -> None:
         raise UsageError(f"{path}: is there already; --force replaces it, once the new file has been checked")
 
 
-def export(
+def export_network(
     catalog: Catalog,
     record: Record,
     store: Store,
@@ -74,14 +74,14 @@ def export(
     for a trial or a network that cannot be exported, HarnessError for a file that predicts something else.
     """
     _require_kept(record, store)
-    bench = _bench(catalog, record.trial, data)
-    wanted = _prediction(bench, record, store)
+    bench = _set_up_bench(catalog, record.trial, data)
+    wanted = _read_kept_prediction(bench, record, store)
     allowed = offer.value.tolerance if tolerance is None else tolerance
-    with _beside(path) as temporary:
-        written = _written(offer, _kept(bench, store.weights(record.trial.key)), temporary, path)
-        found = _compared(bench, offer, written, wanted, allowed)
-        _require_alike(offer.value, found, allowed, path)
-        size = _finished(temporary, path.parent)
+    with _temporary_beside(path) as temporary:
+        written = _write_format(offer, _make_kept(bench, store.weights(record.trial.key)), temporary, path)
+        found = _compare_file(bench, offer, written, wanted, allowed)
+        _require_within_tolerance(offer.value, found, allowed, path)
+        size = _flush_file(temporary, path.parent)
         temporary.replace(path)
     return Exported(
         path, size, found, allowed, written.load.replace("PATH", repr(str(path))), clean_line(written.reader)
@@ -100,56 +100,56 @@ def _require_kept(record: Record, store: Store) -> None:
         raise UsageError(f"{label}: its trained arrays {why}; {AGAIN}")
 
 
-def _bench(catalog: Catalog, trial: Trial, data: Path | None) -> Bench:
+def _set_up_bench(catalog: Catalog, trial: Trial, data: Path | None) -> Bench:
     """The data of the trial, as it had them, on the CPU. Raises UsageError where they are not to be had."""
     offer = catalog.datasets.offer(trial.dataset.name, trial.dataset.provider)
     if reason := available(offer) or available(catalog.methods.offer(trial.method.name, trial.method.provider)):
         raise UsageError(f"{trial.method.label} on {trial.dataset.label}: {reason}")
     folder = files.folder(data)
-    _require_files(offer.value, trial, folder)
+    _require_data_files(offer.value, trial, folder)
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
     here = replace(trial, terms=replace(trial.terms, device="cpu"))
     return set_up(catalog, here, backend, folder, None, lambda _: None, Notes())
 
 
-def _require_files(dataset: Dataset, trial: Trial, folder: Path) -> None:
+def _require_data_files(dataset: Dataset, trial: Trial, folder: Path) -> None:
     files.require(dataset.name, files.declared(dataset, trial.dataset.options), folder)
 
 
-def _prediction(bench: Bench, record: Record, store: Store) -> Prediction:
-    """What the trial predicted of its test rows, which are those of now. Raises UsageError."""
+def _read_kept_prediction(bench: Bench, record: Record, store: Store) -> Prediction:
+    """Read the prediction of the trial's test rows, which are those of now. Raises UsageError."""
     try:
-        return predictions.read(store.predictions(record.trial.key), bench.test_rows)
+        return prediction_files.read_prediction(store.predictions(record.trial.key), bench.test_rows)
     except Unsupported as error:
         raise UsageError(f"trial {record.trial.key}: {error}; an export is held against it: {AGAIN}") from error
 
 
-def _kept(bench: Bench, weights: Path) -> Kept:
-    config = configured(bench.catalog, bench.trial)[1]
+def _make_kept(bench: Bench, weights: Path) -> Kept:
+    config = configure_method(bench.catalog, bench.trial)[1]
     named = bench.backend.arrays(bench.backend.load(weights), "cpu")
-    few = np.asarray(rows.repeated(bench.data, min(EXAMPLES, len(bench.data.test.inputs))))
-    return Kept(config, bench.data.problem, bench.training(eager=True), named, few, bench.build())
+    few = np.asarray(excerpts.repeat_inputs(bench.data, min(EXAMPLES, len(bench.data.test.inputs))))
+    return Kept(config, bench.data.problem, bench.training_setup(eager=True), named, few, bench.build())
 
 
 # --- the file -----------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def _temporary_beside(path: Path) -> Iterator[Path]:
     """A path of the same name in a folder of its own beside it, which goes with all that is left there."""
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise _unwritten(path, error) from error
+        raise _unwritten_error(path, error) from error
     try:
         yield folder / path.name
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _written(offer: Offer[Export], kept: Kept, temporary: Path, path: Path) -> Written:
+def _write_format(offer: Offer[Export], kept: Kept, temporary: Path, path: Path) -> Written:
     """The one file that the format has written. Raises UsageError with the format's reason not to."""
-    with _blamed(offer, path):
+    with _blame_format(offer, path):
         written = resolve(offer.value.write, f"format {offer.value.name}")(kept, temporary)
     if not isinstance(written, Written):
         raise HarnessError(f"format {offer.value.name}: write returned {type(written).__name__}; expected a Written")
@@ -160,26 +160,26 @@ def _written(offer: Offer[Export], kept: Kept, temporary: Path, path: Path) -> W
     return written
 
 
-def _compared(bench: Bench, offer: Offer[Export], written: Written, wanted: Prediction, tolerance: float) -> Distance:
+def _compare_file(bench: Bench, offer: Offer[Export], written: Written, wanted: Prediction, allowed: float) -> Distance:
     """The predictions of the file, of all test rows, held against those of the trial."""
     data, backend = bench.data, bench.backend
     seed = derive(bench.trial.seed, bench.trial.dataset.name, "global")
-    with _blamed(offer), backend.isolated(seed), backend.evaluating(), backend.inference():
-        found, _ = predicted(np.asarray(data.test.inputs), _in_numpy(written.predict), data.problem, folded=True)
-        return distance(found, wanted, data.problem, tolerance)
+    with _blame_format(offer), backend.isolated(seed), backend.evaluating(), backend.inference():
+        found, _ = predict_rows(np.asarray(data.test.inputs), _ask_in_numpy(written.predict), data.problem, folded=True)
+        return measure_distance(found, wanted, data.problem, allowed)
 
 
-def _in_numpy(predict: Predict) -> Predict:
+def _ask_in_numpy(predict: Predict) -> Predict:
     """The same predictions, in numpy whatever they were in."""
 
     def asked(inputs: Array) -> Prediction:
-        prediction = answers.a_prediction(predict(inputs))
+        prediction = answers.check_prediction(predict(inputs))
         return type(prediction)._make(map(np.asarray, prediction))
 
     return asked
 
 
-def _require_alike(format_: Export, found: Distance, tolerance: float, path: Path) -> None:
+def _require_within_tolerance(format_: Export, found: Distance, tolerance: float, path: Path) -> None:
     if found.beyond <= format_.strays * found.rows:
         return
     raise HarnessError(
@@ -189,7 +189,7 @@ def _require_alike(format_: Export, found: Distance, tolerance: float, path: Pat
     )
 
 
-def _finished(path: Path, folder: Path) -> int:
+def _flush_file(path: Path, folder: Path) -> int:
     """The size of a file that is on the disk, as readable as its folder whatever wrote it."""
     try:
         path.chmod(folder.stat().st_mode & 0o666)
@@ -197,12 +197,12 @@ def _finished(path: Path, folder: Path) -> int:
             os.fsync(file.fileno())
         return path.stat().st_size
     except OSError as error:
-        raise _unwritten(path, error) from error
+        raise _unwritten_error(path, error) from error
 
 
 @contextmanager
-def _blamed(offer: Offer[Export], path: Path | None = None) -> Iterator[None]:
-    """What a format raises is said with its name; only an interrupt passes. path: where it writes, if it does."""
+def _blame_format(offer: Offer[Export], path: Path | None = None) -> Iterator[None]:
+    """Name the format in what it raises; only an interrupt passes. path: where it writes, if it does."""
     try:
         yield
     except Unsupported as error:
@@ -211,9 +211,9 @@ def _blamed(offer: Offer[Export], path: Path | None = None) -> Iterator[None]:
         if is_interrupt(error) or isinstance(error, UsageError):
             raise
         if path is not None and isinstance(error, OSError) and error.errno in FULL:
-            raise _unwritten(path, error) from error
+            raise _unwritten_error(path, error) from error
         doing = "write" if path is not None else "predict"
-        said = f"{one_line(error, code_of(offer))}{_unloaded(offer.value, error)}"
+        said = f"{one_line(error, plugin_code(offer))}{_unloaded(offer.value, error)}"
         raise HarnessError(f"format {offer.value.name}: {doing}: {said}") from error
 
 
@@ -224,6 +224,6 @@ def _unloaded(format_: Export, error: BaseException) -> str:
     return f"; it needs {', '.join(format_.requires)}, of which one does not load: install them anew"
 
 
-def _unwritten(path: Path, error: OSError) -> HarnessError:
+def _unwritten_error(path: Path, error: OSError) -> HarnessError:
     said = os.strerror(error.errno) if error.errno else str(error)
     return HarnessError(f"{path}: not written ({said}); name a file in a folder that can be written and has room")

@@ -1,4 +1,4 @@
-"""What instruments measure with, their optional parts, and the formulas of plugins that some of them count by."""
+"""The gauges of instruments, their optional parts, and the formulas of plugins that some of them count by."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ class Fitted:
     use_formulas: Callable[[list[Formula]], None]
 
 
-def gauge_of(catalog: Catalog, instrument: Instrument) -> Fitted:
+def make_gauge(catalog: Catalog, instrument: Instrument) -> Fitted:
     """A fresh gauge; one that counts operations is given the plugins' formulas."""
     gauge: Any = resolve(instrument.factory)()
     offered = frozenset(name for name in OPTIONAL if hasattr(gauge, name))
 
-    def part(name: str, default: Callable[..., Any]) -> Callable[..., Any]:
+    def find_part(name: str, default: Callable[..., Any]) -> Callable[..., Any]:
         return getattr(gauge, name) if name in offered else default
 
     fitted = Fitted(
         gauge,
         offered,
-        deployed=part("deployed", _nothing),
-        pause=part("pause", nullcontext),
-        settle=part("settle", _nothing),
-        use_formulas=part("use_formulas", _nothing),
+        deployed=find_part("deployed", _do_nothing),
+        pause=find_part("pause", nullcontext),
+        settle=find_part("settle", _do_nothing),
+        use_formulas=find_part("use_formulas", _do_nothing),
     )
-    fitted.use_formulas([_resolved(formula) for formula in catalog.formulas.values()])
+    fitted.use_formulas([_resolve_formula(formula) for formula in catalog.formulas.values()])
     return fitted
 
 
-def _nothing(*given: object) -> None:
+def _do_nothing(*given: object) -> None:
     del given
 
 
-def _resolved(formula: Formula) -> Formula:
-    elementwise = formula.elementwise and _function(formula.elementwise, formula.name)
-    return replace(formula, macs=_function(formula.macs, formula.name), elementwise=elementwise or None)
+def _resolve_formula(formula: Formula) -> Formula:
+    elementwise = formula.elementwise and _resolve_function(formula.elementwise, formula.name)
+    return replace(formula, macs=_resolve_function(formula.macs, formula.name), elementwise=elementwise or None)
 
 
-def _function(reference: str | Callable[..., int], operator: str) -> Callable[..., int]:
+def _resolve_function(reference: str | Callable[..., int], operator: str) -> Callable[..., int]:
     """The function of a formula; one that raises where it cannot be imported, since other operators can be counted."""
     try:
         return resolve(reference, f"formula {operator}")

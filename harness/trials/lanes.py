@@ -20,11 +20,11 @@ from harness.trials import answers
 from harness.trials.bench import Bench
 from harness.trials.course import Course
 from harness.trials.effort import Effort
+from harness.trials.learner_start import Started, look_up_parts
 from harness.trials.loop import SECONDS_BETWEEN_REPORTS
-from harness.trials.pace import Stops, kept, note_times
+from harness.trials.pace import Stops, keep_scalars, note_times
 from harness.trials.points import Points
 from harness.trials.scalars import Scalars
-from harness.trials.starting import Started, parts_of
 from harness.types import Backend, Cohort, Fit, Point, Progress, Record, Trial
 
 
@@ -49,66 +49,64 @@ class Lane:
     def __init__(self, seat: Seat, course: Course, bench: Bench) -> None:
         learner = bench.build()
         self.seat, self.bench = seat, bench
-        self.started = Started(learner, parts_of(learner), None)
+        self.started = Started(learner, look_up_parts(learner), None)
         self.points = Points(bench, self.started)
         self.over = False
         self._course = course
 
     @property
-    def fit(self) -> Fit:
+    def fit_rows(self) -> Fit:
         return Fit(self.bench.data.train, self.bench.data.valid)
 
     @contextmanager
-    def own(self) -> Iterator[None]:
-        """What is raised inside ends this lane, see `ending`."""
-        with ending(self.seat, self._course, self.bench.backend):
+    def own_errors(self) -> Iterator[None]:
+        """End this lane alone with an error that is raised inside, see `ending_trial`."""
+        with ending_trial(self.seat, self._course, self.bench.backend):
             yield
             return
         self.over = True
 
-    def look(self, state: Any, point: Point, flaw: str, fraction: float) -> None:
+    def add_point(self, state: Any, point: Point, flaw: str, fraction: float) -> None:
         """A point of its curve. Raises Diverged where a scalar or a score is not finite."""
         if flaw:
             raise Diverged(flaw)
-        self.points.add(state, point._replace(scalars=kept(self.bench.notes, point.scalars)))
+        self.points.add_point(state, point._replace(scalars=keep_scalars(self.bench.notes, point.scalars)))
         self.bench.report(Progress("train", fraction, self.bench.notes.curve[-1]))
 
-    def finish(self, state: Any) -> None:
-        """What follows the last update of its learner, and the last point of its curve."""
+    def finish_training(self, state: Any) -> None:
+        """Finish the learner after its last update, and add the last point of its curve."""
         if "finish" in self.started.parts.offered:
-            with self.bench.timed("finish"):
-                state = self.started.parts.finish(state, self.fit)
-            self.points.finished(state)
+            with self.bench.timed_phase("finish"):
+                state = self.started.parts.finish(state, self.fit_rows)
+            self.points.add_finished(state)
         else:
-            self.points.end(state)
+            self.points.end_curve(state)
         self.started = replace(self.started, state=state)
 
-    def end(self) -> None:
+    def end_trial(self) -> None:
         """It is measured: that was all."""
         self.over = True
-        self.seat.ended(self._course.ended())
+        self.seat.ended(self._course.end_record())
 
 
 @contextmanager
-def ending(seat: Seat, course: Course, backend: Backend) -> Iterator[None]:
-    """What is raised inside becomes the record of this trial alone. Want of memory is of all, and passes, as does an
-    interrupt.
-    """
+def ending_trial(seat: Seat, course: Course, backend: Backend) -> Iterator[None]:
+    """Record an error inside for this trial alone. Want of memory is of all, and passes, as does an interrupt."""
     try:
         yield
     except BaseException as error:
         if is_interrupt(error) or backend.out_of_memory(error):
             raise
-        seat.ended(course.ended(error))
+        seat.ended(course.end_record(error))
 
 
-def going(lanes: Sequence[Lane]) -> Iterator[tuple[int, Lane]]:
+def lanes_going(lanes: Sequence[Lane]) -> Iterator[tuple[int, Lane]]:
     """Lanes that are not over, with their places."""
     return ((index, lane) for index, lane in enumerate(lanes) if not lane.over)
 
 
 @contextmanager
-def shared(lanes: Sequence[Lane], phase: str) -> Iterator[None]:
+def shared_phase(lanes: Sequence[Lane], phase: str) -> Iterator[None]:
     """A phase in which all lanes' work is done at once: each has its share of the time."""
     bench = lanes[0].bench
     clock, began = bench.backend.clock(bench.trial.terms.device), time.perf_counter()
@@ -122,7 +120,7 @@ def shared(lanes: Sequence[Lane], phase: str) -> Iterator[None]:
         seconds[phase] = seconds.get(phase, 0.0) + share
 
 
-def train(lanes: Sequence[Lane], cohort: Cohort[Any], state: Any) -> Any:
+def train_lanes(lanes: Sequence[Lane], cohort: Cohort[Any], state: Any) -> Any:
     """Train all lanes until their budget is spent, or each is over; the state that they end with.
 
     Times are the lanes' shares: those of the whole, divided by how many there are.
@@ -133,48 +131,48 @@ def train(lanes: Sequence[Lane], cohort: Cohort[Any], state: Any) -> Any:
     scalars = Scalars(bench.backend.lane_meter(), size)
     orders = [derive(lane.bench.trial.seed, lane.bench.trial.dataset.name, "order") for lane in lanes]
     batches = bench.backend.lane_batches([lane.bench.data for lane in lanes], batch_size, orders)
-    _begin(lanes, cohort, state)
-    stops, effort = Stops(bench.trial.terms.budget.amount, bench.updates(), per_epoch, 0.0), Effort()
+    _begin_points(lanes, cohort, state)
+    stops, effort = Stops(bench.trial.terms.budget.amount, bench.planned_updates(), per_epoch, 0.0), Effort()
 
-    def look(done: int) -> None:
-        with effort.paused():
-            means, seconds = scalars.means(), math.fsum(clock.seconds()) / size
-            for index, lane in going(lanes):
+    def note_points(done: int) -> None:
+        with effort.paused_effort():
+            means, seconds = scalars.take_means(), math.fsum(clock.seconds()) / size
+            for index, lane in lanes_going(lanes):
                 own = cohort.lane(state, index)
-                with lane.own():
+                with lane.own_errors():
                     point = Point(done, done / per_epoch, seconds, means[index], {})
-                    lane.look(own, point, scalars.flaw(index), stops.fraction(done))
+                    lane.add_point(own, point, scalars.lane_flaw(index), stops.spent_fraction(done))
 
     done, tell = 0, time.perf_counter() + SECONDS_BETWEEN_REPORTS
-    while not stops.spent(done) and any(not lane.over for lane in lanes):
+    while not stops.is_spent(done) and any(not lane.over for lane in lanes):
         batch = next(batches)
         clock.start()
-        returned = answers.asked(cohort.update, state, batch)
+        returned = answers.ask_learner(cohort.update, state, batch)
         clock.stop()
-        state, values = answers.a_step_of_lanes(returned, size) if not done else returned
-        scalars.add(values)
+        state, values = answers.check_lane_step(returned, size) if not done else returned
+        scalars.add_update(values)
         done += 1
-        if stops.due(done):
-            look(done)
+        if stops.is_due(done):
+            note_points(done)
         elif (now := time.perf_counter()) >= tell:
-            for _, lane in going(lanes):
-                lane.bench.report(Progress("train", stops.fraction(done)))
+            for _, lane in lanes_going(lanes):
+                lane.bench.report(Progress("train", stops.spent_fraction(done)))
             tell = now + SECONDS_BETWEEN_REPORTS
-    _note(lanes, effort, [lap / size for lap in clock.seconds()], per_epoch)
+    _note_effort(lanes, effort, [lap / size for lap in clock.seconds()], per_epoch)
     return state
 
 
-def _begin(lanes: Sequence[Lane], cohort: Cohort[Any], state: Any) -> None:
-    for index, lane in going(lanes):
+def _begin_points(lanes: Sequence[Lane], cohort: Cohort[Any], state: Any) -> None:
+    for index, lane in lanes_going(lanes):
         own = cohort.lane(state, index)
-        with lane.own():
-            lane.points.begin(own)
+        with lane.own_errors():
+            lane.points.add_start(own)
 
 
-def _note(lanes: Sequence[Lane], effort: Effort, laps: Sequence[float], per_epoch: float) -> None:
-    """What it took, a share for each lane."""
-    spent = effort.spent()
+def _note_effort(lanes: Sequence[Lane], effort: Effort, laps: Sequence[float], per_epoch: float) -> None:
+    """Note the time and effort of training, a share for each lane."""
+    spent = effort.spent_effort()
     spent |= {name: value / len(lanes) for name, value in spent.items() if isinstance(value, float)}
-    for _, lane in going(lanes):
+    for _, lane in lanes_going(lanes):
         lane.bench.notes.environment |= spent
         note_times(lane.bench.notes, laps, per_epoch)

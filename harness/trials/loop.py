@@ -17,11 +17,11 @@ from harness.seeds import derive
 from harness.trials import answers, scoring
 from harness.trials.bench import Bench
 from harness.trials.effort import Effort
-from harness.trials.notes import Notes
-from harness.trials.pace import Stops, kept, note_times
+from harness.trials.learner_start import Started
+from harness.trials.pace import Stops, keep_scalars, note_times
 from harness.trials.points import Points
+from harness.trials.record_notes import Notes
 from harness.trials.scalars import Scalars
-from harness.trials.starting import Started
 from harness.types import Fit, Point, Progress
 
 SETTLED_UPDATES = 2  # algorithms have been tried, the optimiser's state is there; no step has been captured yet
@@ -30,20 +30,20 @@ SET_UP = 0.5  # seconds of init that are no training: imports, allocation, compi
 SHARE_BEYOND = 0.01  # of a budget of seconds that finish may take beyond it without a word
 
 
-def train(bench: Bench) -> Started:
+def train_learner(bench: Bench) -> Started:
     """Init, prepare, the loop, finish, and the validation scores on the way: the learner and its trained state."""
     require_validation(bench)
     fit = Fit(bench.data.train, bench.data.valid)
-    started = bench.start(fit, phase=bench.timed)
+    started = bench.start_fresh(fit, phase=bench.timed_phase)
     points = Points(bench, started)
-    state = _loop(bench, points, started)
+    state = _run_updates(bench, points, started)
     if "finish" in started.parts.offered:
-        with bench.timed("finish"):
+        with bench.timed_phase("finish"):
             state = started.parts.finish(state, fit)
         _warn_of_finish(bench)
-        points.finished(state)
+        points.add_finished(state)
     else:
-        points.end(state)
+        points.end_curve(state)
     return replace(started, state=state)
 
 
@@ -54,34 +54,34 @@ def require_validation(bench: Bench) -> None:
     why = f"{bench.trial.dataset.label} has no validation rows here"
     if bench.trial.terms.patience is not None:
         raise Unsupported(f"{why}, and --patience stops by what they score; leave --patience out")
-    for offer in scoring.applying(bench.catalog, bench.data.problem.kind, scoring.of_any_split):
+    for offer in scoring.applying_metrics(bench.catalog, bench.data.problem.kind, scoring.of_any_split):
         bench.notes.holes |= {f"{offer.value.name}@{view}": why for view in ("valid", "valid-best", "best")}
 
 
-def score(bench: Bench, trained: Started) -> None:
+def score_trained(bench: Bench, trained: Started) -> None:
     """The test scores of what would be deployed."""
-    with bench.evaluating():
-        Points(bench, trained).score_trained(trained.state)
+    with bench.evaluation_phase():
+        Points(bench, trained).score_test(trained.state)
 
 
-def look_further(bench: Bench, trained: Started) -> None:
-    """What is optional of a trained learner: its further views, and what it says of itself. What fails is a hole."""
+def look_at_parts(bench: Bench, trained: Started) -> None:
+    """Look at the optional parts of a trained learner: its further views, and its facts. One that fails is a hole."""
     parts = trained.parts
     if "views" in parts.offered:
-        with bench.part("views"):
+        with bench.measured_part("views"):
             _score_views(bench, trained)
     if "describe" in parts.offered:
-        with bench.part("describe"):
-            bench.notes.claim(answers.facts(parts.describe(trained.state)))
+        with bench.measured_part("describe"):
+            bench.notes.add_facts(answers.check_facts(parts.describe(trained.state)))
 
 
 def _score_views(bench: Bench, trained: Started) -> None:
     points = Points(bench, trained)
     for name, predict, flaw in trained.parts.views():
         if flaw:
-            bench.notes.hole(f"view {name}", flaw)
+            bench.notes.add_hole(f"view {name}", flaw)
         else:
-            with bench.hole(f"view {name}"), bench.evaluating():
+            with bench.hole_on_error(f"view {name}"), bench.evaluation_phase():
                 points.score_view(predict, trained.state, name)
 
 
@@ -98,29 +98,29 @@ def _before_updates(notes: Notes) -> float:
     return notes.seconds.get("prepare", 0.0) + max(0.0, notes.seconds["init"] - SET_UP)
 
 
-def _loop(bench: Bench, points: Points, started: Started) -> Any:
+def _run_updates(bench: Bench, points: Points, started: Started) -> Any:
     """Train until the budget is spent. Evaluation counts neither in seconds nor in the order of the batches."""
     learner, state = started.learner, started.state
     per_epoch = bench.updates_per_epoch()
     clock, scalars = bench.backend.clock(bench.trial.terms.device), Scalars(bench.backend.lane_meter(), 1)
     order = derive(bench.trial.seed, bench.trial.dataset.name, "order")
     batches = bench.backend.batches(bench.data, bench.trial.terms.batch_size, order)
-    points.begin(state)
+    points.add_start(state)
     gone = _before_updates(bench.notes)
-    stops = Stops(bench.trial.terms.budget.amount, bench.updates(), per_epoch, gone)
+    stops = Stops(bench.trial.terms.budget.amount, bench.planned_updates(), per_epoch, gone)
     effort = Effort()
 
-    def look(done: int) -> None:
+    def note_point(done: int) -> None:
         seconds = math.fsum(clock.seconds())
-        with effort.paused():
-            means = kept(bench.notes, _means(scalars, returned))
-            points.add(state, Point(done, done / per_epoch, seconds, means, {}))
-            bench.report(Progress("train", stops.fraction(done), bench.notes.curve[-1]))
+        with effort.paused_effort():
+            means = keep_scalars(bench.notes, _take_means(scalars, returned))
+            points.add_point(state, Point(done, done / per_epoch, seconds, means, {}))
+            bench.report(Progress("train", stops.spent_fraction(done), bench.notes.curve[-1]))
 
     done, stale, tell = 0, False, time.perf_counter() + SECONDS_BETWEEN_REPORTS
-    while not (stale or stops.spent(done)):
+    while not (stale or stops.is_spent(done)):
         if done == SETTLED_UPDATES:
-            bench.settle()
+            bench.settle_instruments()
         batch = next(batches)
         clock.start()
         try:
@@ -130,29 +130,29 @@ def _loop(bench: Bench, points: Points, started: Started) -> Any:
             raise
         clock.stop()
         if not done:
-            answers.a_step(returned)
+            answers.check_step(returned)
         try:
             state, values = returned
-            scalars.add(values)
+            scalars.add_update(values)
         except Exception:
-            answers.a_step(returned)  # says better what is wrong, if it is this
+            answers.check_step(returned)  # says better what is wrong, if it is this
             raise
         done += 1
-        if stops.due(done):
+        if stops.is_due(done):
             clock.seconds()  # what the device still has to do is training and counts; then time stands still
-            with stops.pause():
-                look(done)
+            with stops.pause_clock():
+                note_point(done)
             stale = points.out_of_patience()
         elif (now := time.perf_counter()) >= tell:
-            bench.report(Progress("train", stops.fraction(done)))
+            bench.report(Progress("train", stops.spent_fraction(done)))
             tell = now + SECONDS_BETWEEN_REPORTS
     if done and bench.notes.curve[-1].update < done:
-        look(done)
-    bench.notes.environment |= effort.spent()
+        note_point(done)
+    bench.notes.environment |= effort.spent_effort()
     if bench.trial.terms.patience is not None:
-        bench.notes.measured |= {"stopped_early": not stops.spent(done), "stopped_update": done}
+        bench.notes.measured |= {"stopped_early": not stops.is_spent(done), "stopped_update": done}
     note_times(bench.notes, list(clock.seconds()), per_epoch)
-    if not done and gone >= bench.trial.terms.budget.amount and bench.updates() is None:
+    if not done and gone >= bench.trial.terms.budget.amount and bench.planned_updates() is None:
         _say_budget_was_gone(bench)
     return state
 
@@ -166,15 +166,15 @@ def _say_budget_was_gone(bench: Bench) -> None:
     bench.notes.holes |= dict.fromkeys(("update_seconds", "train_seconds"), why)
 
 
-def _means(scalars: Scalars, returned: Any) -> Mapping[str, float]:
+def _take_means(scalars: Scalars, returned: Any) -> Mapping[str, float]:
     """Of the scalars since the last point. Raises Diverged where one was not finite, and TypeError where what the last
     update returned are none.
     """
     try:
-        (means,) = scalars.means()
+        (means,) = scalars.take_means()
     except Exception:
-        answers.a_step(returned)
+        answers.check_step(returned)
         raise
-    if flaw := scalars.flaw(0):
+    if flaw := scalars.lane_flaw(0):
         raise Diverged(flaw)
     return means

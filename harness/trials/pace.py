@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from harness import names
 from harness.trials import answers
-from harness.trials.notes import Notes
+from harness.trials.record_notes import Notes
 
 WARMUP_UPDATES = 5
 MOST_POINTS = 20
@@ -34,42 +34,42 @@ class Stops:
             self._points = min(MOST_POINTS, max(FEWEST_POINTS, round(updates / per_epoch)))
             self._due_updates = {round(updates * i / self._points) for i in range(1, self._points + 1)}
 
-    def spent(self, done: int) -> bool:
-        return self._elapsed() >= self._seconds if self._updates is None else done >= self._updates
+    def is_spent(self, done: int) -> bool:
+        return self._elapsed_seconds() >= self._seconds if self._updates is None else done >= self._updates
 
-    def due(self, done: int) -> bool:
+    def is_due(self, done: int) -> bool:
         if self._updates is not None:
             return done in self._due_updates
-        if self._elapsed() < self._due_seconds:
+        if self._elapsed_seconds() < self._due_seconds:
             return False
         # One update may have taken longer than is between two points.
-        self._due_seconds = max(self._due_seconds + self._seconds / self._points, self._elapsed())
+        self._due_seconds = max(self._due_seconds + self._seconds / self._points, self._elapsed_seconds())
         return True
 
-    def fraction(self, done: int) -> float:
-        return min(1.0, self._elapsed() / self._seconds if self._updates is None else done / self._updates)
+    def spent_fraction(self, done: int) -> float:
+        return min(1.0, self._elapsed_seconds() / self._seconds if self._updates is None else done / self._updates)
 
     @contextmanager
-    def pause(self) -> Iterator[None]:
+    def pause_clock(self) -> Iterator[None]:
         """Time inside does not count."""
         began = time.perf_counter()
         yield
         self._started += time.perf_counter() - began
 
-    def _elapsed(self) -> float:
+    def _elapsed_seconds(self) -> float:
         return time.perf_counter() - self._started
 
 
-def kept(notes: Notes, scalars: Mapping[str, float]) -> Mapping[str, float]:
+def keep_scalars(notes: Notes, scalars: Mapping[str, float]) -> Mapping[str, float]:
     """The scalars that a record can hold; the others leave a hole."""
     found: dict[str, float] = {}
     for name, value in scalars.items():
         if flaw := names.flaw(name):
-            notes.hole(f"update.{names.shown(name)}", f"the name of the scalar {flaw}")
+            notes.add_hole(f"update.{names.shown(name)}", f"the name of the scalar {flaw}")
         elif len(found) < answers.MOST_SCALARS:
             found[name] = value
         else:
-            notes.hole("update", f"returned {len(scalars)} scalars; {answers.MOST_SCALARS} of them are kept")
+            notes.add_hole("update", f"returned {len(scalars)} scalars; {answers.MOST_SCALARS} of them are kept")
     return found
 
 

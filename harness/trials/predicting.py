@@ -29,7 +29,7 @@ TYPES: Mapping[str, type[Prediction]] = {
 NORMALISED = 1e-3  # what probabilities may be away from one
 
 
-def predicted(
+def predict_rows(
     inputs: Array, predict: Predict, problem: Problem, folded: bool
 ) -> tuple[Prediction, NDArray[np.float64] | None]:
     """One prediction of all rows on the original scale, and the mean entropy of its samples. Raises ValueError for what
@@ -45,7 +45,7 @@ def predicted(
         for start in range(0, max(1, len(inputs)), size):
             rows = inputs[start : start + size]
             part = predict(rows)
-            if found := flaw(part, rows, problem):
+            if found := find_flaw(part, rows, problem):
                 raise ValueError(f"predict: {found}")
             if isinstance(part, ClassLogProbs):
                 entropies.append(compute_mean_entropy(*part))
@@ -54,18 +54,18 @@ def predicted(
             yield made
             del made
 
-    found = _spread(next(parts()) if len(inputs) <= size else _gathered(parts(), len(inputs)))
+    found = _broadcast_variances(next(parts()) if len(inputs) <= size else _gather_parts(parts(), len(inputs)))
     return found, np.concatenate(entropies) if entropies else None
 
 
-def _spread(prediction: Prediction) -> Prediction:
+def _broadcast_variances(prediction: Prediction) -> Prediction:
     """With as many variances as means, those that stand for several in memory once."""
     if isinstance(prediction, RegressionMixture):
         return prediction._replace(variances=np.broadcast_to(prediction.variances, np.shape(prediction.means)))
     return prediction
 
 
-def _gathered(parts: Iterator[Prediction], rows: int) -> Prediction:
+def _gather_parts(parts: Iterator[Prediction], rows: int) -> Prediction:
     """The prediction of so many rows, none of them held twice. Raises ValueError where samples are not as many."""
     fields: list[_Rows] = []
     for part in parts:
@@ -75,7 +75,7 @@ def _gathered(parts: Iterator[Prediction], rows: int) -> Prediction:
             samples = f"{len(log_weights)} samples of some rows and {len(part.log_weights)} of others"
             raise ValueError(f"predict: returned {samples}; expected as many of all")
         for field, array in zip(fields, part, strict=False):
-            field.add(np.asarray(array), np.shape(part[0])[1])
+            field.add_rows(np.asarray(array), np.shape(part[0])[1])
         del part, array  # or they would be held while the next ones are predicted
     whole: Prediction = kind._make([*(field.array for field in fields), log_weights])
     return whole
@@ -88,7 +88,7 @@ class _Rows:
         self._rows, self._filled = rows, 0
         self.array: Field = np.empty((0, 0))
 
-    def add(self, part: Field, rows: int) -> None:
+    def add_rows(self, part: Field, rows: int) -> None:
         """The next rows."""
         if not self._filled and part.shape[1] == 1:
             self.array = part
@@ -109,7 +109,7 @@ class _Rows:
             self.array = self.array.astype(kind)
 
 
-def flaw(prediction: Prediction, inputs: Array, problem: Problem) -> str:
+def find_flaw(prediction: Prediction, inputs: Array, problem: Problem) -> str:
     """Why this is no prediction of these rows, for words after the name of what predicted; empty if it is one.
 
     Scores of what is no density would flatter: logits that nobody normalised have the best likelihood of all. Numbers
@@ -118,11 +118,11 @@ def flaw(prediction: Prediction, inputs: Array, problem: Problem) -> str:
     expected = TYPES.get(problem.kind, type(prediction))
     if type(prediction) is not expected:
         return f"returned {type(prediction).__name__} for {problem.kind}; expected {expected.__name__}"
-    return _misshapen(prediction, inputs, problem) or _improbable(prediction)
+    return _find_wrong_shape(prediction, inputs, problem) or _find_wrong_density(prediction)
 
 
-def _misshapen(prediction: Prediction, inputs: Array, problem: Problem) -> str:
-    rows = _shape(inputs, problem)
+def _find_wrong_shape(prediction: Prediction, inputs: Array, problem: Problem) -> str:
+    rows = _expected_shape(inputs, problem)
     if np.ndim(prediction.log_weights) != 1:
         return f"log_weights has shape {np.shape(prediction.log_weights)}; expected (S,)"
     wanted = (len(prediction.log_weights), *rows)
@@ -141,7 +141,7 @@ def _is_or_is_one(size: int, wanted: int) -> bool:
     return size in (1, wanted)
 
 
-def _shape(inputs: Array, problem: Problem) -> tuple[int, ...]:
+def _expected_shape(inputs: Array, problem: Problem) -> tuple[int, ...]:
     """Of a prediction, without its samples; of a kind that a plugin names only the rows are known."""
     if problem.kind == "classification":
         return len(inputs), problem.output_size
@@ -150,7 +150,7 @@ def _shape(inputs: Array, problem: Problem) -> tuple[int, ...]:
     return (len(inputs),)
 
 
-def _improbable(prediction: Prediction) -> str:
+def _find_wrong_density(prediction: Prediction) -> str:
     total = math.fsum(np.exp(prediction.log_weights))
     if not abs(total - 1) < NORMALISED:
         return f"the samples' weights, exp(log_weights), sum to {total:.4g}; expected 1"

@@ -17,8 +17,8 @@ from harness.seeds import derive
 from harness.selections import selection
 from harness.suites.suite import Request
 from harness.trials.bench import Bench
-from harness.trials.notes import Notes
-from harness.trials.starting import Started
+from harness.trials.learner_start import Started
+from harness.trials.record_notes import Notes
 from harness.trials.trial import set_up
 from harness.types import Array, Backend, Batch, Data, Fit, Learner, Trial
 
@@ -69,14 +69,14 @@ def rehearse(
         threads=threads,
         data=data,
     )
-    trial = _only(plan(catalog, request), method)
+    trial = _select_one(plan(catalog, request), method)
     try:
-        return _ready(catalog, trial, files.folder(data))
+        return _make_ready(catalog, trial, files.folder(data))
     except Unsupported as error:
         raise UsageError(f"{trial.method.label} on {trial.dataset.label}: {error}") from error
 
 
-def _only(trials: list[Trial], method: str) -> Trial:
+def _select_one(trials: list[Trial], method: str) -> Trial:
     bases = {trial.base.key for trial in trials if trial.base}
     wanted = [trial for trial in trials if trial.key not in bases]
     if len(wanted) != 1 or len(selection.parse(method, "--methods")) != 1:
@@ -85,33 +85,33 @@ def _only(trials: list[Trial], method: str) -> Trial:
     return wanted[0]
 
 
-def _ready(catalog: Catalog, trial: Trial, folder: Path | None) -> Rehearsal:
+def _make_ready(catalog: Catalog, trial: Trial, folder: Path | None) -> Rehearsal:
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
     with tempfile.TemporaryDirectory() as temporary:
-        base = _begun(catalog, trial.base, backend, folder, Path(temporary)) if trial.base else None
+        base = _train_base(catalog, trial.base, backend, folder, Path(temporary)) if trial.base else None
         bench = set_up(catalog, trial, backend, folder, base, lambda _: None, Notes())
-    started = _started(bench)
-    return Rehearsal(trial, bench.data, started.learner, started.state, _batches(bench), bench.base)
+    started = _start_learner(bench)
+    return Rehearsal(trial, bench.data, started.learner, started.state, _order_batches(bench), bench.base_arrays)
 
 
-def _begun(catalog: Catalog, trial: Trial, backend: Backend, folder: Path | None, temporary: Path) -> Path:
+def _train_base(catalog: Catalog, trial: Trial, backend: Backend, folder: Path | None, temporary: Path) -> Path:
     """The file with the arrays of what another method starts from, after a few updates."""
     bench = set_up(catalog, trial, backend, folder, None, lambda _: None, Notes())
-    started = _started(bench)
+    started = _start_learner(bench)
     if "save" not in started.parts.offered:
         raise UsageError(f"{trial.method.name} has no save(state), and another method starts from it")
     state = started.state
-    for batch in islice(_batches(bench), BASE_UPDATES):
+    for batch in islice(_order_batches(bench), BASE_UPDATES):
         state, _ = started.learner.update(state, batch)
     path = temporary / "base.safetensors"
     backend.save(started.parts.save(state), path)
     return path
 
 
-def _batches(bench: Bench) -> Iterator[Batch]:
+def _order_batches(bench: Bench) -> Iterator[Batch]:
     order = derive(bench.trial.seed, bench.trial.dataset.name, "order")
     return bench.backend.batches(bench.data, bench.trial.terms.batch_size, order)
 
 
-def _started(bench: Bench) -> Started:
-    return bench.start(Fit(bench.data.train, bench.data.valid))
+def _start_learner(bench: Bench) -> Started:
+    return bench.start_fresh(Fit(bench.data.train, bench.data.valid))

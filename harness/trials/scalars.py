@@ -17,7 +17,7 @@ Values = NDArray[np.float64]
 
 
 class Scalars:
-    """What updates return, by lane: kept on the device, and looked at where somebody asks."""
+    """Scalars that updates return, by lane: kept on the device, and looked at where somebody asks."""
 
     def __init__(self, meter: LaneMeter, lanes: int) -> None:
         self._meter = meter
@@ -27,25 +27,25 @@ class Scalars:
         self._flaws: dict[int, str] = {}
         self._fetched = self._kept = 0
 
-    def add(self, scalars: Mapping[str, Array]) -> None:
-        """Those of one update."""
+    def add_update(self, scalars: Mapping[str, Array]) -> None:
+        """Add the scalars of one update."""
         self._meter.add(scalars)
         self._kept += 1
         if self._kept == MOST_KEPT:
-            self._fetch()
+            self._fetch_values()
 
-    def means(self) -> list[dict[str, float]]:
+    def take_means(self) -> list[dict[str, float]]:
         """Of each lane, over the updates since this was last asked."""
-        self._fetch()
+        self._fetch_values()
         found = {name: total / count for name, (total, count) in self._sums.items()}
         self._sums.clear()
         return [{name: float(mean[lane]) for name, mean in found.items()} for lane in range(self._lanes)]
 
-    def flaw(self, lane: int) -> str:
-        """Which scalar of a lane was not finite first, when, and what it had been; empty while all are."""
+    def lane_flaw(self, lane: int) -> str:
+        """The scalar of a lane that was not finite first, when, and its value before; empty while all are."""
         return self._flaws.get(lane, "")
 
-    def _fetch(self) -> None:
+    def _fetch_values(self) -> None:
         read = {name: np.asarray(each, np.float64) for name, each in self._meter.read().items()}
         values = {name: each.reshape(len(each), self._lanes) for name, each in read.items()}  # (U, L), of one (U,)
         self._note_flaws(values)
@@ -57,21 +57,21 @@ class Scalars:
         self._kept = 0
 
     def _note_flaws(self, values: Mapping[Any, Values]) -> None:
-        firsts = {name: _first_flaw(each) for name, each in values.items()}
+        firsts = {name: _find_first_flaw(each) for name, each in values.items()}
         for lane in range(self._lanes):
             found = [(int(first[lane]), name) for name, first in firsts.items() if first[lane] >= 0]
             if found and lane not in self._flaws:
                 row, name = min(found, key=lambda each: each[0])
-                self._flaws[lane] = self._said(name, row, values[name][:, lane], lane)
+                self._flaws[lane] = self._describe_flaw(name, row, values[name][:, lane], lane)
 
-    def _said(self, name: object, row: int, values: Values, lane: int) -> str:
+    def _describe_flaw(self, name: object, row: int, values: Values, lane: int) -> str:
         update = self._fetched + row + 1
         before = values[row - 1] if row else self._last[name][lane] if name in self._last else None
         last = f"; last finite {before:.4g}, at update {update - 1}" if before is not None else ""
         return f"{names.shown(name)} is {values[row]} at update {update}{last}"
 
 
-def _first_flaw(values: Values) -> NDArray[np.intp]:
+def _find_first_flaw(values: Values) -> NDArray[np.intp]:
     """Of each lane the first update that is not finite, counted from 0; -1 where all are."""
     flawed = ~np.isfinite(values)  # (U, L)
     return np.where(flawed.any(axis=0), flawed.argmax(axis=0), -1)

@@ -12,15 +12,15 @@ import numpy as np
 
 from harness.catalog import Catalog, Offer, available, resolve
 from harness.errors import is_interrupt
-from harness.trials import entries
-from harness.trials.based import missed, renewed
-from harness.trials.places import code_of
-from harness.trials.predicting import Predict, predicted
+from harness.trials import json_values
+from harness.trials.code_places import plugin_code
+from harness.trials.predicting import Predict, predict_rows
+from harness.trials.unknown_base import explain_missing_base, renew_outcome
 from harness.types import Batch, Data, Metric, Outcome, Prediction
 from harness.words import one_line
 
 Wanted: TypeAlias = Callable[[Metric], bool]
-AtHand: TypeAlias = Callable[[str], AbstractContextManager[None]]
+AtHand: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 OWN = "harness.metrics"  # the plugin whose scores say that training diverged
 
@@ -35,23 +35,23 @@ class Scores(NamedTuple):
     nan: str = ""
 
 
-def score(
+def score_split(
     catalog: Catalog,
     data: Data,
     split: Batch,
     predict: Predict,
     *,
     wanted: Wanted | None = None,
-    at_hand: AtHand = lambda _: nullcontext(),
+    at_hand: AtHand = nullcontext,
 ) -> Scores:
     """Every metric that applies to the problem's kind, of one split, see `judged`. Raises what predicting raises."""
-    metrics = applying(catalog, data.problem.kind, wanted)
-    outcome, holes = outcome_of(data, split, predict, folded=foldable(metrics))
-    scores = judged(outcome, metrics, at_hand)
+    metrics = applying_metrics(catalog, data.problem.kind, wanted)
+    outcome, holes = make_outcome(data, split, predict, folded=are_foldable(metrics))
+    scores = judge_outcome(outcome, metrics, at_hand)
     return scores._replace(holes=holes | scores.holes)
 
 
-def outcome_of(
+def make_outcome(
     data: Data,
     split: Batch,
     predict: Predict,
@@ -60,19 +60,19 @@ def outcome_of(
     *,
     folded: bool = False,
 ) -> tuple[Outcome, dict[str, str]]:
-    """What is predicted of a split, and of shifted test splits where given; holes for those that cannot be.
+    """Predict a split, and shifted test splits where given; holes for those that cannot be.
 
     base: what the trial that this one starts from predicted of these rows. folded: samples of class and token
     probabilities become their mixture, some rows at a time. Raises what predicting the split raises.
     """
-    outcome = dataclasses.replace(_scored(data, split, predict, folded), base=base)
-    others, holes = _of_shifted(data, predict, shifted or {}, folded)
+    outcome = dataclasses.replace(_predict_split(data, split, predict, folded), base=base)
+    others, holes = _shifted_outcomes(data, predict, shifted or {}, folded)
     splits = {name: (other.prediction, other.targets) for name, other in others.items()}
     entropies = {name: other.entropy for name, other in others.items() if other.entropy is not None}
     return dataclasses.replace(outcome, shifted=splits, shifted_entropy=entropies), holes
 
 
-def judged(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: AtHand = lambda _: nullcontext()) -> Scores:
+def judge_outcome(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: AtHand = nullcontext) -> Scores:
     """An outcome by these metrics. One that fails, lacks a module or gives what is no finite number leaves a hole.
 
     at_hand: a context in which metrics of plugins are computed, called with what to name if they end the process.
@@ -80,22 +80,22 @@ def judged(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: AtHand =
     scores: dict[str, float] = {}
     holes: dict[str, str] = {}
     nan = ""
-    for offer, name, others in _asked(metrics, outcome):
+    for offer, name, others in _pair_with_splits(metrics, outcome):
         if why := available(offer):
             holes[name] = why
             continue
-        given = renewed(outcome)
+        given = renew_outcome(outcome)
         try:
             with nullcontext() if is_own(offer) else at_hand(f"metric {name}"):
-                value = _computed(offer.value, given, *others)
+                value = _compute_metric(offer.value, given, *others)
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            said = str(error) if isinstance(error, entries.Unfit) else one_line(error, code_of(offer))
-            holes[name] = f"{name}{' ' if isinstance(error, entries.Unfit) else ': '}{said}"
-            holes[name] += f" ({why})" if (why := missed(given)) else ""
+            said = str(error) if isinstance(error, json_values.Unfit) else one_line(error, plugin_code(offer))
+            holes[name] = f"{name}{' ' if isinstance(error, json_values.Unfit) else ': '}{said}"
+            holes[name] += f" ({why})" if (why := explain_missing_base(given)) else ""
             continue
-        if value is None and (why := missed(given)):
+        if value is None and (why := explain_missing_base(given)):
             holes[name] = why
         if value is not None and math.isfinite(value):
             scores[name] = value
@@ -105,14 +105,14 @@ def judged(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: AtHand =
     return Scores(scores, holes, nan)
 
 
-def applying(catalog: Catalog, kind: str, wanted: Wanted | None = None) -> list[Offer[Metric]]:
+def applying_metrics(catalog: Catalog, kind: str, wanted: Wanted | None = None) -> list[Offer[Metric]]:
     """The metrics that are computed from predictions of this kind; those that are wanted, where that is said."""
     offers = catalog.metrics.offers()
     known = [offer for offer in offers if offer.value.compute is not None and kind in offer.value.kinds]
     return [offer for offer in known if wanted is None or wanted(offer.value)]
 
 
-def foldable(metrics: Sequence[Offer[Metric]]) -> bool:
+def are_foldable(metrics: Sequence[Offer[Metric]]) -> bool:
     """Whether none of these looks at single samples."""
     return all(offer.value.mixture for offer in metrics)
 
@@ -137,20 +137,20 @@ def is_own(offer: Offer[Metric]) -> bool:
     return offer.plugin.module == OWN
 
 
-def _of_shifted(
+def _shifted_outcomes(
     data: Data, predict: Predict, shifted: Mapping[str, Batch], folded: bool
 ) -> tuple[dict[str, Outcome], dict[str, str]]:
     found: dict[str, Outcome] = {}
     holes: dict[str, str] = {}
     for name, split in shifted.items():
         try:
-            found[name] = _scored(data, split, predict, folded)
+            found[name] = _predict_split(data, split, predict, folded)
         except (Exception, SystemExit) as error:
             holes[f"shifted.{name}"] = one_line(error)
     return found, holes
 
 
-def _asked(
+def _pair_with_splits(
     metrics: Sequence[Offer[Metric]], outcome: Outcome
 ) -> Iterator[tuple[Offer[Metric], str, tuple[Outcome, ...]]]:
     """Each metric with the name of its score and what it looks at beside the outcome: a shifted split at a time."""
@@ -163,29 +163,29 @@ def _asked(
             yield offer, f"{offer.value.name}@{split}", (other,)
 
 
-def _computed(metric: Metric, *outcomes: Outcome) -> float | None:
+def _compute_metric(metric: Metric, *outcomes: Outcome) -> float | None:
     """Raises whatever the metric raises, and Unfit for what is no number."""
     assert metric.compute is not None
     value = resolve(metric.compute)(*outcomes)
-    return None if value is None else entries.number(value)
+    return None if value is None else json_values.fit_number(value)
 
 
 def _has_nan(prediction: Prediction) -> bool:
     return any(bool(np.isnan(field).any()) for field in prediction)
 
 
-def _scored(data: Data, split: Batch, predict: Predict, folded: bool) -> Outcome:
+def _predict_split(data: Data, split: Batch, predict: Predict, folded: bool) -> Outcome:
     """Prediction and targets on the original scale. folded: of classes and tokens the mixture is all that is wanted."""
     problem = data.problem
-    prediction, entropy = predicted(split.inputs, predict, problem, folded)
+    prediction, entropy = predict_rows(split.inputs, predict, problem, folded)
     targets = np.asarray(split.targets.cpu() if hasattr(split.targets, "cpu") else split.targets)
     if problem.target_scale != 1.0 or problem.target_mean != 0.0:
         targets = problem.target_mean + problem.target_scale * targets.astype(np.float64)
-    given = type(prediction)._make(map(_unwritable, prediction))
-    return Outcome(given, _unwritable(targets), problem, entropy=None if entropy is None else _unwritable(entropy))
+    given = type(prediction)._make(map(_lock_array, prediction))
+    return Outcome(given, _lock_array(targets), problem, entropy=None if entropy is None else _lock_array(entropy))
 
 
-def _unwritable(array: Any) -> Any:
+def _lock_array(array: Any) -> Any:
     """A view that no metric can write to: the others shall see the same prediction, and training its own targets."""
     view = np.asarray(array).view()
     view.flags.writeable = False

@@ -11,7 +11,7 @@ from harness.types import Array
 NUMBERS = ("float", "complex", "int8")
 
 
-def sizes(saved: Mapping[str, Array]) -> dict[str, int]:
+def count_sizes(saved: Mapping[str, Array]) -> dict[str, int]:
     """parameters: numbers, also of 8 bits. nonzeros: those that are not zero. stored_bytes: of all arrays."""
     numbers = [array for array in saved.values() if any(kind in str(array.dtype) for kind in NUMBERS)]
     return {

@@ -23,17 +23,17 @@ from harness.errors import HarnessError, is_interrupt
 from harness.metrics.headline import find_headline
 from harness.records import arrays, environment
 from harness.seeds import derive, split_seed
-from harness.trials import answers, carrying, rows
+from harness.trials import answers, carrying, excerpts
 from harness.trials.bench import Bench
 from harness.trials.course import Course
-from harness.trials.loop import look_further, score, train
-from harness.trials.notes import DATA, Notes
-from harness.trials.profiling import look_at_trained, profile, waiting, watched
-from harness.trials.sizes import sizes
-from harness.trials.starting import Started
+from harness.trials.learner_start import Started
+from harness.trials.loop import look_at_parts, score_trained, train_learner
+from harness.trials.profiling import look_at_trained, profile_update, waiting_instruments, watched_training
+from harness.trials.record_notes import DATA, Notes
+from harness.trials.sizes import count_sizes
 from harness.types import Array, Backend, Data, Method, Progress, Record, RunContext, Trial
 
-FURTHER = ("views", "describe", "save")  # what is optional of a trained learner
+FURTHER = ("views", "describe", "save")  # optional parts of a trained learner
 
 
 def run_trial(
@@ -63,49 +63,49 @@ def run_trial(
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
     course = Course(catalog, trial, backend, report)
     try:
-        take_off_curve(catalog, trial, off_curve)
-        bench = set_up(catalog, trial, backend, data_folder, base, report, course.notes, course.tell)
-        bench.carried.update(carrying.carried(catalog, earlier, backend.environment(trial.terms.device)))
+        drop_from_curve(catalog, trial, off_curve)
+        bench = set_up(catalog, trial, backend, data_folder, base, report, course.notes, course.tell_trained)
+        bench.carried.update(carrying.find_carried(catalog, earlier, backend.environment(trial.terms.device)))
         bench = dataclasses.replace(bench, base_prediction=base_prediction, prediction=prediction)
-        _run(dataclasses.replace(bench, columns=tuple(columns), off_curve=off_curve, memory=memory), weights)
+        _run_bench(dataclasses.replace(bench, columns=tuple(columns), off_curve=off_curve, memory=memory), weights)
     except BaseException as error:
         if is_interrupt(error):
             raise
-        return course.ended(error)
-    return course.ended()
+        return course.end_record(error)
+    return course.end_record()
 
 
-def _run(bench: Bench, weights: Path | None) -> None:
+def _run_bench(bench: Bench, weights: Path | None) -> None:
     trial = bench.trial
     note_data(bench)
     # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
-    with bench.backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched(bench) as watching:
-        trained = train(bench)
+    with bench.backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched_training(bench) as watching:
+        trained = train_learner(bench)
         _say_off_curve(bench)
-        carrying.carry(bench.notes, bench.carried, bench.read)
+        carrying.carry_over(bench.notes, bench.carried, bench.note_readings)
         score_and_tell(bench, trained)
-        look_further(bench, trained)
-    keep(bench, trained, weights)
-    with bench.notes.phase("profile"):
+        look_at_parts(bench, trained)
+    keep_trained(bench, trained, weights)
+    with bench.notes.timing("profile"):
         gauges = look_at_trained(bench, trained, watching)
         del trained, watching  # their memory is not the profiled pass's
-        profile(bench, gauges)
+        profile_update(bench, gauges)
 
 
 def note_data(bench: Bench) -> None:
-    """What the data set says of itself, and how many rows there are."""
-    bench.read(f"{DATA}{bench.trial.dataset.name}", bench.data.readings)
-    bench.notes.measured |= rows.counts(bench.data)
+    """Note the readings of the data set, and how many rows there are."""
+    bench.note_readings(f"{DATA}{bench.trial.dataset.name}", bench.data.readings)
+    bench.notes.measured |= excerpts.count_rows(bench.data)
 
 
 def score_and_tell(bench: Bench, trained: Started) -> None:
     """The scores of a trained learner, told before anything else of it is looked at."""
-    bench.pending[:] = [*(part for part in FURTHER if part in trained.parts.offered), *waiting(bench)]
-    score(bench, trained)
+    bench.pending[:] = [*(part for part in FURTHER if part in trained.parts.offered), *waiting_instruments(bench)]
+    score_trained(bench, trained)
     bench.tell(tuple(bench.pending))
 
 
-def take_off_curve(catalog: Catalog, trial: Trial, off_curve: Mapping[str, str]) -> None:
+def drop_from_curve(catalog: Catalog, trial: Trial, off_curve: Mapping[str, str]) -> None:
     """Raises HarnessError for the one that decides which point is the best."""
     if not off_curve:
         return
@@ -119,7 +119,7 @@ def take_off_curve(catalog: Catalog, trial: Trial, off_curve: Mapping[str, str])
 def _say_off_curve(bench: Bench) -> None:
     for name, why in bench.off_curve.items():
         for view in ("best", "valid-best", *(["start"] if bench.weights is not None else [])):
-            bench.notes.hole(f"{name}@{view}", f"computed at the end alone; on the way, {why}")
+            bench.notes.add_hole(f"{name}@{view}", f"computed at the end alone; on the way, {why}")
 
 
 def set_up(
@@ -135,10 +135,10 @@ def set_up(
     """This process made ready for a trial, with the data on its device: all that the loop works with."""
     backend.setup(trial)
     notes.environment |= {**environment.machine(), **backend.environment(trial.terms.device)}
-    data = data_of(catalog, trial, backend, data_folder, notes)
+    data = place_data(catalog, trial, backend, data_folder, notes)
     if base is not None and trial.base is not None:
         notes.provenance[arrays.BASE] = {"key": trial.base.key, **arrays.stated(base)}
-    method, config = configured(catalog, trial)
+    method, config = configure_method(catalog, trial)
     return Bench(
         catalog=catalog,
         trial=trial,
@@ -152,57 +152,57 @@ def set_up(
     )
 
 
-def configured(catalog: Catalog, trial: Trial) -> tuple[Method, Any]:
+def configure_method(catalog: Catalog, trial: Trial) -> tuple[Method, Any]:
     """The method of a trial, and its config."""
     method = catalog.methods.get(trial.method.name, trial.method.provider)
     return method, options.build(method.config, trial.method.options, method.name)
 
 
-def data_of(catalog: Catalog, trial: Trial, backend: Backend, data_folder: Path | None, notes: Notes) -> Data:
+def place_data(catalog: Catalog, trial: Trial, backend: Backend, data_folder: Path | None, notes: Notes) -> Data:
     """The data of a trial on its device; the notes have their digests."""
-    with notes.phase("load"):
-        loaded = _load(catalog, trial, data_folder, notes)
+    with notes.timing("load"):
+        loaded = _load_data(catalog, trial, data_folder, notes)
     notes.provenance["data"] = digests(loaded)
-    with notes.phase("load"):
+    with notes.timing("load"):
         return placed(trial.dataset.label, backend.place(loaded, trial.terms.device))
 
 
-def _load(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes) -> Data:
+def _load_data(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes) -> Data:
     """The data set of a trial, the same for every method: split and subset depend on seed and data set alone."""
     dataset = catalog.datasets.get(trial.dataset.name, trial.dataset.provider)
     config = options.build(dataset.config, trial.dataset.options, dataset.name)
     split, seed = split_seed(trial.seed, dataset.name, dataset.folds), derive(trial.seed, dataset.name, "split")
     own = trial.refit and dataset.refit is not None and config.train is None and config.valid is None
     load = resolve(dataset.refit if own and dataset.refit is not None else dataset.load)
-    data = _named(sound(trial.dataset.label, load(config, split, folder or Path())), notes)
+    data = _drop_misnamed_splits(sound(trial.dataset.label, load(config, split, folder or Path())), notes)
     data = subset(data, config.train, config.valid, config.test, seed)
     return fitting(trial.dataset.label, joined(data) if trial.refit and not own else data, trial.terms.batch_size)
 
 
-def look(trial: Trial, context: RunContext, report: Callable[[Progress], None]) -> Record:
+def look_at_data(trial: Trial, context: RunContext, report: Callable[[Progress], None]) -> Record:
     """An executor's task: load the data of a trial, and say in the record no more than what they are."""
     del report
     catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
-    found = digests(_load(catalog, trial, context.data, Notes()))
+    found = digests(_load_data(catalog, trial, context.data, Notes()))
     return Record(trial, "ok", provenance={"data": found}, finished=environment.now())
 
 
-def _named(data: Data, notes: Notes) -> Data:
+def _drop_misnamed_splits(data: Data, notes: Notes) -> Data:
     """Without the shifted splits whose names will not do; each leaves a hole."""
     flaws = {name: names.flaw_of_view(name) for name in data.shifted}
     for name, flaw in flaws.items():
         if flaw:
-            notes.hole(f"shifted.{names.shown(name)}", f"the name {flaw}")
+            notes.add_hole(f"shifted.{names.shown(name)}", f"the name {flaw}")
     return dataclasses.replace(data, shifted={name: data.shifted[name] for name, flaw in flaws.items() if not flaw})
 
 
-def keep(bench: Bench, trained: Started, weights: Path | None) -> None:
+def keep_trained(bench: Bench, trained: Started, weights: Path | None) -> None:
     """Save what is wanted of a trained learner; if that fails it is a hole."""
-    with bench.part("save"):
-        _keep(bench, trained, weights)
+    with bench.measured_part("save"):
+        _save_arrays(bench, trained, weights)
 
 
-def _keep(bench: Bench, trained: Started, weights: Path | None) -> None:
+def _save_arrays(bench: Bench, trained: Started, weights: Path | None) -> None:
     """Save what is wanted, and note how large it is. Whatever fails here is a hole by the name of save."""
     if "save" not in trained.parts.offered:
         if bench.trial.keep:
@@ -210,24 +210,24 @@ def _keep(bench: Bench, trained: Started, weights: Path | None) -> None:
         if weights is not None:
             raise TypeError(f"{bench.trial.method.name} has no save(state): there are no arrays to keep")
         return
-    saved = answers.arrays(trained.parts.save(trained.state))
+    saved = answers.check_arrays(trained.parts.save(trained.state))
     if weights is not None:
         bench.backend.save(saved, weights)
         bench.notes.provenance[arrays.ARRAYS] = arrays.stated(weights)
-    bench.notes.measured |= sizes(saved)
-    with bench.hole("predict"):
+    bench.notes.measured |= count_sizes(saved)
+    with bench.hole_on_error("predict"):
         _warn_of_prediction(bench, trained, saved)
 
 
 def _warn_of_prediction(bench: Bench, trained: Started, saved: Mapping[str, Array]) -> None:
     """One more batch is predicted, which shall leave the arrays that are saved as they are."""
-    before = _digests(saved)
+    before = _digest_arrays(saved)
     seed = derive(bench.trial.seed, bench.trial.dataset.name, "global")
     with bench.backend.isolated(seed), bench.backend.evaluating():
-        trained.learner.predict(trained.state, rows.repeated(bench.data, bench.trial.terms.batch_size))
-    if _digests(answers.arrays(trained.parts.save(trained.state))) != before:
+        trained.learner.predict(trained.state, excerpts.repeat_inputs(bench.data, bench.trial.terms.batch_size))
+    if _digest_arrays(answers.check_arrays(trained.parts.save(trained.state))) != before:
         bench.notes.warnings["predict"] = "predict changed what is saved: it trains, or counts"
 
 
-def _digests(arrays: Mapping[str, Array]) -> dict[str, str]:
+def _digest_arrays(arrays: Mapping[str, Array]) -> dict[str, str]:
     return {name: digest(array) for name, array in arrays.items()}

@@ -24,7 +24,7 @@ from harness.metrics import scores
 from harness.planning.plan import plan
 from harness.records.store import Store
 from harness.suites.suite import Request
-from harness.trials import predictions
+from harness.trials import prediction_files
 from harness.types import RunContext
 from tests.core import tiny
 
@@ -78,49 +78,49 @@ def test_without_a_base_there_is_neither():
 
 def test_the_mixture_of_classes_comes_back_and_gaussians_as_they_are(tmp_path):
     ours, mixed = classes(3, 0)
-    predictions.keep(tmp_path / "p", ours, ROWS)
-    found = predictions.read(tmp_path / "p", ROWS)
+    prediction_files.write_prediction(tmp_path / "p", ours, ROWS)
+    found = prediction_files.read_prediction(tmp_path / "p", ROWS)
     assert found.log_probs.shape == (1, 50, 4)
     np.testing.assert_allclose(np.exp(found.log_probs[0]), mixed, rtol=1e-12)
     gaussians = RegressionMixture(np.ones((2, 5)), np.ones((2, 5)), np.log([0.5, 0.5]))
-    predictions.keep(tmp_path / "p", gaussians, ROWS)
-    for one, other in zip(predictions.read(tmp_path / "p", ROWS), gaussians, strict=True):
+    prediction_files.write_prediction(tmp_path / "p", gaussians, ROWS)
+    for one, other in zip(prediction_files.read_prediction(tmp_path / "p", ROWS), gaussians, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_one_sample_comes_back_to_the_last_bit(tmp_path):
     single = ClassLogProbs(np.log(np.float32([[[0.3, 0.7]]])), np.zeros(1, np.float32))
-    predictions.keep(tmp_path / "p", single, ROWS)
-    assert scores.base_kl(outcome(single, predictions.read(tmp_path / "p", ROWS))) == 0.0
+    prediction_files.write_prediction(tmp_path / "p", single, ROWS)
+    assert scores.base_kl(outcome(single, prediction_files.read_prediction(tmp_path / "p", ROWS))) == 0.0
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04cut"])
 def test_a_file_that_is_none_is_named(tmp_path, content):
     (tmp_path / "p").write_bytes(content)
     with pytest.raises(Unsupported, match=r"cannot be read: .*/p"):
-        predictions.read(tmp_path / "p", ROWS)
+        prediction_files.read_prediction(tmp_path / "p", ROWS)
 
 
 def test_a_cut_file_of_other_rows_and_none_are_said(tmp_path):
-    predictions.keep(tmp_path / "p", classes(1, 0)[0], ROWS)
+    prediction_files.write_prediction(tmp_path / "p", classes(1, 0)[0], ROWS)
     with pytest.raises(Unsupported, match="is of other rows"):
-        predictions.read(tmp_path / "p", {**ROWS, "test.inputs": "c"})
+        prediction_files.read_prediction(tmp_path / "p", {**ROWS, "test.inputs": "c"})
     (tmp_path / "p").write_bytes((tmp_path / "p").read_bytes()[:-40])
     with pytest.raises(Unsupported, match="cannot be read"):
-        predictions.read(tmp_path / "p", ROWS)
+        prediction_files.read_prediction(tmp_path / "p", ROWS)
     with pytest.raises(Unsupported, match=r"is not kept: no .*; --rerun it"):
-        predictions.read(tmp_path / "nowhere", ROWS)
+        prediction_files.read_prediction(tmp_path / "nowhere", ROWS)
 
 
 def test_predictions_of_shifted_splits_come_back_beside_that_of_the_test_rows(tmp_path):
     Store(tmp_path).prepare()
     gaussians = [RegressionMixture(np.full((2, n), n), np.ones((2, n)), np.log([0.5, 0.5])) for n in (5, 3, 4)]
     path = Store(tmp_path).predictions("key")
-    predictions.keep(path, gaussians[0], ROWS, {"far": gaussians[1], "near by": gaussians[2]})
+    prediction_files.write_prediction(path, gaussians[0], ROWS, {"far": gaussians[1], "near by": gaussians[2]})
     test, shifted = read_predictions(tmp_path, "key")
     np.testing.assert_array_equal(test.means, gaussians[0].means)
     assert {name: each.means.shape for name, each in shifted.items()} == {"far": (2, 3), "near by": (2, 4)}
-    np.testing.assert_array_equal(predictions.read(path, ROWS).means, gaussians[0].means)
+    np.testing.assert_array_equal(prediction_files.read_prediction(path, ROWS).means, gaussians[0].means)
 
 
 def test_a_trial_that_has_kept_no_prediction_is_told_how_to(tmp_path):
@@ -129,9 +129,9 @@ def test_a_trial_that_has_kept_no_prediction_is_told_how_to(tmp_path):
 
 
 def test_a_prediction_beyond_the_bound_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(predictions, "LARGEST", 1000)
+    monkeypatch.setattr(prediction_files, "LARGEST", 1000)
     with pytest.raises(Unsupported, match="the test prediction has 0 MB; at most"):
-        predictions.keep(tmp_path / "p", classes(1, 0)[0], ROWS)
+        prediction_files.write_prediction(tmp_path / "p", classes(1, 0)[0], ROWS)
     assert not (tmp_path / "p").exists()
 
 

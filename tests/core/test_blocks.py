@@ -11,7 +11,7 @@ from harness import Batch, ClassLogProbs, Data, Metric, Outcome, Problem, Regres
 from harness.catalog import Catalog
 from harness.metrics import mixtures, scores
 from harness.trials.predicting import CHUNK
-from harness.trials.scoring import applying, foldable, judged, outcome_of
+from harness.trials.scoring import applying_metrics, are_foldable, judge_outcome, make_outcome
 
 ROWS, SAMPLES, CLASSES = 2 * CHUNK + 3, 7, 4
 RANDOM = np.random.default_rng(0)
@@ -41,9 +41,9 @@ def samples(inputs):
 
 def scored(*metrics, predict=samples, given=None):
     given = given or data()
-    offers = applying(Catalog.of(harness.metrics, Plugin(*metrics)), given.problem.kind)
-    outcome, _ = outcome_of(given, given.test, predict, folded=foldable(offers))
-    return judged(outcome, offers), outcome.prediction
+    offers = applying_metrics(Catalog.of(harness.metrics, Plugin(*metrics)), given.problem.kind)
+    outcome, _ = make_outcome(given, given.test, predict, folded=are_foldable(offers))
+    return judge_outcome(outcome, offers), outcome.prediction
 
 
 def looks(seen, **fields):
@@ -112,7 +112,7 @@ def test_what_is_no_density_is_found_in_the_part_that_has_it():
 
 def test_shifted_splits_are_folded_too():
     given = dataclasses.replace(data(), shifted={"far": data().test})
-    outcome, holes = outcome_of(given, given.test, samples, given.shifted, folded=True)
+    outcome, holes = make_outcome(given, given.test, samples, given.shifted, folded=True)
     assert (outcome.shifted["far"][0].log_probs.shape, holes) == ((1, ROWS, CLASSES), {})
 
 

@@ -14,7 +14,7 @@ from harness.catalog import Catalog
 from harness.cli import main
 from harness.errors import PluginError
 from harness.records.store import Store
-from harness.trials.distances import distance
+from harness.trials.distances import measure_distance
 from harness.types import ClassLogProbs, Export, Problem, RegressionMixture, TokenLogProbs
 
 TINY = Path(__file__).with_name("tiny.py")
@@ -314,29 +314,36 @@ LINE = Problem("regression", (2,), 1, 10, target_scale=2.0)
 def test_the_distance_of_classes_is_the_largest_of_each_row_and_of_mixtures_that_of_their_sum():
     one = np.log([[[0.5, 0.5], [0.9, 0.1], [1.0, 1e-300]]])
     other = np.log([[[0.4, 0.6], [0.9, 0.1], [1.0, 1e-300]]])
-    found = distance(ClassLogProbs(one, np.zeros(1)), ClassLogProbs(other, np.zeros(1)), CLASSES, 0.2)
+    found = measure_distance(ClassLogProbs(one, np.zeros(1)), ClassLogProbs(other, np.zeros(1)), CLASSES, 0.2)
     assert found == (pytest.approx(np.log(0.5 / 0.4)), 1, 3)
     twice = ClassLogProbs(np.concatenate([one, one]), np.log([0.3, 0.7]))
-    assert distance(twice, ClassLogProbs(one, np.zeros(1)), CLASSES, 1e-9).beyond == 0
+    assert measure_distance(twice, ClassLogProbs(one, np.zeros(1)), CLASSES, 1e-9).beyond == 0
 
 
 def test_impossible_classes_are_alike_and_a_nan_in_one_is_infinitely_far():
     one, other = np.array([[[0.0, -np.inf]]]), np.array([[[0.0, np.nan]]])
-    assert distance(ClassLogProbs(one, np.zeros(1)), ClassLogProbs(one, np.zeros(1)), CLASSES, 0)[:2] == (0, 0)
-    assert distance(ClassLogProbs(one, np.zeros(1)), ClassLogProbs(other, np.zeros(1)), CLASSES, 9)[:2] == (np.inf, 1)
+    assert measure_distance(ClassLogProbs(one, np.zeros(1)), ClassLogProbs(one, np.zeros(1)), CLASSES, 0)[:2] == (0, 0)
+    assert measure_distance(ClassLogProbs(one, np.zeros(1)), ClassLogProbs(other, np.zeros(1)), CLASSES, 9)[:2] == (
+        np.inf,
+        1,
+    )
 
 
 def test_the_distance_of_tokens_is_the_largest_of_each_row():
     one, other = np.full((1, 2, 4), -1.0), np.full((1, 2, 4), -1.0)
     other[0, 1, 2] = -1.5
-    assert distance(TokenLogProbs(one, np.zeros(1)), TokenLogProbs(other, np.zeros(1)), CLASSES, 0.1) == (0.5, 1, 2)
+    assert measure_distance(TokenLogProbs(one, np.zeros(1)), TokenLogProbs(other, np.zeros(1)), CLASSES, 0.1) == (
+        0.5,
+        1,
+        2,
+    )
 
 
 def test_the_distance_of_numbers_is_in_units_of_the_targets_and_of_ratios_of_deviations():
     one = RegressionMixture(np.array([[1.0, 4.0]]), np.array([[1.0, 1.0]]), np.zeros(1))
     other = RegressionMixture(np.array([[1.5, 4.0]]), np.array([[1.0, np.exp(0.2)]]), np.zeros(1))
-    assert distance(one, other, LINE, 0.2) == (pytest.approx(0.25), 1, 2)
-    assert distance(one, other, LINE, 0.01).beyond == 2
+    assert measure_distance(one, other, LINE, 0.2) == (pytest.approx(0.25), 1, 2)
+    assert measure_distance(one, other, LINE, 0.01).beyond == 2
     several = RegressionMixture(np.zeros((2, 2)), np.ones((2, 2)), np.log([0.5, 0.5]))
     with pytest.raises(ValueError, match=r"of shape \(1, 2\) cannot be compared with .* of shape \(2, 2\)"):
-        distance(one, several, LINE, 1)
+        measure_distance(one, several, LINE, 1)

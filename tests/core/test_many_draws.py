@@ -32,7 +32,7 @@ from harness.executors.local import LocalExecutor
 from harness.planning.plan import plan
 from harness.records.store import Store
 from harness.suites.suite import Request
-from harness.trials.predicting import CHUNK, predicted
+from harness.trials.predicting import CHUNK, predict_rows
 from harness.trials.trial import run_trial
 from harness.types import RunContext
 
@@ -64,7 +64,7 @@ def gaussians(variances):
 
 @pytest.mark.parametrize("count", [1, CHUNK, CHUNK + 1, ROWS])
 def test_parts_make_the_prediction_that_was_made_to_the_last_bit(count):
-    found, entropy = predicted(rows(count), gaussians(lambda at: VARIANCES[:, at]), LINE, folded=True)
+    found, entropy = predict_rows(rows(count), gaussians(lambda at: VARIANCES[:, at]), LINE, folded=True)
     whole = RegressionMixture(MEANS[:, :count], VARIANCES[:, :count], EQUAL).rescaled(5.0, 3.0)
     assert entropy is None
     for ours, theirs in zip(found, whole, strict=True):
@@ -77,7 +77,7 @@ def test_parts_make_the_prediction_that_was_made_to_the_last_bit(count):
 def test_variances_that_draws_or_rows_share_are_in_memory_once(shape, count):
     shared = VARIANCES[: shape[0], : shape[1]]
     variances = shared if shape[1] == 1 else lambda at: shared[:, at]
-    found, _ = predicted(rows(count), gaussians(variances), LINE, folded=True)
+    found, _ = predict_rows(rows(count), gaussians(variances), LINE, folded=True)
     expected = np.broadcast_to(9 * shared, (4, ROWS))[:, :count]
     assert found.variances.shape == (4, count)
     np.testing.assert_allclose(found.variances, expected, rtol=1e-6)
@@ -86,7 +86,7 @@ def test_variances_that_draws_or_rows_share_are_in_memory_once(shape, count):
 
 def test_variances_shared_within_each_part_but_not_between_them_are_told_apart():
     variances = gaussians(lambda at: np.full((4, 1), 1.0 + at[0], np.float32))
-    found, _ = predicted(rows(), variances, LINE, folded=True)
+    found, _ = predict_rows(rows(), variances, LINE, folded=True)
     starts = np.arange(ROWS) // CHUNK * CHUNK
     np.testing.assert_array_equal(found.variances, np.broadcast_to(9 * (1.0 + starts), (4, ROWS)))
 
@@ -97,7 +97,7 @@ def test_a_part_of_double_precision_keeps_it():
         values = (inputs[:, 0].astype(kind) / 7)[None]
         return RegressionMixture(values, np.ones_like(values), np.zeros(1))
 
-    found, _ = predicted(rows(), predict, replace(LINE, target_mean=0.0, target_scale=1.0), folded=True)
+    found, _ = predict_rows(rows(), predict, replace(LINE, target_mean=0.0, target_scale=1.0), folded=True)
     assert found.means.dtype == np.float64
     np.testing.assert_array_equal(found.means[0, CHUNK:], np.arange(CHUNK, ROWS) / np.float64(7))
 
@@ -109,18 +109,18 @@ def test_parts_with_unlike_numbers_of_samples_are_refused():
         return RegressionMixture(ones, ones, np.full(draws, -math.log(draws)))
 
     with pytest.raises(ValueError, match="returned 2 samples of some rows and 1 of others; expected as many of all"):
-        predicted(rows(), predict, LINE, folded=True)
+        predict_rows(rows(), predict, LINE, folded=True)
 
 
 @pytest.mark.parametrize("shape", [(2, 1), (4, 2), (1,), (4, 1, 1)])
 def test_variances_that_broadcast_to_no_means_are_named(shape):
     with pytest.raises(ValueError, match=r"variances for 7 rows has shape .*; expected \(S, 7\), or 1 for either"):
-        predicted(rows(7), gaussians(np.ones(shape, np.float32)), LINE, folded=True)
+        predict_rows(rows(7), gaussians(np.ones(shape, np.float32)), LINE, folded=True)
 
 
 def test_a_shared_variance_that_is_none_is_named():
     with pytest.raises(ValueError, match="a variance is 0; expected one above 0"):
-        predicted(rows(7), gaussians(np.zeros((1, 1), np.float32)), LINE, folded=True)
+        predict_rows(rows(7), gaussians(np.zeros((1, 1), np.float32)), LINE, folded=True)
 
 
 # --- one split after the other ----------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@
 
 Both loops gather the same batches by permuted index, run the same update and sum its loss. The update is real work, a
 number of matrix products that is fixed once at the start, and never waits for anything: so CPU time, in one thread, is
-what it takes on an idle machine. The harness's time is that of `harness.trials.loop.train` less what its notes put down
-to `init` and `evaluate`: order of the batches, clock, meter, curve and reports are in it.
+what it takes on an idle machine. The harness's time is that of `harness.trials.loop.train_learner` less what its notes
+put down to `init` and `evaluate`: order of the batches, clock, meter, curve and reports are in it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from harness.catalog import Catalog, resolve
 from harness.planning.plan import plan
 from harness.suites.suite import Request
 from harness.trials.bench import Bench
-from harness.trials.loop import train
-from harness.trials.notes import Notes
+from harness.trials.loop import train_learner
+from harness.trials.record_notes import Notes
 from harness.types import BackendOffer
 
 from .paired import Ratio, Row, interleaved, ratio, show
@@ -106,7 +106,7 @@ def _rows() -> Data:
 
 
 def through_the_harness(worker: Worker) -> Callable[[], float]:
-    """Seconds of the loop in `harness.trials.loop.train`."""
+    """Seconds of the loop in `harness.trials.loop.train_learner`."""
     catalog = Catalog.of(harness.metrics, Plugin(worker))
     request = Request(
         methods="work", seeds="1", budget=Budget("updates", UPDATES), batch_size=BATCH_SIZE, device="cpu", threads=1
@@ -119,7 +119,7 @@ def through_the_harness(worker: Worker) -> Callable[[], float]:
         notes = ProcessNotes()
         bench = Bench(catalog, trial, backend, data, lambda: worker, None, notes, lambda progress: None)
         start = time.process_time()
-        train(bench)
+        train_learner(bench)
         return time.process_time() - start - notes.seconds["init"] - notes.seconds["evaluate"]
 
     return run

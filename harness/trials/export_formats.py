@@ -1,4 +1,4 @@
-"""Which format a trained network is written in: what a user calls it, and whether it is for the network's method."""
+"""Formats of trained networks: the one that a user names, and whether it is for the network's method."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from harness.errors import UsageError
 from harness.types import Export, Method
 
 
-def chosen(catalog: Catalog, name: str, method: Method) -> Offer[Export]:
+def find_format(catalog: Catalog, name: str, method: Method) -> Offer[Export]:
     """The format of that name that is for the method; several plugins may offer one each, for methods of their own.
 
     Raises UsageError for a format that is unknown, for other methods, or in need of what is not installed.
@@ -15,14 +15,14 @@ def chosen(catalog: Catalog, name: str, method: Method) -> Offer[Export]:
     fitting = [offer for offer in catalog.exports.offers() if offer.value.fits(method)]
     plain = name.rpartition(":")[2]
     if not any(offer.value.name == plain for offer in fitting):
-        _refuse(catalog, name, method, fitting)
+        _refuse_format(catalog, name, method, fitting)
     offer = Shelf(catalog.exports.noun, fitting, catalog.hint).offer(name)
     if reason := available(offer):
         raise UsageError(f"format {name}: {reason}")
     return offer
 
 
-def _refuse(catalog: Catalog, name: str, method: Method, fitting: list[Offer[Export]]) -> None:
+def _refuse_format(catalog: Catalog, name: str, method: Method, fitting: list[Offer[Export]]) -> None:
     """Raises UsageError: there is no such format, or it is for others."""
     names = list(dict.fromkeys(offer.value.name for offer in fitting))
     others = [offer.value for offer in catalog.exports.offers() if offer.value.name == name.rpartition(":")[2]]
@@ -30,10 +30,10 @@ def _refuse(catalog: Catalog, name: str, method: Method, fitting: list[Offer[Exp
         catalog.exports.offer(name)
     whose = f" of the family {method.family}" if method.family else ""
     fit = f"formats that fit it: {', '.join(names)}" if names else "no installed format fits it"
-    raise UsageError(f"format {name}: it is for {_audience(others)}, not for {method.name}{whose}; {fit}")
+    raise UsageError(f"format {name}: it is for {_describe_audience(others)}, not for {method.name}{whose}; {fit}")
 
 
-def _audience(formats: list[Export]) -> str:
+def _describe_audience(formats: list[Export]) -> str:
     """Whom formats of one name are for."""
     families = dict.fromkeys(family for each in formats for family in each.families)
     methods = dict.fromkeys(method for each in formats for method in each.methods)

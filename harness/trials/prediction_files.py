@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 
@@ -23,13 +23,12 @@ from harness.types import Prediction
 LARGEST = 2**28  # bytes of one file
 KINDS: Mapping[str, type[Prediction]] = {kind.__name__: kind for kind in get_args(Prediction)}
 
-
 SHIFTED = "shifted/"
+Splits: TypeAlias = Mapping[str, Prediction]  # further test splits, by name
+NONE: Splits = MappingProxyType({})
 
-NONE: Mapping[str, Prediction] = MappingProxyType({})
 
-
-def keep(path: Path, prediction: Prediction, rows: Mapping[str, str], shifted: Mapping[str, Prediction] = NONE) -> None:
+def write_prediction(path: Path, prediction: Prediction, rows: Mapping[str, str], shifted: Splits = NONE) -> None:
     """Write a prediction, of classes and tokens its mixture as one sample. rows: digests of the rows that it is of.
     shifted: likewise of further test splits, by name.
 
@@ -46,33 +45,33 @@ def keep(path: Path, prediction: Prediction, rows: Mapping[str, str], shifted: M
 
 
 def read_predictions(folder: str | Path, key: str) -> tuple[Prediction, dict[str, Prediction]]:
-    """What a trial in a results folder predicted of its test rows, and of shifted test splits by name, on the original
-    scale of the targets; class and token probabilities as one sample.
+    """Read a trial's predictions from a results folder: of its test rows, and of shifted test splits by name, on the
+    original scale of the targets; class and token probabilities as one sample.
 
     Raises Unsupported, with the reason, where it has kept none (`harness run --keep-predictions`).
     """
     path = Store(Path(folder)).predictions(key)
-    with _opened(path) as file:
+    with _open_arrays(path) as file:
         names = dict.fromkeys(name.split("/")[1] for name in file.files if name.startswith(SHIFTED))
-        return _prediction(file, ""), {name: _prediction(file, f"{SHIFTED}{name}/") for name in names}
+        return _make_prediction(file, ""), {name: _make_prediction(file, f"{SHIFTED}{name}/") for name in names}
 
 
-def read(path: Path, rows: Mapping[str, str]) -> Prediction:
+def read_prediction(path: Path, rows: Mapping[str, str]) -> Prediction:
     """The prediction in a file. Raises Unsupported, with the reason, where there is none of these rows."""
-    with _opened(path) as file:
-        of, prediction = json.loads(str(file["rows"])), _prediction(file, "")
+    with _open_arrays(path) as file:
+        of, prediction = json.loads(str(file["rows"])), _make_prediction(file, "")
     if of != dict(rows):
         raise Unsupported(f"its test prediction is of other rows: {path}")
     return prediction
 
 
-def _prediction(file: Any, of: str) -> Prediction:
+def _make_prediction(file: Any, of: str) -> Prediction:
     kind = KINDS[str(file["kind"])]
     return kind(**{name: file[f"{of}{name}"] for name in kind._fields})
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _open_arrays(path: Path) -> Iterator[Any]:
     """The arrays of a file. Raises Unsupported for what cannot be read, there or inside."""
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -11,7 +11,7 @@ from harness.types import Array, Batch, Data, Fit
 from harness.types.learning import lag
 
 
-def counts(data: Data) -> dict[str, Mapping[str, int]]:
+def count_rows(data: Data) -> dict[str, Mapping[str, int]]:
     """Rows of each split; of a stream, the tokens that are predicted, too."""
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
     rows = {name: len(split.inputs) for name, split in splits.items()}
@@ -20,21 +20,21 @@ def counts(data: Data) -> dict[str, Mapping[str, int]]:
     return {"rows": rows, "tokens": {name: math.prod(split.targets.shape[:2]) for name, split in splits.items()}}
 
 
-def examples(data: Data, batch: Batch) -> int:
+def count_examples(data: Data, batch: Batch) -> int:
     """How many predictions a training batch asks for: rows, of a stream tokens."""
     return math.prod(batch.targets.shape[:2]) if data.problem.order == "contiguous" else len(batch.inputs)
 
 
-def few(data: Data, batch_size: int, batches: int) -> Fit:
-    """What `prepare` may see, cut to so many batches: shapes are those of the whole."""
+def cut_fit(data: Data, batch_size: int, batches: int) -> Fit:
+    """The rows for `prepare`, cut to so many batches: shapes are those of the whole."""
     if data.problem.order != "contiguous":
-        return Fit(*(_first(split, batches * batch_size) for split in (data.train, data.valid)))
+        return Fit(*(_first_rows(split, batches * batch_size) for split in (data.train, data.valid)))
     steps = batches * data.problem.window
-    train = _cut(data.train, steps * batch_size)  # one long row, to be folded into streams
-    return Fit(train, _cut(_first(data.valid, batch_size), steps))
+    train = _cut_steps(data.train, steps * batch_size)  # one long row, to be folded into streams
+    return Fit(train, _cut_steps(_first_rows(data.valid, batch_size), steps))
 
 
-def repeated(data: Data, number: int) -> Array:
+def repeat_inputs(data: Data, number: int) -> Array:
     """Inputs of so many test rows, in their order, from the first on again where they run out. Of a stream windows."""
     inputs = data.test.inputs
     if data.problem.order != "contiguous":
@@ -46,9 +46,9 @@ def repeated(data: Data, number: int) -> Array:
     return inputs[(windows // each)[:, None], starts[:, None] + np.arange(width)]
 
 
-def _first(split: Batch, rows: int) -> Batch:
+def _first_rows(split: Batch, rows: int) -> Batch:
     return split._replace(inputs=split.inputs[:rows], targets=split.targets[:rows])
 
 
-def _cut(split: Batch, steps: int) -> Batch:
+def _cut_steps(split: Batch, steps: int) -> Batch:
     return split._replace(inputs=split.inputs[:, : steps + lag(split)], targets=split.targets[:, :steps])

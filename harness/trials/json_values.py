@@ -20,14 +20,14 @@ class Unfit(Exception):
     """A value that no record can hold, for this reason."""
 
 
-def fit(name: str, value: object) -> tuple[Any, int]:
+def fit_value(name: str, value: object) -> tuple[Any, int]:
     """The value as plain JSON values, nan and inf within it as None, and its size; what tables show, in a clean line.
 
     Raises Unfit. A value that is itself nan or infinite is unfit: it is no measurement.
     """
     walk = _Walk()
     try:
-        plain = walk.plain(value, 0)
+        plain = walk.make_plain(value, 0)
     except Unfit:
         raise
     except Exception as error:
@@ -44,21 +44,21 @@ class _Walk:
     def __init__(self) -> None:
         self.room = LARGEST
 
-    def plain(self, value: Any, depth: int) -> Any:
+    def make_plain(self, value: Any, depth: int) -> Any:
         if depth > DEEPEST:
             raise Unfit(f"is nested deeper than {DEEPEST} levels")
         if isinstance(value, Mapping):
-            return {self._text(str(key)): self.plain(item, depth + 1) for key, item in value.items()}
+            return {self._plain_text(str(key)): self.make_plain(item, depth + 1) for key, item in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
-            self._take(2)
-            return [self.plain(item, depth + 1) for item in value]
+            self._take_room(2)
+            return [self.make_plain(item, depth + 1) for item in value]
         if hasattr(value, "tolist"):
-            self._take(_NUMBER * math.prod(getattr(value, "shape", ())), keep=True)
-            return self.plain(value.tolist(), depth)
-        return self._scalar(value)
+            self._take_room(_NUMBER * math.prod(getattr(value, "shape", ())), keep=True)
+            return self.make_plain(value.tolist(), depth)
+        return self._plain_scalar(value)
 
-    def _scalar(self, value: Any) -> Any:
-        self._take(_NUMBER)
+    def _plain_scalar(self, value: Any) -> Any:
+        self._take_room(_NUMBER)
         if isinstance(value, Reading):  # its text would hide its warning
             raise Unfit("holds a harness.Reading; expected a plain value, and a Reading around all of it at most")
         if value is None or isinstance(value, bool):
@@ -69,30 +69,30 @@ class _Walk:
             return int(value)
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else None
-        return self._text(value if isinstance(value, str) else _words(value))
+        return self._plain_text(value if isinstance(value, str) else _spell_object(value))
 
-    def _text(self, text: str) -> str:
+    def _plain_text(self, text: str) -> str:
         """A lone surrogate, as in the name of a file that is not UTF-8, has no encoding: it is spelt out."""
-        self._take(len(text))
+        self._take_room(len(text))
         return str(text).encode(errors="backslashreplace").decode()
 
-    def _take(self, size: int, keep: bool = False) -> None:
+    def _take_room(self, size: int, keep: bool = False) -> None:
         """Raises Unfit where there is no room for so much more. keep: it is counted when it is walked through."""
         if size > self.room:
             raise Unfit(f"is larger than {LARGEST // 2**20} MB")
         self.room -= 0 if keep else size
 
 
-def _words(value: object) -> str:
-    """What an object that is no JSON says of itself, such as a path. Raises Unfit for one that says nothing."""
+def _spell_object(value: object) -> str:
+    """Spell an object that is no JSON, such as a path. Raises Unfit for one that says nothing of itself."""
     text = str(value)
     if text.startswith("<") and " at 0x" in text:
         raise Unfit(f"is a {type(value).__name__}, which JSON does not hold")
     return text
 
 
-def number(value: Any) -> float:
-    """What a metric returned as a float, nan and inf included. Raises Unfit for what is no number, or too large."""
+def fit_number(value: Any) -> float:
+    """The number that a metric returned, as a float, nan and inf included. Raises Unfit for any other, or too large."""
     if isinstance(value, (str, bytes)):
         raise Unfit(f"is {type(value).__name__}; expected a number or None")
     try:

@@ -17,8 +17,8 @@ Phase: TypeAlias = Callable[[str], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Parts:
-    """What is optional of a learner. Each part can be called; one that the learner lacks does nothing, and a glance is
-    a prediction.
+    """The optional parts of a learner. Each can be called; one that the learner lacks does nothing, and a glance is a
+    prediction.
 
     offered: those that it has. One that cannot even be looked up is among them, and fails when it is called.
     """
@@ -32,21 +32,21 @@ class Parts:
     glance: Callable[[Any, Array], Prediction]
 
 
-def parts_of(learner: Any) -> Parts:
+def look_up_parts(learner: Any) -> Parts:
     """The optional parts of a learner; what they answer is not checked here, but for the views."""
-    offered = frozenset(name for name in OPTIONAL if answers.offers(learner, name))
+    offered = frozenset(name for name in OPTIONAL if answers.has_part(learner, name))
 
-    def part(name: str, default: Callable[..., Any]) -> Callable[..., Any]:
+    def find_part(name: str, default: Callable[..., Any]) -> Callable[..., Any]:
         return (lambda *given: getattr(learner, name)(*given)) if name in offered else default
 
     return Parts(
         offered,
-        prepare=part("prepare", _unchanged),
-        finish=part("finish", _unchanged),
-        views=lambda: answers.views(learner),
-        describe=part("describe", _nothing),
-        save=part("save", _nothing),
-        glance=part("glance", lambda state, inputs: learner.predict(state, inputs)),
+        prepare=find_part("prepare", _keep_state),
+        finish=find_part("finish", _keep_state),
+        views=lambda: answers.check_views(learner),
+        describe=find_part("describe", _answer_nothing),
+        save=find_part("save", _answer_nothing),
+        glance=find_part("glance", lambda state, inputs: learner.predict(state, inputs)),
     )
 
 
@@ -59,7 +59,7 @@ class Started:
     state: Any
 
 
-def start(
+def start_learner(
     build: Callable[[], Learner[Any]],
     problem: Problem,
     training: Training,
@@ -74,18 +74,18 @@ def start(
     with phase("init"):
         learner = build()
         state = learner.init(problem, training, base)
-    parts = parts_of(learner)
+    parts = look_up_parts(learner)
     if fit is not None and "prepare" in parts.offered:
         with phase("prepare"):
             state = parts.prepare(state, fit)
     return Started(learner, parts, state)
 
 
-def _unchanged(state: Any, fit: Fit) -> Any:
+def _keep_state(state: Any, fit: Fit) -> Any:
     del fit
     return state
 
 
-def _nothing(state: Any) -> Mapping[str, Any]:
+def _answer_nothing(state: Any) -> Mapping[str, Any]:
     del state
     return {}

@@ -1,4 +1,4 @@
-"""What is known of a running trial so far: it becomes the record, however the trial ends."""
+"""Notes on a running trial: the fields of its record so far, however the trial ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import names
 from harness.records import environment
-from harness.trials import entries
+from harness.trials.json_values import Unfit, fit_value
 from harness.types import Point, Reading, Record, Status, Trial
 from harness.words import clean_ends, clean_line
 
@@ -40,18 +40,18 @@ class Notes:
     room: int = ROOM
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
+    def timing(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         try:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
-    def hole(self, name: str, reason: str) -> None:
+    def add_hole(self, name: str, reason: str) -> None:
         """Something is not measured, for this reason; the first one stands."""
         self.holes.setdefault(name, clean_line(reason))
 
-    def record(
+    def make_record(
         self, trial: Trial, provenance: Mapping[str, Any], status: Status = "ok", reason: str = "", trace: str = ""
     ) -> Record:
         """All of it as a record that ended now; later notes do not change it. provenance: more of that."""
@@ -64,62 +64,62 @@ class Notes:
 
     # --- what plugins say ---------------------------------------------------------------------------------------------
 
-    def read(self, owner: str, said: object, taken: Mapping[str, str]) -> None:
+    def add_readings(self, owner: str, said: object, taken: Mapping[str, str]) -> None:
         """Add readings. One whose name or value will not do leaves a hole, and so does the second of one name; but what
         was measured goes before what a data set says. taken: names that are not the owner's to give, and why.
         """
-        for name, value in self._named(owner, "readings", said):
+        for name, value in self._checked_items(owner, "readings", said):
             first = self.said_by.get(name, owner)
             if (stem := name.removesuffix("_at_least")) in taken:
-                self.hole(f"{owner}.{name}", f"the name is taken: {stem} is {taken[stem]}")
+                self.add_hole(f"{owner}.{name}", f"the name is taken: {stem} is {taken[stem]}")
             elif first != owner and not first.startswith(DATA):
-                self.hole(f"{owner}.{name}", f"the name is taken: it is a reading of {first}")
+                self.add_hole(f"{owner}.{name}", f"the name is taken: it is a reading of {first}")
             else:
-                self._take(owner, name, value if isinstance(value, Reading) else Reading(value))
+                self._take_reading(owner, name, value if isinstance(value, Reading) else Reading(value))
                 self.said_by[name] = owner
                 if first != owner:
-                    self.hole(f"{first}.{name}", f"the name is taken: it is a reading of {owner}")
+                    self.add_hole(f"{first}.{name}", f"the name is taken: it is a reading of {owner}")
 
-    def _take(self, owner: str, name: str, reading: Reading) -> None:
+    def _take_reading(self, owner: str, name: str, reading: Reading) -> None:
         """A reading with what else is to be known of it; nothing is left of one of that name before."""
-        self._put(self.readings, owner, name, reading.value, name)
+        self._put_value(self.readings, owner, name, reading.value, name)
         for into, part in ((self.warnings, "warning"), (self.at_least, "at_least")):
             into.pop(name, None)
             text = getattr(reading, part)
             if not isinstance(text, str):
-                self.hole(name, f"{part} of {name} of {owner} is {type(text).__name__}; expected a text")
+                self.add_hole(name, f"{part} of {name} of {owner} is {type(text).__name__}; expected a text")
             elif text and name in self.readings:
                 into[name] = clean_line(text)
 
-    def claim(self, facts: object) -> None:
+    def add_facts(self, facts: object) -> None:
         """Add what a method states of itself, with a `Reading`'s warning; what will not do leaves a hole."""
-        for name, value in self._named("describe", "facts", facts):
+        for name, value in self._checked_items("describe", "facts", facts):
             said = value if isinstance(value, Reading) else Reading(value)
-            self._put(self.facts, "describe", name, said.value, f"describe.{name}")
+            self._put_value(self.facts, "describe", name, said.value, f"describe.{name}")
             if name in self.facts and said.warning:
                 self.warnings[f"describe.{name}"] = clean_line(str(said.warning))
 
-    def _named(self, owner: str, what: str, said: object) -> Iterator[tuple[str, Any]]:
+    def _checked_items(self, owner: str, what: str, said: object) -> Iterator[tuple[str, Any]]:
         if not isinstance(said, Mapping):
-            self.hole(owner, f"returned {type(said).__name__} for its {what}; expected {{name: value}}")
+            self.add_hole(owner, f"returned {type(said).__name__} for its {what}; expected {{name: value}}")
             return
         for number, (name, value) in enumerate(list(said.items())):
             if number == MOST_NAMES:
-                self.hole(owner, f"has {len(said)} {what}; the first {MOST_NAMES} are kept")
+                self.add_hole(owner, f"has {len(said)} {what}; the first {MOST_NAMES} are kept")
                 return
             if flaw := names.flaw(name):
-                self.hole(f"{owner}.{names.shown(name)}", f"the name {flaw}")
+                self.add_hole(f"{owner}.{names.shown(name)}", f"the name {flaw}")
             else:
                 yield name, value
 
-    def _put(self, into: dict[str, Any], owner: str, name: str, value: object, key: str) -> None:
+    def _put_value(self, into: dict[str, Any], owner: str, name: str, value: object, key: str) -> None:
         into.pop(name, None)
         try:
-            plain, size = entries.fit(name, value)
+            plain, size = fit_value(name, value)
             if size > self.room:
-                raise entries.Unfit(f"is beyond the {ROOM // 2**20} MB that one record may hold of what plugins say")
-        except entries.Unfit as unfit:
-            self.hole(key, f"{name} of {owner} {unfit}")
+                raise Unfit(f"is beyond the {ROOM // 2**20} MB that one record may hold of what plugins say")
+        except Unfit as unfit:
+            self.add_hole(key, f"{name} of {owner} {unfit}")
         else:
             into[name] = plain
             self.room -= size
