@@ -77,19 +77,19 @@ def instruments() -> Iterator[Instrument]:
     yield Instrument(
         "gpu_process_bytes",
         "memory of the GPU that the trial's process has at the end of training, its context included (NVML)",
-        factory="harness_torch.backend.gpu:GpuProcess",
+        factory="harness_torch.instruments.gpu_readings:GpuProcess",
         intrusive=False,
     )
     yield Instrument(
         "energy_joules",
         "energy that the GPU drew for the timed pass, its idle power subtracted (NVML)",
-        factory="harness_torch.backend.gpu:Energy",
+        factory="harness_torch.instruments.gpu_readings:Energy",
         intrusive=False,
     )
     yield Instrument(
         "gpu-trouble",
         "other processes on the GPU before and after the timed pass, and throttling during it, too (NVML)",
-        factory="harness_torch.backend.gpu:GpuTrouble",
+        factory="harness_torch.instruments.gpu_readings:GpuTrouble",
         intrusive=False,
     )
 

@@ -17,10 +17,10 @@ from harness import Broken, Unsupported
 from harness.testing import Run, Subject
 from harness_torch.costs.formulas import count_work
 from harness_torch.costs.operator_calls import Call, find_tensors
-from harness_torch.instruments.operation_counts import Counter, Tally
 from harness_torch.phases import Phase
 from harness_torch.tracking.departures import Departures
 from harness_torch.tracking.host_tensors import follow_host_tensors
+from harness_torch.tracking.operator_counter import Counter, Tally
 from harness_torch.tracking.random_draws import Draws
 from harness_torch.tracking.storages import find_live_tensors, find_storages, hold_garbage
 

@@ -19,10 +19,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from harness import Trained
-from harness_torch.instruments.operation_counts import ROWS, use_plain_layers
+from harness_torch.instruments.operation_counts import ROWS
 from harness_torch.marks import watching
 from harness_torch.phases import optimizer_hooks
 from harness_torch.tracking.carried_state import CarriedState
+from harness_torch.tracking.operator_counter import use_plain_layers
 from harness_torch.tracking.storages import Ledger, find_live_tensors, hold_garbage, is_parameter
 
 

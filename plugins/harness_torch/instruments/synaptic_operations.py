@@ -21,17 +21,11 @@ from harness_torch.costs.formulas import COPIES
 from harness_torch.costs.nonzero_pairs import count_pairs
 from harness_torch.costs.operator_calls import Call, find_tensors, find_written
 from harness_torch.costs.plugin_formulas import Formulas
-from harness_torch.instruments.operation_counts import (
-    ROWS,
-    Counter,
-    Tally,
-    bound_readings,
-    explain_unseen,
-    use_plain_layers,
-)
+from harness_torch.instruments.operation_counts import ROWS, bound_readings, explain_unseen
 from harness_torch.marks import listening
 from harness_torch.phases import Phase
 from harness_torch.tracking.departures import Departures
+from harness_torch.tracking.operator_counter import Counter, Tally, use_plain_layers
 from harness_torch.tracking.storages import TensorSet
 
 COUNTS = ("synaptic_ops", "synaptic_acs", "synaptic_macs", "synaptic_dense_ops")

@@ -1,1 +1,1 @@
-"""The ways of an update's tensors: storages, time steps, the host, other libraries, other threads."""
+"""Operators and tensors of an update, followed: storages, time steps, the host, other libraries, other threads."""

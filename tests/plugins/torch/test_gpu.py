@@ -12,7 +12,8 @@ import torch
 
 from harness import Unsupported
 from harness_torch.backend import gpu
-from harness_torch.backend.gpu import Energy, Gpu, GpuProcess, GpuTrouble, find_gpu
+from harness_torch.backend.gpu import Gpu, find_gpu
+from harness_torch.instruments.gpu_readings import Energy, GpuProcess, GpuTrouble
 
 
 class FakeNvml:
