@@ -17,17 +17,13 @@ HEADINGS: Final = ("name", "type", "default", "limits", "meaning")
 
 @dataclass(frozen=True)
 class Rule:
-    """What `option` attaches to a field: its meaning, inclusive limits (low, high), exclusive ones (above, below).
-
-    whole: in a selection a list of plain values is one value of this option, not a sweep. listed: whether it is shown.
-    """
+    """Meaning of a field, inclusive limits (low, high), exclusive ones (above, below), and whether it is listed."""
 
     meaning: str = ""
     low: float | None = None
     high: float | None = None
     above: float | None = None
     below: float | None = None
-    whole: bool = False
     listed: bool = True
 
     def allows(self, value: object) -> bool:
@@ -68,19 +64,17 @@ def option(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    whole: bool = False,
     listed: bool = True,
 ) -> Any:
     """A field of a config dataclass: its default, its meaning and, in the unit of the field, its limits.
 
     For example `steps: int = option(4, "time steps", low=1)`.
     The limits hold for every number in a tuple; `low` and `high` are allowed values, `above` and `below` are not.
-    `whole`: for a tuple that people write as a list; `parts=[1,2]` then selects both together, and a sweep is a list of
-    tuples.
+    Of a tuple, `parts=[1,2]` selects both together, as `parts=(1,2)` does, and a sweep is a list of tuples.
     `listed=False`: for an inherited option of which a config takes nothing but the default, and says why when asked.
     `dataclasses.MISSING` as the default makes the option required. Raises ValueError for a default out of range.
     """
-    rule = Rule(meaning, low, high, above, below, whole, listed)
+    rule = Rule(meaning, low, high, above, below, listed)
     if not rule.allows(default):
         raise ValueError(f"the default {default!r} of an option ({meaning}) is not {rule.limits()}")
     return field(default=default, metadata={"harness": rule})
@@ -92,8 +86,8 @@ def describe(config: type) -> tuple[Option, ...]:
 
 
 def taken_whole(config: type) -> frozenset[str]:
-    """The options for which a list is one value, not a sweep."""
-    return frozenset(item.name for item, _ in _fields(config) if _rule(item).whole)
+    """The options for which a list is one value, not a sweep: those that are a tuple or a list, or none."""
+    return frozenset(item.name for item, kind in _fields(config) if _is_sequence(kind))
 
 
 def rows(config: type) -> list[tuple[str, ...]]:
@@ -152,7 +146,15 @@ def _typed_fields(config: type) -> list[tuple[dataclasses.Field[Any], Any]]:
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
         what = f"the type of a field of the config {config.__qualname__} cannot be resolved"
         raise HarnessError(f"{what}: {error}") from error
-    return [(item, kinds[item.name]) for item in dataclasses.fields(config) if item.init]
+    # Those that a config adds stand first, where they are keyword-only.
+    inherited = {name for base in config.__mro__[1:] for name in getattr(base, "__dataclass_fields__", ())}
+    ordered = sorted(dataclasses.fields(config), key=lambda item: not item.kw_only or item.name in inherited)
+    return [(item, kinds[item.name]) for item in ordered if item.init]
+
+
+def _is_sequence(kind: Any) -> bool:
+    alternatives = get_args(kind) if get_origin(kind) in UNIONS else (kind,)
+    return all(each is type(None) or (get_origin(each) or each) in SEQUENCES for each in alternatives)
 
 
 def _rule(item: dataclasses.Field[Any]) -> Rule:
@@ -191,8 +193,7 @@ def _checked(item: dataclasses.Field[Any], kind: Any, value: object) -> Any:
     try:
         converted = convert(value, kind)
     except ValueError:
-        hint = "" if _rule(item).whole else _hint(value, kind)
-        raise ValueError(f"{item.name} must be {type_text(kind)}, not {_came(value)}{hint}") from None
+        raise ValueError(f"{item.name} must be {type_text(kind)}, not {_came(value)}{_hint(value, kind)}") from None
     if not _rule(item).allows(converted):
         raise ValueError(f"{item.name} must be {_rule(item).limits()}, not {show(converted)}")
     return converted
@@ -214,6 +215,4 @@ def _hint(value: object, kind: Any) -> str:
         return " (yes or no)"
     if str in alternatives:
         return " (in quotes it is a string)"
-    if any((get_origin(each) or each) in SEQUENCES for each in alternatives):
-        return " ([..] is a sweep over values, (..) is one value)"
     return ""

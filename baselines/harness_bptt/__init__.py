@@ -14,9 +14,9 @@ from harness_torch.training.options import refuse_without_effect
 harness_interface = 2
 
 
-@dataclass(frozen=True)
-class OwnOptions:
-    """What only BPTT has. A dataclass takes the fields of its last base first, so it stands before the shared ones."""
+@dataclass(frozen=True, kw_only=True)
+class BPTTOptions(SpikingOptions):
+    """The exact surrogate gradient, which has no `convention`."""
 
     detach_reset: bool = option(True, "whether the reset is a constant to the gradient")
     saved: Literal["exact", "packed"] = option(
@@ -31,11 +31,6 @@ class OwnOptions:
     chunk: int | None = option(
         None, "time steps that go through a layer together; by default all, or all between two kept states", low=1
     )
-
-
-@dataclass(frozen=True)
-class BPTTOptions(SpikingOptions, OwnOptions):
-    """The exact surrogate gradient, which has no `convention`."""
 
     convention: Literal["official", "theory"] | None = option(None, "of gradients local in time", listed=False)
 

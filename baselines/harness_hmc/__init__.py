@@ -15,9 +15,12 @@ BURN = 250  # trajectories, where how many are planned is unknown
 BURN_SHARE = 0.4  # of those planned
 
 
-@dataclass(frozen=True)
-class OwnOptions:
-    """Options of HMC alone. An update is a trajectory of every chain on all training rows, whatever the batch size."""
+@dataclass(frozen=True, kw_only=True)
+class HMCOptions(BayesOptions):
+    """Options of HMC. An update is a trajectory of every chain on all training rows, whatever the batch size.
+
+    Raises UsageError for options that do not go together.
+    """
 
     chains: int = option(16, "Markov chains, each from a MAP network of its own", low=2)
     leapfrog: int = option(150, "steps in a trajectory, a gradient on all rows each", low=1)
@@ -30,11 +33,6 @@ class OwnOptions:
     large: bool = option(
         False, f"more than {MOST_ROWS:,} rows or {MOST_WEIGHTS:,} weights, on which chains hardly ever converge"
     )
-
-
-@dataclass(frozen=True)
-class HMCOptions(BayesOptions, OwnOptions):
-    """Options of HMC. Raises UsageError for options that do not go together."""
 
     predict_samples: int = option(200, "draws of each chain that are kept, evenly over those after burn-in", low=1)
 

@@ -23,9 +23,9 @@ REPLACED = {
 }
 
 
-@dataclass(frozen=True)
-class OwnOptions:
-    """Options of IVON alone.
+@dataclass(frozen=True, kw_only=True)
+class IVONOptions(BayesOptions):
+    """Options of IVON. Raises UsageError for options of the family that IVON has not.
 
     The paper's weight decay delta is that of the prior N(0, 1 / (ess delta)): each weight's is 1 / (ess deviation^2),
     with the deviation that prior and prior_scale give it.
@@ -43,11 +43,6 @@ class OwnOptions:
         above=0,
     )
     train_samples: int = option(1, "draws of the weights in an update", low=1)
-
-
-@dataclass(frozen=True)
-class IVONOptions(BayesOptions, OwnOptions):
-    """Options of IVON. Raises UsageError for options of the family that IVON has not."""
 
     optimiser: Literal["sgd", "adam"] | None = option(None, "IVON itself", listed=False)
     momentum: float = option(0.0, "beta1 instead", low=0, below=1, listed=False)

@@ -20,9 +20,9 @@ REFUSED = {
 }
 
 
-@dataclass(frozen=True)
-class OwnOptions:
-    """Options of Laplace's approximation alone.
+@dataclass(frozen=True, kw_only=True)
+class LaplaceOptions(BayesOptions):
+    """Options of Laplace's approximation. Raises UsageError for options that do not go together.
 
     A prediction is that of the network linearised in its weights: of regression one Gaussian, of classes so many draws
     as predict_samples says. Before the end of training it is the plain network's.
@@ -37,11 +37,6 @@ class OwnOptions:
         "after training, take the scale of the prior and, unless noise is given, the noise at which the marginal "
         "likelihood is highest",
     )
-
-
-@dataclass(frozen=True)
-class LaplaceOptions(BayesOptions, OwnOptions):
-    """Options of Laplace's approximation. Raises UsageError for options that do not go together."""
 
     likelihood: Literal["gaussian", "heteroscedastic"] = option("gaussian", "of one noise", listed=False)
     prior: Literal["fan-in", "fixed"] = option("fan-in", "deviation of weights by their inputs, or one for all")

@@ -14,9 +14,9 @@ harness_interface = 2
 LEARNING_RATE = 1e-3
 
 
-@dataclass(frozen=True)
-class OwnOptions:
-    """Options of MC-dropout alone.
+@dataclass(frozen=True, kw_only=True)
+class DropoutOptions(NetworkOptions, PredictionOptions):
+    """Options of MC-dropout: Adam at a constant learning rate, as published.
 
     Inputs are dropped as well as hidden units, as in the published code. Units are dropped one by one, those of a
     convolution after its activation and before pooling. Weights, not biases, decay by
@@ -38,14 +38,8 @@ class OwnOptions:
         None,
         "tau of each level; those of the published runs, by the data set's recipe, by default",
         above=0,
-        whole=True,
     )
     lengthscale: float = option(1e-2, "prior length-scale: weights decay with its square", low=0)
-
-
-@dataclass(frozen=True)
-class DropoutOptions(NetworkOptions, PredictionOptions, OwnOptions):
-    """Options of MC-dropout: Adam at a constant learning rate, as published."""
 
     schedule: Literal["cosine", "constant", "one-cycle"] = option(
         "constant", "the learning rate over the budget: constant, half a cosine down to final_rate, or one-cycle"

@@ -13,9 +13,9 @@ from harness_torch.training.options import refuse_without_effect
 harness_interface = 2
 
 
-@dataclass(frozen=True)
-class OwnOptions:
-    """What only OTTT has. A dataclass takes the fields of its last base first, so these stand before the shared ones.
+@dataclass(frozen=True, kw_only=True)
+class OTTTOptions(SpikingOptions):
+    """OTTT_A in its published form by default.
 
     forward: "official" runs two linear operations per layer and step, one on spikes for the value and one on traces for
     the gradient; "fused" runs the first and keeps the trace for the second's gradient, which is the same.
@@ -36,11 +36,6 @@ class OwnOptions:
         "what the error of a step is multiplied with for a weight's gradient; spike is SLTT's rule, of SLTT only that",
     )
     chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
-
-
-@dataclass(frozen=True)
-class OTTTOptions(SpikingOptions, OwnOptions):
-    """OTTT_A in its published form by default."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

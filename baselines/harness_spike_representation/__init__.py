@@ -18,10 +18,12 @@ harness_interface = 2
 LONG = 10  # steps up to which the published values for 5 steps hold, those for 20 beyond
 
 
-@dataclass(frozen=True)
-class OwnOptions:
-    """What only Spike Representation has. A dataclass takes the fields of its last base first, so it stands before the
-    shared ones.
+@dataclass(frozen=True, kw_only=True)
+class SpikeRepresentationOptions(SpikingOptions):
+    """The clamp form by default.
+
+    No spike is differentiated, so there is no surrogate, and no `convention`: there is one backward pass, on means over
+    time, and in a mean a bias counts once. With form=dsr, `leak` follows from the time constant.
     """
 
     form: Literal["clamp", "dsr"] = option(
@@ -39,15 +41,6 @@ class OwnOptions:
     threshold_bound: float | None = option(
         None, "dsr: the least threshold that training may reach; lif 0.001 (0.0005 beyond 10 steps), if 0.01", above=0
     )
-
-
-@dataclass(frozen=True)
-class SpikeRepresentationOptions(SpikingOptions, OwnOptions):
-    """The clamp form by default.
-
-    No spike is differentiated, so there is no surrogate, and no `convention`: there is one backward pass, on means over
-    time, and in a mean a bias counts once. With form=dsr, `leak` follows from the time constant.
-    """
 
     threshold: float | None = option(  # type: ignore[assignment]
         None,

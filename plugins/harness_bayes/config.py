@@ -82,7 +82,6 @@ class LikelihoodOptions:
         None,
         "1 / noise^2 of each level; those of the field's published runs, by the data set's recipe, by default",
         above=0,
-        whole=True,
     )
 
     @property

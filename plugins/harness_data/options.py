@@ -20,7 +20,7 @@ class Cifar10Options(CifarOptions):
     """Options of CIFAR-10. Raises ValueError for batches that are none or not distinct."""
 
     batches: tuple[int, ...] = option(
-        (1, 2, 3, 4, 5), "training files, of 10,000 images each: [1,2] is these two together", low=1, high=5, whole=True
+        (1, 2, 3, 4, 5), "training files, of 10,000 images each: [1,2] is these two together", low=1, high=5
     )
 
     def __post_init__(self) -> None:

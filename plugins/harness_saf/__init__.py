@@ -28,9 +28,13 @@ OFFICIAL_NEEDS_EVERY_STEP = (
 )
 
 
-@dataclass(frozen=True)
-class OwnOptions:
-    """What only SAF has. A dataclass takes the fields of its last base first, so these stand before the shared ones."""
+@dataclass(frozen=True, kw_only=True)
+class SAFOptions(SpikingOptions):
+    """SAF-E by default, with one optimiser step per mini-batch.
+
+    surrogate "clamp", for variant final: the derivative of the firing rate as a function of the weighted input, with
+    which SAF-F's gradient is that of Spike Representation at any threshold: without a steepness or feedback.
+    """
 
     variant: Literal["every", "final"] = option("every", "loss at every step (SAF-E), or at the final one only (SAF-F)")
     update: Literal["accumulated", "online"] = option(
@@ -39,15 +43,6 @@ class OwnOptions:
         "past spikes by the weights of now",
     )
     chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
-
-
-@dataclass(frozen=True)
-class SAFOptions(SpikingOptions, OwnOptions):
-    """SAF-E by default, with one optimiser step per mini-batch.
-
-    surrogate "clamp", for variant final: the derivative of the firing rate as a function of the weighted input, with
-    which SAF-F's gradient is that of Spike Representation at any threshold: without a steepness or feedback.
-    """
 
     convention: Literal["official", "theory"] | None = option(
         None,

@@ -374,7 +374,7 @@ PARTS = tuple(File(f"set/{n}", (), sha256=hashlib.sha256(bytes([n])).hexdigest()
 
 @dataclass(frozen=True)
 class Parts(DataOptions):
-    parts: tuple[int, ...] = option((1, 2, 3), "which files", low=1, high=3, whole=True)
+    parts: tuple[int, ...] = option((1, 2, 3), "which files", low=1, high=3)
 
 
 def parts(config: Parts) -> tuple[File, ...]:
@@ -435,7 +435,7 @@ def load(config, seed, folder):
 
 @dataclass(frozen=True)
 class Options(DataOptions):
-    parts: tuple[int, ...] = option((1, 2, 3), "which files", low=1, high=3, whole=True)
+    parts: tuple[int, ...] = option((1, 2, 3), "which files", low=1, high=3)
 
 def files(config):
     return tuple(File(f"set/{n}", (), 1, sha256=hashlib.sha256(bytes([n])).hexdigest()) for n in config.parts)

@@ -167,7 +167,7 @@ def test_choices_are_matched_as_they_are_written(given, name, value):
         ({"rate": None}, "rate must be float", "none"),
         ({"fused": 1}, "fused must be bool", "the int 1 (yes or no)"),
         ({"fused": "maybe"}, "fused must be bool", "'maybe' (yes or no)"),
-        ({"hidden": 64}, "hidden must be (int,...)", "the int 64 ([..] is a sweep"),
+        ({"hidden": 64}, "hidden must be (int,...)", "the int 64"),
         ({"hidden": (64, 1.5)}, "hidden must be (int,...)", "(64,1.5)"),
         ({"note": 16}, "note must be str or none", "the int 16 (in quotes it is a string)"),
         ({"variant": "finale"}, "variant must be every|final", "'finale'; did you mean 'final'?"),
@@ -260,6 +260,20 @@ def test_a_config_that_is_no_dataclass_or_has_unknown_types_is_named():
     unresolved = dataclasses.make_dataclass("Unresolved", [("size", "Tensor", 1)])
     with pytest.raises(HarnessError, match="Unresolved cannot be resolved: name 'Tensor'"):
         options.describe(unresolved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived(Config):
+    """A config with an option of its own, and another default of one that it inherits."""
+
+    depth: int = option(2, "its own")
+    rate: float = option(0.5, "inherited", above=0)
+
+
+def test_the_keyword_only_options_that_a_config_adds_come_first():
+    inherited = list(options.values(Config()))
+    assert list(options.values(Derived())) == [each.name for each in options.describe(Derived)] == ["depth", *inherited]
+    assert options.defaults(Derived)["rate"] == 0.5
 
 
 # --- what a config refuses in its own words -----------------------------------------------------------------------

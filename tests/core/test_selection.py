@@ -65,6 +65,8 @@ def refused(text: str) -> str:
         ("saf[steps=[none,8]]", ["saf", "saf[steps=8]"]),
         ("saf[hidden=(8,4)]", ["saf[hidden=(8,4)]"]),
         ("saf[hidden=(8)]", ["saf[hidden=(8)]"]),
+        ("saf[hidden=[8,4]]", ["saf[hidden=(8,4)]"]),
+        ("saf[hidden=8]", ["saf[hidden=(8)]"]),
         ("saf[hidden=(8,)]", ["saf[hidden=(8)]"]),
         ("saf[hidden=()]", ["saf[hidden=()]"]),
         ("saf[hidden=[(8,4),(2,)]]", ["saf[hidden=(8,4)]", "saf[hidden=(2)]"]),
@@ -370,7 +372,7 @@ def test_an_empty_selection_is_refused(text):
         ("saf[stpes=4]", "saf: there is no parameter 'stpes'; did you mean 'steps'?"),
         ("saf[steps=[4,0]]", "saf: steps must be >= 1, not 0"),
         ("saf[steps=4.0]", "saf: steps must be int or none, not the float 4.0"),
-        ("saf[hidden=[8,4]]", "saf: hidden must be (int,...), not the int 8"),
+        ("saf[hidden=[8,.5]]", "saf: hidden must be (int,...), not the tuple (8,0.5)"),
         ("saf[steps=[4,4]]", "saf: saf[steps=4] is selected twice"),
         ("saf[rate=[1,1.0]]", "saf: saf[rate=1.0] is selected twice"),
     ],
@@ -381,7 +383,7 @@ def test_what_the_config_refuses_is_refused(text, message):
 
 def test_a_sweep_too_large_to_plan_is_refused_at_once():
     ten = ",".join(map(str, range(1, 11)))
-    text = f"saf[steps=[{ten}],rate=[{ten}],note=[{ten}],hidden=[{ten}],anything=[{ten}]]"
+    text = f"saf[steps=[{ten}],rate=[{ten}],note=[{ten}],fused=[{ten}],anything=[{ten}]]"
     assert "the sweeps make 100000 combinations" in refused(text)
 
 
@@ -600,7 +602,7 @@ def test_selecting_imports_no_numerical_library():
 
 @dataclass(frozen=True)
 class Whole:
-    parts: tuple[int, ...] = option((1, 2, 3), "what to use", low=1, whole=True)
+    parts: tuple[int, ...] = option((1, 2, 3), "what to use", low=1)
     rate: float = option(0.1, "how fast")
 
 
