@@ -33,7 +33,7 @@ class BPTT(LIFLearner[BPTTOptions]):
         return losses.learn_once(state, rows, lambda weights, part: self._logits(state.network, part, weights))
 
     def _logits(self, network: Network, rows: Rows, weights: Weights) -> Tensor:
-        """Of all steps, (T * B, classes)."""
+        """Read out all steps, (T * B, classes)."""
         frames, outlets = network.frames(rows.inputs), rows.outlets(network)
         run = packed.run if self.options.saved == "packed" else lif.run
         return run(network, weights, frames, self.options.detach_reset, outlets).flatten(0, 1)

@@ -21,7 +21,7 @@ def losses(net: PlainNetwork, options: BPTTOptions) -> Iterator[Tensor]:
 
 
 def readouts(net: PlainNetwork, options: BPTTOptions) -> Iterator[Tensor]:
-    """Of the LIF network at every step, (B, classes) each, all in one graph."""
+    """Read out the LIF network at every step, (B, classes) each, all in one graph."""
     leak, threshold = options.leak, options.threshold
     v: list[Tensor | float] = [0.0] * net.depth  # what the reset leaves of u[t-1], (B, ...)
     last: Tensor | None = None  # s[t-1] of the last population, for feedback

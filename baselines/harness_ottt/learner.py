@@ -106,7 +106,7 @@ class TracedForward(Forward):
         return _compute_fused((x, self.input_trace(frames)), first, bias, self.apart)
 
     def _returned(self, features: Signal) -> Tensor:
-        """What feedback adds to the first layer's current: W up(s_last[t-1]) + b."""
+        """Compute the term that feedback adds to the first layer's current: W up(s_last[t-1]) + b."""
         feedback = self.weights.feedback
         assert feedback is not None
         assert feedback.bias is not None
@@ -158,7 +158,7 @@ def _compute_official(signal: Signal, to: Affine, bias: Tensor | None, apart: bo
 
 
 def _compute_fused(signal: Signal, to: Affine, bias: Tensor | None, apart: bool) -> Current:
-    """The same in one linear operation: the trace is only kept for the gradient."""
+    """Compute both in one linear operation: the trace is only kept for the gradient."""
     spikes, trace = signal
     return compute_current(spikes, to, bias, apart, partial(_Traced.apply, trace.to(to.weight.dtype)))
 

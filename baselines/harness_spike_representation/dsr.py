@@ -44,7 +44,7 @@ from harness_torch.training.layout import empty
 
 
 def output_scale(neuron: Neuron) -> float:
-    """What restores unit variance between layers, at the threshold that training starts from."""
+    """Compute the factor that restores unit variance between layers, at the threshold that training starts from."""
     c = neuron.threshold * neuron.ceiling
     density, beyond = exp(-(c**2) / 2) / sqrt(2 * pi), (1 - erf(c / sqrt(2))) / 2
     first = 1 / sqrt(2 * pi) - density + c * beyond

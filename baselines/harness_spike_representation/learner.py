@@ -24,7 +24,7 @@ from harness_torch.training import inference
 
 
 class Clamp(LIFLearner[SpikeRepresentationOptions]):
-    """What is deployed is the LIF network with the trained weights, read out by weights leak^(T - t)."""
+    """The clamp form. It deploys the LIF network with the trained weights, read out by weights leak^(T - t)."""
 
     def __init__(self, options: SpikeRepresentationOptions) -> None:
         super().__init__(_with_threshold(options))
@@ -52,7 +52,7 @@ class Clamp(LIFLearner[SpikeRepresentationOptions]):
 
 
 class DSR(Learner[SpikeRepresentationOptions]):
-    """What is deployed is the network of DSR's own neurons with the trained weights and thresholds."""
+    """The form DSR. It deploys the network of its own neurons with the trained weights and thresholds."""
 
     def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> State:
         """The network that every method starts from, with a threshold for each population."""

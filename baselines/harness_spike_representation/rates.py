@@ -1,4 +1,4 @@
-"""From T steps of spikes to one backward pass on rates: what both forms share.
+"""The way from T steps of spikes to one backward pass on rates, which both forms share.
 
 T steps run without gradient, layer by layer over a chunk of steps. Each population leaves its rate, and where that rate
 follows the current. A second way through the layers then builds the graph of rates: linear maps that compute nothing
@@ -22,7 +22,7 @@ from harness_torch import time_steps
 
 
 class Rate(NamedTuple):
-    """What T steps of a population leave behind.
+    """The rate of a population after T steps, and its derivatives.
 
     value: its rate as the next layer sees it (B, ...). inside: one where the rate follows the mean current, else zero
     (B, ...). slope: derivative of the rate by the current, inside. threshold: the trained one, if any. above: one where
@@ -64,7 +64,7 @@ def simulate(
 
 
 class _Simulation:
-    """What is alive between two chunks: the populations, and a still input's current."""
+    """The state between two chunks: the populations, and a still input's current."""
 
     def __init__(
         self, network: Network, maps: Maps, frames: Tensor, begin: Callable[[int], Population], shift: float
@@ -106,7 +106,7 @@ class _Simulation:
 
 
 def mean(frames: Tensor, shares: Sequence[float]) -> Tensor:
-    """Of frames (T, B, ...) with weights (T,) that sum to one; a single frame stands for all."""
+    """Average frames (T, B, ...) with weights (T,) that sum to one; a single frame stands for all."""
     if len(frames) == 1:
         return frames[0]
     total = torch.zeros_like(frames[0])

@@ -96,7 +96,7 @@ def fire(
 
 
 def dsr_scale(neuron: Neuron) -> float:
-    """What gives outputs unit variance where x is N(0, 1) and out is clamp(x, 0, c) / tau, c = V tau / dt."""
+    """Scale outputs to unit variance, where x is N(0, 1) and out is clamp(x, 0, c) / tau, c = V tau / dt."""
     normal, c = NormalDist(), neuron.threshold * neuron.constant / neuron.step
     beyond = 1 - normal.cdf(c)
     first = normal.pdf(0) - normal.pdf(c) + c * beyond  # E clamp

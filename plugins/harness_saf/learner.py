@@ -164,7 +164,7 @@ class AccumulatedForward(Forward):
         return potentials[0] if len(potentials) == 1 else torch.cat(potentials)
 
     def _returned(self) -> Tensor:
-        """What feedback adds to U[t] of the first layer: W up(a_last[t-1]) + L_{t-1} b."""
+        """Compute the term that feedback adds to U[t] of the first layer: W up(a_last[t-1]) + L_{t-1} b."""
         feedback = self.weights.feedback
         assert feedback is not None
         assert feedback.bias is not None

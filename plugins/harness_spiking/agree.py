@@ -1,4 +1,4 @@
-"""What spiking methods compare beside gradients in `harness agree`: which neurons fired when.
+"""The comparison of spikes in `harness agree`, beside that of gradients: which neurons fired when.
 
 With an optimiser step per time step, frozen weights are not what is trained. A trace counts past spikes by the weights
 of now, a potential by those of their time, so that methods whose gradients are equal here part in training.

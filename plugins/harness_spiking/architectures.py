@@ -1,4 +1,4 @@
-"""What spiking networks refuse of the notation of networks, and why. Plain Python, no torch.
+"""The notation of networks, and the parts of it that spiking networks refuse, with the reasons. Plain Python, no torch.
 
 All methods of the family rest on everything between two layers of neurons being linear and the same at every step.
 """

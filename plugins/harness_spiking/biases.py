@@ -40,7 +40,7 @@ class StepBiases:
 
 
 class _Columns:
-    """The same for several steps at once, with columns of numbers (steps, 1) that all layers share."""
+    """Biases of several steps at once, by columns of numbers (steps, 1) that all layers share."""
 
     def __init__(self, value: Sequence[float], gradient: Sequence[float]) -> None:
         self._value, self._gradient = value, gradient

@@ -1,4 +1,4 @@
-"""What all spiking methods have in common, as options. Plain Python, no torch."""
+"""Options that all spiking methods have in common. Plain Python, no torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NO_EQUILIBRIUM = (
 
 @dataclass(frozen=True)
 class NeuronOptions:
-    """What fires when, and the loss of what is read out."""
+    """The neurons, and the loss of the readout."""
 
     steps: int | None = option(None, "time steps of one example; the data set's recipe, else 6, by default", low=1)
     leak: float = option(0.5, "factor by which a potential decays in a step", low=0, high=1)

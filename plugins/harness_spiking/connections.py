@@ -62,7 +62,7 @@ def unpool(gradient: Tensor, like: Tensor, window: tuple[int, int]) -> Tensor:
 
 
 class Outlet:
-    """What leads from a population (N, C, H, W) to what the next layer sees: a dropout mask, then average pooling.
+    """The way from a population (N, C, H, W) to the next layer: a dropout mask, then average pooling.
 
     mask: (B, C, H, W), the same at every step of a mini-batch; N is a multiple of B. plain: whether there is neither,
     so that the next layer sees the population as it is.
@@ -73,7 +73,7 @@ class Outlet:
         self.plain = window is None and mask is None
 
     def with_window(self, window: Window) -> Outlet:
-        """The same mask before another pooling."""
+        """Make an outlet with the same mask before another pooling."""
         return Outlet(window, self.mask)
 
     def out(self, x: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class Outlet:
         return kept if self.window is None else F.avg_pool2d(kept, self.window)
 
     def into(self, x: Tensor, out: Tensor) -> None:
-        """The same, written to a tensor that is there."""
+        """Write `out` to a tensor that is there."""
         # Of a single row, CUDA's pooling writes the result in another order than `out` has.
         if self.window is None or self.mask is not None or len(x) == 1:
             out.copy_(self.out(x))

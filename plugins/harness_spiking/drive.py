@@ -1,4 +1,4 @@
-"""What the first layer is given: one image for all steps, whose current is computed once, or frames over time."""
+"""Inputs of the first layer: one image for all steps, whose current is computed once, or frames over time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Drive:
 
 
 class _Steps(torch.autograd.Function):
-    """See `Drive.at`: one pass for each step, forward and backward."""
+    """The function of `Drive.at`: one pass for each step, forward and backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, value: Sequence[float], gradient: Sequence[float], shift: float) -> Tensor:
@@ -57,7 +57,7 @@ class _Steps(torch.autograd.Function):
 
 
 class InputTrace:
-    """Of frames over time: x^[t] = leak x^[t-1] + x[t]."""
+    """The trace of frames over time: x^[t] = leak x^[t-1] + x[t]."""
 
     def __init__(self, leak: float) -> None:
         self._leak = leak

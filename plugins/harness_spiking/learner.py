@@ -1,4 +1,4 @@
-"""What the learners of the family share: their state, one update, the network that is deployed, the facts they report.
+"""The learner that all methods of the family derive from: its state, one update, the deployed network, its facts.
 
 A method derives from `Learner` and says how it learns from the rows of a mini-batch; `losses` has the backward passes.
 """
@@ -43,7 +43,7 @@ class Rows(NamedTuple):
 
     @staticmethod
     def of(inputs: Tensor, targets: Tensor, *masks: Tensor) -> Rows:
-        """From tensors one by one."""
+        """Take rows from tensors one by one."""
         return Rows(inputs, targets, masks)
 
     @property
@@ -52,7 +52,7 @@ class Rows(NamedTuple):
         return [self.inputs, self.targets, *self.masks]
 
     def outlets(self, network: Network) -> list[Outlet]:
-        """What follows each population."""
+        """Make the outlet of each population."""
         return make_outlets(network, self.masks)
 
 
@@ -81,11 +81,11 @@ class Learner(Generic[Options]):
         raise NotImplementedError
 
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
-        """What would be deployed."""
+        """Predict with the deployed network."""
         raise NotImplementedError
 
     def describe(self, state: State) -> Mapping[str, object]:
-        """What a record says of the network, of what computed it, and of what options left to a default come to."""
+        """Describe the network, the kernels that computed it, and the values of options left to a default."""
         network, options = state.network, state.options
         device = network.parameters["readout.weight"].device
         return {
@@ -105,10 +105,10 @@ class Learner(Generic[Options]):
 
 
 class LIFLearner(Learner[Options]):
-    """The same for methods that deploy the plain LIF network with the trained weights."""
+    """A learner that deploys the plain LIF network with the trained weights."""
 
     def over_time(self, network: Network) -> Tensor:
-        """What the readout of each step counts in a prediction, (T,): all alike unless a method says otherwise."""
+        """Weigh the readouts of the steps in a prediction, (T,): all alike unless a method says otherwise."""
         return uniform(network)
 
     def predict(self, state: State, inputs: Tensor) -> ClassLogProbs:
@@ -124,12 +124,12 @@ def begin(problem: Problem, training: Training, options: SpikingOptions) -> Stat
 
 
 def predict(network: Network, inputs: Tensor, over_time: Tensor) -> ClassLogProbs:
-    """The plain LIF network: softmax of its readout averaged over time with weights (T,)."""
+    """Predict with the plain LIF network: softmax of its readout averaged over time with weights (T,)."""
     return inference.classes(simulate(network, inputs, over_time))
 
 
 def predict_uniformly(state: State, inputs: Tensor) -> ClassLogProbs:
-    """The same with every step's readout weighted alike, for methods whose own readout is weighted."""
+    """Predict with every step's readout weighted alike, for methods whose own readout is weighted."""
     return predict(state.network, inputs, uniform(state.network))
 
 

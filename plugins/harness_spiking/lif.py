@@ -94,7 +94,7 @@ def run(
 def _through_layers(
     network: Network, maps: Maps, frames: Tensor, detach_reset: bool, following: Sequence[Outlet]
 ) -> Tensor:
-    """What the last population sends on, (T * B, ...)."""
+    """Run all layers; return the signal that the last population sends on, (T * B, ...)."""
     held = len(frames) < network.steps
     source = constant(network, maps, frames) if held else frames
     return through_layers(network, maps, source, held, network.steps, None, detach_reset, following)[0]

@@ -22,7 +22,7 @@ READOUT_STD = 0.01
 
 
 class Network(NamedTuple):
-    """What is the same for every method that trains on a problem.
+    """The network and its parameters, the same for every method that trains on a problem.
 
     parameters: per layer `layers.0.weight`, `.bias`, `.gain` (channels,), of a residual block's second layer also
     `.projection.weight` and `.projection.gain` where channels or maps change; `feedback.weight`, `feedback.bias` with
@@ -68,7 +68,7 @@ class Network(NamedTuple):
         return self.compute if exact else self.dtype
 
     def frames(self, inputs: Tensor) -> Tensor:
-        """What the first layer sees: (T, B, ...) where time is an axis of the data, else (1, B, ...) for all steps."""
+        """Make frames for the first layer: (T, B, ...) where the data has an axis of time, else (1, B, ...) for all."""
         inputs = inputs.to(self.dtype)
         frames = inputs.transpose(0, 1) if self.time_axis else inputs[None]
         steps, rows, *shape = frames.shape

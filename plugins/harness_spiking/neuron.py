@@ -21,5 +21,5 @@ class Neuron(NamedTuple):
 
     @property
     def shift(self) -> float:
-        """What added to I makes w = u - V_th s - V_th the carried potential: w[0] = -V_th, u - V_th = leak w + I."""
+        """The shift of I that makes w = u - V_th s - V_th what is carried: w[0] = -V_th, u - V_th = leak w + I."""
         return -self.threshold * (1 - self.leak)

@@ -103,7 +103,7 @@ def _neurons(network: Network, shape: tuple[int, ...]) -> nir.NIRNode:
 
 
 def _flatten(shape: tuple[int, ...]) -> nir.Flatten:
-    """Of one row: NIR knows no batch."""
+    """A node that flattens one row: NIR knows no batch."""
     return nir.Flatten({"input": np.array(shape)}, 0, -1)
 
 

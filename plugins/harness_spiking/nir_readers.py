@@ -27,7 +27,7 @@ class Ran(NamedTuple):
 
 
 class File(NamedTuple):
-    """What is in a file: the graph, and how it is stepped."""
+    """The content of a file: the graph, and how it is stepped."""
 
     graph: nir.NIRGraph
     steps: int
@@ -36,7 +36,7 @@ class File(NamedTuple):
     over_time: Tensor
 
     def frames(self, inputs: Tensor) -> list[Tensor]:
-        """What the network sees at each step, (B, ...) each, of rows (B, ...) or (B, T, ...)."""
+        """The frames that the network sees, (B, ...) each, of rows (B, ...) or (B, T, ...)."""
         return [inputs] * self.steps if self.held else list(inputs.unbind(1))
 
 

@@ -24,7 +24,7 @@ watched: ContextVar[Callable[[int], None] | None] = ContextVar("harness_spiking.
 
 
 class Current(NamedTuple):
-    """What flows into a population at K steps: values (K * B, ...), plus shifts (K, channels) not yet added to them.
+    """The current into a population at K steps: values (K * B, ...), plus shifts (K, channels) not yet added to them.
 
     One row of shifts holds for all steps.
     """
@@ -112,6 +112,6 @@ def draw_masks(network: Network, rows: int, generator: torch.Generator) -> tuple
 
 
 def make_outlets(network: Network, masks: tuple[Tensor, ...] = ()) -> list[Outlet]:
-    """What follows each population: its pooling, and in training the masks that drop neurons."""
+    """Make the outlet of each population: its pooling, and in training the masks that drop neurons."""
     layers = network.architecture.layers
     return [Outlet(layer.pool, mask) for layer, mask in zip(layers, masks or [None] * len(layers), strict=True)]

@@ -1,4 +1,4 @@
-"""What the references of spiking methods are written with. Plain tensors in float64, without any lever for speed.
+"""The equations that references of spiking methods share. Plain tensors in float64, without any lever for speed.
 
 A reference is its method as the paper writes it, beside which the fast learner is held (`harness agree --reference`).
 Of the fast code it takes the architecture as it was parsed (shapes, strides, pooling windows, what joins a residual

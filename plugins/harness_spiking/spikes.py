@@ -1,4 +1,4 @@
-"""Which neurons of which layer fired when, in whatever runs: training forward passes and the deployed network alike."""
+"""Spikes by layer and step, whatever runs: training forward passes and the deployed network alike."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Spikes:
         self._population = 0
 
     def enter(self, index: int) -> None:
-        """What fires from now on is this population."""
+        """Note that this population fires from now on."""
         self._population = index
 
     def note(self, fired: Tensor) -> None:

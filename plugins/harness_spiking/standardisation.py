@@ -31,7 +31,7 @@ class Moments(NamedTuple):
 
 
 def moments_of(weight: Tensor) -> Moments:
-    """Of a weight (outputs, inputs, ...)."""
+    """Compute the moments of a weight (outputs, inputs, ...)."""
     axes, fan_in = tuple(range(1, weight.dim())), weight[0].numel()
     mean = weight.sum(axes, keepdim=True).div_(fan_in)
     # From the two moments: torch.var is many times slower.
@@ -48,7 +48,7 @@ def forward(weight: Tensor, gain: Tensor, factor: float, moments: Moments) -> Te
 def backward_(
     gradient: Tensor, scratch: Tensor, weight: Tensor, gain: Tensor, factor: float, moments: Moments
 ) -> tuple[Tensor, Tensor]:
-    """With G the gradient and A = sum G (W - m) over a channel,
+    """Differentiate. With G the gradient and A = sum G (W - m) over a channel,
 
         dL/dW = c (G - mean G) - c A r^2 n / (n - 1) (W - m),    dL/dgain = factor r A.
 

@@ -22,7 +22,7 @@ ROUNDINGS = 64  # more than a linear operation over one patch of an image comes 
 
 
 class Surrogate(Protocol):
-    """What a backward pass needs of the forward one, and how it uses it. Both overwrite their last argument."""
+    """The tensor that a backward pass needs of the forward one, and its use. Both overwrite their last argument."""
 
     @property
     def scale(self) -> float:
@@ -35,7 +35,7 @@ class Surrogate(Protocol):
         ...
 
     def save_(self, x: Tensor) -> Tensor:
-        """What to keep for the backward pass, in place of the scaled x."""
+        """Compute the tensor to keep for the backward pass, in place of the scaled x."""
         ...
 
     def backward_(self, gradient: Tensor, saved: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What each layer computes with: standardised weights, computed once per version of the parameters.
+"""Effective weights of each layer: standardised ones, computed once per version of the parameters.
 
 A spiking layer's output counts 2.74-fold, which restores unit variance; the next layer's weights carry that factor, so
 that traces and spikes enter a convolution as they are. Readout and feedback are not standardised.
@@ -34,9 +34,9 @@ class Maps:
 
 
 def effective(network: Network, output_scale: float = OUTPUT_SCALE) -> Maps:
-    """What each layer computes with: differentiable functions of the parameters, in the type of linear operations.
+    """Compute the effective weights of each layer: differentiable functions of the parameters.
 
-    Potentials of spiking layers are in units of 1 / surrogate scale.
+    They are of the type of linear operations. Potentials of spiking layers are in units of 1 / surrogate scale.
     """
     parameters = network.parameters
 
@@ -144,7 +144,7 @@ class Weights(Maps):
 
     @contextmanager
     def summed_apart(self) -> Iterator[None]:
-        """What backward passes collect inside joins what was there before as one sum, as that of a single pass does."""
+        """Add gradients of backward passes inside to those of before as one sum, as a single pass does."""
         leaves = [each.leaf for each in self._leaves]
         before = [leaf.grad for leaf in leaves]
         for leaf in leaves:

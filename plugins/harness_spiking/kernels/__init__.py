@@ -1,4 +1,4 @@
-"""What neurons compute, step by step: `eager` in torch operations, which defines the truth, `fused` in Triton on a GPU.
+"""The neurons, step by step: `eager` in torch operations, which defines the truth, `fused` in Triton on a GPU.
 
 Both are modules with the same functions, those of `Kernels`.
 """

@@ -1,4 +1,4 @@
-"""What `fused` launches per output channel: Triton programs that standardise weights, and that sum errors.
+"""The kernels that `fused` launches per output channel: Triton programs that standardise weights, and that sum errors.
 
 A weight's channel is a row of `fan_in` numbers without gaps, whatever their order. All sums are in single precision.
 """

@@ -94,7 +94,7 @@ def integrate_traced(
     keep: bool,
     own: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same neurons, and the traces of what the next layer sees of them: spikes, traces (K, B, ...), what is kept.
+    """Integrate, and trace the spikes as the next layer sees them: spikes, traces (K, B, ...), what is kept.
 
     trace: that of the step before (B, ...), dropped and pooled; see `trace_`. own: it is the trace of the spikes as
     they are, neither dropped nor pooled, and overwritten by the last one; no traces are returned.
@@ -161,7 +161,7 @@ def accumulate(
 
 
 def backward_(gradient: Tensor, kept: Tensor, neuron: Neuron, outlet: Outlet) -> Tensor:
-    """From dL/d(what the next layer sees) (K, B, ...) to dL/dz[t] = phi[t] dL/ds[t] (K, B, ...), in place of `kept`."""
+    """Differentiate by z, given dL/d(outputs) (K, B, ...): dL/dz[t] = phi[t] dL/ds[t], in place of `kept`."""
     wide = kept.float() if kept.dtype == NARROW else kept
     into_spikes = gradient.float() if gradient.dtype == NARROW else gradient
     flat, into_spikes = wide.flatten(0, 1), into_spikes.flatten(0, 1)
@@ -178,7 +178,7 @@ def reverse_(
     detach_reset: bool,
     later: Tensor | None = None,
 ) -> Tensor:
-    """The same through time, delta[t] = phi[t] dL/ds[t] + leak delta[t+1], (K, B, ...) in place of `kept`.
+    """Go back through time, delta[t] = phi[t] dL/ds[t] + leak delta[t+1], (K, B, ...) in place of `kept`.
 
     With the gradient through the reset, V_th leak delta[t+1] is subtracted from dL/ds[t] first. later: the delta
     (B, ...) of the step that follows the last of these; None where none does.

@@ -1,4 +1,4 @@
-"""What `fused` computes per output channel, one Triton kernel each; what no kernel is there for is left to `eager`."""
+"""Functions of `fused` per output channel, one Triton kernel each; without a kernel they are left to `eager`."""
 
 from __future__ import annotations
 

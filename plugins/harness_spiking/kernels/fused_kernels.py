@@ -1,4 +1,4 @@
-"""What `fused` launches: Triton programs that run all K steps of a block of neurons with their state in registers.
+"""Kernels of `fused`: Triton programs that run all K steps of a block of neurons with their state in registers.
 
 A tensor of one step is a flat array, maps with channels last: neuron ((row * height + y) * width + x) * channels + c.
 Everything is computed and compared with the threshold in single precision, whatever type memory holds. `reset` is
