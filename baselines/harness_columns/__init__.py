@@ -16,7 +16,7 @@ harness_interface = 2
 
 @dataclass(frozen=True)
 class ColumnOptions(CompressionOptions):
-    """Which columns stay, and whether they make up for the others."""
+    """Options of column sparsification: the score that columns stay for, and whether they make up for the others."""
 
     score: Literal["norm", "spectral"] = option(
         "norm",

@@ -47,7 +47,7 @@ class ColumnSparsification(Compression):
         return base.size - sum(gone)
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
-        """What `prepare` does, by a naive search and least squares on the states."""
+        """Prepare by the plain equations: a naive search, and least squares on the states."""
         return plainly.prepared(self, state, fit, reference.compress)
 
     def _choose(self, W: Tensor, S: Tensor, count: int, tau: Tensor) -> list[int]:
@@ -57,7 +57,7 @@ class ColumnSparsification(Compression):
         return sorted(order[:count].tolist())
 
     def _map(self, S: Tensor, columns: Sequence[int], tau: Tensor) -> Tensor:
-        """A (m, k) with V = W A."""
+        """Build A (m, k) with V = W A."""
         if self.options.reconstructs:
             return reconstruction.matrix(S, columns, tau)
         return reconstruction.selector(len(S), columns).to(S)

@@ -2,8 +2,8 @@
 rounded.
 
 All input, recurrent and readout weights are stored so; biases and embeddings, and with them a tied readout, stay
-floats. Fine-tuning trains floats, which are rounded for what is deployed. A prediction multiplies with s Q in floats:
-what is saved is bytes, not operations.
+floats. Fine-tuning trains floats, which are rounded when deployed. A prediction multiplies with s Q in floats: that
+saves bytes, not operations.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Int8(Compression):
     options: Int8Options
 
     def compress(self, base: Base) -> Smaller:
-        """The base as it is: what is trained on are floats."""
+        """Keep the base as it is: floats are trained on."""
         return Smaller(base.tensors, {"bits": 8})
 
     def size(self, base: Base) -> int:
@@ -35,7 +35,7 @@ class Int8(Compression):
         return min(base.widths)
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
-        """The base as it is; eight bits are those of what is deployed, of either."""
+        """Prepare the base as it is; weights are rounded to eight bits when deployed."""
         return plainly.prepared(self, state, fit, lambda plain, _: Smaller(plain.tensors, {"bits": 8}))
 
     def deployed(self, state: State) -> Mapping[str, Tensor]:

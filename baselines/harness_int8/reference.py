@@ -1,4 +1,4 @@
-"""Rounding to eight bits as its equations say, number by number in float64: what the tests hold the method against."""
+"""Rounding to eight bits as its equations say, number by number in float64, for tests of the method."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ w_j <- w_j max(0, 1 - rate lambda / |w_j|): Adam would divide the penalty's grad
 what the penalty weighs would be another for each weight; and groups reach zero, not only its neighbourhood. A recurrent
 weight is in two groups and is multiplied by both factors, which is the step of both to first order in the rate.
 
-What would be deployed is the cut network all along, so that is what every prediction is of.
+The cut network is what would be deployed, before the cut, too; so every prediction is made with it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UPDATES = 1000  # assumed under a budget of seconds, which no fine-tuning has
 
 @dataclass(kw_only=True)
 class State(training.State):
-    """A network that is not cut yet. smaller: what a cut would leave of it. weight: lambda."""
+    """A network that is not cut yet. smaller: makes the network that a cut would leave. weight: lambda."""
 
     smaller: Callable[[training.State], Smaller]
     weight: float
@@ -51,7 +51,7 @@ class ISS(nodes.NodePruning):
         return self._whole(state, lambda whole: self.compress(base_of(whole, fit)), self._weight(state))
 
     def reference_prepare(self, state: training.State, fit: Fit) -> training.State:
-        """What `prepare` does; its cut is made node by node and by least squares on the states."""
+        """Prepare by the plain equations: the cut is made node by node, and by least squares on the states."""
         weight = reference.weight(reference.plain_weights(state), self.options.penalty, self._rates(state))
         return self._whole(state, partial(plainly.smaller, self, fit=fit, compress=reference.compress), weight)
 
@@ -73,7 +73,7 @@ class ISS(nodes.NodePruning):
         return state, scalars
 
     def reference(self, state: training.State, batch: Batch) -> tuple[training.State, Scalars]:
-        """What `update` does, by the equations; groups shrink weight by weight."""
+        """Update by the plain equations: groups shrink weight by weight."""
         state, scalars = super().reference(self._cut_in_time(state), batch)
         if isinstance(state, State):
             reference.shrink(state, float(_amount(state)))
@@ -90,14 +90,14 @@ class ISS(nodes.NodePruning):
         return order[:count].tolist()
 
     def deployed(self, state: training.State) -> Mapping[str, Tensor]:
-        """Of a network that is not cut yet, what would be left of it."""
+        """Tensors of the network that is deployed: of one that is not cut yet, those that a cut would leave."""
         if not isinstance(state, State):
             return state.tensors
         like = state.parameters["readout.bias"]
         return {name: tensor.to(like) for name, tensor in state.smaller(state).tensors.items()}
 
     def describe(self, state: training.State) -> Mapping[str, object]:
-        """Of a network that is not cut yet, what would be said if it were cut now."""
+        """Describe the network; one that is not cut yet as if it were cut now."""
         return super().describe(self._cut(state) if isinstance(state, State) else state)
 
     def _rates(self, state: training.State) -> list[float]:
@@ -120,7 +120,7 @@ class ISS(nodes.NodePruning):
         return state.planned is not None and state.updates >= round(self.options.sparse * state.planned)
 
     def _cut_in_time(self, state: training.State) -> training.State:
-        """What the next update is of."""
+        """Return the network that the next update trains: the cut one from the update on at which a cut is due."""
         return self._cut(state) if isinstance(state, State) and self._is_sparse(state) else state
 
     def _cut(self, state: State) -> training.State:
@@ -137,7 +137,7 @@ class ISS(nodes.NodePruning):
 
 
 def _amount(state: State) -> Tensor | float:
-    """What each group's norm falls by, with the learning rate of the update that was made."""
+    """Compute how far each group's norm falls, at the learning rate of the update that was made."""
     amount: Tensor | float = state.optimiser.param_groups[0]["lr"] * state.weight
     return amount
 

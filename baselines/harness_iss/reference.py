@@ -32,7 +32,7 @@ def compress(plain: Plain, options: IssOptions) -> Smaller:
 
 
 def groups(weights: Weights) -> list[list[set[Place]]]:
-    """Which weights are in the group of each node, by layer."""
+    """List the weights in the group of each node, by layer."""
     found = []
     for layer in range(sum(name.endswith("input.bias") for name in weights)):
         own, into = f"cells.{layer}.recurrent.weight", f"cells.{layer}.input.weight"
@@ -79,7 +79,7 @@ def step(weights: Weights, amount: float) -> dict[str, Floats]:
 
 
 def plain_weights(state: State) -> dict[str, Floats]:
-    """Of a state, float64."""
+    """Copy a state's weights as float64."""
     return {name: each.detach().double().cpu().numpy() for name, each in state.parameters.items()}
 
 

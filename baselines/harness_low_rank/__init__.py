@@ -15,7 +15,7 @@ harness_interface = 2
 
 @dataclass(frozen=True)
 class LowRankOptions(CompressionOptions):
-    """Which approximation, and its rank."""
+    """Options of low rank: the approximation, and its rank."""
 
     kind: Literal["svd", "identity", "data"] = option(
         "svd",

@@ -49,7 +49,7 @@ class LowRank(Compression):
         return total
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
-        """What `prepare` does, by singular values of what the weights make of each state."""
+        """Prepare by the plain equations: singular values of the products of the weights with each state."""
         return plainly.prepared(self, state, fit, reference.compress)
 
     def _rank(self, base: Base) -> int:
@@ -77,14 +77,14 @@ def matched(nodes: int, m: int, gates: int) -> int:
 
 
 def _halves(W: Tensor, rank: int) -> dict[str, Tensor]:
-    """Both with the same scale, so that both learn at one rate."""
+    """Split W into factors of the same scale, so that both learn at one rate."""
     U, s, V = torch.linalg.svd(W, full_matrices=False)
     left, root = U[:, :rank], s[:rank].sqrt() * _signs(U[:, :rank])
     return {"left": left * root, "right": root[:, None] * V[:rank]}
 
 
 def _signs(U: Tensor) -> Tensor:
-    """With which the largest entry of each column is positive, (r,): libraries choose either."""
+    """Find the signs (r,) that make the largest entry of each column positive: libraries choose either."""
     return U.gather(0, U.abs().argmax(0, keepdim=True))[0].sign()
 
 

@@ -1,4 +1,4 @@
-"""Low rank by the equations, in plain float64, for `harness agree low-rank --reference`; what a rank loses at least."""
+"""Low rank by the equations, in plain float64, for `harness agree low-rank --reference`; a rank's least loss."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def factors(W: Floats, h: Floats, rank: int, kind: str) -> tuple[Floats, Floats]
 
 
 def least_distance(W: Floats, rank: int) -> float:
-    """Of |W - W_r|_F^2: the squares of the singular values that are left out."""
+    """The least |W - W_r|_F^2: the squares of the singular values that are left out."""
     return float((np.linalg.svd(W, compute_uv=False)[rank:] ** 2).sum())
 
 
 def least_loss(W: Floats, states: Floats, rank: int) -> float:
-    """Of mean |(W - W_r) h|^2 over states (n, m): the same of what W makes of the states."""
+    """The least mean |(W - W_r) h|^2 over states (n, m): by the singular values of W times the states."""
     return float((np.linalg.svd(states @ W.T, compute_uv=False)[rank:] ** 2).sum() / len(states))
 
 

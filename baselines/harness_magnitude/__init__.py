@@ -16,7 +16,7 @@ harness_interface = 2
 
 @dataclass(frozen=True)
 class MagnitudeOptions(WeightOptions):
-    """How weights are chosen, and when they go."""
+    """Options of magnitude pruning: the score of a weight, and when weights are removed."""
 
     score: Literal["magnitude", "wanda"] = option(
         "magnitude", "what is small: |W|, or |W| times the root mean square of what the weight reads"

@@ -49,11 +49,11 @@ class MagnitudePruning(WeightPruning):
         return state, scalars
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
-        """What `prepare` does, by sorting weights one by one."""
+        """Prepare by the plain equations: weights are sorted one by one."""
         return plainly.prepared(self, state, fit, reference.compress)
 
     def reference(self, state: State, batch: Batch) -> tuple[State, Scalars]:
-        """What `update` does, by the equations."""
+        """Update by the plain equations."""
         state, scalars = super().reference(state, batch)
         if self.options.gradual:
             reference.thin(state, self.options, self._last(state))

@@ -15,7 +15,7 @@ harness_interface = 2
 
 @dataclass(frozen=True)
 class NodeScoreOptions(NodeOptions):
-    """What a node is worth."""
+    """Options of node pruning: the score that nodes are kept for."""
 
     score: Literal["magnitude", "activity", "leverage"] = option(
         "magnitude",

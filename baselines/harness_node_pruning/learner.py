@@ -32,11 +32,11 @@ class NodePruning(nodes.NodePruning):
         return order[:count].tolist()
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
-        """What `prepare` does, weight by weight and by least squares on the states."""
+        """Prepare by the plain equations: weight by weight, and by least squares on the states."""
         return plainly.prepared(self, state, fit, reference.compress)
 
     def _scores(self, base: Base, layer: int, S: Tensor) -> Tensor:
-        """(m,)."""
+        """Score the nodes of a layer, (m,)."""
         if self.options.score == "activity":
             return S.diagonal()
         if self.options.score == "leverage":

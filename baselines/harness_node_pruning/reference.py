@@ -20,7 +20,7 @@ def compress(plain: Plain, options: NodeScoreOptions) -> Smaller:
 
 
 def scores(plain: Plain, layer: int, h: Floats, options: NodeScoreOptions) -> Floats:
-    """(m,)."""
+    """Scores of the nodes of a layer, (m,)."""
     if options.score == "activity":
         return activity(h)
     if options.score == "leverage":

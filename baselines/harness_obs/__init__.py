@@ -16,7 +16,7 @@ harness_interface = 2
 
 @dataclass(frozen=True)
 class ObsOptions(WeightOptions):
-    """How weights are chosen, and what the others make up for."""
+    """Options of optimal brain surgeon: the search for weights to remove, and the damping of the Hessian."""
 
     search: Literal["exact", "blocks"] = option(
         "exact",

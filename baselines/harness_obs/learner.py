@@ -1,12 +1,12 @@
-"""Optimal brain surgeon for single weights: what a weight's removal costs, the others of its row make up for.
+"""Optimal brain surgeon for single weights: the others of a row make up for the one that is removed.
 
-Each map W (n, m) is to change as little as possible what it makes of the x that it reads: with S = mean of x x^T,
+Each map W (n, m) is replaced by the W' whose outputs differ least on the x that W reads: with S = mean of x x^T,
 
     minimise Tr (W - W') H (W - W')^T  over W' with K weights,    H = S + damp mean(diag S) I
 
 Rows are apart. Taking weight p from a row costs w_p^2 / [H^-1]_pp, and the others change by -w_p [H^-1]_p / [H^-1]_pp;
-then p leaves H (arXiv 2208.11580). `surgery` does this one by one; `removal` sweeps once over the columns, and what is
-left of the row alone makes up for it (SparseGPT, arXiv 2301.00774).
+then p leaves H (arXiv 2208.11580). `surgery` does this one by one; `removal` sweeps once over the columns, and only the
+weights to the right of a column make up for it (SparseGPT, arXiv 2301.00774).
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class ObsPruning(WeightPruning):
         return {name: Kept(surgery.solve(maps[name], hessians[name], masks[name]), masks[name]) for name in names}
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
-        """What `prepare` does, with every system solved anew."""
+        """Prepare by the plain equations: every system is solved anew."""
         return plainly.prepared(self, state, fit, reference.compress)
 
 
 def damped(S: Tensor, damp: float) -> Tensor:
-    """H of second moments S (m, m); of zeros, which nothing was read of, the identity."""
+    """The damped Hessian H of second moments S (m, m); the identity where all inputs were zero."""
     H, level = S.clone(), float(S.diagonal().mean())
     H.diagonal().add_(damp * level or 1.0)
     return H

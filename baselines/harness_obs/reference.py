@@ -70,12 +70,12 @@ def in_turns(maps: Sequence[Array], hessians: Sequence[Array], counts: Sequence[
 
 
 def _alike(weight: Array, total: int) -> list[int]:
-    """How many are left of each row."""
+    """Count the weights left of each row, the same share of each."""
     return plainly.shares(total, [weight.shape[1]] * len(weight))
 
 
 def in_blocks(weight: Array, total: int, block: int) -> list[int]:
-    """How many are left of each block of columns."""
+    """Count the weights left of each block of columns, the same share of each."""
     return plainly.shares(total, [weight[:, j : j + block].size for j in range(0, weight.shape[1], block)])
 
 

@@ -1,7 +1,7 @@
 """SparseGPT's single pass: columns from the left, each made up for by those to its right, whose inverse is a factor.
 
-With U upper triangular and U^T U = H^-1, row j of U over U_jj is what the columns from j on need of the inverse of
-their own H, for every j at once.
+With U upper triangular and U^T U = H^-1, row j of U over U_jj is, for every j at once, the row over its pivot of the
+inverse of H restricted to the columns from j on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness_recurrent.weights import Kept
 
 
 def sweep(weight: Tensor, H: Tensor, total: int, block: int) -> Kept:
-    """What is left of a map (n, m): `total` weights, the same share of each block of columns."""
+    """Keep `total` weights of a map (n, m), the same share of each block of columns."""
     w, mask = weight.clone(), torch.ones_like(weight, dtype=torch.bool)
     U = cholesky(torch.cholesky_inverse(cholesky(H))).T.contiguous()  # (m, m)
     starts = range(0, w.shape[1], block)

@@ -1,4 +1,4 @@
-"""One weight after the other, exactly: in which order those of a row go, at what cost, and what the others become."""
+"""Remove one weight after the other, exactly: the order within a row, the cost of each, and the weights left."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NUMBERS = 2**21  # of inverses and systems that are held at a time: of some rows
 
 
 def masks(maps: Mapping[str, Tensor], hessians: Mapping[str, Tensor], total: int, scope: str) -> dict[str, Tensor]:
-    """Where the `total` weights are that are left of all maps (n, m).
+    """Choose the `total` weights that are left of all maps (n, m), as a mask of each.
 
-    A row's weights go in their order, and rows take turns: that whose next costs least. As a next one may cost less
-    than one before it, this is the order of the largest costs so far.
+    A row's weights go in their order, and rows take turns: the row whose next weight costs least. As a next one may
+    cost less than one before it, this is the order of the largest costs so far.
     """
     found = {name: _removals(weight, hessians[name]) for name, weight in maps.items()}
     so_far = torch.cat([costs.cummax(1).values.flatten() for _, costs in found.values()])
@@ -32,13 +32,13 @@ def masks(maps: Mapping[str, Tensor], hessians: Mapping[str, Tensor], total: int
 
 
 def _removals(weight: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
-    """Of all rows, some at a time, see `order_of`."""
+    """Order the weights of all rows, some rows at a time, as `order_of` does."""
     parts = [order_of(part, H) for part in weight.split(max(1, NUMBERS // H.numel()))]
     return torch.cat([order for order, _ in parts]), torch.cat([costs for _, costs in parts])
 
 
 def order_of(weight: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
-    """Columns (n, m) in the order in which the weights of each row go, and what each costs."""
+    """Order the columns (n, m) as the weights of each row are removed, with the cost of each removal."""
     w, rows = weight.clone(), torch.arange(len(weight), device=weight.device)
     inverse = torch.cholesky_inverse(cholesky(H)).expand(len(w), -1, -1).clone()  # (n, m, m)
     gone, order, costs = torch.zeros_like(w, dtype=torch.bool), [], []
@@ -57,13 +57,16 @@ def order_of(weight: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def solve(weight: Tensor, H: Tensor, mask: Tensor) -> Tensor:
-    """W' (n, m) on the mask that changes least: W'_J = (W H)_J H_JJ^-1 in each row, where one by one ends, too."""
+    """Solve for W' (n, m) on the mask that changes outputs least: W'_J = (W H)_J H_JJ^-1 in each row.
+
+    Removing one weight after the other ends there, too.
+    """
     parts = zip(*(each.split(max(1, NUMBERS // H.numel())) for each in (weight, mask)), strict=True)
     return torch.cat([_solve(part, H, kept) for part, kept in parts])
 
 
 def _solve(weight: Tensor, H: Tensor, mask: Tensor) -> Tensor:
-    """Rows at a time: H where both are left, the identity elsewhere, so that all systems are of one size."""
+    """Solve some rows: H where both weights are left, the identity elsewhere, so that all systems are of one size."""
     both = mask[:, :, None] & mask[:, None]
     systems = torch.where(both, H, torch.eye(len(H), dtype=H.dtype, device=H.device))
     wanted = (weight @ H * mask)[:, :, None]

@@ -1,4 +1,4 @@
-"""Random nodes: what any choice of nodes has to be better than."""
+"""Random nodes: the level that any other choice of nodes has to exceed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ harness_interface = 2
 
 @dataclass(frozen=True)
 class RandomOptions(NodeOptions):
-    """Among which nodes, and which draw."""
+    """Options of random pruning: the nodes that are drawn from, and the number of the draw."""
 
     among: Literal["all", "living"] = option(
         "all", "nodes that are drawn from: all of them, or those alone that are ever active in training rows"
@@ -30,7 +30,7 @@ class RandomOptions(NodeOptions):
 
     @property
     def of_reconstruction(self) -> tuple[str, ...]:
-        """Which nodes live depends on the steps that are looked at."""
+        """Options of the reconstruction alone: with among=living, `covariance` also decides which nodes live."""
         return ("lam",) if self.among == "living" else super().of_reconstruction
 
 

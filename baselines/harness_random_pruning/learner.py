@@ -36,7 +36,7 @@ class RandomPruning(nodes.NodePruning):
         return candidates[order[:count]].tolist()
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
-        """What `prepare` does, by least squares on the states."""
+        """Prepare by the plain equations: least squares on the states."""
         return plainly.prepared(self, state, fit, reference.compress)
 
     def _generator(self, base: Base, layer: int) -> torch.Generator:

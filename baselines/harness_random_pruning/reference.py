@@ -2,7 +2,7 @@
 
     A = argmin mean |h - A h_J|^2 + sum_j tau_j |A_:j|^2
 
-Which nodes are drawn is chance, so draws are the method's; what they leave comes from the states, by least squares.
+The draws are the method's own, since chance alone decides them; the weights come from the states, by least squares.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What methods that train and compress recurrent networks share.
+"""Shared code of the methods that train and compress recurrent networks.
 
 It registers no method; it offers the formats in which those of the family are exported, the instruments `occam_bound`
 and `train_error_gap`, and the command `harness bound`. `compress` makes a module of torch smaller, without a run:
@@ -37,7 +37,7 @@ OCCAM = "bound of the test error by the length of the network at 8 bits, with 95
 
 @hookimpl
 def harness_metrics() -> Iterator[Metric]:
-    """Of the bound and what it is held against."""
+    """Metrics of the Occam bound, and of the gap that it is compared with."""
     quantity = partial(Metric, unit="", better="lower", kinds=("classification",), measures="quantity")
     yield quantity("occam_bound", OCCAM)
     yield quantity("train_error_gap", GAP, better="neither")
@@ -45,7 +45,7 @@ def harness_metrics() -> Iterator[Metric]:
 
 @hookimpl
 def harness_instruments() -> Iterator[Instrument]:
-    """On request: they predict all training rows."""
+    """Instruments of the same, on request alone, since they predict all training rows."""
     instrument, of = partial(Instrument, on_request=True), "harness_recurrent.bound_instrument"
     yield instrument("occam_bound", OCCAM, factory=f"{of}:OccamBound")
     yield instrument("train_error_gap", GAP, factory=f"{of}:TrainErrorGap")

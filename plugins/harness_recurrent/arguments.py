@@ -1,4 +1,4 @@
-"""Arguments of `compress`, checked: what does not fit is a TypeError or a ValueError of one line, with what to do."""
+"""Arguments of `compress`, checked: a misfit raises a TypeError or a ValueError of one line with a remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEEDS = 2**63  # below it and down to its negative torch takes any
 
 
 def require_module(module: Any) -> None:
-    """Refuses what is none of torch's recurrent layers as they are."""
+    """Refuse a module that is none of torch's own recurrent layers."""
     if type(module) not in GATES:
         said = f"module is a {_kind(module)}; expected a torch.nn.RNN, GRU or LSTM itself"
         raise TypeError(f"{said}{_hint(module)}")
@@ -33,7 +33,7 @@ def require_module(module: Any) -> None:
 
 
 def _hint(module: Any) -> str:
-    """What to do about a module of another type."""
+    """Suggest how to replace a module of another type."""
     if isinstance(module, type):
         return "; pass the trained module, not its class"
     if not isinstance(module, nn.Module):
@@ -45,7 +45,7 @@ def _hint(module: Any) -> str:
 
 
 def readers_of(module: nn.RNNBase, readers: Any) -> list[nn.Linear]:
-    """The readers. Refuses what is no linear map of the module's output."""
+    """Collect the readers. Refuses a reader that is no linear map of the module's output."""
     if isinstance(readers, nn.Module) and not isinstance(readers, nn.ModuleList):
         raise TypeError(f"readers is one module, a {_kind(readers)}; pass a list: readers=[linear]")
     if isinstance(readers, str | Mapping | Tensor) or not isinstance(readers, Iterable):
@@ -81,7 +81,7 @@ def _require_numbers(name: str, given: Tensor) -> None:
 
 
 def count_of(module: nn.RNNBase, nodes: Any, share: Any) -> int:
-    """How many nodes are kept of each layer and direction."""
+    """Count the nodes to keep of each layer and direction."""
     if nodes is not None and share is not None:
         raise ValueError(f"nodes={nodes} and share={share} both say how much is left; give one of them")
     m = module.hidden_size
@@ -97,28 +97,28 @@ def count_of(module: nn.RNNBase, nodes: Any, share: Any) -> int:
 
 
 def number(name: str, value: Any) -> float:
-    """A number that is none of text and no truth value."""
+    """Require a number, which neither a text nor a truth value is."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}={_shown(value)}: expected a number, not a {_kind(value)}")
     return float(value)
 
 
 def require_shares(**values: Any) -> None:
-    """Refuses what is no number from 0 to 1."""
+    """Refuse values other than numbers from 0 to 1."""
     for name, value in values.items():
         if not 0 <= number(name, value) <= 1:
             raise ValueError(f"{name}={value}: expected from 0 to 1")
 
 
 def require_switch(**values: Any) -> None:
-    """Refuses what is no truth value: a text, even "no", would count as true."""
+    """Refuse values other than truth values: a text, even "no", would count as true."""
     for name, value in values.items():
         if not isinstance(value, bool | np.bool_):
             raise TypeError(f"{name}={_shown(value)}: expected True or False, not a {_kind(value)}")
 
 
 def require_choice(name: str, value: Any, known: Collection[str]) -> None:
-    """Refuses what is none of the names that are known."""
+    """Refuse a value that is none of the known names."""
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name}={_shown(value)}: expected one of {', '.join(known)}")
 
@@ -131,7 +131,7 @@ def generator_of(seed: Any) -> torch.Generator:
 
 
 def whole(name: str, value: Any, why: str = "") -> int:
-    """A whole number; those of numpy are some."""
+    """Require a whole number, of numpy or of Python."""
     if isinstance(value, bool | Tensor) or not hasattr(value, "__index__"):
         raise TypeError(f"{name}={_shown(value)}: expected a whole number, not a {_kind(value)}{why}")
     return operator.index(value)
@@ -141,7 +141,7 @@ def whole(name: str, value: Any, why: str = "") -> int:
 
 
 def parts(module: nn.RNNBase, rows: Any) -> Iterator[Tensor]:
-    """Inputs some sequences at a time, of the module's type and on its device."""
+    """Yield the inputs, some sequences at a time, in the module's type and on its device."""
     several = isinstance(rows, Iterable) and not isinstance(rows, Tensor | PackedSequence | Mapping | np.ndarray | str)
     for x in rows if several else [rows]:
         require_inputs(module, x)
@@ -150,7 +150,7 @@ def parts(module: nn.RNNBase, rows: Any) -> Iterator[Tensor]:
 
 
 def _few(module: nn.RNNBase, x: Tensor) -> Sequence[Tensor]:
-    """Pieces of a batch whose states fit; one sequence at least in each, and none of what is empty."""
+    """Split a batch into pieces whose states fit, one sequence at least in each; an empty batch into none."""
     if not x.numel():
         return []
     if x.dim() == 2:
@@ -161,7 +161,7 @@ def _few(module: nn.RNNBase, x: Tensor) -> Sequence[Tensor]:
 
 
 def require_inputs(module: nn.RNNBase, x: Any) -> None:
-    """Refuses what the module does not read."""
+    """Refuse inputs that the module does not read."""
     layout = "batch, steps" if module.batch_first else "steps, batch"
     wanted = f"({layout}, {module.input_size}) or (steps, {module.input_size})"
     if not isinstance(x, Tensor):
@@ -178,7 +178,7 @@ def require_inputs(module: nn.RNNBase, x: Any) -> None:
 
 
 def _no_tensor(x: Any, wanted: str) -> str:
-    """What is wrong with rows of another type, and what to do."""
+    """Describe why rows of another type are refused, and how to convert them."""
     if isinstance(x, PackedSequence):
         return f"packed sequences are not read; pass a list of tensors {wanted}, each without padding"
     came = f"expected tensors {wanted}, and there is a {_kind(x)}"
@@ -205,6 +205,6 @@ def _kind(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """In one line, however long it is."""
+    """Show a value in one line, shortened to 40 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,4 +1,4 @@
-"""How far a compressed network is from the one that it came from: bounds, and what one pass over rows measures."""
+"""How far a compressed network is from the one that it came from: bounds, and distances measured on rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_NUMBERS = 2**27  # of covariances at each step
 
 
 class Seen:
-    """One pass over the rows of the covariance: how far networks are from the base, and what its bounds need."""
+    """One pass over the rows of the covariance: distances of networks from the base, and covariances for its bounds."""
 
     def __init__(self, net: Network, base: Tensors, others: Sequence[Tensors], statistics: Statistics) -> None:
         self.steps, self._rows = statistics.steps, 0
@@ -54,7 +54,7 @@ def _squares(net: Network, other: Tensors, x: Tensor, outputs: Tensor) -> Tensor
 
 
 def rows(net: Network, layer: Layer, seen: Seen) -> Iterator[Row]:
-    """Bounds where they are derived, and distances that were measured."""
+    """Yield bounds where they are derived, and distances that were measured."""
     why = underived(net)
     yield from [Row("bias_bound", "bias bound", note=why)] if why else _bias_bounds(layer, seen)
     mean, last = seen.distance(0)
@@ -68,7 +68,7 @@ def rows(net: Network, layer: Layer, seen: Seen) -> Iterator[Row]:
 
 
 def _bias_bounds(layer: Layer, seen: Seen) -> Iterator[Row]:
-    """Each is vacuous where the network without any node, f# = bo, is no further away."""
+    """Yield bounds of the bias; each is vacuous where the network without any node, f# = bo, is no further away."""
     Wo, Wh = layer.readout, layer.recurrent
     yield Row("kappa", "kappa", "|Wh[J] A|", layer.kappa(), note=_growth(layer.kappa(), seen.steps))
     none = math.sqrt(reconstruction.read(layer.S, Wo))

@@ -1,4 +1,4 @@
-"""`harness bound TRIAL`: what the theory guarantees of a compressed network. Torch is imported when it is called."""
+"""`harness bound TRIAL`: guarantees of the theory for a compressed network. Torch is imported when it is called."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _bits(text: str) -> list[int]:
 
 
 def _options(catalog: Any, record: Record) -> NodeOptions:
-    """Those of the trial's method. Raises UsageError unless it keeps nodes of a recurrent network and ended ok."""
+    """Read the method's options. Raises UsageError unless it keeps nodes of a recurrent network and ended ok."""
     trial = record.trial
     label = f"trial {trial.key} ({trial.method.label}/{trial.dataset.label}/{trial.seed})"
     offer = catalog.methods.get(trial.method.name, trial.method.provider)
@@ -116,7 +116,7 @@ def _options(catalog: Any, record: Record) -> NodeOptions:
 
 
 def _require_arrays(results: Path, record: Record) -> None:
-    """Raises UsageError unless the arrays of the trial and of its base are those that its record speaks of."""
+    """Require the arrays of the trial and of its base. Raises UsageError unless they are those of its record."""
     assert record.trial.base is not None
     stated = {record.trial.key: record.provenance.get("arrays"), record.trial.base.key: record.provenance.get("base")}
     for key, known in stated.items():
@@ -134,7 +134,7 @@ def _path(results: Path, key: str) -> Path:
 
 
 def _ready(catalog: Any, trial: Trial, data_dir: Path | None) -> Rehearsal:
-    """Data and network of the base, on the CPU. Raises UsageError where they are not to be had."""
+    """Load data and network of the base, on the CPU. Raises UsageError where they cannot be had."""
     from harness import rehearse
 
     assert trial.base is not None

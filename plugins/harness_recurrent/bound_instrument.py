@@ -72,7 +72,7 @@ def _deployed(trained: Trained) -> Mapping[str, Tensor]:
 
 
 def _dense(trained: Trained) -> Mapping[str, Tensor]:
-    """What is deployed. Raises Unsupported for masks, indices and integers, whose bits the bound does not count."""
+    """Get the deployed tensors. Raises Unsupported for masks, indices and integers, whose bits are not counted."""
     tensors = _deployed(trained)
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():

@@ -1,4 +1,4 @@
-"""How `harness bound` shows its rows: as text, JSON or CSV."""
+"""Rows of `harness bound` as text, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import click
 from harness_recurrent.bounds import Row
 
 FIELDS = ("part", "name", "value", "log10", "vacuous", "title", "equation", "note")
-NARROWEST = 24  # of what is said of a number
+NARROWEST = 24  # columns for the equation and note of a number
 
 
 def as_text(about: Mapping[str, Any], rows: Sequence[Row], width: int, colour: bool) -> str:
-    """A title and a table, its parts apart; what is vacuous is dim."""
+    """Format a title and a table, its parts apart and its vacuous bounds dim."""
     titles, numbers = max(len(row.title) for row in rows), max(len(_number(row)) for row in rows)
     lines = [_title(about)]
     for place, row in enumerate(rows):
@@ -33,12 +33,12 @@ def as_text(about: Mapping[str, Any], rows: Sequence[Row], width: int, colour: b
 
 
 def as_json(about: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """Rows by name; what exceeds every float, or is missing, is null, and log10 may still say how large it is."""
+    """Format rows by name; a value that exceeds every float, or is missing, is null beside its log10."""
     return json.dumps({**about, "rows": {row.name: _plain(row) for row in rows}}, indent=1) + "\n"
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """A line for each row."""
+    """Format a line for each row."""
     file = io.StringIO()
     writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
     writer.writeheader()
@@ -73,5 +73,5 @@ def _number(row: Row) -> str:
 
 
 def _said(row: Row, width: int) -> list[str]:
-    """Lines, one at least."""
+    """Wrap equation and note into lines, one at least."""
     return [line for text in (row.equation, row.note) for line in textwrap.wrap(text, width)] or [""]

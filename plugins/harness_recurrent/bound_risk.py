@@ -40,7 +40,7 @@ def _largest_input(net: Network, train: Batch) -> float:
 def errors(
     net: Network, base: Tensors, smaller: Tensors, train: Batch, test: Batch, bits: Sequence[int], delta: float
 ) -> Iterator[Row]:
-    """Of base, compressed and quantised network: errors on training and test rows, and what lies between."""
+    """Yield errors of base, compressed and quantised network on training and test rows, and the gap between."""
     equation = "training error + sqrt(((q p + 32 s + 64) ln 2 + ln 1/delta) / 2 n)"
     for each in bits:
         quantised = bounds.quantised(smaller, each)

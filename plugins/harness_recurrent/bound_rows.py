@@ -1,4 +1,4 @@
-"""The rows of `harness bound`: each number with its equation, bounds beside what was measured, in float64."""
+"""The rows of `harness bound`: each number with its equation, bounds beside measurements, in float64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STREAM = "refused: tokens of a stream are not independent"
 
 @dataclass(frozen=True)
 class Compressed:
-    """A network and what was made of it. base, smaller: their tensors; smaller is what is deployed, fine-tuned or not.
+    """A base and the network made of it. base, smaller: their tensors; smaller is deployed, fine-tuned or not.
 
     kept: nodes of each layer. lam_rel, reconstruct, last_step: how A was made. batch_size: of training, which lays out
     a stream.
@@ -36,7 +36,7 @@ class Compressed:
 
 
 def rows(found: Compressed, train: Batch, test: Batch, bits: Sequence[int], delta: float) -> Iterator[Row]:
-    """All there is to be said, in float64: sizes, approximation, bias, risk."""
+    """Yield all rows, in float64: sizes, approximation, bias, risk."""
     net = dataclasses.replace(found.network, types=precision.types("fp64"))
     base, smaller = ({name: each.double() for name, each in own.items()} for own in (found.base, found.smaller))
     statistics = Statistics(net, base, train, found.batch_size)
@@ -83,7 +83,7 @@ def _sizes(net: Network, base: Tensors, smaller: Tensors, train: Batch, steps: i
 
 
 def _named(own: Iterable[Row], index: int | None) -> Iterator[Row]:
-    """With the layer in their names, where there are several."""
+    """Put the layer into the names of rows, where there are several layers."""
     for row in own:
         if index is None:
             yield row
@@ -110,7 +110,7 @@ def _approximation(layer: Layer) -> Iterator[Row]:
 
 
 def _losses(layer: Layer) -> Iterator[Row]:
-    """Of E; without reconstruction, or with that of the last step, of R, which no penalty is part of."""
+    """Yield losses of E; without reconstruction, or with that of the last step, of R, which has no penalty."""
     E, titles = "E" if layer.regularised else "R", ("input L_A", "readout L_Bo", "recurrent L_Bh")
     equations = f"Tr {E}", f"Tr Wo {E} Wo^T", f"Tr Wh {E} Wh^T"
     found = layer.losses(), layer.shares(layer.losses()), layer.shares(layer.read(layer.lost))

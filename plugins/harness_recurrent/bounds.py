@@ -1,7 +1,7 @@
-"""What the theory says of a layer of which nodes were kept, and of a network at so many bits; records have it as facts.
+"""The theory applied to a layer of which nodes were kept, and to a network at so many bits; facts of records.
 
 The network of the theory is that of `theory`: one layer, sigma(Wx x + Wh h + b), at rest before its first step, sigma
-1-Lipschitz. What is derived for such a network alone is missing for others.
+1-Lipschitz. A bound that is derived for such a network alone is missing for others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness_recurrent.generalisation import Bound
 from harness_recurrent.network import Network
 
 EMPTY = torch.empty(0)
-PLAIN_CELLS = ("irnn", "elman")  # one elementwise, 1-Lipschitz function: what bias and variance are derived for
+PLAIN_CELLS = ("irnn", "elman")  # one elementwise, 1-Lipschitz function, as the bounds of bias and variance suppose
 
 # --- one layer --------------------------------------------------------------------------------------------------------
 
@@ -30,8 +30,8 @@ PLAIN_CELLS = ("irnn", "elman")  # one elementwise, 1-Lipschitz function: what b
 class Layer:
     """A layer of which the nodes J are kept, float64. S (m, m): mean over rows and steps of h h^T; A (m, k).
 
-    recurrent, readout: what reads the state, (rows, m): its own gates, and the layer above or the readout. lam_rel:
-    the regularisation, relative to Tr S / m. regularised: whether A is the minimiser that tau (m,) belongs to.
+    recurrent, readout: weights that read the state, (rows, m): its own gates, and the layer above or the readout.
+    lam_rel: the regularisation, relative to Tr S / m. regularised: whether A is the minimiser that tau (m,) belongs to.
     """
 
     S: Tensor
@@ -54,7 +54,7 @@ class Layer:
         return reconstruction.error(self.S, self.nodes, self.A)
 
     def losses(self) -> tuple[float, float, float]:
-        """L_A, L_Bo and L_Bh: of E_J, or of R where A minimises nothing."""
+        """Compute L_A, L_Bo and L_Bh: of E_J, or of R where A minimises nothing."""
         if self.regularised:
             return theory.information_losses(self.S, self.nodes, self.tau, self.readout, self.recurrent)[:3]
         return self.read(self.lost)
@@ -64,7 +64,7 @@ class Layer:
         return float(R.trace()), reconstruction.read(R, self.readout), reconstruction.read(R, self.recurrent)
 
     def shares(self, lost: Sequence[float]) -> list[float]:
-        """Of all there is, where no node is kept."""
+        """Divide losses by those of keeping no node."""
         return [part / whole if whole else 0.0 for part, whole in zip(lost, self.read(self.S), strict=True)]
 
     def kappa(self) -> float:
@@ -72,7 +72,7 @@ class Layer:
         return norm(self.recurrent[list(self.nodes)] @ self.A)
 
     def log_bias_bound(self, steps: int) -> float:
-        """Of the mean over steps, by `theory`."""
+        """Log of the bound of the bias, mean over steps, by `theory`."""
         return theory.log_bias_bound(self.lost, self.A, self.nodes, self.readout, self.recurrent, steps)
 
 
@@ -86,9 +86,9 @@ def layer_of(
 
 
 def facts(net: Network, layers: Sequence[Layer], steps: int) -> dict[str, Any]:
-    """What a record says of a compression, a number for each layer: no pass over rows is needed for it.
+    """Facts of a compression for its record, a number for each layer: no pass over rows is needed for them.
 
-    Losses are shares of what there is. steps: of a sequence, 0 of a stream.
+    Losses are shares of those of keeping no node. steps: of a sequence, 0 of a stream.
     """
     each = [_facts(layer) for layer in layers]
     said: dict[str, Any] = {name: [own[name] for own in each] if len(each) > 1 else each[0][name] for name in each[0]}
@@ -126,7 +126,7 @@ def _facts(layer: Layer) -> dict[str, float]:
 
 
 def underived(net: Network) -> str:
-    """Why bias and variance have no bound for this network; empty where they have."""
+    """Explain why bias and variance have no bound for this network; empty where they have."""
     if net.tokens:
         return "not derived for a stream, which does not begin at rest"
     if net.cell not in PLAIN_CELLS:
@@ -181,7 +181,7 @@ class Row:
 
     @property
     def vacuous(self) -> bool:
-        """Whether it says no more than what is known without it."""
+        """Whether the bound is no less than the value that holds without it."""
         return self.value is not None and self.trivial is not None and self.value >= self.trivial
 
 

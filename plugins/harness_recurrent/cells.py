@@ -7,7 +7,7 @@
     mingru  z = sigmoid(W x + b), n = W x + b, h = (1 - z) h + z n               (Feng et al., arXiv 2410.01201)
 
 Gates lie one below the other in W (G m, d), U (G m, m) and b (G m,): r, z, n; i, f, g, o; z, n. The GRU is that of
-torch and of cuDNN, which reset what U has made of h, and c is its `recurrent.bias`. Where two biases would be added,
+torch and of cuDNN, which reset U h + c rather than h, and c is its `recurrent.bias`. Where two biases would be added,
 there is one.
 """
 
@@ -28,7 +28,7 @@ from harness_recurrent.scan import RELU, TANH, recur, recur_linearly
 GATES: Mapping[str, int] = {"irnn": 1, "elman": 1, "gru": 3, "lstm": 4, "mingru": 2}
 
 State = tuple[Tensor, ...]  # (h,), of an LSTM (h, c), each (B, m)
-Step = Callable[[Tensor, Tensor, State], State]  # what comes from x (B, G m), what comes from h (B, G m), the state
+Step = Callable[[Tensor, Tensor, State], State]  # W x + b (B, G m), U h (B, G m), the state
 
 
 def state(cell: str, batch: int, hidden: int, like: Tensor) -> State:
@@ -55,7 +55,7 @@ def run(cell: str, x: Tensor, tensors: Tensors, start: State) -> tuple[Tensor, S
 
 
 def _driven(x: Tensor, inputs: Map, bias: Tensor) -> Tensor:
-    """What all steps get from x: (T, B, G m), in one product."""
+    """Map the inputs of all steps, (T, B, G m), in one product."""
     return (inputs(x.flatten(0, 1)) + bias).unflatten(0, x.shape[:2])
 
 
@@ -88,7 +88,7 @@ def _kernel(
 
 @contextmanager
 def _quiet(device: torch.device) -> Iterator[None]:
-    """Without cuDNN's word, at every call, that it copies weights which do not lie one after the other."""
+    """Silence cuDNN's warning, at every call, that it copies weights which do not lie one after the other."""
     if device.type != "cuda":
         yield
         return

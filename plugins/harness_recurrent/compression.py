@@ -4,7 +4,7 @@ A method says how the tensors of the smaller network come from those of the base
 
     class Mine(Compression):
         def compress(self, base: Base) -> Smaller: ...
-        def count(self, base: Base, nodes: int) -> int: ...     # where it keeps something else than whole nodes
+        def count(self, base: Base, nodes: int) -> int: ...     # unless it keeps whole nodes
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness_torch.training import facts
 
 @dataclass
 class Base:
-    """What is made smaller. tensors: of the trained network, float64. generator: seeded by the trial, on the CPU."""
+    """The network to compress. tensors: of the trained network, float64. generator: seeded by the trial, on the CPU."""
 
     network: Network
     tensors: dict[str, Tensor]
@@ -46,9 +46,9 @@ class Base:
 
 
 class Smaller(NamedTuple):
-    """A smaller network: its tensors, and what the record shall say of how they came to be.
+    """A smaller network: its tensors, and facts for the record on how they came to be.
 
-    later: what it shall say besides and is computed for the record alone, when nothing is timed.
+    later: makes further facts, which are computed for the record alone, when nothing is timed.
     """
 
     tensors: Mapping[str, Tensor]
@@ -57,7 +57,7 @@ class Smaller(NamedTuple):
 
 
 class Compression:
-    """Starts from the base's arrays, makes them smaller in `prepare`, and trains what is left."""
+    """Starts from the base's arrays, makes them smaller in `prepare`, and trains the smaller network."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -71,7 +71,7 @@ class Compression:
         return count_with(base, nodes)
 
     def deployed(self, state: State) -> Mapping[str, Tensor]:
-        """Tensors of what would be deployed: those that are trained, unless a method stores them otherwise."""
+        """Tensors of the deployed network: those that are trained, unless a method stores them otherwise."""
         return state.tensors
 
     def init(self, problem: Problem, training_: Training, base: Mapping[str, Tensor] | None) -> State:
@@ -110,7 +110,7 @@ class Compression:
         return facts.detach(self._made(state))
 
     def _made(self, state: State) -> Mapping[str, Tensor]:
-        """What is deployed, made once for weights that have not changed: predictions shall not be timed with it."""
+        """Make the deployed tensors, once for weights that have not changed: predictions shall not be timed with it."""
         stamp = (state.updates, *(tensor._version for tensor in state.parameters.values()))
         if state.made is None or state.made[0] != stamp:
             with torch.no_grad():
@@ -135,7 +135,7 @@ class Compression:
 
 
 def base_of(state: State, fit: Fit) -> Base:
-    """What a state that `init` made is, with the statistics of the training rows."""
+    """Build the base from a state that `init` made, with the statistics of the training rows."""
     tensors = {name: tensor.detach().to(torch.float64, copy=True) for name, tensor in state.parameters.items()}
     seen = {name: tensor.detach() for name, tensor in state.parameters.items()}
     statistics = Statistics(state.network, seen, fit.train, state.terms.batch_size)
@@ -152,7 +152,7 @@ def count_with(base: Base, nodes: int) -> int:
 
 
 def numbers_with(base: Base, name: str, nodes: int) -> int:
-    """Those of one tensor, in the network with so many nodes in each layer."""
+    """Numbers of one tensor, in the network with so many nodes in each layer."""
     tensor = base.tensors[name]
     rows, columns = tensor.shape[0], tensor.shape[1] if tensor.dim() == 2 else 1
     layer = int(name.split(".")[1]) if name.startswith("cells.") else None

@@ -1,4 +1,4 @@
-"""Options of recurrent networks, of their training and of what makes them smaller. Plain Python, no torch."""
+"""Options of recurrent networks, of their training and of their compression. Plain Python, no torch."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class NetworkOptions:
         return self.cell or ("lstm" if kind == "language" else "irnn")
 
     def refuse_on(self, dataset: Dataset) -> None:
-        """Raises UsageError for options that do not go with a data set, or do nothing there."""
+        """Refuse options that do not go with a data set, or do nothing there. Raises UsageError."""
         where = f"{dataset.name} is {dataset.kind}"
         if dataset.kind != "language":
             refuse_without_effect(self, ("embedding", "tied"), f"of language, and {where}")
@@ -94,7 +94,7 @@ def _rate_of(adam: float) -> str:
 
 @dataclass(frozen=True)
 class TrainingOptions(OptimiserOptions):
-    """How a recurrent network is trained: Adam, one-cycle and clipped gradients by default."""
+    """Options of training: Adam, one-cycle and clipped gradients by default."""
 
     optimiser: Literal["sgd", "adam"] | None = option(None, "sgd or adam; the data set's recipe, else adam, by default")
     learning_rate: float | None = option(None, _rate_of(LEARNING_RATE), above=0)
@@ -134,7 +134,7 @@ class RecurrentOptions(NetworkOptions, TrainingOptions):
 
 @dataclass(frozen=True)
 class SizeOptions:
-    """How much is left; one of these says it."""
+    """Options for the size that is left, of which one is given."""
 
     nodes: int | None = option(
         None,
@@ -146,14 +146,14 @@ class SizeOptions:
 
     @property
     def given_sizes(self) -> list[str]:
-        """Those that are set, as a person writes them."""
+        """The sizes that are set, as a person writes them."""
         names = [field.name for field in dataclasses.fields(SizeOptions)]
         return [f"{name}={value}" for name in names if (value := getattr(self, name)) is not None]
 
 
 @dataclass(frozen=True)
 class TuningOptions(TrainingOptions):
-    """How the smaller network is trained on: the same for every method."""
+    """Options of fine-tuning: the same for every method."""
 
     learning_rate: float | None = option(None, _rate_of(TUNING_RATE), above=0)
     finetune: int = option(0, "epochs of training after it was made smaller", low=0)
@@ -166,7 +166,7 @@ class TuningOptions(TrainingOptions):
         return TUNING_RATE
 
     def refuse_untrained(self, given: Mapping[str, Any]) -> None:
-        """Raises UsageError for what is given of a training that there is not; what a recipe says does no harm."""
+        """Refuse options given for fine-tuning where there is none; those of a recipe do no harm. Raises UsageError."""
         of_training = [field.name for field in dataclasses.fields(TuningOptions) if field.name in given]
         if not self.finetune:
             reason = "of training after it was made smaller, of which finetune=0 has none"
@@ -175,7 +175,7 @@ class TuningOptions(TrainingOptions):
 
 @dataclass(frozen=True)
 class CompressionOptions(NetworkOptions, SizeOptions, TuningOptions):
-    """What every compression has: the network it starts from, the size that it leaves, and fine-tuning."""
+    """Options of every compression: the network it starts from, the size that it leaves, and fine-tuning."""
 
     def __post_init__(self) -> None:
         NetworkOptions.__post_init__(self)

@@ -1,6 +1,6 @@
 """Covariances of hidden states, uncentred, in float64: their mean over sequences and time, or at each step.
 
-Uncentred, since what is reconstructed from kept nodes has no intercept. States are added as they come, in chunks, so
+Uncentred, since the reconstruction from kept nodes has no intercept. States are added as they come, in chunks, so
 that no more than a chunk of them is ever held in float64.
 """
 
@@ -66,7 +66,7 @@ class PerStep:
 
 
 def dead(S: Tensor) -> Tensor:
-    """Which nodes were zero in every row, (m,) bool: a rectified node that no input reaches."""
+    """Find the nodes that were zero in every row, (m,) bool: rectified ones that no input reaches."""
     return S.diagonal() <= 0
 
 

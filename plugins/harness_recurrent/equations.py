@@ -1,4 +1,4 @@
-"""Recurrent networks as their equations say, one step after the other in float64: what references are written with.
+"""Recurrent networks as their equations say, one step after the other in float64, for references.
 
 It shares the names of tensors, the options and the random numbers with the fast code, and no line of algorithm.
 """
@@ -69,7 +69,7 @@ def at_rest(net: Network, tensors: Tensors, rows: int) -> list[Tensor]:
 
 
 def read(net: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
-    """What the lowest layer reads (T, B, d): embedded tokens (B, T), rows (B, T, ...), lines of images (B, C, H, W)."""
+    """Inputs of the lowest layer (T, B, d): embedded tokens (B, T), rows (B, T, ...), lines of images (B, C, H, W)."""
     if net.tokens:
         return torch.stack([tensors["embedding.weight"].double()[step] for step in inputs.unbind(1)])
     axis = 2 if inputs.dim() == 4 else 1
@@ -142,7 +142,7 @@ def update(state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
 
 
 def _dropped(state: State, h: Tensor) -> Tensor:
-    """Each number left out with probability p, or divided by 1 - p."""
+    """Leave out each number with probability p, or divide it by 1 - p."""
     p = state.network.dropout
     if not p:
         return h
@@ -152,7 +152,7 @@ def _dropped(state: State, h: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _keep_zeros(state: State) -> None:
-    """Weights where a mask is False."""
+    """Set weights to zero where a mask is False."""
     for name, mask in state.constants.items():
         if name.endswith(".mask"):
             state.parameters[f"{name[: -len('.mask')]}.weight"][~mask] = 0

@@ -1,7 +1,7 @@
 """`harness export` of recurrent networks: torch's own modules with safetensors, an exported program, ONNX.
 
 An exported program and ONNX take rows of any number to logits. Of a language they take one token of each text, with the
-states that the one before has left, as what generates text does.
+states that the one before has left, as a generator of text does.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Portable(NamedTuple):
 
 
 def write_torch(kept: Kept, path: Path) -> Written:
-    """A state dict of plain modules. Raises Unsupported where torch has none."""
+    """Write a state dict of torch's modules. Raises Unsupported where torch has none for the cell."""
     found = _portable(kept)
     if found.net.cell == "mingru":
         raise Unsupported("cell=mingru: torch has no such layer; write pt2 or onnx")
@@ -77,7 +77,7 @@ def write_torch(kept: Kept, path: Path) -> Written:
 
 
 def write_pt2(kept: Kept, path: Path) -> Written:
-    """What `torch.export` makes of the network, with its weights."""
+    """Write a program of `torch.export`, with its weights."""
     found, buffer = _portable(kept), io.BytesIO()
     with torch.no_grad(), _quiet():
         model, example, dynamic = _example(found, kept)
@@ -94,7 +94,7 @@ def write_pt2(kept: Kept, path: Path) -> Written:
 
 
 def write_onnx(kept: Kept, path: Path) -> Written:
-    """The same as ONNX, whose inputs and outputs have names."""
+    """Write the network as ONNX, whose inputs and outputs have names."""
     import onnxruntime
 
     found = _portable(kept)
@@ -145,7 +145,7 @@ def _built(parts: Mapping[str, Part], weights: Mapping[str, Tensor], problem: Pr
 
 
 def _example(found: Portable, kept: Kept) -> tuple[nn.Module, tuple[Tensor, ...], Any]:
-    """The model, inputs of two rows, and which of their sizes is that of the batch."""
+    """Build the model, inputs of two rows, and the names of their sizes that may vary."""
     model, batch = _built(found.parts, found.weights, kept.problem), torch.export.Dim("batch")
     rows = torch.as_tensor(np.resize(kept.rows, (2, *kept.rows.shape[1:])))
     if not found.net.tokens:
@@ -156,7 +156,7 @@ def _example(found: Portable, kept: Kept) -> tuple[nn.Module, tuple[Tensor, ...]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's words on its own insides."""
+    """Silence torch's warnings about its own insides."""
     logger, level = logging.getLogger("torch.onnx"), logging.getLogger("torch.onnx").level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -223,7 +223,7 @@ def _shape(problem: Problem) -> str:
 
 
 def _call(rows: str, step: str, found: Portable, problem: Problem) -> str:
-    """The line that runs what was loaded."""
+    """Write the line that runs the loaded network."""
     if problem.kind != "language":
         return f"{'logits = ' if rows.startswith('net') else ''}{rows.format('rows')}  # {_shape(problem)}"
     shapes = ", ".join(f"({each.shape[0]}, B, {each.shape[2]})" for each in portable.start(found.parts, 1))

@@ -1,4 +1,4 @@
-"""Forms of a linear map's weights: how they are stored, what they compute, what they take.
+"""Forms of a linear map's weights: how they are stored and multiplied, and their size.
 
 | form | tensors of a map from m to n |
 | --- | --- |
@@ -48,7 +48,7 @@ class Map:
 
 
 def under(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with the prefix and a dot, by what follows."""
+    """The tensors whose names begin with the prefix and a dot, by the rest of their names."""
     start = f"{prefix}."
     return {name.removeprefix(start): each for name, each in tensors.items() if name.startswith(start)}
 
@@ -65,7 +65,7 @@ def kind(tensors: Tensors) -> str:
 
 
 def bind(tensors: Tensors) -> Map:
-    """The map of these tensors. What can be made once, such as a product with a mask, is made here."""
+    """Bind these tensors to their map. Work that is needed once, such as a product with a mask, is done here."""
     form = kind(tensors)
     if form == "csr":
         return _sparse(tensors)
@@ -159,12 +159,12 @@ def nonzeros(tensors: Tensors) -> int:
 
 
 def numbers(tensors: Tensors) -> int:
-    """All that are stored, zeros and those of 8 bits included; masks and indices are none."""
+    """Numbers that are stored, zeros and those of 8 bits included; masks and indices are none."""
     return sum(each.numel() for each in tensors.values() if each.is_floating_point() or each.dtype == torch.int8)
 
 
 def size_in_bytes(tensors: Tensors) -> int:
-    """Bytes of all that is stored, with masks, indices and scales."""
+    """Bytes of all stored tensors, with masks, indices and scales."""
     return sum(each.nbytes for each in tensors.values())
 
 

@@ -24,7 +24,7 @@ SCALE_BITS, HEADER_BITS = 32, 64  # of a tensor's scale; for the cell, the width
 
 @dataclass(frozen=True)
 class Bound:
-    """A bound by its logarithm, and what holds without any theory: unless it is less, it is vacuous."""
+    """A bound by its logarithm, and the value that holds without any theory: unless it is less, it is vacuous."""
 
     name: str
     log_value: float
@@ -58,7 +58,7 @@ class Blocks:
     readout_bias: float
 
     def on_grid(self) -> Blocks:
-        """The next larger powers of two, of which each has 64: what a network's own norms may be replaced by."""
+        """The next larger powers of two, of which each has 64, in place of a network's own norms."""
         return Blocks(*(_next_power(field.name, getattr(self, field.name)) for field in fields(self)))
 
 

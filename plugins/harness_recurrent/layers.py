@@ -18,13 +18,13 @@ def ways(module: nn.RNNBase) -> int:
 
 
 def suffixes(module: nn.RNNBase) -> list[str]:
-    """What torch's names of weights end in: of each layer and direction, in the order of h_n."""
+    """List the ends of torch's names of weights: of each layer and direction, in the order of h_n."""
     ends = ["", "_reverse"][: ways(module)]
     return [f"l{layer}{end}" for layer in range(module.num_layers) for end in ends]
 
 
 def names(module: nn.RNNBase, suffix: str) -> list[str]:
-    """Of all weights of a layer and direction."""
+    """List the names of all weights of a layer and direction."""
     kinds = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
     return [f"{kind}_{suffix}" for kind in kinds]
 
@@ -37,7 +37,7 @@ def weight(module: nn.Module, name: str) -> Tensor:
 
 
 def exact(name: str, given: Tensor) -> Tensor:
-    """In float64. Raises ValueError where it is not finite."""
+    """Convert a weight to float64. Raises ValueError where it is not finite."""
     if not given.isfinite().all():
         raise ValueError(f"{name} holds numbers that are not finite: its training has diverged; take an earlier state")
     return given.double()

@@ -1,4 +1,4 @@
-"""`compress`: torch's own recurrent layers with fewer nodes, and what reads them rewritten; no run is needed.
+"""`compress`: torch's own recurrent layers with fewer nodes, and their readers rewritten; no run is needed.
 
     from harness_recurrent import compress
 
@@ -50,12 +50,12 @@ def compress(
     """The module with `nodes` nodes in each layer and direction, or a share of them (a third); the given one stays.
 
     module: a trained torch.nn.RNN, GRU or LSTM. rows: inputs in its own layout, a tensor or several of any lengths,
-    without padding, whose states say what reconstructs what. readers: linear maps that read its output, or of `h_n`
-    what is in the output: `h_n[-1]`, or of both directions `cat(h_n[-2:], -1)`. Whatever else reads the output has to
-    be trained anew. `c_n`, and `h_n` of lower layers, are those of the kept nodes alone; a start state of your own has
-    to be taken at `nodes`.
+    without padding, on whose states the reconstruction is fitted. readers: linear maps that read its output, or the
+    part of `h_n` that is in the output: `h_n[-1]`, or of both directions `cat(h_n[-2:], -1)`. Whatever else reads the
+    output has to be trained anew. `c_n`, and `h_n` of lower layers, are those of the kept nodes alone; a start state of
+    your own has to be taken at `nodes`.
 
-    method: "spectral" keeps the nodes that lose least of the states (theta) and of what reads them (1 - theta),
+    method: "spectral" keeps the nodes that lose least of the states (theta) and of their readers (1 - theta),
     "backward" drops one after the other by the same, "random" keeps any, by seed. lam: regularisation of A, as a share
     of a node's mean square. reconstruct: whether weights are rewritten; False drops those of the nodes that go. Raises
     TypeError or ValueError, which say what was expected.
@@ -114,7 +114,7 @@ def _moments(module: nn.RNNBase, rows: Tensor | Iterable[Tensor]) -> list[Tensor
 
 
 def _mean(total: Covariance, end: str) -> Tensor:
-    """Raises ValueError for states that are not finite, or all zero."""
+    """Take the mean. Raises ValueError for states that are not finite, or all zero."""
     try:
         S = total.mean()
     except ValueError as error:
@@ -125,7 +125,7 @@ def _mean(total: Covariance, end: str) -> Tensor:
 
 
 def _heard(module: nn.RNNBase, weights: Mapping[str, Tensor], readers: int, at: int) -> Tensor:
-    """What reads the states of a layer in one direction, one below the other: Z (rows, m)."""
+    """Stack the weights that read the states of a layer in one direction: Z (rows, m)."""
     m, ways, ends = module.hidden_size, layers.ways(module), layers.suffixes(module)
     layer, way = divmod(at, ways)
     above = [f"weight_ih_{end}" for end in ends[(layer + 1) * ways :][:ways]]

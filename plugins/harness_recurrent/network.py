@@ -35,7 +35,7 @@ Carried = tuple[Tensor, ...]  # states of all layers, from the lowest: (B, m) ea
 
 @dataclass(frozen=True)
 class Network:
-    """What tensors alone do not say. tokens: a language, whose inputs are embedded and which predicts at each step."""
+    """A network but for its tensors. tokens: a language, whose inputs are embedded and which predicts at each step."""
 
     cell: str
     layers: int
@@ -47,7 +47,7 @@ class Network:
 
 
 def build(problem: Problem, training: Training, options: NetworkOptions) -> Network:
-    """Raises Unsupported for a problem without steps, and for options that do not fit it."""
+    """Build the network. Raises Unsupported for a problem without steps, and for options that do not fit it."""
     tokens = problem.kind == "language"
     cell = options.on(problem.kind)
     if tokens and cell == "irnn":
@@ -128,7 +128,7 @@ def _specialise(
 
 
 def of_cell(tensors: Tensors, layer: int) -> dict[str, Tensor]:
-    """Those of a layer, by their name after `cells.{layer}.`."""
+    """The tensors of a layer, by their name after `cells.{layer}.`."""
     return forms.under(tensors, f"cells.{layer}")
 
 
@@ -199,7 +199,7 @@ def shapes(network: Network, options: NetworkOptions) -> dict[str, tuple[int, ..
 
 
 def check(tensors: Mapping[str, Any], network: Network, options: NetworkOptions) -> None:
-    """Raises Unsupported where these are not the arrays of that network, trained and finite."""
+    """Check the arrays of a base. Raises Unsupported where they are not those of that network, trained and finite."""
     expected = shapes(network, options)
     missing, strange = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or strange:

@@ -1,9 +1,9 @@
-"""Keeping whole nodes of each layer: which, a method says; what reads them is rewritten, and the rest is left out.
+"""Keep whole nodes of each layer, which a method chooses; their readers are rewritten, and the others left out.
 
 With J the nodes kept of a layer and A the reconstruction of its state h from h_J, every gate keeps the rows J of its
 input weights, recurrent weights and biases, and every weight that reads h, the recurrent ones, the layer above or the
 readout, is multiplied by A (W -> W A). Without reconstruction A selects: W -> W[:, J]. Of an lstm one J serves h and c,
-which go together element by element; minGRU's recursion is diagonal, so that only what reads h is rewritten.
+which go together element by element; minGRU's recursion is diagonal, so that only the readers of h are rewritten.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ACTIVE = {"time-mean": "ever active", "last-step": "active after the last step o
 
 
 class NodePruning(Compression):
-    """Keeps nodes. A method says which: `choose(base, layer, count, S, tau)`, indices of `count` nodes."""
+    """Keeps the nodes that a method chooses: `choose(base, layer, count, S, tau)`, indices of `count` nodes."""
 
     def choose(self, base: Base, layer: int, count: int, S: Tensor, tau: Tensor) -> Sequence[int]:
         """Nodes to keep of a layer with second moments S (m, m), where tau (m,) regularises reconstruction."""
         raise NotImplementedError
 
     def compress(self, base: Base) -> Smaller:
-        """Raises Unsupported where all nodes of a layer are dead."""
+        """Keep the chosen nodes of each layer. Raises Unsupported where all nodes of a layer are dead."""
         count = self.size(base)
         chosen, maps, lost, silent, layers = [], [], [], [], []
         for layer, S in enumerate(self.moments(base)):
@@ -83,12 +83,12 @@ def readers(base: Base, layer: int) -> Tensor:
 
 
 def _untied(name: str) -> str:
-    """Of a tied readout: what reads the state is no longer what embeds tokens."""
+    """Name the readout of its own that a tied one becomes: rewritten weights no longer embed tokens."""
     return "readout.weight" if name == "embedding.weight" else name
 
 
 def _require_living(S: Tensor, layer: int, covariance: str) -> int:
-    """How many nodes are zero in all states that S is of. Raises Unsupported where all are."""
+    """Count the nodes that are zero in all states of S. Raises Unsupported where all are."""
     silent = int(dead(S).sum())
     if silent < len(S):
         return silent
@@ -101,7 +101,7 @@ def _require_living(S: Tensor, layer: int, covariance: str) -> int:
 
 
 def _warning(count: int, widths: Sequence[int], silent: Sequence[int], active: str) -> str:
-    """Of nodes that are kept though they do nothing; empty where there are none."""
+    """Warn of nodes that are kept though they do nothing; empty where there are none."""
     living = min(width - gone for width, gone in zip(widths, silent, strict=True))
     if count <= living:
         return ""

@@ -1,4 +1,4 @@
-"""What every compression offers alike, so that its package says only what is its own. Plain Python, no torch."""
+"""The offer that all compressions share, so that a package states its own part alone. Plain Python, no torch."""
 
 from __future__ import annotations
 

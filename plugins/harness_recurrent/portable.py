@@ -1,4 +1,4 @@
-"""Recurrent networks as modules of torch alone: which, with what weights, and how they follow each other.
+"""Recurrent networks as modules of torch alone: the modules, their weights, and their order.
 
 Weights of every form become the dense ones that they are equal to. Layers of one width are one module, `rnn`; of
 several they are `rnn0`, `rnn1` and so on.
@@ -40,7 +40,7 @@ class MinGRU(nn.Module):
 
 
 def _earlier(each: Tensor, steps: int) -> Tensor:
-    """What was so many steps ago, zeros before the first: (B, T, m)."""
+    """Shift states back by so many steps, with zeros before the first: (B, T, m)."""
     return F.pad(each, (0, 0, steps, 0))[:, :-steps]
 
 
@@ -96,7 +96,7 @@ def dense(net: Network, arrays: Mapping[str, Tensor]) -> tuple[dict[str, Tensor]
 
 
 def _plain(net: Network) -> list[str]:
-    """Names of what is stored as it is."""
+    """List the names of tensors that are stored in one form alone."""
     own = ["input.bias", *(["recurrent.bias"] if net.cell == "gru" else [])]
     names = [f"cells.{layer}.{each}" for layer in range(net.layers) for each in own]
     return [*(["embedding.weight"] if net.tokens else []), *names, "readout.bias"]
@@ -129,7 +129,7 @@ def parts(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Part]:
 
 
 def weights(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Their state dict, every tensor in a memory of its own."""
+    """The state dict of these modules, every tensor in a memory of its own."""
     found = {"embedding.weight": tensors["embedding.weight"]} if net.tokens else {}
     for name, layers in _blocks(net, tensors):
         for at, layer in enumerate(layers):

@@ -1,4 +1,4 @@
-"""The hidden state from the nodes that are kept: the matrix A of h = A h_J, and what it loses.
+"""The hidden state from the nodes that are kept: the matrix A of h = A h_J, and its losses.
 
 With S = mean of h h^T and J the kept nodes, A minimises the mean of |h - A h_J|^2 + Tr A diag(tau) A^T. Any map Z that
 reads h is best replaced by Z A, whatever Z is, so one A serves all readers. All tensors are float64.
@@ -16,7 +16,7 @@ JITTER = 1e-12  # of the mean of the diagonal; doubled until the matrix is posit
 
 
 class Losses(NamedTuple):
-    """Mean squares that are lost: of the states, Tr R, and of what reads them, Tr Z R Z^T; and of either what share."""
+    """Mean squares that are lost, of the states, Tr R, and of their readers, Tr Z R Z^T; and either as a share."""
 
     input: float
     output: float
@@ -44,7 +44,7 @@ def selector(m: int, nodes: Sequence[int]) -> Tensor:
 
 
 def residual(S: Tensor, nodes: Sequence[int], tau: Tensor) -> Tensor:
-    """E_J = S - S_{:,J} (S_JJ + diag tau_J)^-1 S_{J,:}, (m, m): what is lost, the penalty included."""
+    """E_J = S - S_{:,J} (S_JJ + diag tau_J)^-1 S_{J,:}, (m, m): the loss, the penalty included."""
     kept = _index(S, nodes)
     half = torch.linalg.solve_triangular(_gram(S, kept, tau), S[kept], upper=False)  # (k, m)
     return S - half.T @ half
@@ -59,7 +59,7 @@ def error(S: Tensor, nodes: Sequence[int], A: Tensor) -> Tensor:
 
 
 def losses(S: Tensor, nodes: Sequence[int], A: Tensor, readers: Tensor) -> Losses:
-    """What A loses of the states, and of what the readers Z (rows, m) make of them; shares are of all there is."""
+    """Losses of A in the states, and in the readers Z (rows, m) times the states; shares of the loss without a node."""
     Z = readers.to(S)
     R = error(S, nodes, A)
     lost = [float(R.trace()), read(R, Z)]
@@ -68,7 +68,7 @@ def losses(S: Tensor, nodes: Sequence[int], A: Tensor, readers: Tensor) -> Losse
 
 
 def read(R: Tensor, Z: Tensor) -> float:
-    """Tr Z R Z^T: the mean square of what Z reads of vectors whose covariance is R."""
+    """Tr Z R Z^T: the mean square of Z v over vectors v whose covariance is R."""
     return float((Z @ R * Z).sum())
 
 

@@ -1,4 +1,4 @@
-"""What references of compressions are written with: the base by its equations, whole nodes taken from it, or weights.
+"""Plain code for references of compressions: the base by its equations, whole nodes taken from it, or weights.
 
 A method's `reference.py` has `compress(plain: Plain, options) -> Smaller`, and its learner
 
@@ -32,7 +32,7 @@ FLOOR = 1e-10  # of a penalty, in Tr S / m
 class Plain:
     """A trained network, float64. nodes: how many of each layer are to be left. generator: that of `compression.Base`.
 
-    x (T, N, d): what the lowest layer reads of the training rows; states: the hidden states (T, N, m) of each layer.
+    x (T, N, d): training rows as the lowest layer reads them; states: the hidden states (T, N, m) of each layer.
     """
 
     network: Network
@@ -43,17 +43,17 @@ class Plain:
     states: list[Tensor]
 
     def readers(self, layer: int) -> Tensor:
-        """All that reads the states of a layer, one below the other: Z (rows, m)."""
+        """Stack all weights that read the states of a layer: Z (rows, m)."""
         return torch.cat([self.tensors[name] for name in _readers(self, layer)])
 
 
 def prepared(learner: Compression, state: State, fit: Fit, compress: Callable[[Plain, Any], Smaller]) -> State:
-    """What `learner.prepare` does, with the smaller network that this function makes."""
+    """Prepare as `learner.prepare` does, with the smaller network that this function makes."""
     return learner.begun(state, smaller(learner, state, fit, compress))
 
 
 def smaller(learner: Compression, state: State, fit: Fit, compress: Callable[[Plain, Any], Smaller]) -> Smaller:
-    """What this function makes of a state's network, as it is now."""
+    """Make the smaller network of a state's network, as it is now, by this function."""
     base = compression.base_of(state, fit)
     x, states = _seen(state.network, base.tensors, fit.train, state.terms.batch_size)
     return compress(Plain(state.network, base.tensors, learner.size(base), base.generator, x, states), learner.options)
@@ -61,7 +61,7 @@ def smaller(learner: Compression, state: State, fit: Fit, compress: Callable[[Pl
 
 @torch.no_grad()
 def _seen(net: Network, tensors: dict[str, Tensor], train: Batch, batch_size: int) -> tuple[Tensor, list[Tensor]]:
-    """Of the first 10,000 sequences; of a stream, cut into as many parts as training cuts it, all."""
+    """Run the base on the first 10,000 sequences, or on a whole stream, cut into as many parts as training cuts it."""
     inputs = train.inputs[:ROWS]
     if net.tokens:
         length = train.targets.shape[1] // batch_size
@@ -71,7 +71,7 @@ def _seen(net: Network, tensors: dict[str, Tensor], train: Batch, batch_size: in
 
 
 def kept(plain: Plain, chosen: Sequence[Sequence[int]], maps: Sequence[Tensor]) -> dict[str, Tensor]:
-    """The network with these nodes of each layer, written out gate by gate: what reads a layer's states is W A."""
+    """The network with these nodes of each layer, written out gate by gate; what reads its states becomes W A."""
     tensors = dict(plain.tensors)
     if "readout.weight" not in tensors:
         tensors["readout.weight"] = tensors["embedding.weight"]
@@ -137,7 +137,7 @@ def least_squares(states: Floats, targets: Floats, columns: Sequence[int], tau: 
 
 
 def of_layers(each: Sequence[Any]) -> Any:
-    """What a record says of the only layer, or of all."""
+    """The value of the only layer, or the list of all layers' values, as a record has it."""
     return each[0] if len(each) == 1 else list(each)
 
 
@@ -166,7 +166,7 @@ def rows_read(plain: Plain, name: str) -> Tensor:
 
 
 def counts(plain: Plain, names: Sequence[str], options: Any) -> list[int]:
-    """How many weights of each map are left: the same share of each, of as many in all as the options say."""
+    """Count the weights that are left of each map: the same share of each, of as many in all as the options say."""
     sizes = [plain.tensors[name].numel() for name in names]
     if options.parameters is not None:
         total = options.parameters - (sum(each.numel() for each in plain.tensors.values()) - sum(sizes))
@@ -177,7 +177,7 @@ def counts(plain: Plain, names: Sequence[str], options: Any) -> list[int]:
 
 
 def shares(total: int, sizes: Sequence[int]) -> list[int]:
-    """The same share of each, whole numbers: those that were rounded down by most are rounded up, until all are out."""
+    """Take the same share of each, in whole numbers: those rounded down by most are rounded up, until all are out."""
     found = [total * size // sum(sizes) for size in sizes]
     for place in sorted(range(len(sizes)), key=lambda place: -(total * sizes[place] % sum(sizes))):
         found[place] += sum(found) < total
@@ -205,7 +205,7 @@ def masked(plain: Plain, kept: Mapping[str, Tensor], masks: Mapping[str, Tensor]
 
 
 def _readers(plain: Plain, layer: int) -> list[str]:
-    """Names of what reads a layer's states: its own recurrent weights, then those above it, or the readout's."""
+    """List the weights that read a layer's states: its own recurrent ones, then those above it, or the readout's."""
     above = f"cells.{layer + 1}.input.weight" if layer + 1 < plain.network.layers else "readout.weight"
     last = above if above in plain.tensors else "embedding.weight"
     return [name for name in (f"cells.{layer}.recurrent.weight", last) if name in plain.tensors]

@@ -16,7 +16,7 @@ SMAPS = Path("/proc/self/smaps_rollup")
 
 
 def require(net: Network, problem: Problem, training: Training, options: NetworkOptions) -> None:
-    """Raises MemoryError where what an update keeps, at the least, is more than the device or the trial has left."""
+    """Require room for an update. Raises MemoryError where it keeps more than device or trial have left."""
     steps = problem.window if net.tokens else _steps(problem)
     rows = training.batch_size if net.tokens else min(training.batch_size, problem.train_size)
     each, (left, said, more) = bytes_of_row(net, steps, options.hidden), _least(training)
@@ -33,7 +33,7 @@ def require(net: Network, problem: Problem, training: Training, options: Network
 
 
 def _least(training: Training) -> tuple[int, str, str]:
-    """Bytes that are left, in words, and what else could be done: of the device, or within the trial's own limit."""
+    """Bytes that are left, of the device or within the trial's own limit; in words; and a further remedy."""
     there = free_bytes(training.device)
     of_device = there, f"{_size(there)} of memory are free", ""
     if training.memory is None or torch.device(training.device).type == "cuda":
@@ -54,8 +54,9 @@ def numbers(net: Network, options: NetworkOptions) -> int:
 
 
 def bytes_of_row(net: Network, steps: int, hidden: int) -> int:
-    """What an update keeps of one row at the least: inputs, states of each layer and the errors of one; of gated cells
-    the gates besides, of a language the logits.
+    """The least that an update keeps of one row: inputs, states of each layer and the errors of one.
+
+    Of gated cells the gates besides, of a language the logits.
     """
     gates = 0 if net.cell in ("irnn", "elman") else GATES[net.cell]
     numbers = net.inputs + (net.layers + 1 + gates * net.layers) * hidden

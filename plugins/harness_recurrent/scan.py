@@ -1,6 +1,6 @@
 """Recursions over time with a backward pass of their own, in place.
 
-Autograd of a loop multiplies for the gradient of the recurrent weights at every step, and keeps what every step made.
+Autograd of a loop multiplies for the gradient of the recurrent weights at every step, and keeps all intermediates.
 Here the errors of all steps are kept instead, in the place of the gradient that came in, and one product over all T B
 rows makes the gradient of each weight.
 """
@@ -45,7 +45,7 @@ def recur(
 
 
 class _Recursion(torch.autograd.Function):
-    """`recur`; states: h with the start before it, (T + 1, B, m), so that one product sees all that came before."""
+    """`recur`; states: h with the start before it, (T + 1, B, m), so that one product has all earlier states."""
 
     @staticmethod
     def forward(
@@ -84,7 +84,7 @@ class _Recursion(torch.autograd.Function):
 def _errors(
     states: Tensor, recurrent: Tensor, activation: Activation, wanted: Tensor | None, wanted_last: Tensor | None
 ) -> Tensor:
-    """Gradients of what each activation was given (T, B, m), from the last step to the first."""
+    """Gradients of each activation's input (T, B, m), from the last step to the first."""
     errors = _own(wanted, states[1:])
     steps = list(zip(errors.unbind(), states[1:].unbind(), strict=True))
     later, h = steps.pop()
@@ -98,7 +98,7 @@ def _errors(
 
 
 def _own(wanted: Tensor | None, like: Tensor) -> Tensor:
-    """A gradient that may be overwritten; zeros where nobody wants any."""
+    """Copy a gradient, so that it may be overwritten; zeros where there is none."""
     return torch.zeros_like(like) if wanted is None else wanted.clone(memory_format=torch.contiguous_format)
 
 

@@ -1,7 +1,7 @@
-"""Which hidden nodes to keep: searches for J that makes L(J) = Tr M E_J small, |J| = k.
+"""Searches for the hidden nodes J to keep, |J| = k, that make L(J) = Tr M E_J small.
 
-E_J = S - S_{:,J} (S_JJ + diag tau_J)^-1 S_{J,:} is what the kept nodes lose of the covariance S, and M weighs that by
-who reads it. Searches are exact, and a step costs O(m^2), since keeping or leaving a node changes E by a matrix of rank
+E_J = S - S_{:,J} (S_JJ + diag tau_J)^-1 S_{J,:} is the loss of the covariance S with the kept nodes, and M weighs it by
+the readers. Searches are exact, and a step costs O(m^2), since keeping or leaving a node changes E by a matrix of rank
 one. Ties go to the node of smallest index. All tensors are float64.
 """
 
@@ -17,7 +17,7 @@ from harness_recurrent.reconstruction import JITTER, cholesky, matrix, read, res
 
 FLOOR = 1e-10  # of tau, in Tr S / m: dead nodes have no leverage, and S_JJ alone would be singular
 TIE = 1e-10  # gains that differ by less are equal: which is larger is rounding
-REFRESH = 256  # steps until what was updated by differences is computed afresh
+REFRESH = 256  # steps until diagonals that were updated by differences are computed afresh
 CONSTRAINT = 5 / 3  # sum over draws of 1 / tau'_v <= 5/3 m k; a draw fails with probability 3/5 at most
 TRIES = 1000
 
@@ -29,7 +29,7 @@ class Sample(NamedTuple):
     tau: Tensor
 
 
-# --- what is minimised ------------------------------------------------------------------------------------------------
+# --- the loss ---------------------------------------------------------------------------------------------------------
 
 
 def weight_matrix(S: Tensor, readers: Tensor, theta: float) -> Tensor:
@@ -57,7 +57,7 @@ def leverage(S: Tensor, lam: float) -> Tensor:
 
 
 def ridge(S: Tensor, lam_rel: float) -> float:
-    """What lambda is where it is said relative to the mean of the diagonal: lam_rel Tr S / m."""
+    """Lambda from its value relative to the mean of the diagonal: lam_rel Tr S / m."""
     return lam_rel * float(S.diagonal().mean())
 
 
@@ -70,7 +70,7 @@ def regularisation(S: Tensor, lam_rel: float, k: int) -> Tensor:
 
 
 def shares(values: Tensor, lam: float) -> Tensor:
-    """Of eigenvalues s, s / (s + lam); what is rounding of the largest is taken as 0, so that N(0) is the rank."""
+    """Shares s / (s + lam) of eigenvalues s; those within rounding of the largest count as 0: N(0) is the rank."""
     values = values.where(values > values.amax() * len(values) * torch.finfo(values.dtype).eps, 0)
     return values / (values + lam).where(values > 0, 1)
 
@@ -141,7 +141,7 @@ def swap(S: Tensor, M: Tensor, nodes: Sequence[int], tau: Tensor, sweeps: int = 
 
 
 class _Swaps:
-    """What a sweep of swaps keeps: the nodes, P (k, k), A (m, k), E (m, m), and the diagonals of E and of E M E."""
+    """State of a sweep of swaps: the nodes, P (k, k), A (m, k), E (m, m), and the diagonals of E and of E M E."""
 
     def __init__(self, S: Tensor, M: Tensor, kept: list[int], tau: Tensor) -> None:
         self.kept, self.M, self.tau, self.floor = kept, M, tau, ridge(S, JITTER)
@@ -157,7 +157,7 @@ class _Swaps:
         gains = _gains(squares, diagonal + self.tau, self.floor)
         gains[self.kept] = -1
         p = _first(gains)
-        if gains[p] > (u @ w) * (1 + TIE):  # what leaving costs, and what staying would win back
+        if gains[p] > (u @ w) * (1 + TIE):  # the cost of leaving, and the gain of staying
             self.diagonal, self.squares = diagonal, squares
             self._leave(place, u)
             self._enter(place, p)
@@ -207,7 +207,7 @@ def draw(S: Tensor, lam: float, k: int, generator: torch.Generator) -> list[int]
 
 
 def _admissible_counts(scores: Tensor, k: int, generator: torch.Generator) -> Tensor:
-    """How often each node is drawn, (m,), in k draws that keep the constraint."""
+    """Count how often each node is drawn, (m,), in k draws that keep the constraint."""
     for _ in range(TRIES):
         counts = torch.multinomial(scores, k, replacement=True, generator=generator).bincount(minlength=len(scores))
         if (counts / scores)[counts > 0].sum() <= CONSTRAINT * len(scores) * k:
@@ -226,12 +226,12 @@ def _moved(squares: Tensor, u: Tensor, w: Tensor, v: Tensor, sign: int) -> Tenso
 
 
 def _gains(squares: Tensor, pivots: Tensor, floor: float) -> Tensor:
-    """By how much L falls with each node; by nothing where a node is a sum of kept ones already."""
+    """Gains: the fall of L with each node; zero where a node is a sum of kept ones already."""
     return torch.where(pivots > floor, squares / pivots, 0)
 
 
 def _first(values: Tensor) -> int:
-    """The smallest index of the largest value; what is larger by rounding alone is equal."""
+    """The smallest index of the largest value; a value larger by rounding alone is equal."""
     largest = float(values.amax())
     return int((values >= largest - TIE * abs(largest)).to(torch.uint8).argmax())
 

@@ -1,4 +1,4 @@
-"""What a trained network's states are on the training rows: their second moments, which say what reconstructs what."""
+"""Second moments of a trained network's states on the training rows, by which nodes reconstruct each other."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ class Statistics:
 
     @property
     def steps(self) -> int:
-        """Of a sequence; 0 of a stream."""
+        """Steps of a sequence; 0 of a stream."""
         inputs = self._train.inputs
         return 0 if self._net.tokens else int(inputs.shape[2] if inputs.dim() == 4 else inputs.shape[1])
 
     @cached_property
     def time_mean(self) -> list[Tensor]:
-        """Of the states of all steps."""
+        """Moments of the states of all steps."""
         return self._moments(lambda h: h)
 
     @cached_property
     def last_step(self) -> list[Tensor]:
-        """Of the states after the last step of each sequence; of a stream those of all steps, which has no last one."""
+        """Moments of the states after the last step of each sequence; of a stream, of all steps: it has no last one."""
         return self.time_mean if self._net.tokens else self._moments(lambda h: h[-1])
 
     @cached_property
     def lagged(self) -> list[Tensor]:
-        """Of the states that the recurrent weights read: those of all steps but the last, and the zeros before them."""
+        """Moments of the states that recurrent weights read: of all steps but the last, and the zeros before them."""
         if self._net.tokens:
             return self.time_mean
         return self._moments(lambda h: torch.cat([torch.zeros_like(h[:1]), h[:-1]]))
 
     @cached_property
     def inputs(self) -> list[Tensor]:
-        """Of what each layer reads at each step: features, embedded tokens, or the states of the layer below."""
+        """Moments of each layer's inputs at each step: features, embedded tokens, or the states of the layer below."""
         sums: list[Covariance] = []
         for x, states in self.states():
             for layer, read in enumerate([x, *states[:-1]]):
@@ -94,7 +94,7 @@ class Statistics:
 
 
 def _means(sums: Sequence[Covariance]) -> list[Tensor]:
-    """Raises Unsupported where states were not finite."""
+    """Take the means. Raises Unsupported where states were not finite."""
     try:
         return [each.mean() for each in sums]
     except ValueError as error:

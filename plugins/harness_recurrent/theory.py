@@ -1,4 +1,4 @@
-"""What compressing a recurrent network to the nodes J costs: its information losses, its bias, and their bounds.
+"""The cost of compressing a recurrent network to the nodes J: information losses, bias, and their bounds.
 
 The network is h_t = sigma(Wx x_t + Wh h_{t-1} + b), h_0 = 0, f_t = Wo h_t + bo, with sigma elementwise, rho-Lipschitz
 and 0 at 0. The compressed one has Wx[J], Wh[J] A, b[J] and Wo A. |W| of a matrix is its spectral norm, and S_n(kappa)
@@ -32,7 +32,7 @@ class InformationLosses(NamedTuple):
 def information_losses(
     S: Tensor, nodes: Sequence[int], tau: Tensor, readout: Tensor, recurrent: Tensor, theta: float = 0.5
 ) -> InformationLosses:
-    """Of the regularised residual E_J; L_Bh goes by all rows of Wh, of which a compressed network has those of J."""
+    """Losses of the regularised residual E_J; L_Bh goes by all rows of Wh, of which a compressed network keeps J."""
     E, Z = residual(S, nodes, tau), torch.cat([readout, recurrent])
     weighted = float((weight_matrix(S, Z, theta) * E).sum())
     return InformationLosses(float(E.trace()), read(E, readout.to(E)), read(E, recurrent.to(E)), weighted)
@@ -124,17 +124,17 @@ def log_a_priori_bias_bound(lam: float, readout: Tensor, recurrent: Tensor, step
 
 
 def log(value: float) -> float:
-    """Of 0 or less, minus infinity."""
+    """Logarithm; of 0 or less, minus infinity."""
     return math.log(value) if value > 0 else -math.inf
 
 
 def log_sum(*logs: float) -> float:
-    """Log of the sum of what has these logarithms."""
+    """Logarithm of the sum of numbers with these logarithms."""
     return float(torch.tensor([*logs, -math.inf], dtype=torch.float64).logsumexp(0))
 
 
 def _log_root(R: Tensor, W: Tensor) -> float:
-    """Log sqrt Tr W R W^T; rounding may leave what is zero below it."""
+    """Log sqrt Tr W R W^T; rounding may leave a zero negative."""
     return log(read(R, W)) / 2
 
 

@@ -1,7 +1,7 @@
-"""The state of recurrent networks in training, one update, and what a record says of them.
+"""The state of recurrent networks in training, one update, and their facts for a record.
 
-Streams are cut into windows: each begins in the state that the one before has left, detached from what led to it
-(truncated back-propagation through time), and at rest where `Batch.first` says so.
+Streams are cut into windows: each begins in the state that the one before has left, detached from its past
+(truncated back-propagation through time), and at rest where `Batch.first` is set.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Scalars = Mapping[str, Tensor]
 
 @dataclass(kw_only=True)
 class State(step.State):
-    """A network in training. terms: of that training. constants: what it has beside its parameters: masks, indices.
+    """A network in training. terms: of that training. constants: tensors beside its parameters, masks and indices.
 
     carried: states that the next window of a stream begins with. teacher: tensors of a network whose predictions are
-    followed, too. said: what the record shall say of how the network came to be; later: likewise, computed when it is
-    asked for. made: what is deployed, and of which weights it was made.
+    followed, too. said: facts for the record on how the network came to be; later: makes further ones when they are
+    asked for. made: the deployed tensors, and a stamp of the weights that they were made of.
     """
 
     network: Network
@@ -80,7 +80,7 @@ def _learn(state: State, inputs: Tensor, targets: Tensor) -> Scalars:
 
 
 def _learn_window(state: State, inputs: Tensor, targets: Tensor, *carried: Tensor) -> tuple[Scalars, Carried]:
-    """Forward, backward and the optimiser's step; what is returned beside the scalars leads nowhere back."""
+    """Forward, backward and the optimiser's step; the states returned beside the scalars are detached."""
     state.optimiser.zero_grad()
     own = len(carried) // 2 if state.teacher else len(carried)
     logits, left = _logits(state, state.tensors, inputs, carried[:own], partial(_drop, state))
@@ -118,7 +118,7 @@ def _logits(
 
 
 def _drop(state: State, h: Tensor) -> Tensor:
-    """Some numbers left out, the others grown for it."""
+    """Leave out some numbers, and scale the others up for it."""
     if not state.network.dropout:
         return h
     kept = torch.rand(h.shape, device=h.device, generator=state.generator) >= state.network.dropout
@@ -127,14 +127,14 @@ def _drop(state: State, h: Tensor) -> Tensor:
 
 @torch.no_grad()
 def restrain(state: State) -> None:
-    """Weights that a mask has removed stay zero."""
+    """Set weights that a mask has removed back to zero."""
     for name, mask in state.constants.items():
         if name.endswith(".mask"):
             state.parameters[name.removesuffix("mask") + "weight"].mul_(mask)
 
 
 def describe(state: State, deployed: Mapping[str, Tensor] | None = None) -> dict[str, object]:
-    """The network and its training; which form the recurrent weights have where they are deployed, if not dense."""
+    """Describe the network and its training, and the deployed form of the recurrent weights, if not dense."""
     tensors, net = state.tensors if deployed is None else deployed, state.network
     said: dict[str, object] = {**facts.describe(state), "parameters": forms.numbers(tensors), "cell": net.cell}
     widths = [network.width(net, tensors, layer) for layer in range(net.layers)]

@@ -1,7 +1,7 @@
-"""Keeping single weights: which, a method says; how many, and how they are trained on and deployed, is here.
+"""Keep single weights, which a method chooses; their number, training and deployment are here.
 
 A size in `nodes` is that of the layers with so many nodes: k^2 recurrent weights for each gate, as structured methods
-have them, in a state that is as wide as before. A size in `parameters` is what is not zero of the whole network.
+have them, in a state that is as wide as before. A size in `parameters` counts nonzeros of the whole network.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ KEPT = "kept_weights"  # as the record says it
 
 
 class Kept(NamedTuple):
-    """What is left of one map (n, m): its weights, and where they are."""
+    """The weights left of one map (n, m), and their mask."""
 
     weight: Tensor
     mask: Tensor
 
 
 class WeightPruning(Compression):
-    """Keeps weights. A method says which: `keep(base, names, total)`."""
+    """Keeps the weights that a method chooses: `keep(base, names, total)`."""
 
     options: WeightOptions
 
     def keep(self, base: Base, names: Sequence[str], total: int) -> Mapping[str, Kept]:
-        """What is left of each of these maps when `total` weights of all of them are."""
+        """Keep `total` weights of all these maps together."""
         raise NotImplementedError
 
     def compress(self, base: Base) -> Smaller:
-        """Raises Unsupported where a size is given that leaves no weight."""
+        """Mask the maps. Raises Unsupported where a size is given that leaves no weight."""
         names = removable(base.tensors, self.options.weights)
         total, whole = self.left(base, names), _numbers(base.tensors, names)
         tensors = dict(base.tensors)
@@ -47,7 +47,7 @@ class WeightPruning(Compression):
         return Smaller(tensors, {KEPT: total, "density": total / whole, "form": self.options.form})
 
     def left(self, base: Base, names: Sequence[str]) -> int:
-        """How many of these weights are left. Raises Unsupported where `parameters` is less than the others."""
+        """Count the weights that are left. Raises Unsupported where `parameters` is less than the others."""
         most, whole = self.options.parameters, _numbers(base.tensors, names)
         if most is None:
             return sum(numbers_with(base, name, self.size(base)) for name in names)
@@ -60,7 +60,7 @@ class WeightPruning(Compression):
         return min(most - others, whole)
 
     def count(self, base: Base, nodes: int) -> int:
-        """What is not zero when as many weights are left as layers with so many nodes have."""
+        """Count the nonzeros when as many weights are left as layers with so many nodes have."""
         names = removable(base.tensors, self.options.weights)
         left = sum(numbers_with(base, name, nodes) for name in names)
         return base.size - _numbers(base.tensors, names) + left
@@ -78,7 +78,7 @@ def removable(tensors: Mapping[str, Tensor], weights: str) -> list[str]:
 
 
 def moments(base: Base, name: str) -> Tensor:
-    """Second moments (m, m) of what these weights read: the state before, the layer below, or what is read out."""
+    """Second moments (m, m) of the inputs of these weights: the state before, the layer below, or the last state."""
     statistics = base.statistics
     if name == "readout.weight":
         return statistics.last_step[-1]

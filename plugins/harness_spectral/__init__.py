@@ -17,7 +17,7 @@ harness_interface = 2
 
 @dataclass(frozen=True)
 class SpectralOptions(NodeOptions):
-    """How nodes are chosen."""
+    """Options of spectral pruning: the weighted loss, and the search for nodes."""
 
     theta: float = option(
         0.5,
@@ -34,7 +34,7 @@ class SpectralOptions(NodeOptions):
 
     @property
     def of_reconstruction(self) -> tuple[str, ...]:
-        """None: what is lost by a choice of nodes is what their reconstruction loses."""
+        """None: the loss by which nodes are chosen is that of their reconstruction."""
         return ()
 
 

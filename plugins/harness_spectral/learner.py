@@ -1,4 +1,4 @@
-"""Spectral pruning (arXiv 2105.10832): choose J to minimise what the kept nodes lose of the hidden state.
+"""Spectral pruning (arXiv 2105.10832): choose J to minimise the loss of the hidden state.
 
     S = mean over rows and steps of h h^T,    A_J = S_{:,J} (S_JJ + diag tau_J)^-1
     L(J) = Tr M E_J,    E_J = S - A_J S_{J,:},    M = theta I / Tr S + (1 - theta) Z^T Z / Tr Z S Z^T
@@ -32,7 +32,7 @@ class SpectralPruning(nodes.NodePruning):
         return search(S, M, count, tau)
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
-        """What `prepare` does, by a naive search and explicit inverses."""
+        """Prepare by the plain equations: a naive search, and explicit inverses."""
         return plainly.prepared(self, state, fit, reference.compress)
 
 

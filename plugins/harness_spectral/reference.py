@@ -12,9 +12,9 @@ from harness_recurrent.compression import Smaller
 from harness_recurrent.reference import Plain
 from harness_spectral import SpectralOptions
 
-TIE = 1e-10  # what is less apart is equal, and the node of smaller index wins
+TIE = 1e-10  # gains less apart are equal, and the node of smaller index wins
 FLOOR = 1e-10  # of tau, as a share of a node's mean square
-JITTER = 1e-12  # likewise: what a node has left is rounding below
+JITTER = 1e-12  # likewise: the rest of a node is rounding below
 
 
 def compress(plain: Plain, options: SpectralOptions) -> Smaller:

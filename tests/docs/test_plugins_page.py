@@ -177,7 +177,7 @@ DYING = """
 
 @pytest.fixture
 def arguments(tmp_path, monkeypatch):
-    """What runs methods with the executor that is shown."""
+    """Arguments that run methods with the executor that is shown."""
     path = tmp_path / "dying.py"
     path.write_text(textwrap.dedent(DYING))
     plugins = (str(TINY), str(path), str(shown("Executors", tmp_path / "programs.py")))

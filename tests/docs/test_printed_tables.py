@@ -55,7 +55,7 @@ def number_and_spread(cell: str) -> tuple[float, float]:
 
 @pytest.fixture(scope="module")
 def printed_now(tmp_path_factory):
-    """What the first command of the README prints, with its threads: a run of minutes, unless it has been run here.
+    """The output of the README's first command, with its threads: a run of minutes, unless it has been run here.
 
     In a folder of its own, with the records that are here: another process may be writing there.
     """

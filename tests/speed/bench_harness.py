@@ -1,4 +1,4 @@
-"""What the harness itself takes: its start and its loop as paired ratios, like their bars, and its planning."""
+"""Time of the harness itself: its start and its loop as paired ratios, like their bars, and its planning."""
 
 from __future__ import annotations
 

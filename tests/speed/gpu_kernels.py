@@ -47,7 +47,7 @@ class Case(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What was measured of one kernel."""
+    """Measurements of one kernel."""
 
     name: str
     layer: str

@@ -1,4 +1,4 @@
-"""What a short trial spends outside training, over its training time, where predictions are of many draws.
+"""Time of a short trial outside training, over its training time, where predictions are of many draws.
 
     python -m tests.speed.outside_training
 

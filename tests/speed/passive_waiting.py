@@ -1,4 +1,4 @@
-"""What passive waiting of OpenMP's threads costs on an idle machine, and gains beside processes that want the cores.
+"""Passive waiting of OpenMP's threads: its cost on an idle machine, its gain beside processes that want the cores.
 
     python -m tests.speed.passive_waiting
     python -m tests.speed.passive_waiting --busy 0,1,4 --method "saf[variant=final]" --rounds 20

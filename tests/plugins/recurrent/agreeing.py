@@ -19,7 +19,7 @@ def with_reference(method: str, dataset: str, folder: Path) -> dict[str, Any]:
 
 
 def agree(method: str, dataset: str, folder: Path) -> dict[str, Any]:
-    """What float64 says, which has to agree; and float32 within its rounding."""
+    """The agreement in float64, which has to be exact; and float32 within its rounding."""
     found = with_reference(method, dataset, folder)
     assert found["float64"]["max_relative_difference"] < 1e-11, found
     assert found["float32"]["max_relative_difference"] < 1e-3, found

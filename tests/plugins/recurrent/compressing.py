@@ -54,7 +54,7 @@ def trained(problem: Problem = CLASSES, precision: str = "fp64", **options: Any)
 
 
 def of_network(given: dict[str, Any]) -> dict[str, Any]:
-    """Those options that the base has, too."""
+    """The options that the base has, too."""
     return {name: value for name, value in given.items() if name in ("cell", "hidden", "layers", "tied", "embedding")}
 
 
@@ -78,7 +78,7 @@ def tuned(built: Any, state: Any, problem: Problem = CLASSES, updates: int = UPD
 
 
 def states_of(problem: Problem = CLASSES, **options: Any) -> tuple[Tensor, list[Tensor]]:
-    """What the trained network's layers are on all training rows: x (T, N, d), and the states (T, N, m) of each."""
+    """Run the trained network on all training rows: x (T, N, d), and the states (T, N, m) of each layer."""
     net, tensors = network_of(problem, **options), trained(problem, **options)
     inputs = fit(problem).train.inputs
     x = network.steps(net, tensors, inputs)

@@ -23,7 +23,7 @@ def inputs(cell: str, steps: int = T, **like) -> tuple[Tensor, tuple[Tensor, ...
 
 
 def leaves(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those of floating point as leaves that want a gradient."""
+    """Copy tensors; those of floating point become leaves that want a gradient."""
     return {
         name: each.detach().clone().requires_grad_() if each.is_floating_point() else each
         for name, each in tensors.items()

@@ -1,4 +1,4 @@
-"""What all compressions share: the base that they take, their size, and one digest of it; through a run as well."""
+"""All compressions share the base that they take, their size, and one digest of it; through a run as well."""
 
 from __future__ import annotations
 

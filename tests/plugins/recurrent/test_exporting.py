@@ -83,7 +83,7 @@ def write(name, held, folder):
 
 
 def loaded(written, path, **given):
-    """What the printed lines leave, run as a user would."""
+    """Run the printed lines as a user would, and return their names."""
     names = dict(given)
     exec(written.load.replace("PATH", repr(str(path))), names)
     return names

@@ -1,4 +1,4 @@
-"""What compressions offer alike: the network that they start from, fine-tuning, and sizes as rows of their own."""
+"""All compressions offer the network that they start from, fine-tuning, and sizes as rows of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reconstructs the hidden state is the regression on kept nodes, and what it loses is what is left over."""
+"""The hidden state is reconstructed by the regression on kept nodes, and its loss is the residual."""
 
 from __future__ import annotations
 

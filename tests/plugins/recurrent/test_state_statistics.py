@@ -22,7 +22,7 @@ def moments(states):
 
 
 def both(problem, **options):
-    """What is computed, and x and the states (T, N, m) of each layer as the equations have them."""
+    """Compute the statistics, and by the equations x and the states (T, N, m) of each layer."""
     net, tensors, train = network_of(problem, **options), trained(problem, **options), fit(problem).train
     inputs = train.inputs
     if problem is TOKENS:

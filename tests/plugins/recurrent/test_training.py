@@ -225,7 +225,7 @@ def test_what_is_free_counts_where_it_is_less_than_the_limit(monkeypatch):
 
 
 def test_a_profiled_pass_has_what_the_timed_one_had(monkeypatch):
-    """What the allocator keeps of it is not held against it."""
+    """Memory that the allocator has kept from the timed pass counts as free."""
     monkeypatch.setattr(room, "free_bytes", lambda device: 8 * GIB)
     monkeypatch.setattr(room, "held", lambda: 2 * GIB)
     assert limited(3 * GIB)

@@ -207,7 +207,7 @@ class Floor:
 
 
 class Standardisation:
-    """What our steps do that the peers are spared: weights standardised, their gradients sent back through that."""
+    """Work of our steps that the peers are spared: weights standardised, their gradients sent back through that."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
