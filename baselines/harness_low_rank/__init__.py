@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Dataset, Method, UsageError, hookimpl, option
-from harness_recurrent.config import CompressionOptions
+from harness_recurrent.config import GATES, Cell, CompressionOptions
 from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
@@ -43,6 +43,7 @@ class LowRankOptions(CompressionOptions):
             raise UsageError(
                 f"kind=identity: of cell=irnn, and {dataset.name} is {dataset.kind}, where cell is lstm; give kind=svd"
             )
+        self._refuse_growth(self.on(dataset.kind))
 
     def _refuse_sizes(self) -> None:
         if self.rank is None:
@@ -51,6 +52,15 @@ class LowRankOptions(CompressionOptions):
             raise UsageError(f"rank={self.rank} and {self.given_sizes[0]} each say how much is left; give one of them")
         if self.rank > self.hidden:
             raise UsageError(f"rank={self.rank}: a layer has hidden={self.hidden}; give at most as many")
+
+    def _refuse_growth(self, cell: Cell) -> None:
+        """Refuse a rank at which (G m + m) r, the numbers of the factors, exceed the G m^2 of the weights."""
+        most = max(1, GATES[cell] * self.hidden // (GATES[cell] + 1))
+        if self.rank is not None and self.rank > most:
+            raise UsageError(
+                f"rank={self.rank}: of cell={cell} with hidden={self.hidden} its factors have more numbers than the "
+                f"weights that they stand for; give at most {most}"
+            )
 
 
 @hookimpl

@@ -17,8 +17,8 @@ from harness import Fit, Unsupported
 from harness_low_rank import LowRankOptions, reference
 from harness_recurrent import forms, reconstruction
 from harness_recurrent import reference as plainly
-from harness_recurrent.cells import GATES
 from harness_recurrent.compression import Base, Compression, Smaller
+from harness_recurrent.config import GATES
 from harness_recurrent.training import State
 
 

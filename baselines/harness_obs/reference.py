@@ -1,7 +1,7 @@
 """Optimal brain surgeon by its objective, in plain float64: no inverse is ever updated, every system is solved anew.
 
-It shares no line of algorithm with the method. `harness agree "obs-pruning[hidden=12]" --reference` takes seconds; of a
-hundred nodes it would take hours.
+It shares no line of algorithm with the method. One inverse for every weight that goes makes `harness agree obs-pruning
+--reference` a matter of a minute at a hundred nodes.
 """
 
 from __future__ import annotations
@@ -94,25 +94,21 @@ def least_squares(weight: Array, H: Array, mask: Mask) -> Array:
 
 
 def one_by_one(row: Array, H: Array, removed: int) -> tuple[Array, list[int], list[float]]:
-    """A row (m,) without so many of its weights, in which order they went, and how the loss grew at each.
+    """Remove so many weights of a row (m,): the row left, the order of removals, and the growth of the loss at each.
 
-    Each time that weight goes without which the best row has the least loss.
+    Each time that weight goes without which the best row has the least loss: of the best row w on the columns J that
+    are left, w = [H_JJ]^-1 (H row)_J, the loss grows by w_p^2 / [H_JJ^-1]_pp.
     """
-    kept, order, grown, now, before = np.ones(len(row), dtype=bool), [], [], row, 0.0
+    kept, order, grown, wanted = np.ones(len(row), dtype=bool), [], [], H @ row
     for _ in range(removed):
-        tried = {}
-        for column in np.flatnonzero(kept):
-            without = kept.copy()
-            without[column] = False
-            best = least_squares(row[None], H, without[None])
-            tried[int(column)] = (loss(row[None], best, H), best[0])
-        gone = min(tried, key=lambda column: tried[column][0])
-        after, now = tried[gone]
-        kept[gone] = False
-        order.append(gone)
-        grown.append(after - before)
-        before = after
-    return now, order, grown
+        J = np.flatnonzero(kept)
+        inverse = np.linalg.inv(H[np.ix_(J, J)])
+        costs = (inverse @ wanted[J]) ** 2 / np.diag(inverse)
+        least = int(costs.argmin())
+        kept[J[least]] = False
+        order.append(int(J[least]))
+        grown.append(float(costs[least]))
+    return least_squares(row[None], H, kept[None])[0], order, grown
 
 
 def one_pass(weight: Array, H: Array, counts: list[int], block: int) -> Array:

@@ -25,8 +25,6 @@ from harness_recurrent import forms
 from harness_recurrent.forms import Map, Tensors
 from harness_recurrent.scan import RELU, TANH, recur, recur_linearly
 
-GATES: Mapping[str, int] = {"irnn": 1, "elman": 1, "gru": 3, "lstm": 4, "mingru": 2}
-
 State = tuple[Tensor, ...]  # (h,), of an LSTM (h, c), each (B, m)
 Step = Callable[[Tensor, Tensor, State], State]  # W x + b (B, G m), U h (B, G m), the state
 

@@ -15,6 +15,7 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 KINDS = ("classification", "language")
 
 Cell = Literal["irnn", "elman", "gru", "lstm", "mingru"]
+GATES: Mapping[str, int] = {"irnn": 1, "elman": 1, "gru": 3, "lstm": 4, "mingru": 2}  # G, of a cell with m nodes
 UNBOUNDED = "its state is unbounded on a stream without end"
 
 LEARNING_RATE = 3e-3  # of Adam, for a network from scratch

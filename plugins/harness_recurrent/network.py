@@ -25,7 +25,7 @@ from torch import Tensor
 
 from harness import Problem, Training, Unsupported
 from harness_recurrent import cells, forms
-from harness_recurrent.config import UNBOUNDED, NetworkOptions
+from harness_recurrent.config import GATES, UNBOUNDED, NetworkOptions
 from harness_torch.training import precision
 from harness_torch.training.precision import Types
 
@@ -94,7 +94,7 @@ def initial(network: Network, options: NetworkOptions, seed: int) -> dict[str, T
     if network.tokens:
         tensors["embedding.weight"] = uniform(network.outputs, network.inputs, within=0.1)
     for layer in range(network.layers):
-        inputs, rows = (m if layer else network.inputs), cells.GATES[network.cell] * m
+        inputs, rows = (m if layer else network.inputs), GATES[network.cell] * m
         name = f"cells.{layer}"
         tensors[f"{name}.input.weight"] = uniform(rows, inputs)
         tensors[f"{name}.input.bias"] = uniform(rows)
@@ -134,7 +134,7 @@ def of_cell(tensors: Tensors, layer: int) -> dict[str, Tensor]:
 
 def width(network: Network, tensors: Tensors, layer: int) -> int:
     """Nodes of a layer: by its biases, which are there in whatever form its weights are."""
-    return len(tensors[f"cells.{layer}.input.bias"]) // cells.GATES[network.cell]
+    return len(tensors[f"cells.{layer}.input.bias"]) // GATES[network.cell]
 
 
 def readers(tensors: Tensors, layer: int) -> list[str]:

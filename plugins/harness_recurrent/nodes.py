@@ -16,8 +16,8 @@ from torch import Tensor
 
 from harness import Reading, Unsupported
 from harness_recurrent import bounds, network, reconstruction, selection
-from harness_recurrent.cells import GATES
 from harness_recurrent.compression import Base, Compression, Smaller
+from harness_recurrent.config import GATES
 from harness_recurrent.covariance import dead
 
 ACTIVE = {"time-mean": "ever active", "last-step": "active after the last step of any row"}

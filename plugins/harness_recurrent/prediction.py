@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harness import ClassLogProbs, Prediction, TokenLogProbs
 from harness_recurrent import network
-from harness_recurrent.cells import GATES
+from harness_recurrent.config import GATES
 from harness_recurrent.network import Network, Tensors
 from harness_torch.training import inference
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 
 from harness import Problem, Training
-from harness_recurrent.cells import GATES
-from harness_recurrent.config import NetworkOptions
+from harness_recurrent.config import GATES, NetworkOptions
 from harness_recurrent.network import Network
 from harness_torch.backend.device_memory import free_bytes
 

@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import click
+
 from harness import UsageError
 
 PLAIN_WIDTH = 100  # where there is no terminal
@@ -21,6 +23,11 @@ def refuse_unwritable(output: str) -> None:
         raise UsageError(
             f"--output {output}: not written ({error.strerror}); name a file in a folder that exists"
         ) from error
+
+
+def announce(text: str) -> None:
+    """Say on standard error which of its slow steps a command is at."""
+    click.echo(text, err=True)
 
 
 def width() -> int:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from harness import Batch, HarnessError, Rehearsal, Training, Unsupported, UsageError, derive
+from harness_torch import terminal
 from harness_torch.agreement.prepared_arrays import (
     PreparedArrays,
     find_differing_facts,
@@ -128,6 +129,7 @@ def _copy_parameters(given: Any, taking: Any) -> None:
 
 
 def _prepare_side(side: Side, state: Any, precision: str) -> PreparedArrays:
+    terminal.announce(f"{side.name}: prepares in {precision}")
     try:
         with _seed_draws(side):
             left = prepare_arrays(side, state, lambda batch: _cast_batch(batch, precision))

@@ -8,7 +8,7 @@ from plain_cells import CELLS, GATES, loop, tensors_of
 from torch import Tensor, nn
 from torch.autograd import gradcheck
 
-from harness_recurrent import cells, forms
+from harness_recurrent import cells, config, forms
 
 T, B, D, M = 5, 3, 4, 6
 RECURRENT = tuple(cell for cell in CELLS if cell != "mingru")
@@ -168,7 +168,7 @@ def test_sequences_start_at_zeros_of_the_type_asked_for() -> None:
     assert [len(cells.state(cell, B, M, like)) for cell in CELLS] == [1, 1, 1, 2, 1]
     for each in cells.state("lstm", B, M, like):
         assert (each.shape, each.dtype, each.any().item()) == ((B, M), torch.bfloat16, False)
-    assert dict(cells.GATES) == GATES
+    assert dict(config.GATES) == GATES
 
 
 # --- other forms --------------------------------------------------------------------------------------------------

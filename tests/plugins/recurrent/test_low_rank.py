@@ -9,6 +9,7 @@ import torch
 from agreeing import agree
 
 from harness import Unsupported, UsageError
+from harness.cli import main
 from harness_low_rank import LowRankOptions, learner, reference
 from harness_recurrent import forms
 
@@ -113,6 +114,15 @@ def test_training_goes_on_with_the_factors():
 def test_options_that_do_not_fit_are_refused(given, words):
     with pytest.raises(UsageError, match=words):
         options(**given)
+
+
+@pytest.mark.parametrize(("cell", "most"), [("irnn", 8), ("gru", 12), ("lstm", 12)])
+def test_a_rank_whose_factors_outgrow_the_weights_is_refused_while_planning(cell, most, capsys):
+    planned = ["run", "--datasets", "digits-rows", "--seeds", "1", "--dry-run", "--methods"]
+    assert main([*planned, f"low-rank[cell={cell},hidden=16,rank={most}]"]) == 0
+    assert main([*planned, f"low-rank[cell={cell},hidden=16,rank={most + 1}]"]) == 2
+    said = f"rank={most + 1}: of cell={cell} with hidden=16 its factors have more numbers than the weights that they"
+    assert f"{said} stand for; give at most {most}" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_identity_of_a_language_is_refused_in_words():

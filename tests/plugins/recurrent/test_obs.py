@@ -33,6 +33,19 @@ def test_a_row_loses_its_weights_as_if_every_system_were_solved_anew(seed, dead)
     assert np.allclose(costs, grown, rtol=1e-8, atol=1e-12)
 
 
+def test_the_reference_removes_the_weight_without_which_least_is_lost():
+    """By trying every weight that is left, with least squares on the others."""
+    H, row, kept, before = hessian(dead=(3,)).numpy(), normal(1, 9).numpy(), np.ones((1, 9), dtype=bool), 0.0
+    for gone, grown in zip(*reference.one_by_one(row[0], H, 9)[1:], strict=True):
+        losses = {}
+        for column in np.flatnonzero(kept[0]):
+            mask = kept & (np.arange(9) != column)
+            losses[int(column)] = reference.loss(row, reference.least_squares(row, H, mask), H)
+        assert gone == min(losses, key=lambda column: losses[column])
+        assert grown == pytest.approx(losses[gone] - before, rel=1e-8, abs=1e-12)
+        kept[0, gone], before = False, losses[gone]
+
+
 @pytest.mark.parametrize("left", [0, 1, 4, 8, 9])
 def test_what_is_left_of_a_row_is_what_one_by_one_leaves(left):
     H, row = hessian(), normal(1, 9)

@@ -12,8 +12,7 @@ from torch import nn
 
 from harness import Problem, Unsupported
 from harness_recurrent import network
-from harness_recurrent.cells import GATES
-from harness_recurrent.config import RecurrentOptions
+from harness_recurrent.config import GATES, RecurrentOptions
 
 LAYERS = {"irnn": nn.RNN, "elman": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
