@@ -10,14 +10,13 @@ S is of the states that these weights read: those of all steps but the last, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from harness import Fit
 from harness_columns import ColumnOptions, reference
-from harness_recurrent import reconstruction, selection
+from harness_recurrent import network, reconstruction, selection
 from harness_recurrent import reference as plainly
 from harness_recurrent.compression import Base, Compression, Smaller
 from harness_recurrent.training import State
@@ -34,53 +33,44 @@ class ColumnSparsification(Compression):
         for layer, S in enumerate(base.statistics.lagged):
             name = f"cells.{layer}.recurrent"
             W, tau = base.tensors[f"{name}.weight"], selection.regularisation(S, self.options.lam, count)
-            columns = self._choose(W, S, count, tau)
-            A = self._map(S, columns, tau)
+            columns = self._choose_columns(W, S, count, tau)
+            A = self._build_map(S, columns, tau)
             tensors |= {f"{name}.weight": W @ A, f"{name}.columns": torch.tensor(columns, device=W.device)}
             chosen.append(columns)
-            lost.append(share_lost(S, W, W @ A @ _selected(columns, A)))
-        return Smaller(tensors, {"columns": _one(chosen), "recurrent_loss": _one(lost)})
+            lost.append(reconstruction.measure_loss(S, W, W @ A @ _build_selector(columns, A)))
+        return Smaller(
+            tensors, {"columns": network.unwrap_single(chosen), "recurrent_loss": network.unwrap_single(lost)}
+        )
 
     def count(self, base: Base, nodes: int) -> int:
         """Numbers where so many columns stay."""
-        gone = [weight.shape[0] * (weight.shape[1] - nodes) for weight in _recurrent(base)]
+        gone = [weight.shape[0] * (weight.shape[1] - nodes) for weight in _list_recurrent_weights(base)]
         return base.size - sum(gone)
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
         """Prepare by the plain equations: a naive search, and least squares on the states."""
-        return plainly.prepared(self, state, fit, reference.compress)
+        return plainly.prepare(self, state, fit, reference.compress)
 
-    def _choose(self, W: Tensor, S: Tensor, count: int, tau: Tensor) -> list[int]:
+    def _choose_columns(self, W: Tensor, S: Tensor, count: int, tau: Tensor) -> list[int]:
         if self.options.score == "spectral":
             return sorted(selection.greedy(S, W.T @ W, count, tau))
         order = W.square().sum(0).sort(descending=True, stable=True).indices
         return sorted(order[:count].tolist())
 
-    def _map(self, S: Tensor, columns: Sequence[int], tau: Tensor) -> Tensor:
+    def _build_map(self, S: Tensor, columns: Sequence[int], tau: Tensor) -> Tensor:
         """Build A (m, k) with V = W A."""
         if self.options.reconstructs:
             return reconstruction.matrix(S, columns, tau)
         return reconstruction.selector(len(S), columns).to(S)
 
 
-def share_lost(S: Tensor, W: Tensor, approximate: Tensor) -> float:
-    """Mean |W h - approximate h|^2 as a share of mean |W h|^2."""
-    whole = reconstruction.read(S, W)
-    return reconstruction.read(S, W - approximate) / whole if whole else 0.0
-
-
-def _selected(columns: Sequence[int], A: Tensor) -> Tensor:
+def _build_selector(columns: Sequence[int], A: Tensor) -> Tensor:
     """P (k, m) with h_J = P h."""
     return reconstruction.selector(len(A), columns).to(A).T
 
 
-def _recurrent(base: Base) -> list[Tensor]:
+def _list_recurrent_weights(base: Base) -> list[Tensor]:
     return [base.tensors[f"cells.{layer}.recurrent.weight"] for layer in range(base.network.layers)]
-
-
-def _one(each: Sequence[Any]) -> Any:
-    """Of the only layer, or of all."""
-    return each[0] if len(each) == 1 else list(each)
 
 
 def build(options: ColumnOptions) -> ColumnSparsification:

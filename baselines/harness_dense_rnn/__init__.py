@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness import Method, hookimpl
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, RecurrentOptions, refuse
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, RecurrentOptions, refuse_on_dataset
 
 harness_interface = 2
 
@@ -22,6 +22,6 @@ def harness_methods() -> Iterator[Method]:
         role="baseline",
         precisions=PRECISIONS,
         family=FAMILY,
-        refuse=refuse,
+        refuse=refuse_on_dataset,
         row_options=("hidden",),
     )

@@ -23,8 +23,8 @@ class DenseRNN:
         """Raises Unsupported for a problem without steps, MemoryError for one with too many."""
         del base
         net = network.build(problem, how, self.options)
-        room.require(net, problem, how, self.options)
-        return training.begin(net, network.initial(net, self.options, how.seed), how, self.options)
+        room.require_room(net, problem, how, self.options)
+        return training.begin(net, network.draw_initial(net, self.options, how.seed), how, self.options)
 
     def update(self, state: State, batch: Batch) -> tuple[State, Scalars]:
         return state, training.update(state, batch)

@@ -18,7 +18,7 @@ from harness_recurrent import forms
 from harness_recurrent import reference as plainly
 from harness_recurrent.compression import Base, Compression, Smaller
 from harness_recurrent.training import State
-from harness_recurrent.weights import removable
+from harness_recurrent.weights import list_removable
 
 
 class Int8(Compression):
@@ -36,11 +36,11 @@ class Int8(Compression):
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
         """Prepare the base as it is; weights are rounded to eight bits when deployed."""
-        return plainly.prepared(self, state, fit, lambda plain, _: Smaller(plain.tensors, {"bits": 8}))
+        return plainly.prepare(self, state, fit, lambda plain, _: Smaller(plain.tensors, {"bits": 8}))
 
     def deployed(self, state: State) -> Mapping[str, Tensor]:
         made = dict(state.tensors)
-        for name in removable(state.tensors, "all"):
+        for name in list_removable(state.tensors, "all"):
             prefix = name.removesuffix("weight")
             made |= {f"{prefix}{part}": each for part, each in forms.quantise(made[name].detach()).items()}
         return made

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def quantised(weight: Array) -> tuple[NDArray[np.int8], Array]:
+def quantise_rows(weight: Array) -> tuple[NDArray[np.int8], Array]:
     """Q (n, m) and s (n, 1) of weights (n, m): halves are rounded to even, rows of zeros have the scale 1."""
     levels, scales = np.zeros(weight.shape, dtype=np.int8), np.ones((len(weight), 1))
     for i, row in enumerate(weight):
@@ -19,6 +19,6 @@ def quantised(weight: Array) -> tuple[NDArray[np.int8], Array]:
     return levels, scales
 
 
-def bound(weight: Array) -> Array:
+def bound_error(weight: Array) -> Array:
     """Largest error of any number of a row: half a step, (n, 1)."""
     return np.abs(weight).max(axis=1, keepdims=True) / 254

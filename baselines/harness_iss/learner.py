@@ -26,7 +26,7 @@ from harness import Batch, Fit
 from harness_iss import IssOptions, groups, reference
 from harness_recurrent import nodes, training
 from harness_recurrent import reference as plainly
-from harness_recurrent.compression import Base, Smaller, base_of
+from harness_recurrent.compression import Base, Smaller, build_base
 from harness_recurrent.training import Scalars
 from harness_torch.training.optimiser import share_of_rate
 
@@ -48,14 +48,18 @@ class ISS(nodes.NodePruning):
 
     def prepare(self, state: training.State, fit: Fit) -> training.State:
         """The whole network, with parameters of its own: the base stays as it is."""
-        return self._whole(state, lambda whole: self.compress(base_of(whole, fit)), self._weight(state))
+        return self._begin_whole(
+            state, lambda whole: self.compress(build_base(whole, fit)), self._compute_lambda(state)
+        )
 
     def reference_prepare(self, state: training.State, fit: Fit) -> training.State:
         """Prepare by the plain equations: the cut is made node by node, and by least squares on the states."""
-        weight = reference.weight(reference.plain_weights(state), self.options.penalty, self._rates(state))
-        return self._whole(state, partial(plainly.smaller, self, fit=fit, compress=reference.compress), weight)
+        weight = reference.compute_lambda(reference.copy_weights(state), self.options.penalty, self._list_rates(state))
+        return self._begin_whole(
+            state, partial(plainly.make_smaller, self, fit=fit, compress=reference.compress), weight
+        )
 
-    def _whole(
+    def _begin_whole(
         self, state: training.State, smaller: Callable[[training.State], Smaller], weight: float
     ) -> training.State:
         teacher = {name: tensor.detach() for name, tensor in state.parameters.items()}
@@ -65,28 +69,28 @@ class ISS(nodes.NodePruning):
         return State(**vars(begun), smaller=smaller, weight=weight)
 
     def update(self, state: training.State, batch: Batch) -> tuple[training.State, Scalars]:
-        state = self._cut_in_time(state)
+        state = self._cut_when_due(state)
         scalars = training.update(state, batch)
         if isinstance(state, State):
             with torch.no_grad():
-                groups.shrink(state.parameters, _amount(state))
+                groups.shrink_groups(state.parameters, _compute_shrinkage(state))
         return state, scalars
 
     def reference(self, state: training.State, batch: Batch) -> tuple[training.State, Scalars]:
         """Update by the plain equations: groups shrink weight by weight."""
-        state, scalars = super().reference(self._cut_in_time(state), batch)
+        state, scalars = super().reference(self._cut_when_due(state), batch)
         if isinstance(state, State):
-            reference.shrink(state, float(_amount(state)))
+            reference.shrink_state(state, float(_compute_shrinkage(state)))
         return state, scalars
 
     def finish(self, state: training.State, fit: Fit) -> training.State:
         """Cut what has not been cut on the way."""
         del fit
-        return self._cut(state) if isinstance(state, State) else state
+        return self._cut_nodes(state) if isinstance(state, State) else state
 
     def choose(self, base: Base, layer: int, count: int, S: Tensor, tau: Tensor) -> Sequence[int]:
         del S, tau
-        order = groups.norms(base.tensors, layer).sort(descending=True, stable=True).indices
+        order = groups.compute_norms(base.tensors, layer).sort(descending=True, stable=True).indices
         return order[:count].tolist()
 
     def deployed(self, state: training.State) -> Mapping[str, Tensor]:
@@ -98,35 +102,43 @@ class ISS(nodes.NodePruning):
 
     def describe(self, state: training.State) -> Mapping[str, object]:
         """Describe the network; one that is not cut yet as if it were cut now."""
-        return super().describe(self._cut(state) if isinstance(state, State) else state)
+        return super().describe(self._cut_nodes(state) if isinstance(state, State) else state)
 
-    def _rates(self, state: training.State) -> list[float]:
+    def _list_rates(self, state: training.State) -> list[float]:
         """Learning rates of the updates that nodes are made small in."""
         count = round(self.options.sparse * (state.planned or UPDATES))
         shares = (share_of_rate(self.options, update, state.planned) for update in range(count))
         return [self.options.resolved_rate * share for share in shares]
 
-    def _weight(self, state: training.State) -> float:
+    def _compute_lambda(self, state: training.State) -> float:
         """Lambda."""
-        mean = torch.cat([groups.norms(state.parameters, layer) for layer in range(state.network.layers)]).mean()
-        return self.options.penalty * float(mean.detach()) / (sum(self._rates(state)) or 1.0)
+        mean = torch.cat(
+            [groups.compute_norms(state.parameters, layer) for layer in range(state.network.layers)]
+        ).mean()
+        return self.options.penalty * float(mean.detach()) / (sum(self._list_rates(state)) or 1.0)
 
-    def _vanished(self, state: State) -> int:
+    def _count_vanished(self, state: State) -> int:
         """Nodes whose weights are all zero."""
-        return sum(int((groups.norms(state.parameters, layer) == 0).sum()) for layer in range(state.network.layers))
+        return sum(
+            int((groups.compute_norms(state.parameters, layer) == 0).sum()) for layer in range(state.network.layers)
+        )
 
-    def _is_sparse(self, state: State) -> bool:
+    def _cut_is_due(self, state: State) -> bool:
         """Whether it is time to cut; where the number of updates is unknown, that is after the last."""
         return state.planned is not None and state.updates >= round(self.options.sparse * state.planned)
 
-    def _cut_in_time(self, state: training.State) -> training.State:
+    def _cut_when_due(self, state: training.State) -> training.State:
         """Return the network that the next update trains: the cut one from the update on at which a cut is due."""
-        return self._cut(state) if isinstance(state, State) and self._is_sparse(state) else state
+        return self._cut_nodes(state) if isinstance(state, State) and self._cut_is_due(state) else state
 
-    def _cut(self, state: State) -> training.State:
+    def _cut_nodes(self, state: State) -> training.State:
         """The smaller network, which goes on where the whole one was, with moments of its own; streams start anew."""
         smaller = state.smaller(state)
-        told = {"penalty_weight": state.weight, "sparse_updates": state.updates, "vanished": self._vanished(state)}
+        told = {
+            "penalty_weight": state.weight,
+            "sparse_updates": state.updates,
+            "vanished": self._count_vanished(state),
+        }
         said = {**smaller.said, **told}
         cut = training.begin(
             state.network, smaller.tensors, state.terms, self.options, said=said, teacher=state.teacher
@@ -136,7 +148,7 @@ class ISS(nodes.NodePruning):
         return cut
 
 
-def _amount(state: State) -> Tensor | float:
+def _compute_shrinkage(state: State) -> Tensor | float:
     """Compute how far each group's norm falls, at the learning rate of the update that was made."""
     amount: Tensor | float = state.optimiser.param_groups[0]["lr"] * state.weight
     return amount

@@ -39,11 +39,11 @@ class LowRankOptions(CompressionOptions):
 
     def refuse_on(self, dataset: Dataset) -> None:
         super().refuse_on(dataset)
-        if self.kind == "identity" and self.on(dataset.kind) != "irnn":
+        if self.kind == "identity" and self.resolve_cell(dataset.kind) != "irnn":
             raise UsageError(
                 f"kind=identity: of cell=irnn, and {dataset.name} is {dataset.kind}, where cell is lstm; give kind=svd"
             )
-        self._refuse_growth(self.on(dataset.kind))
+        self._refuse_growth(self.resolve_cell(dataset.kind))
 
     def _refuse_sizes(self) -> None:
         if self.rank is None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harness import Fit, Unsupported
 from harness_low_rank import LowRankOptions, reference
-from harness_recurrent import forms, reconstruction
+from harness_recurrent import forms, network, reconstruction
 from harness_recurrent import reference as plainly
 from harness_recurrent.compression import Base, Compression, Smaller
 from harness_recurrent.config import GATES
@@ -31,14 +31,14 @@ class LowRank(Compression):
         """Raises Unsupported for the identity of a cell that has none."""
         if self.options.kind == "identity" and base.network.cell != "irnn":
             raise Unsupported(f"kind=identity: of cell=irnn, and this is {base.network.cell}; give kind=svd")
-        rank, tensors, lost = self._rank(base), dict(base.tensors), []
+        rank, tensors, lost = self._choose_rank(base), dict(base.tensors), []
         for layer, S in enumerate(base.statistics.lagged):
             name = f"cells.{layer}.recurrent"
             W = tensors.pop(f"{name}.weight")
-            factors = self._factors(W, S, rank)
+            factors = self._factorise(W, S, rank)
             tensors |= {f"{name}.{part}": factor for part, factor in factors.items()}
-            lost.append(_share_lost(S, W, factors))
-        return Smaller(tensors, {"rank": rank, "recurrent_loss": lost[0] if len(lost) == 1 else lost})
+            lost.append(reconstruction.measure_loss(S, W, forms.to_dense(factors)))
+        return Smaller(tensors, {"rank": rank, "recurrent_loss": network.unwrap_single(lost)})
 
     def count(self, base: Base, nodes: int) -> int:
         """Numbers at this rank."""
@@ -50,48 +50,42 @@ class LowRank(Compression):
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
         """Prepare by the plain equations: singular values of the products of the weights with each state."""
-        return plainly.prepared(self, state, fit, reference.compress)
+        return plainly.prepare(self, state, fit, reference.compress)
 
-    def _rank(self, base: Base) -> int:
+    def _choose_rank(self, base: Base) -> int:
         """As given, the largest that `parameters` allows, or the one that matches so many nodes."""
         if self.options.rank is not None:
             return self.options.rank
         size = self.size(base)
-        return size if self.options.kept is None else matched(size, min(base.widths), GATES[base.network.cell])
+        return size if self.options.kept is None else match_rank(size, min(base.widths), GATES[base.network.cell])
 
-    def _factors(self, W: Tensor, S: Tensor, rank: int) -> dict[str, Tensor]:
+    def _factorise(self, W: Tensor, S: Tensor, rank: int) -> dict[str, Tensor]:
         if self.options.kind == "data":
             values, vectors = torch.linalg.eigh(S)
             left = torch.linalg.svd(W @ (vectors * values.clamp(min=0).sqrt()), full_matrices=False).U[:, :rank]
-            left = left * _signs(left)
+            left = left * _find_signs(left)
             return {"left": left, "right": left.T @ W}
         if self.options.kind == "svd":
-            return _halves(W, rank)
+            return _split_evenly(W, rank)
         identity = torch.eye(len(W), dtype=W.dtype, device=W.device)
-        return {**_halves(W - identity, rank), "identity": torch.tensor(True, device=W.device)}
+        return {**_split_evenly(W - identity, rank), "identity": torch.tensor(True, device=W.device)}
 
 
-def matched(nodes: int, m: int, gates: int) -> int:
+def match_rank(nodes: int, m: int, gates: int) -> int:
     """The largest rank with at most as many numbers as recurrent weights of so many nodes, one at least."""
     return max(1, gates * nodes**2 // ((gates + 1) * m))
 
 
-def _halves(W: Tensor, rank: int) -> dict[str, Tensor]:
+def _split_evenly(W: Tensor, rank: int) -> dict[str, Tensor]:
     """Split W into factors of the same scale, so that both learn at one rate."""
     U, s, V = torch.linalg.svd(W, full_matrices=False)
-    left, root = U[:, :rank], s[:rank].sqrt() * _signs(U[:, :rank])
+    left, root = U[:, :rank], s[:rank].sqrt() * _find_signs(U[:, :rank])
     return {"left": left * root, "right": root[:, None] * V[:rank]}
 
 
-def _signs(U: Tensor) -> Tensor:
+def _find_signs(U: Tensor) -> Tensor:
     """Find the signs (r,) that make the largest entry of each column positive: libraries choose either."""
     return U.gather(0, U.abs().argmax(0, keepdim=True))[0].sign()
-
-
-def _share_lost(S: Tensor, W: Tensor, factors: dict[str, Tensor]) -> float:
-    """Mean |W h - W_r h|^2 as a share of mean |W h|^2."""
-    whole = reconstruction.read(S, W)
-    return reconstruction.read(S, W - forms.dequantised(factors)) / whole if whole else 0.0
 
 
 def build(options: LowRankOptions) -> LowRank:

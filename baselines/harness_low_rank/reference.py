@@ -19,10 +19,10 @@ def compress(plain: Plain, options: LowRankOptions) -> Smaller:
     tensors, lost, rank = dict(plain.tensors), [], 0
     for layer in range(plain.network.layers):
         name = f"cells.{layer}.recurrent"
-        h = plainly.rows_read(plain, f"{name}.weight").cpu().numpy()
+        h = plainly.collect_rows_read(plain, f"{name}.weight").cpu().numpy()
         W = tensors.pop(f"{name}.weight").cpu().numpy()
-        rank = options.rank or (rank_of(W, plain.nodes) if options.kept is not None else plain.nodes)
-        left, right = factors(W, h, rank, options.kind)
+        rank = options.rank or (match_rank(W, plain.nodes) if options.kept is not None else plain.nodes)
+        left, right = factorise(W, h, rank, options.kind)
         tensors |= {f"{name}.left": torch.from_numpy(left).to(plain.x)}
         tensors |= {f"{name}.right": torch.from_numpy(right).to(plain.x)}
         approximate = left @ right
@@ -30,10 +30,10 @@ def compress(plain: Plain, options: LowRankOptions) -> Smaller:
             tensors[f"{name}.identity"] = torch.tensor(True, device=plain.x.device)
             approximate = approximate + np.eye(len(W))
         lost.append(loss(W, approximate, h) / loss(W, np.zeros_like(W), h))
-    return Smaller(tensors, {"rank": rank, "recurrent_loss": lost[0] if len(lost) == 1 else lost})
+    return Smaller(tensors, {"rank": rank, "recurrent_loss": plainly.unwrap_single(lost)})
 
 
-def rank_of(W: Floats, k: int) -> int:
+def match_rank(W: Floats, k: int) -> int:
     """The largest rank, one at least, with no more numbers than k / m of the rows have in k / m of the columns."""
     n, m = W.shape
     rank = 1
@@ -42,7 +42,7 @@ def rank_of(W: Floats, k: int) -> int:
     return rank
 
 
-def factors(W: Floats, h: Floats, rank: int, kind: str) -> tuple[Floats, Floats]:
+def factorise(W: Floats, h: Floats, rank: int, kind: str) -> tuple[Floats, Floats]:
     """Left (n, r) and right (r, m). Of each singular vector the largest entry is positive."""
     if kind == "data":
         U = np.linalg.svd(W @ h.T, full_matrices=False)[0][:, :rank]

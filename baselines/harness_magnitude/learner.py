@@ -30,62 +30,62 @@ class MagnitudePruning(WeightPruning):
     options: MagnitudeOptions
 
     def keep(self, base: Base, names: Sequence[str], total: int) -> Mapping[str, Kept]:
-        scores = {name: self._score(base, name) for name in names}
+        scores = {name: self._score_weights(base, name) for name in names}
         if self.options.gradual:
             total = sum(score.numel() for score in scores.values())
-        masks = weights.largest(scores, total, self.options.scope)
+        masks = weights.choose_largest(scores, total, self.options.scope)
         return {name: Kept(base.tensors[name], mask) for name, mask in masks.items()}
 
-    def _score(self, base: Base, name: str) -> Tensor:
+    def _score_weights(self, base: Base, name: str) -> Tensor:
         size = base.tensors[name].abs()
-        return size * weights.moments(base, name).diagonal().sqrt() if self.options.score == "wanda" else size
+        return size * weights.select_moments(base, name).diagonal().sqrt() if self.options.score == "wanda" else size
 
     def update(self, state: State, batch: Batch) -> tuple[State, Scalars]:
         state, scalars = super().update(state, batch)
         if self.options.gradual:
-            last = self._last(state)
+            last = self._find_last_update(state)
             if state.updates == last or (state.updates < last and state.updates % self.options.interval == 0):
-                self._thin(state, state.updates / last)
+                self._thin_masks(state, state.updates / last)
         return state, scalars
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
         """Prepare by the plain equations: weights are sorted one by one."""
-        return plainly.prepared(self, state, fit, reference.compress)
+        return plainly.prepare(self, state, fit, reference.compress)
 
     def reference(self, state: State, batch: Batch) -> tuple[State, Scalars]:
         """Update by the plain equations."""
         state, scalars = super().reference(state, batch)
         if self.options.gradual:
-            reference.thin(state, self.options, self._last(state))
+            reference.thin_weights(state, self.options, self._find_last_update(state))
         return state, scalars
 
-    def _last(self, state: State) -> int:
+    def _find_last_update(self, state: State) -> int:
         """The update after which as many have gone as shall go: the first interval's, where no end is planned."""
         if state.planned is None:
             return self.options.interval
         return max(1, math.ceil(self.options.ramp * state.planned))
 
-    def _thin(self, state: State, done: float) -> None:
+    def _thin_masks(self, state: State, done: float) -> None:
         """Masks after this share of the ramp; in place, where replayed updates look for them."""
-        for name, mask in self._masks(state, done).items():
-            state.constants[weights.mask_of(name)].copy_(mask)
+        for name, mask in self._choose_masks(state, done).items():
+            state.constants[weights.name_mask(name)].copy_(mask)
             with torch.no_grad():
                 state.parameters[name].mul_(mask)
 
-    def _masks(self, state: State, done: float) -> dict[str, Tensor]:
-        names = weights.removable(state.parameters, self.options.weights)
+    def _choose_masks(self, state: State, done: float) -> dict[str, Tensor]:
+        names = weights.list_removable(state.parameters, self.options.weights)
         scores = {name: state.parameters[name].detach().abs() for name in names}
         whole, kept = sum(score.numel() for score in scores.values()), state.said[KEPT]
         left = kept + round((whole - kept) * (1 - done) ** 3)
-        return weights.largest(scores, left, self.options.scope)
+        return weights.choose_largest(scores, left, self.options.scope)
 
     def deployed(self, state: State) -> Mapping[str, Tensor]:
         """Half-way through gradual removal: what would be left if all the rest went now."""
         tensors = state.tensors
-        if self.options.gradual and KEPT in state.said and state.updates < self._last(state):
-            for name, mask in self._masks(state, 1.0).items():
-                tensors |= {name: tensors[name] * mask, weights.mask_of(name): mask}
-        return weights.stored(tensors, self.options.form)
+        if self.options.gradual and KEPT in state.said and state.updates < self._find_last_update(state):
+            for name, mask in self._choose_masks(state, 1.0).items():
+                tensors |= {name: tensors[name] * mask, weights.name_mask(name): mask}
+        return weights.store_weights(tensors, self.options.form)
 
 
 def build(options: MagnitudeOptions) -> MagnitudePruning:

@@ -23,18 +23,20 @@ Mask = NDArray[np.bool_]
 
 def compress(plain: Plain, options: MagnitudeOptions) -> Smaller:
     """The network with the weights of the largest scores; with all of them where they go gradually."""
-    names = plainly.removable(plain, options.weights)
+    names = plainly.list_removable(plain, options.weights)
     maps = [plain.tensors[name].cpu().numpy() for name in names]
-    read = [plainly.rows_read(plain, name).cpu().numpy() if options.score == "wanda" else None for name in names]
-    counts = plainly.counts(plain, names, options)
+    read = [
+        plainly.collect_rows_read(plain, name).cpu().numpy() if options.score == "wanda" else None for name in names
+    ]
+    counts = plainly.count_kept(plain, names, options)
     if options.gradual:
         counts = [weight.size for weight in maps]
-    masks = keep([scores(*each) for each in zip(maps, read, strict=True)], counts, options.scope)
+    masks = choose_masks([score_weights(*each) for each in zip(maps, read, strict=True)], counts, options.scope)
     found = {name: torch.from_numpy(mask).to(plain.x.device) for name, mask in zip(names, masks, strict=True)}
-    return plainly.masked(plain, plain.tensors, found, options)
+    return plainly.mask_weights(plain, plain.tensors, found, options)
 
 
-def scores(weight: Array, read: Array | None = None) -> Array:
+def score_weights(weight: Array, read: Array | None = None) -> Array:
     """|W_ij|, or |W_ij| sqrt(mean of x_j^2) over the rows (N, m) that the weights have read."""
     found, sizes = np.zeros_like(weight), [1.0] * weight.shape[1]
     if read is not None:
@@ -44,17 +46,19 @@ def scores(weight: Array, read: Array | None = None) -> Array:
     return found
 
 
-def keep(each: Sequence[Array], counts: Sequence[int], scope: str = "global") -> list[Mask]:
+def choose_masks(each: Sequence[Array], counts: Sequence[int], scope: str = "global") -> list[Mask]:
     """Masks of the largest scores, of each map so many, or of its rows alike, or of all; the first of equals."""
     if scope == "row":
         return [
             np.stack(
-                keep([row[None] for row in scored], plainly.shares(count, [scored.shape[1]] * len(scored)), "layer")
+                choose_masks(
+                    [row[None] for row in scored], plainly.divide_total(count, [scored.shape[1]] * len(scored)), "layer"
+                )
             )[:, 0]
             for scored, count in zip(each, counts, strict=True)
         ]
     if scope == "layer" and len(each) > 1:
-        return [keep([scored], [count])[0] for scored, count in zip(each, counts, strict=True)]
+        return [choose_masks([scored], [count])[0] for scored, count in zip(each, counts, strict=True)]
     ranked = sorted(
         ((-value, number, place) for number, scored in enumerate(each) for place, value in enumerate(scored.ravel()))
     )
@@ -64,7 +68,7 @@ def keep(each: Sequence[Array], counts: Sequence[int], scope: str = "global") ->
     return masks
 
 
-def left(update: int, last: int, whole: int, kept: int) -> int:
+def count_left(update: int, last: int, whole: int, kept: int) -> int:
     """Weights left after an update of gradual removal; sparsity is s (1 - (1 - t / T)^3), s that of the end."""
     final = 1 - kept / whole
     sparsity = final * (1 - (1 - min(update, last) / last) ** 3)
@@ -72,15 +76,17 @@ def left(update: int, last: int, whole: int, kept: int) -> int:
 
 
 @torch.no_grad()
-def thin(state: State, options: MagnitudeOptions, last: int) -> None:
+def thin_weights(state: State, options: MagnitudeOptions, last: int) -> None:
     """Masks after an update, at every interval up to the last one that removes weights."""
     if state.updates > last or (state.updates % options.interval and state.updates != last):
         return
     names = [name for name in state.parameters if f"{name[: -len('.weight')]}.mask" in state.constants]
     maps = [state.parameters[name].detach().double().cpu().numpy() for name in names]
     whole = sum(weight.size for weight in maps)
-    total = left(state.updates, last, whole, state.said["kept_weights"])
-    counts = plainly.shares(total, [weight.size for weight in maps])
-    for name, mask in zip(names, keep([scores(weight) for weight in maps], counts, options.scope), strict=True):
+    total = count_left(state.updates, last, whole, state.said["kept_weights"])
+    counts = plainly.divide_total(total, [weight.size for weight in maps])
+    for name, mask in zip(
+        names, choose_masks([score_weights(weight) for weight in maps], counts, options.scope), strict=True
+    ):
         state.constants[f"{name[: -len('.weight')]}.mask"].copy_(torch.from_numpy(mask))
         state.parameters[name][torch.from_numpy(~mask).to(state.parameters[name].device)] = 0

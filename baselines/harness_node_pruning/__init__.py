@@ -24,7 +24,7 @@ class NodeScoreOptions(NodeOptions):
     )
 
     @property
-    def of_reconstruction(self) -> tuple[str, ...]:
+    def reconstruction_options(self) -> tuple[str, ...]:
         """Activity and leverage are of states, and leverage is regularised."""
         return {"magnitude": ("lam", "covariance"), "activity": ("lam",), "leverage": ()}[self.score]
 

@@ -28,25 +28,25 @@ class NodePruning(nodes.NodePruning):
 
     def choose(self, base: Base, layer: int, count: int, S: Tensor, tau: Tensor) -> Sequence[int]:
         del tau
-        order = self._scores(base, layer, S).sort(descending=True, stable=True).indices
+        order = self._score_nodes(base, layer, S).sort(descending=True, stable=True).indices
         return order[:count].tolist()
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
         """Prepare by the plain equations: weight by weight, and by least squares on the states."""
-        return plainly.prepared(self, state, fit, reference.compress)
+        return plainly.prepare(self, state, fit, reference.compress)
 
-    def _scores(self, base: Base, layer: int, S: Tensor) -> Tensor:
+    def _score_nodes(self, base: Base, layer: int, S: Tensor) -> Tensor:
         """Score the nodes of a layer, (m,)."""
         if self.options.score == "activity":
             return S.diagonal()
         if self.options.score == "leverage":
             return selection.leverage(S, selection.ridge(S, self.options.lam))
-        return magnitude(base, layer)
+        return score_magnitude(base, layer)
 
 
-def magnitude(base: Base, layer: int) -> Tensor:
+def score_magnitude(base: Base, layer: int) -> Tensor:
     """Squares of all weights that lead into a node, of every gate, and out of it, (m,)."""
-    scores = nodes.readers(base, layer).square().sum(0)
+    scores = nodes.stack_readers(base, layer).square().sum(0)
     for part in ("input.weight", "recurrent.weight"):
         if (weight := base.tensors.get(f"cells.{layer}.{part}")) is not None:
             scores = scores + weight.square().sum(1).unflatten(0, (-1, len(scores))).sum(0)  # (G m,) to (m,)

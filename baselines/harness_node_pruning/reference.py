@@ -14,23 +14,23 @@ from harness_recurrent.reference import Floats, Plain
 
 def compress(plain: Plain, options: NodeScoreOptions) -> Smaller:
     """The network with the nodes of the highest scores."""
-    return plainly.with_nodes(
-        plain, options, lambda layer, h: plainly.highest(scores(plain, layer, h, options), plain.nodes)
+    return plainly.compress_nodes(
+        plain, options, lambda layer, h: plainly.find_highest(score_nodes(plain, layer, h, options), plain.nodes)
     )
 
 
-def scores(plain: Plain, layer: int, h: Floats, options: NodeScoreOptions) -> Floats:
+def score_nodes(plain: Plain, layer: int, h: Floats, options: NodeScoreOptions) -> Floats:
     """Scores of the nodes of a layer, (m,)."""
     if options.score == "activity":
-        return activity(h)
+        return score_activity(h)
     if options.score == "leverage":
         return plainly.leverage(h, options.lam)
     names = [f"cells.{layer}.input.weight", f"cells.{layer}.recurrent.weight"]
     into = [plain.tensors[name].cpu().numpy() for name in names if name in plain.tensors]
-    return magnitudes(into, [plain.readers(layer).cpu().numpy()], h.shape[1])
+    return score_magnitude(into, [plain.readers(layer).cpu().numpy()], h.shape[1])
 
 
-def magnitudes(into: Sequence[Floats], out_of: Sequence[Floats], m: int) -> Floats:
+def score_magnitude(into: Sequence[Floats], out_of: Sequence[Floats], m: int) -> Floats:
     """Sum of squares of the weights into a node, matrices (G m, any), and out of it, matrices (any, m)."""
     scores = np.zeros(m)
     for weight in into:
@@ -42,6 +42,6 @@ def magnitudes(into: Sequence[Floats], out_of: Sequence[Floats], m: int) -> Floa
     return scores
 
 
-def activity(states: Floats) -> Floats:
+def score_activity(states: Floats) -> Floats:
     """Mean square of each state, of states (n, m)."""
     return (states**2).mean(0)

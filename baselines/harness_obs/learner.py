@@ -31,22 +31,24 @@ class ObsPruning(WeightPruning):
 
     def keep(self, base: Base, names: Sequence[str], total: int) -> Mapping[str, Kept]:
         maps = {name: base.tensors[name] for name in names}
-        hessians = {name: damped(weights.moments(base, name), self.options.damp) for name in names}
+        hessians = {name: damp_hessian(weights.select_moments(base, name), self.options.damp) for name in names}
         if self.options.search == "blocks":
-            counts = weights.divide(total, [weight.numel() for weight in maps.values()])
+            counts = weights.divide_total(total, [weight.numel() for weight in maps.values()])
             return {
-                name: removal.sweep(maps[name], hessians[name], count, self.options.block)
+                name: removal.sweep_columns(maps[name], hessians[name], count, self.options.block)
                 for name, count in zip(names, counts, strict=True)
             }
-        masks = surgery.masks(maps, hessians, total, self.options.scope)
-        return {name: Kept(surgery.solve(maps[name], hessians[name], masks[name]), masks[name]) for name in names}
+        masks = surgery.choose_masks(maps, hessians, total, self.options.scope)
+        return {
+            name: Kept(surgery.solve_weights(maps[name], hessians[name], masks[name]), masks[name]) for name in names
+        }
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
         """Prepare by the plain equations: every system is solved anew."""
-        return plainly.prepared(self, state, fit, reference.compress)
+        return plainly.prepare(self, state, fit, reference.compress)
 
 
-def damped(S: Tensor, damp: float) -> Tensor:
+def damp_hessian(S: Tensor, damp: float) -> Tensor:
     """The damped Hessian H of second moments S (m, m); the identity where all inputs were zero."""
     H, level = S.clone(), float(S.diagonal().mean())
     H.diagonal().add_(damp * level or 1.0)

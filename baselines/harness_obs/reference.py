@@ -23,42 +23,45 @@ Mask = NDArray[np.bool_]
 
 def compress(plain: Plain, options: ObsOptions) -> Smaller:
     """The network whose maps have lost weights one by one, or column by column."""
-    names = plainly.removable(plain, options.weights)
+    names = plainly.list_removable(plain, options.weights)
     maps = [plain.tensors[name].cpu().numpy() for name in names]
-    hessians = [hessian(plainly.rows_read(plain, name).cpu().numpy(), options.damp) for name in names]
-    counts = plainly.counts(plain, names, options)
+    hessians = [build_hessian(plainly.collect_rows_read(plain, name).cpu().numpy(), options.damp) for name in names]
+    counts = plainly.count_kept(plain, names, options)
     if options.search == "blocks":
         found = [
-            one_pass(W, H, in_blocks(W, count, options.block), options.block)
+            sweep_columns(W, H, count_by_block(W, count, options.block), options.block)
             for W, H, count in zip(maps, hessians, counts, strict=True)
         ]
     else:
-        masks = in_turns(maps, hessians, counts, options.scope)
+        masks = remove_in_turns(maps, hessians, counts, options.scope)
         found = [least_squares(W, H, mask) for W, H, mask in zip(maps, hessians, masks, strict=True)]
     kept = {name: torch.from_numpy(W).to(plain.x.device) for name, W in zip(names, found, strict=True)}
-    return plainly.masked(plain, kept, {name: W != 0 for name, W in kept.items()}, options)
+    return plainly.mask_weights(plain, kept, {name: W != 0 for name, W in kept.items()}, options)
 
 
-def hessian(read: Array, damp: float) -> Array:
+def build_hessian(read: Array, damp: float) -> Array:
     """H = S + damp mean(diag S) I, S the mean of x x^T over rows (N, m)."""
     S = np.einsum("ni,nj->ij", read, read) / len(read)
     return S + damp * np.trace(S) / len(S) * np.eye(len(S))
 
 
-def in_turns(maps: Sequence[Array], hessians: Sequence[Array], counts: Sequence[int], scope: str) -> list[Mask]:
+def remove_in_turns(maps: Sequence[Array], hessians: Sequence[Array], counts: Sequence[int], scope: str) -> list[Mask]:
     """Masks: of all rows of a map, or of all maps, that one loses its next weight which loses least by it."""
     if scope == "row":
         return [
             np.concatenate(
-                [in_turns([row[None]], [H], [left], "layer")[0] for row, left in zip(W, _alike(W, n), strict=True)]
+                [
+                    remove_in_turns([row[None]], [H], [left], "layer")[0]
+                    for row, left in zip(W, _count_by_row(W, n), strict=True)
+                ]
             )
             for W, H, n in zip(maps, hessians, counts, strict=True)
         ]
     if scope == "layer" and len(maps) > 1:
-        return [in_turns([W], [H], [n], scope)[0] for W, H, n in zip(maps, hessians, counts, strict=True)]
+        return [remove_in_turns([W], [H], [n], scope)[0] for W, H, n in zip(maps, hessians, counts, strict=True)]
     masks = [np.ones(W.shape, dtype=bool) for W in maps]
     queues = [
-        (mask[i], *one_by_one(W[i], H, len(H))[1:])
+        (mask[i], *remove_one_by_one(W[i], H, len(H))[1:])
         for W, H, mask in zip(maps, hessians, masks, strict=True)
         for i in range(len(W))
     ]
@@ -69,14 +72,14 @@ def in_turns(maps: Sequence[Array], hessians: Sequence[Array], counts: Sequence[
     return masks
 
 
-def _alike(weight: Array, total: int) -> list[int]:
+def _count_by_row(weight: Array, total: int) -> list[int]:
     """Count the weights left of each row, the same share of each."""
-    return plainly.shares(total, [weight.shape[1]] * len(weight))
+    return plainly.divide_total(total, [weight.shape[1]] * len(weight))
 
 
-def in_blocks(weight: Array, total: int, block: int) -> list[int]:
+def count_by_block(weight: Array, total: int, block: int) -> list[int]:
     """Count the weights left of each block of columns, the same share of each."""
-    return plainly.shares(total, [weight[:, j : j + block].size for j in range(0, weight.shape[1], block)])
+    return plainly.divide_total(total, [weight[:, j : j + block].size for j in range(0, weight.shape[1], block)])
 
 
 def loss(weight: Array, other: Array, H: Array) -> float:
@@ -93,7 +96,7 @@ def least_squares(weight: Array, H: Array, mask: Mask) -> Array:
     return found
 
 
-def one_by_one(row: Array, H: Array, removed: int) -> tuple[Array, list[int], list[float]]:
+def remove_one_by_one(row: Array, H: Array, removed: int) -> tuple[Array, list[int], list[float]]:
     """Remove so many weights of a row (m,): the row left, the order of removals, and the growth of the loss at each.
 
     Each time that weight goes without which the best row has the least loss: of the best row w on the columns J that
@@ -111,7 +114,7 @@ def one_by_one(row: Array, H: Array, removed: int) -> tuple[Array, list[int], li
     return least_squares(row[None], H, kept[None])[0], order, grown
 
 
-def one_pass(weight: Array, H: Array, counts: list[int], block: int) -> Array:
+def sweep_columns(weight: Array, H: Array, counts: list[int], block: int) -> Array:
     """Columns from the left, each with the inverse of H over the columns from it on; of each block so many are left."""
     w, m = weight.copy(), weight.shape[1]
     inverses = [np.linalg.inv(H[j:, j:]) for j in range(m)]

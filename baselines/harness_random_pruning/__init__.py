@@ -29,9 +29,9 @@ class RandomOptions(NodeOptions):
             refuse_without_effect(self, ("draw",), f"all hidden={self.hidden} nodes are kept, and none is drawn")
 
     @property
-    def of_reconstruction(self) -> tuple[str, ...]:
+    def reconstruction_options(self) -> tuple[str, ...]:
         """Options of the reconstruction alone: with among=living, `covariance` also decides which nodes live."""
-        return ("lam",) if self.among == "living" else super().of_reconstruction
+        return ("lam",) if self.among == "living" else super().reconstruction_options
 
 
 @hookimpl

@@ -16,7 +16,7 @@ from harness_random_pruning import RandomOptions, reference
 from harness_recurrent import nodes
 from harness_recurrent import reference as plainly
 from harness_recurrent.compression import Base
-from harness_recurrent.covariance import dead
+from harness_recurrent.covariance import find_dead
 from harness_recurrent.training import State
 
 
@@ -30,21 +30,21 @@ class RandomPruning(nodes.NodePruning):
         del tau
         candidates = torch.arange(len(S))
         if self.options.among == "living":
-            candidates = candidates[~dead(S).cpu()]
-            _require(count, len(candidates), layer, nodes.ACTIVE[self.options.covariance])
-        order = torch.randperm(len(candidates), generator=self._generator(base, layer))
+            candidates = candidates[~find_dead(S).cpu()]
+            _require_living(count, len(candidates), layer, nodes.ACTIVE[self.options.covariance])
+        order = torch.randperm(len(candidates), generator=self._seed_draw(base, layer))
         return candidates[order[:count]].tolist()
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
         """Prepare by the plain equations: least squares on the states."""
-        return plainly.prepared(self, state, fit, reference.compress)
+        return plainly.prepare(self, state, fit, reference.compress)
 
-    def _generator(self, base: Base, layer: int) -> torch.Generator:
+    def _seed_draw(self, base: Base, layer: int) -> torch.Generator:
         seed = derive(base.generator.initial_seed(), "draw", str(self.options.draw), str(layer))
         return torch.Generator().manual_seed(seed)
 
 
-def _require(count: int, living: int, layer: int, active: str) -> None:
+def _require_living(count: int, living: int, layer: int, active: str) -> None:
     if count > living:
         raise Unsupported(
             f"among=living: {count} nodes are to be kept of layer {layer}, and {living} are {active}; "

@@ -18,10 +18,10 @@ from harness_recurrent.reference import Floats, Plain
 
 def compress(plain: Plain, options: RandomOptions) -> Smaller:
     """The network with nodes at random."""
-    return plainly.with_nodes(plain, options, lambda layer, h: drawn(plain, options, layer, h))
+    return plainly.compress_nodes(plain, options, lambda layer, h: draw_nodes(plain, options, layer, h))
 
 
-def drawn(plain: Plain, options: RandomOptions, layer: int, h: Floats) -> list[int]:
+def draw_nodes(plain: Plain, options: RandomOptions, layer: int, h: Floats) -> list[int]:
     """The first k of all nodes, or of the living ones, in a random order."""
     alive = [node for node in range(h.shape[1]) if options.among == "all" or h[:, node].any()]
     seed = derive(plain.generator.initial_seed(), "draw", str(options.draw), str(layer))

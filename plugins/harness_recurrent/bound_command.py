@@ -52,7 +52,7 @@ def bound(
     bias, the variance term, the Occam bound and the gap between training and test error: each with its equation. A
     bound that says no more than what is known without it is called vacuous.
     """
-    asked = _bits(bits)
+    asked = _parse_bits(bits)
     if not 0 < delta < 1:
         raise UsageError(f"--delta {delta:g}: expected a chance above 0 and below 1")
     if format_ not in FORMATS:
@@ -62,14 +62,14 @@ def bound(
     if not (results / "trials").is_dir():
         raise UsageError(f"results folder {results}: no records there; `harness run` makes some")
     record = find_record(read_records(results), trial)
-    options = _options(session.catalog, record)
+    options = _require_options(session.catalog, record)
     _require_arrays(results, record)
-    ready = _ready(session.catalog, record.trial, data_dir)
+    ready = _rehearse_base(session.catalog, record.trial, data_dir)
     from harness_recurrent import bound_report, bound_rows
 
-    compressed = _compressed(results, record, options, ready)
-    rows = list(bound_rows.rows(compressed, ready.data.train, ready.data.test, asked, delta))
-    about = _about(record, delta)
+    compressed = _load_compressed(results, record, options, ready)
+    rows = list(bound_rows.list_rows(compressed, ready.data.train, ready.data.test, asked, delta))
+    about = _describe_trial(record, delta)
     if format_ == "text":
         rendered = bound_report.as_text(about, rows, terminal.width(), terminal.colour())
     else:
@@ -77,7 +77,7 @@ def bound(
     click.echo(rendered, nl=False, color=True)
 
 
-def _bits(text: str) -> list[int]:
+def _parse_bits(text: str) -> list[int]:
     try:
         bits = list(dict.fromkeys(int(each) for each in text.split(",")))
     except ValueError:
@@ -90,7 +90,7 @@ def _bits(text: str) -> list[int]:
 # --- the trial --------------------------------------------------------------------------------------------------------
 
 
-def _options(catalog: Any, record: Record) -> NodeOptions:
+def _require_options(catalog: Any, record: Record) -> NodeOptions:
     """Read the method's options. Raises UsageError unless it keeps nodes of a recurrent network and ended ok."""
     trial = record.trial
     label = f"trial {trial.key} ({trial.method.label}/{trial.dataset.label}/{trial.seed})"
@@ -120,7 +120,7 @@ def _require_arrays(results: Path, record: Record) -> None:
     assert record.trial.base is not None
     stated = {record.trial.key: record.provenance.get("arrays"), record.trial.base.key: record.provenance.get("base")}
     for key, known in stated.items():
-        path, whose = _path(results, key), "its" if key == record.trial.key else "its base's"
+        path, whose = _locate_arrays(results, key), "its" if key == record.trial.key else "its base's"
         if not path.is_file():
             raise UsageError(f"trial {record.trial.key}: {whose} trained arrays are not there ({path}); {AGAIN}")
         with path.open("rb") as file:
@@ -129,11 +129,11 @@ def _require_arrays(results: Path, record: Record) -> None:
             raise UsageError(f"{path}: {whose} trained arrays are not those that its record speaks of; {AGAIN}")
 
 
-def _path(results: Path, key: str) -> Path:
+def _locate_arrays(results: Path, key: str) -> Path:
     return results / "trials" / f"{key}.safetensors"
 
 
-def _ready(catalog: Any, trial: Trial, data_dir: Path | None) -> Rehearsal:
+def _rehearse_base(catalog: Any, trial: Trial, data_dir: Path | None) -> Rehearsal:
     """Load data and network of the base, on the CPU. Raises UsageError where they cannot be had."""
     from harness import rehearse
 
@@ -153,7 +153,7 @@ def _ready(catalog: Any, trial: Trial, data_dir: Path | None) -> Rehearsal:
     return ready
 
 
-def _compressed(results: Path, record: Record, options: NodeOptions, ready: Rehearsal) -> Compressed:
+def _load_compressed(results: Path, record: Record, options: NodeOptions, ready: Rehearsal) -> Compressed:
     from safetensors.torch import load_file
 
     from harness_recurrent.bound_rows import Compressed
@@ -162,8 +162,8 @@ def _compressed(results: Path, record: Record, options: NodeOptions, ready: Rehe
     nodes = record.facts["nodes"]
     return Compressed(
         ready.state.network,
-        load_file(_path(results, record.trial.base.key)),
-        load_file(_path(results, record.trial.key)),
+        load_file(_locate_arrays(results, record.trial.base.key)),
+        load_file(_locate_arrays(results, record.trial.key)),
         [list(each) for each in nodes] if isinstance(nodes[0], Sequence) else [list(nodes)],
         options.lam,
         options.reconstruct,
@@ -173,7 +173,7 @@ def _compressed(results: Path, record: Record, options: NodeOptions, ready: Rehe
     )
 
 
-def _about(record: Record, delta: float) -> dict[str, Any]:
+def _describe_trial(record: Record, delta: float) -> dict[str, Any]:
     trial = record.trial
     assert trial.base is not None
     return {

@@ -24,11 +24,11 @@ class OccamBound:
     @torch.no_grad()
     def deployed(self, trained: Trained) -> None:
         """Predict all rows. Raises Unsupported where no bound holds, and for numbers whose length is not counted."""
-        state = _of_classes(trained)
-        tensors, data = _dense(trained), trained.data
-        at_bits = bounds.quantised(tensors, BITS)
-        errs = [bounds.error(state.network, at_bits, rows) for rows in (data.train, data.test)]
-        bound = bounds.occam(errs[0], len(data.train.inputs), tensors, BITS, DELTA)
+        state = _require_classes(trained)
+        tensors, data = _require_floats(trained), trained.data
+        at_bits = bounds.quantise_tensors(tensors, BITS)
+        errs = [bounds.measure_error(state.network, at_bits, rows) for rows in (data.train, data.test)]
+        bound = bounds.bound_error(errs[0], len(data.train.inputs), tensors, BITS, DELTA)
         self._readings = {
             "occam_bound": bound.value,
             "quantised_train_error": errs[0],
@@ -48,16 +48,16 @@ class TrainErrorGap:
     @torch.no_grad()
     def deployed(self, trained: Trained) -> None:
         """Predict all rows. Raises Unsupported where it is no network of classes of this family."""
-        state, data = _of_classes(trained), trained.data
-        tensors = _deployed(trained)
-        errs = [bounds.error(state.network, tensors, rows) for rows in (data.train, data.test)]
+        state, data = _require_classes(trained), trained.data
+        tensors = _get_deployed(trained)
+        errs = [bounds.measure_error(state.network, tensors, rows) for rows in (data.train, data.test)]
         self._readings = {"train_error_gap": errs[1] - errs[0]}
 
     def readings(self) -> Mapping[str, float]:
         return dict(self._readings)
 
 
-def _of_classes(trained: Trained) -> State:
+def _require_classes(trained: Trained) -> State:
     state = trained.state
     if not isinstance(state, State):
         raise Unsupported("it is of recurrent networks; expected a state of harness_recurrent")
@@ -66,14 +66,14 @@ def _of_classes(trained: Trained) -> State:
     return state
 
 
-def _deployed(trained: Trained) -> Mapping[str, Tensor]:
+def _get_deployed(trained: Trained) -> Mapping[str, Tensor]:
     learner, state = trained.learner, trained.state
     return learner.deployed(state) if isinstance(learner, Compression) else dict(state.tensors)
 
 
-def _dense(trained: Trained) -> Mapping[str, Tensor]:
+def _require_floats(trained: Trained) -> Mapping[str, Tensor]:
     """Get the deployed tensors. Raises Unsupported for masks, indices and integers, whose bits are not counted."""
-    tensors = _deployed(trained)
+    tensors = _get_deployed(trained)
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise Unsupported(f"{name} is {tensor.dtype}: the bound counts networks whose parameters are all numbers")

@@ -20,13 +20,13 @@ NARROWEST = 24  # columns for the equation and note of a number
 
 def as_text(about: Mapping[str, Any], rows: Sequence[Row], width: int, colour: bool) -> str:
     """Format a title and a table, its parts apart and its vacuous bounds dim."""
-    titles, numbers = max(len(row.title) for row in rows), max(len(_number(row)) for row in rows)
-    lines = [_title(about)]
+    titles, numbers = max(len(row.title) for row in rows), max(len(_format_number(row)) for row in rows)
+    lines = [_format_title(about)]
     for place, row in enumerate(rows):
         if not place or rows[place - 1].part != row.part:
             lines.append("")
-        said = _said(row, max(NARROWEST, width - titles - numbers - 4))
-        found = [f"{row.title:{titles}}  {_number(row):>{numbers}}  {said[0]}".rstrip()]
+        said = _wrap_texts(row, max(NARROWEST, width - titles - numbers - 4))
+        found = [f"{row.title:{titles}}  {_format_number(row):>{numbers}}  {said[0]}".rstrip()]
         found += [" " * (titles + numbers + 4) + each for each in said[1:]]
         lines += [click.style(each, dim=True) for each in found] if colour and row.vacuous else found
     return "\n".join(lines) + "\n"
@@ -34,7 +34,7 @@ def as_text(about: Mapping[str, Any], rows: Sequence[Row], width: int, colour: b
 
 def as_json(about: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """Format rows by name; a value that exceeds every float, or is missing, is null beside its log10."""
-    return json.dumps({**about, "rows": {row.name: _plain(row) for row in rows}}, indent=1) + "\n"
+    return json.dumps({**about, "rows": {row.name: _convert_row(row) for row in rows}}, indent=1) + "\n"
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -42,11 +42,11 @@ def as_csv(rows: Sequence[Row]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({"name": row.name, **_plain(row)} for row in rows)
+    writer.writerows({"name": row.name, **_convert_row(row)} for row in rows)
     return file.getvalue()
 
 
-def _title(about: Mapping[str, Any]) -> str:
+def _format_title(about: Mapping[str, Any]) -> str:
     lower = about["precision"]
     rounded = (
         f"\nall is in float64; the trial ran in {lower}, whose scores differ by rounding" if lower != "fp32" else ""
@@ -57,14 +57,14 @@ def _title(about: Mapping[str, Any]) -> str:
     )
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _convert_row(row: Row) -> dict[str, Any]:
     value = row.value if row.value is not None and math.isfinite(row.value) else None
     log10 = None if row.log_value is None or math.isinf(row.log_value) else row.log_value / math.log(10)
     said = {"part": row.part, "title": row.title, "equation": row.equation, "note": row.note}
     return {"value": value, "log10": log10, "vacuous": row.vacuous if row.trivial is not None else None, **said}
 
 
-def _number(row: Row) -> str:
+def _format_number(row: Row) -> str:
     if row.value is None:
         return "-"
     if math.isinf(row.value) and row.log_value is not None:
@@ -72,6 +72,6 @@ def _number(row: Row) -> str:
     return f"{row.value:d}" if isinstance(row.value, int) else f"{row.value:.4g}"
 
 
-def _said(row: Row, width: int) -> list[str]:
+def _wrap_texts(row: Row, width: int) -> list[str]:
     """Wrap equation and note into lines, one at least."""
     return [line for text in (row.equation, row.note) for line in textwrap.wrap(text, width)] or [""]

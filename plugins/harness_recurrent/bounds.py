@@ -61,7 +61,11 @@ class Layer:
 
     def read(self, R: Tensor) -> tuple[float, float, float]:
         """Traces of R itself, and as readout and recurrent weights read it."""
-        return float(R.trace()), reconstruction.read(R, self.readout), reconstruction.read(R, self.recurrent)
+        return (
+            float(R.trace()),
+            reconstruction.measure_reading(R, self.readout),
+            reconstruction.measure_reading(R, self.recurrent),
+        )
 
     def shares(self, lost: Sequence[float]) -> list[float]:
         """Divide losses by those of keeping no node."""
@@ -76,44 +80,44 @@ class Layer:
         return theory.log_bias_bound(self.lost, self.A, self.nodes, self.readout, self.recurrent, steps)
 
 
-def layer_of(
+def build_layer(
     tensors: Mapping[str, Tensor], index: int, S: Tensor, kept: Sequence[int], tau: Tensor, A: Tensor, lam_rel: float
 ) -> Layer:
     """The layer of a network with these tensors, float64."""
-    *own, above = network.readers(tensors, index)
+    *own, above = network.list_readers(tensors, index)
     recurrent = tensors[own[0]] if own else S.new_zeros(0, len(S))
     return Layer(S, kept, tau, A.to(S), recurrent.to(S), tensors[above].to(S), lam_rel)
 
 
-def facts(net: Network, layers: Sequence[Layer], steps: int) -> dict[str, Any]:
+def describe_layers(net: Network, layers: Sequence[Layer], steps: int) -> dict[str, Any]:
     """Facts of a compression for its record, a number for each layer: no pass over rows is needed for them.
 
     Losses are shares of those of keeping no node. steps: of a sequence, 0 of a stream.
     """
-    each = [_facts(layer) for layer in layers]
+    each = [_describe_layer(layer) for layer in layers]
     said: dict[str, Any] = {name: [own[name] for own in each] if len(each) > 1 else each[0][name] for name in each[0]}
-    if steps and not underived(net):
+    if steps and not explain_underived(net):
         said["kappa"] = layers[0].kappa()
         said["log10_bias_bound"] = layers[0].log_bias_bound(steps) / math.log(10)
     return said
 
 
-def postponed(net: Network, layers: Sequence[Layer], steps: int) -> Callable[[], dict[str, Any]]:
-    """`facts` for when nothing is timed; until then in numpy, since tensors that a state holds count as its memory."""
+def postpone_facts(net: Network, layers: Sequence[Layer], steps: int) -> Callable[[], dict[str, Any]]:
+    """Postpone `describe_layers` until nothing is timed; in numpy, since tensors of a state count as its memory."""
     names = [each.name for each in fields(Layer) if isinstance(getattr(layers[0], each.name), Tensor)]
     held = [{name: getattr(layer, name).numpy(force=True).copy() for name in names} for layer in layers]
     empty: dict[str, Any] = dict.fromkeys(names, EMPTY)
-    return partial(_facts_of_held, net, [replace(layer, **empty) for layer in layers], held, steps)
+    return partial(_describe_held_layers, net, [replace(layer, **empty) for layer in layers], held, steps)
 
 
-def _facts_of_held(
+def _describe_held_layers(
     net: Network, layers: Sequence[Layer], held: Sequence[Mapping[str, Any]], steps: int
 ) -> dict[str, Any]:
     tensors: list[dict[str, Any]] = [{name: torch.from_numpy(each) for name, each in own.items()} for own in held]
-    return facts(net, [replace(layer, **own) for layer, own in zip(layers, tensors, strict=True)], steps)
+    return describe_layers(net, [replace(layer, **own) for layer, own in zip(layers, tensors, strict=True)], steps)
 
 
-def _facts(layer: Layer) -> dict[str, float]:
+def _describe_layer(layer: Layer) -> dict[str, float]:
     _, readout, recurrent = layer.shares(layer.read(layer.lost))
     return {
         "readout_information_loss": readout,
@@ -125,7 +129,7 @@ def _facts(layer: Layer) -> dict[str, float]:
     }
 
 
-def underived(net: Network) -> str:
+def explain_underived(net: Network) -> str:
     """Explain why bias and variance have no bound for this network; empty where they have."""
     if net.tokens:
         return "not derived for a stream, which does not begin at rest"
@@ -142,19 +146,19 @@ def norm(W: Tensor) -> float:
 # --- a network at so many bits ----------------------------------------------------------------------------------------
 
 
-def quantised(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
+def quantise_tensors(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
     """All tensors at so many bits, as the Occam bound counts them."""
-    return {name: generalisation.quantised(each, bits) for name, each in tensors.items()}
+    return {name: generalisation.quantise_weight(each, bits) for name, each in tensors.items()}
 
 
-def error(net: Network, tensors: Mapping[str, Tensor], rows: Batch) -> float:
+def measure_error(net: Network, tensors: Mapping[str, Tensor], rows: Batch) -> float:
     """The share of rows whose class is not the one predicted."""
     found = prediction.predict(net, tensors, rows.inputs)
     assert isinstance(found, ClassLogProbs)
     return float((found.log_probs[0].argmax(-1) != rows.targets).double().mean())
 
 
-def occam(train_error: float, n: int, tensors: Mapping[str, Tensor], bits: int, delta: float) -> Bound:
+def bound_error(train_error: float, n: int, tensors: Mapping[str, Tensor], bits: int, delta: float) -> Bound:
     """The Occam bound of a network with these tensors at so many bits, which errs on this share of n training rows."""
     count = sum(each.numel() for each in tensors.values())
     return generalisation.occam_bound(train_error, n, count, bits, len(tensors), delta)
@@ -185,7 +189,7 @@ class Row:
         return self.value is not None and self.trivial is not None and self.value >= self.trivial
 
 
-def row_of(name: str, title: str, equation: str, bound: Bound, held: str) -> Row:
+def build_row(name: str, title: str, equation: str, bound: Bound, held: str) -> Row:
     """The row of a bound; held: why it is vacuous where it is."""
     note = f"vacuous: {held}" if bound.vacuous else ""
     return Row(name, title, equation, bound.value, bound.log_value, bound.trivial, note)

@@ -68,7 +68,7 @@ class Compression:
 
     def count(self, base: Base, nodes: int) -> int:
         """Numbers of the network that is left at this size: with layers of so many nodes."""
-        return count_with(base, nodes)
+        return count_numbers(base, nodes)
 
     def deployed(self, state: State) -> Mapping[str, Tensor]:
         """Tensors of the deployed network: those that are trained, unless a method stores them otherwise."""
@@ -79,15 +79,15 @@ class Compression:
         net = network.build(problem, training_, self.options)
         if base is None:
             raise Unsupported("a compression starts from a trained network, and there is none")
-        network.check(base, net, self.options)
+        network.check_arrays(base, net, self.options)
         _refuse_untrained(base, net, self.options, training_.seed)
         return training.begin(net, base, training_, self.options)
 
     def prepare(self, state: State, fit: Fit) -> State:
         """The smaller network, ready for its first update."""
-        return self.begun(state, self.compress(base_of(state, fit)))
+        return self.begin_smaller(state, self.compress(build_base(state, fit)))
 
-    def begun(self, state: State, smaller: Smaller) -> State:
+    def begin_smaller(self, state: State, smaller: Smaller) -> State:
         """The state of a smaller network before its first update; that of the base is its teacher's, if it has one."""
         teacher = {name: tensor.detach() for name, tensor in state.parameters.items()} if self.options.teacher else {}
         said = {"said": dict(smaller.said), "later": smaller.later}
@@ -101,15 +101,15 @@ class Compression:
         return equations.update(state, batch)
 
     def predict(self, state: State, inputs: Tensor) -> Prediction:
-        return prediction.predict(state.network, self._made(state), inputs)
+        return prediction.predict(state.network, self._make_deployed(state), inputs)
 
     def describe(self, state: State) -> Mapping[str, object]:
-        return training.describe(state, self._made(state))
+        return training.describe(state, self._make_deployed(state))
 
     def save(self, state: State) -> Mapping[str, Tensor]:
-        return facts.detach(self._made(state))
+        return facts.detach(self._make_deployed(state))
 
-    def _made(self, state: State) -> Mapping[str, Tensor]:
+    def _make_deployed(self, state: State) -> Mapping[str, Tensor]:
         """Make the deployed tensors, once for weights that have not changed: predictions shall not be timed with it."""
         stamp = (state.updates, *(tensor._version for tensor in state.parameters.values()))
         if state.made is None or state.made[0] != stamp:
@@ -134,7 +134,7 @@ class Compression:
         return max(fitting)
 
 
-def base_of(state: State, fit: Fit) -> Base:
+def build_base(state: State, fit: Fit) -> Base:
     """Build the base from a state that `init` made, with the statistics of the training rows."""
     tensors = {name: tensor.detach().to(torch.float64, copy=True) for name, tensor in state.parameters.items()}
     seen = {name: tensor.detach() for name, tensor in state.parameters.items()}
@@ -143,15 +143,15 @@ def base_of(state: State, fit: Fit) -> Base:
     return Base(state.network, tensors, statistics, generator)
 
 
-def count_with(base: Base, nodes: int) -> int:
+def count_numbers(base: Base, nodes: int) -> int:
     """Numbers of the network with so many nodes in each layer."""
-    total = sum(numbers_with(base, name, nodes) for name in base.tensors)
+    total = sum(count_tensor_numbers(base, name, nodes) for name in base.tensors)
     if base.network.tokens and "readout.weight" not in base.tensors:
         total += base.network.outputs * nodes  # a readout that no longer is the embedding
     return total
 
 
-def numbers_with(base: Base, name: str, nodes: int) -> int:
+def count_tensor_numbers(base: Base, name: str, nodes: int) -> int:
     """Numbers of one tensor, in the network with so many nodes in each layer."""
     tensor = base.tensors[name]
     rows, columns = tensor.shape[0], tensor.shape[1] if tensor.dim() == 2 else 1
@@ -163,7 +163,7 @@ def numbers_with(base: Base, name: str, nodes: int) -> int:
 
 
 def _refuse_untrained(base: Mapping[str, Tensor], net: Network, options: Any, seed: int) -> None:
-    start = network.initial(net, options, seed)
+    start = network.draw_initial(net, options, seed)
     if all(torch.equal(base[name].cpu(), start[name].to(base[name].dtype)) for name in start):
         raise Unsupported(
             "the base is untrained: its weights are those it started with; give it updates that change them"

@@ -58,7 +58,7 @@ class NetworkOptions:
                     f"{name}={getattr(self, name)}: of cell=irnn, and this is cell={self.cell}; leave {name} out"
                 )
 
-    def on(self, kind: str) -> Cell:
+    def resolve_cell(self, kind: str) -> Cell:
         """`cell`, resolved for data of a kind."""
         return self.cell or ("lstm" if kind == "language" else "irnn")
 
@@ -74,14 +74,14 @@ class NetworkOptions:
             refuse_without_effect(self, ("gain", "input_scale"), f"of cell=irnn, and {where}, where cell is lstm")
 
 
-def refuse(options: NetworkOptions, dataset: Dataset, given: Mapping[str, Any]) -> None:
+def refuse_on_dataset(options: NetworkOptions, dataset: Dataset, given: Mapping[str, Any]) -> None:
     """`Method.refuse` of all methods of the family."""
     options.refuse_on(dataset)
     if isinstance(options, TuningOptions):
         options.refuse_untrained(given)
 
 
-def named(options: NetworkOptions) -> str:
+def write_options(options: NetworkOptions) -> str:
     """The network's options that differ from their defaults, as a selection says them: `cell=gru,hidden=64`."""
     values = {field.name: getattr(options, field.name) for field in dataclasses.fields(NetworkOptions)}
     return ",".join(
@@ -89,7 +89,7 @@ def named(options: NetworkOptions) -> str:
     )
 
 
-def _rate_of(adam: float) -> str:
+def _describe_rate(adam: float) -> str:
     return f"learning rate that the schedule is a share of; {SGD_RATE} for sgd and {adam} for adam by default"
 
 
@@ -98,7 +98,7 @@ class TrainingOptions(OptimiserOptions):
     """Options of training: Adam, one-cycle and clipped gradients by default."""
 
     optimiser: Literal["sgd", "adam"] | None = option(None, "sgd or adam; the data set's recipe, else adam, by default")
-    learning_rate: float | None = option(None, _rate_of(LEARNING_RATE), above=0)
+    learning_rate: float | None = option(None, _describe_rate(LEARNING_RATE), above=0)
     schedule: Literal["cosine", "constant", "one-cycle", "stairs"] = option(
         "one-cycle",
         "the learning rate over the budget: half a cosine down to final_rate; one-cycle, which climbs for its first "
@@ -156,7 +156,7 @@ class SizeOptions:
 class TuningOptions(TrainingOptions):
     """Options of fine-tuning: the same for every method."""
 
-    learning_rate: float | None = option(None, _rate_of(TUNING_RATE), above=0)
+    learning_rate: float | None = option(None, _describe_rate(TUNING_RATE), above=0)
     finetune: int = option(0, "epochs of training after it was made smaller", low=0)
     teacher: bool = option(
         False, "whether those epochs follow the base's predictions, too: the mean of both losses, the same for all"
@@ -194,9 +194,9 @@ class CompressionOptions(NetworkOptions, SizeOptions, TuningOptions):
         return self.nodes or max(1, round((self.share or SHARE) * self.hidden))
 
 
-def base(options: Any) -> str:
+def name_base(options: Any) -> str:
     """The network that a compression starts from: trained as it is, with the same options of the network."""
-    given = named(options)
+    given = write_options(options)
     return f"dense-rnn[{given}]" if given else "dense-rnn"
 
 
@@ -221,10 +221,10 @@ class NodeOptions(CompressionOptions):
         super().__post_init__()
         if not self.reconstruct:
             reason = "of the reconstruction, and reconstruct=no"
-            refuse_without_effect(self, self.of_reconstruction, reason, ", or give reconstruct=yes")
+            refuse_without_effect(self, self.reconstruction_options, reason, ", or give reconstruct=yes")
 
     @property
-    def of_reconstruction(self) -> tuple[str, ...]:
+    def reconstruction_options(self) -> tuple[str, ...]:
         """Options that have a say in the reconstruction, and none in which nodes are kept."""
         return ("lam", "covariance")
 

@@ -27,7 +27,7 @@ class Covariance:
         size = len(self._total)
         if not h.ndim or h.shape[-1] != size:
             raise ValueError(f"states (..., {size}) were expected and came as {tuple(h.shape)}: add those of one layer")
-        for part in _chunks(h):
+        for part in _split_chunks(h):
             wide = part.to(self._total)  # (rows, m)
             self._total.addmm_(wide.T, wide)
             self.rows += len(wide)
@@ -65,15 +65,15 @@ class PerStep:
         return torch.stack([covariance.mean() for covariance in self._each])
 
 
-def dead(S: Tensor) -> Tensor:
+def find_dead(S: Tensor) -> Tensor:
     """Find the nodes that were zero in every row, (m,) bool: rectified ones that no input reaches."""
     return S.diagonal() <= 0
 
 
-def _chunks(h: Tensor) -> Iterator[Tensor]:
+def _split_chunks(h: Tensor) -> Iterator[Tensor]:
     """States (..., m) as pieces (rows, m) of a chunk at most, or of one row; a view is never copied as a whole."""
     if h.numel() <= CHUNK or h.shape[:-1].numel() == 1:
         yield h.reshape(-1, h.shape[-1])
         return
     for part in h.split(max(1, CHUNK // h[0].numel())):
-        yield from _chunks(part if len(part) > 1 else part[0])
+        yield from _split_chunks(part if len(part) > 1 else part[0])

@@ -23,7 +23,7 @@ PARTS = ("weight", "mask", "scale", "columns", "left", "right", "identity", "val
 GATES = {"irnn": 1, "elman": 1, "gru": 3, "lstm": 4, "mingru": 2}
 
 
-def cell(
+def step_cell(
     kind: str, x: Tensor, state: Sequence[Tensor], W: Tensor, b: Tensor, U: Tensor | None, c: Tensor | None
 ) -> list[Tensor]:
     """The state after one step x (B, d): weights W (G m, d), U (G m, m), biases b (G m,) and, of a gru, c (m,)."""
@@ -44,7 +44,7 @@ def cell(
     return [total.clamp(min=0) if kind == "irnn" else total.tanh()]
 
 
-def whole(tensors: Tensors, name: str, columns: int) -> Tensor:
+def write_out_map(tensors: Tensors, name: str, columns: int) -> Tensor:
     """A map's weights (n, columns) written out, whatever form they are stored in."""
     parts = {part: tensors[f"{name}.{part}"] for part in PARTS if f"{name}.{part}" in tensors}
     if "left" in parts:
@@ -61,14 +61,14 @@ def whole(tensors: Tensors, name: str, columns: int) -> Tensor:
     return weight * parts.get("mask", 1) * parts.get("scale", 1)
 
 
-def at_rest(net: Network, tensors: Tensors, rows: int) -> list[Tensor]:
+def build_start(net: Network, tensors: Tensors, rows: int) -> list[Tensor]:
     """The states before the first step, of each layer h and of an lstm c, (rows, m) each."""
     widths = [len(tensors[f"cells.{layer}.input.bias"]) // GATES[net.cell] for layer in range(net.layers)]
     device, each = tensors["readout.bias"].device, 2 if net.cell == "lstm" else 1
     return [torch.zeros(rows, m, dtype=torch.float64, device=device) for m in widths for _ in range(each)]
 
 
-def read(net: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
+def read_inputs(net: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
     """Inputs of the lowest layer (T, B, d): embedded tokens (B, T), rows (B, T, ...), lines of images (B, C, H, W)."""
     if net.tokens:
         return torch.stack([tensors["embedding.weight"].double()[step] for step in inputs.unbind(1)])
@@ -76,7 +76,7 @@ def read(net: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
     return torch.stack([step.double().flatten(1) for step in inputs.unbind(axis)])
 
 
-def states(
+def run_layers(
     net: Network, given: Tensors, x: Tensor, start: Sequence[Tensor], drop: Drop = lambda h: h
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Hidden states (T, B, m) of each layer for x (T, B, d), and the last ones. drop: between layers."""
@@ -87,27 +87,27 @@ def states(
     for layer in range(net.layers):
         name, now, outputs = f"cells.{layer}", list(start[layer * each : (layer + 1) * each]), []
         x = drop(found[-1]) if layer else x
-        W = whole(tensors, f"{name}.input", x.shape[-1])
-        U = None if net.cell == "mingru" else whole(tensors, f"{name}.recurrent", now[0].shape[1])
+        W = write_out_map(tensors, f"{name}.input", x.shape[-1])
+        U = None if net.cell == "mingru" else write_out_map(tensors, f"{name}.recurrent", now[0].shape[1])
         for step_ in x:
             b, c = tensors[f"{name}.input.bias"], tensors.get(f"{name}.recurrent.bias")
-            now = cell(net.cell, step_, now, W, b, U, c)
+            now = step_cell(net.cell, step_, now, W, b, U, c)
             outputs.append(now[0])
         found.append(torch.stack(outputs))
         left += now
     return found, left
 
 
-def logits(
+def compute_logits(
     net: Network, given: Tensors, inputs: Tensor, carried: Sequence[Tensor], drop: Drop = lambda h: h
 ) -> tuple[Tensor, list[Tensor]]:
     """Logits of classes (B, c), or of the tokens that follow (B L, V); and the states after the last step."""
     tensors = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in given.items()}
-    x = read(net, tensors, inputs)
-    found, left = states(net, tensors, drop(x) if net.tokens else x, carried, drop)
+    x = read_inputs(net, tensors, inputs)
+    found, left = run_layers(net, tensors, drop(x) if net.tokens else x, carried, drop)
     h = drop(found[-1] if net.tokens else found[-1][-1])
     tied = not any(f"readout.{part}" in tensors for part in PARTS)
-    V = tensors["embedding.weight"] if tied else whole(tensors, "readout", h.shape[-1])
+    V = tensors["embedding.weight"] if tied else write_out_map(tensors, "readout", h.shape[-1])
     said = h @ V.T + tensors["readout.bias"]
     return (said.transpose(0, 1).flatten(0, 1) if net.tokens else said), left
 
@@ -125,23 +125,23 @@ def update(state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
     net, B, both = state.network, len(batch.inputs), [each for each in (state.tensors, state.teacher) if each]
     carried = [each.double() for each in state.carried]
     if not net.tokens or batch.first or not carried:
-        carried = [each for tensors in both for each in at_rest(net, tensors, B)]
+        carried = [each for tensors in both for each in build_start(net, tensors, B)]
     own = len(carried) // len(both)
-    found, left = logits(net, state.tensors, batch.inputs, carried[:own], partial(_dropped, state))
+    found, left = compute_logits(net, state.tensors, batch.inputs, carried[:own], partial(_drop_numbers, state))
     loss = total = F.cross_entropy(found, batch.targets.flatten())
     if state.teacher:
-        taught, seen = logits(net, state.teacher, batch.inputs, carried[own:])
+        taught, seen = compute_logits(net, state.teacher, batch.inputs, carried[own:])
         p, log_q = taught.softmax(1), found.log_softmax(1)
         total = (loss + (p * (p.log() - log_q)).sum(1).mean()) / 2
         left += seen
     total.backward()
     step.descend(state)
-    _keep_zeros(state)
+    _zero_masked(state)
     state.carried = tuple(each.detach() for each in left)
     return state, {"loss": loss.detach()}
 
 
-def _dropped(state: State, h: Tensor) -> Tensor:
+def _drop_numbers(state: State, h: Tensor) -> Tensor:
     """Leave out each number with probability p, or divide it by 1 - p."""
     p = state.network.dropout
     if not p:
@@ -151,7 +151,7 @@ def _dropped(state: State, h: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _keep_zeros(state: State) -> None:
+def _zero_masked(state: State) -> None:
     """Set weights to zero where a mask is False."""
     for name, mask in state.constants.items():
         if name.endswith(".mask"):

@@ -62,34 +62,34 @@ class Portable(NamedTuple):
 
 def write_torch(kept: Kept, path: Path) -> Written:
     """Write a state dict of torch's modules. Raises Unsupported where torch has none for the cell."""
-    found = _portable(kept)
+    found = _build_portable(kept)
     if found.net.cell == "mingru":
         raise Unsupported("cell=mingru: torch has no such layer; write pt2 or onnx")
-    load = _torch_lines(found, kept.problem)
+    load = _write_torch_lines(found, kept.problem)
     save_file(found.weights, path, {"python": load, "modules": json.dumps(found.parts)})
 
     def predict(inputs: NDArray[Any]) -> Prediction:
         with safe_open(path, "pt") as file:
             parts = {name: Part(*each) for name, each in json.loads(file.metadata()["modules"]).items()}
-        return _predicted(kept.problem, parts, _built(parts, load_file(path), kept.problem), inputs)
+        return _predict_rows(kept.problem, parts, _build_module(parts, load_file(path), kept.problem), inputs)
 
     return Written(predict, load, f"torch {torch.__version__}")
 
 
 def write_pt2(kept: Kept, path: Path) -> Written:
     """Write a program of `torch.export`, with its weights."""
-    found, buffer = _portable(kept), io.BytesIO()
-    with torch.no_grad(), _quiet():
-        model, example, dynamic = _example(found, kept)
+    found, buffer = _build_portable(kept), io.BytesIO()
+    with torch.no_grad(), _silence_torch():
+        model, example, dynamic = _build_example(found, kept)
         torch.export.save(torch.export.export(model, example, dynamic_shapes=dynamic), buffer)
     path.write_bytes(buffer.getvalue())
 
     def predict(inputs: NDArray[Any]) -> Prediction:
-        with _quiet():
+        with _silence_torch():
             program = torch.export.load(io.BytesIO(path.read_bytes())).module()
-        return _predicted(kept.problem, found.parts, program, inputs)
+        return _predict_rows(kept.problem, found.parts, program, inputs)
 
-    call = _call("net({0})", "logits, *states = net(token, *states)", found, kept.problem)
+    call = _write_call("net({0})", "logits, *states = net(token, *states)", found, kept.problem)
     return Written(predict, PT2.format(said=found.said, call=call), f"torch {torch.__version__}")
 
 
@@ -97,9 +97,9 @@ def write_onnx(kept: Kept, path: Path) -> Written:
     """Write the network as ONNX, whose inputs and outputs have names."""
     import onnxruntime
 
-    found = _portable(kept)
-    with torch.no_grad(), _quiet():
-        model, example, dynamic = _example(found, kept)
+    found = _build_portable(kept)
+    with torch.no_grad(), _silence_torch():
+        model, example, dynamic = _build_example(found, kept)
         states = [str(at) for at in range(len(example) - 1)]
         ours, theirs = (
             ["token" if states else "rows", *(f"state{at}" for at in states)],
@@ -119,43 +119,43 @@ def write_onnx(kept: Kept, path: Path) -> Written:
             logits, *left = map(torch.from_numpy, session.run(None, named))
             return (logits, *left) if left else logits
 
-        return _predicted(kept.problem, found.parts, run, inputs)
+        return _predict_rows(kept.problem, found.parts, run, inputs)
 
     step = 'logits, *states = net.run(None, {"token": token, "state0": states[0]%s})'
     more = "".join(f', "state{at}": states[{at}]' for at in states[1:])
-    call = _call('(logits,) = net.run(None, {{"rows": {0}}})', step % more, found, kept.problem)
+    call = _write_call('(logits,) = net.run(None, {{"rows": {0}}})', step % more, found, kept.problem)
     return Written(predict, ONNX.format(said=found.said, call=call), f"onnxruntime {onnxruntime.__version__}")
 
 
 # --- the network ----------------------------------------------------------------------------------------------------
 
 
-def _portable(kept: Kept) -> Portable:
+def _build_portable(kept: Kept) -> Portable:
     net = network.build(kept.problem, kept.training, kept.config)
-    tensors, forms = portable.dense(net, {name: torch.as_tensor(each) for name, each in kept.arrays.items()})
+    tensors, forms = portable.to_dense(net, {name: torch.as_tensor(each) for name, each in kept.arrays.items()})
     said = f"# weights that were {' and '.join(forms)} are dense here: equal, and no smaller\n" if forms else ""
-    return Portable(net, portable.parts(net, tensors), portable.weights(net, tensors), said)
+    return Portable(net, portable.list_parts(net, tensors), portable.build_state_dict(net, tensors), said)
 
 
-def _built(parts: Mapping[str, Part], weights: Mapping[str, Tensor], problem: Problem) -> nn.Module:
+def _build_module(parts: Mapping[str, Part], weights: Mapping[str, Tensor], problem: Problem) -> nn.Module:
     kind = Step if problem.kind == "language" else Classifier
     model = kind({name: part.build() for name, part in parts.items()})
     model.parts.load_state_dict(dict(weights))
     return model.eval()
 
 
-def _example(found: Portable, kept: Kept) -> tuple[nn.Module, tuple[Tensor, ...], Any]:
+def _build_example(found: Portable, kept: Kept) -> tuple[nn.Module, tuple[Tensor, ...], Any]:
     """Build the model, inputs of two rows, and the names of their sizes that may vary."""
-    model, batch = _built(found.parts, found.weights, kept.problem), torch.export.Dim("batch")
+    model, batch = _build_module(found.parts, found.weights, kept.problem), torch.export.Dim("batch")
     rows = torch.as_tensor(np.resize(kept.rows, (2, *kept.rows.shape[1:])))
     if not found.net.tokens:
         return model, (rows.float(),), ({0: batch},)
-    states = portable.start(found.parts, 2)
+    states = portable.build_start(found.parts, 2)
     return model, (rows[:, 0].long(), *states), ({0: batch}, tuple({1: batch} for _ in states))
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_torch() -> Iterator[None]:
     """Silence torch's warnings about its own insides."""
     logger, level = logging.getLogger("torch.onnx"), logging.getLogger("torch.onnx").level
     with warnings.catch_warnings():
@@ -171,10 +171,10 @@ def _quiet() -> Iterator[None]:
 
 
 @torch.no_grad()
-def _predicted(problem: Problem, parts: Mapping[str, Part], run: Run, inputs: NDArray[Any]) -> Prediction:
+def _predict_rows(problem: Problem, parts: Mapping[str, Part], run: Run, inputs: NDArray[Any]) -> Prediction:
     rows = torch.as_tensor(inputs)
     if problem.kind == "language":
-        return _following(run, portable.start(parts, len(rows)), rows)
+        return _predict_following(run, portable.build_start(parts, len(rows)), rows)
     widest = max(part.sizes[1] for part in parts.values()) * rows[0].numel()
 
     def classes(some: Tensor) -> ClassLogProbs:
@@ -183,7 +183,7 @@ def _predicted(problem: Problem, parts: Mapping[str, Part], run: Run, inputs: ND
     return inference.in_parts(classes, rows, widest)
 
 
-def _following(step: Run, states: tuple[Tensor, ...], tokens: Tensor) -> TokenLogProbs:
+def _predict_following(step: Run, states: tuple[Tensor, ...], tokens: Tensor) -> TokenLogProbs:
     """Log probability (N, L - 1) of each token of rows (N, L), given those before it in its row."""
     found = torch.empty(len(tokens), tokens.shape[1] - 1)
     for at, (token, following) in enumerate(zip(tokens.T[:-1], tokens.T[1:], strict=True)):
@@ -195,36 +195,36 @@ def _following(step: Run, states: tuple[Tensor, ...], tokens: Tensor) -> TokenLo
 # --- how they are loaded --------------------------------------------------------------------------------------------
 
 
-def _torch_lines(found: Portable, problem: Problem) -> str:
+def _write_torch_lines(found: Portable, problem: Problem) -> str:
     parts = ", ".join(f'"{name}": {part}' for name, part in found.parts.items())
     names = [name for name in found.parts if name.startswith("rnn")]
     text = problem.kind == "language"
-    shape = f"  # {_shape(problem)}"
+    shape = f"  # {_describe_shape(problem)}"
     if text:
         read = ['net["embedding"](tokens)', *["h"] * len(names)]
         lines = [f'h, {name}_state = net["{name}"]({x}, {name}_state)' for name, x in zip(names, read, strict=False)]
         lines[0] += "  # tokens (B, T); states are None at first"
     else:
-        read = [_as_steps(problem), *["h"] * len(names)]
+        read = [_write_steps(problem), *["h"] * len(names)]
         lines = [f'h, _ = net["{name}"]({x})' for name, x in zip(names, read, strict=False)]
         lines[0] += shape
     run = (TEXT if text else CLASSES).format(layers="\n".join(lines), outputs=found.net.outputs)
     return TORCH.format(said=found.said, parts=parts, run=run)
 
 
-def _as_steps(problem: Problem) -> str:
+def _write_steps(problem: Problem) -> str:
     if len(problem.input_shape) == 2:
         return "rows"
     return "rows.flatten(2)" if problem.time_axis else "rows.transpose(1, 2).flatten(2)"
 
 
-def _shape(problem: Problem) -> str:
+def _describe_shape(problem: Problem) -> str:
     return f"rows (B, {', '.join(map(str, problem.input_shape))}) of float32"
 
 
-def _call(rows: str, step: str, found: Portable, problem: Problem) -> str:
+def _write_call(rows: str, step: str, found: Portable, problem: Problem) -> str:
     """Write the line that runs the loaded network."""
     if problem.kind != "language":
-        return f"{'logits = ' if rows.startswith('net') else ''}{rows.format('rows')}  # {_shape(problem)}"
-    shapes = ", ".join(f"({each.shape[0]}, B, {each.shape[2]})" for each in portable.start(found.parts, 1))
+        return f"{'logits = ' if rows.startswith('net') else ''}{rows.format('rows')}  # {_describe_shape(problem)}"
+    shapes = ", ".join(f"({each.shape[0]}, B, {each.shape[2]})" for each in portable.build_start(found.parts, 1))
     return f"{step}  # token (B,), int64; states, zeros at first, of {shapes}"

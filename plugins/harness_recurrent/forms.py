@@ -9,7 +9,7 @@
 | low-rank | left (n, r), right (r, m); with identity (), of any value, the input is added |
 | int8 | weight (n, m) int8, scale (n, 1): one for each row |
 
-A bias may stand beside them; a map does not add it, and `nonzeros` and `size_in_bytes` count it.
+A bias may stand beside them; a map does not add it, and `count_nonzeros` and `count_bytes` count it.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Map:
         return self.product(rows)
 
 
-def under(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
+def select_under(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with the prefix and a dot, by the rest of their names."""
     start = f"{prefix}."
     return {name.removeprefix(start): each for name, each in tensors.items() if name.startswith(start)}
 
 
-def kind(tensors: Tensors) -> str:
+def find_form(tensors: Tensors) -> str:
     """The form, told by which names there are. Raises ValueError where they make no form."""
     for form, (mark, needed) in NAMES.items():
         if mark in tensors and all(name in tensors for name in needed):
@@ -66,40 +66,40 @@ def kind(tensors: Tensors) -> str:
 
 def bind(tensors: Tensors) -> Map:
     """Bind these tensors to their map. Work that is needed once, such as a product with a mask, is done here."""
-    form = kind(tensors)
+    form = find_form(tensors)
     if form == "csr":
-        return _sparse(tensors)
+        return _bind_sparse(tensors)
     if form == "columns":
         weight, columns = tensors["weight"], tensors["columns"]
         return Map(lambda rows: F.linear(rows.index_select(1, columns), weight))
     if form == "low-rank":
-        return _low_rank(tensors)
-    weight = dequantised(tensors)
+        return _bind_low_rank(tensors)
+    weight = to_dense(tensors)
     return Map(lambda rows: F.linear(rows, weight), weight)
 
 
-def _low_rank(tensors: Tensors) -> Map:
+def _bind_low_rank(tensors: Tensors) -> Map:
     left, right = tensors["left"].t(), tensors["right"].t()
     if "identity" in tensors:
         return Map(lambda rows: torch.addmm(rows, rows @ right, left))
     return Map(lambda rows: rows @ right @ left)
 
 
-def _sparse(tensors: Tensors) -> Map:
+def _bind_sparse(tensors: Tensors) -> Map:
     """A map that multiplies (n, m) with (m, B), as sparse products want it. m is known with the rows that come."""
     matrices: dict[int, Tensor] = {}
 
     def product(rows: Tensor) -> Tensor:
         size = rows.shape[1]
         if size not in matrices:
-            matrices[size] = _csr(tensors, size)
+            matrices[size] = _build_csr(tensors, size)
         matrix = matrices[size]
         return (matrix @ rows.t().to(matrix.dtype)).t().to(rows.dtype)
 
     return Map(product)
 
 
-def _csr(tensors: Tensors, size: int) -> Tensor:
+def _build_csr(tensors: Tensors, size: int) -> Tensor:
     """Compressed sparse rows as torch has them; wider on a CPU, which multiplies none of 16 bits.
 
     Indices come from files: a wrong one would read foreign memory, and is looked for once for all products.
@@ -126,18 +126,18 @@ def quantise(weight: Tensor) -> dict[str, Tensor]:
     return {"weight": (weight / scale).round().clamp(-LEVELS, LEVELS).to(torch.int8), "scale": scale}
 
 
-def dequantised(tensors: Tensors, size: int | None = None) -> Tensor:
+def to_dense(tensors: Tensors, size: int | None = None) -> Tensor:
     """The dense matrix (n, m) that any form is equal to. size: m, which csr and columns do not say themselves."""
-    form = kind(tensors)
+    form = find_form(tensors)
     if form == "csr":
         rows, positions = tensors["rows"], tensors["positions"].long()
         counts = rows.diff().long()
         owners = torch.arange(len(counts), device=rows.device).repeat_interleave(counts)
-        zeros = _zeros(tensors["values"], len(counts), size, form)
+        zeros = _build_zeros(tensors["values"], len(counts), size, form)
         return zeros.index_put((owners, positions), tensors["values"])
     if form == "columns":
         weight, columns = tensors["weight"], tensors["columns"]
-        return _zeros(weight, len(weight), size, form).index_copy(1, columns, weight)
+        return _build_zeros(weight, len(weight), size, form).index_copy(1, columns, weight)
     if form == "low-rank":
         product = tensors["left"] @ tensors["right"]
         return product + torch.eye(*product.shape).to(product) if "identity" in tensors else product
@@ -145,29 +145,29 @@ def dequantised(tensors: Tensors, size: int | None = None) -> Tensor:
     return tensors["weight"] * tensors[factor] if factor else tensors["weight"]
 
 
-def _zeros(like: Tensor, count: int, size: int | None, form: str) -> Tensor:
+def _build_zeros(like: Tensor, count: int, size: int | None, form: str) -> Tensor:
     if size is None:
         raise ValueError(f"weights of form {form} do not say how many inputs they have: pass size")
     return like.new_zeros(count, size)
 
 
-def nonzeros(tensors: Tensors) -> int:
+def count_nonzeros(tensors: Tensors) -> int:
     """Weights that are not zero, of those that are stored; masked ones where the mask is, biases with them."""
-    counted = {**tensors, "weight": dequantised(tensors)} if "mask" in tensors else tensors
+    counted = {**tensors, "weight": to_dense(tensors)} if "mask" in tensors else tensors
     weights = [each for name, each in counted.items() if name in ("weight", "values", "left", "right", "bias")]
     return sum(int(each.count_nonzero()) for each in weights)
 
 
-def numbers(tensors: Tensors) -> int:
+def count_numbers(tensors: Tensors) -> int:
     """Numbers that are stored, zeros and those of 8 bits included; masks and indices are none."""
     return sum(each.numel() for each in tensors.values() if each.is_floating_point() or each.dtype == torch.int8)
 
 
-def size_in_bytes(tensors: Tensors) -> int:
+def count_bytes(tensors: Tensors) -> int:
     """Bytes of all stored tensors, with masks, indices and scales."""
     return sum(each.nbytes for each in tensors.values())
 
 
-def macs(tensors: Tensors) -> int:
+def count_macs(tensors: Tensors) -> int:
     """Multiply-accumulates of one row: one for each weight that is multiplied, be it zero or not."""
     return sum(tensors[name].numel() for name in ("weight", "values", "left", "right") if name in tensors)

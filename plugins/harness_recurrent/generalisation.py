@@ -59,7 +59,7 @@ class Blocks:
 
     def on_grid(self) -> Blocks:
         """The next larger powers of two, of which each has 64, in place of a network's own norms."""
-        return Blocks(*(_next_power(field.name, getattr(self, field.name)) for field in fields(self)))
+        return Blocks(*(_round_to_power(field.name, getattr(self, field.name)) for field in fields(self)))
 
 
 def log_largest_state(radii: Blocks, inputs: float, steps: int, rho: float = 1.0) -> float:
@@ -107,7 +107,7 @@ def risk_bound(risk: float, log_bias: float, variance: float, slope: float = SLO
     return Bound("risk", log_sum(log(risk), log(slope) + log_bias, log(variance)), limit)
 
 
-def quantised(weight: Tensor, bits: int) -> Tensor:
+def quantise_weight(weight: Tensor, bits: int) -> Tensor:
     """The weights with so many bits each, 2 at least, and a scale of 32 bits, as the Occam bound counts them."""
     if bits < 2:
         raise ValueError(f"a weight is quantised to 2 bits at least, sign included, and {bits} were asked for")
@@ -137,7 +137,7 @@ def _refuse_streams(name: str, iid: bool) -> None:
         )
 
 
-def _next_power(name: str, value: float) -> float:
+def _round_to_power(name: str, value: float) -> float:
     half, exponent = math.frexp(value)
     exponent = max(-GRID // 2, exponent - (half == 0.5)) if value else -GRID // 2
     if exponent >= GRID // 2:

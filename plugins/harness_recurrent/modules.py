@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from harness_recurrent import arguments, layers, reconstruction, selection
-from harness_recurrent.covariance import Covariance, dead
+from harness_recurrent.covariance import Covariance, find_dead
 from harness_recurrent.layers import GATES, Layers
 
 Choice = Literal["spectral", "backward", "random"]
@@ -61,29 +61,29 @@ def compress(
     TypeError or ValueError, which say what was expected.
     """
     arguments.require_module(module)
-    readers = arguments.readers_of(module, readers)
-    count, search = arguments.count_of(module, nodes, share), _search(method, seed)
+    readers = arguments.collect_readers(module, readers)
+    count, search = arguments.count_nodes(module, nodes, share), _find_search(method, seed)
     arguments.require_shares(theta=theta, lam=lam)
     arguments.require_switch(reconstruct=reconstruct)
-    weights = _weights(module, readers)
+    weights = _collect_weights(module, readers)
     kept, maps = [], []
-    for at, S in enumerate(_moments(module, rows)):
+    for at, S in enumerate(_measure_moments(module, rows)):
         tau = selection.regularisation(S, lam, count)
-        M = selection.weight_matrix(S, _heard(module, weights, len(readers), at), theta)
+        M = selection.weight_matrix(S, _stack_readers(module, weights, len(readers), at), theta)
         J = sorted(search(S, M, count, tau))
         kept.append(J)
         maps.append(reconstruction.matrix(S, J, tau) if reconstruct else reconstruction.selector(len(S), J).to(S))
-    smaller = layers.narrower(module, count, _rewritten(module, weights, kept, maps))
-    across = torch.block_diag(*maps[-layers.ways(module) :])  # (m, k), of both directions (2 m, 2 k)
-    read = [layers.linear(each, weights[_reader(at)] @ across) for at, each in enumerate(readers)]
+    smaller = layers.build_narrower(module, count, _rewrite_weights(module, weights, kept, maps))
+    across = torch.block_diag(*maps[-layers.count_ways(module) :])  # (m, k), of both directions (2 m, 2 k)
+    read = [layers.build_reader(each, weights[_name_reader(at)] @ across) for at, each in enumerate(readers)]
     return Compressed(smaller, read, kept)
 
 
 # --- which nodes ----------------------------------------------------------------------------------------------------
 
 
-def _search(method: str, seed: int) -> Search:
-    generator = arguments.generator_of(seed)
+def _find_search(method: str, seed: int) -> Search:
+    generator = arguments.seed_generator(seed)
 
     def at_random(S: Tensor, M: Tensor, count: int, tau: Tensor) -> Sequence[int]:
         del M, tau
@@ -98,65 +98,65 @@ def _search(method: str, seed: int) -> Search:
     return found[method]
 
 
-def _moments(module: nn.RNNBase, rows: Tensor | Iterable[Tensor]) -> list[Tensor]:
+def _measure_moments(module: nn.RNNBase, rows: Tensor | Iterable[Tensor]) -> list[Tensor]:
     """Second moments (m, m) of the states of each layer and direction. Raises ValueError where no node is active."""
-    m, ways, ends = module.hidden_size, layers.ways(module), layers.suffixes(module)
-    each = [layers.one(module, layer) for layer in range(module.num_layers)]
-    sums = [Covariance(m, layers.weight(module, "weight_ih_l0").device) for _ in ends]
-    for x in arguments.parts(module, rows):
+    m, ways, ends = module.hidden_size, layers.count_ways(module), layers.list_suffixes(module)
+    each = [layers.extract_layer(module, layer) for layer in range(module.num_layers)]
+    sums = [Covariance(m, layers.get_weight(module, "weight_ih_l0").device) for _ in ends]
+    for x in arguments.split_rows(module, rows):
         for layer, alone in enumerate(each):
             x, _ = alone(x)  # (..., m), or one direction beside the other (..., 2 m)
             for way, h in enumerate(x.split(m, -1)):
                 sums[layer * ways + way].add(h)
     if not sums[0].rows:
         raise ValueError("rows: there are none; pass inputs of the module, such as those that it was trained on")
-    return [_mean(total, end) for total, end in zip(sums, ends, strict=True)]
+    return [_require_active(total, end) for total, end in zip(sums, ends, strict=True)]
 
 
-def _mean(total: Covariance, end: str) -> Tensor:
+def _require_active(total: Covariance, end: str) -> Tensor:
     """Take the mean. Raises ValueError for states that are not finite, or all zero."""
     try:
         S = total.mean()
     except ValueError as error:
         raise ValueError(f"{end}: {error}") from error
-    if dead(S).all():
+    if find_dead(S).all():
         raise ValueError(f"all nodes of {end} are zero for all rows: train the module, or pass other rows")
     return S
 
 
-def _heard(module: nn.RNNBase, weights: Mapping[str, Tensor], readers: int, at: int) -> Tensor:
+def _stack_readers(module: nn.RNNBase, weights: Mapping[str, Tensor], readers: int, at: int) -> Tensor:
     """Stack the weights that read the states of a layer in one direction: Z (rows, m)."""
-    m, ways, ends = module.hidden_size, layers.ways(module), layers.suffixes(module)
+    m, ways, ends = module.hidden_size, layers.count_ways(module), layers.list_suffixes(module)
     layer, way = divmod(at, ways)
     above = [f"weight_ih_{end}" for end in ends[(layer + 1) * ways :][:ways]]
-    names = above or [_reader(each) for each in range(readers)]
+    names = above or [_name_reader(each) for each in range(readers)]
     return torch.cat([weights[f"weight_hh_{ends[at]}"], *(weights[name][:, way * m :][:, :m] for name in names)])
 
 
 # --- weights --------------------------------------------------------------------------------------------------------
 
 
-def _weights(module: nn.RNNBase, readers: Sequence[nn.Linear]) -> dict[str, Tensor]:
+def _collect_weights(module: nn.RNNBase, readers: Sequence[nn.Linear]) -> dict[str, Tensor]:
     """All weights in float64: of the module by torch's names, and of the readers. Raises ValueError if not finite."""
-    own = [name for end in layers.suffixes(module) for name in layers.names(module, end)]
-    found = {name: layers.exact(f"module.{name}", layers.weight(module, name)) for name in own}
+    own = [name for end in layers.list_suffixes(module) for name in layers.list_weights(module, end)]
+    found = {name: layers.to_float64(f"module.{name}", layers.get_weight(module, name)) for name in own}
     for at, each in enumerate(readers):
-        found[_reader(at)] = layers.exact(_reader(at), each.weight)
+        found[_name_reader(at)] = layers.to_float64(_name_reader(at), each.weight)
     return found
 
 
-def _reader(at: int) -> str:
+def _name_reader(at: int) -> str:
     return f"readers[{at}].weight"
 
 
-def _rewritten(
+def _rewrite_weights(
     module: nn.RNNBase, weights: Mapping[str, Tensor], kept: Sequence[Sequence[int]], maps: Sequence[Tensor]
 ) -> dict[str, Tensor]:
     """The module's weights with these nodes, whose readers are multiplied by A (m, k) of each."""
-    found, m, ways = {}, module.hidden_size, layers.ways(module)
-    for at, (end, J, A) in enumerate(zip(layers.suffixes(module), kept, maps, strict=True)):
+    found, m, ways = {}, module.hidden_size, layers.count_ways(module)
+    for at, (end, J, A) in enumerate(zip(layers.list_suffixes(module), kept, maps, strict=True)):
         stays = torch.cat([gate * m + torch.tensor(J, device=A.device) for gate in range(GATES[type(module)])])
-        for name in layers.names(module, end):
+        for name in layers.list_weights(module, end):
             found[name] = weights[name][stays]
         found[f"weight_hh_{end}"] = found[f"weight_hh_{end}"] @ A
         if layer := at // ways:

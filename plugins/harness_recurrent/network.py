@@ -14,7 +14,7 @@ was made smaller needs no other description.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -49,18 +49,18 @@ class Network:
 def build(problem: Problem, training: Training, options: NetworkOptions) -> Network:
     """Build the network. Raises Unsupported for a problem without steps, and for options that do not fit it."""
     tokens = problem.kind == "language"
-    cell = options.on(problem.kind)
+    cell = options.resolve_cell(problem.kind)
     if tokens and cell == "irnn":
         raise Unsupported(f"cell=irnn: {UNBOUNDED}; use lstm, gru, elman or mingru")
     for name in ("embedding", "tied"):
         if not tokens and getattr(options, name):
             raise Unsupported(f"{name} is of language, and this is {problem.kind}; leave it out")
-    inputs = (options.embedding or options.hidden) if tokens else features(problem)
+    inputs = (options.embedding or options.hidden) if tokens else count_features(problem)
     types = precision.types(training.precision, "recurrent networks")
     return Network(cell, options.layers, tokens, inputs, problem.output_size, types, options.dropout)
 
 
-def features(problem: Problem) -> int:
+def count_features(problem: Problem) -> int:
     """Numbers that a step of a row has: rows of time as they are, an image (C, H, W) as H steps of its lines.
 
     Raises Unsupported for a row without steps.
@@ -79,7 +79,7 @@ def features(problem: Problem) -> int:
     )
 
 
-def initial(network: Network, options: NetworkOptions, seed: int) -> dict[str, Tensor]:
+def draw_initial(network: Network, options: NetworkOptions, seed: int) -> dict[str, Tensor]:
     """Parameters before training, float64: uniform within 1 / sqrt(m), as torch's; irnn as Le et al. (2015) have it.
 
     The forget gate of an lstm starts open, at a bias of 1.
@@ -102,14 +102,14 @@ def initial(network: Network, options: NetworkOptions, seed: int) -> dict[str, T
             tensors[f"{name}.recurrent.weight"] = uniform(rows, m)
         if network.cell == "gru":
             tensors[f"{name}.recurrent.bias"] = uniform(m)
-        _specialise(tensors, name, network.cell, options, generator)
+        _specialise_cell(tensors, name, network.cell, options, generator)
     if not options.tied:
         tensors["readout.weight"] = uniform(network.outputs, m)
     tensors["readout.bias"] = torch.zeros(network.outputs, dtype=torch.float64)
     return tensors
 
 
-def _specialise(
+def _specialise_cell(
     tensors: dict[str, Tensor], name: str, cell: str, options: NetworkOptions, draw: torch.Generator
 ) -> None:
     m = options.hidden
@@ -127,9 +127,9 @@ def _specialise(
 # --- the way through ------------------------------------------------------------------------------------------------
 
 
-def of_cell(tensors: Tensors, layer: int) -> dict[str, Tensor]:
+def select_cell(tensors: Tensors, layer: int) -> dict[str, Tensor]:
     """The tensors of a layer, by their name after `cells.{layer}.`."""
-    return forms.under(tensors, f"cells.{layer}")
+    return forms.select_under(tensors, f"cells.{layer}")
 
 
 def width(network: Network, tensors: Tensors, layer: int) -> int:
@@ -137,7 +137,7 @@ def width(network: Network, tensors: Tensors, layer: int) -> int:
     return len(tensors[f"cells.{layer}.input.bias"]) // GATES[network.cell]
 
 
-def readers(tensors: Tensors, layer: int) -> list[str]:
+def list_readers(tensors: Tensors, layer: int) -> list[str]:
     """Names of the weights that read a layer's state: its own recurrent ones, then those above, or the readout's."""
     above = f"cells.{layer + 1}.input.weight"
     recurrent = f"cells.{layer}.recurrent.weight"
@@ -145,7 +145,7 @@ def readers(tensors: Tensors, layer: int) -> list[str]:
     return [*([recurrent] if recurrent in tensors else []), last]
 
 
-def steps(network: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
+def split_steps(network: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
     """Inputs as the lowest layer reads them, (T, B, d): tokens (B, T), rows (B, T, ...) or images (B, C, H, W)."""
     if network.tokens:
         return F.embedding(inputs.T, tensors["embedding.weight"])
@@ -154,10 +154,12 @@ def steps(network: Network, tensors: Tensors, inputs: Tensor) -> Tensor:
     return inputs.flatten(2).transpose(0, 1).contiguous().to(network.types.compute)
 
 
-def at_rest(network: Network, tensors: Tensors, batch: int) -> Carried:
+def build_start(network: Network, tensors: Tensors, batch: int) -> Carried:
     """States before the first step."""
     like = tensors["readout.bias"]
-    each = [cells.state(network.cell, batch, width(network, tensors, layer), like) for layer in range(network.layers)]
+    each = [
+        cells.build_start(network.cell, batch, width(network, tensors, layer), like) for layer in range(network.layers)
+    ]
     return tuple(tensor for state in each for tensor in state)
 
 
@@ -171,7 +173,7 @@ def hidden_states(
     for layer in range(network.layers):
         start = carried[layer * size : (layer + 1) * size]
         read = drop(found[-1]) if layer else x
-        h, end = cells.run(network.cell, read, of_cell(tensors, layer), tuple(start))
+        h, end = cells.run_cell(network.cell, read, select_cell(tensors, layer), tuple(start))
         found.append(h)
         left.extend(end)
     return found, tuple(left)
@@ -179,7 +181,7 @@ def hidden_states(
 
 def read_out(tensors: Tensors, h: Tensor) -> Tensor:
     """Logits (..., c) of states (..., m)."""
-    readout = forms.under(tensors, "readout")
+    readout = forms.select_under(tensors, "readout")
     if len(readout) > 1:
         read = forms.bind(readout)(h.flatten(0, -2)).unflatten(0, h.shape[:-1])
     else:  # tied
@@ -187,20 +189,25 @@ def read_out(tensors: Tensors, h: Tensor) -> Tensor:
     return read + readout["bias"]
 
 
-def computing(network: Network, tensors: Tensors) -> dict[str, Tensor]:
+def cast_tensors(network: Network, tensors: Tensors) -> dict[str, Tensor]:
     """Tensors in the type that linear operations compute in; indices, masks and integers as they are."""
     compute = network.types.compute
     return {name: each.to(compute) if each.is_floating_point() else each for name, each in tensors.items()}
 
 
-def shapes(network: Network, options: NetworkOptions) -> dict[str, tuple[int, ...]]:
+def unwrap_single(each: Sequence[Any]) -> Any:
+    """The value of the only layer, or the list of all layers' values, as records have it."""
+    return each[0] if len(each) == 1 else list(each)
+
+
+def list_shapes(network: Network, options: NetworkOptions) -> dict[str, tuple[int, ...]]:
     """Shapes of the parameters of a network that nothing was taken from."""
-    return {name: tuple(tensor.shape) for name, tensor in initial(network, options, 0).items()}
+    return {name: tuple(tensor.shape) for name, tensor in draw_initial(network, options, 0).items()}
 
 
-def check(tensors: Mapping[str, Any], network: Network, options: NetworkOptions) -> None:
+def check_arrays(tensors: Mapping[str, Any], network: Network, options: NetworkOptions) -> None:
     """Check the arrays of a base. Raises Unsupported where they are not those of that network, trained and finite."""
-    expected = shapes(network, options)
+    expected = list_shapes(network, options)
     missing, strange = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or strange:
         what = f"no {missing[0]}" if missing else f"{strange[0]}, which such a network does not have"

@@ -18,7 +18,7 @@ from harness import Reading, Unsupported
 from harness_recurrent import bounds, network, reconstruction, selection
 from harness_recurrent.compression import Base, Compression, Smaller
 from harness_recurrent.config import GATES
-from harness_recurrent.covariance import dead
+from harness_recurrent.covariance import find_dead
 
 ACTIVE = {"time-mean": "ever active", "last-step": "active after the last step of any row"}
 
@@ -46,12 +46,18 @@ class NodePruning(Compression):
             chosen.append(nodes)
             maps.append(A)
             lost.append(float(reconstruction.error(S, nodes, A).trace() / S.trace()))
-            layers.append(bounds.layer_of(base.tensors, layer, S, nodes, tau, A, self.options.lam))
-        dead_nodes = Reading(_one(silent), _warning(count, base.widths, silent, ACTIVE[self.options.covariance]))
-        said = {"nodes": _one(chosen), "dead_nodes": dead_nodes, "information_loss": _one(lost)}
+            layers.append(bounds.build_layer(base.tensors, layer, S, nodes, tau, A, self.options.lam))
+        dead_nodes = Reading(
+            network.unwrap_single(silent), _warn_of_dead(count, base.widths, silent, ACTIVE[self.options.covariance])
+        )
+        said = {
+            "nodes": network.unwrap_single(chosen),
+            "dead_nodes": dead_nodes,
+            "information_loss": network.unwrap_single(lost),
+        }
         steps = base.statistics.steps if self.options.covariance == "time-mean" else 0
-        kept = keep(base.network, base.tensors, chosen, maps)
-        return Smaller(kept, said, bounds.postponed(base.network, layers, steps))
+        kept = keep_nodes(base.network, base.tensors, chosen, maps)
+        return Smaller(kept, said, bounds.postpone_facts(base.network, layers, steps))
 
     def moments(self, base: Base) -> list[Tensor]:
         """Second moments of each layer by the options."""
@@ -59,14 +65,14 @@ class NodePruning(Compression):
         return base.statistics.last_step if last else base.statistics.time_mean
 
 
-def keep(
+def keep_nodes(
     net: Any, tensors: Mapping[str, Tensor], chosen: Sequence[Sequence[int]], maps: Sequence[Tensor]
 ) -> dict[str, Tensor]:
     """Tensors of the network with these nodes of each layer, whose readers are multiplied by A (m, k) of each."""
     kept = dict(tensors)
     for layer, (nodes, A) in enumerate(zip(chosen, maps, strict=True)):
-        for name in network.readers(tensors, layer):
-            kept[_untied(name)] = (kept[name] if _untied(name) == name else tensors[name]).to(A) @ A
+        for name in network.list_readers(tensors, layer):
+            kept[_name_untied(name)] = (kept[name] if _name_untied(name) == name else tensors[name]).to(A) @ A
         width = A.shape[0]
         rows = torch.cat([gate * width + torch.tensor(nodes, device=A.device) for gate in range(GATES[net.cell])])
         for part in ("input.weight", "input.bias", "recurrent.weight"):
@@ -77,19 +83,19 @@ def keep(
     return kept
 
 
-def readers(base: Base, layer: int) -> Tensor:
+def stack_readers(base: Base, layer: int) -> Tensor:
     """All maps that read a layer's state, one below the other: Z (rows, m)."""
-    return torch.cat([base.tensors[name] for name in network.readers(base.tensors, layer)])
+    return torch.cat([base.tensors[name] for name in network.list_readers(base.tensors, layer)])
 
 
-def _untied(name: str) -> str:
+def _name_untied(name: str) -> str:
     """Name the readout of its own that a tied one becomes: rewritten weights no longer embed tokens."""
     return "readout.weight" if name == "embedding.weight" else name
 
 
 def _require_living(S: Tensor, layer: int, covariance: str) -> int:
     """Count the nodes that are zero in all states of S. Raises Unsupported where all are."""
-    silent = int(dead(S).sum())
+    silent = int(find_dead(S).sum())
     if silent < len(S):
         return silent
     if covariance == "last-step":
@@ -100,14 +106,9 @@ def _require_living(S: Tensor, layer: int, covariance: str) -> int:
     raise Unsupported(f"all {len(S)} nodes of layer {layer} are zero in every training row: the base is dead")
 
 
-def _warning(count: int, widths: Sequence[int], silent: Sequence[int], active: str) -> str:
+def _warn_of_dead(count: int, widths: Sequence[int], silent: Sequence[int], active: str) -> str:
     """Warn of nodes that are kept though they do nothing; empty where there are none."""
     living = min(width - gone for width, gone in zip(widths, silent, strict=True))
     if count <= living:
         return ""
     return f"{count} nodes are kept of a layer with {living} that are {active}: fewer would do the same"
-
-
-def _one(each: Sequence[Any]) -> Any:
-    """Of the only layer, or of all."""
-    return each[0] if len(each) == 1 else list(each)

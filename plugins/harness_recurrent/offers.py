@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from harness import Method
-from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, SizeOptions, base, refuse
+from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, ROW_OPTIONS, SizeOptions, name_base, refuse_on_dataset
 
 
 def offer_compression(
@@ -32,9 +32,9 @@ def offer_compression(
         paper=paper,
         role=role,
         precisions=PRECISIONS,
-        starts_from=base,
+        starts_from=name_base,
         epochs_option="finetune",
         row_options=(*shared, *sizes),
         family=FAMILY,
-        refuse=refuse,
+        refuse=refuse_on_dataset,
     )

@@ -33,13 +33,13 @@ class MinGRU(nn.Module):
             h = torch.cat([h[:, :1] + stays[:, :1] * start[0][:, None], h[:, 1:]], 1)
         back = 1
         while back < x.shape[1]:
-            h = h + stays * _earlier(h, back)
-            stays = stays * _earlier(stays, back)
+            h = h + stays * _shift_back(h, back)
+            stays = stays * _shift_back(stays, back)
             back *= 2
         return h, h[:, -1][None]
 
 
-def _earlier(each: Tensor, steps: int) -> Tensor:
+def _shift_back(each: Tensor, steps: int) -> Tensor:
     """Shift states back by so many steps, with zeros before the first: (B, T, m)."""
     return F.pad(each, (0, 0, steps, 0))[:, :-steps]
 
@@ -73,19 +73,19 @@ class Part(NamedTuple):
 # --- from arrays ----------------------------------------------------------------------------------------------------
 
 
-def dense(net: Network, arrays: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+def to_dense(net: Network, arrays: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """All weights in single precision, and the forms that they had, if not dense.
 
     Raises Unsupported for arrays that are none of such a network.
     """
     found, kinds, strange = {}, set(), set(arrays)
     try:
-        for name, size in _maps(net, arrays):
-            stored = {each: tensor for each, tensor in forms.under(arrays, name).items() if each != "bias"}
-            kinds.add(forms.kind(stored))
-            found[f"{name}.weight"] = forms.dequantised(stored, size).float()
+        for name, size in _list_maps(net, arrays):
+            stored = {each: tensor for each, tensor in forms.select_under(arrays, name).items() if each != "bias"}
+            kinds.add(forms.find_form(stored))
+            found[f"{name}.weight"] = forms.to_dense(stored, size).float()
             strange -= {f"{name}.{each}" for each in stored}
-        found |= {name: arrays[name].float() for name in _plain(net)}
+        found |= {name: arrays[name].float() for name in _list_plain(net)}
     except (KeyError, ValueError, IndexError) as error:
         raise Unsupported(f"its arrays are those of no {net.cell} network: {error}; was it another version?") from error
     if strange := strange - found.keys():
@@ -95,30 +95,30 @@ def dense(net: Network, arrays: Mapping[str, Tensor]) -> tuple[dict[str, Tensor]
     return found, sorted(kinds - {"dense"})
 
 
-def _plain(net: Network) -> list[str]:
+def _list_plain(net: Network) -> list[str]:
     """List the names of tensors that are stored in one form alone."""
     own = ["input.bias", *(["recurrent.bias"] if net.cell == "gru" else [])]
     names = [f"cells.{layer}.{each}" for layer in range(net.layers) for each in own]
     return [*(["embedding.weight"] if net.tokens else []), *names, "readout.bias"]
 
 
-def _maps(net: Network, arrays: Mapping[str, Tensor]) -> Iterator[tuple[str, int]]:
+def _list_maps(net: Network, arrays: Mapping[str, Tensor]) -> Iterator[tuple[str, int]]:
     """Names of all linear maps, with how many numbers each reads."""
     for layer in range(net.layers):
         m = network.width(net, arrays, layer)
         yield f"cells.{layer}.input", network.width(net, arrays, layer - 1) if layer else net.inputs
         if net.cell != "mingru":
             yield f"cells.{layer}.recurrent", m
-    if not net.tokens or len(forms.under(arrays, "readout")) > 1:  # a tied one has its bias alone
+    if not net.tokens or len(forms.select_under(arrays, "readout")) > 1:  # a tied one has its bias alone
         yield "readout", network.width(net, arrays, net.layers - 1)
 
 
-def parts(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Part]:
+def list_parts(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Part]:
     """The modules of a network with these dense tensors, in their order."""
     found = {"embedding": Part("Embedding", tuple(tensors["embedding.weight"].shape))} if net.tokens else {}
     settings = {"nonlinearity": "relu"} if net.cell == "irnn" else {}
-    for name, layers in _blocks(net, tensors):
-        sizes = [_inputs(tensors, layers[0]), network.width(net, tensors, layers[0])]
+    for name, layers in _list_blocks(net, tensors):
+        sizes = [_count_inputs(tensors, layers[0]), network.width(net, tensors, layers[0])]
         if net.cell == "mingru":
             found[name] = Part("MinGRU", sizes)
         else:
@@ -128,18 +128,21 @@ def parts(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Part]:
     return found
 
 
-def weights(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def build_state_dict(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict of these modules, every tensor in a memory of its own."""
     found = {"embedding.weight": tensors["embedding.weight"]} if net.tokens else {}
-    for name, layers in _blocks(net, tensors):
+    for name, layers in _list_blocks(net, tensors):
         for at, layer in enumerate(layers):
-            found |= {f"{name}.{own}": each for own, each in _layer(net.cell, at, network.of_cell(tensors, layer))}
+            found |= {
+                f"{name}.{own}": each
+                for own, each in _list_layer_weights(net.cell, at, network.select_cell(tensors, layer))
+            }
     found["readout.weight"] = tensors["readout.weight" if "readout.weight" in tensors else "embedding.weight"]
     found["readout.bias"] = tensors["readout.bias"]
     return {name: each.clone().contiguous() for name, each in found.items()}
 
 
-def _layer(cell: str, at: int, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _list_layer_weights(cell: str, at: int, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """Weights of a layer by torch's names: the second bias is zero but for the part that a GRU has of its own."""
     bias = tensors["input.bias"]
     if cell == "mingru":
@@ -152,7 +155,7 @@ def _layer(cell: str, at: int, tensors: Mapping[str, Tensor]) -> Iterator[tuple[
     yield f"bias_hh_l{at}", torch.zeros_like(bias) if own is None else F.pad(own, (len(bias) - len(own), 0))
 
 
-def _blocks(net: Network, tensors: Mapping[str, Tensor]) -> list[tuple[str, range]]:
+def _list_blocks(net: Network, tensors: Mapping[str, Tensor]) -> list[tuple[str, range]]:
     """Modules that hold the layers, by name: one for all of a width, where torch has such a module."""
     widths = {network.width(net, tensors, layer) for layer in range(net.layers)}
     if net.layers == 1 or (len(widths) == 1 and net.cell != "mingru"):
@@ -160,7 +163,7 @@ def _blocks(net: Network, tensors: Mapping[str, Tensor]) -> list[tuple[str, rang
     return [(f"rnn{layer}", range(layer, layer + 1)) for layer in range(net.layers)]
 
 
-def _inputs(tensors: Mapping[str, Tensor], layer: int) -> int:
+def _count_inputs(tensors: Mapping[str, Tensor], layer: int) -> int:
     return tensors[f"cells.{layer}.input.weight"].shape[1]
 
 
@@ -201,7 +204,7 @@ class Step(nn.Module):
         return (x[:, 0], *after)
 
 
-def start(parts_: Mapping[str, Part], batch: int) -> tuple[Tensor, ...]:
+def build_start(parts_: Mapping[str, Part], batch: int) -> tuple[Tensor, ...]:
     """States before the first token: (layers, B, m) of each module, of an lstm two."""
     found = []
     for part in parts_.values():

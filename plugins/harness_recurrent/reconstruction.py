@@ -29,8 +29,8 @@ def matrix(S: Tensor, nodes: Sequence[int], tau: Tensor) -> Tensor:
 
     Where all tau_J are zero a kept node is itself exactly, also a dead one: with all nodes kept A is the identity.
     """
-    kept = _index(S, nodes)
-    A = torch.cholesky_solve(S[kept], _gram(S, kept, tau)).T
+    kept = _to_index(S, nodes)
+    A = torch.cholesky_solve(S[kept], _factorise_gram(S, kept, tau)).T
     if not tau[kept].any():
         A[kept] = torch.eye(len(kept), dtype=A.dtype, device=A.device)
     return A
@@ -45,14 +45,14 @@ def selector(m: int, nodes: Sequence[int]) -> Tensor:
 
 def residual(S: Tensor, nodes: Sequence[int], tau: Tensor) -> Tensor:
     """E_J = S - S_{:,J} (S_JJ + diag tau_J)^-1 S_{J,:}, (m, m): the loss, the penalty included."""
-    kept = _index(S, nodes)
-    half = torch.linalg.solve_triangular(_gram(S, kept, tau), S[kept], upper=False)  # (k, m)
+    kept = _to_index(S, nodes)
+    half = torch.linalg.solve_triangular(_factorise_gram(S, kept, tau), S[kept], upper=False)  # (k, m)
     return S - half.T @ half
 
 
 def error(S: Tensor, nodes: Sequence[int], A: Tensor) -> Tensor:
     """R = mean of (h - A h_J)(h - A h_J)^T, (m, m), for any A (m, k); S (m, m) or at each step (T, m, m)."""
-    kept = _index(S, nodes)
+    kept = _to_index(S, nodes)
     away = torch.eye(len(A), dtype=S.dtype, device=S.device)
     away[:, kept] -= A.to(S)
     return away @ S @ away.T
@@ -62,14 +62,20 @@ def losses(S: Tensor, nodes: Sequence[int], A: Tensor, readers: Tensor) -> Losse
     """Losses of A in the states, and in the readers Z (rows, m) times the states; shares of the loss without a node."""
     Z = readers.to(S)
     R = error(S, nodes, A)
-    lost = [float(R.trace()), read(R, Z)]
-    whole = [float(S.trace()), read(S, Z)]
+    lost = [float(R.trace()), measure_reading(R, Z)]
+    whole = [float(S.trace()), measure_reading(S, Z)]
     return Losses(*lost, *(part / all_ if all_ else 0.0 for part, all_ in zip(lost, whole, strict=True)))
 
 
-def read(R: Tensor, Z: Tensor) -> float:
+def measure_reading(R: Tensor, Z: Tensor) -> float:
     """Tr Z R Z^T: the mean square of Z v over vectors v whose covariance is R."""
     return float((Z @ R * Z).sum())
+
+
+def measure_loss(S: Tensor, W: Tensor, approximate: Tensor) -> float:
+    """Mean |W h - approximate h|^2 as a share of mean |W h|^2, of states h with second moments S."""
+    whole = measure_reading(S, W)
+    return measure_reading(S, W - approximate) / whole if whole else 0.0
 
 
 def cholesky(K: Tensor) -> Tensor:
@@ -82,9 +88,9 @@ def cholesky(K: Tensor) -> Tensor:
     return factor
 
 
-def _gram(S: Tensor, kept: Tensor, tau: Tensor) -> Tensor:
+def _factorise_gram(S: Tensor, kept: Tensor, tau: Tensor) -> Tensor:
     return cholesky(S[kept][:, kept] + tau[kept].diag())
 
 
-def _index(S: Tensor, nodes: Sequence[int]) -> Tensor:
+def _to_index(S: Tensor, nodes: Sequence[int]) -> Tensor:
     return torch.as_tensor(nodes, dtype=torch.long, device=S.device)

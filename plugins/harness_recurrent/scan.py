@@ -68,7 +68,7 @@ class _Recursion(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, wanted: Tensor | None, wanted_last: Tensor | None) -> tuple[Tensor | None, ...]:
         rows, weight, recurrent, states = ctx.saved_tensors
-        errors = _errors(states, recurrent, ctx.activation, wanted, wanted_last)  # (T, B, m)
+        errors = _propagate_errors(states, recurrent, ctx.activation, wanted, wanted_last)  # (T, B, m)
         flat = errors.flatten(0, 1)
         of_x, of_weight, of_bias, of_recurrent, of_start, _ = ctx.needs_input_grad
         return (
@@ -81,11 +81,11 @@ class _Recursion(torch.autograd.Function):
         )
 
 
-def _errors(
+def _propagate_errors(
     states: Tensor, recurrent: Tensor, activation: Activation, wanted: Tensor | None, wanted_last: Tensor | None
 ) -> Tensor:
     """Gradients of each activation's input (T, B, m), from the last step to the first."""
-    errors = _own(wanted, states[1:])
+    errors = _copy_gradient(wanted, states[1:])
     steps = list(zip(errors.unbind(), states[1:].unbind(), strict=True))
     later, h = steps.pop()
     if wanted_last is not None:
@@ -97,7 +97,7 @@ def _errors(
     return errors
 
 
-def _own(wanted: Tensor | None, like: Tensor) -> Tensor:
+def _copy_gradient(wanted: Tensor | None, like: Tensor) -> Tensor:
     """Copy a gradient, so that it may be overwritten; zeros where there is none."""
     return torch.zeros_like(like) if wanted is None else wanted.clone(memory_format=torch.contiguous_format)
 
@@ -126,7 +126,7 @@ class _LinearRecursion(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, wanted: Tensor) -> tuple[Tensor | None, ...]:
         keep, states = ctx.saved_tensors
-        errors = _own(wanted, keep)
+        errors = _copy_gradient(wanted, keep)
         kept = keep.unbind()
         later, *earlier = reversed(errors.unbind())
         for now, share in zip(earlier, reversed(kept[1:]), strict=True):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from harness_recurrent.reconstruction import JITTER, cholesky, matrix, read, residual
+from harness_recurrent.reconstruction import JITTER, cholesky, matrix, measure_reading, residual
 
 FLOOR = 1e-10  # of tau, in Tr S / m: dead nodes have no leverage, and S_JJ alone would be singular
 TIE = 1e-10  # gains that differ by less are equal: which is larger is rounding
@@ -41,7 +41,7 @@ def weight_matrix(S: Tensor, readers: Tensor, theta: float) -> Tensor:
     if not whole > 0:
         raise ValueError("some hidden node has to be active, and all of them are zero in every row: train the network")
     M = theta / whole * torch.eye(len(S), dtype=S.dtype, device=S.device)
-    return M + (1 - theta) / heard * (Z.T @ Z) if (heard := read(S, Z)) > 0 else M
+    return M + (1 - theta) / heard * (Z.T @ Z) if (heard := measure_reading(S, Z)) > 0 else M
 
 
 def degrees_of_freedom(S: Tensor, lam: float) -> float:
@@ -84,22 +84,22 @@ def greedy(S: Tensor, M: Tensor, k: int, tau: Tensor) -> list[int]:
     Keeping p takes u u^T off E, u = E_p / sqrt(E_pp + tau_p), and (E M E)_pp / (E_pp + tau_p) off L: a Cholesky
     factorisation of S + diag tau that chooses its pivots by L. E is never written, only the factor's rows are.
     """
-    _check(S, k)
+    _check_count(S, k)
     nodes: list[int] = []
     left = torch.ones_like(tau, dtype=torch.bool)
     factor, floor = S.new_empty(k, len(S)), ridge(S, JITTER)  # (k, m), rows u
     for step in range(k):
         done = factor[:step]
         if step % REFRESH == 0:
-            diagonal, squares = _squares(S - done.T @ done, M)
+            diagonal, squares = _compute_diagonals(S - done.T @ done, M)
         pivots = diagonal + tau
-        p = _first(_gains(squares, pivots, floor).where(left, -1))
+        p = _find_first(_compute_gains(squares, pivots, floor).where(left, -1))
         nodes.append(p)
         left[p], pivot = False, float(pivots[p])
         u = (S[p] - done[:, p] @ done) / pivot**0.5 if pivot > floor else torch.zeros_like(diagonal)
         w = M @ u
         factor[step], diagonal = u, (diagonal - u * u).clamp(min=0)
-        squares = _moved(squares, u, w, S @ w - (done @ w) @ done, -1)
+        squares = _update_squares(squares, u, w, S @ w - (done @ w) @ done, -1)
     return nodes
 
 
@@ -108,13 +108,13 @@ def backward(S: Tensor, M: Tensor, k: int, tau: Tensor) -> list[int]:
 
     With P = (S_JJ + diag tau_J)^-1 and A = S_{:,J} P, leaving j raises L by a_j^T M a_j / P_jj.
     """
-    _check(S, k)
+    _check_count(S, k)
     P = torch.cholesky_inverse(cholesky(S + tau.diag()))
     A = S @ P  # (m, m); columns of those that went are zero
     squares = (M @ A * A).sum(0)
     stays = torch.ones_like(tau, dtype=torch.bool)
     for _ in range(len(S) - k):
-        j = _first(-(squares / P.diagonal()).where(stays, torch.inf))
+        j = _find_first(-(squares / P.diagonal()).where(stays, torch.inf))
         stays[j] = False
         r, a = P[j] / P[j, j], A[:, j].clone()
         v = A.T @ (M @ a)
@@ -147,33 +147,33 @@ class _Swaps:
         self.kept, self.M, self.tau, self.floor = kept, M, tau, ridge(S, JITTER)
         self.P = torch.cholesky_inverse(cholesky(S[kept][:, kept] + tau[kept].diag()))
         self.A, self.E = matrix(S, kept, tau), residual(S, kept, tau)
-        self.diagonal, self.squares = _squares(self.E, M)
+        self.diagonal, self.squares = _compute_diagonals(self.E, M)
 
     def improve(self, place: int) -> None:
         """Give the place to a node outside that lowers L more than the one that has it."""
         u = self.A[:, place] / self.P[place, place].sqrt()
         w = self.M @ u
-        diagonal, squares = self.diagonal + u * u, _moved(self.squares, u, w, self.E @ w, 1)
-        gains = _gains(squares, diagonal + self.tau, self.floor)
+        diagonal, squares = self.diagonal + u * u, _update_squares(self.squares, u, w, self.E @ w, 1)
+        gains = _compute_gains(squares, diagonal + self.tau, self.floor)
         gains[self.kept] = -1
-        p = _first(gains)
+        p = _find_first(gains)
         if gains[p] > (u @ w) * (1 + TIE):  # the cost of leaving, and the gain of staying
             self.diagonal, self.squares = diagonal, squares
-            self._leave(place, u)
-            self._enter(place, p)
+            self._remove_place(place, u)
+            self._fill_place(place, p)
 
-    def _leave(self, place: int, u: Tensor) -> None:
+    def _remove_place(self, place: int, u: Tensor) -> None:
         r = self.P[place] / self.P[place, place]
         self.A.addr_(self.A[:, place].clone(), r, alpha=-1)
         self.P.addr_(self.P[place].clone(), r, alpha=-1)
         self.E.addr_(u, u)
 
-    def _enter(self, place: int, p: int) -> None:
+    def _fill_place(self, place: int, p: int) -> None:
         root = (self.E[p, p] + self.tau[p]).sqrt()
         u, b = self.E[p] / root, self.A[p] / root
         b[place] = -1 / root  # the inverse by blocks, with the new node where the old one was
         w = self.M @ u
-        self.squares = _moved(self.squares, u, w, self.E @ w, -1)
+        self.squares = _update_squares(self.squares, u, w, self.E @ w, -1)
         self.diagonal = (self.diagonal - u * u).clamp(min=0)
         self.A.addr_(u, b, alpha=-1)
         self.P.addr_(b, b)
@@ -201,7 +201,7 @@ def sample(S: Tensor, M: Tensor, k: int, lam: float, generator: torch.Generator,
 
 def draw(S: Tensor, lam: float, k: int, generator: torch.Generator) -> list[int]:
     """Exactly k distinct nodes, one after the other by their leverage among those that are left."""
-    _check(S, k)
+    _check_count(S, k)
     likely = leverage(S, lam).clamp(min=torch.finfo(S.dtype).tiny)
     return torch.multinomial(likely, k, generator=generator).tolist()
 
@@ -215,27 +215,27 @@ def _admissible_counts(scores: Tensor, k: int, generator: torch.Generator) -> Te
     raise ValueError(f"none of {TRIES} samples of {k} nodes kept the sum of 1 / tau' at 5/3 m k: take another lambda")
 
 
-def _squares(E: Tensor, M: Tensor) -> tuple[Tensor, Tensor]:
+def _compute_diagonals(E: Tensor, M: Tensor) -> tuple[Tensor, Tensor]:
     """The diagonals of E and of E M E, (m,)."""
     return E.diagonal().clamp(min=0), (E @ M * E).sum(1).clamp(min=0)
 
 
-def _moved(squares: Tensor, u: Tensor, w: Tensor, v: Tensor, sign: int) -> Tensor:
+def _update_squares(squares: Tensor, u: Tensor, w: Tensor, v: Tensor, sign: int) -> Tensor:
     """The diagonal of E M E once u u^T is added to E, or taken off it; w = M u, v = E w."""
     return (squares + sign * 2 * u * v + (u @ w) * u * u).clamp(min=0)
 
 
-def _gains(squares: Tensor, pivots: Tensor, floor: float) -> Tensor:
+def _compute_gains(squares: Tensor, pivots: Tensor, floor: float) -> Tensor:
     """Gains: the fall of L with each node; zero where a node is a sum of kept ones already."""
     return torch.where(pivots > floor, squares / pivots, 0)
 
 
-def _first(values: Tensor) -> int:
+def _find_first(values: Tensor) -> int:
     """The smallest index of the largest value; a value larger by rounding alone is equal."""
     largest = float(values.amax())
     return int((values >= largest - TIE * abs(largest)).to(torch.uint8).argmax())
 
 
-def _check(S: Tensor, k: int) -> None:
+def _check_count(S: Tensor, k: int) -> None:
     if not 1 <= k <= len(S):
         raise ValueError(f"from 1 to {len(S)} nodes can be kept of {len(S)}, and {k} were asked for")

@@ -24,7 +24,7 @@ class Statistics:
     """
 
     def __init__(self, net: Network, tensors: Tensors, train: Batch, batch_size: int) -> None:
-        self._net, self._tensors = net, network.computing(net, tensors)
+        self._net, self._tensors = net, network.cast_tensors(net, tensors)
         self._train, self._batch_size = train, batch_size
 
     @property
@@ -36,19 +36,19 @@ class Statistics:
     @cached_property
     def time_mean(self) -> list[Tensor]:
         """Moments of the states of all steps."""
-        return self._moments(lambda h: h)
+        return self._measure_moments(lambda h: h)
 
     @cached_property
     def last_step(self) -> list[Tensor]:
         """Moments of the states after the last step of each sequence; of a stream, of all steps: it has no last one."""
-        return self.time_mean if self._net.tokens else self._moments(lambda h: h[-1])
+        return self.time_mean if self._net.tokens else self._measure_moments(lambda h: h[-1])
 
     @cached_property
     def lagged(self) -> list[Tensor]:
         """Moments of the states that recurrent weights read: of all steps but the last, and the zeros before them."""
         if self._net.tokens:
             return self.time_mean
-        return self._moments(lambda h: torch.cat([torch.zeros_like(h[:1]), h[:-1]]))
+        return self._measure_moments(lambda h: torch.cat([torch.zeros_like(h[:1]), h[:-1]]))
 
     @cached_property
     def inputs(self) -> list[Tensor]:
@@ -59,30 +59,30 @@ class Statistics:
                 if len(sums) <= layer:
                     sums.append(Covariance(read.shape[-1], read.device))
                 sums[layer].add(read)
-        return _means(sums)
+        return _take_means(sums)
 
     def states(self) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """Some sequences, or some steps of a stream, at a time: x (T, B, d) and the states (T, B, m) of each layer."""
         widest = max(network.width(self._net, self._tensors, layer) for layer in range(self._net.layers))
         with torch.no_grad():
-            yield from self._of_stream(widest) if self._net.tokens else self._of_rows(widest)
+            yield from self._run_stream(widest) if self._net.tokens else self._run_rows(widest)
 
-    def _of_rows(self, widest: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    def _run_rows(self, widest: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
         for rows in self._train.inputs[:ROWS].split(max(1, NUMBERS // (self.steps * widest))):
-            x = network.steps(self._net, self._tensors, rows)
-            at_rest = network.at_rest(self._net, self._tensors, len(rows))
+            x = network.split_steps(self._net, self._tensors, rows)
+            at_rest = network.build_start(self._net, self._tensors, len(rows))
             yield x, network.hidden_states(self._net, self._tensors, x, at_rest)[0]
 
-    def _of_stream(self, widest: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    def _run_stream(self, widest: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
         length = self._train.targets.shape[1] // self._batch_size
         streams = self._train.inputs[0, : length * self._batch_size].view(-1, length)  # (B, L)
-        carried = network.at_rest(self._net, self._tensors, len(streams))
+        carried = network.build_start(self._net, self._tensors, len(streams))
         for part in streams.split(max(1, NUMBERS // (len(streams) * widest)), dim=1):
-            x = network.steps(self._net, self._tensors, part)
+            x = network.split_steps(self._net, self._tensors, part)
             found, carried = network.hidden_states(self._net, self._tensors, x, carried)
             yield x, found
 
-    def _moments(self, taken: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    def _measure_moments(self, taken: Callable[[Tensor], Tensor]) -> list[Tensor]:
         sums = [
             Covariance(network.width(self._net, self._tensors, layer), self._train.inputs.device)
             for layer in range(self._net.layers)
@@ -90,10 +90,10 @@ class Statistics:
         for _, states in self.states():
             for each, h in zip(sums, states, strict=True):
                 each.add(taken(h))
-        return _means(sums)
+        return _take_means(sums)
 
 
-def _means(sums: Sequence[Covariance]) -> list[Tensor]:
+def _take_means(sums: Sequence[Covariance]) -> list[Tensor]:
     """Take the means. Raises Unsupported where states were not finite."""
     try:
         return [each.mean() for each in sums]

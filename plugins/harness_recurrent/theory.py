@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from harness_recurrent.reconstruction import read, residual
+from harness_recurrent.reconstruction import measure_reading, residual
 from harness_recurrent.selection import degrees_of_freedom, shares, weight_matrix
 
 # --- approximation ----------------------------------------------------------------------------------------------------
@@ -35,10 +35,12 @@ def information_losses(
     """Losses of the regularised residual E_J; L_Bh goes by all rows of Wh, of which a compressed network keeps J."""
     E, Z = residual(S, nodes, tau), torch.cat([readout, recurrent])
     weighted = float((weight_matrix(S, Z, theta) * E).sum())
-    return InformationLosses(float(E.trace()), read(E, readout.to(E)), read(E, recurrent.to(E)), weighted)
+    return InformationLosses(
+        float(E.trace()), measure_reading(E, readout.to(E)), measure_reading(E, recurrent.to(E)), weighted
+    )
 
 
-def needed(freedom: float, delta: float = 1 / 5) -> float:
+def count_needed(freedom: float, delta: float = 1 / 5) -> float:
     """Draws, 5 N log(16 N / delta), after which E_J <= 4 lam S (S + lam I)^-1 but for a chance of delta."""
     return 5 * freedom * math.log(16 * freedom / delta) if freedom else 0.0
 
@@ -48,7 +50,7 @@ def feasible_regularisation(S: Tensor, k: int) -> float:
     values = torch.linalg.eigvalsh(S)
 
     def feasible(lam: float) -> bool:
-        return needed(float(shares(values, lam).sum())) <= k
+        return count_needed(float(shares(values, lam).sum())) <= k
 
     if feasible(0):
         return 0.0
@@ -60,10 +62,10 @@ def feasible_regularisation(S: Tensor, k: int) -> float:
 
 
 def approximation_bounds(S: Tensor, lam: float, readers: Tensor) -> tuple[float, float]:
-    """L_A <= 4 lam N(lam) and L_B <= 4 lam Tr Z S (S + lam I)^-1 Z^T for a sample of `needed` nodes; Z the readers."""
+    """L_A <= 4 lam N(lam) and L_B <= 4 lam Tr Z S (S + lam I)^-1 Z^T for `count_needed` sampled nodes; Z: readers."""
     Z = readers.to(S)
     hat = torch.linalg.solve(S + lam * torch.eye(len(S), dtype=S.dtype, device=S.device), S)
-    return 4 * lam * degrees_of_freedom(S, lam), 4 * lam * read(hat, Z)
+    return 4 * lam * degrees_of_freedom(S, lam), 4 * lam * measure_reading(hat, Z)
 
 
 def reconstruction_norm_bound(m: int) -> float:
@@ -135,7 +137,7 @@ def log_sum(*logs: float) -> float:
 
 def _log_root(R: Tensor, W: Tensor) -> float:
     """Log sqrt Tr W R W^T; rounding may leave a zero negative."""
-    return log(read(R, W)) / 2
+    return log(measure_reading(R, W)) / 2
 
 
 def _norm(W: Tensor) -> float:

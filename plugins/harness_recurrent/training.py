@@ -62,17 +62,17 @@ def update(state: State, batch: Batch) -> Scalars:
     if not state.network.tokens:
         return step.update(state, partial(_learn, state), [batch.inputs, batch.targets])
     if batch.first or not state.carried:
-        state.carried = _at_rest(state, len(batch.inputs))
+        state.carried = _build_start(state, len(batch.inputs))
     learn = partial(_learn_window, state)
     scalars, carried = step.update_carrying(state, learn, [batch.inputs, batch.targets], state.carried)
     state.carried = tuple(carried)
     return scalars
 
 
-def _at_rest(state: State, batch: int) -> Carried:
-    own = network.at_rest(state.network, network.computing(state.network, state.tensors), batch)
-    teacher = network.computing(state.network, state.teacher)
-    return (*own, *(network.at_rest(state.network, teacher, batch) if teacher else ()))
+def _build_start(state: State, batch: int) -> Carried:
+    own = network.build_start(state.network, network.cast_tensors(state.network, state.tensors), batch)
+    teacher = network.cast_tensors(state.network, state.teacher)
+    return (*own, *(network.build_start(state.network, teacher, batch) if teacher else ()))
 
 
 def _learn(state: State, inputs: Tensor, targets: Tensor) -> Scalars:
@@ -83,17 +83,17 @@ def _learn_window(state: State, inputs: Tensor, targets: Tensor, *carried: Tenso
     """Forward, backward and the optimiser's step; the states returned beside the scalars are detached."""
     state.optimiser.zero_grad()
     own = len(carried) // 2 if state.teacher else len(carried)
-    logits, left = _logits(state, state.tensors, inputs, carried[:own], partial(_drop, state))
+    logits, left = _compute_logits(state, state.tensors, inputs, carried[:own], partial(_drop_numbers, state))
     loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten())
     total = loss
     if state.teacher:
         with torch.no_grad():
-            taught, seen = _logits(state, state.teacher, inputs, carried[own:])
+            taught, seen = _compute_logits(state, state.teacher, inputs, carried[own:])
         left = (*left, *seen)
         total = (loss + divergence(logits, taught)) / 2
     total.backward()
     step.descend(state)
-    restrain(state)
+    zero_masked(state)
     return {"loss": loss.detach()}, tuple(each.detach() for each in left)
 
 
@@ -103,21 +103,21 @@ def divergence(logits: Tensor, taught: Tensor) -> Tensor:
     return F.kl_div(log_probs, target, reduction="batchmean", log_target=True)
 
 
-def _logits(
+def _compute_logits(
     state: State, tensors: Mapping[str, Tensor], inputs: Tensor, carried: Carried, drop: Any = lambda h: h
 ) -> tuple[Tensor, Carried]:
     """Logits of classes (B, c) or of the tokens that follow (B, L, V), and the states after the last step."""
     net = state.network
-    tensors = network.computing(net, tensors)
-    x = network.steps(net, tensors, inputs)
-    carried = carried or network.at_rest(net, tensors, len(inputs))
+    tensors = network.cast_tensors(net, tensors)
+    x = network.split_steps(net, tensors, inputs)
+    carried = carried or network.build_start(net, tensors, len(inputs))
     found, left = network.hidden_states(net, tensors, drop(x) if net.tokens else x, carried, drop)
     h = drop(found[-1] if net.tokens else found[-1][-1])
     logits = network.read_out(tensors, h.transpose(0, 1) if net.tokens else h)
     return logits.to(net.types.parameters), left
 
 
-def _drop(state: State, h: Tensor) -> Tensor:
+def _drop_numbers(state: State, h: Tensor) -> Tensor:
     """Leave out some numbers, and scale the others up for it."""
     if not state.network.dropout:
         return h
@@ -126,7 +126,7 @@ def _drop(state: State, h: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def restrain(state: State) -> None:
+def zero_masked(state: State) -> None:
     """Set weights that a mask has removed back to zero."""
     for name, mask in state.constants.items():
         if name.endswith(".mask"):
@@ -136,16 +136,19 @@ def restrain(state: State) -> None:
 def describe(state: State, deployed: Mapping[str, Tensor] | None = None) -> dict[str, object]:
     """Describe the network and its training, and the deployed form of the recurrent weights, if not dense."""
     tensors, net = state.tensors if deployed is None else deployed, state.network
-    said: dict[str, object] = {**facts.describe(state), "parameters": forms.numbers(tensors), "cell": net.cell}
+    said: dict[str, object] = {**facts.describe(state), "parameters": forms.count_numbers(tensors), "cell": net.cell}
     widths = [network.width(net, tensors, layer) for layer in range(net.layers)]
-    said["hidden"] = widths[0] if len(widths) == 1 else widths
-    kinds = {forms.kind(forms.under(tensors, f"cells.{layer}.recurrent")) for layer in _layers_with_memory(net)}
+    said["hidden"] = network.unwrap_single(widths)
+    kinds = {
+        forms.find_form(forms.select_under(tensors, f"cells.{layer}.recurrent"))
+        for layer in _list_recurrent_layers(net)
+    }
     if kinds - {"dense"}:
         said["form"] = "+".join(sorted(kinds))
     return {**said, **state.said, **state.later()}
 
 
-def _layers_with_memory(net: Network) -> range:
+def _list_recurrent_layers(net: Network) -> range:
     """Layers with recurrent weights."""
     return range(0 if net.cell == "mingru" else net.layers)
 

@@ -33,7 +33,7 @@ class SpectralOptions(NodeOptions):
     )
 
     @property
-    def of_reconstruction(self) -> tuple[str, ...]:
+    def reconstruction_options(self) -> tuple[str, ...]:
         """None: the loss by which nodes are chosen is that of their reconstruction."""
         return ()
 

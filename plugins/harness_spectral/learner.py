@@ -27,13 +27,13 @@ class SpectralPruning(nodes.NodePruning):
     options: SpectralOptions
 
     def choose(self, base: Base, layer: int, count: int, S: Tensor, tau: Tensor) -> Sequence[int]:
-        M = selection.weight_matrix(S, nodes.readers(base, layer), self.options.theta)
+        M = selection.weight_matrix(S, nodes.stack_readers(base, layer), self.options.theta)
         search = selection.greedy if self.options.search == "greedy" else selection.backward
         return search(S, M, count, tau)
 
     def reference_prepare(self, state: State, fit: Fit) -> State:
         """Prepare by the plain equations: a naive search, and explicit inverses."""
-        return plainly.prepared(self, state, fit, reference.compress)
+        return plainly.prepare(self, state, fit, reference.compress)
 
 
 def build(options: SpectralOptions) -> SpectralPruning:

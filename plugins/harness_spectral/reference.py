@@ -24,15 +24,15 @@ def compress(plain: Plain, options: SpectralOptions) -> Smaller:
     lost: list[float] = []
     for layer, states in enumerate(plain.states):
         S = second_moments(states, options.covariance == "last-step" and not plain.network.tokens)
-        tau, M = regularisation(S, options.lam, plain.nodes), weights(S, plain.readers(layer), options.theta)
-        search = forward if options.search == "greedy" else backward
+        tau, M = regularisation(S, options.lam, plain.nodes), weight_losses(S, plain.readers(layer), options.theta)
+        search = search_forward if options.search == "greedy" else search_backward
         J = sorted(search(S, M, tau, plain.nodes))
-        A = reconstruction(S, J, tau) if options.reconstruct else torch.eye(len(S)).to(S)[:, J]
+        A = reconstruct(S, J, tau) if options.reconstruct else torch.eye(len(S)).to(S)[:, J]
         R = S - A @ S[J] - S[:, J] @ A.T + A @ S[J][:, J] @ A.T  # mean of r r^T, r = h - A h_J
         chosen, maps, lost = [*chosen, J], [*maps, A], [*lost, float(R.trace() / S.trace())]
     return Smaller(
-        plainly.kept(plain, chosen, maps),
-        {"nodes": plainly.of_layers(chosen), "information_loss": plainly.of_layers(lost)},
+        plainly.keep_nodes(plain, chosen, maps),
+        {"nodes": plainly.unwrap_single(chosen), "information_loss": plainly.unwrap_single(lost)},
     )
 
 
@@ -52,41 +52,41 @@ def regularisation(S: Tensor, lam: float, k: int) -> Tensor:
     return (l * k * scores / scores.sum()).clamp(min=float(FLOOR * S.trace() / m))
 
 
-def weights(S: Tensor, Z: Tensor, theta: float) -> Tensor:
+def weight_losses(S: Tensor, Z: Tensor, theta: float) -> Tensor:
     """M = theta I / Tr S + (1 - theta) Z^T Z / Tr Z S Z^T."""
     return theta * torch.eye(len(S)).to(S) / S.trace() + (1 - theta) * Z.T @ Z / (Z @ S @ Z.T).trace()
 
 
-def reconstruction(S: Tensor, J: list[int], tau: Tensor) -> Tensor:
+def reconstruct(S: Tensor, J: list[int], tau: Tensor) -> Tensor:
     """A_J = S_{:,J} (S_JJ + diag tau_J)^-1, (m, k)."""
     return S[:, J] @ torch.linalg.inv(S[J][:, J] + tau[J].diag())
 
 
 def loss(S: Tensor, M: Tensor, tau: Tensor, J: list[int]) -> float:
     """L(J) = Tr M E_J, E_J = S - A_J S_{J,:}."""
-    E = S - reconstruction(S, J, tau) @ S[J] if J else S
+    E = S - reconstruct(S, J, tau) @ S[J] if J else S
     return float((M * E).sum())
 
 
-def forward(S: Tensor, M: Tensor, tau: Tensor, k: int) -> list[int]:
+def search_forward(S: Tensor, M: Tensor, tau: Tensor, k: int) -> list[int]:
     """From none: the node with which L(J) is least, k times."""
     J: list[int] = []
     for _ in range(k):
         others = [p for p in range(len(S)) if p not in J]
         before = loss(S, M, tau, J)
-        J.append(_best(others, lambda p, J=J, before=before: before - loss(S, M, tau, [*J, p])))  # type: ignore[misc]
+        J.append(_find_best(others, lambda p, J=J, before=before: before - loss(S, M, tau, [*J, p])))  # type: ignore[misc]
     return J
 
 
-def backward(S: Tensor, M: Tensor, tau: Tensor, k: int) -> list[int]:
+def search_backward(S: Tensor, M: Tensor, tau: Tensor, k: int) -> list[int]:
     """From all: without the node that raises L(J) least, m - k times."""
     J = list(range(len(S)))
     while len(J) > k:
-        J.remove(_best(J, lambda p, J=J: -loss(S, M, tau, [j for j in J if j != p])))  # type: ignore[misc]
+        J.remove(_find_best(J, lambda p, J=J: -loss(S, M, tau, [j for j in J if j != p])))  # type: ignore[misc]
     return J
 
 
-def _best(nodes: list[int], gain: Callable[[int], float]) -> int:
+def _find_best(nodes: list[int], gain: Callable[[int], float]) -> int:
     """The first of those whose gain is largest, up to rounding."""
     gains = [gain(p) for p in nodes]
     return next(p for p, each in zip(nodes, gains, strict=True) if each >= max(gains) - TIE * abs(max(gains)))

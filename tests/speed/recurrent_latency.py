@@ -56,7 +56,7 @@ def prediction(cell: str, x: Tensor, tensors: Mapping[str, Tensor]) -> Callable[
 
     @torch.no_grad()
     def run() -> None:
-        cells.run(cell, x, tensors, cells.state(cell, ROWS, hidden, x))
+        cells.run_cell(cell, x, tensors, cells.build_start(cell, ROWS, hidden, x))
 
     return run
 

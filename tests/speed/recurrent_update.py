@@ -52,7 +52,7 @@ def updates(cell: str, steps: int, inputs: int) -> dict[str, Callable[[], object
     tensors = tensors_of(cell, layer)
 
     def own() -> object:
-        outputs, _ = cells.run(cell, x, tensors, cells.state(cell, ROWS, HIDDEN, x))
+        outputs, _ = cells.run_cell(cell, x, tensors, cells.build_start(cell, ROWS, HIDDEN, x))
         return torch.autograd.grad(outputs, list(tensors.values()), errors)
 
     def torchs() -> object:

@@ -81,8 +81,8 @@ def states_of(problem: Problem = CLASSES, **options: Any) -> tuple[Tensor, list[
     """Run the trained network on all training rows: x (T, N, d), and the states (T, N, m) of each layer."""
     net, tensors = network_of(problem, **options), trained(problem, **options)
     inputs = fit(problem).train.inputs
-    x = network.steps(net, tensors, inputs)
-    return x, network.hidden_states(net, tensors, x, network.at_rest(net, tensors, x.shape[1]))[0]
+    x = network.split_steps(net, tensors, inputs)
+    return x, network.hidden_states(net, tensors, x, network.build_start(net, tensors, x.shape[1]))[0]
 
 
 def network_of(problem: Problem = CLASSES, **options: Any) -> network.Network:

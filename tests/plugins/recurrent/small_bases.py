@@ -37,7 +37,7 @@ def terms(updates=4, seed=0):
 def arrays(options, problem=PROBLEM, seed=11):
     """Random weights of a trained network, float64: what it starts from, moved."""
     net, draw = network.build(problem, terms(), options), torch.Generator().manual_seed(seed)
-    start = network.initial(net, options, seed)
+    start = network.draw_initial(net, options, seed)
     return {
         name: each + 0.3 * torch.randn(each.shape, generator=draw, dtype=torch.float64) for name, each in start.items()
     }
@@ -53,7 +53,7 @@ def compressed(learner, options, problem=PROBLEM, updates=4, seed=0, base=None):
 
 def states(base, cell):
     """Of the lowest layer at all steps of all rows, (T, N, m), by a plain loop."""
-    tensors = network.of_cell(base, 0)
+    tensors = network.select_cell(base, 0)
     start = tuple(torch.zeros(ROWS, HIDDEN, dtype=torch.float64) for _ in range(2 if cell == "lstm" else 1))
     return loop(cell, rows().inputs.transpose(0, 1), tensors, start)[0]
 

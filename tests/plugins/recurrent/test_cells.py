@@ -18,7 +18,7 @@ def inputs(cell: str, steps: int = T, **like) -> tuple[Tensor, tuple[Tensor, ...
     generator = torch.Generator().manual_seed(1)
     like = {"dtype": torch.float64, **like}
     x = torch.randn(steps, B, D, generator=generator, dtype=torch.float64).to(**like)
-    zeros = cells.state(cell, B, M, x)
+    zeros = cells.build_start(cell, B, M, x)
     return x, tuple(torch.randn(each.shape, generator=generator, dtype=torch.float64).to(**like) for each in zeros)
 
 
@@ -56,7 +56,7 @@ def form_of(kind: str, weight: Tensor) -> dict[str, Tensor]:
 def test_a_cell_and_its_gradients_are_those_of_the_plain_loop(cell: str, steps: int) -> None:
     x, state = inputs(cell, steps)
     sides = []
-    for side in (cells.run, loop):
+    for side in (cells.run_cell, loop):
         tensors, given, start = (
             leaves(tensors_of(cell, D, M)),
             x.clone().requires_grad_(),
@@ -74,7 +74,7 @@ def test_gradients_are_those_of_finite_differences(cell: str) -> None:
     tensors, (x, state) = tensors_of(cell, D, M), inputs(cell)
 
     def function(given: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        outputs, last = cells.run(cell, given, dict(zip(tensors, rest, strict=False)), rest[len(tensors) :])
+        outputs, last = cells.run_cell(cell, given, dict(zip(tensors, rest, strict=False)), rest[len(tensors) :])
         return outputs, *last
 
     assert gradcheck(function, [each.requires_grad_() for each in (x, *tensors.values(), *state)])
@@ -84,7 +84,7 @@ def test_gradients_are_those_of_finite_differences(cell: str) -> None:
 def test_a_loss_of_the_last_state_alone_has_its_gradients(cell: str) -> None:
     x, state = inputs(cell)
     gradients = []
-    for side in (cells.run, loop):
+    for side in (cells.run_cell, loop):
         tensors = leaves(tensors_of(cell, D, M))
         side(cell, x, tensors, state)[1][-1].square().sum().backward()
         gradients.append({name: each.grad for name, each in tensors.items() if each.grad is not None})
@@ -95,7 +95,7 @@ def test_a_loss_of_the_last_state_alone_has_its_gradients(cell: str) -> None:
 def test_only_what_wants_a_gradient_gets_one(cell: str) -> None:
     (x, state), tensors = inputs(cell), tensors_of(cell, D, M)
     tensors["input.bias"].requires_grad_()
-    cells.run(cell, x, tensors, state)[0].sum().backward()
+    cells.run_cell(cell, x, tensors, state)[0].sum().backward()
     assert [name for name, each in tensors.items() if each.grad is not None] == ["input.bias"]
     assert x.grad is None
 
@@ -103,9 +103,9 @@ def test_only_what_wants_a_gradient_gets_one(cell: str) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_sequence_in_two_windows_is_the_whole_sequence(cell: str) -> None:
     (x, state), tensors = inputs(cell), tensors_of(cell, D, M)
-    whole, last = cells.run(cell, x, tensors, state)
-    first, between = cells.run(cell, x[:2], tensors, state)
-    second, end = cells.run(cell, x[2:], tensors, between)
+    whole, last = cells.run_cell(cell, x, tensors, state)
+    first, between = cells.run_cell(cell, x[:2], tensors, state)
+    second, end = cells.run_cell(cell, x[2:], tensors, between)
     torch.testing.assert_close((torch.cat([first, second]), end), (whole, last))
 
 
@@ -115,10 +115,10 @@ def test_without_a_gradient_nothing_is_kept(cell: str) -> None:
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each) or each, lambda each: each):
         with torch.no_grad():
-            outputs, _ = cells.run(cell, x, tensors, state)
+            outputs, _ = cells.run_cell(cell, x, tensors, state)
         assert not kept
         assert outputs.grad_fn is None
-        cells.run(cell, x, tensors, state)
+        cells.run_cell(cell, x, tensors, state)
     assert kept
 
 
@@ -127,7 +127,7 @@ def test_rows_may_lie_in_memory_as_they_like(cell: str) -> None:
     (x, state), tensors = inputs(cell), tensors_of(cell, D, M)
     apart = x.transpose(0, 1).contiguous().transpose(0, 1)
     assert not apart.is_contiguous()
-    torch.testing.assert_close(cells.run(cell, apart, tensors, state), cells.run(cell, x, tensors, state))
+    torch.testing.assert_close(cells.run_cell(cell, apart, tensors, state), cells.run_cell(cell, x, tensors, state))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -135,7 +135,7 @@ def test_rows_may_lie_in_memory_as_they_like(cell: str) -> None:
 def test_types_are_those_that_come(cell: str, dtype: torch.dtype) -> None:
     x, state = inputs(cell, dtype=dtype)
     tensors = leaves(tensors_of(cell, D, M, dtype=dtype))
-    outputs, last = cells.run(cell, x, tensors, state)
+    outputs, last = cells.run_cell(cell, x, tensors, state)
     outputs.sum().backward()
     assert {each.dtype for each in (outputs, *last, *(each.grad for each in tensors.values()))} == {dtype}
     plainly, _ = loop(
@@ -160,13 +160,13 @@ def test_a_cell_is_torchs_layer_with_one_bias(cell: str) -> None:
     x, state = inputs(cell)
     first = tuple(each[None] for each in state)
     outputs, _ = layer(x, first if cell == "lstm" else first[0])
-    torch.testing.assert_close(cells.run(cell, x, tensors, state)[0], outputs)
+    torch.testing.assert_close(cells.run_cell(cell, x, tensors, state)[0], outputs)
 
 
 def test_sequences_start_at_zeros_of_the_type_asked_for() -> None:
     like = torch.ones(1, dtype=torch.bfloat16)
-    assert [len(cells.state(cell, B, M, like)) for cell in CELLS] == [1, 1, 1, 2, 1]
-    for each in cells.state("lstm", B, M, like):
+    assert [len(cells.build_start(cell, B, M, like)) for cell in CELLS] == [1, 1, 1, 2, 1]
+    for each in cells.build_start("lstm", B, M, like):
         assert (each.shape, each.dtype, each.any().item()) == ((B, M), torch.bfloat16, False)
     assert dict(config.GATES) == GATES
 
@@ -181,8 +181,8 @@ def test_a_form_runs_as_the_dense_matrix_that_it_is_equal_to(
 ) -> None:
     (x, state), tensors = inputs(cell), tensors_of(cell, D, M)
     form = form_of(kind, tensors["recurrent.weight"])
-    dense = tensors | {"recurrent.weight": forms.dequantised(form, M)}
-    found = cells.run(cell, x, with_form(tensors, "recurrent", form), state)
+    dense = tensors | {"recurrent.weight": forms.to_dense(form, M)}
+    found = cells.run_cell(cell, x, with_form(tensors, "recurrent", form), state)
     torch.testing.assert_close(found, loop(cell, x, dense, state))
     assert not recwarn.list
 
@@ -196,8 +196,8 @@ def test_a_form_trains_as_the_dense_matrix_that_it_is_equal_to(cell: str, kind: 
         tensors = tensors_of(cell, D, M)
         form = leaves(form_of(kind, tensors["recurrent.weight"]))
         own = leaves({name: each for name, each in tensors.items() if name != "recurrent.weight"})
-        used = {"weight": forms.dequantised(form, M)} if dense else form
-        run = loop if dense else cells.run
+        used = {"weight": forms.to_dense(form, M)} if dense else form
+        run = loop if dense else cells.run_cell
         run(cell, x, with_form(own, "recurrent", used), state)[0].square().sum().backward()
         gradients.append({name: each.grad for name, each in (own | form).items() if each.is_floating_point()})
     torch.testing.assert_close(*gradients)
@@ -210,8 +210,8 @@ def test_a_form_trains_as_the_dense_matrix_that_it_is_equal_to(cell: str, kind: 
 def test_what_reads_the_input_has_forms_too(cell: str, kind: str) -> None:
     (x, state), tensors = inputs(cell), tensors_of(cell, D, M)
     form = form_of(kind, tensors["input.weight"])
-    dense = tensors | {"input.weight": forms.dequantised(form, D)}
-    found = cells.run(cell, x, with_form(tensors, "input", form), state)
+    dense = tensors | {"input.weight": forms.to_dense(form, D)}
+    found = cells.run_cell(cell, x, with_form(tensors, "input", form), state)
     torch.testing.assert_close(found, loop(cell, x, dense, state))
 
 
@@ -224,7 +224,7 @@ def test_what_reads_the_input_has_forms_too(cell: str, kind: str) -> None:
 def test_on_a_gpu_a_cell_is_the_plain_loop(cell: str, dtype: torch.dtype, recwarn: pytest.WarningsRecorder) -> None:
     x, state = inputs(cell, dtype=dtype, device="cuda")
     tensors = leaves(tensors_of(cell, D, M, dtype=dtype, device="cuda"))
-    outputs, _ = cells.run(cell, x, tensors, state)
+    outputs, _ = cells.run_cell(cell, x, tensors, state)
     outputs.sum().backward()
     assert all(each.grad is not None for each in tensors.values())
     plainly, _ = loop(
@@ -240,8 +240,8 @@ def test_on_a_gpu_a_cell_is_the_plain_loop(cell: str, dtype: torch.dtype, recwar
 def test_on_a_gpu_a_form_is_the_dense_matrix(cell: str, kind: str) -> None:
     (x, state), tensors = inputs(cell, device="cuda"), tensors_of(cell, D, M)
     form = form_of(kind, tensors["recurrent.weight"])
-    dense = tensors | {"recurrent.weight": forms.dequantised(form, M)}
+    dense = tensors | {"recurrent.weight": forms.to_dense(form, M)}
     there = {name: each.cuda() for name, each in with_form(tensors, "recurrent", form).items()}
-    found, _ = cells.run(cell, x, there, state)
+    found, _ = cells.run_cell(cell, x, there, state)
     plainly, _ = loop(cell, x.cpu(), dense, tuple(each.cpu() for each in state))
     torch.testing.assert_close(found.cpu(), plainly)

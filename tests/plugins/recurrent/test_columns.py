@@ -46,9 +46,9 @@ def test_columns_of_the_largest_norm_stay_as_they_are(cell):
 def test_the_spectral_choice_is_that_of_a_naive_search_and_rewritten_by_least_squares(cell):
     base, built, state, columns = compressed(cell=cell, score="spectral")
     W, h, tau = known(base, cell)
-    assert columns == sorted(reference.greedily(W, h, K, tau))
+    assert columns == sorted(reference.search_greedily(W, h, K, tau))
     V = state.parameters["cells.0.recurrent.weight"].detach().numpy()
-    assert np.allclose(V, reference.rewritten(W, h, columns, tau), rtol=0, atol=1e-8)
+    assert np.allclose(V, reference.rewrite_columns(W, h, columns, tau), rtol=0, atol=1e-8)
     missed = h @ W.T - h[:, columns] @ V.T
     assert built.describe(state)["recurrent_loss"] == pytest.approx((missed**2).sum() / ((h @ W.T) ** 2).sum())
 

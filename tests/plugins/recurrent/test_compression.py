@@ -32,7 +32,7 @@ def learner(**given):
 
 def test_a_base_that_nothing_was_done_to_is_refused():
     net, options = network_of(), RecurrentOptions(hidden=8)
-    untrained = {name: each.float() for name, each in network.initial(net, options, 0).items()}
+    untrained = {name: each.float() for name, each in network.draw_initial(net, options, 0).items()}
     with pytest.raises(Unsupported, match=r"^the base is untrained: its weights are those it started with; give it"):
         learner().init(CLASSES, terms(precision="fp32"), untrained)
     once = {**untrained, "readout.bias": untrained["readout.bias"] + 1e-3}
@@ -80,7 +80,7 @@ def test_numbers_are_counted_before_they_are_there(problem, options):
     base = base_of(problem, **options)
     for left in (1, 3, 8):
         _, state = prepared(spectral, SpectralOptions, problem, nodes=left, **options)
-        assert compression.count_with(base, left) == sum(each.numel() for each in state.parameters.values())
+        assert compression.count_numbers(base, left) == sum(each.numel() for each in state.parameters.values())
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_the_most_parameters_say_how_many_nodes(hidden, features, classes, most,
     options = RecurrentOptions(hidden=hidden)
     problem = Problem("classification", (5, features), classes, 40, time_axis=True)
     net = network.build(problem, terms(), options)
-    base = Base(net, network.initial(net, options, 0), None, torch.Generator())
+    base = Base(net, network.draw_initial(net, options, 0), None, torch.Generator())
     chosen = Compression(CompressionOptions(hidden=hidden, parameters=most)).size(base)
     assert chosen == nodes
     k, d, c = nodes, features, classes
-    assert compression.count_with(base, nodes) == k * d + k * k + k + c * k + c <= most
+    assert compression.count_numbers(base, nodes) == k * d + k * k + k + c * k + c <= most
 
 
 def test_a_size_that_no_network_has_names_the_smallest():
@@ -123,7 +123,7 @@ def test_a_method_may_count_otherwise():
 def test_draws_are_the_trials_own():
     def draws(seed):
         state = learner().init(CLASSES, replace(terms(), seed=seed), trained())
-        return compression.base_of(state, fit()).generator.initial_seed()
+        return compression.build_base(state, fit()).generator.initial_seed()
 
     assert draws(1) == draws(1) != draws(2)
 

@@ -19,8 +19,8 @@ from harness_recurrent.config import (
     SizeOptions,
     TrainingOptions,
     TuningOptions,
-    base,
-    named,
+    name_base,
+    write_options,
 )
 
 # Of each option of a network one value that is not its default.
@@ -48,7 +48,7 @@ def planned(methods, dataset="digits-rows"):
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(NetworkOptions)])
 def test_the_base_is_told_each_option_of_the_network(name):
-    said = named(CompressionOptions(**{name: OTHERS[name]}))
+    said = write_options(CompressionOptions(**{name: OTHERS[name]}))
     assert said.partition("=")[0] == name
     began, smaller = planned(f"spectral-pruning[{said}]", "shakespeare" if name in OF_LANGUAGE else "digits-rows")
     assert smaller.base.key == began.key
@@ -57,9 +57,9 @@ def test_the_base_is_told_each_option_of_the_network(name):
 
 
 def test_a_base_is_named_by_what_is_not_its_default():
-    assert base(CompressionOptions(nodes=3)) == "dense-rnn"
+    assert name_base(CompressionOptions(nodes=3)) == "dense-rnn"
     options = CompressionOptions(cell="lstm", layers=2, tied=True, nodes=3, finetune=2, learning_rate=0.1)
-    assert base(options) == "dense-rnn[cell=lstm,layers=2,tied=yes]"
+    assert name_base(options) == "dense-rnn[cell=lstm,layers=2,tied=yes]"
 
 
 @pytest.mark.parametrize(

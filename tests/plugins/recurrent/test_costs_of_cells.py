@@ -21,7 +21,7 @@ RECURRENT = tuple(cell for cell in CELLS if cell != "mingru")
 def given(cell: str) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, ...]]:
     x = torch.randn(T, B, D)
     tensors = {name: each.float() for name, each in tensors_of(cell, D, M).items()}
-    return x, tensors, cells.state(cell, B, M, x)
+    return x, tensors, cells.build_start(cell, B, M, x)
 
 
 def update(run: Callable[[], Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def test_an_update_of_dense_cells(cell: str) -> None:
     x, tensors, state = given(cell)
     for each in tensors.values():
         each.requires_grad_()
-    readings = update(lambda: cells.run(cell, x, tensors, state)[0].sum().backward())
+    readings = update(lambda: cells.run_cell(cell, x, tensors, state)[0].sum().backward())
     read, back = T * B * GATES[cell] * M * D, 0 if cell == "mingru" else T * B * GATES[cell] * M * M
     assert readings["uncovered"] == {}
     assert readings["forward_macs"] == read + back
@@ -49,7 +49,9 @@ def test_an_update_of_dense_cells(cell: str) -> None:
 @pytest.mark.parametrize("cell", ["irnn", "elman"])
 def test_gradients_of_the_input_and_the_first_state_cost_what_they_are(cell: str) -> None:
     x, tensors, (h,) = given(cell)
-    readings = update(lambda: cells.run(cell, x.requires_grad_(), tensors, (h.requires_grad_(),))[0].sum().backward())
+    readings = update(
+        lambda: cells.run_cell(cell, x.requires_grad_(), tensors, (h.requires_grad_(),))[0].sum().backward()
+    )
     assert readings["backward_macs"] == T * B * (M * D + M * M)
 
 
@@ -74,12 +76,12 @@ def test_a_prediction_with_any_form(cell: str, kind: str) -> None:
 
     def predict() -> None:
         with torch.inference_mode():
-            cells.run(cell, x, tensors, state)
+            cells.run_cell(cell, x, tensors, state)
 
     readings = deployed(Inference(), predict, B)
     assert readings["inference_uncovered"] == {}
     assert readings["inference_macs"] == T * (gates * M * D + expected(gates))
-    assert forms.macs(form) == expected(gates)
+    assert forms.count_macs(form) == expected(gates)
 
 
 @pytest.mark.parametrize("kind", ["masked", "columns", "low-rank"])
@@ -90,7 +92,7 @@ def test_an_update_of_forms_that_train(cell: str, kind: str) -> None:
     form = make(tensors.pop("recurrent.weight"))
     used = tensors | {f"recurrent.{name}": each.clone() for name, each in form.items()}
     trained = [each.requires_grad_() for each in used.values() if each.is_floating_point()]
-    readings = update(lambda: cells.run(cell, x, used, state)[0].sum().backward())
+    readings = update(lambda: cells.run_cell(cell, x, used, state)[0].sum().backward())
     assert all(each.grad is not None for each in trained)
     assert readings["uncovered"] == {}
     assert readings["forward_macs"] == T * B * (GATES[cell] * M * D + expected(GATES[cell]))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness_recurrent import covariance
-from harness_recurrent.covariance import Covariance, PerStep, dead
+from harness_recurrent.covariance import Covariance, PerStep, find_dead
 
 
 def states(steps=7, rows=11, size=5, dtype=torch.float64):
@@ -74,7 +74,7 @@ def test_dead_nodes_are_those_that_are_always_zero():
     h, found = states().relu(), Covariance(5)
     h[..., [1, 4]] = 0
     found.add(h)
-    assert dead(found.mean()).tolist() == [False, True, False, False, True]
+    assert find_dead(found.mean()).tolist() == [False, True, False, False, True]
 
 
 def test_what_cannot_be_a_covariance_is_refused():

@@ -31,18 +31,18 @@ DENSE["masked"] = (WEIGHT + 1.0) * MASK
 def test_a_form_is_known_by_its_names_and_multiplies_as_its_dense_matrix(kind: str) -> None:
     rows = torch.tensor([[1.0, -2.0, 0.5], [3.0, 0.25, -1.0]])
     mapped = forms.bind(FORMS[kind])
-    assert forms.kind(FORMS[kind]) == forms.kind({**FORMS[kind], "bias": torch.ones(2)}) == kind
-    torch.testing.assert_close(forms.dequantised(FORMS[kind], 3), DENSE[kind], atol=0.05, rtol=0)
-    torch.testing.assert_close(mapped(rows), rows @ forms.dequantised(FORMS[kind], 3).T)
+    assert forms.find_form(FORMS[kind]) == forms.find_form({**FORMS[kind], "bias": torch.ones(2)}) == kind
+    torch.testing.assert_close(forms.to_dense(FORMS[kind], 3), DENSE[kind], atol=0.05, rtol=0)
+    torch.testing.assert_close(mapped(rows), rows @ forms.to_dense(FORMS[kind], 3).T)
     assert (mapped.dense is None) == (kind in ("csr", "columns", "low-rank"))
-    assert mapped.dense is None or torch.equal(mapped.dense, forms.dequantised(FORMS[kind]))
+    assert mapped.dense is None or torch.equal(mapped.dense, forms.to_dense(FORMS[kind]))
 
 
 def test_a_low_rank_map_may_add_what_it_is_given() -> None:
     tensors = {"left": torch.randn(4, 2), "right": torch.randn(2, 4), "identity": torch.tensor(True)}
     rows = torch.randn(3, 4)
     torch.testing.assert_close(forms.bind(tensors)(rows), rows + rows @ (tensors["left"] @ tensors["right"]).T)
-    torch.testing.assert_close(forms.dequantised(tensors), torch.eye(4) + tensors["left"] @ tensors["right"])
+    torch.testing.assert_close(forms.to_dense(tensors), torch.eye(4) + tensors["left"] @ tensors["right"])
 
 
 # Values of four bytes, indices of four (columns of eight), masks of one; a row pointer more than there are rows.
@@ -59,9 +59,13 @@ def test_a_low_rank_map_may_add_what_it_is_given() -> None:
 )
 def test_what_a_form_takes(kind: str, nonzeros: int, size: int, macs: int) -> None:
     tensors = FORMS[kind]
-    assert (forms.nonzeros(tensors), forms.size_in_bytes(tensors), forms.macs(tensors)) == (nonzeros, size, macs)
+    assert (forms.count_nonzeros(tensors), forms.count_bytes(tensors), forms.count_macs(tensors)) == (
+        nonzeros,
+        size,
+        macs,
+    )
     biased = {**tensors, "bias": torch.tensor([1.0, 0.0])}
-    found = forms.nonzeros(biased), forms.size_in_bytes(biased), forms.macs(biased)
+    found = forms.count_nonzeros(biased), forms.count_bytes(biased), forms.count_macs(biased)
     assert found == (nonzeros + 1, size + 8, macs)
 
 
@@ -69,10 +73,10 @@ def test_compressed_rows_of_the_specifications_size() -> None:
     weight, mask = torch.randn(128, 128), torch.zeros(128 * 128, dtype=torch.bool)
     mask[torch.randperm(128 * 128)[: 42 * 42]] = True
     tensors = forms.to_csr(weight, mask.view(128, 128))
-    assert forms.size_in_bytes(tensors) == 1764 * (4 + 4) + 129 * 4
-    assert (forms.macs(tensors), forms.nonzeros(tensors)) == (1764, 1764)
+    assert forms.count_bytes(tensors) == 1764 * (4 + 4) + 129 * 4
+    assert (forms.count_macs(tensors), forms.count_nonzeros(tensors)) == (1764, 1764)
     assert (tensors["positions"].dtype, tensors["rows"].dtype) == (torch.int32, torch.int32)
-    torch.testing.assert_close(forms.dequantised(tensors, 128), weight * mask.view(128, 128))
+    torch.testing.assert_close(forms.to_dense(tensors, 128), weight * mask.view(128, 128))
 
 
 def test_rows_without_any_weight_and_maps_without_any() -> None:
@@ -81,7 +85,7 @@ def test_rows_without_any_weight_and_maps_without_any() -> None:
     torch.testing.assert_close(forms.bind(forms.to_csr(WEIGHT + 1, mask))(rows), rows @ ((WEIGHT + 1) * mask).T)
     nothing = forms.to_csr(WEIGHT, torch.zeros_like(mask))
     assert torch.equal(forms.bind(nothing)(rows), torch.zeros(4, 2))
-    assert torch.equal(forms.dequantised(nothing, 3), torch.zeros(2, 3))
+    assert torch.equal(forms.to_dense(nothing, 3), torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -104,7 +108,7 @@ def test_quantised_weights_are_nearest_multiples_of_the_scale_of_their_row() -> 
     weight = torch.randn(5, 7, dtype=torch.float64) * torch.tensor([1e-3, 1.0, 50.0, 0.0, 1.0]).double()[:, None]
     tensors = forms.quantise(weight)
     assert (tensors["weight"].dtype, tensors["scale"].shape) == (torch.int8, (5, 1))
-    error = (forms.dequantised(tensors) - weight).abs()
+    error = (forms.to_dense(tensors) - weight).abs()
     assert (error <= weight.abs().amax(1, keepdim=True) / 127 / 2 + 1e-12).all()
     assert tensors["weight"].abs().amax(1).tolist() == [127, 127, 127, 0, 127]
     assert torch.equal(forms.quantise(-weight)["weight"], -tensors["weight"])
@@ -120,19 +124,19 @@ def test_a_column_that_is_not_there_is_an_error(position: int) -> None:
 
 def test_names_of_no_form_are_named() -> None:
     with pytest.raises(ValueError, match=r"weights named values, rows are of no form; expected .*positions"):
-        forms.kind({"values": WEIGHT, "rows": WEIGHT})
+        forms.find_form({"values": WEIGHT, "rows": WEIGHT})
     with pytest.raises(ValueError, match="weights named nothing"):
         forms.bind({})
     with pytest.raises(ValueError, match="columns do not say how many inputs"):
-        forms.dequantised(FORMS["columns"])
+        forms.to_dense(FORMS["columns"])
 
 
 def test_names_under_a_prefix() -> None:
     tensors = {"cells.1.input.weight": WEIGHT, "cells.10.input.weight": MASK, "readout.weight": MASK}
-    assert list(forms.under(tensors, "cells.1")) == ["input.weight"]
-    assert forms.under(tensors, "cells.1")["input.weight"] is WEIGHT
+    assert list(forms.select_under(tensors, "cells.1")) == ["input.weight"]
+    assert forms.select_under(tensors, "cells.1")["input.weight"] is WEIGHT
 
 
 def test_a_bias_may_stand_before_a_masked_weight():
     weight, mask = torch.ones(2, 3), torch.tensor([[True, False, True], [False, False, True]])
-    assert forms.nonzeros({"bias": torch.ones(2), "weight": weight, "mask": mask}) == 5
+    assert forms.count_nonzeros({"bias": torch.ones(2), "weight": weight, "mask": mask}) == 5

@@ -17,7 +17,7 @@ from harness_recurrent.generalisation import (
     log_largest_state,
     log_slopes,
     occam_bound,
-    quantised,
+    quantise_weight,
     risk_bound,
     variance_term,
 )
@@ -142,18 +142,18 @@ def test_the_occam_bound_holds_for_the_best_of_all_networks_that_it_counts():
 @pytest.mark.parametrize("bits", [2, 3, 8])
 def test_quantised_weights_have_so_many_bits(bits):
     W = normal(40, 40).float()
-    found = quantised(W, bits)
+    found = quantise_weight(W, bits)
     levels = 2 ** (bits - 1) - 1
     assert found.dtype == W.dtype
     assert len(found.unique()) <= 2 * levels + 1 <= 2**bits
     assert (found - W).abs().max() <= W.abs().max() / levels / 2 * (1 + 1e-5)
-    assert quantised(torch.zeros(3), bits).equal(torch.zeros(3))
-    torch.testing.assert_close(quantised(found, bits), found)
+    assert quantise_weight(torch.zeros(3), bits).equal(torch.zeros(3))
+    torch.testing.assert_close(quantise_weight(found, bits), found)
 
 
 def test_one_bit_is_too_few():
     with pytest.raises(ValueError, match="2 bits at least"):
-        quantised(torch.ones(3), 1)
+        quantise_weight(torch.ones(3), 1)
 
 
 @pytest.mark.parametrize(

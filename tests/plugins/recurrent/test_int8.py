@@ -37,12 +37,14 @@ def test_each_row_of_weights_is_rounded_to_its_own_steps(cell, problem):
         pytest.skip("its state is not bounded on a stream")
     base, (*_, found) = trained(problem, cell=cell), quantised(problem, cell=cell)
     for name in weights_of(base):
-        levels, scales = reference.quantised(base[name].numpy())
+        levels, scales = reference.quantise_rows(base[name].numpy())
         scale = found[name.removesuffix("weight") + "scale"].numpy()
         assert found[name].dtype == torch.int8
         assert np.array_equal(found[name], levels)
         assert np.allclose(scale, scales, rtol=1e-15)
-        assert (np.abs(found[name].numpy() * scale - base[name].numpy()) <= reference.bound(base[name].numpy())).all()
+        assert (
+            np.abs(found[name].numpy() * scale - base[name].numpy()) <= reference.bound_error(base[name].numpy())
+        ).all()
     assert all(torch.equal(found[name], base[name]) for name in base if name not in weights_of(base))
 
 
@@ -68,7 +70,7 @@ def test_fine_tuning_trains_floats():
     after = built.save(state)
     assert all(each.is_floating_point() for each in state.parameters.values())
     assert not torch.equal(after["readout.scale"], start["readout.scale"])
-    levels, _ = reference.quantised(state.parameters["readout.weight"].detach().numpy())
+    levels, _ = reference.quantise_rows(state.parameters["readout.weight"].detach().numpy())
     assert np.array_equal(after["readout.weight"], levels)
 
 
@@ -130,10 +132,10 @@ def layer(cell, problem=CLASSES):
 def test_the_states_are_near_those_of_torch(cell):
     built, state = prepared(learner, Int8Options, precision="fp32", cell=cell)
     x = torch.randn(STEPS, ROWS, WIDTH, generator=torch.Generator().manual_seed(3))
-    tensors = network.of_cell(dict(built.save(state)), 0)
+    tensors = network.select_cell(dict(built.save(state)), 0)
     whole = layer(cell)
     with torch.no_grad():
-        mine, _ = cells.run(cell, x, tensors, cells.state(cell, ROWS, 8, x))
+        mine, _ = cells.run_cell(cell, x, tensors, cells.build_start(cell, ROWS, 8, x))
         found, exact = theirs(whole)(x)[0], whole(x)[0]
     for name, own in {"weight_ih_l0": "input", "weight_hh_l0": "recurrent"}.items():
         levels = theirs(whole).get_weight()[name].int_repr()  # of steps that are a 255th of both signs together

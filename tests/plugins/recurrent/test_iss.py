@@ -38,18 +38,18 @@ NETWORKS = [*({"cell": cell} for cell in CELLS), {"layers": 2}, {"cell": "gru", 
 @pytest.mark.parametrize("given", NETWORKS)
 def test_a_group_is_all_weights_into_and_out_of_a_node(given):
     base = small.arrays(options(**given))
-    expected = reference.norms(small.plain(base))
+    expected = reference.compute_norms(small.plain(base))
     assert len(expected) == given.get("layers", 1)
     for layer, norms in enumerate(expected):
-        assert np.allclose(groups.norms(base, layer).numpy(), norms, atol=1e-12)
+        assert np.allclose(groups.compute_norms(base, layer).numpy(), norms, atol=1e-12)
 
 
 @pytest.mark.parametrize("given", NETWORKS)
 @pytest.mark.parametrize("amount", [0.01, 2.5])
 def test_the_step_is_that_of_every_group(given, amount):
     base = small.arrays(options(**given))
-    expected = reference.step(small.plain(base), amount)
-    groups.shrink(base, amount)
+    expected = reference.shrink_groups(small.plain(base), amount)
+    groups.shrink_groups(base, amount)
     assert all(np.allclose(each.numpy(), expected[name], rtol=0, atol=1e-12) for name, each in base.items())
 
 
@@ -57,9 +57,9 @@ def test_the_step_is_that_of_every_group(given, amount):
 def test_a_small_step_goes_down_the_gradient_of_the_penalty(cell):
     base = small.arrays(options(cell=cell, layers=2))
     leaves = {name: each.clone().requires_grad_() for name, each in base.items()}
-    sum(groups.norms(leaves, layer).sum() for layer in range(2)).backward()
+    sum(groups.compute_norms(leaves, layer).sum() for layer in range(2)).backward()
     before, amount = {name: each.clone() for name, each in base.items()}, 1e-6
-    groups.shrink(base, amount)
+    groups.shrink_groups(base, amount)
     for name, leaf in leaves.items():
         gradient = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
         assert torch.allclose((before[name] - base[name]) / amount, gradient, rtol=0, atol=1e-5), name
@@ -67,9 +67,9 @@ def test_a_small_step_goes_down_the_gradient_of_the_penalty(cell):
 
 def test_a_group_that_is_gone_stays_gone():
     base = small.arrays(options())
-    groups.shrink(base, 100.0)
-    groups.shrink(base, 0.1)
-    assert groups.norms(base, 0).tolist() == [0.0] * small.HIDDEN
+    groups.shrink_groups(base, 100.0)
+    groups.shrink_groups(base, 0.1)
+    assert groups.compute_norms(base, 0).tolist() == [0.0] * small.HIDDEN
     assert base["readout.bias"].abs().min() > 0
 
 
@@ -92,8 +92,8 @@ def test_it_agrees_with_its_reference(given, dataset, tmp_path):
 
 def test_a_reference_that_keeps_other_nodes_is_told(monkeypatch, tmp_path):
     def smallest(plain, options):
-        sizes = reference.norms(small.plain(plain.tensors))
-        return plainly.with_nodes(plain, options, lambda layer, _: plainly.highest(-sizes[layer], plain.nodes))
+        sizes = reference.compute_norms(small.plain(plain.tensors))
+        return plainly.compress_nodes(plain, options, lambda layer, _: plainly.find_highest(-sizes[layer], plain.nodes))
 
     monkeypatch.setattr(reference, "compress", smallest)
     prepared = with_reference("iss[hidden=9,nodes=4]", "digits-rows", tmp_path)["float64"]["prepared"]
@@ -102,7 +102,7 @@ def test_a_reference_that_keeps_other_nodes_is_told(monkeypatch, tmp_path):
 
 
 def test_a_reference_with_another_weight_of_the_penalty_is_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(reference, "weight", lambda weights, penalty, rates: penalty / sum(rates))
+    monkeypatch.setattr(reference, "compute_lambda", lambda weights, penalty, rates: penalty / sum(rates))
     prepared = with_reference("iss[hidden=9,nodes=4]", "digits-rows", tmp_path)["float64"]["prepared"]
     assert list(prepared["facts"]) == ["penalty_weight"]
 
@@ -136,7 +136,7 @@ def test_nodes_are_cut_after_their_share_of_updates(sparse, first):
 def test_the_largest_groups_stay_rewritten_as_any_choice_of_nodes_is():
     _, built, whole = trained(4, reconstruct=False)
     weights = small.plain(whole.parameters)
-    nodes = sorted(np.argsort(-reference.norms(weights)[0])[:4].tolist())
+    nodes = sorted(np.argsort(-reference.compute_norms(weights)[0])[:4].tolist())
     state = built.finish(whole, small.fit())
     assert built.describe(state)["nodes"] == nodes
     assert np.array_equal(
@@ -156,7 +156,7 @@ def test_predictions_are_of_what_would_be_cut(reconstruct):
 
 
 def test_a_larger_penalty_leaves_smaller_groups():
-    sizes = [groups.norms(trained(4, penalty=penalty)[2].parameters, 0).sum() for penalty in (0.0, 0.2, 0.8)]
+    sizes = [groups.compute_norms(trained(4, penalty=penalty)[2].parameters, 0).sum() for penalty in (0.0, 0.2, 0.8)]
     assert sizes[0] > sizes[1] > sizes[2]
 
 
@@ -164,7 +164,7 @@ def test_a_larger_penalty_leaves_smaller_groups():
 @pytest.mark.parametrize("planned", [8, 40])
 def test_the_penalty_is_the_share_that_is_taken_in_all(planned, schedule):
     _, built, state = small.compressed(learner, options(penalty=0.3, schedule=schedule), updates=planned)
-    before, taken = groups.norms(state.parameters, 0).mean(), 0.0
+    before, taken = groups.compute_norms(state.parameters, 0).mean(), 0.0
     for _ in range(planned // 2):
         state, _ = built.update(state, small.rows())
         taken += state.optimiser.param_groups[0]["lr"] * state.weight

@@ -23,7 +23,7 @@ def options(**given):
 
 def compressed(problem=small.PROBLEM, **given):
     base, built, state = small.compressed(learner, options(**given), problem)
-    approximate = forms.dequantised(forms.under(state.tensors, "cells.0.recurrent")).detach().numpy()
+    approximate = forms.to_dense(forms.select_under(state.tensors, "cells.0.recurrent")).detach().numpy()
     return base, built, state, approximate
 
 

@@ -36,14 +36,14 @@ def test_as_many_recurrent_weights_stay_as_the_smaller_layer_has(cell):
     gates = len(base["cells.0.recurrent.weight"]) // 8
     assert left(found, ALL[:1]) == gates * 3 * 3 == state.said["kept_weights"]
     assert all(torch.equal(found[name], base[name]) for name in base if name != ALL[0])
-    (mask,) = reference.keep([reference.scores(base[ALL[0]].numpy())], [gates * 9])
+    (mask,) = reference.choose_masks([reference.score_weights(base[ALL[0]].numpy())], [gates * 9])
     assert np.array_equal(found[ALL[0]], base[ALL[0]].numpy() * mask)
 
 
 def test_all_maps_as_one_list():
     base, (*_, found) = trained(), pruned(nodes=3, weights="all", scope="global")
     total = 9 + 3 * 3 + 4 * 3  # recurrent, of 3 inputs, of 4 classes
-    masks = reference.keep([reference.scores(base[name].numpy()) for name in ALL], [total])
+    masks = reference.choose_masks([reference.score_weights(base[name].numpy()) for name in ALL], [total])
     assert left(found) == total
     for name, mask in zip(ALL, masks, strict=True):
         assert np.array_equal(found[name], base[name].numpy() * mask)
@@ -93,9 +93,9 @@ def test_scores_by_what_is_read(problem):
     options = {"cell": "gru", "layers": 2}
     base, (*_, found) = trained(problem, **options), pruned(problem, nodes=3, weights="all", score="wanda", **options)
     read = what_is_read(problem, **options)
-    scored = {name: reference.scores(base[name].numpy(), rows) for name, rows in read.items()}
+    scored = {name: reference.score_weights(base[name].numpy(), rows) for name, rows in read.items()}
     for name, scores in scored.items():
-        (mask,) = reference.keep([scores], [left(found, [name])])
+        (mask,) = reference.choose_masks([scores], [left(found, [name])])
         assert np.array_equal(found[name], base[name].numpy() * mask), name
 
 
@@ -120,8 +120,8 @@ def what_is_read(problem, **options):
 def states_of_streams(**options):
     """The stream as training lays it out: 4 rows that are read side by side."""
     net, tensors = network_of(TOKENS, **options), trained(TOKENS, **options)
-    x = network.steps(net, tensors, fit(TOKENS).train.inputs.reshape(4, -1))
-    return x, network.hidden_states(net, tensors, x, network.at_rest(net, tensors, 4))[0]
+    x = network.split_steps(net, tensors, fit(TOKENS).train.inputs.reshape(4, -1))
+    return x, network.hidden_states(net, tensors, x, network.build_start(net, tensors, 4))[0]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_weights_go_gradually():
         assert torch.equal(state.parameters[ALL[0]] != 0, state.constants["cells.0.recurrent.mask"])
         assert left(built.save(state), ALL[:1]) == 9  # whatever point is the best, it is of this size
         masks.append(state.constants["cells.0.recurrent.mask"].sum().item())
-    expected = [reference.left(2 * (update // 2), 8, 64, 9) for update in range(11)]
+    expected = [reference.count_left(2 * (update // 2), 8, 64, 9) for update in range(11)]
     assert masks == expected
 
 

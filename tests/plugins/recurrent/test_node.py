@@ -26,32 +26,32 @@ def test_magnitude_is_that_of_all_weights_into_and_out_of_a_node(cell):
     base, nodes = kept(cell=cell, score="magnitude")
     weights = small.plain(base)
     own = [weights[name] for name in ("cells.0.recurrent.weight",) if name in weights]
-    scores = reference.magnitudes(
+    scores = reference.score_magnitude(
         [weights["cells.0.input.weight"], *own], [*own, weights["readout.weight"]], small.HIDDEN
     )
-    assert nodes == plainly.highest(scores, 4)
+    assert nodes == plainly.find_highest(scores, 4)
 
 
 def test_magnitude_of_a_lower_layer_counts_the_weights_of_the_one_above():
     base, (lower, _) = kept(cell="gru", layers=2)
     weights = small.plain(base)
     own = weights["cells.0.recurrent.weight"]
-    scores = reference.magnitudes(
+    scores = reference.score_magnitude(
         [weights["cells.0.input.weight"], own], [own, weights["cells.1.input.weight"]], small.HIDDEN
     )
-    assert lower == plainly.highest(scores, 4)
+    assert lower == plainly.find_highest(scores, 4)
 
 
 @pytest.mark.parametrize("cell", ["irnn", "gru", "lstm", "mingru"])
 def test_activity_is_the_mean_square_of_the_state(cell):
     base, nodes = kept(cell=cell, score="activity")
-    assert nodes == plainly.highest(reference.activity(small.seen(base, cell)), 4)
+    assert nodes == plainly.find_highest(reference.score_activity(small.seen(base, cell)), 4)
 
 
 @pytest.mark.parametrize("lam", [1e-4, 1e-1])
 def test_leverage_is_that_of_ridge_regression(lam):
     base, nodes = kept(cell="elman", score="leverage", lam=lam)
-    assert nodes == plainly.highest(plainly.leverage(small.seen(base, "elman"), lam), 4)
+    assert nodes == plainly.find_highest(plainly.leverage(small.seen(base, "elman"), lam), 4)
 
 
 @pytest.mark.parametrize(

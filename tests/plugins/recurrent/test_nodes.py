@@ -28,7 +28,7 @@ class First:
     def build(self, options):
         class Pruning(nodes.NodePruning):
             def choose(self, base, layer, count, S, tau):
-                self.seen = [*getattr(self, "seen", []), (layer, count, S, tau, nodes.readers(base, layer))]
+                self.seen = [*getattr(self, "seen", []), (layer, count, S, tau, nodes.stack_readers(base, layer))]
                 return range(count - 1, -1, -1)
 
         return Pruning(options)
@@ -69,7 +69,7 @@ def assert_equal(found, expected):
 def test_what_is_kept_is_the_rewrite_by_hand(cell, layers):
     net, tensors = network_of(cell=cell, layers=layers), trained(cell=cell, layers=layers)
     chosen, maps = [[0, 3, 7], [1, 2]][:layers], [normal(M, 3), normal(M, 2, seed=1)][:layers]
-    assert_equal(nodes.keep(net, tensors, chosen, maps), by_hand(net, tensors, chosen, maps))
+    assert_equal(nodes.keep_nodes(net, tensors, chosen, maps), by_hand(net, tensors, chosen, maps))
 
 
 @pytest.mark.parametrize("options", [{"tied": True}, {"embedding": 3}], ids=str)
@@ -78,14 +78,16 @@ def test_a_tied_readout_is_untied_and_the_embedding_stays(cell, options):
     options = {"cell": cell, "layers": 2, **options}
     net, tensors = network_of(TOKENS, **options), trained(TOKENS, **options)
     chosen, maps = [[0, 3, 7], [1, 2]], [normal(M, 3), normal(M, 2, seed=1)]
-    found = nodes.keep(net, tensors, chosen, maps)
+    found = nodes.keep_nodes(net, tensors, chosen, maps)
     assert_equal(found, by_hand(net, tensors, chosen, maps))
     assert torch.equal(found["embedding.weight"], tensors["embedding.weight"])
     assert found["readout.weight"].shape == (7, 2)
 
 
 def logits(net, tensors, batch):
-    return equations.logits(net, tensors, batch.inputs, equations.at_rest(net, tensors, len(batch.inputs)))[0]
+    return equations.compute_logits(net, tensors, batch.inputs, equations.build_start(net, tensors, len(batch.inputs)))[
+        0
+    ]
 
 
 CASES = [
@@ -125,9 +127,11 @@ def test_of_a_mingru_only_what_reads_its_state_is_rewritten_and_nothing_accumula
     for name in ("cells.0.input.weight", "cells.0.input.bias"):
         assert torch.equal(state.parameters[name], base[name][kept])
     inputs = fit().train.inputs
-    x = equations.read(net, base, inputs)
-    (whole,), _ = equations.states(net, base, x, equations.at_rest(net, base, len(inputs)))
-    (smaller,), _ = equations.states(net, state.parameters, x, equations.at_rest(net, state.parameters, len(inputs)))
+    x = equations.read_inputs(net, base, inputs)
+    (whole,), _ = equations.run_layers(net, base, x, equations.build_start(net, base, len(inputs)))
+    (smaller,), _ = equations.run_layers(
+        net, state.parameters, x, equations.build_start(net, state.parameters, len(inputs))
+    )
     torch.testing.assert_close(smaller, whole[..., :3], rtol=1e-12, atol=1e-14)  # at every step
     _, _, S, tau, _ = built.seen[0]
     A = S[:, :3] @ torch.linalg.inv(S[:3, :3] + tau[:3].diag())

@@ -20,15 +20,15 @@ NAME = "cells.0.recurrent.weight"
 
 
 def hessian(m=9, seed=0, damp=0.01, **given):
-    return learner.damped(covariance(m, seed=seed, **given), damp)
+    return learner.damp_hessian(covariance(m, seed=seed, **given), damp)
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("dead", [(), (2, 5)], ids=["all live", "two dead"])
 def test_a_row_loses_its_weights_as_if_every_system_were_solved_anew(seed, dead):
     H, row = hessian(seed=seed, dead=dead), normal(1, 9, seed=seed)
-    order, costs = (each[0] for each in surgery.order_of(row, H))
-    _, expected, grown = reference.one_by_one(row[0].numpy(), H.numpy(), 9)
+    order, costs = (each[0] for each in surgery.order_removals(row, H))
+    _, expected, grown = reference.remove_one_by_one(row[0].numpy(), H.numpy(), 9)
     assert order.tolist() == expected
     assert np.allclose(costs, grown, rtol=1e-8, atol=1e-12)
 
@@ -36,7 +36,7 @@ def test_a_row_loses_its_weights_as_if_every_system_were_solved_anew(seed, dead)
 def test_the_reference_removes_the_weight_without_which_least_is_lost():
     """By trying every weight that is left, with least squares on the others."""
     H, row, kept, before = hessian(dead=(3,)).numpy(), normal(1, 9).numpy(), np.ones((1, 9), dtype=bool), 0.0
-    for gone, grown in zip(*reference.one_by_one(row[0], H, 9)[1:], strict=True):
+    for gone, grown in zip(*reference.remove_one_by_one(row[0], H, 9)[1:], strict=True):
         losses = {}
         for column in np.flatnonzero(kept[0]):
             mask = kept & (np.arange(9) != column)
@@ -49,32 +49,32 @@ def test_the_reference_removes_the_weight_without_which_least_is_lost():
 @pytest.mark.parametrize("left", [0, 1, 4, 8, 9])
 def test_what_is_left_of_a_row_is_what_one_by_one_leaves(left):
     H, row = hessian(), normal(1, 9)
-    mask = surgery.masks({"": row}, {"": H}, left, "layer")[""]
-    found = surgery.solve(row, H, mask)
-    expected, *_ = reference.one_by_one(row[0].numpy(), H.numpy(), 9 - left)
+    mask = surgery.choose_masks({"": row}, {"": H}, left, "layer")[""]
+    found = surgery.solve_weights(row, H, mask)
+    expected, *_ = reference.remove_one_by_one(row[0].numpy(), H.numpy(), 9 - left)
     assert np.allclose(found[0], expected, rtol=1e-9, atol=1e-12)
     assert int(mask.sum()) == left
 
 
 def test_rows_take_turns_by_what_the_next_weight_costs():
     H, W = hessian(), normal(5, 9)
-    rows = [reference.one_by_one(row, H.numpy(), 9)[1:] for row in W.numpy()]
+    rows = [reference.remove_one_by_one(row, H.numpy(), 9)[1:] for row in W.numpy()]
     gone, places = np.zeros((5, 9), dtype=bool), [0] * 5
     for _ in range(31):
         row = min((i for i in range(5) if places[i] < 9), key=lambda i: rows[i][1][places[i]])
         gone[row, rows[row][0][places[row]]] = True
         places[row] += 1
-    mask = surgery.masks({"": W}, {"": H}, 45 - 31, "layer")[""]
+    mask = surgery.choose_masks({"": W}, {"": H}, 45 - 31, "layer")[""]
     assert np.array_equal(mask, ~gone)
 
 
 def test_rows_in_parts_are_rows_together(monkeypatch):
     H, W = hessian(), normal(7, 9)
-    whole = surgery.masks({"": W}, {"": H}, 30, "layer")[""]
-    solved = surgery.solve(W, H, whole)
+    whole = surgery.choose_masks({"": W}, {"": H}, 30, "layer")[""]
+    solved = surgery.solve_weights(W, H, whole)
     monkeypatch.setattr(surgery, "NUMBERS", 2 * 81)
-    assert torch.equal(surgery.masks({"": W}, {"": H}, 30, "layer")[""], whole)
-    assert torch.allclose(surgery.solve(W, H, whole), solved, rtol=0, atol=1e-14)
+    assert torch.equal(surgery.choose_masks({"": W}, {"": H}, 30, "layer")[""], whole)
+    assert torch.allclose(surgery.solve_weights(W, H, whole), solved, rtol=0, atol=1e-14)
 
 
 def test_maps_compete_where_the_scope_is_global():
@@ -83,9 +83,9 @@ def test_maps_compete_where_the_scope_is_global():
     hessians = {"much": hessian(), "little": hessian(seed=3)}
     losses = {}
     for scope in ("layer", "global"):
-        masks = surgery.masks(maps, hessians, 40, scope)
+        masks = surgery.choose_masks(maps, hessians, 40, scope)
         assert sum(int(mask.sum()) for mask in masks.values()) == 40
-        solved = {name: surgery.solve(maps[name], hessians[name], masks[name]) for name in maps}
+        solved = {name: surgery.solve_weights(maps[name], hessians[name], masks[name]) for name in maps}
         losses[scope] = sum(lost(maps[name], solved[name], hessians[name]) for name in maps)
         counts = [int(masks[name].sum()) for name in maps]
         assert counts == [20, 20] if scope == "layer" else counts[0] > counts[1]
@@ -101,9 +101,9 @@ def lost(weight, other, H):
 def test_one_pass_over_columns(block, total):
     H, W = hessian(), normal(6, 9)
     sizes = [6 * len(range(start, min(start + block, 9))) for start in range(0, 9, block)]
-    counts = weights.divide(total, sizes)
-    found = removal.sweep(W, H, total, block)
-    expected = reference.one_pass(W.numpy(), H.numpy(), counts, block)
+    counts = weights.divide_total(total, sizes)
+    found = removal.sweep_columns(W, H, total, block)
+    expected = reference.sweep_columns(W.numpy(), H.numpy(), counts, block)
     assert np.allclose(found.weight, expected, rtol=1e-9, atol=1e-11)
     assert int(found.mask.sum()) == int((found.weight != 0).sum()) == total
 
@@ -114,12 +114,12 @@ def test_less_is_lost_than_by_magnitude(seed, share):
     """By as many weights; and where weights stay, exact surgery has moved them as least squares do."""
     H, W = hessian(m=16, seed=seed), normal(12, 16, seed=seed + 20)
     total = round(share * W.numel())
-    largest = weights.largest({"": W.abs()}, total, "layer")[""]
+    largest = weights.choose_largest({"": W.abs()}, total, "layer")[""]
     by_magnitude = lost(W, W * largest, H)
-    refitted = lost(W, surgery.solve(W, H, largest), H)
-    mask = surgery.masks({"": W}, {"": H}, total, "layer")[""]
-    exact = surgery.solve(W, H, mask)
-    once = removal.sweep(W, H, total, 8).weight
+    refitted = lost(W, surgery.solve_weights(W, H, largest), H)
+    mask = surgery.choose_masks({"": W}, {"": H}, total, "layer")[""]
+    exact = surgery.solve_weights(W, H, mask)
+    once = removal.sweep_columns(W, H, total, 8).weight
     assert lost(W, exact, H) <= refitted <= by_magnitude
     assert lost(W, exact, H) <= lost(W, once, H) <= by_magnitude
     assert np.allclose(exact, reference.least_squares(W.numpy(), H.numpy(), mask.numpy()), rtol=1e-8, atol=1e-11)
@@ -161,10 +161,10 @@ def test_all_maps_lose_as_many_as_by_magnitude(given, problem):
 
 def test_a_base_that_has_read_nothing_keeps_what_is_large():
     """Zeros have no second moments: all inputs count alike, and nothing makes up for anything."""
-    W, H = normal(4, 9), learner.damped(torch.zeros(9, 9, dtype=torch.float64), 0.01)
-    mask = surgery.masks({"": W}, {"": H}, 12, "layer")[""]
-    assert torch.equal(mask, weights.largest({"": W.abs()}, 12, "layer")[""])
-    assert torch.allclose(surgery.solve(W, H, mask), W * mask, rtol=0, atol=1e-15)
+    W, H = normal(4, 9), learner.damp_hessian(torch.zeros(9, 9, dtype=torch.float64), 0.01)
+    mask = surgery.choose_masks({"": W}, {"": H}, 12, "layer")[""]
+    assert torch.equal(mask, weights.choose_largest({"": W.abs()}, 12, "layer")[""])
+    assert torch.allclose(surgery.solve_weights(W, H, mask), W * mask, rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize("form", ["masked", "csr"])

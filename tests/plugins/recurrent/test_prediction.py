@@ -23,7 +23,7 @@ STREAMED = [cell for cell in CELLS if cell != "irnn"]
 def test_classes_are_those_of_the_equations_however_rows_are_cut(cell, layers, monkeypatch):
     net, tensors = network_of(cell=cell, layers=layers), trained(cell=cell, layers=layers)
     inputs = rows(CLASSES).inputs
-    logits, _ = equations.logits(net, tensors, inputs, equations.at_rest(net, tensors, len(inputs)))
+    logits, _ = equations.compute_logits(net, tensors, inputs, equations.build_start(net, tensors, len(inputs)))
     for limit in (1, 1000, 2**22):
         monkeypatch.setattr(inference, "ELEMENTS", limit)
         found = prediction.predict(net, tensors, inputs)
@@ -40,7 +40,7 @@ def stream(count=3, length=29):
 def test_tokens_of_a_stream_are_those_of_the_equations_however_it_is_cut(cell, options, monkeypatch):
     options = {"cell": cell, "layers": 2, **options}
     net, tensors, tokens = network_of(TOKENS, **options), trained(TOKENS, **options), stream()
-    logits, _ = equations.logits(net, tensors, tokens[:, :-1], equations.at_rest(net, tensors, 3))
+    logits, _ = equations.compute_logits(net, tensors, tokens[:, :-1], equations.build_start(net, tensors, 3))
     expected = logits.log_softmax(-1).gather(1, tokens[:, 1:].reshape(-1, 1)).reshape(1, 3, 28)
     for limit in (1, 7 * 3 * 5, 2**22):  # a step at a time, five, all
         monkeypatch.setattr(inference, "ELEMENTS", limit)

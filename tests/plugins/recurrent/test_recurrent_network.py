@@ -23,7 +23,7 @@ def torchs(net, tensors, hidden):
     module = LAYERS[net.cell](net.inputs, hidden, net.layers, **kind).double()
     with torch.no_grad():
         for layer in range(net.layers):
-            given = network.of_cell(tensors, layer)
+            given = network.select_cell(tensors, layer)
             getattr(module, f"weight_ih_l{layer}").copy_(given["input.weight"])
             getattr(module, f"weight_hh_l{layer}").copy_(given["recurrent.weight"])
             getattr(module, f"bias_ih_l{layer}").copy_(given["input.bias"])
@@ -34,8 +34,8 @@ def torchs(net, tensors, hidden):
 
 
 def logits(net, tensors, inputs):
-    x = network.steps(net, tensors, inputs)
-    found, _ = network.hidden_states(net, tensors, x, network.at_rest(net, tensors, x.shape[1]))
+    x = network.split_steps(net, tensors, inputs)
+    found, _ = network.hidden_states(net, tensors, x, network.build_start(net, tensors, x.shape[1]))
     return network.read_out(tensors, found[-1] if net.tokens else found[-1][-1])
 
 
@@ -64,7 +64,7 @@ def test_an_image_is_a_sequence_of_its_lines_channels_side_by_side():
     problem = Problem("classification", (2, 5, 3), 4, 40)
     image = torch.arange(2 * 30, dtype=torch.float64).reshape(2, 2, 5, 3)
     net = network_of(problem)
-    x = network.steps(net, {}, image)
+    x = network.split_steps(net, {}, image)
     assert (net.inputs, tuple(x.shape)) == (6, (5, 2, 6))
     assert x[1, 0].tolist() == [*image[0, 0, 1].tolist(), *image[0, 1, 1].tolist()]
 
@@ -74,7 +74,7 @@ def test_frames_over_time_are_flattened_step_by_step():
     frames = torch.randn(2, 5, 2, 3, 3, dtype=torch.float64)
     net = network_of(problem)
     assert net.inputs == 18
-    torch.testing.assert_close(network.steps(net, {}, frames)[3, 1], frames[1, 3].flatten())
+    torch.testing.assert_close(network.split_steps(net, {}, frames)[3, 1], frames[1, 3].flatten())
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_the_default_cell_is_irnn_for_rows_and_lstm_for_language():
 def test_first_weights_are_within_their_bounds_and_the_seeds_own(cell):
     options = RecurrentOptions(cell=cell, hidden=50, layers=2)
     net = network.build(CLASSES, terms(), options)
-    first, again, other = (network.initial(net, options, seed) for seed in (1, 1, 2))
+    first, again, other = (network.draw_initial(net, options, seed) for seed in (1, 1, 2))
     for name, tensor in first.items():
         assert torch.equal(tensor, again[name])
         if cell != "irnn" and name.startswith("cells") and not (cell == "lstm" and name.endswith("input.bias")):
@@ -120,7 +120,7 @@ def test_first_weights_are_within_their_bounds_and_the_seeds_own(cell):
 
 def test_an_irnn_begins_as_its_paper_says():
     options = RecurrentOptions(cell="irnn", hidden=300, gain=0.97, input_scale=0.01)
-    tensors = network.initial(network.build(CLASSES, terms(), options), options, 0)
+    tensors = network.draw_initial(network.build(CLASSES, terms(), options), options, 0)
     assert torch.equal(tensors["cells.0.recurrent.weight"], 0.97 * torch.eye(300, dtype=torch.float64))
     assert not tensors["cells.0.input.bias"].any()
     assert tensors["cells.0.input.weight"].std() == pytest.approx(0.01, rel=0.1)
@@ -128,7 +128,7 @@ def test_an_irnn_begins_as_its_paper_says():
 
 def test_the_forget_gate_of_an_lstm_begins_open():
     options = RecurrentOptions(cell="lstm", hidden=5)
-    bias = network.initial(network.build(CLASSES, terms(), options), options, 0)["cells.0.input.bias"]
+    bias = network.draw_initial(network.build(CLASSES, terms(), options), options, 0)["cells.0.input.bias"]
     assert bias[5:10].tolist() == [1.0] * 5
     assert (bias[torch.cat([torch.arange(5), torch.arange(10, 20)])].abs() < 1).all()
 
@@ -165,16 +165,16 @@ def changed(name, change, **options):
 def test_arrays_of_another_network_are_refused_by_name(tensors, words):
     options = RecurrentOptions(hidden=8)
     with pytest.raises(Unsupported, match=words):
-        network.check(tensors(), network_of(CLASSES), options)
+        network.check_arrays(tensors(), network_of(CLASSES), options)
 
 
 def test_arrays_of_the_network_pass():
     for cell in CELLS:
         options = RecurrentOptions(hidden=8, cell=cell, layers=2)
-        network.check(trained(cell=cell, layers=2), network_of(cell=cell, layers=2), options)
+        network.check_arrays(trained(cell=cell, layers=2), network_of(cell=cell, layers=2), options)
 
 
 def test_steps_of_two_axes_are_refused_for_they_look_like_an_image():
     problem = Problem("classification", (6, 4, 3), 4, 40, time_axis=True)
     with pytest.raises(Unsupported, match=r"\(6, 4, 3\) look like images; flatten the steps"):
-        network.features(problem)
+        network.count_features(problem)

@@ -27,8 +27,8 @@ def both(problem, **options):
     inputs = train.inputs
     if problem is TOKENS:
         inputs = inputs.reshape(BATCH, -1)
-    x = equations.read(net, tensors, inputs)
-    states, _ = equations.states(net, tensors, x, equations.at_rest(net, tensors, len(inputs)))
+    x = equations.read_inputs(net, tensors, inputs)
+    states, _ = equations.run_layers(net, tensors, x, equations.build_start(net, tensors, len(inputs)))
     return Statistics(net, tensors, train, BATCH), x, states
 
 
@@ -70,8 +70,8 @@ def test_tokens_that_training_leaves_out_are_left_out():
     tokens = torch.randint(7, (1, 1 + 4 * 30 + 3), generator=torch.Generator().manual_seed(0))
     found = Statistics(net, tensors, Batch(tokens[:, :-1], tokens[:, 1:]), BATCH).time_mean
     streams = tokens[0, :120].reshape(4, 30)
-    x = equations.read(net, tensors, streams)
-    states, _ = equations.states(net, tensors, x, equations.at_rest(net, tensors, 4))
+    x = equations.read_inputs(net, tensors, streams)
+    states, _ = equations.run_layers(net, tensors, x, equations.build_start(net, tensors, 4))
     same(found, map(moments, states))
 
 

@@ -21,13 +21,13 @@ from harness_recurrent.selection import (
 )
 from harness_recurrent.theory import (
     approximation_bounds,
+    count_needed,
     feasible_regularisation,
     information_losses,
     log_a_priori_bias_bound,
     log_bias_bound,
     log_geometric_sum,
     log_last_step_bias_bound,
-    needed,
     reconstruction_norm_bound,
 )
 
@@ -196,7 +196,7 @@ def test_the_feasible_regularisation_is_the_least(seed, k):
     lam = feasible_regularisation(S, k)
     assert draws(lam * (1 + 1e-9)) <= k < draws(lam * (1 - 1e-6))
     assert feasible_regularisation(S, 10**6) == 0
-    assert needed(3.0, 0.1) == pytest.approx(15 * math.log(480))
+    assert count_needed(3.0, 0.1) == pytest.approx(15 * math.log(480))
 
 
 @pytest.mark.parametrize("decay", [1.0, 3.0])
@@ -205,7 +205,7 @@ def test_samples_approximate_as_often_as_the_theorem_says(decay):
     M, lam = weight_matrix(S, Z, 0.5), 0.0
     for lam_rel in (3.0, 0.3):
         lam = ridge(S, lam_rel)
-        k = math.ceil(needed(degrees_of_freedom(S, lam)))
+        k = math.ceil(count_needed(degrees_of_freedom(S, lam)))
         one, scores, stream, held = torch.eye(24, dtype=torch.float64), leverage(S, lam), generator(1), 0
         hat = S @ torch.linalg.inv(S + lam * one)
         input_bound, output_bound = approximation_bounds(S, lam, Z)

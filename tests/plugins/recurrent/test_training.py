@@ -38,7 +38,7 @@ def gradient_of_update(built, state, batch):
 def by_equations(state, batch, carried):
     """The loss of a window and its gradient, by autograd of the plain equations from these states on."""
     leaves = {name: tensor.detach().clone().requires_grad_() for name, tensor in state.parameters.items()}
-    found, left = equations.logits(state.network, leaves, batch.inputs, carried)
+    found, left = equations.compute_logits(state.network, leaves, batch.inputs, carried)
     loss = F.cross_entropy(found, batch.targets.flatten())
     return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True)), loss, left
 
@@ -53,7 +53,7 @@ def windows(count):
 @pytest.mark.parametrize("cell", STREAMED)
 def test_a_window_goes_on_where_the_last_one_ended_and_its_gradient_leads_no_further_back(cell):
     built, state = begun(TOKENS, cell=cell, layers=2, tied=cell == "lstm")
-    carried = equations.at_rest(state.network, state.parameters, 3)
+    carried = equations.build_start(state.network, state.parameters, 3)
     for batch in windows(3):
         expected, loss, left = by_equations(state, batch, carried)
         found, said = gradient_of_update(built, state, batch)
@@ -101,7 +101,7 @@ def test_dropout_is_drawn_from_the_trials_generator_and_is_none_in_prediction(pr
 
 def test_dropout_keeps_the_mean_and_leaves_out_its_share():
     _, state = begun(dropout=0.25)
-    kept = training._drop(state, torch.ones(200, 200, dtype=torch.float64))
+    kept = training._drop_numbers(state, torch.ones(200, 200, dtype=torch.float64))
     assert sorted(set(kept.flatten().tolist())) == [0.0, 1 / 0.75]
     assert float(kept.mean()) == pytest.approx(1, abs=0.02)
 
@@ -127,8 +127,12 @@ def test_with_a_teacher_an_update_follows_the_mean_of_both_losses(problem):
     batch, net = rows(problem), state.network
     leaves = {name: tensor.detach().clone().requires_grad_() for name, tensor in state.parameters.items()}
     with torch.no_grad():
-        p = equations.logits(net, taught, batch.inputs, equations.at_rest(net, taught, len(batch.inputs)))[0].softmax(1)
-    found, _ = equations.logits(net, leaves, batch.inputs, equations.at_rest(net, leaves, len(batch.inputs)))
+        p = equations.compute_logits(net, taught, batch.inputs, equations.build_start(net, taught, len(batch.inputs)))[
+            0
+        ].softmax(1)
+    found, _ = equations.compute_logits(
+        net, leaves, batch.inputs, equations.build_start(net, leaves, len(batch.inputs))
+    )
     loss = F.cross_entropy(found, batch.targets.flatten())
     divergence = (p * (p.log() - found.log_softmax(1))).sum(1).mean()
     expected = torch.autograd.grad((loss + divergence) / 2, list(leaves.values()))
@@ -197,14 +201,14 @@ def limited(memory, eager=False, device="cpu"):
     """The words with which an update of 4 rows of 465 MiB each is refused; None where it is not."""
     net = network_of(LONG, hidden=30)
     try:
-        room.require(net, LONG, Training(0, device, "fp32", 4, 1, eager, memory), RecurrentOptions(hidden=30))
+        room.require_room(net, LONG, Training(0, device, "fp32", 4, 1, eager, memory), RecurrentOptions(hidden=30))
     except MemoryError as error:
         return str(error)
 
 
 def test_the_limit_of_a_trial_counts_where_it_is_less_than_what_is_free(monkeypatch):
     monkeypatch.setattr(room, "free_bytes", lambda device: 8 * GIB)
-    monkeypatch.setattr(room, "held", lambda: GIB // 4)
+    monkeypatch.setattr(room, "count_held_bytes", lambda: GIB // 4)
     words = (
         "an update keeps 1.8 GiB at least, 0.0 MiB of weights and gradients and the states of 4 rows over "
         "1,000,000 steps, and 1.2 GiB are left of the 1.5 GiB that the trial may "
@@ -220,14 +224,14 @@ def test_the_limit_of_a_trial_counts_where_it_is_less_than_what_is_free(monkeypa
 
 def test_what_is_free_counts_where_it_is_less_than_the_limit(monkeypatch):
     monkeypatch.setattr(room, "free_bytes", lambda device: GIB)
-    monkeypatch.setattr(room, "held", lambda: 0)
+    monkeypatch.setattr(room, "count_held_bytes", lambda: 0)
     assert "1.0 GiB of memory are free, in which 2 rows have room; give --batch-size 2" in limited(20 * GIB)
 
 
 def test_a_profiled_pass_has_what_the_timed_one_had(monkeypatch):
     """Memory that the allocator has kept from the timed pass counts as free."""
     monkeypatch.setattr(room, "free_bytes", lambda device: 8 * GIB)
-    monkeypatch.setattr(room, "held", lambda: 2 * GIB)
+    monkeypatch.setattr(room, "count_held_bytes", lambda: 2 * GIB)
     assert limited(3 * GIB)
     assert limited(3 * GIB, eager=True) is None
 
@@ -238,9 +242,9 @@ def test_the_memory_of_a_gpu_has_no_limit_of_the_host_s(monkeypatch):
 
 
 def test_what_a_process_holds_grows_with_what_it_makes():
-    before = room.held()
+    before = room.count_held_bytes()
     kept = torch.ones(2**24)  # 64 MiB
-    assert room.held() == 0 or room.held() - before > 0.9 * kept.nbytes
+    assert room.count_held_bytes() == 0 or room.count_held_bytes() - before > 0.9 * kept.nbytes
 
 
 @pytest.mark.parametrize("problem", [CLASSES, TOKENS], ids=lambda problem: problem.kind)
@@ -251,8 +255,10 @@ def test_weights_are_counted_before_they_are_made(cell, problem):
     for tied in (False, True)[: 1 + (problem is TOKENS)]:
         given = {"hidden": 8, "layers": 3, "cell": cell, "tied": tied}
         net, options = network_of(problem, **given), configured(RecurrentOptions, given, "dense-rnn")
-        made = network.initial(net, options, 0)
-        assert room.numbers(net, options) == sum(each.numel() for name, each in made.items() if "bias" not in name)
+        made = network.draw_initial(net, options, 0)
+        assert room.count_weights(net, options) == sum(
+            each.numel() for name, each in made.items() if "bias" not in name
+        )
 
 
 def test_weights_that_have_no_room_are_refused_whatever_the_batch(monkeypatch):
@@ -260,7 +266,7 @@ def test_weights_that_have_no_room_are_refused_whatever_the_batch(monkeypatch):
     net, options = network_of(CLASSES, hidden=20_000), RecurrentOptions(hidden=20_000)
     words = r"keeps 6\.0 GiB at least, 6\.0 GiB of weights and .*, in which 0 rows have room; give fewer nodes"
     with pytest.raises(MemoryError, match=words):
-        room.require(net, CLASSES, Training(0, "cpu", "fp64", 4, 1), options)
+        room.require_room(net, CLASSES, Training(0, "cpu", "fp64", 4, 1), options)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -268,14 +274,14 @@ def test_what_an_update_keeps_is_no_more_than_it_does_keep(cell):
     """Against what autograd saves, with the errors of one layer."""
     net = network_of(Problem("classification", (50, 3), 4, 40, time_axis=True), cell=cell, layers=2, hidden=16)
     options = configured(RecurrentOptions, {"hidden": 16, "layers": 2, "cell": cell}, "dense-rnn")
-    tensors = {name: tensor.requires_grad_() for name, tensor in network.initial(net, options, 0).items()}
+    tensors = {name: tensor.requires_grad_() for name, tensor in network.draw_initial(net, options, 0).items()}
     saved = {"errors": 6 * 50 * 16 * 8}
 
     def pack(tensor):
         saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    x = network.steps(net, tensors, torch.randn(6, 50, 3, dtype=torch.float64))
+    x = network.split_steps(net, tensors, torch.randn(6, 50, 3, dtype=torch.float64))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        network.hidden_states(net, tensors, x, network.at_rest(net, tensors, 6))
-    assert 0.4 * sum(saved.values()) <= 6 * room.bytes_of_row(net, 50, 16) <= sum(saved.values())
+        network.hidden_states(net, tensors, x, network.build_start(net, tensors, 6))
+    assert 0.4 * sum(saved.values()) <= 6 * room.count_row_bytes(net, 50, 16) <= sum(saved.values())
