@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_bayes.config import BATCHED, FAMILY, WeightOptions, recipes
+from harness_bayes.config import WeightOptions
+from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
@@ -64,31 +65,17 @@ class EnsembleOptions(PointOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_method(
         "deep-ensemble",
         "networks from different starts, their predictions as a mixture",
-        factory="harness_deep_ensemble.learner:build",
-        cohort="harness_deep_ensemble.learner:together",
-        batched_options=BATCHED,
-        kinds=("regression", "classification"),
+        learner="harness_deep_ensemble.learner",
         config=EnsembleOptions,
         paper="Lakshminarayanan, Pritzel and Blundell, Simple and Scalable Predictive Uncertainty Estimation using "
         "Deep Ensembles, NeurIPS 2017",
-        role="baseline",
-        precisions=("fp32", "tf32", "bf16"),
-        family=FAMILY,
-        recipes=recipes(EnsembleOptions),
     )
-    yield Method(
+    yield offer_method(
         "deterministic",
         "one network, trained by maximum likelihood or, with a prior, MAP",
-        factory="harness_deep_ensemble.learner:build",
-        cohort="harness_deep_ensemble.learner:together",
-        batched_options=BATCHED,
-        kinds=("regression", "classification"),
+        learner="harness_deep_ensemble.learner",
         config=PointOptions,
-        role="baseline",
-        precisions=("fp32", "tf32", "bf16"),
-        family=FAMILY,
-        recipes=recipes(PointOptions),
     )

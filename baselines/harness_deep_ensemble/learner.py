@@ -14,18 +14,15 @@ from harness_bayes.training import State, Trials
 from harness_deep_ensemble import PointOptions, reference
 
 
-class Ensemble(shared.Learner[State]):
+class Ensemble(points.PointLearner[State]):
     """M networks of each trial; with one it is an ordinary network."""
 
     def begin(self, trials: Trials[PointOptions], base: Mapping[str, Tensor] | None = None) -> State:
         del base
         return points.begin(State, trials)
 
-    def objective(self, state: State, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return points.objective(state, inputs, targets)
-
     def reference(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
-        """`update`, network by network."""
+        """`update`, as the paper writes it, network by network."""
         return state, shared.descend_on(state, lambda: reference.loss(state, batch))
 
     def draw(self, state: State, inputs: Tensor, draws: int) -> shared.Mixture:
@@ -35,8 +32,7 @@ class Ensemble(shared.Learner[State]):
         members = len(next(iter(weights.values())))
         outputs = prediction.outputs(state.network, weights, inputs)
         log_weights = outputs.new_full((members,), -math.log(members))
-        log_noise = None if state.log_noise is None else state.log_noise.detach()
-        return likelihoods.mixture(state.likelihood, outputs, log_noise, log_weights)
+        return likelihoods.mixture(state.likelihood, outputs, state.fixed_log_noise, log_weights)
 
 
 def build(options: PointOptions) -> Ensemble:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_bayes.config import BATCHED, FAMILY, BayesOptions, recipes
+from harness_bayes.config import BATCHED, BayesOptions, recipes
+from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
@@ -67,25 +68,20 @@ class IVONOptions(BayesOptions):
         return self.learning_rate or LEARNING_RATE
 
 
-def _recipes() -> dict[str, dict[str, Any]]:
-    """The family's, but for learning rates, which are Adam's."""
+def _drop_learning_rates() -> dict[str, dict[str, Any]]:
+    """Recipes of the family without their learning rates, which are Adam's."""
     found = recipes(IVONOptions)
     return {name: {key: each[key] for key in each if key != "learning_rate"} for name, each in found.items()}
 
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_method(
         "ivon",
         "mean-field variational inference by online Newton steps, curvature from gradients at drawn weights",
-        factory="harness_ivon.learner:build",
-        cohort="harness_ivon.learner:together",
         batched_options=(*BATCHED, "ess", "hess_init"),
-        kinds=("regression", "classification"),
+        learner="harness_ivon.learner",
         config=IVONOptions,
         paper="Shen et al., Variational Learning is Effective for Large Deep Networks, ICML 2024",
-        role="baseline",
-        precisions=("fp32", "tf32", "bf16"),
-        family=FAMILY,
-        recipes=_recipes(),
+        own_recipes=_drop_learning_rates(),
     )

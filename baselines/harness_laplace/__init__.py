@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_bayes.config import BATCHED, FAMILY, BayesOptions, recipes
+from harness_bayes.config import BayesOptions
+from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
@@ -52,17 +53,10 @@ class LaplaceOptions(BayesOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_method(
         "laplace",
         "a Gaussian around a MAP network, with the Gauss-Newton curvature of all rows; predictions linearised",
-        factory="harness_laplace.learner:build",
-        cohort="harness_laplace.learner:together",
-        batched_options=BATCHED,
-        kinds=("regression", "classification"),
+        learner="harness_laplace.learner",
         config=LaplaceOptions,
         paper="Daxberger et al., Laplace Redux: Effortless Bayesian Deep Learning, NeurIPS 2021",
-        role="baseline",
-        precisions=("fp32", "tf32", "bf16"),
-        family=FAMILY,
-        recipes=recipes(LaplaceOptions),
     )

@@ -31,7 +31,7 @@ from harness_torch.training import inference
 COPIES = 4  # of a full matrix while its eigenvectors are computed
 
 
-class Laplace(shared.Learner[State]):
+class Laplace(points.PointLearner[State]):
     """Trains a MAP network; predicts with the Gaussian that `finish` puts around it."""
 
     def begin(self, trials: Trials[LaplaceOptions], base: Mapping[str, Tensor] | None = None) -> State:
@@ -42,11 +42,8 @@ class Laplace(shared.Learner[State]):
             _refuse_large(parts.count_weights(gaussian_part(state)), state.options, trials.trainings[0].device)
         return state
 
-    def objective(self, state: State, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return points.objective(state, inputs, targets)
-
     def reference(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
-        """`update` in plain equations."""
+        """`update`, as the paper writes it."""
         return state, shared.descend_on(state, lambda: reference.loss(state, batch))
 
     def finish(self, state: State, fit: Fit) -> State:
@@ -70,7 +67,7 @@ class Laplace(shared.Learner[State]):
         """Predict one Gaussian in regression, so many draws of classes; before `finish`, the plain network."""
         weights = points.weights_of(state)
         outputs = prediction.outputs(state.network, weights, inputs)
-        log_noise = None if state.log_noise is None else state.log_noise.detach()
+        log_noise = state.fixed_log_noise
         if state.approximation is None:
             return likelihoods.mixture(state.likelihood, outputs, log_noise, outputs.new_zeros(1))
         if log_noise is not None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_bayes.config import FAMILY, NetworkOptions, PredictionOptions, recipes, refuse_level
+from harness_bayes.config import NetworkOptions, PredictionOptions, refuse_level
+from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
@@ -72,17 +73,11 @@ class DropoutOptions(NetworkOptions, PredictionOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_method(
         "mc-dropout",
         "dropout of inputs and hidden units in training and in each function that a prediction draws",
-        factory="harness_mc_dropout.learner:build",
-        kinds=("regression", "classification"),
+        learner="harness_mc_dropout.learner",
         config=DropoutOptions,
         paper="Gal and Ghahramani, Dropout as a Bayesian Approximation, ICML 2016",
-        role="baseline",
-        precisions=("fp32", "tf32", "bf16"),
-        family=FAMILY,
-        recipes=recipes(DropoutOptions),
         batched_options=("rate", "tau", "level", "lengthscale", "learning_rate"),
-        cohort="harness_mc_dropout.learner:together",
     )

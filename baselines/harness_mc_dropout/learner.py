@@ -71,9 +71,6 @@ class MCDropout(shared.Learner[State]):
         norms = torch.stack([kernel.flatten(1).square().sum(1) for kernel in kernels]).sum(0)  # (L,)
         return {"loss": errors.mean(1) + state.decay * norms, "error": errors.mean(1)}
 
-    def draw(self, state: State, inputs: Tensor, draws: int) -> shared.Mixture:
-        return draw(state, inputs, draws)
-
     def reference(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
         """`update`, as the paper writes it. Raises Unsupported for options that this does not cover."""
         micro_batch = self.options.micro_batch
@@ -81,6 +78,9 @@ class MCDropout(shared.Learner[State]):
             raise Unsupported(f"micro_batch={micro_batch}: the reference draws the masks of a mini-batch at once")
         masks = [mask[0] for mask in draw_row_masks(state, len(batch.targets))]
         return state, shared.descend_on(state, lambda: reference.loss(state.options, state, batch, masks))
+
+    def draw(self, state: State, inputs: Tensor, draws: int) -> shared.Mixture:
+        return draw(state, inputs, draws)
 
     def describe(self, state: State) -> Mapping[str, object]:
         precision = {} if state.log_noise is None else {"tau": state.options.tau}

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness import Method, hookimpl, option
-from harness_bayes.config import BATCHED, FAMILY, BayesOptions, recipes
+from harness_bayes.config import BayesOptions
+from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
@@ -48,18 +49,11 @@ class SwagOptions(BayesOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_method(
         "swag",
         "a Gaussian around each network, of the mean, variances and last deviations of its weights along training",
-        factory="harness_swag.learner:build",
-        cohort="harness_swag.learner:together",
-        batched_options=BATCHED,
-        kinds=("regression", "classification"),
+        learner="harness_swag.learner",
         config=SwagOptions,
         paper="Maddox, Garipov, Izmailov, Vetrov and Wilson, A Simple Baseline for Bayesian Uncertainty in Deep "
         "Learning, NeurIPS 2019",
-        role="baseline",
-        precisions=("fp32", "tf32", "bf16"),
-        family=FAMILY,
-        recipes=recipes(SwagOptions),
     )

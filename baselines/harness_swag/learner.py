@@ -27,7 +27,7 @@ from harness_swag import SwagOptions, reference
 from harness_swag.state import Collection, State
 
 
-class Swag(shared.Learner[State]):
+class Swag(points.PointLearner[State]):
     """Trains MAP networks and collects their weights; predicts with draws of functions around each mean."""
 
     def begin(self, trials: Trials[SwagOptions], base: Mapping[str, Tensor] | None = None) -> State:
@@ -44,16 +44,13 @@ class Swag(shared.Learner[State]):
 
         return points.begin(make, trials)
 
-    def objective(self, state: State, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return points.objective(state, inputs, targets)
-
     def update(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
         state, scalars = super().update(state, batch)
         collect(state)
         return state, scalars
 
     def reference(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
-        """`update` in plain equations. Raises Unsupported for options that these do not cover."""
+        """`update`, as the paper writes it. Raises Unsupported for options that this does not cover."""
         scalars = shared.descend_on(state, lambda: reference.loss(state, batch))
         collect(state)
         return state, scalars
@@ -69,7 +66,7 @@ class Swag(shared.Learner[State]):
             inputs,
             inputs.new_full((members,), -math.log(members), dtype=state.network.types.parameters),
             draws if some else 1,
-            None if state.log_noise is None else state.log_noise.detach(),
+            state.fixed_log_noise,
         )
 
     def describe(self, state: State) -> Mapping[str, object]:

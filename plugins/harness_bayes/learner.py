@@ -38,40 +38,45 @@ class Learner(Generic[S]):
     def __init__(self, options: Any) -> None:
         self.options = options
 
-    def begin(self, trials: Trials[Any], base: Mapping[str, Tensor] | None = None) -> S:
+    def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> S:
         """The state before the first update. Raises Unsupported."""
+        return self.begin(Trials([problem], [training], [self.options]), base)
+
+    def begin(self, trials: Trials[Any], base: Mapping[str, Tensor] | None = None) -> S:
+        """The state of L trials before the first update. Raises Unsupported."""
         raise NotImplementedError
+
+    def update(self, state: S, batch: Batch) -> tuple[S, Scalars]:
+        """One mini-batch: schedule, then a step on `objective`; on a GPU as one CUDA graph."""
+        scalars = update(state, self.objective, batch.inputs[None], batch.targets[None])
+        return state, {name: value[0] for name, value in scalars.items()}
 
     def objective(self, state: S, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """The loss of each trial and further scalars, (L,), for rows (L, B, ...) and targets (L, B)."""
         raise NotImplementedError
 
-    def draw(self, state: S, inputs: Tensor, draws: int) -> Mixture:
-        """The prediction of rows (N, ...), from so many draws of each component."""
-        raise NotImplementedError
-
-    def init(self, problem: Problem, training: Training, base: Mapping[str, Tensor] | None) -> S:
-        return self.begin(Trials([problem], [training], [self.options]), base)
-
-    def update(self, state: S, batch: Batch) -> tuple[S, Scalars]:
-        scalars = update(state, self.objective, batch.inputs[None], batch.targets[None])
-        return state, {name: value[0] for name, value in scalars.items()}
-
     def predict(self, state: S, inputs: Tensor) -> Mixture:
+        """The prediction of rows (N, ...), from as many draws as the options say."""
         return self.draw(state, inputs, self._count_draws(inputs))
 
     def glance(self, state: S, inputs: Tensor) -> Mixture:
-        """Predict as `predict` does, with fewer draws."""
+        """The same from fewer draws, for points on the way."""
         return self.draw(state, inputs, min(GLANCE, self._count_draws(inputs)))
+
+    def draw(self, state: S, inputs: Tensor, draws: int) -> Mixture:
+        """The prediction of rows (N, ...), from so many draws of each component."""
+        raise NotImplementedError
 
     def _count_draws(self, inputs: Tensor) -> int:
         standard = DRAWS if inputs.dim() == 2 else DRAWS_OF_IMAGES
         return getattr(self.options, "predict_samples", 1) or standard
 
     def describe(self, state: S) -> Mapping[str, object]:
+        """The network, its training, and a Gaussian likelihood's noise in the units of the targets."""
         return training.describe(state)
 
     def save(self, state: S) -> Mapping[str, Tensor]:
+        """The parameters by name."""
         return facts.save(state)
 
 

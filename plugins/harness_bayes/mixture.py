@@ -61,8 +61,8 @@ class MixtureVI(shared.Learner[State]):
         elbo = elbo - entropy_error(state, mixture, log_weights)
         return {"loss": -elbo / state.rows, "elbo": elbo, "kl": (weights * (cross - entropies)).sum(1)}
 
-    def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
-        """`update`, as the paper's equations say it. Raises Unsupported for options that these do not cover."""
+    def reference(self, state: State, batch: Batch) -> tuple[State, shared.Scalars]:
+        """`update`, as the paper writes it. Raises Unsupported for options that this does not cover."""
         return state, shared.descend_on(state, lambda: reference.loss(state, batch))
 
     def draw(self, state: State, inputs: Tensor, draws: int) -> shared.Mixture:

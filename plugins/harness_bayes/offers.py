@@ -1,12 +1,13 @@
-"""The metrics and instruments that this library offers; plain Python."""
+"""Fields that all methods of the family offer alike, and the metrics and instruments of this library; plain Python."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal
 
-from harness import Instrument, Metric
+from harness import Instrument, Method, Metric
+from harness_bayes.config import BATCHED, FAMILY, recipes
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -29,6 +30,38 @@ POSTERIOR: dict[str, tuple[str, str, Better]] = {
 }
 
 ENDS = {"curve": False, "requires": ("scipy.special",)}  # many components cost more here than to be predicted
+
+
+def offer_method(
+    name: str,
+    summary: str,
+    learner: str,
+    config: type,
+    paper: str = "",
+    role: Literal["proposed", "baseline"] = "baseline",
+    starts_from: Callable[[Any], str] | None = None,
+    batched_options: tuple[str, ...] = BATCHED,
+    own_recipes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Method:
+    """Offer a method whose module `learner` has `build`, and `together` for trials side by side.
+
+    batched_options: numbers in which these may differ. own_recipes: instead of the family's.
+    """
+    return Method(
+        name,
+        summary,
+        factory=f"{learner}:build",
+        cohort=f"{learner}:together",
+        batched_options=batched_options,
+        kinds=("regression", "classification"),
+        config=config,
+        paper=paper,
+        role=role,
+        precisions=("fp32", "tf32", "bf16"),
+        starts_from=starts_from,
+        family=FAMILY,
+        recipes=recipes(config) if own_recipes is None else own_recipes,
+    )
 
 
 def offer_metrics() -> Iterator[Metric]:

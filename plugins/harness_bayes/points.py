@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness_bayes import likelihoods, networks, priors, training
+from harness_bayes.learner import Learner
 from harness_bayes.training import State, Trials
 
 S = TypeVar("S", bound=State)
@@ -31,14 +32,17 @@ def begin(make: Callable[..., S], trials: Trials[Any]) -> S:
     return training.begin(make, trials, network, likelihood, weights, members, prior)
 
 
-def objective(state: State, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """The mean over rows and the sum over members of -log p, (L,), and its mean over members as `nll`."""
-    weights = weights_of(state)
-    outputs = networks.apply(state.network, weights, inputs)  # (J, B, outputs)
-    nll = -likelihoods.log_likelihood(state.likelihood, outputs, targets, state.log_noise).mean(1)  # (J,)
-    loss = nll if state.prior is None else nll - priors.log_density(state.prior, weights) / state.rows
-    each = (len(state.seeds), -1)
-    return {"loss": loss.unflatten(0, each).sum(1), "nll": nll.unflatten(0, each).mean(1)}
+class PointLearner(Learner[S]):
+    """Trains networks that are points. A method says by `begin` how they start, and by `draw` what they predict."""
+
+    def objective(self, state: S, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The mean over rows and the sum over members of -log p, (L,), and its mean over members as `nll`."""
+        weights = weights_of(state)
+        outputs = networks.apply(state.network, weights, inputs)  # (J, B, outputs)
+        nll = -likelihoods.log_likelihood(state.likelihood, outputs, targets, state.log_noise).mean(1)  # (J,)
+        loss = nll if state.prior is None else nll - priors.log_density(state.prior, weights) / state.rows
+        each = (len(state.seeds), -1)
+        return {"loss": loss.unflatten(0, each).sum(1), "nll": nll.unflatten(0, each).mean(1)}
 
 
 def weights_of(state: State) -> dict[str, Tensor]:

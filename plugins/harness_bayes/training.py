@@ -61,6 +61,11 @@ class State(step.State):
         """Streams of updates."""
         return Noise(self.generators)
 
+    @property
+    def fixed_log_noise(self) -> Tensor | None:
+        """`log_noise` without its gradient, for predictions."""
+        return None if self.log_noise is None else self.log_noise.detach()
+
     def draws(self) -> Noise:
         """Streams of predictions, from their beginning."""
         return Noise.seeded([derive(seed, "prediction") for seed in self.seeds], self.generator.device)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import Method, Suite, hookimpl
-from harness_bayes.config import BATCHED, FAMILY, MixtureOptions, WeightOptions, recipes
+from harness_bayes.config import MixtureOptions, WeightOptions
+from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
@@ -33,19 +34,14 @@ def start(options: MixtureOptions) -> str:
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_method(
         "gm-vi",
         "variational inference with a Gaussian mixture over the weights, its entropy by the sum of unimodal entropies",
-        factory="harness_bayes.mixture:build",
-        cohort="harness_bayes.mixture:together",
-        batched_options=BATCHED,
-        kinds=("regression", "classification"),
+        learner="harness_bayes.mixture",
         config=MixtureOptions,
         paper="Variational Inference with Gaussian Mixture by Entropy Approximation, arXiv 2202.13059",
-        precisions=("fp32", "tf32", "bf16"),
+        role="proposed",
         starts_from=start,
-        family=FAMILY,
-        recipes=recipes(MixtureOptions),
     )
 
 
