@@ -7,7 +7,6 @@ from statistics import fmean
 
 import pytest
 
-from harness.catalog import Settings, load
 from harness.planning.plan import plan
 from harness.suites.references import find_suite
 
@@ -25,18 +24,6 @@ OF_THE_README = {
     "uci-wine": (0.62, -0.93),
     "uci-yacht": (0.67, -1.25),
 }
-
-
-@pytest.fixture(scope="module")
-def catalog():
-    return load(Settings())
-
-
-@pytest.fixture
-def no_files_needed(monkeypatch):
-    """Planning, on a machine that has neither the data nor what reads them."""
-    monkeypatch.setattr("harness.data.files.require", lambda *_: None)
-    monkeypatch.setattr("harness.planning.plan._refuse_unavailable", lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from bayes_setups import REGRESSION, rows
 
 from harness import Batch, Problem, Training, UsageError
 from harness_bayes import mixture
@@ -15,14 +16,7 @@ from harness_deep_ensemble import EnsembleOptions, PointOptions
 from harness_deep_ensemble.learner import build
 from harness_gm_vi import start
 
-REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
 CLASSES = Problem("classification", (1, 6, 6), 3, 12)
-
-
-def rows():
-    draw = torch.Generator().manual_seed(1)
-    inputs = torch.randn(40, 3, generator=draw, dtype=torch.float64)
-    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(40, generator=draw, dtype=torch.float64))
 
 
 def images():

@@ -7,15 +7,11 @@ import math
 
 import pytest
 import torch
+from bayes_setups import CLASSES, IMAGES, REGRESSION, require_contract, rows, train_lanes_and_alone
 
 from harness import Batch, Problem, Training, UsageError
-from harness.catalog import Settings, load
-from harness.testing import cases
 from harness_ivon import IVONOptions, learner
 
-REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
-CLASSES = Problem("classification", (3,), 4, 40)
-IMAGES = Problem("classification", (2, 8, 8), 4, 40)
 SMALL = {"architecture": "5-FC", "predict_samples": 20}
 CASES = {
     "noise is learned": (REGRESSION, SMALL),
@@ -30,14 +26,6 @@ CASES = {
     "without biases": (REGRESSION, {**SMALL, "bias": False}),
 }
 named = pytest.mark.parametrize(("problem", "given"), CASES.values(), ids=CASES)
-
-
-def rows(problem=REGRESSION, count=40, seed=1):
-    draw = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(count, *problem.input_shape, generator=draw, dtype=torch.float64)
-    if problem.kind == "classification":
-        return Batch(inputs, torch.randint(problem.output_size, (count,), generator=draw))
-    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(count, generator=draw, dtype=torch.float64))
 
 
 def begun(problem=REGRESSION, updates=9, seed=0, kind=learner.IVON, **given):
@@ -161,19 +149,9 @@ def test_lanes_are_the_trials_alone(chosen, learned):
     options = [dataclasses.replace(SEVERAL[i], noise=None if learned else SEVERAL[i].noise) for i in chosen]
     problems = [dataclasses.replace(REGRESSION, target_scale=1.0 + index) for index in chosen]
     trainings = [Training(index, "cpu", "fp64", 10, 6) for index in chosen]
-    cohort = learner.together(options)
-    state = cohort.init(problems, trainings)
     batches = [[rows(count=10, seed=10 * index + update) for index in chosen] for update in range(6)]
-    for each in batches:
-        stacked = Batch(*(torch.stack([getattr(batch, name) for batch in each]) for name in ("inputs", "targets")))
-        state, scalars = cohort.update(state, stacked)
-    for place, given in enumerate(options):
-        built = learner.build(given)
-        alone = built.init(problems[place], trainings[place], None)
-        for each in batches:
-            alone, said = built.update(alone, each[place])
-        lane, fresh, inputs = cohort.lane(state, place), learner.build(given), rows().inputs
-        assert scalars["loss"][place].item() == pytest.approx(said["loss"].item(), abs=1e-12)
+    for lane, built, alone in train_lanes_and_alone(learner, options, problems, trainings, batches):
+        fresh, inputs = learner.build(built.options), rows().inputs
         for name, tensor in built.save(alone).items():
             assert torch.allclose(fresh.save(lane)[name], tensor, rtol=0, atol=1e-12), name
         assert torch.allclose(fresh.predict(lane, inputs)[0], built.predict(alone, inputs)[0], rtol=0, atol=1e-11)
@@ -237,10 +215,7 @@ def test_a_lane_that_is_nan_spoils_no_other():
 @pytest.mark.slow
 @pytest.mark.parametrize("selection", ["ivon[architecture=8-FC,predict_samples=6]"])
 def test_the_contract_is_kept(selection):
-    catalog = load(Settings(plugins=("harness.checks",), only=("harness-bench",)))
-    found = [(case.check.name, case.run()) for case in cases(catalog, selection)]
-    assert {name: each.reason for name, each in found if each.status not in ("ok", "not applicable")} == {}
-    assert [each.status for name, each in found if name == "cohort-as-alone"] == ["ok"]
+    require_contract(selection)
 
 
 @pytest.mark.gpu

@@ -7,16 +7,13 @@ import math
 
 import pytest
 import torch
+from bayes_setups import CLASSES, REGRESSION, require_contract, rows
 from scipy.optimize import minimize
 
 from harness import Batch, Fit, HarnessError, Problem, Training, Unsupported, UsageError
-from harness.catalog import Settings, load
-from harness.testing import cases
 from harness_laplace import LaplaceOptions, learner, reference
 from harness_laplace.evidence import Evidence
 
-REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
-CLASSES = Problem("classification", (3,), 4, 40)
 IMAGES = Problem("classification", (2, 8, 8), 3, 12)
 SMALL = {"architecture": "5-FC", "predict_samples": 50}
 CASES = {
@@ -32,14 +29,6 @@ CASES = {
 named = pytest.mark.parametrize(("problem", "given"), CASES.values(), ids=CASES)
 subsets = pytest.mark.parametrize("subset", ["last", "all"])
 structures = pytest.mark.parametrize("structure", ["full", "diag"])
-
-
-def rows(problem=REGRESSION, seed=1):
-    draw = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(problem.train_size, *problem.input_shape, generator=draw, dtype=torch.float64)
-    if problem.kind == "classification":
-        return Batch(inputs, torch.randint(problem.output_size, (len(inputs),), generator=draw))
-    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(len(inputs), generator=draw, dtype=torch.float64))
 
 
 def begun(problem=REGRESSION, updates=30, precision="fp64", **given):
@@ -288,8 +277,8 @@ def test_before_the_end_a_prediction_is_the_network(problem, given):
 def test_an_update_is_that_of_the_plain_loss(problem, given):
     (built, state), (_, plain) = (begun(problem, 0, **given) for _ in range(2))
     for update in range(3):
-        built.update(state, rows(problem, update))
-        built.reference(plain, rows(problem, update))
+        built.update(state, rows(problem, seed=update))
+        built.reference(plain, rows(problem, seed=update))
     for name, tensor in plain.parameters.items():
         assert torch.allclose(state.parameters[name], tensor, rtol=0, atol=1e-10), name
 
@@ -330,10 +319,7 @@ def test_a_network_that_is_not_finite_has_no_curvature():
     ["laplace[architecture=8-FC]", "laplace[architecture=8-FC,subset=all,structure=diag,predict_samples=6]"],
 )
 def test_the_contract_is_kept(selection):
-    catalog = load(Settings(plugins=("harness.checks",), only=("harness-bench",)))
-    found = [(case.check.name, case.run()) for case in cases(catalog, selection)]
-    assert {name: each.reason for name, each in found if each.status not in ("ok", "not applicable")} == {}
-    assert [each.status for name, each in found if name == "cohort-as-alone"] == ["ok"]
+    require_contract(selection)
 
 
 @pytest.mark.gpu

@@ -10,18 +10,15 @@ import sys
 import numpy as np
 import pytest
 import torch
+from bayes_setups import CLASSES, IMAGES, require_contract, rows, train_lanes_and_alone
 
 from harness import Batch, Problem, Training, Unsupported, UsageError
-from harness.catalog import Settings, load
 from harness.options import build as configured
-from harness.testing import cases
 from harness_bayes.noise import Drops, Noise
 from harness_mc_dropout import DropoutOptions, learner, prediction, reference
 from harness_mc_dropout.masks import draw_row_masks
 
 REGRESSION = Problem("regression", (3,), 1, 40, target_mean=5.0, target_scale=2.0)
-CLASSES = Problem("classification", (3,), 4, 40)
-IMAGES = Problem("classification", (2, 8, 8), 4, 40)
 SMALL = {"architecture": "7-FC", "predict_samples": 30}
 CASES = {
     "regression": (REGRESSION, SMALL),
@@ -32,14 +29,6 @@ CASES = {
     "without biases": (REGRESSION, {**SMALL, "bias": False}),
 }
 named = pytest.mark.parametrize(("problem", "given"), CASES.values(), ids=CASES)
-
-
-def rows(problem=REGRESSION, count=40, dtype=torch.float64, seed=1):
-    draw = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(count, *problem.input_shape, generator=draw, dtype=dtype)
-    if problem.kind == "classification":
-        return Batch(inputs, torch.randint(problem.output_size, (count,), generator=draw))
-    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(count, generator=draw, dtype=dtype))
 
 
 def begun(problem=REGRESSION, seed=0, precision="fp64", **given):
@@ -189,19 +178,9 @@ def test_lanes_are_the_trials_alone(problem, chosen):
     options = [dataclasses.replace(SEVERAL[index], tau=precision and SEVERAL[index].tau) for index in chosen]
     problems = [dataclasses.replace(problem, target_scale=1.0 + index) for index in chosen]
     trainings = [Training(index, "cpu", "fp64", 10, 6) for index in chosen]
-    cohort = learner.together(options)
-    state = cohort.init(problems, trainings)
     batches = [[rows(problem, 10, seed=10 * index + update) for index in chosen] for update in range(6)]
-    for each in batches:
-        stacked = Batch(*(torch.stack([getattr(batch, name) for batch in each]) for name in ("inputs", "targets")))
-        state, scalars = cohort.update(state, stacked)
-    for place, given in enumerate(options):
-        built = learner.build(given)
-        alone = built.init(problems[place], trainings[place], None)
-        for each in batches:
-            alone, said = built.update(alone, each[place])
-        assert scalars["loss"][place].item() == pytest.approx(said["loss"].item(), abs=1e-12)
-        lane, fresh, inputs = cohort.lane(state, place), learner.build(given), rows(problem).inputs
+    for lane, built, alone in train_lanes_and_alone(learner, options, problems, trainings, batches):
+        fresh, inputs = learner.build(built.options), rows(problem).inputs
         for name, tensor in alone.parameters.items():
             assert torch.allclose(lane.parameters[name], tensor, rtol=0, atol=1e-12), name
         assert torch.allclose(fresh.predict(lane, inputs)[0], built.predict(alone, inputs)[0], rtol=0, atol=1e-11)
@@ -284,11 +263,7 @@ def test_what_does_not_fit_a_problem_is_refused():
 @pytest.mark.slow
 def test_the_contract_is_kept():
     """Masks for each row make the first update depend on the rows' order, so that one check has nothing to say."""
-    catalog = load(Settings(plugins=("harness.checks",), only=("harness-bench",)))
-    found = [(case.check.name, case.run()) for case in cases(catalog, "mc-dropout[rate=0.3,predict_samples=6]")]
-    assert {name: each.reason for name, each in found if each.status not in ("ok", "not applicable")} == {}
-    assert {name for name, each in found if each.status == "not applicable"} <= {"batches-apart"}
-    assert [each.status for name, each in found if name == "cohort-as-alone"] == ["ok"]
+    assert require_contract("mc-dropout[rate=0.3,predict_samples=6]") <= {"batches-apart"}
 
 
 MANY = """

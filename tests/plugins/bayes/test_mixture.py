@@ -7,20 +7,13 @@ import math
 
 import pytest
 import torch
+from bayes_setups import REGRESSION, rows
 
 from harness import Batch, Problem, Training, Unsupported, UsageError
 from harness_bayes import mixture
 from harness_bayes.config import MixtureOptions, VariationalOptions
 from harness_bayes.mixture_state import State
 from harness_mean_field_vi import learner as mean_field
-
-REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
-
-
-def rows(count=40):
-    draw = torch.Generator().manual_seed(1)
-    inputs = torch.randn(count, 3, generator=draw, dtype=torch.float64)
-    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(count, generator=draw, dtype=torch.float64))
 
 
 def trained(learner, updates=5, precision="fp64"):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from bayes_setups import REGRESSION, rows, train_lanes_and_alone
 
 from harness import Batch, Problem, Training, Unsupported, UsageError
 from harness.options import build as configured
@@ -16,18 +17,9 @@ from harness_deep_ensemble import EnsembleOptions
 from harness_deep_ensemble import learner as deep_ensemble
 from harness_swag import SwagOptions, learner, reference
 
-REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
 CLASSES = Problem("classification", (1, 6, 6), 3, 40)
 SMALL = {"architecture": "4-FC", "predict_samples": 8}
 UPDATES = 40
-
-
-def rows(problem=REGRESSION, count=40, dtype=torch.float64, seed=1):
-    draw = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(count, *problem.input_shape, generator=draw, dtype=dtype)
-    if problem.kind == "classification":
-        return Batch(inputs, torch.arange(count) % problem.output_size)
-    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(count, generator=draw, dtype=dtype))
 
 
 def begun(problem=REGRESSION, updates=UPDATES, precision="fp64", device="cpu", batch_size=10, **given):
@@ -174,18 +166,9 @@ def test_trials_side_by_side_are_those_alone():
         for noise, scale, rate in [(0.3, 1.0, 0.01), (0.5, 2.0, 0.02)]
     ]
     trainings = [Training(seed, "cpu", "fp64", 10, 12) for seed in (0, 1)]
-    cohort = learner.together(several)
-    together = cohort.init([REGRESSION] * 2, trainings)
     batches = [[rows(count=10, seed=10 * update + trial) for trial in range(2)] for update in range(12)]
-    for pair in batches:
-        stacked = Batch(*(torch.stack(each) for each in list(zip(*pair, strict=True))[:2]))
-        together, _ = cohort.update(together, stacked)
-    for index, options in enumerate(several):
-        built = learner.build(options)
-        alone = built.init(REGRESSION, trainings[index], None)
-        for pair in batches:
-            alone, _ = built.update(alone, pair[index])
-        lane, inputs = cohort.lane(together, index), rows().inputs
+    for lane, built, alone in train_lanes_and_alone(learner, several, [REGRESSION] * 2, trainings, batches):
+        inputs = rows().inputs
         for name in ("mean", "squares", "deviations"):
             one, other = getattr(lane.collection, name), getattr(alone.collection, name)
             assert torch.allclose(one, other, rtol=0, atol=1e-11), name

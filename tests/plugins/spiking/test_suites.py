@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from harness import Batch, Problem, Training
-from harness.catalog import Settings, load
 from harness.planning.plan import plan
 from harness.suites.claims import Side, judge
 from harness.suites.entries import Claim
@@ -75,18 +74,6 @@ PUBLISHED = {
         ("ottt", "dvs-gesture", "accuracy@best", 0.9688),
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def catalog():
-    return load(Settings())
-
-
-@pytest.fixture
-def no_files_needed(monkeypatch):
-    """Planning, on a machine that has neither the data nor what reads them."""
-    monkeypatch.setattr("harness.data.files.require", lambda *_: None)
-    monkeypatch.setattr("harness.planning.plan._refuse_unavailable", lambda _: None)
 
 
 @pytest.mark.parametrize(
