@@ -180,7 +180,7 @@ def test_accuracies_published_after_a_longer_training_are_marked(catalog):
 def test_a_report_says_where_the_protocol_differs_from_that_of_the_published_accuracies(catalog, name):
     for each in find_suite(catalog, name).published:
         if each.metric.startswith("accuracy"):
-            assert "a tenth being for validation, and a cosine per mini-batch" in each.note
+            assert "a tenth being for validation, and a cosine per mini-batch" in each.origin
 
 
 def test_a_value_published_on_other_test_rows_says_so(catalog):
@@ -190,7 +190,7 @@ def test_a_value_published_on_other_test_rows_says_so(catalog):
     _, test = (files.count for files in DVS_GESTURE)
     assert round(279 / 288, 4) == gesture.value
     assert gesture.value not in {round(right / test, 4) for right in range(test + 1)}
-    assert f"279 of the 288 test recordings that SpikingJelly cuts, here there are {test}" in gesture.note
+    assert f"279 of the 288 test recordings that SpikingJelly cuts, here there are {test}" in gesture.origin
     assert f"tested on {test} recordings and published on 288" in suite.summary
 
 
