@@ -159,7 +159,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """What runs a trial or reads data or records imports what is of no use to a plugin that is only listed."""
+    """Import names late that run a trial or read data or records: of no use to a plugin that is only listed."""
     if name in _LATER:
         from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""What can be set on a method or a data set: described from its frozen config dataclass, and checked against it."""
+"""Options of a method or a data set: described from its frozen config dataclass, and checked against it."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def _came(value: object) -> str:
 
 
 def _hint(value: object, kind: Any) -> str:
-    """What to do about a value of the wrong type, where that can be told."""
+    """Hint at a remedy for a value of the wrong type, where one can be told."""
     alternatives = get_args(kind) if get_origin(kind) in UNIONS else (kind,)
     words = [word for each in alternatives if get_origin(each) is Literal for word in get_args(each)]
     if isinstance(value, str) and kind is not bool:

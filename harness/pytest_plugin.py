@@ -55,7 +55,7 @@ def _items(session: pytest.Session, names: list[str]) -> Iterator[pytest.Item]:
 
 
 def _catalog(names: list[str]) -> Catalog:
-    """What is installed, what is not by module or file, and the checks whatever HARNESS_PLUGINS says."""
+    """The catalogue of installed plugins, of others by module or file, and the checks whatever HARNESS_PLUGINS says."""
     from harness.catalog import Settings, load
 
     catalog = load(Settings(plugins=(CHECKS,)))
@@ -64,7 +64,7 @@ def _catalog(names: list[str]) -> Catalog:
 
 
 class Contracts(pytest.Collector):
-    """What stands above the promises of one plugin."""
+    """The node above the promises of one plugin."""
 
     def collect(self) -> Iterator[pytest.Item]:
         yield from ()

@@ -6,7 +6,7 @@ import hashlib
 
 
 def split_seed(seed: int, dataset: str, folds: int) -> int:
-    """What a data set's `load` gets in a trial of this seed: of one with official splits the number of the split."""
+    """The seed for a data set's `load` in a trial of this seed: of one with official splits the number of the split."""
     return seed if folds else derive(seed, dataset, "split")
 
 

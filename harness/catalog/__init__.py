@@ -1,4 +1,4 @@
-"""What all loaded plugins offer, who offers it, and what went wrong with the others."""
+"""The catalogue: offers of all loaded plugins, their owners, and the problems of the others."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Catalog:
         return self.shelf("harness_backends")
 
     def shelf(self, hook: str) -> Shelf[Any]:
-        """What all plugins answer to one of the hooks that list. Raises PluginError for a broken one under `strict`."""
+        """All plugins' answers to one of the hooks that list. Raises PluginError for a broken one under `strict`."""
         if hook not in self._shelves:
             offers = [offer for key, call in self._calls(hook) for offer in self._ask(hook, key, call)]
             if hook in ONCE:
@@ -180,7 +180,7 @@ class Catalog:
 
     @property
     def hint(self) -> str:
-        """What to add to the error for an unknown name while some plugin is broken."""
+        """Words for the error for an unknown name while some plugin is broken."""
         broken = len({(problem.plugin, problem.distribution) for problem in self.problems})
         plugins = "1 plugin" if broken == 1 else f"{broken} plugins"
         return f"; {plugins} could not be loaded: harness plugins --problems" if broken else ""
@@ -376,7 +376,7 @@ def available(offer: Offer[Any]) -> str | None:
 
 
 def lacking(offer: Offer[Any]) -> str | None:
-    """Which modules that an offer requires are not installed, or None. Nothing is imported."""
+    """Name the modules that an offer requires and that are not installed, or None. Nothing is imported."""
     missing = _missing(offer)
     return f"needs {' and '.join(missing)}, not installed" if missing else None
 

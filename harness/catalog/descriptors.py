@@ -1,4 +1,4 @@
-"""What an offer must look like to be put on a shelf; which hooks there are, and what each offers is called."""
+"""Checks of what plugins offer, before it is put on a shelf; the hooks, and the noun of each."""
 
 from __future__ import annotations
 

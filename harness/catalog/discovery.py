@@ -1,4 +1,4 @@
-"""Which plugins are loaded, and from where.
+"""Discovery of the plugins to load, and of their places.
 
 Which plugins are loaded, in this order:
 
@@ -181,7 +181,7 @@ def file_of(reference: str | Path) -> Path:
 
 
 def absolute(reference: str) -> str:
-    """What `-p` was given, so that it means the same from another working directory."""
+    """The argument of `-p`, made to mean the same from another working directory."""
     if reference.startswith("no:") or not is_file(reference):
         return reference
     return str(Path(reference).expanduser().absolute())

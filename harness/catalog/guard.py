@@ -1,4 +1,4 @@
-"""What belongs to the process as a whole is put back after a plugin's code has run: none changes it for the others."""
+"""Guards of the process as a whole: no plugin's code changes it for the others; it is put back afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a source file imports and which files it names, in any spelling, found without running it."""
+"""Imports of a source file and the files that it names, in any spelling, found without running it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _absolute(name: str, package: str) -> str | None:
 
 
 def _renamed(nodes: list[ast.AST], names: Iterable[str]) -> dict[str, str]:
-    """What some functions are called in this source, each with its own name."""
+    """Local names of some functions in this source, each with the function's own name."""
     renamed = {
         alias.asname: alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names
         if alias.name in names and alias.asname
@@ -151,7 +151,7 @@ def _named(node: ast.AST, package: str) -> str | None:
 def _lost(
     nodes: list[ast.AST], importers: tuple[str, ...], runners: Mapping[str, tuple[int, str]]
 ) -> Iterator[ast.AST]:
-    """What runs a source that only the running program knows, or hands on what can: `im = import_module`."""
+    """Calls of a source that only the running program knows, or names that hand it on: `im = import_module`."""
     telltale = frozenset([*importers, *runners])
     callees = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     for node in nodes:

@@ -29,7 +29,7 @@ def require(declared: object) -> None:
 
 
 def declared_by(plugin: object) -> object:
-    """What a plugin says, or this interface where it says nothing."""
+    """The interface that a plugin declares, or this one where it declares none."""
     return getattr(plugin, ATTRIBUTE, INTERFACE)
 
 

@@ -1,4 +1,4 @@
-"""What is said about plugins: which to load, where one comes from, what went wrong with it.
+"""Plugins as they are asked for, named and attempted: settings, a plugin's origin, its problem.
 
 A plugin that fails is a problem with a name, never the end of the program.
 """
@@ -42,7 +42,7 @@ def _only() -> tuple[str, ...] | None:
 
 @dataclass(frozen=True)
 class Settings:
-    """Which plugins to load: what -p, --disable-plugin, --strict-plugins and HARNESS_PLUGINS (`only`) ask for.
+    """The plugins to load: those that -p, --disable-plugin, --strict-plugins and HARNESS_PLUGINS (`only`) ask for.
 
     Plain data, so that a trial's process loads the same plugins as the process that planned it.
     """
@@ -54,12 +54,12 @@ class Settings:
 
     @property
     def requested(self) -> tuple[str, ...]:
-        """What -p asks to load."""
+        """The names that -p asks to load."""
         return tuple(name for name in self.plugins if not name.startswith("no:"))
 
     @property
     def blocked(self) -> frozenset[str]:
-        """What --disable-plugin and -p no:NAME switch off."""
+        """The names that --disable-plugin and -p no:NAME switch off."""
         return frozenset(self.disabled) | {name[3:] for name in self.plugins if name.startswith("no:")}
 
 
@@ -75,7 +75,7 @@ class Plugin:
 
     @property
     def provider(self) -> str:
-        """What qualifies its offers, as in `provider:saf`."""
+        """The word that qualifies its offers, as in `provider:saf`."""
         return self.distribution or self.name
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ class Plugin:
 
     @property
     def full_name(self) -> str:
-        """What means this plugin and no other: `distribution:name`, or the file or module that it is."""
+        """The name of this plugin and no other: `distribution:name`, or the file or module that it is."""
         return f"{self.distribution}:{self.name}" if self.distribution else self.file or self.module or self.name
 
     def is_called(self, name: str) -> bool:
@@ -108,7 +108,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class PluginProblem:
-    """What went wrong with one plugin, and when."""
+    """A failure of one plugin, and its stage."""
 
     plugin: str
     distribution: str
@@ -136,7 +136,7 @@ class PluginProblem:
 
 
 def attempt(plugin: Plugin, stage: Stage, action: Callable[[], T]) -> T | PluginProblem:
-    """What the plugin's code returns, or the problem it makes: even SystemExit is one, only Ctrl-C passes.
+    """Return the answer of a plugin's code, or the problem that it makes: even SystemExit is one, only Ctrl-C passes.
 
     What it changes of the process as a whole is put back.
     """

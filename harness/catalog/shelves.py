@@ -1,4 +1,4 @@
-"""What plugins offer of one kind, by name."""
+"""Shelves: the offers of one kind, by name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Offer(Generic[T]):
 
     @property
     def providers(self) -> tuple[tuple[str, ...], ...]:
-        """What may stand before the colon in `provider:name`: distributions, then plugins, then modules."""
+        """The words that may stand before the colon in `provider:name`: distributions, then plugins, then modules."""
         plugins = (self.plugin, *self.also)
         names = tuple(name for each in plugins for name in (each.name, each.folder_name) if name)
         return tuple(normal(each.provider) for each in plugins), names, tuple(each.module for each in plugins)
@@ -109,7 +109,7 @@ class Shelf(Generic[T]):
 
 
 def provided(offers: Sequence[Offer[T]], provider: str) -> list[Offer[T]]:
-    """Those that `provider:name` means: by distribution, where none is of that one by plugin, else by module."""
+    """Select the offers of `provider:name`: by distribution, where none is of that one by plugin, else by module."""
     ranks = ([offer for offer in offers if own in offer.providers[rank]] for rank, own in _ranked(provider))
     return next(filter(None, ranks), [])
 
@@ -131,7 +131,7 @@ def _name(offer: Offer[Any]) -> str:
 
 
 def first_owners(offers: Sequence[Offer[Any]]) -> dict[str, Plugin]:
-    """Whose each name is where several offer it: the harness's own metrics go first, then the plugin loaded first."""
+    """Owner of each name, where several offer it: the harness's own metrics go first, then the plugin loaded first."""
     owners: dict[str, Plugin] = {}
     for offer in own_first(offers):
         owners.setdefault(_name(offer), offer.plugin)

@@ -1,4 +1,4 @@
-"""What lies beside a plugin's file can be imported by it, as beside a script, and nothing else is shadowed.
+"""Modules beside a plugin's file: it can import them, as beside a script, and nothing else is shadowed.
 
 The file's folder comes last on sys.path: the standard library, installed distributions and what PYTHONPATH names keep
 their names. A sibling that something else of its name would hide is refused when the file is loaded.

@@ -1,4 +1,4 @@
-"""What is taken from an archive: the files that were declared, no more bytes than they have, and nowhere but below.
+"""Archives: the declared files are taken from them, no more bytes than they have, and nowhere but below.
 
 Tar and zip, and those that lie within them, one level deep. Nothing else is unpacked; links, devices and encrypted
 members are refused where they have the name of a file that is wanted, and so is every name that is no path below a

@@ -14,7 +14,7 @@ RATIO = 1100  # gzip compresses at most so many times
 
 
 def stamp(path: Path) -> str:
-    """What changes whenever a file may have changed: its size, and when it and its entry were last modified."""
+    """A text that changes whenever a file may have changed: its size, and when it and its entry were last modified."""
     now = path.stat()
     return f"{now.st_size}-{now.st_mtime_ns}-{now.st_ctime_ns}"
 

@@ -30,7 +30,7 @@ class FileProblem:
     found: str
 
     def __str__(self) -> str:
-        """What was found, what was expected, and where the official file is."""
+        """Say how it is, how it should be, and where the official file is."""
         return f"{self.path}: {self.found}, expected {expected(self.file)}; official: {source(self.file)}"
 
 
@@ -158,7 +158,7 @@ def digest(file: Entry) -> tuple[str, str]:
 
 
 def expected(file: Entry) -> str:
-    """What a file or folder should be, as text: size and checksum, or number of files."""
+    """Describe a file or folder as it should be: size and checksum, or number of files."""
     if isinstance(file, Folder):
         return f"{'some of ' if file.partial else ''}{file.count} files {file.pattern}"
     algorithm, wanted = digest(file)

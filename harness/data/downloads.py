@@ -102,7 +102,7 @@ def _require_same(file: Entry, problem: FileProblem | None) -> None:
 
 
 def _page(path: Path) -> str:
-    """What to say of a web page, which is what some servers send for an error, or before a download."""
+    """Words for a web page, which some servers send for an error, or before a download."""
     with path.open("rb") as file:
         start = file.read(1024).lstrip().lower()
     return "a web page came instead of the file; " if start.startswith((b"<!doctype html", b"<html")) else ""
@@ -113,7 +113,7 @@ def _page(path: Path) -> str:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """What the system says of a folder that cannot be written or of a full disk, in a line."""
+    """Report a folder that cannot be written, or a full disk, in a line."""
     try:
         yield
     except OSError as error:
@@ -124,7 +124,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What a fetch that was killed has left, once none can be at it still."""
+    """Remove the leftovers of a fetch that was killed, once none can be at it still."""
     for left in folder.glob(f"{SCRATCH}*"):
         if time.time() - left.stat().st_mtime > LONGEST_FETCH:
             shutil.rmtree(left, ignore_errors=True)

@@ -47,7 +47,7 @@ def declared(dataset: Dataset, given: Mapping[str, object] | None = None) -> tup
 
 
 def identity(files: Sequence[Entry], folder: Path) -> dict[str, str | None]:
-    """What tells these files from others of the same names, wherever they lie: declared checksums, of a folder the
+    """Identify these files among others of the same names, wherever they lie: by declared checksums, a folder by the
     digest of what is in it.
     """
     return {
@@ -85,7 +85,7 @@ def folder(given: Path | None = None) -> Path:
 
 
 def check(files: Sequence[Entry], folder: Path) -> list[FileProblem]:
-    """What is wrong with these files below the folder: missing, of another size, of another checksum.
+    """Find the faults of these files below the folder: missing, of another size, of another checksum.
 
     A file is hashed once per process as long as its size and times stay the same, those of a folder once for all, see
     `parts`. Raises HarnessError for a declaration that cannot be checked.
@@ -161,7 +161,7 @@ def require(dataset: str, files: Sequence[Entry], data: Path | None) -> None:
 
 
 def _hints(problems: Sequence[FileProblem]) -> Iterator[str]:
-    """What else can be done, where it helps: no folder is taken as it is that is empty, or holds what is no file."""
+    """Hints at other remedies, where they help: no folder is taken as it is that is empty, or holds what is no file."""
     beyond_help = any(isinstance(each.file, Folder) and each.kind in BEYOND_HELP for each in problems)
     for problem in problems:
         if problem.file.hint and not (beyond_help and isinstance(problem.file, Folder)):
@@ -182,7 +182,7 @@ def _elsewhere(file: Entry) -> str:
 
 
 def remedy(dataset: str, where: Path) -> str:
-    """What to do about files that are not in the data folder as they should be."""
+    """A remedy for files that are not in the data folder as they should be."""
     absent = "" if where.is_dir() or where == cache() else f"there is no folder {where}; "
     if where != folder():
         return f"{absent}run: harness data fetch {dataset} --data-dir {shlex.quote(str(where))}; or put the files there"

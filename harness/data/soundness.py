@@ -43,7 +43,7 @@ def sound(label: str, data: Data) -> Data:
 
 
 class _Unsound(Exception):
-    """What is wrong, and where."""
+    """A fault of data, and its place."""
 
 
 def _fail(reason: str) -> NoReturn:

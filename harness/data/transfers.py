@@ -64,7 +64,7 @@ def require_room(folder: Path, size: int) -> None:
 
 
 class _Sink:
-    """What pooch takes for a file, and for a progress bar. It is filled in a thread of its own.
+    """A file, and a progress bar, as pooch takes them. It is filled in a thread of its own.
 
     A server may keep any call waiting, in its answer's head too: only another thread can watch the time.
     """
@@ -96,7 +96,7 @@ class _Sink:
                 )
 
     def reason(self) -> str:
-        """What went wrong, in a line."""
+        """The fault in a line."""
         error = self.error
         if isinstance(error, HarnessError):
             return str(error)
@@ -159,7 +159,7 @@ def _downloader(url: str, bar: _Sink) -> Any:
 
 
 def _in_words(error: BaseException) -> str:
-    """What a server, or its absence, has answered."""
+    """Word the answer of a server, or its absence."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -174,5 +174,5 @@ def _in_words(error: BaseException) -> str:
 
 
 def short(error: BaseException) -> str:
-    """What an error says, in a line that is not too long."""
+    """An error's message, in a line that is not too long."""
     return clean_line(str(error), LONGEST_REASON) or type(error).__name__

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """What a trial leaves beside its record: it appears under its name only when it is complete.
+    """Files that a trial leaves beside its record: each appears under its name only when it is complete.
 
     weights, prediction: where to write them, None where they are not to be kept. Weights bring the prediction along, by
     which `harness export` knows that a file holds them.
@@ -28,7 +28,7 @@ class Files:
         self._earlier = [names[1]]  # of another run of this trial
 
     def complete(self) -> None:
-        """What is whole by now gets its name."""
+        """Give a file that is whole by now its name."""
         while self._earlier:
             self._earlier.pop().unlink(missing_ok=True)
         for part, whole in self._parts.items():

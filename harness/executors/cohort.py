@@ -18,14 +18,14 @@ Tell = Callable[[int, Progress | Record], None]
 
 
 class Collapse(NamedTuple):
-    """What has ended all trials that had no record by then; skipped: they cannot be trained as one."""
+    """The end of all trials that had no record by then; skipped: they cannot be trained as one."""
 
     status: Status
     reason: str
 
 
 class CohortJob(NamedTuple):
-    """What another process needs to run trials as one. It can be pickled."""
+    """A job for another process: run these trials as one. It can be pickled."""
 
     trials: tuple[Trial, ...]
     context: RunContext

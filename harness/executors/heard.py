@@ -1,4 +1,4 @@
-"""What one trial has told of itself so far, over the channel of its process, and the record that this comes to."""
+"""News of one trial over the channel of its process, and the record that they come to."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Heard:
         return None
 
     def record(self) -> Record:
-        """What it said at last. Raises what cannot be read raises."""
+        """Read the record that it told last. Raises what cannot be read raises."""
         assert self._record is not None
         return self._read(self._record)
 
     def obituary(self, status: Status, reason: str, words: str, measured: Mapping[str, Any]) -> Record:
-        """What it was trained to, if it had told that by then: what ended it is a hole. Else what became of it."""
+        """The record so far, if it had told that: its end is a hole. Else a record of its end."""
         reason = clean_line(f"{reason}, in {self.part}" if self.part else reason)
         words = clean_ends(words, LONGEST_TRACEBACK)
         if self._so_far is not None:

@@ -1,4 +1,4 @@
-"""What only Linux tells and offers: death signals, adoption of orphans, memory in use. Elsewhere: none of it."""
+"""Services of Linux alone: death signals, adoption of orphans, memory in use. Elsewhere: none of it."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def resident_bytes(pid: int) -> int:
 
 
 def held_bytes(pid: int) -> int:
-    """What they keep from others: shared pages divided among those who share them, and no page of a file, which the
-    system can drop. Exact, but it walks their page tables.
+    """Bytes that they keep from others: shared pages divided among those who share them, and no page of a file, which
+    the system can drop. Exact, but it walks their page tables.
     """
     return sum(map(_held, family(pid)))
 
@@ -111,7 +111,7 @@ def oom_kills() -> int:
 
 
 def _rooms() -> Iterator[int]:
-    """What is left of every memory limit of a control group that holds this process, version 2 or 1."""
+    """Free bytes under every memory limit of a control group that holds this process, version 2 or 1."""
     for line in text(PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -143,7 +143,7 @@ def fields(path: Path) -> dict[str, int]:
 
 
 def text(path: Path) -> str:
-    """What a file of the system says; nothing where there is none."""
+    """The text of a file of the system; nothing where there is none."""
     return _bytes(path).decode(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""What a trial prints, in a file of bounded size: its beginning and its end are kept, the middle is cut."""
+"""The log of a trial in a file of bounded size: its beginning and its end are kept, the middle is cut."""
 
 from __future__ import annotations
 

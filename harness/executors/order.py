@@ -1,4 +1,4 @@
-"""Which trial is next: in the order given, but none before the trial that it starts from has ended."""
+"""The queue of trials: in the order given, but none before the trial that it starts from has ended."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Queue:
         return None
 
     def join(self, keys: Collection[str]) -> list[Trial]:
-        """Those of these trials that still wait, and need not wait for another one: they are taken too."""
+        """Take the trials among these that still wait, and need not wait for another one, too."""
         wanted = set(keys)
         found = [trial for trial in self._waiting if trial.key in wanted and trial.base is None and not trial.skip]
         taken = {trial.key for trial in found}

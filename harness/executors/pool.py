@@ -94,7 +94,7 @@ class Pool:
         return Job(trials[0], context, self._task, variables)
 
     def bytes_of(self, trials: int) -> int | None:
-        """What a process of so many trials may hold: as many times what one may, but no more than is its worker's."""
+        """Most bytes of a process of so many trials: as many times those of one, but no more than is its worker's."""
         if self._context.memory is None or trials == 1:
             return self._memory
         most = trials * self._context.memory
@@ -116,7 +116,7 @@ class Pool:
                 yield from (self._signed(process, record) for record in process.records())
 
     def _bury(self, process: TrialProcess) -> Iterator[Record]:
-        """What is due of a process that is over."""
+        """Yield the records that are due of a process that is over."""
         for source in (process.child.channel, process.child.output, process.child.fate):
             if source in self._selector.get_map():
                 self._selector.unregister(source)
@@ -196,7 +196,7 @@ class Pool:
         return None if alarm == float("inf") else min(LONGEST_SLEEP, max(0.0, alarm - time.monotonic()))
 
     def _bound(self, process: TrialProcess) -> str:
-        """What keeps a trial within its memory."""
+        """Name the keeper of a trial's memory limit."""
         if process.group is not None:
             return "cgroup"
         return "none" if self._memory is None or not linux.can_weigh() else "watched"

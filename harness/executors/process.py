@@ -203,7 +203,7 @@ class TrialProcess:
     # --- how it ended -------------------------------------------------------------------------------------------------
 
     def records(self) -> list[Record]:
-        """Those that are due and not given out yet: of one trial once it is over, of several as each is told."""
+        """The records that are due and not given out yet: of one trial once it is over, of several as each is told."""
         if self.over:
             self._hear_all()
         if len(self._told) == 1:
@@ -219,7 +219,7 @@ class TrialProcess:
 
     @property
     def cause(self) -> tuple[Status, str]:
-        """What has ended those of several that have no record, and whose code ran then."""
+        """The end of those of several that have no record, and the owner of the code that ran then."""
         status, reason = self._ended_by
         part = next((told.part for told in self._told if told.part and not told.done), "")
         return status, clean_line(f"{reason}, in {part}" if part else reason)

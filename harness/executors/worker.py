@@ -1,4 +1,4 @@
-"""What runs in a trial's own process, and what makes a record of whatever a trial ends with."""
+"""Work of a trial's own process, and the record that is made of whatever a trial ends with."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ LONGEST_TRACEBACK = 20_000
 
 
 class Work(Protocol):
-    """What a forked process is handed, as a pickle: it does it, and tells over the channel what came of it."""
+    """Work that a forked process is handed as a pickle; it tells over the channel how that ended."""
 
     def serve(self, channel: socket.socket) -> None: ...
 
 
 class Job(NamedTuple):
-    """What another process needs to run a trial. It can be pickled.
+    """A job for another process: run this trial. It can be pickled.
 
     task: "module:function", a Task. environment: variables to be set before.
     """
@@ -204,7 +204,7 @@ def flush() -> None:
 
 
 def _redirect(output: int) -> None:
-    """What the trial prints goes to the run, line by line, and so does where it was when it crashed or was stopped.
+    """Send the trial's output to the run, line by line, and its place when it crashed or was stopped.
 
     Ctrl-C is the run's to handle.
     """
@@ -266,7 +266,7 @@ class Messenger:
         self._send({"progress": [progress.phase, progress.fraction, point]})
 
     def _so_far(self, record: Record, missing: Sequence[str]) -> None:
-        """What cannot be told now may be when it is complete."""
+        """Tell the record so far; one that cannot be told now may be when it is complete."""
         from harness.records.format import to_json
 
         with contextlib.suppress(TypeError, ValueError, RecursionError):
@@ -286,7 +286,7 @@ class Messenger:
             self._send({"record": to_json(known or ended(self._trial, "failed", reason, traceback=left))})
 
     def collapse(self, status: Status, reason: str) -> None:
-        """What has ended all trials of the process that have no record yet."""
+        """Tell the end of all trials of the process that have no record yet."""
         self._send({"collapsed": [status, reason]})
 
     def _send(self, message: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Which data set a method is run on where a run names none: of each kind, one data set at most is the default."""
+"""Default data sets: where a run names none, a method is run on the one of its kind, which is one at most."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ LONGEST_CHAIN = 100  # of trials that start from each other
 
 @dataclass(frozen=True)
 class Setting:
-    """What all trials of a plan share."""
+    """The setting that all trials of a plan share."""
 
     device: str
     precision: str
@@ -99,7 +99,7 @@ class Maker:
         return self
 
     def _parts(self, trial: Trial, method: Picked[Method], dataset: Picked[Dataset]) -> dict[str, Any]:
-        """What is hashed to the key; seed and base differ from trial to trial."""
+        """The parts that are hashed to the key; seed and base differ from trial to trial."""
         return {
             "core": sources.core(),
             "backend": self._source(self._setting.backend),

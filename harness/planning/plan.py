@@ -109,7 +109,7 @@ def _bases(methods: Sequence[Item[Method]]) -> int:
 
 
 def _selected_methods(catalog: Catalog, request: Request) -> list[Item[Method]]:
-    """What --methods names; a file stands for all the methods that it offers."""
+    """The methods that --methods names; a file stands for all the methods that it offers."""
     if request.methods is None:
         raise UsageError(f"--methods: say which to run; known: {', '.join(catalog.methods.names())}")
     return choosing.methods(catalog, request.methods, "--methods", request.home, request.folder)
@@ -123,7 +123,7 @@ def _methods(items: Sequence[Item[Method]], dataset: Picked[Dataset]) -> list[Pi
 
 
 def _groups(catalog: Catalog, request: Request, say: Callable[[str], None]) -> list[Group]:
-    """Which methods are run on which data sets: on those that --datasets names, else on those that are the default."""
+    """Pair methods with data sets: with those that --datasets names, else with those that are the default."""
     methods = _selected_methods(catalog, request)
     if request.datasets is not None:
         return [(methods, _selected_datasets(catalog, request.datasets, request.home))]
@@ -220,7 +220,7 @@ def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def changes(old: Trial, new: Trial) -> list[str]:
-    """What has changed between two trials that a user would call one, in words: `the source of saf`."""
+    """Changes between two trials that a user would call one, in words: `the source of saf`."""
     said = [words for name in changed(old.parts, new.parts) for words in _said(name, old, new)]
     return said if len(said) == 1 else [words for words in said if words != BASE]  # a base depends on most of it, too
 

@@ -1,4 +1,4 @@
-"""What the options of a method come to on a data set, where a user has left them unset.
+"""Options of a method that a user has left unset, resolved on a data set.
 
 The method's own words for the data set come first (`Method.recipes`), then the data set's for the method's family
 (`Recipe.families`). An option can be left unset where its default is None: any other default is a word of the config.
@@ -43,7 +43,7 @@ def filled(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> dic
 
 
 def _sources(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> Iterator[tuple[str, Words]]:
-    """Whose words there are for options that were not given; of two that name one option, the first decides.
+    """Recipes with their words for options that were not given; of two that name one option, the first decides.
 
     Methods of a family differ in their options: what one of them does not have, or has another default for, is not
     meant for it.
@@ -81,7 +81,7 @@ def _refuse_faulty(method: Method, whose: str, words: Words) -> None:
 
 
 def _beside(sources: Mapping[str, Words]) -> str:
-    """What the recipes have said beside what was given."""
+    """The words of the recipes, to be told beside what was given."""
     return "".join(f"\nfrom the recipe of {whose}: {_listed(words)}" for whose, words in sources.items() if words)
 
 

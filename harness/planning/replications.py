@@ -14,7 +14,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Seeds:
-    """What --seeds says: so many (`3`), these (`[0,7]`), or `all`, every official split of each data set."""
+    """Seeds of --seeds: so many (`3`), these (`[0,7]`), or `all`, every official split of each data set."""
 
     text: str
 

@@ -29,7 +29,7 @@ Reference = str | Callable[..., Any] | type
 
 @dataclass(frozen=True)
 class Followed:
-    """What stands behind a reference. digest: of all sources, wherever they lie. libraries: other distributions that
+    """The sources behind a reference. digest: of all of them, wherever they lie. libraries: other distributions that
     they import, with their versions. gaps: what could not be followed. files: a digest of each source, by its name.
     """
 
@@ -128,7 +128,7 @@ class _Walk:
         self._gaps: dict[str, None] = {}
 
     def root(self, name: str) -> None:
-        """What the plugin refers to must have a source, or it is said that it has none."""
+        """Take in a module that the plugin refers to; where it has no source, that is a gap."""
         if not self._module(name) and not modules.is_pythons(name):
             self._gaps[f"{name}: it has no source file"] = None
 
@@ -220,7 +220,7 @@ def _read(source: Source, beside: Path | None) -> Read:
 
 
 def _content(path: Path) -> bytes | None:
-    """What is in a file; line ends of another system are the same source. None where it is too large or unreadable."""
+    """Bytes of a file; line ends of another system are the same source. None where it is too large or unreadable."""
     try:
         if path.stat().st_size > LARGEST_FILE:
             return None

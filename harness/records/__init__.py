@@ -1,1 +1,1 @@
-"""What is kept of a trial: its record as JSON, the files of a results folder, and where a result was taken."""
+"""Records of trials: as JSON, as files of a results folder, and with the place where a result was taken."""

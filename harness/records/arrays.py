@@ -14,7 +14,7 @@ BASE = "base"  # likewise: of those that it started from, with the key of their 
 
 
 def stated(path: Path) -> dict[str, Any]:
-    """What a record says of a file: {"sha256": ..., "bytes": ...}. Raises OSError where it cannot be read."""
+    """State a file for a record: {"sha256": ..., "bytes": ...}. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"sha256": digest, "bytes": path.stat().st_size}

@@ -124,7 +124,7 @@ def commit() -> str | None:
 
 
 def provenance(catalog: Catalog, trial: Trial) -> dict[str, Any]:
-    """Who provided the method and the data set: plugin, distribution, version."""
+    """Name the providers of the method and the data set: plugin, distribution, version."""
     method = catalog.methods.offer(trial.method.name, trial.method.provider).plugin
     dataset = catalog.datasets.offer(trial.dataset.name, trial.dataset.provider).plugin
     return {

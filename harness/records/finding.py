@@ -39,7 +39,7 @@ def _known(titles: Sequence[str]) -> str:
 
 
 def _selected(records: Sequence[Record], text: str) -> list[Record]:
-    """What `saf(steps=4)/digits/0` or `saf[*]/digits/*` selects, however its options are written."""
+    """The records that `saf(steps=4)/digits/0` or `saf[*]/digits/*` selects, however its options are written."""
     from harness.selections import matching
 
     names, _, seed = text.rpartition("/")

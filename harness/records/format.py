@@ -196,7 +196,7 @@ def _entries(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def entry(value: Any, depth: int = 0) -> Any:
-    """What is said of a trial as plain JSON values, texts cleaned and cut. Raises ValueError where it is too deep."""
+    """Make plain JSON values of an entry of a record, texts cleaned and cut. Raises ValueError where it is too deep."""
     if depth > DEEPEST:
         raise ValueError(f"nested more than {DEEPEST} deep")
     if isinstance(value, Mapping):

@@ -26,7 +26,7 @@ def budget(trial: Trial) -> str:
 
 
 def protocol(trial: Trial) -> dict[str, Any]:
-    """What must agree before numbers may be averaged or compared: the terms of the run."""
+    """The terms of the run, which must agree before numbers may be averaged or compared."""
     return lineage(trial)[0].terms.protocol() | ({"refit": True} if trial.refit else {})
 
 

@@ -1,4 +1,4 @@
-"""What runs have planned, one file per run: `plans/<UTC time>-<pid>.json`, so that reports know what is missing.
+"""Plans of runs, one file per run: `plans/<UTC time>-<pid>.json`, so that reports know what is missing.
 
 Written whole or not at all, before the first trial. Several plans add up. Nothing depends on a plan: one that cannot be
 read is named and passed over.
@@ -37,7 +37,7 @@ class Planned:
 
 
 def planned(trials: Iterable[Trial]) -> list[Planned]:
-    """What is planned to run, by method, data set and protocol; what is skipped never could."""
+    """The planned trials by method, data set and protocol; those that are skipped never could run."""
     rows: dict[tuple[Any, ...], tuple[Trial, dict[int, str]]] = {}
     for trial in trials:
         if not trial.skip:

@@ -149,7 +149,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def identity(trial: Trial) -> tuple[Any, ...]:
-    """What a user sees as one trial: everything but versions and source code."""
+    """The identity of a trial as a user sees it: everything but versions and source code."""
     base = identity(trial.base) if trial.base else None
     labels = (clean_label(trial.method.label), clean_label(trial.dataset.label))
     return (*labels, trial.seed, trial.terms, trial.refit, base)
@@ -181,7 +181,7 @@ def read(path: Path) -> Record:
 
 
 def read_text(path: Path) -> str:
-    """What is in a file; what is none, such as a pipe that nobody writes to, is never waited for.
+    """The text of a file; one that is no file, such as a pipe that nobody writes to, is never waited for.
 
     Raises FileNotFoundError where nothing is there, and OSError for whatever else cannot be read as a file.
     """

@@ -14,7 +14,7 @@ Keys: TypeAlias = tuple[tuple[str, ...], ...]
 
 
 class Grouped(NamedTuple):
-    """Which trials are trained as one, a group for each process, and a line on each group, or on why there is none."""
+    """Groups of trials that are trained as one, each for a process, and a line on each, or on why there is none."""
 
     cohorts: Keys = ()
     said: tuple[str, ...] = ()

@@ -66,7 +66,7 @@ def _sign(descriptor: int) -> None:
 
 
 def _describe(descriptor: int) -> str:
-    """Who holds it, as far as it has said so yet."""
+    """Describe the holder, as far as it has said so yet."""
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return f" (process {holder['process']} on {holder['host']}, started {holder['started']})"

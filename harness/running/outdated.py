@@ -76,7 +76,7 @@ def _digests(record: Record) -> Digests:
 
 
 def remark(trials: Iterable[Trial], kept: Mapping[str, Record]) -> list[str]:
-    """What is said below the table of records that were kept although the code has changed since."""
+    """Remarks below the table on records that were kept although the code has changed since."""
     old = [(trial, kept[trial.key]) for trial in trials if trial.key in kept]
     said: dict[str, dict[str, list[str]]] = {}
     for trial, record in old:

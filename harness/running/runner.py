@@ -23,7 +23,7 @@ from harness.words import clean_line
 
 
 class Listener(Protocol):
-    """Who is told how a run goes on."""
+    """Listener to a run: it is told how the run goes on."""
 
     def started(self, trial: Trial, cohort: tuple[int, int] = (0, 1)) -> None:
         """cohort: its place among the trials that are trained with it as one, and how many they are."""
@@ -48,7 +48,7 @@ def split(
     rerun: Collection[str] = (),
     kept: Mapping[str, Record] = MappingProxyType({}),
 ) -> Split:
-    """Which trials have an ok record already. A base whose trained arrays are not those that its record states runs
+    """Split a plan by its ok records. A base whose trained arrays are not those that its record states runs
     again only if a trial needs them.
 
     rerun: keys of trials that run all the same. kept: records that stand for trials without one of their own.
@@ -105,7 +105,7 @@ def outdated(origins: Origins, records: Sequence[Record], store: Store) -> list[
 
 
 class Origins:
-    """What records say of the code behind them, besides their keys: found out once for all trials of a run.
+    """Origins of records: the code behind them, besides their keys, found out once for all trials of a run.
 
     prints: those of the plan, where there is one.
     """
@@ -130,7 +130,7 @@ class Origins:
         return said | ({"not_followed": gaps} if gaps else {})
 
     def gaps(self, trials: Sequence[Trial]) -> list[str]:
-        """What of the source of these trials' methods and data sets no key follows."""
+        """Gaps in the sources of these trials' methods and data sets, which no key follows."""
         return list(dict.fromkeys(gap for trial in trials for each in self._behind(trial) for gap in each.gaps))
 
     def _behind(self, trial: Trial) -> list[sources.Followed]:
@@ -185,7 +185,7 @@ def run(
 
 
 def _written(store: Store, record: Record) -> tuple[Record, Record]:
-    """What is on disk now: the record, or a failed one where no file can hold it, so that it costs no other trial.
+    """Write a record as disks can hold it, or a failed one where no file can hold it, so that it costs no other trial.
 
     Besides, a copy for plugins: what they do to it is not what was measured.
 

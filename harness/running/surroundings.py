@@ -1,4 +1,4 @@
-"""What has changed around a run since its earlier records were taken, and what its setting asks of the machine."""
+"""Changes around a run since its earlier records were taken, and demands of its setting on the machine."""
 
 from __future__ import annotations
 

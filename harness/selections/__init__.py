@@ -1,1 +1,1 @@
-"""What a selection such as `saf[steps=[4,8]],ottt` means: its grammar, and the choices that it makes."""
+"""Selections such as `saf[steps=[4,8]],ottt`: their grammar, and the choices that they make."""

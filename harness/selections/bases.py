@@ -1,4 +1,4 @@
-"""What a method starts from: one method, with one value for each option, as its descriptor names it."""
+"""Bases that methods start from: each one method, with one value for each option, as the descriptor names it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXPECTED = "one method with one value for each option was expected"
 
 
 def base(catalog: Catalog, offer: Offer[Method], given: Mapping[str, Any]) -> Item[Method] | None:
-    """What a method with these options starts from; None where it starts from nothing.
+    """The base that a method with these options starts from; None where it starts from nothing.
 
     Of a name that several distributions offer that of its own is meant. Raises UsageError where the two do not fit, and
     for a `starts_from` that is at fault, which is said.
@@ -51,7 +51,7 @@ def _only(owner: str, catalog: Catalog, selected: selection.Selected, home: str)
 
 
 def _called(offer: Offer[Method], starts_from: Callable[[Any], object], given: Mapping[str, Any]) -> str:
-    """What a method answers for its resolved options."""
+    """Call a method's `starts_from` with its resolved options."""
     name = offer.value.name
     config = options.build(offer.value.config, given, name)
     try:

@@ -52,7 +52,7 @@ class Item(Generic[T]):
 def methods(
     catalog: Catalog, text: str, what: str, home: str | None = None, folder: Path | None = None
 ) -> list[Item[Method]]:
-    """What a selection of methods names, a file standing for all the methods that it offers. `what` is who gave it.
+    """Items of a selection of methods, a file standing for all the methods that it offers. `what` is who gave it.
 
     home: the distribution that is meant where several offer a name. folder: where files without an absolute path are;
     the working directory by default.
@@ -74,7 +74,7 @@ def _placed(file: str, folder: Path | None) -> Path:
 
 
 def datasets(catalog: Catalog, text: str, what: str, home: str | None = None) -> list[Item[Dataset]]:
-    """What a selection of data sets names, likewise; a file must have been loaded before."""
+    """Items of a selection of data sets, likewise; a file must have been loaded before."""
     parsed = selection.parse(text, what)
     for selected in parsed:
         if selected.file is not None:
@@ -83,7 +83,7 @@ def datasets(catalog: Catalog, text: str, what: str, home: str | None = None) ->
 
 
 def item(shelf: Shelf[T], selected: Selected, home: str | None = None) -> Item[T]:
-    """What a shelf offers under a selected name. Raises UsageError for none, and for several that it may be."""
+    """The item that a shelf has by a selected name. Raises UsageError for none, and for several that it may be."""
     owner = None if selected.provider else selected.owner or shelf.owner(selected.name, home)
     offer = shelf.offer(selected.name, selected.provider or owner)
     provider = shelf.qualified(offer).rpartition(":")[0] if selected.provider else None

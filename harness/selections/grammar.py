@@ -179,7 +179,7 @@ def cut(text: str, most: int = SHOWN_AROUND) -> str:
 
 
 def around(line: str, place: int) -> tuple[str, int]:
-    """What to show of a line with a mistake in it, and where in that the mistake is: all but of the longest lines."""
+    """Part to show of a line with a mistake in it, and where in that the mistake is: all but of the longest lines."""
     if len(line) <= LONGEST_SHOWN:
         return line, place
     start = max(0, place - SHOWN_AROUND)

@@ -1,4 +1,4 @@
-"""Which of the methods (or data sets) that have records a selection means.
+"""Methods (or data sets) that have records, matched with a selection.
 
 `saf` is the plain one, without options; `saf[steps=4]` the one with these options and no others; `saf[steps=4,*]` each
 with at least these, as they were resolved, and `saf[*]` each of that name. Where no label is the one that is asked for,
@@ -51,7 +51,7 @@ class Index:
         return [place for place in places if provider is None or self._known[place].choice.provider in own]
 
     def _labelled(self, named: Sequence[int], columns: Sequence[_Column]) -> list[int]:
-        """Those that were given just these options; and those that resolved to a combination that none was given."""
+        """Places of choices that were given just these options; and of combinations that none was given."""
         names = {name for column in columns for name in column.names}
         alike = [place for place in named if names >= self._known[place].given.keys()]
         alike = [place for place in alike if _within(columns, self._known[place].options)]
@@ -82,7 +82,7 @@ class _Known:
 
     @property
     def key(self) -> frozenset[tuple[str, str]]:
-        """What tells this choice from others of its name."""
+        """The key that tells this choice from others of its name."""
         return frozenset((name, self.options[name]) for name in self.given)
 
     def at(self, names: Iterable[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What `--methods`, `--datasets`, `--metrics` and `--seeds` select: `saf[steps=[4,8]],ottt(update=online)`.
+"""Selections of `--methods`, `--datasets`, `--metrics` and `--seeds`: `saf[steps=[4,8]],ottt(update=online)`.
 
 Brackets and parentheses around parameters mean the same. A list is a sweep: every combination is selected, and later
 lists vary fastest. `saf[(steps,rate)=[(4,0.1),(8,0.05)]]` sweeps over two parameters at once; a tuple is one value.
@@ -51,7 +51,7 @@ class Selected:
 
     @property
     def source(self) -> str | None:
-        """Whose it is, as far as that was written or is meant."""
+        """The owner of the name, as far as that was written or is meant."""
         return self.provider or self.owner
 
     @property
@@ -61,7 +61,7 @@ class Selected:
 
 
 def parse(text: str, what: str, *, every: bool = False) -> list[Selected]:
-    """What a selection names, in its order. `what` is the option that it was given to, such as "--methods".
+    """Items that a selection names, in its order. `what` is the option that it was given to, such as "--methods".
 
     every: whether `saf[*]` and `*` are understood, of what has records. Raises UsageError that shows the place of the
     mistake; nothing is looked up or checked against a config.

@@ -75,7 +75,7 @@ def _tell(channel: socket.socket, result: Result) -> None:
 
 
 class Subject(NamedTuple):
-    """What is checked, by its cases and by how another process finds them."""
+    """Subject of a check, by its cases and by how another process finds them."""
 
     cases: Sequence[Case]
     errand: Errand
@@ -211,7 +211,7 @@ class _Heard:
         return data
 
     def _learn_fate(self) -> bytes:
-        """What it said before is still to be read."""
+        """Take in its end; words that it said before are still to be read."""
         self._exit, self._over = read_number(self.child.fate), True
         _drain(self._hear)
         _drain(self._listen)
@@ -219,7 +219,7 @@ class _Heard:
 
 
 def _drain(read: Callable[[], bytes | None]) -> None:
-    """What is there now; no more than a bit of what never ends."""
+    """Read the bytes that are there now; no more than a bit of a stream that never ends."""
     for _ in range(CHUNKS_AT_ONCE):
         if not read():
             return

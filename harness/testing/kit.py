@@ -29,7 +29,7 @@ SEVERITY: Sequence[Status] = ("broken", "ok", "not applicable")
 
 
 class Result(NamedTuple):
-    """What became of one check; the reason of anything but "ok", and where it was if something else was raised.
+    """Result of one check; the reason of anything but "ok", and where it was if something else was raised.
 
     printed: what was printed meanwhile, where the check had a process of its own.
     """

@@ -1,4 +1,4 @@
-"""What a check gets to work with: a method, a data set or a metric, and the means to try it."""
+"""Subjects of checks: a method, a data set or a metric, and the means to try it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Subject:
         return self.backend.place(data, self.device)
 
     def arrays(self, data: Data) -> Mapping[str, Array] | None:
-        """What the method starts from: its base after two updates on this data, as read back from a file."""
+        """Arrays that the method starts from: its base's after two updates on this data, as read back from a file."""
         if self.base is None:
             return None
         run = Run(self.base, data)
@@ -112,7 +112,7 @@ class Subject:
             return self.backend.load(path)
 
     def answered(self, check: Callable[[Any], T], answer: Any) -> T:
-        """What a learner answered, if it passes the check. Raises Broken with what was expected."""
+        """Require a learner's answer to pass its check. Raises Broken with what was expected."""
         try:
             return check(answer)
         except TypeError as error:

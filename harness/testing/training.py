@@ -139,7 +139,7 @@ def _rows(subject: Subject, data: Data) -> dict[str, NDArray[np.float64]]:
 
 
 def arrays_kept(subject: Subject) -> None:
-    """What another method, or a later session, starts from."""
+    """Saved arrays, from which another method or a later session starts, are kept."""
     run = subject.start()
     run.updates(2)
     saved = _numbers(subject, run.saved())

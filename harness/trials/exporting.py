@@ -218,7 +218,7 @@ def _blame_format(offer: Offer[Export], path: Path | None = None) -> Iterator[No
 
 
 def _unloaded(format_: Export, error: BaseException) -> str:
-    """What to do about a module that is installed and cannot be imported; empty for other errors."""
+    """Words on what to do about a module that is installed and cannot be imported; empty for other errors."""
     if not (isinstance(error, ImportError) and format_.requires):
         return ""
     return f"; it needs {', '.join(format_.requires)}, of which one does not load: install them anew"

@@ -1,4 +1,4 @@
-"""What the core asks of a tensor library, and how it finds one."""
+"""The backend: the core's questions to a tensor library, and how one is found."""
 
 from __future__ import annotations
 

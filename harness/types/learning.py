@@ -1,4 +1,4 @@
-"""What a learner sees and what it answers: rows, problems, predictions."""
+"""Data as a learner sees them, and its answers: rows, problems, predictions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Fit(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be learnt, in the terms that decide a learner's network.
+    """A problem to be learnt, in the terms that decide a learner's network.
 
     kind: "classification", "regression" or "language" (a metric or method may name others).
     input_shape: shape of one row. time_axis: its first axis is time.
@@ -63,7 +63,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an instrument or a data set reads, or a learner describes, with what else is to be known of it.
+    """A reading of an instrument or a data set, or a fact of a learner, with what else is to be known of it.
 
     value: a number, or any other plain value. warning: stands below every table with this trial. at_least: why the
     truth may be more than the number, which then is shown as "at least" and never best. Both are one line of text.
@@ -190,7 +190,7 @@ class Learner(Protocol[State]):
         ...
 
     def predict(self, state: State, inputs: Array) -> Prediction:
-        """What would be deployed. Leaves the training state alone."""
+        """Predict as the deployed network would. Leaves the training state alone."""
         ...
 
 

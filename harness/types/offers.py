@@ -1,4 +1,4 @@
-"""What plugins offer: methods, data sets, metrics, instruments, suites and checks."""
+"""Offers of plugins: methods, data sets, metrics, instruments, suites and checks."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a metric may look at, in numpy and on the original scale of the targets.
+    """Outcome that a metric may look at, in numpy and on the original scale of the targets.
 
     base: what the trial that this one starts from predicted of the same rows, if that is known; where it is not, a
     metric that looks at it and returns None is a hole that says why. entropy: of class probabilities, the mean over
@@ -290,7 +290,7 @@ class Formula:
 
 
 class Gauge(Protocol):
-    """What an instrument's factory returns. `session` spans the life of one fresh state, in which a few updates go
+    """Product of an instrument's factory. `session` spans the life of one fresh state, in which a few updates go
     before and `measure` spans a steady one; an intrusive gauge without `measure` gets no fresh state.
 
     Optional: `deployed(trained)`, called once with a `Trained`, after the final scores have left the worker and before
@@ -382,7 +382,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Written:
-    """What `Export.write` returns of a file. predict: (inputs, in numpy) -> Prediction, by the file alone, read anew.
+    """Answer of `Export.write` on a file. predict: (inputs, in numpy) -> Prediction, by the file alone, read anew.
 
     load: lines of Python with which a user loads the file; PATH stands in them for the text of its path. reader: what
     `predict` runs the file with, and what else was found alike, in a few words.

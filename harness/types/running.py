@@ -1,4 +1,4 @@
-"""What a run is made of and leaves behind: trials, their records, and the executors between the two."""
+"""Parts and results of a run: trials, their records, and the executors between the two."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one trial after it ended. Scores are measured, facts are claimed by the method.
+    """Record of one trial after it ended. Scores are measured, facts are claimed by the method.
 
     scores: "accuracy" (test, final), "accuracy@best" (test, at the best validation point), "accuracy@valid" (final
     validation), "accuracy@valid-best" (validation, at its best point), "accuracy@VIEW" (test, further predictions). The
@@ -125,7 +125,7 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class RunContext:
-    """What an executor needs besides the trials: folders, limits, and how to load the same plugins elsewhere.
+    """Context of an executor besides the trials: folders, limits, and how to load the same plugins elsewhere.
 
     keep_predictions, keep_weights: whether every trial keeps its test prediction, or its trained arrays and its test
     prediction, not only those that others start from.

@@ -53,7 +53,7 @@ class TrainingTerms:
         return {name: value for name, (value, default) in values.items() if value != default}
 
     def protocol(self) -> dict[str, Any]:
-        """What must agree before numbers may be averaged or compared: texts and numbers by name."""
+        """The protocol: texts and numbers by name that must agree before numbers may be averaged or compared."""
         compared = {each.name: each.metadata["compared"] for each in dataclasses.fields(self)}
         return {name: compared[name](value) for name, value in self.stated().items()}
 
