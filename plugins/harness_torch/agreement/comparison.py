@@ -113,6 +113,7 @@ def _begin_alike(method: Side, reference: Side, precision: str) -> tuple[tuple[A
     _copy_parameters(states[1], states[0])
     if not makes_arrays(method):
         return states, None
+    terminal.announce(f"preparing {method.name} and {reference.name}, {precision}")
     found, expected = (
         _prepare_side(side, state, "fp64" if side.plain else precision)
         for side, state in zip((method, reference), states, strict=True)
@@ -129,7 +130,6 @@ def _copy_parameters(given: Any, taking: Any) -> None:
 
 
 def _prepare_side(side: Side, state: Any, precision: str) -> PreparedArrays:
-    terminal.announce(f"{side.name}: prepares in {precision}")
     try:
         with _seed_draws(side):
             left = prepare_arrays(side, state, lambda batch: _cast_batch(batch, precision))
