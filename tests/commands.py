@@ -22,7 +22,7 @@ import harness.trials.trial  # what every run imports
 def forked(
     arguments: Sequence[str], env: Mapping[str, str], cwd: Path | None = None, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """What `python -m harness` does with these arguments and this environment.
+    """Run `python -m harness` with these arguments and this environment, in a fork.
 
     Where PYTHONPATH, signals or the interpreter itself matter, start that instead. Raises TimeoutExpired.
     """

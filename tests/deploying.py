@@ -1,4 +1,4 @@
-"""What a gauge reads of a trained network, as the core drives it."""
+"""Readings of a gauge on a trained network, as the core drives it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cases of a product of axes run every time: a few that show every value of every axis."""
+"""The cases of a product of axes that run every time: a few that show every value of every axis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who runs a file of the Neuromorphic Intermediate Representation: SpikingJelly where it is installed, else NIR's own
+"""Readers of files of the Neuromorphic Intermediate Representation: SpikingJelly where it is installed, else NIR's own
 definitions, one node after the other. Both read the file alone, and step as its metadata says.
 """
 

@@ -108,7 +108,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def told(plugin) -> tuple[subprocess.CompletedProcess[str], dict[str, list[str]]]:
-    """What the command said of metrics that do as they are called, in one call: the lines of each."""
+    """The command's lines on each of the metrics that do as they are called, in one call."""
     names = [*REASONS, *HARMLESS]
     done = forked(words(plugin, *names, names[0]), environment())
     parts = [part.splitlines() for part in done.stdout.split("\n\n")]

@@ -1,4 +1,4 @@
-"""What the contract's tests say of ours does not depend on what else is installed."""
+"""The contract's verdicts on our plugins do not depend on other plugins that are installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes with the harness keeps its own contract. Small networks: the promises do not depend on their size."""
+"""Plugins that come with the harness keep its contract. Small networks: the promises do not depend on their size."""
 
 from __future__ import annotations
 

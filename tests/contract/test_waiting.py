@@ -1,4 +1,4 @@
-"""What makes the host wait for the device is caught, and what waits for nothing is not, as counters of optimisers."""
+"""Operators that make the host wait for the device are caught, others are not, as counters of optimisers."""
 
 from __future__ import annotations
 

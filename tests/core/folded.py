@@ -70,7 +70,7 @@ def load_anew(config, seed, folder):
 
 
 def members(outcome):
-    """Which rows these are, as a number with a bit for each."""
+    """The set of these rows, as a number with a bit for each."""
     return float(sum(1 << round(float(target)) for target in outcome.targets))
 
 

@@ -1,4 +1,4 @@
-"""What a run that leaves something out comes to: data sets by kind, seeds by official splits; and nothing to run."""
+"""Defaults of a run that leaves something out: data sets by kind, seeds by official splits; and nothing to run."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ DEFAULTS = (
 
 @pytest.fixture
 def planned(catalog_of):
-    """What is run on what, and the lines that say so."""
+    """The planned pairs of method and data set, and the lines that say so."""
 
     def go(methods, offers=(*METHODS, *DEFAULTS), **asked):
         lines: list[str] = []

@@ -1,4 +1,4 @@
-"""What all plugins offer, by name; what they are told; what their references lead to."""
+"""The catalogue: offers of all plugins by name, the errors that plugins get, the objects that references lead to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plugins, trials and files say is bounded and clean, wherever it is shown or kept."""
+"""Texts of plugins, trials and files are bounded and clean, wherever it is shown or kept."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_what_a_trial_says_of_its_end_is_bounded_and_clean(tmp_path):
 
 
 class Offers:
-    """What the trials of these tests are of, by name."""
+    """Methods and data sets of these tests' trials, by name."""
 
     @hookimpl
     def harness_methods(self):

@@ -47,7 +47,7 @@ def together(catalog, trials, columns=(), **paths):
 
 
 def timeless(record):
-    """What of a record no time is in."""
+    """The parts of a record that hold no time."""
     curve = [(point.update, point.epoch, point.scalars, point.valid) for point in record.curve]
     best, rows = record.measured.get("best_update"), record.measured["rows"]
     stated = record.provenance["data"]

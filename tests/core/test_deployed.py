@@ -1,4 +1,4 @@
-"""What instruments are given of a trained network, and what that leaves alone."""
+"""Instruments get the trained network, and leave it as it is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Watched(Slope):
 
 
 class Prediction:
-    """What is predicted while it looks at the trained network."""
+    """Predictions that are asked for while it looks at the trained network."""
 
     def __init__(self):
         self.events = []

@@ -1,4 +1,4 @@
-"""Which plugins are loaded: entry points, modules and files, and what narrows them."""
+"""Loading of plugins: entry points, modules and files, and options that narrow them."""
 
 from __future__ import annotations
 

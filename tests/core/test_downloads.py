@@ -32,7 +32,7 @@ CONTENT = b"the official bytes" * 1000
 
 @dataclass
 class Site:
-    """What the server offers, by path, and what was asked of it."""
+    """A server's files, by path, and the requests it got."""
 
     address: str = ""
     pages: dict[str, bytes] = field(default_factory=dict)

@@ -102,7 +102,7 @@ def call(words: list[str]) -> tuple[object, str]:
 
 
 def clean(words: list[str]) -> str:
-    """What is wrong with how the program took these words; empty if nothing is."""
+    """Describe what is wrong with how the program took these words; empty if nothing is."""
     try:
         code, said = call(words)
     except BaseException as error:

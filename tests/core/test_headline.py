@@ -1,4 +1,4 @@
-"""Which score decides the best point, patience and the differences of a table: a run's, a recipe's, or the kind's."""
+"""The score behind the best point, patience and the differences of a table: a run's, a recipe's, or the kind's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read of the system's processes."""
+"""Figures that are read of the system's processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metric says of itself in its fields, and what a reading has beside its number."""
+"""The fields in which a metric describes itself, and those of a reading beside its number."""
 
 import dataclasses
 

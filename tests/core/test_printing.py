@@ -1,4 +1,4 @@
-"""What tables print: digits that follow the value, marks that follow the digits, texts that nothing escapes from."""
+"""Cells of tables: digits that follow the value, marks that follow the digits, texts that nothing escapes from."""
 
 from __future__ import annotations
 

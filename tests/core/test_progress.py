@@ -1,4 +1,4 @@
-"""What a run tells of itself: plain lines for logs, bars for terminals, and a sensible time left."""
+"""Progress of a run: plain lines for logs, bars for terminals, and a sensible time left."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_one_that_runs_again_alone_has_its_own_time(clock, capsys):
 
 @pytest.fixture
 def terminal(monkeypatch, capsys):
-    """What a terminal of 80 columns shows."""
+    """The screen of a terminal of 80 columns."""
     for name, value in {"COLUMNS": "80", "LINES": "25", "TERM": "xterm", "FORCE_COLOR": "1"}.items():
         monkeypatch.setenv(name, value)
     return lambda: capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What options that a user leaves unset come to: by the method's own word, or by the data set's for its family."""
+"""Options that a user leaves unset are filled: by the method's own word, or by the data set's for its family."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def json_rows(harness, *arguments: str) -> list[dict]:
 
 
 def test_no_row_that_took_part_in_a_choice_is_scored_for_it(harness):
-    """What one seed validates with another tests on: a choice for all seeds together would have looked."""
+    """Rows that one seed validates with are tested on by another: a choice for all seeds together would have looked."""
     assert harness("run", *CHOOSE)[0] == 0
     looked, tested = {}, {}
     for each in records():

@@ -1,4 +1,4 @@
-"""What a method refuses on a data set is told while planning: by the options as resolved there, and as given."""
+"""Refusals of a method on a data set are told while planning: by the options as resolved there, and as given."""
 
 from __future__ import annotations
 

@@ -281,7 +281,7 @@ def test_parallel_workers_are_told():
 
 
 def test_different_environments_are_told_the_load_is_not():
-    """What changes no score, such as the number of cores, is told of times alone."""
+    """Differences that change no score, such as the number of cores, are told of times alone."""
     same = {"gpu": {"name": "A"}}
     here = record("saf", environment={"torch": "2.8", "load": [0.1], "temperature": 50.5, "cores": 2, **same})
     there = record("ottt", environment={"torch": "2.9", "load": [1.3], "temperature": 80.1, "cores": 4, **same})

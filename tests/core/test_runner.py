@@ -1,4 +1,4 @@
-"""Which trials of a plan still have to run, and that a run reports the trials that it planned."""
+"""A run runs those trials of its plan that have no record yet, and reports all of them."""
 
 from __future__ import annotations
 

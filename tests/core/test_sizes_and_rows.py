@@ -1,4 +1,4 @@
-"""What a trial looks at of its data and of what is saved: sizes, a few batches to profile on, windows of streams."""
+"""Parts of data and of saved arrays that a trial looks at: sizes, a few batches to profile on, windows of streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method starts from: which one, under which terms, and how the two stand in one table."""
+"""The base that a method starts from: which one, under which terms, and how the two stand in one table."""
 
 from __future__ import annotations
 

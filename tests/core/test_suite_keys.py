@@ -1,4 +1,4 @@
-"""What a suite's file says besides what to run: columns, values of single seeds, files that lie beside it."""
+"""Keys of a suite's file besides those of its run: columns, values of single seeds, files that lie beside it."""
 
 import math
 import re

@@ -99,7 +99,7 @@ def plainly(state, the_batch):
 
 
 def lif_of(state, the_batch, network=None, **options):
-    """What the plain LIF network fires, by layer (T, B, ...), and its readouts (T, B, classes), in one graph.
+    """Spikes of the plain LIF network, by layer (T, B, ...), and its readouts (T, B, classes), in one graph.
 
     network: with other parameters or neurons than `plainly`'s. options: of BPTT, other than the state's.
     """

@@ -1,4 +1,4 @@
-"""What a CUDA graph could not hold, found without a GPU: no update takes values from the host or waits for them."""
+"""Operations that no CUDA graph holds, found without a GPU: no update takes values from the host or waits for them."""
 
 import pytest
 import torch

@@ -141,6 +141,6 @@ def test_micro_batches_are_refused_with_online_updates(method):
 
 
 def test_every_method_has_chunks_and_micro_batches():
-    """Those that go backward at every step, one step at a time by default; BPTT all of them."""
+    """Methods that go backward at every step take one step at a time by default; BPTT all of them."""
     assert {name: learner_of(name).options.chunk for name in METHODS} == {**dict.fromkeys(METHODS, 1), "bptt": None}
     assert all(hasattr(learner_of(name).options, "micro_batch") for name in METHODS)

@@ -1,4 +1,4 @@
-"""What the methods cost, counted here: multiply-accumulates, and what autograd keeps."""
+"""Costs of the methods, counted here: multiply-accumulates, and what autograd keeps."""
 
 from collections import Counter
 

@@ -109,7 +109,7 @@ class Inputs:
 
 
 def both(call, *tensors):
-    """What eager and fused kernels make of copies of the same tensors, each with the copies themselves."""
+    """Results of eager and fused kernels on copies of the same tensors, each with the copies themselves."""
     copies = [[None if x is None else x.clone() for x in tensors] for _ in range(2)]
     return [(call(kernels, *each), each) for kernels, each in zip([eager, fused], copies, strict=True)]
 

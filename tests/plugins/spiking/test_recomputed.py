@@ -151,7 +151,7 @@ def test_the_second_forward_pass_is_counted_as_forward(steps, recompute, again):
 
 
 def by_hand(steps, every):
-    """What autograd keeps at the most, in bytes: of a segment, neurons' and linear operations' inputs."""
+    """The most bytes that autograd keeps: of a segment, neurons' and linear operations' inputs."""
     segment = min(every, steps)
     return 4 * ROWS * segment * (sum(NEURONS) + sum(INPUTS))
 

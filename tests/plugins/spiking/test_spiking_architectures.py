@@ -1,4 +1,4 @@
-"""What spiking networks refuse of the notation of networks, which tests/plugins/torch/training has tests of."""
+"""Refusals by spiking networks of the notation of networks, which tests/plugins/torch/training has tests of."""
 
 import pytest
 

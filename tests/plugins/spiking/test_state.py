@@ -1,4 +1,4 @@
-"""What the methods carry from one time step to the next, counted by hand in bytes."""
+"""Bytes that the methods carry from one time step to the next, counted by hand."""
 
 import pytest
 import torch

@@ -285,7 +285,7 @@ BUILDERS = {
 
 
 class Setting(NamedTuple):
-    """What the data set's recipe makes of a network: neurons' channels with P for 2x2 pooling, what it sees, T.
+    """The network that the data set's recipe makes: neurons' channels with P for 2x2 pooling, what it sees, T.
 
     still: the same image at every step. pooled: the readout sees one value per channel.
     """
