@@ -68,7 +68,7 @@ PEAKS = """
     problem = Problem("language", (), 5000, 200_000, order="contiguous", window=20)
     options = RecurrentOptions(hidden=32, cell="lstm")
     net = network.build(problem, Training(0, "cpu", "fp32", 4, None), options)
-    tensors = {name: each.float() for name, each in network.initial(net, options, 0).items()}
+    tensors = {name: each.float() for name, each in network.draw_initial(net, options, 0).items()}
     tokens = torch.randint(5000, (1, int(sys.argv[1])))
 
     def high():  # kB that are resident now, not the most there ever were
