@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.catalog.loading import VARIABLE, Plugin, Settings, as_word, normal
+from harness.catalog.loading import VARIABLE, Plugin, Settings, as_word, normalise_name
 from harness.errors import UsageError
 from harness.spelling import is_path, spelt
 from harness.words import listed, suggest
@@ -82,7 +82,7 @@ def installed() -> list[Candidate]:
         # Reading the metadata of every distribution would cost more than all else that `harness list` does.
         if f"[{GROUP}]" in text:
             name, version = _identity(distribution)
-            found.setdefault(normal(name), _parsed(text, name, version))
+            found.setdefault(normalise_name(name), _parsed(text, name, version))
     return [candidate for _, candidates in sorted(found.items()) for candidate in candidates]
 
 
@@ -157,11 +157,11 @@ def extra_with(modules: Collection[str], distribution: str) -> str | None:
         requirements = importlib.metadata.requires(distribution) if distribution else None
     except importlib.metadata.PackageNotFoundError:
         return None
-    sought = {normal(module.partition(".")[0]) for module in modules}
+    sought = {normalise_name(module.partition(".")[0]) for module in modules}
     packages: dict[str, set[str]] = {}
     for requirement in requirements or ():
         if found := re.match(r"([\w.-]+).*;.*extra\s*==\s*['\"]([^'\"]+)", requirement):
-            packages.setdefault(found[2], set()).add(normal(found[1]))
+            packages.setdefault(found[2], set()).add(normalise_name(found[1]))
     return min(
         (extra for extra in packages if sought <= packages[extra]), key=lambda each: len(packages[each]), default=None
     )

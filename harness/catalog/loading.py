@@ -30,7 +30,7 @@ def as_word(text: str) -> str:
     return re.sub(r"[^\w.-]+", "-", text).strip("-")
 
 
-def normal(name: str) -> str:
+def normalise_name(name: str) -> str:
     """The name of a distribution as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -96,14 +96,14 @@ class Plugin:
     def is_called(self, name: str) -> bool:
         """Whether a name means this plugin and no other of its distribution."""
         distribution, colon, own = name.partition(":")
-        if colon and self.distribution and normal(distribution) == normal(self.distribution):
+        if colon and self.distribution and normalise_name(distribution) == normalise_name(self.distribution):
             return own in (self.name, self.module)
         return bool(name) and name in (self.name, self.module, self.file)
 
     def answers_to(self, names: Collection[str]) -> bool:
         """Whether one of the names means this plugin or its whole distribution."""
-        own = normal(self.distribution)
-        return any(self.is_called(name) or (own and normal(name) == own) for name in names)
+        own = normalise_name(self.distribution)
+        return any(self.is_called(name) or (own and normalise_name(name) == own) for name in names)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from harness.catalog.descriptors import OWN_METRICS
-from harness.catalog.loading import Plugin, normal
+from harness.catalog.loading import Plugin, normalise_name
 from harness.errors import UsageError
 from harness.words import listed, suggest
 
@@ -34,7 +34,7 @@ class Offer(Generic[T]):
         """The words that may stand before the colon in `provider:name`: distributions, then plugins, then modules."""
         plugins = (self.plugin, *self.also)
         names = tuple(name for each in plugins for name in (each.name, each.folder_name) if name)
-        return tuple(normal(each.provider) for each in plugins), names, tuple(each.module for each in plugins)
+        return tuple(normalise_name(each.provider) for each in plugins), names, tuple(each.module for each in plugins)
 
 
 class Shelf(Generic[T]):
@@ -93,7 +93,7 @@ class Shelf(Generic[T]):
         or several, or where the name says enough.
         """
         found = self._by_name.get(name, [])
-        own = [offer for offer in found if home and normal(home) in offer.providers[0]]
+        own = [offer for offer in found if home and normalise_name(home) in offer.providers[0]]
         return _qualifier(own[0], found) if len(found) > 1 and len(own) == 1 else None
 
     def _unknown(self, name: str) -> str:
@@ -115,7 +115,7 @@ def provided(offers: Sequence[Offer[T]], provider: str) -> list[Offer[T]]:
 
 
 def _ranked(provider: str) -> Iterable[tuple[int, str]]:
-    return enumerate((normal(provider), provider, provider))
+    return enumerate((normalise_name(provider), provider, provider))
 
 
 def _qualifier(offer: Offer[Any], offers: Sequence[Offer[Any]]) -> str:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from harness.catalog import Plugin
 from harness.catalog.imports import Imports
+from harness.catalog.loading import normalise_name
 from harness.catalog.siblings import beside
 
 FILES_OF_A_PATTERN = 1000
@@ -86,7 +87,7 @@ def _of_spec(top: str, spec: ModuleSpec, plugin: Plugin) -> Place:
         return Place((Source(path, ""),))
     entry = path.parent.parent if path.stem == "__init__" else path.parent
     owner = _owner(top, entry)
-    if owner is None or top.startswith("harness_") or _normal(owner[0]) == _normal(plugin.distribution):
+    if owner is None or top.startswith("harness_") or normalise_name(owner[0]) == normalise_name(plugin.distribution):
         return Place(tuple(_of_file(path, top)))
     return Place(library=dict([owner]))
 
@@ -159,7 +160,7 @@ def _owner(top: str, entry: Path) -> tuple[str, str] | None:
             return _identity(distribution)
     if entry.name not in SITES:
         return None
-    named = (each for each in _installed(entry) if _normal(top) == _normal(each.metadata["Name"] or ""))
+    named = (each for each in _installed(entry) if normalise_name(top) == normalise_name(each.metadata["Name"] or ""))
     return next((_identity(each) for each in named), None)
 
 
@@ -179,10 +180,6 @@ def _record(distribution: importlib.metadata.Distribution) -> str:
 @cache
 def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     return str(distribution.metadata["Name"]), str(distribution.metadata["Version"])
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 # --- files that sources name --------------------------------------------------------------------------------------
