@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.planning.refit import refitted, with_bases
+from harness.planning.refit import insert_bases, make_refit
 from harness.records import plans
 from harness.types import Record, Trial
 from harness.words import counted
@@ -62,7 +62,7 @@ def plan_second(trials: Sequence[Trial], named: Sequence[Trial], records: Sequen
         for each in selections
         for label, why in each.unchosen.items()
     ]
-    return Second(with_bases(map(refitted, found)), list(alone), unchosen)
+    return Second(insert_bases(map(make_refit, found)), list(alone), unchosen)
 
 
 def _iterate_chosen(selection: Selection) -> Iterator[tuple[Record, Chosen]]:

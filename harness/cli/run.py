@@ -19,9 +19,9 @@ from harness.cli.reusing import Reuse
 from harness.cli.session import Session
 from harness.data import files
 from harness.errors import UsageError
+from harness.planning.fingerprints import Fingerprints
 from harness.planning.plan import named
-from harness.planning.refit import with_bases
-from harness.planning.sources import Fingerprints
+from harness.planning.refit import insert_bases
 from harness.records import plans
 from harness.records.store import Store
 from harness.running.runner import Origins
@@ -155,7 +155,7 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     executor: Executor = resolve(offer.factory)()
     prints = Fingerprints()
     wanted = named(catalog, request, stage.say, prints)
-    trials = with_bases(wanted)
+    trials = insert_bases(wanted)
     origins = Origins(catalog, prints)
     how = _make_choosing(catalog, request, trials)
     shown = Shown(names, request.target, how, comparison, refit=bool(request.refit))

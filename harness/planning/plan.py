@@ -10,11 +10,11 @@ from harness.catalog import Catalog, Offer, available, resolve
 from harness.data import files
 from harness.errors import UsageError
 from harness.metrics.headline import find_headline
-from harness.planning import cores, defaults, headlines
-from harness.planning.making import Maker, Picked, Setting, canonical, expanded
-from harness.planning.refit import with_bases
+from harness.planning import cores, default_datasets, headlines
+from harness.planning.fingerprints import Fingerprints
+from harness.planning.refit import insert_bases
 from harness.planning.replications import Seeds
-from harness.planning.sources import Fingerprints
+from harness.planning.trial_making import Maker, Picked, Setting, canonical_text, expand_sweep
 from harness.selections import choosing
 from harness.selections.choosing import Item
 from harness.suites.suite import Request
@@ -29,7 +29,7 @@ BASE = "what it starts from"
 Group: TypeAlias = tuple[Sequence[Item[Method]], Sequence[Item[Dataset]]]
 
 
-def plan(
+def plan_trials(
     catalog: Catalog,
     request: Request,
     say: Callable[[str], None] = lambda _: None,
@@ -39,7 +39,7 @@ def plan(
 
     Everything else is as for `named`.
     """
-    return with_bases(named(catalog, request, say, prints))
+    return insert_bases(named(catalog, request, say, prints))
 
 
 def named(
@@ -54,21 +54,21 @@ def named(
     for anything that cannot be run; a method that cannot take a data set gives a trial with `skip`, and is a mistake
     where nothing else is left.
     """
-    groups = _groups(catalog, request, say)
+    groups = _group_by_datasets(catalog, request, say)
     seeds = Seeds(DEFAULT_SEEDS if request.seeds is None else request.seeds)
     _refuse_too_many(groups, seeds)
-    picked = [(dataset, methods) for methods, places in groups for dataset in _datasets(places, request)]
+    picked = [(dataset, methods) for methods, places in groups for dataset in _expand_datasets(places, request)]
     _check_headlines(catalog, request, [dataset for dataset, _ in picked])
-    maker = Maker(catalog, request, _setting(catalog, request), prints)
+    maker = Maker(catalog, request, _make_setting(catalog, request), prints)
     makes = [
-        (seeds.on(dataset.offer.value), maker.trials(method, dataset))
+        (seeds.seeds_of(dataset.offer.value), maker.make_trials(method, dataset))
         for dataset, methods in picked
-        for method in _methods(methods, dataset)
+        for method in _expand_methods(methods, dataset)
     ]
     every = max((own for own, _ in makes), key=len)
     trials = [make(seed) for seed in every for own, make in makes if seed in own]
     _refuse_nothing(trials)
-    if shortened := seeds.shortened([dataset.offer.value for dataset, _ in picked]):
+    if shortened := seeds.describe_shortened([dataset.offer.value for dataset, _ in picked]):
         say(shortened)
     return trials
 
@@ -87,10 +87,10 @@ def _refuse_too_many(groups: Sequence[Group], seeds: Seeds) -> None:
     count = methods = based = places = most = 0
     for own, items in groups:
         method = sum(each.count() for each in own)
-        bases = _bases(own)
+        bases = _count_bases(own)
         methods, based, places = methods + method, based + bases, places + sum(each.count() for each in items)
-        most = max(most, *(len(seeds.on(each.offer.value)) for each in items))
-        count += (method + bases) * sum(each.count() * len(seeds.on(each.offer.value)) for each in items)
+        most = max(most, *(len(seeds.seeds_of(each.offer.value)) for each in items))
+        count += (method + bases) * sum(each.count() * len(seeds.seeds_of(each.offer.value)) for each in items)
     if count > MOST_TRIALS:
         which = f"{counted(methods, 'method')}{f' and {based} that they start from' if based else ''}"
         raise UsageError(
@@ -99,7 +99,7 @@ def _refuse_too_many(groups: Sequence[Group], seeds: Seeds) -> None:
         )
 
 
-def _bases(methods: Sequence[Item[Method]]) -> int:
+def _count_bases(methods: Sequence[Item[Method]]) -> int:
     """How many bases there are at most: one for each combination where it depends on options."""
     named = {text for each in methods if isinstance(text := each.offer.value.starts_from, str)}
     return len(named) + sum(each.count() for each in methods if callable(each.offer.value.starts_from))
@@ -115,19 +115,19 @@ def _selected_methods(catalog: Catalog, request: Request) -> list[Item[Method]]:
     return choosing.methods(catalog, request.methods, "--methods", request.home, request.folder)
 
 
-def _methods(items: Sequence[Item[Method]], dataset: Picked[Dataset]) -> list[Picked[Method]]:
+def _expand_methods(items: Sequence[Item[Method]], dataset: Picked[Dataset]) -> list[Picked[Method]]:
     """Every combination of the sweeps, none twice, with what options that were left unset come to on the data set."""
-    picked = [method for item in items for method in expanded(item, dataset.offer)]
+    picked = [method for item in items for method in expand_sweep(item, dataset.offer)]
     choosing.distinct(items, [method.choice for method in picked], "--methods")
     return picked
 
 
-def _groups(catalog: Catalog, request: Request, say: Callable[[str], None]) -> list[Group]:
+def _group_by_datasets(catalog: Catalog, request: Request, say: Callable[[str], None]) -> list[Group]:
     """Pair methods with data sets: with those that --datasets names, else with those that are the default."""
     methods = _selected_methods(catalog, request)
     if request.datasets is not None:
         return [(methods, _selected_datasets(catalog, request.datasets, request.home))]
-    own = defaults.of_methods(catalog, [each.offer.value for each in methods], say)
+    own = default_datasets.choose_datasets(catalog, [each.offer.value for each in methods], say)
     offers = list({id(offer): offer for offer in own}.values())
     return [
         (
@@ -145,7 +145,7 @@ def _selected_datasets(catalog: Catalog, text: str, home: str | None) -> list[It
     return items
 
 
-def _datasets(items: Sequence[Item[Dataset]], request: Request) -> list[Picked[Dataset]]:
+def _expand_datasets(items: Sequence[Item[Dataset]], request: Request) -> list[Picked[Dataset]]:
     """Every combination of the sweeps, none twice, with files that are there."""
     picked: list[Picked[Dataset]] = []
     for offer, choice in ((item.offer, choice) for item in items for choice in item.choices()):
@@ -183,7 +183,7 @@ def _check_headlines(catalog: Catalog, request: Request, datasets: Iterable[Pick
     if patience is not None and patience < 1:
         raise UsageError(f"--patience {patience}: expected at least 1 validation point without improvement")
     for offer in (picked.offer for picked in datasets):
-        named, dataset = headlines.term(catalog, request.headline, offer), offer.value
+        named, dataset = headlines.headline_term(catalog, request.headline, offer), offer.value
         if patience is not None and find_headline(catalog.metrics.values(), dataset.kind, named) is None:
             raise UsageError(
                 f"--patience: no installed metric decides which point is the best for {dataset.name}, "
@@ -194,8 +194,8 @@ def _check_headlines(catalog: Catalog, request: Request, datasets: Iterable[Pick
 # --- trials -------------------------------------------------------------------------------------------------------
 
 
-def _setting(catalog: Catalog, request: Request) -> Setting:
-    backend = _backend(catalog)
+def _make_setting(catalog: Catalog, request: Request) -> Setting:
+    backend = _find_backend(catalog)
     precision = request.precision or "fp32"
     check = resolve(backend.value.check)
     device = check(request.device or "auto", precision, request.workers)
@@ -203,7 +203,7 @@ def _setting(catalog: Catalog, request: Request) -> Setting:
     return Setting(device, precision, threads, bool(request.deterministic), backend)
 
 
-def _backend(catalog: Catalog) -> Offer[BackendOffer]:
+def _find_backend(catalog: Catalog) -> Offer[BackendOffer]:
     offers = catalog.backends.offers()
     if len(offers) != 1:
         names = ", ".join(offer.value.name for offer in offers) or "none"
@@ -214,21 +214,21 @@ def _backend(catalog: Catalog) -> Offer[BackendOffer]:
     return offers[0]
 
 
-def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def changed_parts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The names of the key parts that differ between two trials: why one ran again."""
-    return [name for name in new if canonical(old.get(name)) != canonical(new[name])]
+    return [name for name in new if canonical_text(old.get(name)) != canonical_text(new[name])]
 
 
-def changes(old: Trial, new: Trial) -> list[str]:
+def describe_changes(old: Trial, new: Trial) -> list[str]:
     """Changes between two trials that a user would call one, in words: `the source of saf`."""
-    said = [words for name in changed(old.parts, new.parts) for words in _said(name, old, new)]
+    said = [words for name in changed_parts(old.parts, new.parts) for words in _describe_part(name, old, new)]
     return said if len(said) == 1 else [words for words in said if words != BASE]  # a base depends on most of it, too
 
 
-def _said(name: str, old: Trial, new: Trial) -> Iterator[str]:
+def _describe_part(name: str, old: Trial, new: Trial) -> Iterator[str]:
     before, after = old.parts.get(name), new.parts[name]
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         yield {"core": "the source of the harness", "base": BASE}.get(name, f"the {name}".replace("_", " "))
         return
     owner = {"method": new.method.name, "dataset": new.dataset.name}.get(name, f"the {name}")
-    yield from (f"the {part} of {owner}" for part in changed(before, after))
+    yield from (f"the {part} of {owner}" for part in changed_parts(before, after))

@@ -20,14 +20,14 @@ from harness.words import suggest
 Words = Mapping[str, Any]
 
 
-def filled(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> dict[str, Any]:
+def fill_options(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> dict[str, Any]:
     """All options of a choice, resolved on a data set.
 
     Raises UsageError for what the config refuses: a recipe, which is named, or what was given, beside the recipes that
     it does not go with; and for what the method refuses on that data set.
     """
-    _refuse_set(offer, dataset.value.name)
-    sources = dict(_sources(offer, choice, dataset))
+    _refuse_set_options(offer, dataset.value.name)
+    sources = dict(_find_words(offer, choice, dataset))
     recipe = {name: value for words in reversed(sources.values()) for name, value in words.items()}
     method = offer.value
     try:
@@ -37,12 +37,12 @@ def filled(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> dic
         given = {name: value for name, value in choice.given.items() if name in needed}
         for whose, words in sources.items():
             _refuse_faulty(method, whose, {**given, **words})
-        raise UsageError(f"{error}{_beside(sources)}") from error
+        raise UsageError(f"{error}{_describe_words(sources)}") from error
     refusals.require(offer, config, dataset.value, choice.given)
     return options.values(config)
 
 
-def _sources(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> Iterator[tuple[str, Words]]:
+def _find_words(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> Iterator[tuple[str, Words]]:
     """Recipes with their words for options that were not given; of two that name one option, the first decides.
 
     Methods of a family differ in their options: what one of them does not have, or has another default for, is not
@@ -52,19 +52,19 @@ def _sources(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) -> I
     own = method.recipes.get(data.name, {})
     family = data.recipe.families.get(method.family, {}) if method.family else {}
     unset = {name for name, value in choice.options.items() if value is None}
-    yield _own(offer, data.name), {name: value for name, value in own.items() if name in unset}
+    yield _name_recipe(offer, data.name), {name: value for name, value in own.items() if name in unset}
     listed = {name: value for name, value in family.items() if name in unset - own.keys()}
     yield f"data set {data.name} ({dataset.plugin}) for {method.family}", listed
 
 
-def _own(offer: Offer[Method], where: str) -> str:
+def _name_recipe(offer: Offer[Method], where: str) -> str:
     return f"method {offer.value.name} ({offer.plugin}) on {where}"
 
 
-def _refuse_set(offer: Offer[Method], where: str) -> None:
+def _refuse_set_options(offer: Offer[Method], where: str) -> None:
     """Raises UsageError for a method's own words of options that it has not, or has another default for than None."""
     known = {each.name: each for each in options.describe(offer.value.config)}
-    fault = f"the recipe of {_own(offer, where)} is at fault: "
+    fault = f"the recipe of {_name_recipe(offer, where)} is at fault: "
     for name in offer.value.recipes.get(where, {}):
         if name not in known:
             raise UsageError(f"{fault}there is no parameter {name!r}{suggest(name, known)}")
@@ -80,10 +80,10 @@ def _refuse_faulty(method: Method, whose: str, words: Words) -> None:
         raise UsageError(f"the recipe of {whose} is at fault: {error}") from error
 
 
-def _beside(sources: Mapping[str, Words]) -> str:
+def _describe_words(sources: Mapping[str, Words]) -> str:
     """The words of the recipes, to be told beside what was given."""
-    return "".join(f"\nfrom the recipe of {whose}: {_listed(words)}" for whose, words in sources.items() if words)
+    return "".join(f"\nfrom the recipe of {whose}: {_list_words(words)}" for whose, words in sources.items() if words)
 
 
-def _listed(words: Words) -> str:
+def _list_words(words: Words) -> str:
     return ", ".join(f"{name}={show(value)}" for name, value in words.items())

@@ -44,7 +44,7 @@ def machine() -> dict[str, Any]:
         "cpu": processor(),
         "instruction_set": instruction_set(),
         "cores": os.cpu_count(),
-        "usable_cores": cores.usable(),
+        "usable_cores": cores.usable_cores(),
         "memory_bytes": _memory(),
     }
     if average := load():

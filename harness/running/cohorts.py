@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from harness.catalog import Catalog
-from harness.planning.making import canonical
+from harness.planning.trial_making import canonical_text
 from harness.types import Method, Trial
 
 Keys: TypeAlias = tuple[tuple[str, ...], ...]
@@ -46,7 +46,7 @@ def _alike(trial: Trial, method: Method) -> str:
     """Equal for trials of which each may be a lane beside the other."""
     own: dict[str, Any] = dict(trial.parts["method"])
     own["options"] = {name: value for name, value in own["options"].items() if name not in method.batched_options}
-    return canonical({**trial.parts, "method": own, "seed": None, "base": trial.base is not None})
+    return canonical_text({**trial.parts, "method": own, "seed": None, "base": trial.base is not None})
 
 
 def _obstacle(trial: Trial) -> str:

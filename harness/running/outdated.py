@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.planning.plan import changed, changes
+from harness.planning.plan import changed_parts, describe_changes
 from harness.records.store import identity
 from harness.types import Record, Trial
 from harness.words import list_seeds
@@ -47,7 +47,7 @@ def _same_but_code(old: Trial, new: Trial) -> bool:
         return False
     if old.base is not None and new.base is not None and not _same_but_code(old.base, new.base):
         return False
-    return not changed(_without_code(old.parts), _without_code(new.parts))
+    return not changed_parts(_without_code(old.parts), _without_code(new.parts))
 
 
 def _without_code(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,14 +60,14 @@ def _without_code(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _to_verify(record: Record, trial: Trial) -> bool:
     """Whether code that loads the data has changed, and the record knows what they were."""
-    return bool(_digests(record)) and bool({"core", "dataset"} & set(changed(record.trial.parts, trial.parts)))
+    return bool(_digests(record)) and bool({"core", "dataset"} & set(changed_parts(record.trial.parts, trial.parts)))
 
 
 def _over_same_data(record: Record, trial: Trial, present: Digests | None) -> bool:
     """Older records know no digests: then the data set must be the same in all that is known of it."""
     if _to_verify(record, trial):
         return _digests(record) == present
-    return "dataset" not in changed(record.trial.parts, trial.parts)
+    return "dataset" not in changed_parts(record.trial.parts, trial.parts)
 
 
 def _digests(record: Record) -> Digests:
@@ -80,7 +80,7 @@ def remark(trials: Iterable[Trial], kept: Mapping[str, Record]) -> list[str]:
     old = [(trial, kept[trial.key]) for trial in trials if trial.key in kept]
     said: dict[str, dict[str, list[str]]] = {}
     for trial, record in old:
-        since = ", ".join(changes(record.trial, trial)) or "what it starts from"
+        since = ", ".join(describe_changes(record.trial, trial)) or "what it starts from"
         said.setdefault(since, {}).setdefault(trial.method.label, []).append(str(trial.seed))
     return [
         f"kept although the code has changed since (--keep-outdated): {_listed(rows)}; changed: {since}"

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from harness.catalog import Catalog
 from harness.errors import HarnessError
-from harness.planning import sources
-from harness.planning.plan import changes
+from harness.planning import fingerprints
+from harness.planning.plan import describe_changes
 from harness.records import arrays, environment
 from harness.records.store import Store, identity
 from harness.running.cohorts import grouped
@@ -81,7 +81,7 @@ def again(trials: Sequence[Trial], store: Store) -> list[str]:
     damaged = [fault for trial in trials if (fault := store.fault(trial.key))]
     known = [(trial, earlier[identity(trial)]) for trial in trials if not trial.skip and identity(trial) in earlier]
     bad = [record.status for _, record in known if record.status != "ok"]
-    moved = [changes(record.trial, trial) for trial, record in known if record.status == "ok"]
+    moved = [describe_changes(record.trial, trial) for trial, record in known if record.status == "ok"]
     moved = [words for words in moved if words]
     ended = [f"{_run_again(len(bad))}: {', '.join(dict.fromkeys(bad))} before"] if bad else []
     changed = dict.fromkeys(each for words in moved for each in words)
@@ -110,13 +110,13 @@ class Origins:
     prints: those of the plan, where there is one.
     """
 
-    def __init__(self, catalog: Catalog, prints: sources.Fingerprints | None = None) -> None:
+    def __init__(self, catalog: Catalog, prints: fingerprints.Fingerprints | None = None) -> None:
         self.catalog = catalog
-        self._prints = prints or sources.Fingerprints()
+        self._prints = prints or fingerprints.Fingerprints()
 
     @cached_property
     def measured_by(self) -> Mapping[str, str]:
-        return self._prints.measuring(self.catalog)
+        return self._prints.digest_measures(self.catalog)
 
     def of(self, trial: Trial) -> dict[str, Any]:
         """measured_by: the source of metrics and instruments. libraries: other distributions that method and data set
@@ -133,10 +133,10 @@ class Origins:
         """Gaps in the sources of these trials' methods and data sets, which no key follows."""
         return list(dict.fromkeys(gap for trial in trials for each in self._behind(trial) for gap in each.gaps))
 
-    def _behind(self, trial: Trial) -> list[sources.Followed]:
+    def _behind(self, trial: Trial) -> list[fingerprints.Followed]:
         method = self.catalog.methods.offer(trial.method.name, trial.method.provider)
         dataset = self.catalog.datasets.offer(trial.dataset.name, trial.dataset.provider)
-        return [self._prints.of(method), self._prints.of(dataset)]
+        return [self._prints.follow_once(method), self._prints.follow_once(dataset)]
 
 
 def unfollowed(origins: Origins, trials: Sequence[Trial]) -> list[str]:

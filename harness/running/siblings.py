@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.catalog import Catalog
 from harness.errors import HarnessError
-from harness.planning.making import canonical
+from harness.planning.trial_making import canonical_text
 from harness.records.store import Store
 from harness.types import Record, Trial
 
@@ -48,4 +48,4 @@ def _is_of(record: Record, measured_by: Mapping[str, str]) -> bool:
 def _configuration(trial: Trial) -> str:
     """Equal for trials that differ in their seed alone, and start from such."""
     parts: dict[str, Any] = {name: part for name, part in trial.parts.items() if name not in OF_ONE_SEED}
-    return canonical([parts, _configuration(trial.base) if trial.base else None])
+    return canonical_text([parts, _configuration(trial.base) if trial.base else None])

@@ -74,7 +74,7 @@ def wait_passively(
         max((trial.terms.threads for trial in trials if not trial.skip and trial.terms.device == "cpu"), default=1)
         * workers
     )
-    usable = cores.usable()
+    usable = cores.usable_cores()
     shared = threads > usable or load > LOADED * usable
     if threads == 1 or not shared or not variables.keys().isdisjoint(PASSIVE):
         return []
@@ -86,7 +86,7 @@ def wait_passively(
 def crowded(trials: Sequence[Trial], workers: int) -> list[str]:
     """A line if more threads are asked for than there are cores for them."""
     threads = max((trial.terms.threads for trial in trials if not trial.skip), default=0)
-    usable = cores.usable()
+    usable = cores.usable_cores()
     if threads * workers <= usable:
         return []
     asked = f"{threads} threads" if threads != 1 else "1 thread"

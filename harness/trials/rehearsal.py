@@ -12,7 +12,7 @@ from typing import Any
 from harness.catalog import Catalog, resolve
 from harness.data import files
 from harness.errors import Unsupported, UsageError
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.seeds import derive
 from harness.selections import selection
 from harness.suites.suite import Request
@@ -69,7 +69,7 @@ def rehearse(
         threads=threads,
         data=data,
     )
-    trial = _select_one(plan(catalog, request), method)
+    trial = _select_one(plan_trials(catalog, request), method)
     try:
         return _make_ready(catalog, trial, files.folder(data))
     except Unsupported as error:

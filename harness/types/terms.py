@@ -1,7 +1,7 @@
 """The terms under which a trial is trained, each with how it is compared and shown: a new term is one line here.
 
 Plans, keys, records, the protocols of tables and texts go by these fields, whatever they are. A run, a data set's
-recipe or the core sets a term that has the same name there (see `harness.planning.making`).
+recipe or the core sets a term that has the same name there (see `harness.planning.trial_making`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 from harness import UsageError, options
 from harness.catalog import Settings, load, resolve
 from harness.data import files
-from harness.planning.sources import Fingerprints
+from harness.planning.fingerprints import Fingerprints
 from harness.testing import cases
 
 SMALL = "steps=3,architecture=6C3-AP2-12-FC"
@@ -173,4 +173,4 @@ def test_our_data_sets_keep_the_contract_where_their_files_are(label, check, cas
 def test_keys_follow_all_that_comes_with_the_harness():
     prints, found = Fingerprints(), catalog()
     for offer in (*found.methods.offers(), *found.datasets.offers()):
-        assert prints.of(offer).gaps == (), offer.value.name
+        assert prints.follow_once(offer).gaps == (), offer.value.name

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from harness import Batch, Budget, ClassLogProbs, Data, Dataset, Instrument, Method, Metric, Problem, Recipe, hookimpl
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
 
@@ -80,7 +80,7 @@ def runner(catalog_of):
 
     def go(learner, *extras, seed=0, descriptor=None, earlier=(), memory=None, **asked):
         catalog = catalog_of(plugin_of(learner, *extras, **(descriptor or {})))
-        (trial,) = plan(catalog, Request(methods="tiny", seeds=f"[{seed}]", device="cpu", **asked))
+        (trial,) = plan_trials(catalog, Request(methods="tiny", seeds=f"[{seed}]", device="cpu", **asked))
         return run_trial(catalog, trial, earlier=earlier, memory=memory)
 
     return go

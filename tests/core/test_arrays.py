@@ -98,7 +98,7 @@ def test_a_base_that_was_run_for_itself_is_trained_again_for_what_starts_from_it
 def test_arrays_that_are_spoilt_meanwhile_fail_what_starts_from_them_with_the_name_of_the_file(run, how):
     from harness.catalog import Settings, load
     from harness.executors.worker import run as attempt
-    from harness.planning.plan import plan
+    from harness.planning.plan import plan_trials
     from harness.suites.suite import Request
     from harness.types import RunContext
 
@@ -107,7 +107,7 @@ def test_arrays_that_are_spoilt_meanwhile_fail_what_starts_from_them_with_the_na
     path = weights(before["counts"])
     spoil(path)
     catalog = load(Settings(plugins=(str(TINY),)))
-    trial = plan(catalog, Request(methods="starts", seeds="1"))[-1]
+    trial = plan_trials(catalog, Request(methods="starts", seeds="1"))[-1]
     found = attempt(trial, RunContext(Path("results"), None, plugins=(str(TINY),)), lambda progress: None)
     assert found.status == "failed"
     assert re.fullmatch(f"starts from counts, whose trained arrays {words}.*: .*{path.name}", found.reason)

@@ -11,7 +11,7 @@ import torch
 from harness import Batch, Budget, Data, Dataset, Method, Problem, Recipe, RegressionMixture, UsageError, hookimpl
 from harness.catalog.descriptors import checked
 from harness.cli import main
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.report import summarise
 from harness.seeds import derive
 from harness.suites.suite import Request, read_suite
@@ -70,7 +70,7 @@ def planned(catalog_of):
     def go(methods, offers=(*METHODS, *DEFAULTS), **asked):
         lines: list[str] = []
         request = Request(methods=methods, device="cpu", **{"seeds": "1", **asked})
-        trials = plan(catalog_of(Offers(*offers)), request, lines.append)
+        trials = plan_trials(catalog_of(Offers(*offers)), request, lines.append)
         return [(trial.method.name, trial.dataset.name, trial.seed) for trial in trials], lines
 
     return go
@@ -262,7 +262,7 @@ class Split:
 @pytest.fixture
 def records(catalog_of):
     catalog = catalog_of(Split())
-    trials = plan(catalog, Request(methods="right,wrong", seeds="all", device="cpu"))
+    trials = plan_trials(catalog, Request(methods="right,wrong", seeds="all", device="cpu"))
     return catalog, [run_trial(catalog, trial) for trial in trials]
 
 
@@ -288,6 +288,6 @@ def test_seed_i_loads_split_i_and_rows_and_paired_differences_are_over_all_of_th
 
 def test_fewer_rows_of_a_split_can_be_asked_for(catalog_of):
     catalog = catalog_of(Split())
-    (trial,) = plan(catalog, Request(methods="right", datasets="parts[test=5]", seeds="[7]", device="cpu"))
+    (trial,) = plan_trials(catalog, Request(methods="right", datasets="parts[test=5]", seeds="[7]", device="cpu"))
     record = run_trial(catalog, trial)
     assert record.measured["rows"]["test"] == 5

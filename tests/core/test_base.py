@@ -21,7 +21,7 @@ from harness.catalog import Catalog
 from harness.executors.worker import run
 from harness.hookspecs import hookimpl
 from harness.metrics import scores
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.store import Store
 from harness.suites.suite import Request
 from harness.trials import prediction_files
@@ -170,7 +170,7 @@ def ran(tmp_path, monkeypatch):
     def call(methods, forget=False, metrics=(), **context):
         records, catalog = {}, Catalog.of(harness.metrics, harness.executors, Plugin(metrics))
         monkeypatch.setattr("harness.catalog.load", lambda settings: catalog)
-        for trial in plan(catalog, Request(methods=methods, seeds="[0]")):
+        for trial in plan_trials(catalog, Request(methods=methods, seeds="[0]")):
             if forget and trial.base:
                 Store(tmp_path).predictions(trial.base.key).unlink()
             records[trial.method.name] = run(trial, RunContext(tmp_path, None, **context), lambda progress: None)

@@ -13,7 +13,7 @@ import tiny
 import harness.metrics
 from harness import Instrument, Training, Unsupported, derive, hookimpl
 from harness.catalog import Catalog
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.trials.cohort import run_cohort
 from harness.trials.lanes import Seat
@@ -32,7 +32,7 @@ def catalog():
 
 
 def trials_of(catalog, methods, **asked):
-    return plan(catalog, Request(methods=methods, **{"seeds": "all", **asked}))
+    return plan_trials(catalog, Request(methods=methods, **{"seeds": "all", **asked}))
 
 
 def together(catalog, trials, columns=(), **paths):

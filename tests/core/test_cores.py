@@ -84,7 +84,7 @@ GROUPS = {
 @pytest.mark.parametrize("what", GROUPS)
 def test_a_containers_quota_bounds_the_usable_cores(root, what):
     files, expected = GROUPS[what]
-    assert cores.usable({}, root(files)) == expected
+    assert cores.usable_cores({}, root(files)) == expected
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_containers_quota_bounds_the_usable_cores(root, what):
     ],
 )
 def test_what_the_scheduler_gives_bounds_them_too(tmp_path, environment, expected):
-    assert cores.usable(environment, tmp_path) == expected
+    assert cores.usable_cores(environment, tmp_path) == expected
 
 
 @pytest.mark.parametrize(

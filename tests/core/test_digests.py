@@ -12,7 +12,7 @@ import torch
 from harness import Batch, Data, Problem
 from harness.catalog import Catalog
 from harness.data.digests import digest, digests
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
 
@@ -111,7 +111,7 @@ def test_a_record_holds_the_digests_of_the_rows_that_its_trial_was_given():
                 yield dataclasses.replace(offered, load=load)
 
         catalog = Catalog.of(harness.metrics, harness.executors, Plugin())
-        (trial,) = plan(catalog, Request(methods="counts", device="cpu", seeds=f"[{seed}]", **changes))
+        (trial,) = plan_trials(catalog, Request(methods="counts", device="cpu", seeds=f"[{seed}]", **changes))
         return run_trial(catalog, trial).provenance["data"]
 
     plain = record(0)

@@ -17,7 +17,7 @@ from harness import Progress
 from harness.catalog import Settings, load
 from harness.executing import Job, Queue, ended, outcome, write
 from harness.executors.local import LocalExecutor
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.store import Store
 from harness.suites.suite import Request
 from harness.types import RunContext
@@ -82,7 +82,7 @@ def planned(tmp_path, monkeypatch):
         plugins = ("harness.metrics", "tiny", str(path))
         store = Store(tmp_path / "results")
         store.prepare()
-        (trial,) = plan(load(Settings(plugins)), Request(methods=method, seeds="[0]"))
+        (trial,) = plan_trials(load(Settings(plugins)), Request(methods=method, seeds="[0]"))
         return trial, RunContext(store.folder, None, plugins=plugins, **limits)
 
     return build

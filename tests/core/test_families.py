@@ -26,7 +26,7 @@ from harness import (
     TokenLogProbs,
     hookimpl,
 )
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.store import Store
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
@@ -94,7 +94,7 @@ class RegressionPlugin:
 
 def test_a_regression_mixture_is_scored_on_the_original_scale(catalog_of):
     catalog = catalog_of(RegressionPlugin())
-    (trial,) = plan(catalog, Request(methods="mixture", seeds="1", device="cpu"))
+    (trial,) = plan_trials(catalog, Request(methods="mixture", seeds="1", device="cpu"))
     record = run_trial(catalog, trial)
     assert record.status == "ok", record.traceback
     # The mixture's mean is 0.5 x + 0.5, so every row is off by 0.5 standardised, 10 original units.
@@ -173,7 +173,7 @@ class CompressionPlugin:
 
 def test_compression_starts_from_the_trained_weights_of_another_method(catalog_of, tmp_path):
     catalog = catalog_of(CompressionPlugin())
-    trials = plan(catalog, Request(methods="prune,trim", seeds="2", budget=Budget("epochs", 3), device="cpu"))
+    trials = plan_trials(catalog, Request(methods="prune,trim", seeds="2", budget=Budget("epochs", 3), device="cpu"))
     assert [(trial.method.name, trial.seed) for trial in trials] == [
         ("wide", 0), ("prune", 0), ("trim", 0), ("wide", 1), ("prune", 1), ("trim", 1),
     ]  # fmt: skip
@@ -248,7 +248,7 @@ class LanguagePlugin:
 
 def test_a_language_model_sees_contiguous_windows_and_carries_its_state(catalog_of):
     catalog = catalog_of(LanguagePlugin())
-    (trial,) = plan(catalog, Request(methods="bigrams", seeds="1", device="cpu"))
+    (trial,) = plan_trials(catalog, Request(methods="bigrams", seeds="1", device="cpu"))
     record = run_trial(catalog, trial)
     assert record.status == "ok", record.traceback
     # 1000 tokens in 4 streams of 250, so 10 windows of 25 an epoch, of which the first starts anew.

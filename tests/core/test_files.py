@@ -13,7 +13,7 @@ import pytest
 
 from harness import Dataset, File, HarnessError, Method, UsageError, hookimpl
 from harness.data.files import check, folder, glance, identity, located, require, verify
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 
 CONTENT = b"the official bytes"
@@ -307,6 +307,6 @@ def test_planning_refuses_a_data_set_whose_files_are_not_right(catalog_of, data,
     if content is not None:
         write(data, content)
     with pytest.raises(UsageError, match=r"letters: .*a\.gz"):
-        plan(catalog, request)
+        plan_trials(catalog, request)
     write(data)
-    assert len(plan(catalog, request)) == 3
+    assert len(plan_trials(catalog, request)) == 3

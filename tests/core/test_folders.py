@@ -24,7 +24,7 @@ from harness.cli import main
 from harness.cli.picking import select_records
 from harness.data import files as datafiles
 from harness.data.downloads import fetch
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.types import Choice, Record
 
@@ -408,7 +408,7 @@ def test_a_run_needs_the_files_that_its_options_ask_for(catalog_of, tmp_path):
         (tmp_path / f"set/{n}").write_bytes(bytes([n]))
 
     def planned(dataset: str):
-        return plan(catalog_of(Plugin()), Request(methods="fit", datasets=dataset, seeds="1", data=tmp_path))
+        return plan_trials(catalog_of(Plugin()), Request(methods="fit", datasets=dataset, seeds="1", data=tmp_path))
 
     (both,), (first,) = planned("set[parts=[1,2]]"), planned("set[parts=1]")
     assert both.dataset.label == "set[parts=(1,2)]"

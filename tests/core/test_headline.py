@@ -24,7 +24,7 @@ from harness import (
     hookimpl,
 )
 from harness.cli import main
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.report import render, summarise
 from harness.suites.suite import Request, read_suite
 from harness.trials.trial import run_trial
@@ -91,7 +91,7 @@ def catalog(catalog_of):
 @pytest.fixture
 def planned(catalog):
     def go(dataset="plain", methods="sure", seeds="1", **asked):
-        return plan(catalog, Request(methods=methods, datasets=dataset, seeds=seeds, device="cpu", **asked))
+        return plan_trials(catalog, Request(methods=methods, datasets=dataset, seeds=seeds, device="cpu", **asked))
 
     return go
 
@@ -182,8 +182,8 @@ def test_patience_asks_for_a_headline_where_no_metric_of_the_kind_is_marked(cata
     object.__setattr__(metric, "headline", False)
     request = Request(methods="sure", datasets="plain", seeds="1", device="cpu", patience=2)
     with pytest.raises(UsageError, match=r"--headline METRIC says which does$"):
-        plan(catalog, request)
-    (trial,) = plan(catalog, dataclasses.replace(request, headline="nll"))
+        plan_trials(catalog, request)
+    (trial,) = plan_trials(catalog, dataclasses.replace(request, headline="nll"))
     assert trial.terms.headline == "nll"
 
 

@@ -12,7 +12,7 @@ import tiny
 import harness.metrics
 from harness import Diverged, Instrument, Method, Metric, PluginError, Reading, hookimpl
 from harness.catalog import Catalog
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.format import from_json, to_json
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
@@ -59,7 +59,7 @@ def catalog(learner=Counts, *extras, **more):
 
 def run(learner=Counts, *extras, data=lambda data: data, told=None, **asked):
     loaded = catalog(learner, *extras, data=data)
-    (trial,) = plan(loaded, Request(methods="subject", seeds="[0]", **asked))
+    (trial,) = plan_trials(loaded, Request(methods="subject", seeds="[0]", **asked))
     return run_trial(loaded, trial, report=(lambda _: None) if told is None else told.append)
 
 
@@ -227,7 +227,7 @@ def test_the_harness_s_own_headline_decides_which_point_is_the_best_wherever_its
     first = Metric("first", "x", "", "higher", ("classification",), lambda outcome: 1.0, headline=True)
     for order in (slice(None), slice(None, None, -1)):
         loaded = Catalog.of(*[harness.metrics, Backend(), Plugin(Improves, first)][order])
-        (trial,) = plan(loaded, Request(methods="subject", seeds="[0]"))
+        (trial,) = plan_trials(loaded, Request(methods="subject", seeds="[0]"))
         assert run_trial(loaded, trial).measured["best_update"] > 0
         assert next(metric.name for metric in loaded.metrics.values() if metric.headline) == "accuracy"
 

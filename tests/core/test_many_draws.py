@@ -29,7 +29,7 @@ from harness import (
 )
 from harness.catalog import Catalog, Settings, load
 from harness.executors.local import LocalExecutor
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.store import Store
 from harness.suites.suite import Request
 from harness.trials.predicting import CHUNK, predict_rows
@@ -143,7 +143,7 @@ def test_validation_rows_are_predicted_once_more_when_the_test_rows_have_been_le
             yield Metric("late", "", "", "lower", ("classification",), late, curve=False)
 
     catalog = Catalog.of(harness.metrics, harness.executors, tiny, Plugin())
-    (trial,) = plan(catalog, Request(methods="counts", seeds="1"))
+    (trial,) = plan_trials(catalog, Request(methods="counts", seeds="1"))
     record = run_trial(catalog, trial)
     assert (record.status, record.holes) == ("ok", {})
     assert (record.scores["late"], record.scores["late@valid"]) == (1.0, 0.0)
@@ -235,7 +235,7 @@ def test_a_trial_holds_what_the_learner_hands_out_once_and_little_besides(
     plugins = ("harness.metrics", "tiny", "test_many_draws")
     store = Store(tmp_path)
     store.prepare()
-    trials = plan(load(Settings(plugins)), Request(methods=method, datasets=dataset, seeds="1"))
+    trials = plan_trials(load(Settings(plugins)), Request(methods=method, datasets=dataset, seeds="1"))
     (record,) = LocalExecutor().run(trials, RunContext(tmp_path, None, plugins=plugins), lambda *_: None)
     assert (record.status, record.reason) == ("ok", "")
     assert record.facts["peak"] - record.facts["start"] < handed_out + BESIDES

@@ -9,7 +9,7 @@ import harness.checks
 import harness.metrics
 from harness import Instrument, Method, Metric, PluginError, Reading, UsageError, hookimpl
 from harness.catalog import Catalog
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.format import from_json, to_json
 from harness.report import render, render_record, summarise
 from harness.report.rows.selecting import parse_criterion
@@ -62,7 +62,7 @@ def catalog(*metrics, **said):
 
 def run(*metrics, **said):
     loaded = catalog(*metrics, **said)
-    (trial,) = plan(loaded, Request(methods="subject", seeds="[0]"))
+    (trial,) = plan_trials(loaded, Request(methods="subject", seeds="[0]"))
     return run_trial(loaded, trial)
 
 
@@ -221,7 +221,7 @@ def test_modules_of_metrics_are_imported_once_for_all_trials_of_their_kind():
     one = Metric("one", "", "", "lower", ("classification",), compute=len, requires=("json.tool",))
     other = Metric("other", "", "", "lower", ("regression",), compute=len, requires=("wave",))
     loaded = catalog(one, other)
-    assert _list_preloads(loaded, plan(loaded, Request(methods="subject", seeds="[0]"))) == ("json.tool",)
+    assert _list_preloads(loaded, plan_trials(loaded, Request(methods="subject", seeds="[0]"))) == ("json.tool",)
 
 
 # --- no value is the best -----------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def test_nobody_chooses_by_what_has_no_best_value():
     with pytest.raises(UsageError, match="share has no best value; known: accuracy@valid"):
         parse_criterion("share@valid", [*METRICS, SHARE])
     with pytest.raises(UsageError, match="share has no best value"):
-        plan(catalog(SHARE), Request(methods="subject", seeds="[0]", headline="share"))
+        plan_trials(catalog(SHARE), Request(methods="subject", seeds="[0]", headline="share"))
     with pytest.raises(PluginError, match="headline needs better: it decides which point"):
         catalog(dataclasses.replace(SHARE, headline=True)).fill()
 

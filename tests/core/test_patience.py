@@ -25,7 +25,7 @@ from harness import (
     hookimpl,
 )
 from harness.cli import main
-from harness.planning.plan import changed, plan
+from harness.planning.plan import changed_parts, plan_trials
 from harness.records.format import from_json, to_json
 from harness.report import render, render_record, summarise
 from harness.suites.suite import Request
@@ -104,7 +104,7 @@ def plugin_of(learner):
 def planned(catalog_of):
     def go(learner=Scripted, methods="tiny", **asked):
         catalog = catalog_of(plugin_of(learner))
-        return catalog, plan(catalog, Request(methods=methods, seeds="1", device="cpu", **asked))
+        return catalog, plan_trials(catalog, Request(methods=methods, seeds="1", device="cpu", **asked))
 
     return go
 
@@ -195,7 +195,7 @@ def test_patience_is_part_of_the_key(planned):
     _, (plain,) = planned()
     _, (patient,) = planned(patience=3)
     assert (plain.terms.patience, patient.terms.patience) == (None, 3)
-    assert changed(plain.parts, patient.parts) == ["patience"]
+    assert changed_parts(plain.parts, patient.parts) == ["patience"]
     assert plain.key != patient.key
 
 

@@ -26,8 +26,8 @@ from harness import (
     hookimpl,
     option,
 )
-from harness.planning import sources
-from harness.planning.plan import changed, plan
+from harness.planning import fingerprints
+from harness.planning.plan import changed_parts, plan_trials
 from harness.suites.suite import Request
 
 
@@ -78,7 +78,7 @@ def planned(catalog_of):
     catalog = catalog_of(Plugin())
 
     def make(methods: str | None = "fast", **asked):
-        return plan(catalog, Request(methods=methods, device="cpu", **asked))
+        return plan_trials(catalog, Request(methods=methods, device="cpu", **asked))
 
     return make
 
@@ -139,7 +139,7 @@ def test_a_base_that_is_none_is_refused_by_name(catalog_of, bases, said):
                 yield Method(name, "x", factory=never, kinds=("classification",), starts_from=base)
 
     with pytest.raises(UsageError, match=said):
-        plan(catalog_of(Plugin(), Wrong()), Request(methods="one", seeds="1", device="cpu"))
+        plan_trials(catalog_of(Plugin(), Wrong()), Request(methods="one", seeds="1", device="cpu"))
 
 
 def test_a_base_that_was_asked_for_too_is_one_trial(planned):
@@ -172,20 +172,20 @@ class Twin:
 
 
 def test_what_starts_from_a_skipped_trial_is_skipped_with_its_reason(catalog_of):
-    trials = plan(catalog_of(Plugin(), Needy()), Request(methods="slow,after-gone", seeds="1", device="cpu"))
+    trials = plan_trials(catalog_of(Plugin(), Needy()), Request(methods="slow,after-gone", seeds="1", device="cpu"))
     (trial,) = (trial for trial in trials if trial.method.name == "after-gone")
     assert trial.skip == f"starts from gone, which is skipped: {trial.base.skip}"
     assert "no_such_module" in trial.base.skip
 
 
 def test_no_base_is_trained_for_what_is_skipped(catalog_of):
-    trials = plan(catalog_of(Plugin(), Needy()), Request(methods="slow,lost", seeds="1", device="cpu"))
+    trials = plan_trials(catalog_of(Plugin(), Needy()), Request(methods="slow,lost", seeds="1", device="cpu"))
     assert [trial.method.name for trial in trials] == ["slow", "lost"]
 
 
 def test_methods_of_one_name_from_two_plugins_are_run_side_by_side(catalog_of):
     catalog = catalog_of(Plugin(), Twin())
-    one, other = plan(catalog, Request(methods="Plugin:slow,Twin:slow", seeds="1", device="cpu"))
+    one, other = plan_trials(catalog, Request(methods="Plugin:slow,Twin:slow", seeds="1", device="cpu"))
     assert (one.method.label, other.method.label) == ("Plugin:slow", "Twin:slow")
     assert (one.method.provider, other.method.provider) == ("Plugin", "Twin")
     assert one.key != other.key
@@ -243,10 +243,10 @@ def test_planning_is_pure_and_keys_follow_content(planned):
     }
     for part, (other,) in different.items():
         assert other.key != base.key, part
-        assert changed(base.parts, other.parts) == [part]
+        assert changed_parts(base.parts, other.parts) == [part]
 
 
-@pytest.mark.parametrize("pattern", sources._CORE)
+@pytest.mark.parametrize("pattern", fingerprints._CORE)
 def test_the_files_of_the_core_that_keys_follow_are_there(pattern):
     assert list(Path(harness.__file__).parent.glob(pattern))
 
@@ -280,7 +280,7 @@ def test_a_mistake_is_one_clear_usage_error_that_names_it(catalog_of, what, tmp_
     asked, named = WRONG[what]
     request = Request(**{"methods": "fast", "device": "cpu", "data": tmp_path} | asked)
     with pytest.raises(UsageError, match=named):
-        plan(catalog_of(Plugin()), request)
+        plan_trials(catalog_of(Plugin()), request)
 
 
 def test_a_file_given_as_a_method_selects_what_it_offers(catalog_of, tmp_path):
@@ -291,7 +291,7 @@ def test_a_file_given_as_a_method_selects_what_it_offers(catalog_of, tmp_path):
         "    for name in ('one', 'two'):\n"
         "        yield Method(name, 'x', factory=lambda config: None, kinds=('classification',))\n"
     )
-    trials = plan(catalog_of(Plugin()), Request(methods=f"{file},slow", seeds="1", device="cpu"))
+    trials = plan_trials(catalog_of(Plugin()), Request(methods=f"{file},slow", seeds="1", device="cpu"))
     assert [trial.method.label for trial in trials] == ["one", "two", "slow"]
 
 
@@ -377,9 +377,9 @@ def test_the_bound_itself_is_planned(planned, monkeypatch):
 
 def test_sources_are_followed_once_for_each_offer(planned, monkeypatch):
     followed: list[str] = []
-    behind = sources.behind
+    behind = fingerprints.follow_offer
     monkeypatch.setattr(
-        sources, "behind", lambda offer, known: followed.append(offer.value.name) or behind(offer, known)
+        fingerprints, "follow_offer", lambda offer, known: followed.append(offer.value.name) or behind(offer, known)
     )
     trials = planned("thin,fast[rate=[0.1,0.2]]", datasets="dots[noise=[0,1]]", seeds="3")
     assert sorted(followed) == ["dots", "fast", "thin", "torch"]

@@ -10,7 +10,7 @@ import tiny
 
 from harness import Instrument, Method, Reading, hookimpl
 from harness.catalog import Catalog
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
 
@@ -43,7 +43,7 @@ def record_of(value):
             yield Method("states", "states", States, ("classification",), config=tiny.Prior)
 
     catalog = Catalog.of(harness.metrics, harness.executors, tiny, Plugin())
-    (trial,) = plan(catalog, Request(methods="states", seeds="1"))
+    (trial,) = plan_trials(catalog, Request(methods="states", seeds="1"))
     return run_trial(catalog, trial)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness import Budget, Dataset, Method, Recipe, UsageError, hookimpl, option
 from harness.catalog.descriptors import checked
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 
 
@@ -67,7 +67,7 @@ def resolved(catalog_of):
 
     def go(method: str, dataset: str = "four", plugin: object = None):
         request = Request(methods=method, datasets=dataset, seeds="1", device="cpu")
-        (trial,) = plan(catalog_of(plugin or Plugin()), request)
+        (trial,) = plan_trials(catalog_of(plugin or Plugin()), request)
         return trial.method
 
     return go

@@ -9,7 +9,7 @@ import pytest
 
 from harness import Budget, Dataset, Method, Recipe, UsageError, hookimpl, option
 from harness.catalog.descriptors import checked
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 
 
@@ -52,7 +52,7 @@ class Plugin:
 @pytest.fixture
 def planned(catalog_of):
     def go(methods: str, datasets: str, plugin: Any = Plugin):
-        return plan(catalog_of(plugin()), Request(methods=methods, datasets=datasets, seeds="1", device="cpu"))
+        return plan_trials(catalog_of(plugin()), Request(methods=methods, datasets=datasets, seeds="1", device="cpu"))
 
     return go
 

@@ -12,7 +12,7 @@ import tiny
 from harness.catalog import Settings, load
 from harness.executors.here import HereExecutor
 from harness.executors.local import LocalExecutor
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.store import Store
 from harness.suites.suite import Request
 from harness.types import RunContext
@@ -105,7 +105,7 @@ def trials_of(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_PLUGINS", "")
         patch.syspath_prepend(Path(tiny.__file__).parent)
-        trials = plan(load(Settings(plugins)), Request(methods=methods, seeds="[0]", headline=headline))
+        trials = plan_trials(load(Settings(plugins)), Request(methods=methods, seeds="[0]", headline=headline))
         context = RunContext(store.folder, None, plugins=plugins, **limits)
         return store, list((executor or LocalExecutor()).run(trials, context, lambda *_: None))
 

@@ -21,7 +21,7 @@ from harness import (
     read_predictions,
 )
 from harness.catalog import Catalog
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.store import Store
 from harness.report import summarise
 from harness.report.rows.selecting import parse_criterion
@@ -79,7 +79,7 @@ class Plugin:
 
 def run(metric, **asked):
     catalog = Catalog.of(harness.metrics, Plugin(metric))
-    (trial,) = plan(catalog, Request(methods="subject", seeds="[0]", **asked))
+    (trial,) = plan_trials(catalog, Request(methods="subject", seeds="[0]", **asked))
     return run_trial(catalog, trial)
 
 
@@ -197,7 +197,7 @@ def test_what_was_trained_anew_keeps_its_scores_of_shifted_splits():
 
 def test_predictions_of_shifted_splits_are_kept_with_that_of_the_test_rows(tmp_path):
     catalog = Catalog.of(harness.metrics, Plugin())
-    (trial,) = plan(catalog, Request(methods="subject", seeds="[0]"))
+    (trial,) = plan_trials(catalog, Request(methods="subject", seeds="[0]"))
     Store(tmp_path).prepare()
     run_trial(catalog, trial, prediction=Store(tmp_path).predictions(trial.key))
     test, shifted = read_predictions(tmp_path, trial.key)

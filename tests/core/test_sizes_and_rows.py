@@ -20,7 +20,7 @@ from harness import (
     TokenLogProbs,
     hookimpl,
 )
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.store import Store
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
@@ -115,7 +115,7 @@ def test_the_arrays_of_a_base_are_copied_once_for_each_state_that_starts_from_th
     catalog = catalog_of(plugin_of(Slope, Instrument("steady", "x", Steady)), Plugin())
     store = Store(tmp_path)
     store.prepare()
-    trials = plan(catalog, Request(methods="tuned", seeds="1", device="cpu", budget=Budget("updates", 20)))
+    trials = plan_trials(catalog, Request(methods="tuned", seeds="1", device="cpu", budget=Budget("updates", 20)))
     for trial in trials:
         base = store.weights(trial.base.key) if trial.base else None
         record = run_trial(catalog, trial, base=base, weights=store.weights(trial.key))
@@ -201,7 +201,7 @@ def stream(catalog_of):
         PREDICTED.clear()
         TOKEN[0] = token
         catalog = catalog_of(Streams())
-        (trial,) = plan(catalog, Request(methods="bigrams", seeds="1", device="cpu"))
+        (trial,) = plan_trials(catalog, Request(methods="bigrams", seeds="1", device="cpu"))
         record = run_trial(catalog, trial)
         assert (record.status, record.holes) == ("ok", {}), record.traceback
         return record

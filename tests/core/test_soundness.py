@@ -22,7 +22,7 @@ from harness import (
     hookimpl,
 )
 from harness.data.soundness import sound
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.testing import cases
 from harness.trials.trial import run_trial
@@ -293,7 +293,7 @@ def _kind(make) -> str:
 @pytest.mark.parametrize(("make", "reason"), BAD)
 def test_a_trial_fails_with_that_line_before_training(catalog_of, make, reason, rows):
     catalog = catalog_of(plugin(make))
-    (trial,) = plan(catalog, Request(methods="never", datasets=f"mine{rows}", seeds="1", device="cpu"))
+    (trial,) = plan_trials(catalog, Request(methods="never", datasets=f"mine{rows}", seeds="1", device="cpu"))
     record = run_trial(catalog, trial)
     assert record.status == "failed"
     assert record.reason.startswith("data set mine")
@@ -356,7 +356,7 @@ ONLY_IN_TRAINING = [
 @pytest.mark.parametrize(("make", "rows", "reason"), ONLY_IN_TRAINING)
 def test_a_trial_fails_with_what_its_own_rows_are_not_fit_for(catalog_of, make, rows, reason):
     catalog = catalog_of(plugin(make))
-    (trial,) = plan(catalog, Request(methods="never", datasets=f"mine{rows}", seeds="1", device="cpu"))
+    (trial,) = plan_trials(catalog, Request(methods="never", datasets=f"mine{rows}", seeds="1", device="cpu"))
     record = run_trial(catalog, trial)
     assert record.status == "failed"
     assert record.reason.startswith("data set mine")
@@ -369,13 +369,13 @@ def test_a_trial_fails_with_what_its_own_rows_are_not_fit_for(catalog_of, make, 
 )
 def test_bytes_that_become_numbers_tokens_and_kinds_of_others_reach_the_learner(catalog_of, make):
     catalog = catalog_of(plugin(make))
-    (trial,) = plan(catalog, Request(methods="never", datasets="mine", seeds="1", device="cpu"))
+    (trial,) = plan_trials(catalog, Request(methods="never", datasets="mine", seeds="1", device="cpu"))
     assert "bad data reached the learner" in run_trial(catalog, trial).reason
 
 
 def test_streams_shorter_than_a_window_are_named_with_the_batch(catalog_of):
     catalog = catalog_of(plugin(stream))
-    (trial,) = plan(catalog, Request(methods="never", datasets="mine", seeds="1", device="cpu", batch_size=7))
+    (trial,) = plan_trials(catalog, Request(methods="never", datasets="mine", seeds="1", device="cpu", batch_size=7))
     record = run_trial(catalog, trial)
     assert record.reason == (
         "data set mine: the train split has 60 steps, 8 for each of 7 streams, fewer than the 10 of a window; "
@@ -389,7 +389,7 @@ def test_what_a_data_set_says_of_itself_is_still_a_reason_to_skip(catalog_of):
 
     catalog = catalog_of(plugin(classes))
     catalog.datasets.get("mine").__dict__["load"] = lambda *_: refuses()
-    (trial,) = plan(catalog, Request(methods="never", datasets="mine", seeds="1", device="cpu"))
+    (trial,) = plan_trials(catalog, Request(methods="never", datasets="mine", seeds="1", device="cpu"))
     assert run_trial(catalog, trial).status == "skipped"
 
 

@@ -16,8 +16,8 @@ from commands import forked
 
 from harness import HarnessError
 from harness.catalog import Catalog
-from harness.planning import sources
-from harness.planning.plan import plan
+from harness.planning import fingerprints
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 
 TINY = Path(__file__).with_name("tiny.py")
@@ -63,10 +63,10 @@ def catalog_of():
 
 @pytest.fixture
 def followed(catalog_of):
-    def follow(file: Path) -> sources.Followed:
+    def follow(file: Path) -> fingerprints.Followed:
         catalog = catalog_of(tiny)
         (name,) = catalog.add_file(file)
-        return sources.behind(catalog.methods.offer(name))
+        return fingerprints.follow_offer(catalog.methods.offer(name))
 
     return follow
 
@@ -76,13 +76,13 @@ def test_what_several_offers_import_is_read_once(written, catalog_of, monkeypatc
     catalog = catalog_of(tiny)
     catalog.add_file(folder / "one.py")
     method, dataset = catalog.methods.offer("mine"), catalog.datasets.offer("coins")
-    alone = [sources.behind(offer) for offer in (method, dataset)]
+    alone = [fingerprints.follow_offer(offer) for offer in (method, dataset)]
     read: list[str] = []
     read_bytes = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(str(path)) or read_bytes(path))
-    prints = sources.Fingerprints()
-    assert [prints.of(offer) for offer in (method, dataset, method)] == [*alone, alone[0]]
-    assert set(prints.measuring(catalog)) == {"tiny"}
+    prints = fingerprints.Fingerprints()
+    assert [prints.follow_once(offer) for offer in (method, dataset, method)] == [*alone, alone[0]]
+    assert set(prints.digest_measures(catalog)) == {"tiny"}
     assert [read.count(str(path)) for path in (folder / "net.py", TINY)] == [1, 1]
 
 
@@ -130,7 +130,7 @@ FILES = {
 
 @pytest.mark.parametrize("how", SPELLINGS)
 def test_a_changed_sibling_is_another_source_however_it_is_imported(written, followed, how):
-    def now(value: int, bystander: int = 0) -> sources.Followed:
+    def now(value: int, bystander: int = 0) -> fingerprints.Followed:
         files = {name: text.format(value=value) for name, text in FILES.items()}
         files["bystander.py"] = f"sign = {bystander}\n"
         folder = written(files | {"my_method.py": METHOD.format(imports=SPELLINGS[how])})
@@ -236,7 +236,7 @@ def test_what_refits_a_data_set_is_a_source_of_it(written, catalog_of):
     def digest() -> str:
         catalog = catalog_of(tiny)
         catalog.add_file(folder / "my_data.py")
-        return sources.behind(catalog.datasets.offer("rows")).digest
+        return fingerprints.follow_offer(catalog.datasets.offer("rows")).digest
 
     before = digest()
     assert digest() == before
@@ -247,7 +247,7 @@ def test_what_refits_a_data_set_is_a_source_of_it(written, catalog_of):
 def test_keys_do_not_depend_on_where_a_file_lies(written, catalog_of):
     def key(folder: str) -> str:
         file = written({"mynet.py": "", "my_method.py": METHOD.format(imports="import mynet")}, folder) / "my_method.py"
-        (trial,) = plan(catalog_of(tiny), Request(methods=str(file), seeds="1", device="cpu"))
+        (trial,) = plan_trials(catalog_of(tiny), Request(methods=str(file), seeds="1", device="cpu"))
         return trial.key
 
     assert key("one") == key("two")
@@ -318,7 +318,7 @@ def test_all_of_a_plugins_own_distribution_that_it_imports_is_its_source(install
     from harness.catalog import Plugin
 
     def digest() -> str:
-        return sources.follow(["acme_one:build"], Plugin("one", "acme", "1.0", "acme_one")).digest
+        return fingerprints.follow_references(["acme_one:build"], Plugin("one", "acme", "1.0", "acme_one")).digest
 
     first = digest()
     (site / "acme_two.py").write_text("x = 2")

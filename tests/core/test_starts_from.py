@@ -29,7 +29,7 @@ from harness import (
 )
 from harness.cli import main
 from harness.metrics import harness_metrics
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.format import from_json, to_json
 from harness.records.grouping import protocol
 from harness.records.plans import planned
@@ -135,7 +135,7 @@ def catalog(catalog_of):
 @pytest.fixture
 def planned_(catalog):
     def make(methods: str, **asked):
-        return plan(catalog, Request(**{"methods": methods, "seeds": "1", "device": "cpu", **asked}))
+        return plan_trials(catalog, Request(**{"methods": methods, "seeds": "1", "device": "cpu", **asked}))
 
     return make
 
@@ -148,7 +148,7 @@ def run(catalog, tmp_path):
         store = Store(tmp_path)
         store.prepare()
         asked = {"seeds": "1", "device": "cpu", "threads": 1, **asked}
-        for trial in plan(catalog, Request(methods=methods, **asked)):
+        for trial in plan_trials(catalog, Request(methods=methods, **asked)):
             base = store.weights(trial.base.key) if trial.base else None
             store.write(run_trial(catalog, trial, base=base, weights=store.weights(trial.key)))
         return {each.trial.method.label: each for each in store.records()[0]}
@@ -213,14 +213,14 @@ def test_an_answer_that_names_no_base_is_told_as_the_methods_fault(catalog_of, a
         starts_from = staticmethod(answer)
 
     with pytest.raises(UsageError, match=words):
-        plan(catalog_of(Wrong()), Request(methods="prune", seeds="1", device="cpu"))
+        plan_trials(catalog_of(Wrong()), Request(methods="prune", seeds="1", device="cpu"))
 
 
 def test_a_method_may_start_from_itself_with_other_options(catalog_of):
     class Rounds(Plugin):
         starts_from = staticmethod(lambda config: f"prune[kept={config.kept + 1}]" if config.kept < 4 else "dense")
 
-    trials = plan(catalog_of(Rounds()), Request(methods="prune[kept=3]", seeds="1", device="cpu"))
+    trials = plan_trials(catalog_of(Rounds()), Request(methods="prune[kept=3]", seeds="1", device="cpu"))
     assert [trial.method.label for trial in trials] == ["dense", "prune[kept=4]", "prune[kept=3]"]
 
 
@@ -276,10 +276,10 @@ def test_nothing_is_asked_of_a_method_that_is_skipped_anyway(catalog_of):
             yield Method("set", "x", Pruned, KINDS, **asked | {"starts_from": "dense"})
 
     catalog = catalog_of(Absent())
-    _, lost = plan(catalog, Request(methods="dense,lost", seeds="1", device="cpu"))
+    _, lost = plan_trials(catalog, Request(methods="dense,lost", seeds="1", device="cpu"))
     assert "no_such_module" in lost.skip
     with pytest.raises(UsageError, match=r"^set .*: epochs holds its epochs; expected a number of 0 or more, not None"):
-        plan(catalog, Request(methods="set", seeds="1", device="cpu"))
+        plan_trials(catalog, Request(methods="set", seeds="1", device="cpu"))
 
 
 def test_a_listing_says_that_options_decide_the_base(tmp_path, monkeypatch, capsys):
@@ -326,7 +326,7 @@ def test_without_an_option_for_its_epochs_a_method_has_the_run_s_budget_and_its_
             yield Method("dense", "all", Dense, KINDS, config=Width)
             yield Method("tune", "on", Pruned, KINDS, config=Kept, starts_from="dense")
 
-    base, tuned = plan(
+    base, tuned = plan_trials(
         catalog_of(Plain()), Request(methods="tune", seeds="1", device="cpu", budget=Budget("epochs", 2))
     )
     assert (base.terms.budget.amount, tuned.terms.budget.amount) == (5, 2)
@@ -346,7 +346,7 @@ def test_a_base_that_two_start_from_under_other_terms_is_two_trials(catalog_of):
             yield Method("onward", "on", Pruned, KINDS, config=Kept, starts_from="prune")
 
     request = Request(methods="onward,prune", seeds="1", device="cpu", budget=Budget("epochs", 3))
-    trials = plan(catalog_of(Both()), request)
+    trials = plan_trials(catalog_of(Both()), request)
     told = [(trial.method.name, *(str(each.terms.budget) for each in (trial.base, trial) if each)) for trial in trials]
     assert told == [
         ("dense", "5 epochs"),
@@ -459,7 +459,7 @@ def test_without_updates_each_split_is_predicted_once_for_its_scores(catalog_of,
 
     catalog, store = catalog_of(Counting()), Store(tmp_path)
     store.prepare()
-    base, trial = plan(catalog, Request(methods="count[epochs=0]", seeds="1", device="cpu"))
+    base, trial = plan_trials(catalog, Request(methods="count[epochs=0]", seeds="1", device="cpu"))
     run_trial(catalog, base, weights=store.weights(base.key))
     counted = run_trial(catalog, trial, base=store.weights(base.key))
     assert counted.facts["rows_predicted"] == 2 * ROWS

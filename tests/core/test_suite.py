@@ -15,7 +15,7 @@ from example_records import METRICS, record
 from harness import Budget, UsageError
 from harness.catalog import Settings, load
 from harness.cli import main
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.store import Store
 from harness.report import render, summarise, with_suite
 from harness.suites import references, suite
@@ -205,7 +205,7 @@ def test_the_report_of_a_suite_needs_no_qualified_names_either(clash, tmp_path, 
 
 def test_trials_of_a_suite_say_whose_methods_they_are(clash):
     catalog = load(Settings())
-    trials = plan(catalog, references.find_suite(catalog, "halves").request)
+    trials = plan_trials(catalog, references.find_suite(catalog, "halves").request)
     chosen = {trial.method.label: trial.method for trial in trials}
     assert set(chosen) == {"start", "old", "new[rate=0.25]", "new[rate=0.5]"}
     assert (chosen["old"].provider, chosen["start"].provider) == ("acme", "acme")

@@ -12,7 +12,7 @@ import harness.metrics
 from harness import Dataset, Method, UsageError, hookimpl
 from harness.catalog import Catalog
 from harness.cli import main
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.report import render, summarise, with_suite
 from harness.suites import references, suite
 from harness.suites.suite import Request
@@ -174,7 +174,7 @@ def test_a_file_of_methods_is_sought_beside_the_suite(tmp_path, monkeypatch):
     monkeypatch.chdir(elsewhere)
     loaded = catalog()
     request = references.find_suite(loaded, str(file)).request
-    assert [trial.method.name for trial in plan(loaded, request)] == ["beside", "old"]
+    assert [trial.method.name for trial in plan_trials(loaded, request)] == ["beside", "old"]
 
 
 def test_a_file_that_the_command_names_is_sought_where_the_user_is(tmp_path, monkeypatch):
@@ -185,7 +185,7 @@ def test_a_file_that_the_command_names_is_sought_where_the_user_is(tmp_path, mon
     monkeypatch.chdir(elsewhere)
     loaded = catalog()
     request = Request(methods="./mine.py").over(references.find_suite(loaded, str(file)).request)
-    assert [trial.method.name for trial in plan(loaded, request)] == ["here"]
+    assert [trial.method.name for trial in plan_trials(loaded, request)] == ["here"]
 
 
 def test_a_file_that_is_not_beside_the_suite_is_named_where_it_was_sought(tmp_path):

@@ -115,7 +115,7 @@ def waiting(load: float, threads: int = 2, **variables: str) -> tuple[dict[str, 
 
 
 def test_threads_sleep_where_cores_are_shared_unless_the_user_says_how_they_wait(monkeypatch):
-    monkeypatch.setattr(surroundings.cores, "usable", lambda: 2)
+    monkeypatch.setattr(surroundings.cores, "usable_cores", lambda: 2)
     assert waiting(load=2.5) == ({}, [])
     assert waiting(load=50, threads=1) == ({}, [])
     assert waiting(load=50, OMP_WAIT_POLICY="ACTIVE") == ({"OMP_WAIT_POLICY": "ACTIVE"}, [])

@@ -14,7 +14,7 @@ from core.example_records import METRICS, record
 
 from harness import Budget, Record, TrainingTerms, metrics
 from harness.catalog import Catalog
-from harness.planning.plan import changes, plan
+from harness.planning.plan import describe_changes, plan_trials
 from harness.records.format import from_json, to_json
 from harness.records.store import Store, identity
 from harness.report.formats.one_record import render_record
@@ -36,7 +36,7 @@ def with_other(made: Record, name: str) -> Record:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_term_is_a_part_of_the_key(name):
-    (trial,) = plan(Catalog.of(metrics, tiny), Request(methods="counts", seeds="1", device="cpu"))
+    (trial,) = plan_trials(Catalog.of(metrics, tiny), Request(methods="counts", seeds="1", device="cpu"))
     assert name in trial.parts
 
 
@@ -139,7 +139,7 @@ def test_a_record_of_schema_1_reads_as_what_it_says(tmp_path: Path, name):
 
 
 def test_of_a_record_of_schema_1_only_what_has_changed_is_said_to_have(tmp_path):
-    (trial,) = plan(Catalog.of(metrics, tiny), Request(methods="counts", seeds="1", device="cpu"))
+    (trial,) = plan_trials(Catalog.of(metrics, tiny), Request(methods="counts", seeds="1", device="cpu"))
     values = first_schema(to_json(Record(trial, "ok")))
     parts = {name: part for name, part in trial.parts.items() if name != "headline"}
     for name in ("method", "dataset"):
@@ -147,7 +147,7 @@ def test_of_a_record_of_schema_1_only_what_has_changed_is_said_to_have(tmp_path)
         parts[name] = {"label": getattr(trial, name).label, **own}
     parts["method"]["source"] = "another"
     old = from_json(values | {"trial": values["trial"] | {"parts": parts}})
-    assert changes(old.trial, trial) == ["the source of counts"]
+    assert describe_changes(old.trial, trial) == ["the source of counts"]
     assert identity(old.trial) == identity(trial)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import Budget
 from harness.catalog import Settings, load
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 
 METHODS = "saf,saf[variant=final],ottt,ottt[forward=fused],bptt"
@@ -19,10 +19,10 @@ class Plan:
     def setup(self) -> None:
         self.catalog = load(Settings())
         self.request = Request(METHODS, "digits", seeds="20", budget=Budget("updates", 1), device="cpu", threads=1)
-        assert len(plan(self.catalog, self.request)) == 100
+        assert len(plan_trials(self.catalog, self.request)) == 100
 
     def time_plan_100_trials(self) -> None:
-        plan(self.catalog, self.request)
+        plan_trials(self.catalog, self.request)
 
 
 class Ratios:

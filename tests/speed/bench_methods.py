@@ -12,7 +12,7 @@ from typing import Any
 from harness import Batch, Budget, Training, Trial
 from harness.catalog import Catalog, Settings, load, resolve
 from harness.options import build
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
 
@@ -32,7 +32,7 @@ READINGS = {"activation_bytes", "saved_bytes", "forward_macs", "total_macs"}
 def _trial(catalog: Catalog, method: str) -> Trial:
     """In the data set's protocol, but over after one update."""
     budget = Budget("updates", 1)
-    (trial,) = plan(catalog, Request(method, DATASET, seeds="1", budget=budget, device="cpu", threads=1))
+    (trial,) = plan_trials(catalog, Request(method, DATASET, seeds="1", budget=budget, device="cpu", threads=1))
     return trial
 
 

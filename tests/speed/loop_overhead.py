@@ -24,7 +24,7 @@ import harness.metrics
 import harness_torch
 from harness import Batch, Budget, ClassLogProbs, Data, Dataset, Method, Problem, Training, hookimpl
 from harness.catalog import Catalog, resolve
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.trials.bench import Bench
 from harness.trials.loop import train_learner
@@ -111,7 +111,7 @@ def through_the_harness(worker: Worker) -> Callable[[], float]:
     request = Request(
         methods="work", seeds="1", budget=Budget("updates", UPDATES), batch_size=BATCH_SIZE, device="cpu", threads=1
     )
-    (trial,) = plan(catalog, request)
+    (trial,) = plan_trials(catalog, request)
     backend = resolve(catalog.backends.values()[0].factory)()
     data = _rows()
 

@@ -21,7 +21,7 @@ import torch
 from harness import Batch, Budget, Data, Dataset, Method, Problem, Recipe, RegressionMixture, hookimpl
 from harness.catalog import Settings, load
 from harness.executors.local import LocalExecutor
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.records.store import Store
 from harness.running.runner import run
 from harness.suites.suite import Request
@@ -102,7 +102,7 @@ def harness_datasets():
 def outside_over_training(trials: int) -> tuple[Ratio, dict[str, float]]:
     """Seconds of all other phases over those of the updates, and how many times their own each phase takes."""
     catalog = load(Settings(PLUGINS))
-    planned = plan(catalog, Request(methods="dropping", seeds=str(trials), device="cpu", threads=1))
+    planned = plan_trials(catalog, Request(methods="dropping", seeds=str(trials), device="cpu", threads=1))
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         store.prepare()

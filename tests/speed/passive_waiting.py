@@ -46,7 +46,7 @@ BUSY = "while True: pass"
 
 def passive_over_default(method: str, dataset: str, busy: int, rounds: int, seconds: int) -> Ratio:
     """Wall time of an update whose threads wait passively over that of one whose threads wait as they do by default."""
-    arguments = (method, dataset, str(cores.usable()), str(WARMUP_UPDATES), str(seconds))
+    arguments = (method, dataset, str(cores.usable_cores()), str(WARMUP_UPDATES), str(seconds))
     with _beside(busy):
         took = interleaved({"passive": _process(arguments, PASSIVE), "default": _process(arguments, {})}, rounds)
     return ratio(took["passive"], took["default"])
@@ -83,7 +83,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=5, help="of updates in each run")
     asked = parser.parse_args()
-    print(f"load {os.getloadavg()[0]:.1f} on {cores.usable()} cores before the first run")
+    print(f"load {os.getloadavg()[0]:.1f} on {cores.usable_cores()} cores before the first run")
     rows = []
     for busy in map(int, asked.busy.split(",")):
         found = passive_over_default(asked.method, asked.dataset, busy, asked.rounds, asked.seconds)

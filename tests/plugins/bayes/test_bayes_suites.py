@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.references import find_suite
 
 NAMES = ("entropy-error", "gap", "shifted-digits", "uci-gal", "uci-small")
@@ -38,7 +38,7 @@ OF_THE_README = {
 )
 def test_a_suite_can_be_planned(catalog, no_files_needed, name, count):
     suite = find_suite(catalog, name)
-    trials = plan(catalog, suite.request)
+    trials = plan_trials(catalog, suite.request)
     assert not [trial.skip for trial in trials if trial.skip]
     assert len([trial for trial in trials if not trial.keep]) == count
     assert suite.summary == catalog.suites.get(name).summary
@@ -52,7 +52,7 @@ def written(catalog, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_claims_and_published_values_name_is_part_of_the_suite(catalog, no_files_needed, name):
     suite = find_suite(catalog, name)
-    trials = plan(catalog, suite.request)
+    trials = plan_trials(catalog, suite.request)
     rows = {trial.method.label for trial in trials} | set(written(catalog, name))
     said = {side.method for claim in suite.claims for side in (claim.left, claim.right) if side}
     assert said | {each.method for each in suite.published} <= rows

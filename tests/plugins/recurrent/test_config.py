@@ -10,7 +10,7 @@ import pytest
 from harness import UsageError
 from harness.catalog import Settings, load
 from harness.options import rows
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness_recurrent.config import (
     CompressionOptions,
@@ -43,7 +43,7 @@ def catalog():
 
 
 def planned(methods, dataset="digits-rows"):
-    return plan(catalog(), Request(methods=methods, datasets=dataset, seeds="1", device="cpu"))
+    return plan_trials(catalog(), Request(methods=methods, datasets=dataset, seeds="1", device="cpu"))
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(NetworkOptions)])

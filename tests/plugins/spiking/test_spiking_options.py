@@ -14,7 +14,7 @@ from harness import Batch, Budget, Data, Dataset, Problem, Recipe, Unsupported, 
 from harness.catalog import Settings, load
 from harness.cli import main
 from harness.options import build, describe
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness_bptt import BPTTOptions
 
@@ -109,7 +109,7 @@ class Maps:
 
 def options_of(catalog_of, methods, datasets="maps"):
     catalog = catalog_of(harness_saf, harness_ottt, harness_bptt, Maps())
-    trials = plan(catalog, Request(methods=methods, datasets=datasets, seeds="1", device="cpu"))
+    trials = plan_trials(catalog, Request(methods=methods, datasets=datasets, seeds="1", device="cpu"))
     return [
         build(catalog.methods.get(trial.method.name).config, trial.method.options, trial.method.name)
         for trial in trials
@@ -298,7 +298,7 @@ def test_a_mistake_is_one_line_and_exit_2_before_anything_runs(methods, reason, 
     ],
 )
 def test_what_does_go_together_is_planned(methods):
-    trials = plan(load(Settings()), Request(methods=methods, datasets="digits", seeds="1", device="cpu"))
+    trials = plan_trials(load(Settings()), Request(methods=methods, datasets="digits", seeds="1", device="cpu"))
     assert trials
     assert not [trial.skip for trial in trials if trial.skip]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness import Batch, Problem, Training
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.claims import Side, judge
 from harness.suites.entries import Claim
 from harness.suites.references import find_suite
@@ -91,7 +91,7 @@ PUBLISHED = {
 )
 def test_a_suite_can_be_planned_and_every_entry_refers_to_something(catalog, name, methods, seeds, no_files_needed):
     suite = find_suite(catalog, name)
-    trials = plan(catalog, suite.request)
+    trials = plan_trials(catalog, suite.request)
     assert not [trial.skip for trial in trials if trial.skip]
     assert len({trial.method.label for trial in trials}) == methods
     assert len(trials) == methods * seeds * (2 if name == "saf-dvs" else 1)
@@ -101,7 +101,7 @@ def test_a_suite_can_be_planned_and_every_entry_refers_to_something(catalog, nam
 
 def test_enough_seeds_for_an_interval(catalog, no_files_needed):
     for name in NAMES:
-        assert len({trial.seed for trial in plan(catalog, find_suite(catalog, name).request)}) >= 2
+        assert len({trial.seed for trial in plan_trials(catalog, find_suite(catalog, name).request)}) >= 2
 
 
 def test_the_summary_is_the_files(catalog):

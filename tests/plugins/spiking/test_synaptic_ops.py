@@ -13,7 +13,7 @@ import harness_data
 import harness_saf
 from harness import Batch, Budget, DataOptions, Problem, Training, derive, hookimpl
 from harness.catalog import resolve
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
 from harness_bptt import BPTTOptions
@@ -124,7 +124,7 @@ def test_a_trial_reads_the_trained_network_and_not_a_fresh_one(tmp_path, catalog
     """saf on digits, 60 updates of its schedule: counted once more on the weights that it ends with."""
     catalog = catalog_of(harness_data, harness_saf, Instruments())
     request = Request(methods="saf", datasets="digits", seeds="[0]", device="cpu", budget=Budget("updates", 60))
-    (trial,) = plan(catalog, request)
+    (trial,) = plan_trials(catalog, request)
     folder = tmp_path / "weights"
     record = run_trial(catalog, replace(trial, keep=True), weights=folder)
     assert (record.status, record.holes) == ("ok", {})

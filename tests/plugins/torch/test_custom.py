@@ -25,8 +25,8 @@ from harness import (
     Unsupported,
     hookimpl,
 )
-from harness.planning.plan import plan
-from harness.planning.sources import Fingerprints
+from harness.planning.fingerprints import Fingerprints
+from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
 from harness_torch import offers
@@ -218,7 +218,7 @@ class Plugin:
 def run(catalog_of, *formulas):
     catalog = catalog_of(Plugin(*formulas))
     request = Request(methods="scanned", seeds="[0]", device="cpu", budget=Budget("updates", 5), batch_size=B)
-    (trial,) = plan(catalog, request)
+    (trial,) = plan_trials(catalog, request)
     return catalog, run_trial(catalog, trial)
 
 
@@ -243,9 +243,9 @@ def test_a_formula_that_cannot_be_imported_is_a_mark(catalog_of) -> None:
 def test_a_formula_is_part_of_what_measures(catalog_of) -> None:
     catalog, _ = run(catalog_of)
     (name,) = [plugin.name for plugin in catalog.plugins if "test_custom" in str(plugin.module)]
-    without = Fingerprints().measuring(catalog)
+    without = Fingerprints().digest_measures(catalog)
     catalog, _ = run(catalog_of, Formula("harness_test::scan", "harness_bptt:harness_methods"))
-    assert Fingerprints().measuring(catalog)[name] != without[name]
+    assert Fingerprints().digest_measures(catalog)[name] != without[name]
 
 
 def test_inference_counts_by_them_as_well() -> None:

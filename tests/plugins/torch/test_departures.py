@@ -27,7 +27,7 @@ from harness import (
     Record,
     hookimpl,
 )
-from harness.planning.plan import plan
+from harness.planning.plan import plan_trials
 from harness.report import render, summarise
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
@@ -332,7 +332,7 @@ class Plugin:
 def test_so_says_a_trial_of_one_that_works_on_shared_memory(catalog_of) -> None:
     catalog = catalog_of(Plugin())
     request = Request(methods="shared", seeds="[0]", device="cpu", budget=Budget("updates", 5), batch_size=10)
-    (record,) = [run_trial(catalog, trial) for trial in plan(catalog, request)]
+    (record,) = [run_trial(catalog, trial) for trial in plan_trials(catalog, request)]
     assert (record.status, record.holes) == ("ok", {}), record.reason
     assert record.readings["total_macs"] == 0
     assert "memory was handed out before (test_departures.py:" in record.at_least["total_macs"]
@@ -341,7 +341,7 @@ def test_so_says_a_trial_of_one_that_works_on_shared_memory(catalog_of) -> None:
 def test_a_method_that_works_in_numpy_is_never_the_best_by_its_counts(catalog_of) -> None:
     catalog = catalog_of(Plugin())
     request = Request(methods="here,elsewhere", seeds="[0]", device="cpu", budget=Budget("updates", 5), batch_size=10)
-    records: list[Record] = [run_trial(catalog, trial) for trial in plan(catalog, request)]
+    records: list[Record] = [run_trial(catalog, trial) for trial in plan_trials(catalog, request)]
     assert [record.status for record in records] == ["ok", "ok"]
     # 10 rows, 20 features, 2 classes, forward and backward
     assert [record.readings["total_macs"] for record in records] == [10 * 20 * 2 * 2, 0]

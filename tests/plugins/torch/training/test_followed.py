@@ -3,7 +3,7 @@
 import pytest
 
 from harness.catalog import Settings, load
-from harness.planning.sources import Fingerprints
+from harness.planning.fingerprints import Fingerprints
 
 FAMILY = """
 from harness import Method, hookimpl

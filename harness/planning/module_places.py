@@ -56,7 +56,7 @@ def is_pythons(name: str) -> bool:
     return top in sys.stdlib_module_names or top == "harness"
 
 
-def find(name: str, plugin: Plugin, folder: Path | None = None) -> Place:
+def find_module(name: str, plugin: Plugin, folder: Path | None = None) -> Place:
     """Where a module lies that a plugin imports. folder: of the plugin's file, whose siblings it finds there.
 
     Of a package all modules are its sources, of a namespace the one that is named.
@@ -66,33 +66,33 @@ def find(name: str, plugin: Plugin, folder: Path | None = None) -> Place:
         return Place()
     sibling = beside(folder, top) if folder else None
     if sibling is not None:
-        return Place((Source(sibling, ""),) if str(sibling) == plugin.file else tuple(_of_file(sibling, top)))
-    spec = _spec(top)
+        return Place((Source(sibling, ""),) if str(sibling) == plugin.file else tuple(_sources_of_file(sibling, top)))
+    spec = _find_spec(top)
     if spec is None:
         return Place()
     if spec.origin is None or not spec.has_location:
-        return Place(tuple(_of_namespace(name, map(Path, spec.submodule_search_locations or ()))), whole=False)
-    return _of_spec(top, spec, plugin)
+        return Place(tuple(_sources_in_namespace(name, map(Path, spec.submodule_search_locations or ()))), whole=False)
+    return _place_of_spec(top, spec, plugin)
 
 
-def root(source: Source) -> Path:
+def import_root(source: Source) -> Path:
     """The folder from which a source is imported: that of a module, or the one that holds its package."""
     parts = source.package.split(".") if source.package else []
     return source.path.parents[len(parts)]
 
 
-def _of_spec(top: str, spec: ModuleSpec, plugin: Plugin) -> Place:
-    path = _on_disk(Path(spec.origin or ""))
+def _place_of_spec(top: str, spec: ModuleSpec, plugin: Plugin) -> Place:
+    path = _path_on_disk(Path(spec.origin or ""))
     if plugin.file and path == Path(plugin.file):
         return Place((Source(path, ""),))
     entry = path.parent.parent if path.stem == "__init__" else path.parent
-    owner = _owner(top, entry)
+    owner = _find_owner(top, entry)
     if owner is None or top.startswith("harness_") or normalise_name(owner[0]) == normalise_name(plugin.distribution):
-        return Place(tuple(_of_file(path, top)))
+        return Place(tuple(_sources_of_file(path, top)))
     return Place(library=dict([owner]))
 
 
-def _spec(top: str) -> ModuleSpec | None:
+def _find_spec(top: str) -> ModuleSpec | None:
     """How a top-level module was found, or would be; one that was made otherwise is known by its file alone."""
     module = sys.modules.get(top)
     spec: ModuleSpec | None = getattr(module, "__spec__", None)
@@ -104,73 +104,75 @@ def _spec(top: str) -> ModuleSpec | None:
         return None
 
 
-def _on_disk(origin: Path) -> Path:
+def _path_on_disk(origin: Path) -> Path:
     """The file itself, or the archive that it lies in."""
     return next((path for path in (origin, *origin.parents) if path.is_file()), origin)
 
 
-def _of_file(path: Path, top: str) -> Iterator[Source]:
+def _sources_of_file(path: Path, top: str) -> Iterator[Source]:
     """A module is one file, a package all that are below its folder."""
     if path.name != "__init__.py":
         yield Source(path, path.name)
         return
     for each in sorted(path.parent.rglob("*")):
         within = each.relative_to(path.parent)
-        if each.name.endswith((".py", *EXTENSION_SUFFIXES)) and not _hidden(within):
+        if each.name.endswith((".py", *EXTENSION_SUFFIXES)) and not _is_hidden(within):
             yield Source(each, f"{top}/{within.as_posix()}", ".".join([top, *within.parent.parts]))
 
 
-def _hidden(within: Path) -> bool:
+def _is_hidden(within: Path) -> bool:
     return any(part.startswith(".") or part == "__pycache__" for part in within.parts)
 
 
-def _of_namespace(name: str, folders: Iterable[Path]) -> Iterator[Source]:
+def _sources_in_namespace(name: str, folders: Iterable[Path]) -> Iterator[Source]:
     """The module or package that a dotted name means in folders without __init__.py."""
     top, *parts = name.split(".")
     for folder in folders:
         if not any(part in SITES for part in folder.parts):
-            yield from _below(folder, parts, top)
+            yield from _sources_below(folder, parts, top)
 
 
-def _below(folder: Path, parts: list[str], package: str) -> Iterator[Source]:
+def _sources_below(folder: Path, parts: list[str], package: str) -> Iterator[Source]:
     if not parts:
         return
     path, name = folder / parts[0], package.replace(".", "/")
     if (path / "__init__.py").is_file():
-        for source in _of_file(path / "__init__.py", parts[0]):
+        for source in _sources_of_file(path / "__init__.py", parts[0]):
             yield Source(source.path, f"{name}/{source.name}", f"{package}.{source.package}")
     elif path.with_suffix(".py").is_file():
         yield Source(path.with_suffix(".py"), f"{name}/{parts[0]}.py", package)
     elif path.is_dir():
-        yield from _below(path, parts[1:], f"{package}.{parts[0]}")
+        yield from _sources_below(path, parts[1:], f"{package}.{parts[0]}")
 
 
 # --- distributions ------------------------------------------------------------------------------------------------
 
 
 @cache
-def _owner(top: str, entry: Path) -> tuple[str, str] | None:
+def _find_owner(top: str, entry: Path) -> tuple[str, str] | None:
     """Name and version of the distribution that put a module into a folder of sys.path; None where none did.
 
     An editable install only points to its files: what they are may change without its version.
     """
-    for distribution in _installed(entry):
-        record = _record(distribution)
+    for distribution in _installed_in(entry):
+        record = _read_record(distribution)
         if f"\n{top}/" in record or re.search(rf"\n{top}(\.[\w-]+)*\.(py|so|pyd),", record):
-            return _identity(distribution)
+            return _name_and_version(distribution)
     if entry.name not in SITES:
         return None
-    named = (each for each in _installed(entry) if normalise_name(top) == normalise_name(each.metadata["Name"] or ""))
-    return next((_identity(each) for each in named), None)
+    named = (
+        each for each in _installed_in(entry) if normalise_name(top) == normalise_name(each.metadata["Name"] or "")
+    )
+    return next((_name_and_version(each) for each in named), None)
 
 
 @cache
-def _installed(entry: Path) -> tuple[importlib.metadata.Distribution, ...]:
+def _installed_in(entry: Path) -> tuple[importlib.metadata.Distribution, ...]:
     return tuple(importlib.metadata.distributions(path=[str(entry)]))
 
 
 @cache
-def _record(distribution: importlib.metadata.Distribution) -> str:
+def _read_record(distribution: importlib.metadata.Distribution) -> str:
     try:
         return f"\n{distribution.read_text('RECORD') or ''}"
     except (OSError, UnicodeDecodeError):
@@ -178,7 +180,7 @@ def _record(distribution: importlib.metadata.Distribution) -> str:
 
 
 @cache
-def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
+def _name_and_version(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     return str(distribution.metadata["Name"]), str(distribution.metadata["Version"])
 
 
@@ -194,53 +196,53 @@ def named_files(found: Imports, source: Source, beside: Path | None) -> Iterator
     top = base if base == beside or "/" not in source.name else base / source.name.partition("/")[0]
     if not source.path.is_relative_to(top):
         return
-    names = {posixpath.normpath(name) for name in found.files} | _suffixed(found.files, source)
+    names = {posixpath.normpath(name) for name in found.files} | _with_suffixes(found.files, source)
     for folder in [each for each in source.path.parents if each.is_relative_to(top)]:
         below = folder.relative_to(top).as_posix()
         here = {posixpath.normpath(posixpath.join(below, name)) for name in names if not name.startswith(("/", "~"))}
-        for path in sorted({*_matches(top, here), *_texts(folder, found.texts)}):
+        for path in sorted({*_files_by_pattern(top, here), *_files_by_text(folder, found.texts)}):
             yield path, path.relative_to(base).as_posix()
 
 
-def _suffixed(names: Iterable[str], source: Source) -> set[str]:
+def _with_suffixes(names: Iterable[str], source: Source) -> set[str]:
     """`Path(__file__).with_suffix(".txt")`."""
     return {source.path.stem + name for name in names if re.fullmatch(r"\.\w+", name)}
 
 
-def _texts(folder: Path, texts: Iterable[str]) -> Iterator[Path]:
+def _files_by_text(folder: Path, texts: Iterable[str]) -> Iterator[Path]:
     """The files of a folder that have a text as their name."""
-    present = _present(folder)
+    present = _list_folder(folder)
     for text in texts:
-        if text in present and _decides(path := folder / text):
+        if text in present and _is_decisive(path := folder / text):
             yield path
 
 
-def _matches(top: Path, names: Iterable[str]) -> Iterator[Path]:
-    present = _present(top)
+def _files_by_pattern(top: Path, names: Iterable[str]) -> Iterator[Path]:
+    present = _list_folder(top)
     for name in names:
         first = name.partition("/")[0]
         if first != ".." and name.strip("*./") and "\0" not in name and ("*" in first or first in present):
-            yield from _matching(top, name)
+            yield from _glob_below(top, name)
 
 
-def _matching(folder: Path, name: str) -> Iterator[Path]:
+def _glob_below(folder: Path, name: str) -> Iterator[Path]:
     try:
         path = folder / name
         inside = path.is_dir() and not (path / "__init__.py").is_file()
         found = folder.glob(name) if "*" in name else path.glob("*") if inside else [path]
-        yield from [each for each in sorted(found)[:FILES_OF_A_PATTERN] if _decides(each)]
+        yield from [each for each in sorted(found)[:FILES_OF_A_PATTERN] if _is_decisive(each)]
     except (OSError, ValueError):
         return
 
 
-def _decides(path: Path) -> bool:
+def _is_decisive(path: Path) -> bool:
     """An empty file without a suffix is a mark that is set and taken away: there is nothing to read in it."""
     if (path.suffix or path.name).lower() in WRITTEN or not path.is_file():
         return False
     return bool(path.suffix) or path.stat().st_size > 0
 
 
-def _present(folder: Path) -> frozenset[str]:
+def _list_folder(folder: Path) -> frozenset[str]:
     try:
         with os.scandir(folder) as entries:  # quicker than iterdir, and this is asked for every source
             return frozenset(each.name for each in entries)
