@@ -92,7 +92,7 @@ class Bench:
 
     @contextmanager
     def hole_on_error(self, name: str, code: Code = ()) -> Iterator[None]:
-        """Whatever is raised inside is the reason for which something is not measured; only an interrupt passes.
+        """Take an error that is raised inside for the reason why something is not measured; only an interrupt passes.
 
         code: where the code of others than the method is that may raise.
         """

@@ -158,7 +158,7 @@ def _guard_settle(bench: Bench, instrument: Offer[Instrument], settle: Callable[
 
 @contextmanager
 def _instrument_hole(bench: Bench, instrument: Offer[Instrument]) -> Iterator[None]:
-    """Whatever is raised inside is the reason for which something is not measured."""
+    """Take an error that is raised inside for the reason why something is not measured."""
     name = instrument.value.name
     with bench.at_hand(f"instrument {name}"), bench.hole_on_error(name, plugin_code(instrument)):
         yield

@@ -255,7 +255,7 @@ class Metric:
     shifted: bool = False
 
     def __post_init__(self) -> None:
-        """Whoever does not say what it measures is a score where it is computed, and a cost where it is read."""
+        """Fill `measures`: a metric that is computed is a score by default, one that is read a cost."""
         if self.measures is None:
             object.__setattr__(self, "measures", "score" if self.compute is not None else "cost")
 
@@ -402,7 +402,7 @@ class Export:
     any it is for all. Several plugins may offer a format of one name, each for methods of its own. tolerance: how far
     predictions of the file may be from the trial's: log-probabilities, or means in units of the targets' scale and
     logarithms of standard deviations. strays: share of test rows that may be further, as where rounding at a threshold
-    changes a spike. requires: modules that must be importable.
+    changes a row. requires: modules that must be importable.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Whatever a trial does, there is one record of it, the others go on, and nothing of it is left."""
+"""Trials may do anything: there is one record of it, the others go on, and nothing of it is left."""
 
 from __future__ import annotations
 

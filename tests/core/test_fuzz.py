@@ -1,4 +1,4 @@
-"""Whatever is typed, whatever lies in a results folder: a line or two, exit code 0, 1 or 2, and no traceback."""
+"""Any words that are typed, any files in a results folder: a line or two, exit code 0, 1 or 2, and no traceback."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 def riddles(source):
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, DOCUMENTED)]
     said = [(ast.get_docstring(node) or "").partition("\n")[0] for node in nodes]
-    return [line for line in said if re.match(r"(What|Who|Whose|Which|Those)\b", line)]
+    return [line for line in said if re.match(r"(What|Whatever|Who|Whoever|Whose|Which|Those)\b", line)]
 
 
 @pytest.mark.parametrize("folder", ["harness", "plugins", "baselines", "tests"])

@@ -121,7 +121,7 @@ def test_frames_teach_the_first_layer_whichever_is_empty(emptied):
 
 
 def test_frames_that_are_all_empty_teach_its_weight_nothing():
-    """Whatever its bias drives."""
+    """Its bias may drive anything."""
     given = batch("conv", 6)
     learner, state = prepared("saf-final", "conv", varying=True)
     (found,) = step_gradients(learner, state, Batch(torch.zeros_like(given.inputs), given.targets))
