@@ -48,6 +48,21 @@ def test_mean_and_deviation_over_seeds():
     assert found.hole == ""
 
 
+def test_a_cell_knows_its_values_by_seed_and_the_interval_of_their_mean():
+    found = cell(accuracies(0.9, 0.92, 0.94), "accuracy")
+    assert found.values == {0: 0.9, 1: 0.92, 2: 0.94}
+    assert found.interval == pytest.approx((0.92 - 4.302653 * 0.02 / 3**0.5, 0.92 + 4.302653 * 0.02 / 3**0.5))
+    assert cell(accuracies(0.9), "accuracy").interval is cell(accuracies(0.9, 0.9), "accuracy").interval is None
+
+
+def test_a_row_knows_the_record_of_each_seed_whatever_became_of_it():
+    (row,) = rows([*accuracies(0.9), *accuracies(0.8), record(seed=1, status="oom")])
+    assert [(each.trial.seed, each.status, each.scores.get("accuracy")) for each in row.records] == [
+        (0, "ok", 0.8),
+        (1, "oom", None),
+    ]
+
+
 def test_rows_keep_the_order_of_first_appearance():
     records = [record(m, s, d) for s in range(2) for d in ("b", "a") for m in ("z", "y")]
     tables = summarise(records, METRICS).tables

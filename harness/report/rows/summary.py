@@ -158,7 +158,7 @@ def _make_row(
     described: Mapping[str, Metric],
     target: Target | None,
 ) -> Row:
-    used = grouping.by_seed(records).values()
+    used = tuple(grouping.by_seed(records).values())
     good = [record for record in used if record.status == "ok"]
     unlike = len({repr(record.trial.method.options) for record in good}) > 1
     cells = {
@@ -170,7 +170,8 @@ def _make_row(
     }
     statuses: Counter[str] = Counter(record.status for record in used)
     seeds = tuple(record.trial.seed for record in good)
-    return Row(method, len(good), seeds, dict(statuses), cells, caveats.describe_failures(method, used))
+    failures = caveats.describe_failures(method, used)
+    return Row(method, len(good), seeds, dict(statuses), cells, failures, records=used)
 
 
 def _add_planned(row: Row, own: Sequence[Record], table: Sequence[Record], plan: Plan) -> Row:
@@ -203,10 +204,12 @@ def _make_cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric
     hole, covers = "; ".join(reasons), len(values) - sum(map(len, missing.values()))
     if unlike and numbers and not _is_score(metric):
         every = [found.number for _, found in values if found.number is not None]
-        return Cell(estimate(every)[0], None, len(every), hole, range=(min(every), max(every)), covers=covers)
+        ends = (min(every), max(every))
+        return Cell(estimate(every)[0], None, len(every), hole, range=ends, covers=covers, values=numbers)
     if timing.is_share(name, (record for record, _ in values)):
         sd = None  # seeds that were trained as one have one measurement, and so no deviation
-    return Cell(mean, sd, n, hole, exact=metric.exact and not sd, taken=taken, covers=covers)
+    exact = metric.exact and not sd
+    return Cell(mean, sd, n, hole, exact=exact, taken=taken, covers=covers, values=numbers)
 
 
 def _read_numbers(values: Sequence[tuple[Record, Value]], name: str) -> tuple[dict[int, float], tuple[int, ...]]:

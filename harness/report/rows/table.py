@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.report.rows.comparison import Beside, Judged
-from harness.statistics import Difference
+from harness.statistics import Difference, interval
 from harness.types import Metric, Record
 from harness.words import list_seeds
 
@@ -26,6 +26,7 @@ class Cell:
     would say nothing of chance: such a cell is no rival.
     sd: None of one seed, and where seeds have shares of one measurement.
     n: seeds in which it was measured. taken: seeds that took it over from these. covers: seeds with either.
+    values: by the seed in which it was measured.
     """
 
     mean: float | None
@@ -40,6 +41,12 @@ class Cell:
     range: tuple[float, float] | None = None
     taken: tuple[int, ...] = ()
     covers: int = 0
+    values: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean; None where the cell has no deviation, or its values are all equal."""
+        return None if self.sd is None else interval(list(self.values.values()))
 
     @property
     def carried_over(self) -> str:
@@ -70,7 +77,8 @@ class Row:
     headline score against the first row's, where at least two seeds can be paired. planned: the seeds that the row
     should have, by the plans of its runs, or those of its whole table where there is no plan. unrecorded: of the seeds
     in its plans, those without a record. data: a number, the same for rows of its table that are of the
-    same data; 0 where all are.
+    same data; 0 where all are. records: those that it stands for, one for each seed, whatever became of them; their
+    texts are as they were written, for a format to clean.
     """
 
     method: str
@@ -86,6 +94,7 @@ class Row:
     planned: tuple[int, ...] = ()
     unrecorded: tuple[int, ...] = ()
     data: int = 0
+    records: tuple[Record, ...] = field(default=(), repr=False)
 
     @property
     def lacking_seeds(self) -> tuple[int, ...]:

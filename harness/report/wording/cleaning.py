@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from harness.report.rows.table import Summary
+from harness.types import Record
 from harness.words import LONGEST, clean, clean_line
 
 LONGEST_NOTE = 4000  # a note names many rows, whose own texts are bounded
@@ -17,7 +18,9 @@ T = TypeVar("T")
 
 
 def clean_summary(summary: Summary) -> Summary:
-    """The summary with all of its texts in one line each, without escape sequences and control characters, bounded."""
+    """The summary with all of its texts in one line each, without escape sequences and control characters, bounded;
+    records stay as they are.
+    """
     notes = tuple(clean_line(note, LONGEST_NOTE) for note in summary.notes)
     return dataclasses.replace(_clean_texts(summary), notes=notes)
 
@@ -54,7 +57,7 @@ def _clean_texts(value: T) -> T:
         if all(new is old for new, old in zip(tidied, found, strict=True)):
             return value
         return type(found)(*tidied) if hasattr(found, "_fields") else tuple(tidied)  # type: ignore[return-value]
-    if not dataclasses.is_dataclass(found) or isinstance(found, type):
+    if not dataclasses.is_dataclass(found) or isinstance(found, (type, Record)):
         return value
     fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found) if field.init}
     changed = {name: new for name, old in fields.items() if (new := _clean_texts(old)) is not old}
