@@ -11,16 +11,16 @@ from harness.types import Check
 
 @hookimpl
 def harness_checks() -> Iterator[Check]:
-    yield from _checks("method", "harness.testing.configs", CONFIGS)
-    yield from _checks("method", "harness.testing.answers", ANSWERS)
-    yield from _checks("method", "harness.testing.training", TRAINING)
-    yield from _checks("method", "harness.testing.prediction", PREDICTION)
-    yield from _checks("method", "harness.testing.cohorts", COHORTS)
-    yield from _checks("dataset", "harness.testing.datasets", DATASETS)
-    yield from _checks("metric", "harness.testing.metrics", METRICS)
+    yield from _make_checks("method", "harness.testing.configs", CONFIGS)
+    yield from _make_checks("method", "harness.testing.answers", ANSWERS)
+    yield from _make_checks("method", "harness.testing.training", TRAINING)
+    yield from _make_checks("method", "harness.testing.prediction", PREDICTION)
+    yield from _make_checks("method", "harness.testing.cohorts", COHORTS)
+    yield from _make_checks("dataset", "harness.testing.datasets", DATASETS)
+    yield from _make_checks("metric", "harness.testing.metrics", METRICS)
 
 
-def _checks(of: Literal["method", "dataset", "metric"], module: str, named: Mapping[str, str]) -> Iterator[Check]:
+def _make_checks(of: Literal["method", "dataset", "metric"], module: str, named: Mapping[str, str]) -> Iterator[Check]:
     for name, summary in named.items():
         yield Check(name, summary, of, f"{module}:{name.replace('-', '_')}")
 

@@ -16,7 +16,7 @@ WORDS: Final = types.MappingProxyType({"yes": True, "true": True, "no": False, "
 def type_text(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in UNIONS:
-        return " or ".join(_alternatives(arguments))
+        return " or ".join(_describe_alternatives(arguments))
     if origin is Literal:
         return "|".join(map(show, arguments))
     if (origin or kind) in SEQUENCES:
@@ -25,7 +25,7 @@ def type_text(kind: Any) -> str:
     return "none" if kind is types.NoneType else getattr(kind, "__name__", str(kind)).lower()
 
 
-def _alternatives(kinds: Sequence[Any]) -> list[str]:
+def _describe_alternatives(kinds: Sequence[Any]) -> list[str]:
     """Each kind of a union as text; literals, wherever they stand in it, as one list."""
     choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
     first = next((kind for kind in kinds if get_origin(kind) is Literal), None)
@@ -46,24 +46,24 @@ def convert(value: object, kind: Any) -> Any:
         value = WORDS.get(value.lower(), value) if kind is bool else (None if value == "none" else value)
     if kind is float:
         return _convert_float(value)
-    _demand(kind is Any or (isinstance(origin or kind, type) and isinstance(value, origin or kind)))
-    _demand(not (kind is int and isinstance(value, bool)))
+    _raise_unless(kind is Any or (isinstance(origin or kind, type) and isinstance(value, origin or kind)))
+    _raise_unless(not (kind is int and isinstance(value, bool)))
     return value
 
 
-def _demand(fulfilled: bool) -> None:
+def _raise_unless(fulfilled: bool) -> None:
     if not fulfilled:
         raise ValueError
 
 
 def _convert_float(value: object) -> float:
     """Never nan or infinite: neither is a setting, and neither has a form in JSON."""
-    _demand(isinstance(value, (int, float)) and not isinstance(value, bool))
+    _raise_unless(isinstance(value, (int, float)) and not isinstance(value, bool))
     try:
         number = float(value)  # type: ignore[arg-type]
     except OverflowError as error:
         raise ValueError from error
-    _demand(math.isfinite(number))
+    _raise_unless(math.isfinite(number))
     return number
 
 
@@ -75,7 +75,7 @@ def _convert_union(value: object, kinds: Sequence[Any]) -> Any:
             converted.append(convert(value, kind))
         except ValueError:
             continue
-    _demand(bool(converted))
+    _raise_unless(bool(converted))
     return next((each for each in converted if type(each) is type(value)), converted[0])
 
 
@@ -83,15 +83,15 @@ def _convert_literal(value: object, choices: Sequence[Any]) -> Any:
     """The choice itself, else the one that is written alike: none for "none", 16 for "16", yes for True."""
     alike = [choice for choice in choices if show(choice) == show(value)]
     alike += [choice for choice in choices if isinstance(value, str) and choice is WORDS.get(value.lower())]
-    _demand(bool(alike))
+    _raise_unless(bool(alike))
     return next((choice for choice in alike if type(choice) is type(value)), alike[0])
 
 
 def _convert_sequence(value: object, into: Any, kinds: Sequence[Any]) -> Any:
-    _demand(isinstance(value, (tuple, list)))
+    _raise_unless(isinstance(value, (tuple, list)))
     items: Sequence[object] = value  # type: ignore[assignment]
     if into is tuple and kinds and kinds[-1] is not ...:
-        _demand(len(items) == len(kinds))
+        _raise_unless(len(items) == len(kinds))
         return tuple(convert(item, kind) for item, kind in zip(items, kinds, strict=True))
     converted = [convert(item, kinds[0] if kinds else Any) for item in items]
     return converted if into is list else tuple(converted)

@@ -33,7 +33,7 @@ MEASURED = frozenset(
 LONGEST = 100
 
 
-def flaw(name: object) -> str:
+def find_name_flaw(name: object) -> str:
     """Why this is no name for something that a plugin says, for words after the name; empty if it is one."""
     if not isinstance(name, str):
         return f"is {type(name).__name__}; expected a text"
@@ -46,20 +46,20 @@ def flaw(name: object) -> str:
     return "" if clean_line(name) == name else "has control characters, or blanks around it"
 
 
-def flaw_of_view(name: object) -> str:
+def find_view_flaw(name: object) -> str:
     """The same of what stands after the @ of a score: a further prediction, or a shifted split."""
-    if said := flaw(name):
+    if said := find_name_flaw(name):
         return said
     return f"is taken: the harness calls scores of its own @{name}" if name in VIEWS else ""
 
 
-def shown(name: object) -> str:
+def show_name(name: object) -> str:
     """A name of any kind as it may stand in a line: a text as it is where it can be, anything else as Python has it."""
-    text = name if isinstance(name, str) and name.strip() and clean_line(name, LONGEST) == name else _represented(name)
+    text = name if isinstance(name, str) and name.strip() and clean_line(name, LONGEST) == name else _try_repr(name)
     return clean_line(text, LONGEST)
 
 
-def _represented(name: object) -> str:
+def _try_repr(name: object) -> str:
     try:
         return repr(name)
     except Exception:

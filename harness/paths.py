@@ -11,10 +11,10 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
-def fault(name: str) -> str | None:
+def find_fault(name: str) -> str | None:
     r"""Why a name is no path below a folder, on any system; None where it is one.
 
-    >>> fault("train/0/a.bin"), fault("/a.bin"), fault("0/../../a.bin"), fault("C:\\a.bin")
+    >>> find_fault("train/0/a.bin"), find_fault("/a.bin"), find_fault("0/../../a.bin"), find_fault("C:\\a.bin")
     (None, 'is absolute', "holds '..'", 'names a drive')
     """
     if not isinstance(name, str):
@@ -27,10 +27,10 @@ def fault(name: str) -> str | None:
         return "names a drive"
     if "\\" in name:
         return "holds a backslash"
-    return _fault_of_parts(PurePosixPath(name).parts)
+    return _find_parts_fault(PurePosixPath(name).parts)
 
 
-def _fault_of_parts(parts: tuple[str, ...]) -> str | None:
+def _find_parts_fault(parts: tuple[str, ...]) -> str | None:
     if not parts:
         return "is empty"
     if ".." in parts:

@@ -35,16 +35,16 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     """Before -k and -m choose among all items, ours among them."""
     names = config.getoption("harness_plugins")
     if names:
-        items += _items(session, list(dict.fromkeys(names)))
+        items += _make_items(session, list(dict.fromkeys(names)))
 
 
-def _items(session: pytest.Session, names: list[str]) -> Iterator[pytest.Item]:
+def _make_items(session: pytest.Session, names: list[str]) -> Iterator[pytest.Item]:
     """Raises pytest.UsageError for a name that offers nothing to test."""
     from harness.errors import HarnessError
     from harness.testing import cases_of_plugin
 
     try:
-        catalog = _catalog(names)
+        catalog = _load_with_checks(names)
         found = {name: cases_of_plugin(catalog, name) for name in names}
     except HarnessError as error:
         raise pytest.UsageError(f"{OPTION}: {error}") from error
@@ -54,13 +54,13 @@ def _items(session: pytest.Session, names: list[str]) -> Iterator[pytest.Item]:
             yield Promise.from_parent(parent, name=f"{case.label}::{case.check.name}", case=case)
 
 
-def _catalog(names: list[str]) -> Catalog:
+def _load_with_checks(names: list[str]) -> Catalog:
     """The catalogue of installed plugins, of others by module or file, and the checks whatever HARNESS_PLUGINS says."""
-    from harness.catalog import Settings, load
+    from harness.catalog import Settings, load_catalog
 
-    catalog = load(Settings(plugins=(CHECKS,)))
+    catalog = load_catalog(Settings(plugins=(CHECKS,)))
     missing = [name for name in names if not any(plugin.answers_to([name]) for plugin in catalog.plugins)]
-    return load(Settings(plugins=(CHECKS, *missing))) if missing else catalog
+    return load_catalog(Settings(plugins=(CHECKS, *missing))) if missing else catalog
 
 
 class Contracts(pytest.Collector):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 
-def split_seed(seed: int, dataset: str, folds: int) -> int:
+def derive_split_seed(seed: int, dataset: str, folds: int) -> int:
     """The seed for a data set's `load` in a trial of this seed: of one with official splits the number of the split."""
     return seed if folds else derive(seed, dataset, "split")
 

@@ -36,43 +36,43 @@ def is_path(text: str) -> bool:
     return "/" in text or text.endswith(".py")
 
 
-def spelt(text: str) -> Path:
+def read_path(text: str) -> Path:
     """The path that a text means: as it stands where there is such a file, else without quotes and backslashes.
 
     Raises ValueError, OSError or RuntimeError for a path that can be none.
     """
     path = Path(text).expanduser()
-    return path if path.exists() else Path(unquoted(text)).expanduser()
+    return path if path.exists() else Path(unquote(text)).expanduser()
 
 
-def path_in(run: str) -> tuple[str, int] | None:
+def find_path(run: str) -> tuple[str, int] | None:
     """The path that a run of characters between two commas begins with, and how many of them spell it; None for none.
 
     Blanks outside quotes belong to a path that ends in .py, unless another path seems to begin after one: there a
     comma was forgotten. Raises Backslash.
     """
-    path = unquoted(run)
+    path = unquote(run)
     first, *others = (piece for piece in _BLANK.findall(run) if not piece.isspace())
-    ended = any(unquoted(piece).endswith(".py") for piece in (first, *others[:-1]))
+    ended = any(unquote(piece).endswith(".py") for piece in (first, *others[:-1]))
     if others and (ended or any(map(_ANEW.match, others)) or not path.endswith(".py")):
-        run, path = first, unquoted(first)
+        run, path = first, unquote(first)
     return (path, len(run)) if is_path(path) else None
 
 
-def unquoted(text: str) -> str:
+def unquote(text: str) -> str:
     r"""The text without its quotes and without the backslashes before blanks and marks. Raises Backslash.
 
-    >>> unquoted(r"~/'My Drive'/a\ (1).py")
+    >>> unquote(r"~/'My Drive'/a\ (1).py")
     '~/My Drive/a (1).py'
     """
     plain: list[str] = []
     for part in _PART.finditer(text):
         within = part[0][1:-1] if part[0][0] in "'\"" and len(part[0]) > 1 else part[0]
-        plain.append(_unescaped(within, part.start() + (len(part[0]) - len(within)) // 2))
+        plain.append(_unescape(within, part.start() + (len(part[0]) - len(within)) // 2))
     return "".join(plain)
 
 
-def _unescaped(text: str, start: int) -> str:
+def _unescape(text: str, start: int) -> str:
     for found in re.finditer(r"\\(\w)|\\.", text, re.DOTALL):
         if found[1]:
             raise Backslash(start + found.start())

@@ -10,22 +10,22 @@ import sys
 INTERRUPTED = 130
 
 
-def leave(*_: object) -> None:
+def end_interrupted(*_: object) -> None:
     """Say it past all streams, which may not stand yet, and end."""
     os.write(2, b"harness: interrupted\n")
     os._exit(INTERRUPTED)
 
 
-def _watch() -> None:
+def _watch_interrupts() -> None:
     """Of `python -m harness`, "-m" is all that the interpreter has put in place when it imports the package."""
     name = sys.argv[0] if getattr(sys, "argv", None) else ""
     if name != "-m" and os.path.basename(name) != "harness":  # noqa: PTH119 - pathlib would take longer
         return
     try:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, leave)
+            signal.signal(signal.SIGINT, end_interrupted)
     except ValueError:  # not in the main thread: this is no start of a program
         return
 
 
-_watch()
+_watch_interrupts()

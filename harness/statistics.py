@@ -39,21 +39,21 @@ class Difference(NamedTuple):
         return "" if self.low is not None else explain_no_interval(self.n)
 
 
-def estimate(values: Iterable[float]) -> Estimate:
+def estimate_mean(values: Iterable[float]) -> Estimate:
     """Mean, deviation and count of the finite values.
 
-    >>> estimate([1.0, 2.0, 3.0, float("nan")])
+    >>> estimate_mean([1.0, 2.0, 3.0, float("nan")])
     Estimate(mean=2.0, sd=1.0, n=3)
     """
     finite = [value for value in map(float, values) if math.isfinite(value)]
     if not finite:
         return Estimate(None, None, 0)
     # fmean of equal values may differ from them in the last digit
-    mean, sd = (finite[0], 0.0) if are_alike(finite) else (_average(finite), statistics.stdev(finite))
+    mean, sd = (finite[0], 0.0) if are_alike(finite) else (_compute_mean(finite), statistics.stdev(finite))
     return Estimate(mean, sd if len(finite) > 1 else None, len(finite))
 
 
-def _average(values: Sequence[float]) -> float:
+def _compute_mean(values: Sequence[float]) -> float:
     """The mean; values that cancel each other but for the rounding of floats have none but 0."""
     mean = statistics.fmean(values)
     return mean if abs(mean) > ROUNDING * max(map(abs, values)) else 0.0
@@ -76,14 +76,16 @@ def explain_no_interval(n: int) -> str:
     return "one seed" if n == 1 else f"equal in all {n} seeds"
 
 
-def interval(values: Sequence[float], confidence: float = 0.95, magnitude: float = 0.0) -> tuple[float, float] | None:
+def compute_interval(
+    values: Sequence[float], confidence: float = 0.95, magnitude: float = 0.0
+) -> tuple[float, float] | None:
     """Student-t confidence interval of the mean; None for fewer than two finite values, and where all agree.
 
     magnitude: of what the values were taken from, as for `alike`. Raises ValueError unless 0 < confidence < 1.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
-    mean, sd, n = estimate(values)
+    mean, sd, n = estimate_mean(values)
     if mean is None or sd is None or are_alike([value for value in values if math.isfinite(value)], magnitude, SINGLE):
         return None
     half = student_quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
@@ -96,18 +98,18 @@ def paired_difference(left: Mapping[int, float], right: Mapping[int, float], con
     left, right: value by seed. Raises ValueError unless 0 < confidence < 1.
     """
     seeds = [seed for seed in left if seed in right]
-    differences, magnitude = subtract([left[seed] for seed in seeds], [right[seed] for seed in seeds])
-    mean, sd, n = estimate(differences)
-    low, high = interval(differences, confidence, magnitude) or (None, None)
+    differences, magnitude = subtract_pairs([left[seed] for seed in seeds], [right[seed] for seed in seeds])
+    mean, sd, n = estimate_mean(differences)
+    low, high = compute_interval(differences, confidence, magnitude) or (None, None)
     if sd is not None and low is None:
         mean, sd = differences[0], 0.0
     return Difference(mean, sd, n, low, high)
 
 
-def subtract(left: Sequence[float], right: Sequence[float]) -> tuple[list[float], float]:
+def subtract_pairs(left: Sequence[float], right: Sequence[float]) -> tuple[list[float], float]:
     """Left less right, one by one, and the largest magnitude on either side. What is rounding alone is zero.
 
-    >>> subtract([0.1 + 0.2], [0.3])
+    >>> subtract_pairs([0.1 + 0.2], [0.3])
     ([0.0], 0.30000000000000004)
     """
     pairs = list(zip(left, right, strict=True))

@@ -33,32 +33,32 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u2
 _PLACE = re.compile(r"\([\w .@/+-]+ line \d+, in [\w.<>]+\)$")
 
 
-def counted(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """A number of things.
 
-    >>> counted(1, "row"), counted(1797, "row")
+    >>> format_count(1, "row"), format_count(1797, "row")
     ('1 row', '1,797 rows')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def first_few(names: Sequence[str], most: int = 6) -> str:
+def list_first(names: Sequence[str], most: int = 6) -> str:
     """The first names.
 
-    >>> first_few(["a", "b"]), first_few(["a", "b", "c"], most=2)
+    >>> list_first(["a", "b"]), list_first(["a", "b", "c"], most=2)
     ('a, b', 'a, b, ...')
     """
     return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"
 
 
-def listed(names: Iterable[str]) -> str:
+def list_names(names: Iterable[str]) -> str:
     """The names with commas, cut where a list would hide the message; "none" for no name."""
     names = sorted(names)
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return (", ".join(names[:MOST_NAMES]) + more) or "none"
 
 
-def capped(texts: Iterable[str]) -> list[str]:
+def cap_texts(texts: Iterable[str]) -> list[str]:
     """The first of many texts, and how many more there are."""
     every = list(texts)
     return every if len(every) <= MOST_NAMES else [*every[: MOST_NAMES - 1], f"and {len(every) - MOST_NAMES + 1} more"]
@@ -80,10 +80,10 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {spelling[nearest[0]]!r}?" if nearest else ""
 
 
-def sized(size: float) -> str:
+def format_size(size: float) -> str:
     """A number of bytes.
 
-    >>> sized(11_594_722), sized(0)
+    >>> format_size(11_594_722), format_size(0)
     ('11.6 MB', '0 B')
     """
     for unit in ("B", "kB", "MB"):
@@ -93,20 +93,20 @@ def sized(size: float) -> str:
     return f"{size:.3g} GB"
 
 
-def visible(text: str) -> str:
+def escape_controls(text: str) -> str:
     r"""JSON whose control characters, and those that reorder the text around them, are all written as escapes.
 
-    >>> visible('"\x9b31m"')
+    >>> escape_controls('"\x9b31m"')
     '"\\u009b31m"'
     """
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def clean(text: str, most: int = LONGEST) -> str:
+def clean_text(text: str, most: int = LONGEST) -> str:
     r"""The text without escape sequences and control characters, cut to `most` characters; its line breaks stay, and so
     does the place of an error at its end.
 
-    >>> clean("\x1b[31mred\x1b[0m and \x07loud")
+    >>> clean_text("\x1b[31mred\x1b[0m and \x07loud")
     'red and loud'
     """
     if len(text) <= most and text.isprintable():
@@ -122,15 +122,16 @@ def clean(text: str, most: int = LONGEST) -> str:
 
 def clean_line(text: str, most: int = LONGEST) -> str:
     """The cleaned text in one line: every run of white space is one blank."""
-    return clean(" ".join(clean(text, _LONGEST_READ).split()), most)
+    return clean_text(" ".join(clean_text(text, _LONGEST_READ).split()), most)
 
 
 def clean_ends(text: str, most: int) -> str:
     """The cleaned text, where it is too long its beginning and its end: of a traceback both tell something."""
     if len(text) <= most:
-        return clean(text, most)
+        return clean_text(text, most)
     half = most // 2 - 20
-    return f"{clean(text[:half], half)}\n[{len(text) - 2 * half} characters cut here]\n{clean(text[-half:], half)}"
+    first, last = clean_text(text[:half], half), clean_text(text[-half:], half)
+    return f"{first}\n[{len(text) - 2 * half} characters cut here]\n{last}"
 
 
 def clean_label(text: str) -> str:
@@ -146,7 +147,7 @@ def clean_label(text: str) -> str:
 # --- errors -------------------------------------------------------------------------------------------------------
 
 
-def one_line(error: BaseException, code: Code = ()) -> str:
+def describe_error(error: BaseException, code: Code = ()) -> str:
     """An error in a line: its type, unless the message stands for itself, the first line of what it says, its place.
 
     code: the files and folders of the plugins concerned; the deepest line in them that the error came through is named.

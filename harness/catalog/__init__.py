@@ -14,9 +14,9 @@ import pluggy
 
 from harness import hookspecs
 from harness.catalog import discovery, interface
-from harness.catalog.descriptors import HOOKS, NOUNS, checked, refuse_known
-from harness.catalog.loading import Plugin, PluginProblem, Settings, attempt, in_place, off_stdout
-from harness.catalog.shelves import ONCE, Offer, Shelf, first_owners, own_first
+from harness.catalog.descriptors import HOOKS, NOUNS, check_answer, refuse_known_operators
+from harness.catalog.loading import Plugin, PluginProblem, Settings, in_place, run_off_stdout, try_action
+from harness.catalog.shelves import ONCE, Offer, Shelf, map_first_owners, sort_own_first
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.types import (
     BackendOffer,
@@ -42,21 +42,21 @@ __all__ = [
     "PluginProblem",
     "Settings",
     "Shelf",
-    "available",
+    "explain_missing_modules",
+    "explain_unavailable",
     "in_place",
-    "lacking",
-    "load",
+    "load_catalog",
     "resolve",
 ]
 
 
-def load(settings: Settings) -> Catalog:
+def load_catalog(settings: Settings) -> Catalog:
     """Import and register the plugins that the settings ask for.
 
     Raises UsageError for settings that name no plugin, PluginError for a broken one under `strict`.
     """
     catalog = Catalog(settings)
-    wanted, catalog.switched_off = discovery.wanted(settings)
+    wanted, catalog.switched_off = discovery.select_candidates(settings)
     for candidate in wanted:
         catalog.add(candidate)
     catalog.refuse_problems()
@@ -135,11 +135,11 @@ class Catalog:
     def shelf(self, hook: str) -> Shelf[Any]:
         """All plugins' answers to one of the hooks that list. Raises PluginError for a broken one under `strict`."""
         if hook not in self._shelves:
-            offers = [offer for key, call in self._calls(hook) for offer in self._ask(hook, key, call)]
+            offers = [offer for key, call in self._bind_calls(hook) for offer in self._ask_plugin(hook, key, call)]
             if hook in ONCE:
-                offers = self._once(hook, offers)
+                offers = self._drop_taken_names(hook, offers)
             self.refuse_problems()
-            offers = [replace(offer, also=self._also(offer.plugin)) for offer in offers]
+            offers = [replace(offer, also=self._list_twins(offer.plugin)) for offer in offers]
             self._shelves[hook] = Shelf(NOUNS[hook], offers, self.hint)
         return self._shelves[hook]
 
@@ -151,32 +151,36 @@ class Catalog:
         ]
         self._shelves["harness_metrics"] = Shelf(self.metrics.noun, offers, self.hint)
 
-    def _ask(self, hook: str, key: str, call: Callable[[], Any]) -> list[Offer[Any]]:
+    def _ask_plugin(self, hook: str, key: str, call: Callable[[], Any]) -> list[Offer[Any]]:
         """One plugin's offers: all that it lists, or none where something is wrong with one of them."""
         if (hook, key) not in self._offers:
             plugin = self._by_key[key]
-            values = attempt(plugin, "listing", lambda: off_stdout(lambda: self._checked(hook, call(), plugin)))
+            values = try_action(
+                plugin, "listing", lambda: run_off_stdout(lambda: self._check_answer(hook, call(), plugin))
+            )
             if isinstance(values, PluginProblem):
                 self.problems.append(values)
                 values = []
             self._offers[hook, key] = [Offer(value, plugin) for value in values]
         return self._offers[hook, key]
 
-    def _checked(self, hook: str, answer: Any, plugin: Plugin) -> list[Any]:
-        values = checked(hook, answer, plugin)
+    def _check_answer(self, hook: str, answer: Any, plugin: Plugin) -> list[Any]:
+        values = check_answer(hook, answer, plugin)
         if hook == "harness_formulas":
-            refuse_known(values, [library for backend in self.backends.values() for library in backend.operators])
+            refuse_known_operators(
+                values, [library for backend in self.backends.values() for library in backend.operators]
+            )
         return values
 
-    def _once(self, hook: str, offers: Sequence[Offer[Any]]) -> list[Offer[Any]]:
+    def _drop_taken_names(self, hook: str, offers: Sequence[Offer[Any]]) -> list[Offer[Any]]:
         """Without those whose name is taken, each of which is a problem of its plugin."""
-        owners = first_owners(offers)
+        owners = map_first_owners(offers)
         for offer in offers:
             if (first := owners[offer.value.name]) != offer.plugin:
                 clash = f"{NOUNS[hook]} {offer.value.name!r} is offered by {first} already: this one is left out"
                 problem = PluginProblem.of(offer.plugin, "listing", clash)
                 self.problems += [problem] if problem not in self.problems else []
-        return [offer for offer in own_first(offers) if owners[offer.value.name] == offer.plugin]
+        return [offer for offer in sort_own_first(offers) if owners[offer.value.name] == offer.plugin]
 
     @property
     def hint(self) -> str:
@@ -203,21 +207,23 @@ class Catalog:
 
     def add(self, candidate: discovery.Candidate) -> Plugin | None:
         """Import and register a plugin; None where that failed and became a problem."""
-        loaded = attempt(candidate.plugin, "import", lambda: off_stdout(partial(self._import, candidate)))
+        loaded = try_action(
+            candidate.plugin, "import", lambda: run_off_stdout(partial(self._load_candidate, candidate))
+        )
         if isinstance(loaded, PluginProblem):
             self.problems.append(loaded)
             return None
-        return self._register(loaded, candidate.plugin)
+        return self._register_as(loaded, candidate.plugin)
 
-    def _import(self, candidate: discovery.Candidate) -> Any:
+    def _load_candidate(self, candidate: discovery.Candidate) -> Any:
         if candidate.plugin.file:
             from harness.catalog import siblings  # a listing of installed plugins does without
 
-            siblings.admit(Path(candidate.plugin.file), [plugin.file for plugin in self.plugins if plugin.file])
+            siblings.admit_folder(Path(candidate.plugin.file), [plugin.file for plugin in self.plugins if plugin.file])
         try:
             return candidate.load()
         except Exception as error:  # a name that has gone is no surprise to one that is written for other names
-            interface.require(interface.declared_where(error))
+            interface.require_interface(interface.declared_where(error))
             raise
 
     def add_file(self, path: str | Path) -> list[str]:
@@ -252,17 +258,19 @@ class Catalog:
 
     def register(self, plugin: object, name: str) -> Plugin | None:
         """Register an object or module with hook implementations; None where that failed and became a problem."""
-        registered = self._register(plugin, Plugin(name, module=getattr(plugin, "__name__", type(plugin).__module__)))
+        registered = self._register_as(
+            plugin, Plugin(name, module=getattr(plugin, "__name__", type(plugin).__module__))
+        )
         self.refuse_problems()
         return registered
 
-    def _register(self, plugin: object, origin: Plugin) -> Plugin | None:
+    def _register_as(self, plugin: object, origin: Plugin) -> Plugin | None:
         known = self._manager.get_name(plugin)
         if known is not None:
-            return self._twin(origin, self._by_key[known])
+            return self._note_twin(origin, self._by_key[known])
         key = str(origin) if str(origin) not in self._by_key else f"{origin} #{len(self._by_key)}"
         self._by_key[key] = origin
-        problem = attempt(origin, "registration", partial(_register, self._manager, plugin, key))
+        problem = try_action(origin, "registration", partial(_register_hooks, self._manager, plugin, key))
         if isinstance(problem, PluginProblem):
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
@@ -272,13 +280,13 @@ class Catalog:
         self._shelves.clear()
         return origin
 
-    def _twin(self, origin: Plugin, serving: Plugin) -> Plugin:
+    def _note_twin(self, origin: Plugin, serving: Plugin) -> Plugin:
         if origin != serving and (origin, serving) not in self.twins:
             self.twins.append((origin, serving))
             self._shelves.clear()
         return serving
 
-    def _also(self, plugin: Plugin) -> tuple[Plugin, ...]:
+    def _list_twins(self, plugin: Plugin) -> tuple[Plugin, ...]:
         return tuple(twin for twin, serving in self.twins if serving == plugin)
 
     def refuse_problems(self) -> None:
@@ -291,9 +299,9 @@ class Catalog:
 
     def notify(self, hook: str, arguments: Mapping[str, Any]) -> None:
         """Tell every plugin that implements a life-cycle hook. One that fails is warned of once and changes nothing."""
-        for key, call in self._calls(hook, arguments):
+        for key, call in self._bind_calls(hook, arguments):
             plugin = self._by_key[key]
-            problem = attempt(plugin, "notification", call)
+            problem = try_action(plugin, "notification", call)
             if isinstance(problem, PluginProblem):
                 warned = any(known.stage == "notification" and known.concerns(plugin) for known in self.problems)
                 self.problems.append(problem)
@@ -302,16 +310,18 @@ class Catalog:
 
     def commands(self, cli: click.Group, reserved: Collection[str] = ()) -> None:
         """Let plugins add commands to `cli`. One that fails, or takes a name that is taken or reserved, adds none."""
-        for key, call in self._calls("harness_commands", {"cli": cli}):
+        for key, call in self._bind_calls("harness_commands", {"cli": cli}):
             before = dict(cli.commands)
-            problem = attempt(self._by_key[key], "listing", partial(_add_commands, cli, call, reserved))
+            problem = try_action(self._by_key[key], "listing", partial(_add_plugin_commands, cli, call, reserved))
             if isinstance(problem, PluginProblem):
                 cli.commands.clear()
                 cli.commands.update(before)
                 self.problems.append(problem)
         self.refuse_problems()
 
-    def _calls(self, hook: str, arguments: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Callable[[], Any]]]:
+    def _bind_calls(
+        self, hook: str, arguments: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[str, Callable[[], Any]]]:
         """Each plugin's answer to a hook, as a call to be made in isolation.
 
         pluggy would stop at the first one that raises, and a generator raises only after its call has returned.
@@ -321,8 +331,8 @@ class Catalog:
             yield implementation.plugin_name, partial(implementation.function, *values)
 
 
-def _register(manager: pluggy.PluginManager, plugin: object, key: str) -> None:
-    interface.require(interface.declared_by(plugin))
+def _register_hooks(manager: pluggy.PluginManager, plugin: object, key: str) -> None:
+    interface.require_interface(interface.declared_by(plugin))
     manager.register(plugin, key)
     for caller in manager.get_hookcallers(plugin) or []:
         mine = [each for each in caller.get_hookimpls() if each.plugin is plugin]
@@ -335,7 +345,7 @@ def _register(manager: pluggy.PluginManager, plugin: object, key: str) -> None:
         raise PluginError("it implements no hook: is @hookimpl missing?")
 
 
-def _add_commands(cli: click.Group, call: Callable[[], Any], reserved: Collection[str]) -> None:
+def _add_plugin_commands(cli: click.Group, call: Callable[[], Any], reserved: Collection[str]) -> None:
     before = dict(cli.commands)
     call()
     for name, command in cli.commands.items():
@@ -367,20 +377,20 @@ def resolve(reference: str | Callable[..., Any], owner: str = "") -> Callable[..
     return resolved
 
 
-def available(offer: Offer[Any]) -> str | None:
+def explain_unavailable(offer: Offer[Any]) -> str | None:
     """Why an offer cannot be used here, and what to install where that is known; None if it can be used."""
-    missing = _missing(offer)
-    extra = discovery.extra_with(missing, offer.plugin.distribution) if missing else None
+    missing = _list_missing_modules(offer)
+    extra = discovery.find_extra(missing, offer.plugin.distribution) if missing else None
     remedy = f': pip install "{offer.plugin.distribution}[{extra}]"' if extra else ""
-    return f"{lacking(offer)}{remedy}" if missing else None
+    return f"{explain_missing_modules(offer)}{remedy}" if missing else None
 
 
-def lacking(offer: Offer[Any]) -> str | None:
+def explain_missing_modules(offer: Offer[Any]) -> str | None:
     """Name the modules that an offer requires and that are not installed, or None. Nothing is imported."""
-    missing = _missing(offer)
+    missing = _list_missing_modules(offer)
     return f"needs {' and '.join(missing)}, not installed" if missing else None
 
 
-def _missing(offer: Offer[Any]) -> list[str]:
+def _list_missing_modules(offer: Offer[Any]) -> list[str]:
     requires: tuple[str, ...] = getattr(offer.value, "requires", ())
-    return [module for module in requires if not discovery.importable(module.partition(".")[0])]
+    return [module for module in requires if not discovery.is_importable(module.partition(".")[0])]

@@ -69,7 +69,7 @@ _SHARES: Mapping[str, float] = {"tolerance": math.inf, "strays": 1.0}
 _OPTIONAL = ("compute", "elementwise", "cohort")
 
 
-def checked(hook: str, answer: Any, plugin: Plugin | None = None) -> list[Any]:
+def check_answer(hook: str, answer: Any, plugin: Plugin | None = None) -> list[Any]:
     """A plugin's answer to the hook as a list of sound descriptors. Raises TypeError or ValueError, saying why.
 
     plugin: whose answer it is; the harness's own metrics alone may be called what the harness measures.
@@ -84,8 +84,8 @@ def checked(hook: str, answer: Any, plugin: Plugin | None = None) -> list[Any]:
     for value in values:
         if not isinstance(value, kind):
             raise TypeError(f"{hook} must return or yield {kind.__name__} objects, got {value!r}")
-        _check(hook, value)
-        if isinstance(value, Metric) and value.name in _taken(plugin):
+        _check_descriptor(hook, value)
+        if isinstance(value, Metric) and value.name in _list_reserved_names(plugin):
             raise ValueError(f"metric {value.name!r}: the name is taken by what the harness itself measures")
         if value.name in names:
             raise ValueError(f"{hook} offers {value.name!r} twice")
@@ -93,19 +93,19 @@ def checked(hook: str, answer: Any, plugin: Plugin | None = None) -> list[Any]:
     return values
 
 
-def _taken(plugin: Plugin | None) -> frozenset[str]:
+def _list_reserved_names(plugin: Plugin | None) -> frozenset[str]:
     """Names that this plugin may give no metric."""
     return frozenset() if plugin is not None and plugin.module == OWN_METRICS else MEASURED
 
 
-def refuse_known(formulas: Iterable[Formula], libraries: Collection[str]) -> None:
+def refuse_known_operators(formulas: Iterable[Formula], libraries: Collection[str]) -> None:
     """Raise ValueError for a formula of an operator that the backend knows the work of, by its library."""
     for formula in formulas:
         if (library := formula.name.partition("::")[0]) in libraries:
             raise ValueError(f"formula {formula.name!r}: the work of {library}'s operators is known; name one of yours")
 
 
-def _check(hook: str, value: Any) -> None:
+def _check_descriptor(hook: str, value: Any) -> None:
     if isinstance(value, Formula):
         if not isinstance(value.name, str) or not _OPERATOR.fullmatch(value.name):
             raise ValueError(f"formula {value.name!r}: an operator is named with its library, as in 'mylib::scan'")

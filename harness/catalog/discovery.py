@@ -28,8 +28,8 @@ from typing import Any
 
 from harness.catalog.loading import VARIABLE, Plugin, Settings, as_word, normalise_name
 from harness.errors import UsageError
-from harness.spelling import is_path, spelt
-from harness.words import listed, suggest
+from harness.spelling import is_path, read_path
+from harness.words import list_names, suggest
 
 GROUP = "harness"
 
@@ -42,15 +42,15 @@ class Candidate:
     load: Callable[[], Any]
 
 
-def wanted(settings: Settings) -> tuple[list[Candidate], list[Plugin]]:
+def select_candidates(settings: Settings) -> tuple[list[Candidate], list[Plugin]]:
     """The plugins to import, in order, and those that are installed but switched off.
 
     Raises UsageError for a name that HARNESS_PLUGINS, -p or --disable-plugin gives and nothing answers to.
     """
-    found = installed()
-    asked = [requested(reference, found) for reference in settings.requested]
+    found = list_installed()
+    asked = [find_requested(reference, found) for reference in settings.requested]
     plugins = [candidate.plugin for candidate in [*found, *asked]]
-    blocked = {str(file_of(name)) if is_file(name) else name for name in settings.blocked}
+    blocked = {str(resolve_file(name)) if is_file(name) else name for name in settings.blocked}
     _require_known(VARIABLE, settings.only or (), plugins)
     _require_known("--disable-plugin", blocked, plugins)
     chosen = {candidate.plugin: candidate for candidate in found if _selected(candidate.plugin, settings.only)}
@@ -68,37 +68,37 @@ def _require_known(owner: str, names: Collection[str], plugins: Sequence[Plugin]
     for name in sorted(names):
         if not any(plugin.answers_to([name]) for plugin in plugins):
             known = sorted({plugin.full_name if ":" in name else plugin.name for plugin in plugins})
-            raise UsageError(f"{owner}: no plugin {name!r}{suggest(name, known)}; known: {listed(known)}")
+            raise UsageError(f"{owner}: no plugin {name!r}{suggest(name, known)}; known: {list_names(known)}")
 
 
 # --- installed plugins --------------------------------------------------------------------------------------------
 
 
-def installed() -> list[Candidate]:
+def list_installed() -> list[Candidate]:
     """The entry points of every installed distribution, by distribution; the first of two on sys.path counts."""
     found: dict[str, list[Candidate]] = {}
     for distribution in importlib.metadata.distributions():
-        text = _entry_points(distribution)
+        text = _read_entry_points(distribution)
         # Reading the metadata of every distribution would cost more than all else that `harness list` does.
         if f"[{GROUP}]" in text:
-            name, version = _identity(distribution)
-            found.setdefault(normalise_name(name), _parsed(text, name, version))
+            name, version = _read_identity(distribution)
+            found.setdefault(normalise_name(name), _parse_entry_points(text, name, version))
     return [candidate for _, candidates in sorted(found.items()) for candidate in candidates]
 
 
-def _entry_points(distribution: importlib.metadata.Distribution) -> str:
+def _read_entry_points(distribution: importlib.metadata.Distribution) -> str:
     try:
         return distribution.read_text("entry_points.txt") or ""
     except (OSError, UnicodeDecodeError):
         return ""
 
 
-def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
+def _read_identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     metadata = distribution.metadata
     return str(metadata["Name"] or "unknown"), str(metadata["Version"] or "")
 
 
-def _parsed(text: str, distribution: str, version: str) -> list[Candidate]:
+def _parse_entry_points(text: str, distribution: str, version: str) -> list[Candidate]:
     """The entry points of our group. A line without `name = module` is kept, so that loading it says what is wrong."""
     candidates = []
     section = ""
@@ -116,7 +116,7 @@ def _parsed(text: str, distribution: str, version: str) -> list[Candidate]:
 # --- plugins named by -p ------------------------------------------------------------------------------------------
 
 
-def requested(reference: str, found: Sequence[Candidate]) -> Candidate:
+def find_requested(reference: str, found: Sequence[Candidate]) -> Candidate:
     """The plugin that `-p reference` means. Raises UsageError where there is no such entry point, module or file."""
     if is_file(reference):
         return from_file(reference)
@@ -127,19 +127,19 @@ def requested(reference: str, found: Sequence[Candidate]) -> Candidate:
         raise UsageError(f"-p {reference}: several plugins are called that; write {choices}")
     if meant:
         return meant[0]
-    if not importable(reference.partition(".")[0]):
-        raise UsageError(f"-p {reference}: {_missing(reference, found)}")
+    if not is_importable(reference.partition(".")[0]):
+        raise UsageError(f"-p {reference}: {_explain_unfound(reference, found)}")
     return Candidate(Plugin(reference, module=reference), partial(importlib.import_module, reference))
 
 
-def _missing(reference: str, found: Sequence[Candidate]) -> str:
+def _explain_unfound(reference: str, found: Sequence[Candidate]) -> str:
     if Path(f"{reference}.py").is_file():
         return f"no module of this name; for the file write -p ./{reference}.py"
     names = [candidate.plugin.name for candidate in found]
     return f"no plugin, module or .py file of this name{suggest(reference, names)}"
 
 
-def importable(module: str) -> bool:
+def is_importable(module: str) -> bool:
     """Whether a top-level module can be found, without importing it."""
     if module in sys.modules:
         return True
@@ -149,7 +149,7 @@ def importable(module: str) -> bool:
         return False
 
 
-def extra_with(modules: Collection[str], distribution: str) -> str | None:
+def find_extra(modules: Collection[str], distribution: str) -> str | None:
     """The extra of a distribution that brings packages of all these names, with the fewest others, or None where it
     declares none.
     """
@@ -172,15 +172,15 @@ def is_file(reference: str) -> bool:
     return is_path(reference.rstrip("'\"")) or os.sep in reference
 
 
-def file_of(reference: str | Path) -> Path:
+def resolve_file(reference: str | Path) -> Path:
     """The path that was written, absolute. Raises UsageError for a path that can be none here."""
     try:
-        return spelt(str(reference)).resolve()
+        return read_path(str(reference)).resolve()
     except (ValueError, OSError, RuntimeError) as error:  # a backslash or null byte; what no disk has; ~nobody
         raise UsageError(f"plugin {reference}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def absolute(reference: str) -> str:
+def make_absolute(reference: str) -> str:
     """The argument of `-p`, made to mean the same from another working directory."""
     if reference.startswith("no:") or not is_file(reference):
         return reference
@@ -189,7 +189,7 @@ def absolute(reference: str) -> str:
 
 def from_file(reference: str | Path) -> Candidate:
     """A plugin in one .py file, which need not be importable. The same file is one module, however it is spelt."""
-    path = file_of(reference)
+    path = resolve_file(reference)
     if not path.is_file() or path.suffix != ".py":
         found = "a folder" if path.is_dir() else "a file of another type" if path.exists() else "no such file"
         raise UsageError(f"plugin {reference}: expected a .py file, found {found}")

@@ -14,7 +14,7 @@ STREAMS = (0, 1, 2)
 
 
 @contextlib.contextmanager
-def guarded() -> Iterator[None]:
+def guard_process() -> Iterator[None]:
     """Within, the working directory, the umask, signal handlers and standard streams may change; not beyond."""
     keep = [_keep_names(), _keep_folder(), _keep_umask(), _keep_signals(), _keep_descriptors()]
     try:
@@ -25,7 +25,7 @@ def guarded() -> Iterator[None]:
                 put_back()
 
 
-def is_own(interrupt: KeyboardInterrupt) -> bool:
+def is_raised_by_plugin(interrupt: KeyboardInterrupt) -> bool:
     """Whether a plugin has raised it, not Ctrl-C: the command line's own handler raises another kind."""
     return type(interrupt) is KeyboardInterrupt and signal.getsignal(signal.SIGINT) is not signal.default_int_handler
 
@@ -46,11 +46,11 @@ _NAMES = (*((sys, name) for name in ("stdin", "stdout", "stderr", "exit", "excep
 
 
 def _keep_folder() -> Callable[[], None]:
-    before = _folder()
-    return lambda: os.chdir(before) if before and _folder() != before else None
+    before = _read_working_folder()
+    return lambda: os.chdir(before) if before and _read_working_folder() != before else None
 
 
-def _folder() -> str | None:
+def _read_working_folder() -> str | None:
     try:
         return os.getcwd()  # noqa: PTH109 - of no use as a path
     except OSError:
@@ -88,14 +88,14 @@ def _keep_descriptors() -> Callable[[], None]:
 
     def put_back() -> None:
         for number, copy in kept.items():
-            if _file(number) != _file(copy):
+            if _identify_file(number) != _identify_file(copy):
                 os.dup2(copy, number)
             os.close(copy)
 
     return put_back
 
 
-def _file(number: int) -> tuple[int, int] | None:
+def _identify_file(number: int) -> tuple[int, int] | None:
     try:
         found = os.fstat(number)
     except OSError:

@@ -49,29 +49,31 @@ NOTHING = Imports(frozenset(), frozenset())
 
 
 @lru_cache(maxsize=4096)
-def imports(source: bytes, package: str = "") -> Imports:
+def find_imports(source: bytes, package: str = "") -> Imports:
     """All that a Python source imports, nothing where it is none. package: what its relative imports start from."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return NOTHING
     hot = any(word.encode() in source for word in (*_IMPORTERS, *_RUNNERS))
-    every = _with_literals(list(_walk(tree, _TELLING | _MENTIONS if hot else _TELLING)))
+    every = _with_literals(list(_walk_telling_nodes(tree, _TELLING | _MENTIONS if hot else _TELLING)))
     nodes = [node for node in every if type(node) not in _MENTIONS]
-    called = tuple(_renamed(nodes, _IMPORTERS))
-    runners = {name: _RUNNERS[own] for name, own in _renamed(nodes, _RUNNERS).items()}
-    named = [(node, _named(node, package)) for node in nodes if _calls(node, called)]
-    lost = [*(node for node, name in named if name is None), *_lost(every, called, runners)]
+    called = tuple(_map_local_names(nodes, _IMPORTERS))
+    runners = {name: _RUNNERS[own] for name, own in _map_local_names(nodes, _RUNNERS).items()}
+    named = [(node, _find_named_module(node, package)) for node in nodes if _is_call_of(node, called)]
+    lost = [*(node for node, name in named if name is None), *_find_undecided(every, called, runners)]
     return Imports(
-        modules=frozenset([*(name for node in nodes for name in _stated(node, package)), *(n for _, n in named if n)]),
-        files=frozenset(name for node in nodes for name in _files(node)),
+        modules=frozenset(
+            [*(name for node in nodes for name in _list_stated(node, package)), *(n for _, n in named if n)]
+        ),
+        files=frozenset(name for node in nodes for name in _list_file_names(node)),
         unknown=tuple(f"{ast.unparse(node)[:_LONGEST_NAME]} in line {getattr(node, 'lineno', 0)}" for node in lost),
-        candidates=frozenset(name for node in nodes for name in _module_like(node)) if lost else frozenset(),
-        texts=frozenset(name for node in nodes if (name := _bare(node))),
+        candidates=frozenset(name for node in nodes for name in _find_module_like(node)) if lost else frozenset(),
+        texts=frozenset(name for node in nodes if (name := _read_bare_name(node))),
     )
 
 
-def _walk(tree: ast.AST, telling: Collection[type[ast.AST]]) -> Iterator[ast.AST]:
+def _walk_telling_nodes(tree: ast.AST, telling: Collection[type[ast.AST]]) -> Iterator[ast.AST]:
     """Every node that may say something, but those of a function that only lists suites, which decide no result."""
     waiting = [tree]
     while waiting:
@@ -90,9 +92,9 @@ def _walk(tree: ast.AST, telling: Collection[type[ast.AST]]) -> Iterator[ast.AST
 def _with_literals(nodes: list[ast.AST]) -> list[ast.AST]:
     """The nodes with those of the sources that stand in the file as a text, to be executed."""
     for node in list(nodes):
-        if isinstance(node, ast.Call) and _executes(node) and node.args and not isinstance(node.args[0], ast.JoinedStr):
+        if isinstance(node, ast.Call) and _is_exec(node) and node.args and not isinstance(node.args[0], ast.JoinedStr):
             try:
-                nodes += _walk(ast.parse(_text(node.args[0]) or ""), _TELLING | _MENTIONS)
+                nodes += _walk_telling_nodes(ast.parse(_read_literal(node.args[0]) or ""), _TELLING | _MENTIONS)
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 continue
     return nodes
@@ -101,18 +103,18 @@ def _with_literals(nodes: list[ast.AST]) -> list[ast.AST]:
 # --- modules ------------------------------------------------------------------------------------------------------
 
 
-def _stated(node: ast.AST, package: str) -> Iterator[str]:
+def _list_stated(node: ast.AST, package: str) -> Iterator[str]:
     """The names of an import statement: of `from a import b` both a and a.b, since b may be a module."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-        base = _absolute("." * node.level + (node.module or ""), package)
+        base = _resolve_relative("." * node.level + (node.module or ""), package)
         if base:
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
 
 
-def _absolute(name: str, package: str) -> str | None:
+def _resolve_relative(name: str, package: str) -> str | None:
     """A name with leading dots from the package that it stands in; None where it leaves that."""
     level = len(name) - len(name.lstrip("."))
     if not level:
@@ -122,7 +124,7 @@ def _absolute(name: str, package: str) -> str | None:
     return ".".join([*kept, *filter(None, [name[level:]])]) if level <= len(parts) else None
 
 
-def _renamed(nodes: list[ast.AST], names: Iterable[str]) -> dict[str, str]:
+def _map_local_names(nodes: list[ast.AST], names: Iterable[str]) -> dict[str, str]:
     """Local names of some functions in this source, each with the function's own name."""
     renamed = {
         alias.asname: alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names
@@ -131,24 +133,24 @@ def _renamed(nodes: list[ast.AST], names: Iterable[str]) -> dict[str, str]:
     return {name: name for name in names} | renamed
 
 
-def _calls(node: ast.AST, names: tuple[str, ...]) -> bool:
-    return isinstance(node, ast.Call) and _name(node.func) in names
+def _is_call_of(node: ast.AST, names: tuple[str, ...]) -> bool:
+    return isinstance(node, ast.Call) and _read_name(node.func) in names
 
 
-def _name(node: ast.AST) -> str:
+def _read_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _named(node: ast.AST, package: str) -> str | None:
+def _find_named_module(node: ast.AST, package: str) -> str | None:
     """The module that a call of import_module names; None where that is decided as it runs."""
     assert isinstance(node, ast.Call)
     given = [*node.args[:1], *(word.value for word in node.keywords if word.arg in ("name", "mod_name"))]
     if len(given) != 1 or not isinstance(given[0], ast.Constant) or not isinstance(given[0].value, str):
         return None
-    return _absolute(given[0].value.partition(":")[0], package)
+    return _resolve_relative(given[0].value.partition(":")[0], package)
 
 
-def _lost(
+def _find_undecided(
     nodes: list[ast.AST], importers: tuple[str, ...], runners: Mapping[str, tuple[int, str]]
 ) -> Iterator[ast.AST]:
     """Calls of a source that only the running program knows, or names that hand it on: `im = import_module`."""
@@ -156,25 +158,29 @@ def _lost(
     callees = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     for node in nodes:
         if isinstance(node, ast.Call):
-            runner = runners.get(_name(node.func))
-            unread = _executes(node) and not (node.args and _executable(node.args[0]))
+            runner = runners.get(_read_name(node.func))
+            unread = _is_exec(node) and not (node.args and _is_known_source(node.args[0]))
             if unread or (runner and not _states_path(node, *runner)):
                 yield node
         elif isinstance(node, ast.Constant):
             if isinstance(node.value, str) and node.value in telltale:
                 yield node
-        elif _name(node) in telltale and id(node) not in callees and isinstance(getattr(node, "ctx", None), ast.Load):
+        elif (
+            _read_name(node) in telltale
+            and id(node) not in callees
+            and isinstance(getattr(node, "ctx", None), ast.Load)
+        ):
             yield node
 
 
-def _executes(node: ast.Call) -> bool:
+def _is_exec(node: ast.Call) -> bool:
     called = node.func
     if isinstance(called, ast.Attribute):
-        return called.attr in _EXECUTORS and _name(called.value) in ("builtins", "__builtins__")
+        return called.attr in _EXECUTORS and _read_name(called.value) in ("builtins", "__builtins__")
     return isinstance(called, ast.Name) and called.id in _EXECUTORS
 
 
-def _executable(node: ast.AST) -> bool:
+def _is_known_source(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) or (not isinstance(node, ast.JoinedStr) and _ends_in_text(node))
 
 
@@ -185,23 +191,23 @@ def _states_path(node: ast.Call, place: int, word: str) -> bool:
 
 def _ends_in_text(node: ast.AST) -> bool:
     """Whether the last part of a path is written there, so that its file is among those that the source names."""
-    text = _text(node)
+    text = _read_literal(node)
     if text is not None:
         return text.strip("*./") != ""
     if isinstance(node, ast.BinOp):
-        joined = isinstance(node.op, ast.Div) or (_text(node.right) or "").startswith("/")
+        joined = isinstance(node.op, ast.Div) or (_read_literal(node.right) or "").startswith("/")
         return joined and _ends_in_text(node.right)
     if not isinstance(node, ast.Call):
         return False
-    name, arguments = _name(node.func), node.args
+    name, arguments = _read_name(node.func), node.args
     if arguments and name in (*_OF_FIRST, *_OF_LAST):
         return _ends_in_text(arguments[0 if name in _OF_FIRST else -1])
     return isinstance(node.func, ast.Attribute) and name in _OF_OBJECT and _ends_in_text(node.func.value)
 
 
-def _module_like(node: ast.AST) -> Iterator[str]:
+def _find_module_like(node: ast.AST) -> Iterator[str]:
     """A text that could name a module, and of `f"package.{name}"` the package."""
-    text = _text(node) or ""
+    text = _read_literal(node) or ""
     name = text.partition("*")[0].rpartition(".")[0] if isinstance(node, ast.JoinedStr) else text
     if _MODULE.fullmatch(name):
         yield name
@@ -210,47 +216,47 @@ def _module_like(node: ast.AST) -> Iterator[str]:
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def _files(node: ast.AST) -> Iterator[str]:
+def _list_file_names(node: ast.AST) -> Iterator[str]:
     """Names of files: texts with a suffix, and the texts that are joined to a path."""
     if isinstance(node, ast.Constant):
-        if _SUFFIX.search(text := _bare(node)):
+        if _SUFFIX.search(text := _read_bare_name(node)):
             yield text
     elif isinstance(node, ast.JoinedStr):  # f"{folder}/{name}.txt"
-        if (text := _text(node) or "").startswith("*/") and _SUFFIX.search(text):
+        if (text := _read_literal(node) or "").startswith("*/") and _SUFFIX.search(text):
             yield text[2:]
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        yield from filter(None, ["/".join(_divided(node))])
-    elif isinstance(node, ast.Call) and _name(node.func) in _JOINERS:
-        yield from filter(None, ["/".join(_texts(node))])
+        yield from filter(None, ["/".join(_list_path_ends(node))])
+    elif isinstance(node, ast.Call) and _read_name(node.func) in _JOINERS:
+        yield from filter(None, ["/".join(_list_argument_texts(node))])
 
 
-def _bare(node: ast.AST) -> str:
+def _read_bare_name(node: ast.AST) -> str:
     """A text that may be the name of a file, as in `folder + "/name"`; empty where it is none."""
-    text = _text(node) if isinstance(node, ast.Constant) else None
+    text = _read_literal(node) if isinstance(node, ast.Constant) else None
     return "" if text is None or len(text) > _LONGEST_NAME or "*" in text or "\n" in text else text.lstrip("/")
 
 
-def _divided(node: ast.AST) -> list[str]:
+def _list_path_ends(node: ast.AST) -> list[str]:
     """The texts at the end of `folder / "a" / f"{name}.json"`: a, *.json."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        last = _text(node.right)
-        return [] if last is None else [*_divided(node.left), last]
-    if isinstance(node, ast.Call) and _name(node.func) in _JOINERS:
-        return list(_texts(node))
+        last = _read_literal(node.right)
+        return [] if last is None else [*_list_path_ends(node.left), last]
+    if isinstance(node, ast.Call) and _read_name(node.func) in _JOINERS:
+        return list(_list_argument_texts(node))
     return []
 
 
-def _texts(node: ast.AST) -> Iterator[str]:
+def _list_argument_texts(node: ast.AST) -> Iterator[str]:
     """The texts among the arguments of a call, after those of the path whose method it is."""
     assert isinstance(node, ast.Call)
     if isinstance(node.func, ast.Attribute):
-        yield from _divided(node.func.value)
+        yield from _list_path_ends(node.func.value)
     for argument in node.args:
-        text = _text(argument)
-        yield from _divided(argument) if text is None else [text]
+        text = _read_literal(argument)
+        yield from _list_path_ends(argument) if text is None else [text]
 
 
-def _text(node: ast.AST) -> str | None:
+def _read_literal(node: ast.AST) -> str | None:
     if isinstance(node, ast.JoinedStr):
         return "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

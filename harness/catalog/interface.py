@@ -12,7 +12,7 @@ from harness.hookspecs import INTERFACE
 ATTRIBUTE = "harness_interface"
 
 
-def require(declared: object) -> None:
+def require_interface(declared: object) -> None:
     """Raises PluginError for what is not the interface of this harness."""
     if declared == INTERFACE and type(declared) is int:
         return

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from harness.catalog.guard import guarded, is_own
+from harness.catalog.guard import guard_process, is_raised_by_plugin
 from harness.errors import HarnessError
 from harness.words import LONGEST, clean_ends, clean_line
 
@@ -35,7 +35,7 @@ def normalise_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _only() -> tuple[str, ...] | None:
+def _read_variable() -> tuple[str, ...] | None:
     text = os.environ.get(VARIABLE)
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -50,7 +50,7 @@ class Settings:
     plugins: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     strict: bool = False
-    only: tuple[str, ...] | None = field(default_factory=_only)
+    only: tuple[str, ...] | None = field(default_factory=_read_variable)
 
     @property
     def requested(self) -> tuple[str, ...]:
@@ -135,29 +135,29 @@ class PluginProblem:
         return clean_line(f"plugin {self.plugin}{origin} {failed[self.stage]}: {self.message}", 2 * LONGEST)
 
 
-def attempt(plugin: Plugin, stage: Stage, action: Callable[[], T]) -> T | PluginProblem:
+def try_action(plugin: Plugin, stage: Stage, action: Callable[[], T]) -> T | PluginProblem:
     """Return the answer of a plugin's code, or the problem that it makes: even SystemExit is one, only Ctrl-C passes.
 
     What it changes of the process as a whole is put back.
     """
     try:
-        with guarded():
+        with guard_process():
             return action()
     except KeyboardInterrupt as interrupt:
-        if not is_own(interrupt):
+        if not is_raised_by_plugin(interrupt):
             raise
-        return _problem(plugin, stage, interrupt)
+        return _make_problem(plugin, stage, interrupt)
     except BaseException as error:
-        return _problem(plugin, stage, error)
+        return _make_problem(plugin, stage, error)
 
 
-def off_stdout(action: Callable[[], T]) -> T:
+def run_off_stdout(action: Callable[[], T]) -> T:
     """Run a plugin's code with what it prints sent to stderr: standard output belongs to the command's own result."""
     with contextlib.redirect_stdout(sys.stderr):
         return action()
 
 
-def _said(error: BaseException) -> str:
+def _read_message(error: BaseException) -> str:
     """Its message, even where its `__str__` fails."""
     try:
         return str(error)
@@ -180,10 +180,10 @@ def in_place() -> Iterator[None]:
         os.close(here)
 
 
-def _problem(plugin: Plugin, stage: Stage, error: BaseException) -> PluginProblem:
+def _make_problem(plugin: Plugin, stage: Stage, error: BaseException) -> PluginProblem:
     from traceback import format_exception  # it loads linecache and tokenize, which a healthy run does not need
 
     kind = "" if isinstance(error, HarnessError) else f"{type(error).__name__}: "
-    message = clean_line(f"{kind}{_said(error)}")
+    message = clean_line(f"{kind}{_read_message(error)}")
     text = clean_ends("".join(format_exception(error)), LONGEST_TRACEBACK)
     return PluginProblem.of(plugin, stage, message, text)

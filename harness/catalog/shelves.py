@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from harness.catalog.descriptors import OWN_METRICS
 from harness.catalog.loading import Plugin, normalise_name
 from harness.errors import UsageError
-from harness.words import listed, suggest
+from harness.words import list_names, suggest
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Shelf(Generic[T]):
         self._hint = hint
         self._by_name: dict[str, list[Offer[T]]] = {}
         for offer in offers:
-            self._by_name.setdefault(_name(offer), []).append(offer)
+            self._by_name.setdefault(_read_offer_name(offer), []).append(offer)
 
     def names(self) -> list[str]:
         return list(self._by_name)
@@ -73,20 +73,20 @@ class Shelf(Generic[T]):
             provider, _, name = name.rpartition(":")
         found = self._by_name.get(name)
         if not found:
-            raise UsageError(self._unknown(name))
-        matching = found if provider is None else provided(found, provider)
+            raise UsageError(self._explain_unknown(name))
+        matching = found if provider is None else select_provided(found, provider)
         if not matching:
-            providers = listed({offer.plugin.provider for offer in found})
+            providers = list_names({offer.plugin.provider for offer in found})
             raise UsageError(f"{self.noun} {name!r} is not offered by {provider!r} but by {providers}")
         if len(matching) > 1:
-            raise UsageError(self._ambiguous(name, matching))
+            raise UsageError(self._explain_ambiguous(name, matching))
         return matching[0]
 
     def qualified(self, offer: Offer[T]) -> str:
         """The name of an offer, with `provider:` before it where others have the same."""
-        name = _name(offer)
+        name = _read_offer_name(offer)
         found = self._by_name[name]
-        return f"{_qualifier(offer, found)}:{name}" if len(found) > 1 else name
+        return f"{_find_qualifier(offer, found)}:{name}" if len(found) > 1 else name
 
     def owner(self, name: str, home: str | None) -> str | None:
         """Of a name that several plugins offer, what means the one of the distribution `home`; None where it has none
@@ -94,21 +94,21 @@ class Shelf(Generic[T]):
         """
         found = self._by_name.get(name, [])
         own = [offer for offer in found if home and normalise_name(home) in offer.providers[0]]
-        return _qualifier(own[0], found) if len(found) > 1 and len(own) == 1 else None
+        return _find_qualifier(own[0], found) if len(found) > 1 and len(own) == 1 else None
 
-    def _unknown(self, name: str) -> str:
+    def _explain_unknown(self, name: str) -> str:
         close = suggest(name, self._by_name)
-        known = f"{'Known' if close else '; known'} {self.noun}s: {listed(self._by_name)}"
+        known = f"{'Known' if close else '; known'} {self.noun}s: {list_names(self._by_name)}"
         return f"unknown {self.noun} {name!r}{close}{' ' if close else ''}{known}{self._hint}"
 
-    def _ambiguous(self, name: str, offers: Sequence[Offer[T]]) -> str:
+    def _explain_ambiguous(self, name: str, offers: Sequence[Offer[T]]) -> str:
         owners = " and ".join(str(offer.plugin) for offer in offers)
-        choices = " or ".join(f"{_qualifier(offer, self._by_name[name])}:{name}" for offer in offers)
+        choices = " or ".join(f"{_find_qualifier(offer, self._by_name[name])}:{name}" for offer in offers)
         off = " or ".join(f"--disable-plugin {shlex.quote(offer.plugin.full_name)}" for offer in offers)
         return f"{self.noun} {name!r} is offered by {owners}: write {choices}, or switch one off with {off}"
 
 
-def provided(offers: Sequence[Offer[T]], provider: str) -> list[Offer[T]]:
+def select_provided(offers: Sequence[Offer[T]], provider: str) -> list[Offer[T]]:
     """Select the offers of `provider:name`: by distribution, where none is of that one by plugin, else by module."""
     ranks = ([offer for offer in offers if own in offer.providers[rank]] for rank, own in _ranked(provider))
     return next(filter(None, ranks), [])
@@ -118,26 +118,26 @@ def _ranked(provider: str) -> Iterable[tuple[int, str]]:
     return enumerate((normalise_name(provider), provider, provider))
 
 
-def _qualifier(offer: Offer[Any], offers: Sequence[Offer[Any]]) -> str:
+def _find_qualifier(offer: Offer[Any], offers: Sequence[Offer[Any]]) -> str:
     """The most telling word by which this offer is found and no other of its name."""
     plugin = offer.plugin
     words = (plugin.provider, plugin.name, plugin.folder_name, plugin.module)
-    return next((word for word in words if word and provided(offers, word) == [offer]), plugin.module)
+    return next((word for word in words if word and select_provided(offers, word) == [offer]), plugin.module)
 
 
-def _name(offer: Offer[Any]) -> str:
+def _read_offer_name(offer: Offer[Any]) -> str:
     name: str = offer.value.name
     return name
 
 
-def first_owners(offers: Sequence[Offer[Any]]) -> dict[str, Plugin]:
+def map_first_owners(offers: Sequence[Offer[Any]]) -> dict[str, Plugin]:
     """Owner of each name, where several offer it: the harness's own metrics go first, then the plugin loaded first."""
     owners: dict[str, Plugin] = {}
-    for offer in own_first(offers):
-        owners.setdefault(_name(offer), offer.plugin)
+    for offer in sort_own_first(offers):
+        owners.setdefault(_read_offer_name(offer), offer.plugin)
     return owners
 
 
-def own_first(offers: Sequence[Offer[T]]) -> list[Offer[T]]:
+def sort_own_first(offers: Sequence[Offer[T]]) -> list[Offer[T]]:
     """The harness's own metrics before those of others: the first of several headlines decides."""
     return sorted(offers, key=lambda each: each.plugin.module != OWN_METRICS)

@@ -11,26 +11,26 @@ import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from harness.catalog.imports import imports
+from harness.catalog.imports import find_imports
 from harness.errors import PluginError
 
 _admitted: list[Path] = []  # in this process, by whichever catalogue
 
 
-def admit(file: Path, others: Collection[str]) -> None:
+def admit_folder(file: Path, others: Collection[str]) -> None:
     """Make the folder of a plugin's file importable. others: the files that the same catalogue has loaded.
 
     Raises PluginError that names both where a sibling that the file imports has the name of another module.
     """
     folder, loaded = file.parent, {Path(other).parent for other in others}
     for stale in [known for known in _admitted if known != folder and known not in loaded]:
-        _forget(stale)
+        _forget_folder(stale)
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
         _admitted.append(folder)
     importlib.invalidate_caches()
-    for name, sibling in siblings(file).items():
-        found = _found(name)
+    for name, sibling in find_siblings(file).items():
+        found = _locate_module(name)
         if found is not None and found != sibling.resolve():
             raise PluginError(
                 f"it imports {name}, which lies beside it ({sibling}), but that name is taken by {found}: "
@@ -38,21 +38,21 @@ def admit(file: Path, others: Collection[str]) -> None:
             )
 
 
-def siblings(file: Path) -> dict[str, Path]:
+def find_siblings(file: Path) -> dict[str, Path]:
     """The modules and packages beside a file that it imports, and those that they import, by name."""
     found: dict[str, Path] = {}
     waiting = [file]
     while waiting:
         source = waiting.pop()
-        for name in sorted({name.partition(".")[0] for name in _imported(source)}):
-            sibling = beside(file.parent, name)
+        for name in sorted({name.partition(".")[0] for name in _read_imported_names(source)}):
+            sibling = find_sibling(file.parent, name)
             if sibling is not None and name not in found and sibling != file:
                 found[name] = sibling
                 waiting += sibling.parent.rglob("*.py") if sibling.name == "__init__.py" else [sibling]
     return found
 
 
-def beside(folder: Path, name: str) -> Path | None:
+def find_sibling(folder: Path, name: str) -> Path | None:
     """The file of a module or package of that name in the folder, unless Python or the harness has that name."""
     if name in sys.stdlib_module_names or name == "harness":
         return None
@@ -60,14 +60,14 @@ def beside(folder: Path, name: str) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _imported(source: Path) -> Iterator[str]:
+def _read_imported_names(source: Path) -> Iterator[str]:
     try:
-        yield from imports(source.read_bytes()).modules
+        yield from find_imports(source.read_bytes()).modules
     except OSError:  # the import says it better
         return
 
 
-def _found(name: str) -> Path | None:
+def _locate_module(name: str) -> Path | None:
     """Where an import of that name would come from."""
     module = sys.modules.get(name)
     try:
@@ -78,12 +78,12 @@ def _found(name: str) -> Path | None:
     return Path(origin).resolve() if origin else None
 
 
-def _forget(folder: Path) -> None:
+def _forget_folder(folder: Path) -> None:
     """Take back what was admitted for a file of a catalogue that this process no longer works with."""
     _admitted.remove(folder)
     if str(folder) in sys.path:
         sys.path.remove(str(folder))
     for name, module in list(sys.modules.items()):
-        sibling = beside(folder, name.partition(".")[0])
+        sibling = find_sibling(folder, name.partition(".")[0])
         if sibling is not None and Path(getattr(module, "__file__", None) or "").is_relative_to(folder):
             del sys.modules[name]

@@ -14,7 +14,7 @@ from harness.cli.group import Commands
 from harness.cli.leaving import leave_threads
 from harness.cli.session import Session, session_of, with_global_options
 from harness.errors import HarnessError
-from harness.words import clean, clean_ends, clean_line
+from harness.words import clean_ends, clean_line, clean_text
 
 __all__ = ["Session", "cli", "main"]
 
@@ -133,5 +133,5 @@ def _point_to_help(error: click.ClickException) -> str:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"harness: {clean(message, LONGEST_MESSAGE)}", err=True)
+    click.echo(f"harness: {clean_text(message, LONGEST_MESSAGE)}", err=True)
     return code

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.session import Session
-from harness.words import clean_ends, clean_label, clean_line, visible
+from harness.words import clean_ends, clean_label, clean_line, escape_controls
 
 if TYPE_CHECKING:
     from harness.testing import Case, Result
-    from harness.testing.isolation import Subject
+    from harness.testing.isolation import CaseGroup
 
 SCHEMA = 1
 BROKEN = 1
@@ -46,7 +46,7 @@ def check(session: Session, names: Sequence[str], device: str, data_dir: Path | 
     subjects = [
         subject
         for name in dict.fromkeys(names)
-        for subject in isolation.subjects(catalog, session.settings, name, device, data_dir)
+        for subject in isolation.group_cases(catalog, session.settings, name, device, data_dir)
     ]
     preload = [module for offer in catalog.backends.values() for module in offer.preload]
     with isolation.Isolation(preload) as isolated:
@@ -71,7 +71,7 @@ def _name_subject(case: Case) -> str:
 NOUNS = {"method": "method", "dataset": "data set", "metric": "metric"}
 
 
-def _print_text(subjects: Sequence[Subject], found: Iterator[Result], debug: bool) -> list[Result]:
+def _print_text(subjects: Sequence[CaseGroup], found: Iterator[Result], debug: bool) -> list[Result]:
     """Print a line for each check as it ends, under the name of its subject."""
     width = max((len(case.check.name) for subject in subjects for case in subject.cases), default=0)
     results: list[Result] = []
@@ -110,7 +110,7 @@ def _name_if_interrupted(case: Case, width: int) -> Iterator[None]:
         raise
 
 
-def _print_json(subjects: Sequence[Subject], found: Iterator[Result]) -> list[Result]:
+def _print_json(subjects: Sequence[CaseGroup], found: Iterator[Result]) -> list[Result]:
     """Print one document; where an interrupt ends it, of the results known by then."""
     cases = [case for subject in subjects for case in subject.cases]
     results: list[Result] = []
@@ -123,7 +123,7 @@ def _print_json(subjects: Sequence[Subject], found: Iterator[Result]) -> list[Re
         raise
     finally:
         said["results"] = [_describe_result(case, result) for case, result in zip(cases, results, strict=False)]
-        click.echo(visible(json.dumps(said, indent=1, ensure_ascii=False)))
+        click.echo(escape_controls(json.dumps(said, indent=1, ensure_ascii=False)))
     return results
 
 

@@ -18,7 +18,7 @@ from harness.data.differences import Entry
 from harness.errors import HarnessError
 from harness.selections import selection
 from harness.types import Dataset, Folder
-from harness.words import clean, clean_line, counted, sized
+from harness.words import clean_line, clean_text, format_count, format_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -92,7 +92,7 @@ def _sum_sizes(needed: Sequence[Entry]) -> str:
     '11.6 MB'
     """
     size = sum(file.bytes or 0 for file in needed)
-    return sized(size) if size else ""
+    return format_size(size) if size else ""
 
 
 @data.command("fetch")
@@ -151,7 +151,7 @@ def _verify_files(name: str, needed: Sequence[Entry], folder: Path) -> bool:
     """Print the problems of the files of a data set; return whether there are none."""
     problems = files.verify(needed, folder)
     for problem in problems:
-        click.echo(clean(f"{name}: {problem}", LONGEST_LINE))
+        click.echo(clean_text(f"{name}: {problem}", LONGEST_LINE))
     if problems:
         click.echo(f"{name}: {files.remedy(shlex.quote(name), folder)}")
     else:
@@ -170,7 +170,7 @@ def _describe_soundness(needed: Sequence[Entry]) -> str:
 def _count(needed: Sequence[Entry]) -> str:
     """`4 files`, `2 folders`."""
     noun = "folder" if any(isinstance(each, Folder) for each in needed) else "file"
-    return counted(len(needed), noun)
+    return format_count(len(needed), noun)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from harness.records.store import Store
 from harness.trials.export_formats import find_format
 from harness.trials.exporting import Exported, export_network, require_place
 from harness.types import Record
-from harness.words import clean_line, counted, sized
+from harness.words import clean_line, format_count, format_size
 
 EXAMPLES = """\b
 Examples:
@@ -90,8 +90,8 @@ def describe_export(exported: Exported) -> str:
     by = f" by {exported.reader}" if exported.reader else ""
     return "\n".join(
         [
-            f"{exported.path}: {sized(exported.size)}",
-            f"checked: {counted(found.rows, 'test row')} predicted from the file{by}, {largest}",
+            f"{exported.path}: {format_size(exported.size)}",
+            f"checked: {format_count(found.rows, 'test row')} predicted from the file{by}, {largest}",
             "to load it:",
             *(f"  {line}" for line in exported.load.strip().splitlines()),
         ]

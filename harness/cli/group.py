@@ -11,7 +11,7 @@ import click
 from harness.cli.help import summarise_command, write_commands
 from harness.cli.session import session_of, with_global_options
 from harness.errors import HarnessError
-from harness.words import clean_line, listed, suggest
+from harness.words import clean_line, list_names, suggest
 
 
 class Own(NamedTuple):
@@ -57,7 +57,9 @@ class Commands(click.Group):
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             known = self.list_commands(ctx)
             close = suggest(name, known)
-            ctx.fail(f"unknown command {name!r}{f'{close} Known' if close else '; known'} commands: {listed(known)}")
+            ctx.fail(
+                f"unknown command {name!r}{f'{close} Known' if close else '; known'} commands: {list_names(known)}"
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

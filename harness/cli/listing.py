@@ -9,15 +9,15 @@ from typing import Any
 import click
 
 from harness import options
-from harness.catalog import Catalog, Offer, PluginProblem, available
+from harness.catalog import Catalog, Offer, PluginProblem, explain_unavailable
 from harness.catalog.loading import Plugin
-from harness.catalog.shelves import provided
+from harness.catalog.shelves import select_provided
 from harness.cli import views
 from harness.cli.group import OWN
 from harness.cli.session import Session
 from harness.cli.tables import fold, output_width, tabulate
 from harness.errors import PluginError, UsageError
-from harness.words import listed, suggest, visible
+from harness.words import escape_controls, list_names, suggest
 
 SCHEMA = 1
 MORE = "harness list NAME tells all of one: the options of a method, the recipe of a data set, the claims of a suite"
@@ -42,7 +42,9 @@ def list_(session: Session, what: str | None, style: str) -> None:
     found = _find_offers(catalog, what)
     if style == "json":
         shelves = {shelf: [_list_facts(shelf, offer) for offer in offers] for shelf, offers in found.items()}
-        click.echo(visible(json.dumps({"schema": SCHEMA, **shelves}, indent=1, ensure_ascii=False, default=str)))
+        click.echo(
+            escape_controls(json.dumps({"schema": SCHEMA, **shelves}, indent=1, ensure_ascii=False, default=str))
+        )
     elif what is None:
         click.echo("\n\n".join([*(_tabulate(shelf, offers) for shelf, offers in found.items()), _say_more()]))
     else:
@@ -76,7 +78,7 @@ def _select_named(offers: Mapping[str, list[Offer[Any]]], what: str, hint: str) 
 def _is_called(offer: Offer[Any], what: str) -> bool:
     """Whether an offer is meant by `name` or `provider:name`."""
     provider, _, name = what.rpartition(":")
-    called = offer.value.name == name and (not provider or bool(provided([offer], provider)))
+    called = offer.value.name == name and (not provider or bool(select_provided([offer], provider)))
     return called or offer.value.name == what  # an operator has colons of its own
 
 
@@ -97,7 +99,7 @@ def _describe_offers(shelf: str, offers: Sequence[Offer[Any]], alone: bool) -> s
 def _describe_offer(shelf: str, offer: Offer[Any], alone: bool) -> str:
     view = views.SHELVES[shelf]
     facts = {name: views.format_fact(fact(offer)) for name, fact in view.full.items()}
-    facts |= {"available": available(offer) or "yes", "plugin": str(offer.plugin)}
+    facts |= {"available": explain_unavailable(offer) or "yes", "plugin": str(offer.plugin)}
     facts |= {name: views.format_fact(fact(offer)) for name, fact in view.detail.items()} if alone else {}
     lines = [_fold_fact(name.ljust(max(map(len, facts))), fact) for name, fact in facts.items() if fact]
     parameters = ["  parameters", _tabulate_options(offer)] if view.has_options else []
@@ -123,7 +125,7 @@ def _list_facts(shelf: str, offer: Offer[Any]) -> dict[str, Any]:
     view = views.SHELVES[shelf]
     facts = {"name": offer.value.name, "summary": getattr(offer.value, "summary", "")}
     facts |= {name.replace(" ", "_"): views.as_json(fact(offer)) for name, fact in {**view.full, **view.detail}.items()}
-    facts |= {"unavailable": available(offer), "plugin": views.as_json(offer.plugin)}
+    facts |= {"unavailable": explain_unavailable(offer), "plugin": views.as_json(offer.plugin)}
     if view.has_options:
         facts["options"] = [views.as_json(option) for option in options.describe(offer.value.config)]
     return facts
@@ -140,11 +142,11 @@ def plugins(session: Session, problems: bool, style: str) -> None:
     catalog.commands(click.Group(), reserved=OWN)
     if style == "json":
         described = {"schema": SCHEMA, **_describe_plugins(catalog)}
-        click.echo(visible(json.dumps(described, indent=1, ensure_ascii=False, default=str)))
+        click.echo(escape_controls(json.dumps(described, indent=1, ensure_ascii=False, default=str)))
     else:
         click.echo(_show_problems(catalog.problems) if problems else _tabulate_plugins(catalog))
     if session.strict and catalog.problems:
-        names = listed({problem.plugin for problem in catalog.problems})
+        names = list_names({problem.plugin for problem in catalog.problems})
         raise PluginError(f"--strict-plugins: broken: {names}")
 
 

@@ -11,7 +11,7 @@ import click
 from harness.catalog import Catalog
 from harness.errors import UsageError
 from harness.types import Choice, Record
-from harness.words import first_few, suggest
+from harness.words import list_first, suggest
 
 if TYPE_CHECKING:
     from harness.records.plans import Planned
@@ -50,7 +50,7 @@ def _find_variants(index: Index, selected: Selected, choices: Sequence[Choice], 
     found = index.places(replace(selected, every=True))
     labels = list(dict.fromkeys(choices[place].label for place in found))
     if found:
-        click.echo(f"harness: no record of plain {selected.qualified}; shown instead: {first_few(labels)}", err=True)
+        click.echo(f"harness: no record of plain {selected.qualified}; shown instead: {list_first(labels)}", err=True)
     return found
 
 
@@ -59,9 +59,9 @@ def _describe_unmatched(selected: Selected, choices: Sequence[Choice]) -> str:
     name = selected.qualified
     if any(choice.name == selected.name for choice in choices):
         such = f"with these options; {name}[*]" if selected.sweeps else f"without options; {name}[*]"
-        return f"no record of {name!r} {such} is every variant (records: {first_few(labels)})"
+        return f"no record of {name!r} {such} is every variant (records: {list_first(labels)})"
     close = suggest(selected.name, [*(choice.name for choice in choices), *labels])
-    return f"no record of {name!r}{close} (records: {first_few(labels)})"
+    return f"no record of {name!r}{close} (records: {list_first(labels)})"
 
 
 def resolve_suite(catalog: Catalog, name: str | None) -> Comparison | None:
@@ -83,7 +83,7 @@ def select_of_suite(
     if not kept:
         labels = list(dict.fromkeys(f"{each.trial.method.label} on {each.trial.dataset.label}" for each in records))
         raise UsageError(
-            f"suite {suite.path}: no record of its methods on its data sets (records: {first_few(labels)}); "
+            f"suite {suite.path}: no record of its methods on its data sets (records: {list_first(labels)}); "
             "name others with --methods or --datasets, or make some with `harness run --suite`"
         )
     return kept

@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.planning.refit import insert_bases, make_refit
 from harness.records import plans
 from harness.types import Record, Trial
-from harness.words import counted
+from harness.words import format_count
 
 if TYPE_CHECKING:
     from harness.report.rows.selecting import Choosing, Chosen, Selection
@@ -40,7 +40,7 @@ class Second:
 
     def announce(self) -> list[str]:
         """Announce the stage in lines, before it starts."""
-        started = f"second stage: {counted(len(self.trials), 'trial')}, {ANEW}" if self.trials else NONE
+        started = f"second stage: {format_count(len(self.trials), 'trial')}, {ANEW}" if self.trials else NONE
         alone = f"nothing to choose from, trained anew all the same: {', '.join(self.alone)}"
         return [started, *([alone] if self.alone else []), *self.unchosen]
 
@@ -80,9 +80,9 @@ def _identify(trial: Trial) -> tuple[Any, ...]:
 
 def describe_outlook(trials: Sequence[Trial], how: Choosing) -> str:
     """Describe the second stage for a plan, before the first one has ended."""
-    runs = sum(not trial.skip for trial in trials)
+    runs = format_count(sum(not trial.skip for trial in trials), "trial")
     score = how.by.name if how.by else ""
     return (
         f"then, when these have ended, --refit: for each seed what {score} chooses of these "
-        f"{counted(runs, 'trial')} is trained anew on training and validation rows together, and scored on test rows"
+        f"{runs} is trained anew on training and validation rows together, and scored on test rows"
     )

@@ -21,7 +21,7 @@ from harness.cli.streams import wants_colour
 from harness.errors import UsageError
 from harness.records.finding import find_record
 from harness.types import Record
-from harness.words import clean_line, suggest, visible
+from harness.words import clean_line, escape_controls, suggest
 
 if TYPE_CHECKING:
     from harness.cli.session import Session
@@ -150,7 +150,7 @@ def show(session: Session, trial: str, folders: Sequence[Path], format_: str) ->
         from harness.report.wording.cleaning import clean_trace, clean_values
 
         values = clean_values(to_json(record)) | {"traceback": clean_trace(record.traceback)}
-        click.echo(visible(json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False)))
+        click.echo(escape_controls(json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False)))
         return
     from harness.report import render_record
 

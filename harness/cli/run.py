@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.catalog import Catalog, resolve
-from harness.catalog.discovery import absolute
+from harness.catalog.discovery import make_absolute
 from harness.cli import refitting, reusing, select_options, stage, streams
 from harness.cli.amounts import Amount, Count, Size
 from harness.cli.places import Folder
@@ -224,7 +224,7 @@ def _make_context(
     return RunContext(
         results=asked.results.absolute(),
         data=files.folder(request.data).absolute(),
-        plugins=tuple(map(absolute, catalog.settings.plugins)),
+        plugins=tuple(map(make_absolute, catalog.settings.plugins)),
         disabled=catalog.settings.disabled,
         preload=_list_preloads(catalog, trials),
         workers=asked.workers,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from harness.catalog import Catalog, PluginProblem, Settings, in_place, load
+from harness.catalog import Catalog, PluginProblem, Settings, in_place, load_catalog
 from harness.cli.help import WIDEST, format_group_help, word_limits
 
 Command = TypeVar("Command", bound=click.Command)
@@ -43,7 +43,7 @@ class Session:
         """The plugins of the settings. Raises PluginError under --strict-plugins for one that is broken."""
         if self._loaded is None or self._loaded[0] != self.settings:
             with in_place():
-                self._loaded, self._warned = (self.settings, load(self.settings)), 0
+                self._loaded, self._warned = (self.settings, load_catalog(self.settings)), 0
             self.warn()
         return self._loaded[1]
 
@@ -58,7 +58,7 @@ class Session:
 
     def tolerant_catalog(self) -> Catalog:
         """A catalogue that keeps its problems to itself, for a command that shows them."""
-        return load(dataclasses.replace(self.settings, strict=False))
+        return load_catalog(dataclasses.replace(self.settings, strict=False))
 
     def warn(self) -> None:
         """Say on stderr, in one line, which plugins have failed since the last warning."""

@@ -36,7 +36,7 @@ def as_interrupts(restore: bool) -> Iterator[Handler]:
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, known in before.items():
-        if known in (signal.SIG_DFL, signal.default_int_handler, starting.leave):
+        if known in (signal.SIG_DFL, signal.default_int_handler, starting.end_interrupted):
             signal.signal(number, handler)
     try:
         yield handler

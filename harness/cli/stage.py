@@ -21,7 +21,7 @@ from harness.running import runner, surroundings
 from harness.running.cohorts import grouped
 from harness.running.lock import locked
 from harness.types import Executor, Record, RunContext, Trial
-from harness.words import clean_line, counted
+from harness.words import clean_line, format_count
 
 LONGEST_LINE = 2_000
 
@@ -128,11 +128,10 @@ def print_plan(
     for line in (*remarks, *reuse.note_kept(trials, store), *batched):
         click.echo(clean_line(line, LONGEST_LINE))
     first = trials[0]
-    threads = counted(first.terms.threads, "thread")
+    threads = format_count(first.terms.threads, "thread")
     setting = f"{first.terms.device}, {first.terms.precision}, {threads}, {workers} at once"
-    click.echo(
-        f"{counted(len(trials), 'trial')}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}"
-    )
+    count = format_count(len(trials), "trial")
+    click.echo(f"{count}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
 
 
 def _estimate(todo: Sequence[Trial], store: Store, workers: int) -> str:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from harness.words import clean
+from harness.words import clean_text
 
 PLAIN_WIDTH = 100  # where the output is no terminal
 NARROWEST = 24  # of the last column, before it moves below the others
@@ -38,7 +38,7 @@ def fold(text: str, width: int, first: str = "", indent: str = "") -> list[str]:
     """
     lines = [first]
     empty = True
-    for piece in BREAKS.split(clean(text, LONGEST_CELL)):
+    for piece in BREAKS.split(clean_text(text, LONGEST_CELL)):
         if not empty and len(lines[-1] + piece.rstrip()) > width:
             lines.append(indent)
         lines[-1] += piece
@@ -54,7 +54,7 @@ def tabulate(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int |
     """
     if not rows:
         return "  (none)"
-    cells = [[clean(cell, LONGEST_CELL) for cell in row] for row in rows]
+    cells = [[clean_text(cell, LONGEST_CELL) for cell in row] for row in rows]
     columns = [column for column in zip(heading, *cells, strict=True) if any(column[1:])]
     if width is None:
         return "\n".join(_lay_out(columns))

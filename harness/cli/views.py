@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from harness.catalog import Offer, lacking
+from harness.catalog import Offer, explain_missing_modules
 from harness.catalog.descriptors import NOUNS
 from harness.conversion import show
 from harness.data import files
@@ -56,7 +56,7 @@ def _make_view(hook: str, brief: Sequence[str], full: Sequence[str], has_options
 
 def _summarise_offer(offer: Offer[Any]) -> str:
     """Summarise an offer; the reason why it is not available comes first."""
-    return ": ".join(filter(None, [lacking(offer), getattr(offer.value, "summary", "")]))
+    return ": ".join(filter(None, [explain_missing_modules(offer), getattr(offer.value, "summary", "")]))
 
 
 def _list_files(offer: Offer[Any]) -> Any:

@@ -27,7 +27,7 @@ from typing import IO, Any, NamedTuple
 
 from harness.data.transfers import require_room, short
 from harness.errors import HarnessError
-from harness.paths import fault
+from harness.paths import find_fault
 from harness.types import File, Folder
 
 BLOCK = 1 << 20
@@ -132,7 +132,7 @@ def _place(name: str, pattern: str) -> PurePosixPath | None:
 
 
 def _require_below(name: str) -> None:
-    if why := fault(name):
+    if why := find_fault(name):
         raise HarnessError(f"the archive's member {name!r:.200} {why}: nothing was unpacked; it is no official archive")
 
 

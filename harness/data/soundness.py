@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.errors import HarnessError
 from harness.types import NO_CLASS, Batch, Data, Problem
-from harness.words import counted
+from harness.words import format_count
 
 # numpy takes longer to import than a listing may; plugins import modules of this package with the names of `harness`.
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _require_split(name: str, split: object, problem: Problem) -> None:
         _fail(f"{name} is {_a(split)}, expected a harness.Batch of inputs and targets")
     inputs, targets = (_array(f"{field} of {name}", getattr(split, field)) for field in ("inputs", "targets"))
     if len(inputs) != len(targets):
-        found = f"{counted(len(inputs), 'input')} and {counted(len(targets), 'target')}"
+        found = f"{format_count(len(inputs), 'input')} and {format_count(len(targets), 'target')}"
         _fail(f"{name} has {found}, expected one target for each input")
     if not len(inputs):
         if name == EMPTY:
@@ -211,20 +211,19 @@ def _require_whole(what: str, values: NDArray[Any], size: int, noun: str, least:
 def _require_sizes(data: Data) -> None:
     """The sizes of which the problem speaks are those of the training split."""
     train, problem = data.train, data.problem
+    rows = format_count(len(train.inputs), "row")
     if problem.order != "contiguous":
         if problem.train_size != len(train.inputs):
-            _fail(
-                f"problem.train_size is {problem.train_size:,}, the train split has {counted(len(train.inputs), 'row')}"
-            )
+            _fail(f"problem.train_size is {problem.train_size:,}, the train split has {rows}")
         return
     steps = train.targets.shape[1] if train.targets.ndim > 1 else 0
     if len(train.inputs) != 1 or not 0 < problem.window <= steps:
         _fail(
             "contiguous data are one row that is cut into windows: the train split has "
-            f"{counted(len(train.inputs), 'row')} of {counted(steps, 'step')}, problem.window is {problem.window}"
+            f"{rows} of {format_count(steps, 'step')}, problem.window is {problem.window}"
         )
     if problem.train_size != steps:
-        _fail(f"problem.train_size is {problem.train_size:,}, the train split has {counted(steps, 'step')}")
+        _fail(f"problem.train_size is {problem.train_size:,}, the train split has {format_count(steps, 'step')}")
 
 
 def _a(thing: object) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.seeds import derive
 from harness.types import Array, Batch, Data, Problem
-from harness.words import counted
+from harness.words import format_count
 
 # numpy takes longer to import than a listing may; plugins import this module with the names of `harness`.
 if TYPE_CHECKING:
@@ -81,5 +81,5 @@ def _beginning(name: str, split: Batch, size: int) -> Batch:
 def _refuse_more(name: str, asked: int, available: int) -> None:
     if asked > available:
         raise UsageError(
-            f"{name}={asked}: the {name} split has only {counted(available, 'row')}; ask for fewer or leave it out"
+            f"{name}={asked}: the {name} split has only {format_count(available, 'row')}; ask for fewer or leave it out"
         )

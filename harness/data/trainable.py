@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.data.soundness import splits
 from harness.errors import HarnessError
 from harness.types import Array, Data
-from harness.words import counted
+from harness.words import format_count
 
 FLOATING = ("classification", "regression")  # kinds whose inputs are numbers, not tokens
 
@@ -38,7 +38,7 @@ def _too_short(data: Data, batch_size: int) -> str:
     if steps // batch_size >= window:
         return ""
     return (
-        f"{counted(steps, 'step')}, {steps // batch_size:,} for each of {counted(batch_size, 'stream')}, "
+        f"{format_count(steps, 'step')}, {steps // batch_size:,} for each of {format_count(batch_size, 'stream')}, "
         f"fewer than the {window} of a window; take more rows or a smaller batch size"
     )
 

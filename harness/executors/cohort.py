@@ -51,12 +51,12 @@ class CohortJob(NamedTuple):
 
 def run(trials: Sequence[Trial], context: RunContext, tell: Tell) -> Collapse | None:
     """Load the plugins that the run has loaded, and run the trials with them; only Ctrl-C passes."""
-    from harness.catalog import Settings, load
+    from harness.catalog import Settings, load_catalog
     from harness.trials.code_places import trial_code
     from harness.trials.cohort import run_cohort
-    from harness.words import one_line
+    from harness.words import describe_error
 
-    catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
+    catalog = load_catalog(Settings(plugins=context.plugins, disabled=context.disabled))
     seats = _Seats(trials, context, tell)
     try:
         run_cohort(catalog, seats.all, context.data, context.columns, context.memory)
@@ -66,7 +66,7 @@ def run(trials: Sequence[Trial], context: RunContext, tell: Tell) -> Collapse | 
         traceback.print_exc()
         status: Status = "skipped" if isinstance(error, Unsupported) else "failed"
         status = "oom" if isinstance(error, MemoryError) else status
-        return Collapse(status, one_line(error, trial_code(catalog, trials[0])))
+        return Collapse(status, describe_error(error, trial_code(catalog, trials[0])))
     finally:
         seats.clear()
     return None

@@ -69,7 +69,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
 
     Trained arrays appear under their name only when they are complete and the trial went well.
     """
-    from harness.catalog import Settings, load
+    from harness.catalog import Settings, load_catalog
     from harness.records import arrays
     from harness.records.store import Store
     from harness.trials.trial import run_trial
@@ -78,7 +78,7 @@ def run(trial: Trial, context: RunContext, report: Report) -> Record:
     base = store.weights(trial.base.key) if trial.base else None
     if trial.base and base and (fault := arrays.fault(base, store.find(trial.base.key))):
         return ended(trial, "failed", f"starts from {trial.base.method.label}, whose trained arrays {fault}: {base}")
-    catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
+    catalog = load_catalog(Settings(plugins=context.plugins, disabled=context.disabled))
     files = beside.Files(trial, context, store)
 
     def tell(progress: Progress) -> None:

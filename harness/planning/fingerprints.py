@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalog import Catalog, Offer, Plugin
-from harness.catalog.imports import NOTHING, Imports, imports
+from harness.catalog.imports import NOTHING, Imports, find_imports
 from harness.planning import module_places
 from harness.planning.module_places import Place, Source
 
@@ -222,7 +222,7 @@ def _read_source(source: Source, beside: Path | None) -> Read:
     digest = hashlib.sha256(content).hexdigest()
     if source.path.suffix != ".py":
         return Read(digest, readable=True)
-    found = imports(content, source.package)
+    found = find_imports(content, source.package)
     return Read(digest, True, found, tuple(module_places.named_files(found, source, beside)))
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from harness.catalog import Plugin
 from harness.catalog.imports import Imports
 from harness.catalog.loading import normalise_name
-from harness.catalog.siblings import beside
+from harness.catalog.siblings import find_sibling
 
 FILES_OF_A_PATTERN = 1000
 SITES = ("site-packages", "dist-packages")
@@ -64,7 +64,7 @@ def find_module(name: str, plugin: Plugin, folder: Path | None = None) -> Place:
     top = name.partition(".")[0]
     if is_pythons(name):
         return Place()
-    sibling = beside(folder, top) if folder else None
+    sibling = find_sibling(folder, top) if folder else None
     if sibling is not None:
         return Place((Source(sibling, ""),) if str(sibling) == plugin.file else tuple(_sources_of_file(sibling, top)))
     spec = _find_spec(top)

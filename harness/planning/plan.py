@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from harness.catalog import Catalog, Offer, available, resolve
+from harness.catalog import Catalog, Offer, explain_unavailable, resolve
 from harness.data import files
 from harness.errors import UsageError
 from harness.metrics.headline import find_headline
@@ -19,7 +19,7 @@ from harness.selections import choosing
 from harness.selections.choosing import Item
 from harness.suites.suite import Request
 from harness.types import BackendOffer, Choice, Dataset, Method, Trial
-from harness.words import counted
+from harness.words import format_count
 
 MOST_TRIALS: Final = 200_000
 DEFAULT_SEEDS = "3"
@@ -92,10 +92,10 @@ def _refuse_too_many(groups: Sequence[Group], seeds: Seeds) -> None:
         most = max(most, *(len(seeds.seeds_of(each.offer.value)) for each in items))
         count += (method + bases) * sum(each.count() * len(seeds.seeds_of(each.offer.value)) for each in items)
     if count > MOST_TRIALS:
-        which = f"{counted(methods, 'method')}{f' and {based} that they start from' if based else ''}"
+        which = f"{format_count(methods, 'method')}{f' and {based} that they start from' if based else ''}"
         raise UsageError(
-            f"{which} on {counted(places, 'data set')} with {counted(most, 'seed')} make {count:,} trials; at most "
-            f"{MOST_TRIALS:,} can be planned: ask for fewer, or for some of them at a time"
+            f"{which} on {format_count(places, 'data set')} with {format_count(most, 'seed')} make {count:,} trials; "
+            f"at most {MOST_TRIALS:,} can be planned: ask for fewer, or for some of them at a time"
         )
 
 
@@ -160,7 +160,7 @@ def _refuse_more_rows(dataset: Dataset, choice: Choice) -> None:
         asked = choice.options.get(split)
         if asked is not None and asked > rows:
             raise UsageError(
-                f"{choice.label}: the {split} split has only {counted(rows, 'row')}; ask for fewer or leave it out"
+                f"{choice.label}: the {split} split has only {format_count(rows, 'row')}; ask for fewer or leave it out"
             )
 
 
@@ -172,7 +172,7 @@ def _with_files(offer: Offer[Dataset], choice: Choice, folder: Path) -> Picked[D
 
 
 def _refuse_unavailable(offer: Offer[Dataset]) -> None:
-    reason = available(offer)
+    reason = explain_unavailable(offer)
     if reason:
         raise UsageError(f"{offer.value.name}: {reason}")
 
@@ -208,7 +208,7 @@ def _find_backend(catalog: Catalog) -> Offer[BackendOffer]:
     if len(offers) != 1:
         names = ", ".join(offer.value.name for offer in offers) or "none"
         raise UsageError(f"exactly one backend is needed, found {names}: disable one with --disable-plugin NAME")
-    reason = available(offers[0])
+    reason = explain_unavailable(offers[0])
     if reason:
         raise UsageError(f"backend {offers[0].value.name}: {reason}")
     return offers[0]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from harness.catalog import Catalog, Offer, available
+from harness.catalog import Catalog, Offer, explain_unavailable
 from harness.errors import UsageError
 from harness.planning import fingerprints, headlines, recipes
 from harness.selections import bases, selection
@@ -196,7 +196,7 @@ def _skip_reason(offer: Offer[Method], dataset: Dataset, precision: str) -> str 
         return f"{method.name} takes {' and '.join(method.kinds)}, {dataset.name} is {dataset.kind}"
     if precision not in method.precisions:
         return f"{method.name} offers {', '.join(method.precisions)}, not {precision}"
-    return available(offer)
+    return explain_unavailable(offer)
 
 
 def _base_skip_reason(base: Trial | None) -> str | None:

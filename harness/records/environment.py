@@ -16,7 +16,7 @@ from harness.catalog import Catalog
 from harness.planning import cores
 from harness.types import Trial
 from harness.version import __version__
-from harness.words import counted
+from harness.words import format_count
 
 CPUINFO = Path("/proc/cpuinfo")
 # By the flag that tells of each, the widest first.
@@ -86,7 +86,7 @@ def _blas(pool: Mapping[str, Any]) -> str:
     """`openblas 0.3.30 (SkylakeX), 2 threads`."""
     name = f"{pool['internal_api']} {pool.get('version') or ''}".strip()
     kernels = f" ({pool['architecture']})" if pool.get("architecture") else ""
-    return f"{name}{kernels}, {counted(pool['num_threads'], 'thread')}"
+    return f"{name}{kernels}, {format_count(pool['num_threads'], 'thread')}"
 
 
 def _version(distribution: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.types import Record
-from harness.words import first_few, suggest
+from harness.words import list_first, suggest
 
 if TYPE_CHECKING:
     from harness.selections.selection import Selected
@@ -35,7 +35,7 @@ def find_record(records: Sequence[Record], text: str) -> Record:
 def _known(titles: Sequence[str]) -> str:
     if len(titles) == 1:
         return f"the only record is {titles[0]}"
-    return f"the {len(titles)} records are {first_few(titles)}" if titles else "there are no records"
+    return f"the {len(titles)} records are {list_first(titles)}" if titles else "there are no records"
 
 
 def _selected(records: Sequence[Record], text: str) -> list[Record]:

@@ -12,7 +12,7 @@ from harness.conversion import type_text
 from harness.errors import UsageError
 from harness.selections import selection
 from harness.types import STATUSES, UNITS, Budget, Choice, Point, Record, Sweep, TrainingTerms, Trial
-from harness.words import clean, clean_ends, clean_label, clean_line
+from harness.words import clean_ends, clean_label, clean_line, clean_text
 
 SCHEMA = 2
 SCHEMA_1_TERMS = ("budget", "batch_size", "device", "precision", "threads", "deterministic", "patience")
@@ -46,7 +46,7 @@ def from_json(value: Mapping[str, Any]) -> Record:
     return Record(
         trial=trial_from_json(value["trial"]),
         status=value["status"],
-        reason=clean(str(value["reason"])),
+        reason=clean_text(str(value["reason"])),
         scores=_numbers(value["scores"]),
         measured=_entries(value.get("measured", {})),  # older records have all of it among the readings
         readings=_entries(value["readings"]),
@@ -55,7 +55,7 @@ def from_json(value: Mapping[str, Any]) -> Record:
         facts=_entries(value["facts"]),
         curve=tuple(point_from_json(point) for point in value["curve"]),
         seconds=_numbers(value["seconds"]),
-        holes={clean_line(str(name)): clean(str(reason)) for name, reason in value["holes"].items()},
+        holes={clean_line(str(name)): clean_text(str(reason)) for name, reason in value["holes"].items()},
         provenance=_entries(value["provenance"]),
         environment=_entries(value["environment"]),
         traceback=clean_ends(str(value["traceback"]), LONGEST_TRACEBACK),
@@ -205,7 +205,7 @@ def entry(value: Any, depth: int = 0) -> Any:
         return [entry(item, depth + 1) for item in value]
     if hasattr(value, "tolist"):
         return entry(value.tolist(), depth + 1)
-    return clean(value) if isinstance(value, str) else plain(value)
+    return clean_text(value) if isinstance(value, str) else plain(value)
 
 
 def plain(value: Any) -> Any:

@@ -42,8 +42,8 @@ def add_readings(folder: str | Path, key: str, readings: Mapping[str, Any]) -> R
         raise HarnessError(f"results folder {folder}: trial {key} has no record that ended ok; nothing can be added")
     before = record.provenance.get(ADDED, ())
     for name in readings:
-        if flaw := names.flaw(name):
-            raise HarnessError(f"reading {names.shown(name)}: the name {flaw}")
+        if flaw := names.find_name_flaw(name):
+            raise HarnessError(f"reading {names.show_name(name)}: the name {flaw}")
         if name in names.MEASURED or (name in {**record.scores, **record.readings} and name not in before):
             raise HarnessError(f"reading {name}: trial {key} has measured something of that name; choose another")
     added = sorted({*before, *readings})

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from harness.errors import UsageError
-from harness.spelling import QUOTED, RUN, Backslash, path_in
+from harness.spelling import QUOTED, RUN, Backslash, find_path
 
 WORD: Final = re.compile(r"[\w.+/:@~-]+")
 TOKEN: Final = re.compile(rf"""\s*+(?:(?P<word>{WORD.pattern})|(?P<string>{QUOTED})|(?P<mark>[][(),=*]))""", re.DOTALL)
@@ -157,7 +157,7 @@ class Reader:
         if run is None or WORD.fullmatch(run[0]):
             return None
         try:
-            path = path_in(run[0])
+            path = find_path(run[0])
         except Backslash as error:
             self.fail(str(error), start + error.at)
         return path and (Token("path", path[0], start), start + path[1])

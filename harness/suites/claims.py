@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from harness.statistics import SINGLE, are_alike, estimate, explain_no_interval, interval, subtract
+from harness.statistics import SINGLE, are_alike, compute_interval, estimate_mean, explain_no_interval, subtract_pairs
 from harness.suites.entries import Claim, Quantity
 from harness.words import list_seeds
 
@@ -92,12 +92,12 @@ def judge(claim: Claim, left: Side, right: Side | None, apart: str = "") -> Judg
     if apart:
         return Judgement(claim, "not measured", reason=apart, notes=notes)
     compared = _compare_sides(claim, left, right)
-    mean, _, n = estimate(compared.values)
+    mean, _, n = estimate_mean(compared.values)
     if mean is None:
         return Judgement(claim, "not measured", reason=compared.reason or "no seed has both sides", notes=notes)
     if all(_is_counted(side) for _, side in sides):
         return _decide(Judgement(claim, "open", mean, n=n, notes=notes, no_interval=COUNT), compared, left, right)
-    found = interval(compared.values, magnitude=compared.magnitude)
+    found = compute_interval(compared.values, magnitude=compared.magnitude)
     low, high = found or (None, None)
     why = "" if found else explain_no_interval(n)
     return _decide(Judgement(claim, "open", mean, low, high, n, "", notes, why), compared, left, right)
@@ -150,7 +150,9 @@ def _compare_sides(claim: Claim, left: Side, right: Side | None) -> _Compared:
     reasons = dict.fromkeys(side.missing for side in (left, right) if side.missing)
     pairs = {seed: (value, right.values[seed]) for seed, value in left.values.items() if seed in right.values}
     if claim.minus is not None:
-        differences, magnitude = subtract([one for one, _ in pairs.values()], [other for _, other in pairs.values()])
+        differences, magnitude = subtract_pairs(
+            [one for one, _ in pairs.values()], [other for _, other in pairs.values()]
+        )
         return _Compared(differences, "; ".join(reasons), _find_lacking(pairs, left, right), magnitude, 0.0)
     if any(other == 0 for _, other in pairs.values()):
         reasons[f"{claim.right} is 0"] = None

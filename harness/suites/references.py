@@ -12,7 +12,7 @@ from typing import TypeVar
 from harness.catalog import Catalog
 from harness.errors import UsageError
 from harness.selections import choosing, selection
-from harness.spelling import spelt
+from harness.spelling import read_path
 from harness.suites.entries import Claim, Published, Quantity
 from harness.suites.suite import Comparison, Request, read_suite
 from harness.types import Choice, Record
@@ -38,7 +38,7 @@ def find_suite(catalog: Catalog, name: str) -> Comparison:
 
 def _find_file(name: str) -> Path:
     try:
-        return spelt(name)
+        return read_path(name)
     except (ValueError, OSError, RuntimeError) as error:
         raise UsageError(f"suite {name}: {getattr(error, 'strerror', None) or error}") from error
 

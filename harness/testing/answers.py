@@ -14,8 +14,8 @@ def answers_well_formed(subject: Subject) -> None:
     run.updates(2)
     for number, scalars in enumerate(run.scalars, 1):
         for name in scalars:
-            if flaw := names.flaw(name):
-                broken(f"a scalar of update {number}, {names.shown(name)}: the name {flaw}")
+            if flaw := names.find_name_flaw(name):
+                broken(f"a scalar of update {number}, {names.show_name(name)}: the name {flaw}")
     run.finish()
     for name, _, flaw in subject.answered(answers.check_views, run.learner):
         if flaw:
@@ -27,8 +27,8 @@ def answers_well_formed(subject: Subject) -> None:
 
 def _check_facts(subject: Subject, described: object) -> None:
     for name, value in subject.answered(answers.check_facts, described).items():
-        if flaw := names.flaw(name):
-            broken(f"describe: {names.shown(name)}: the name {flaw}")
+        if flaw := names.find_name_flaw(name):
+            broken(f"describe: {names.show_name(name)}: the name {flaw}")
         try:
             json_values.fit_value(name, value.value if isinstance(value, Reading) else value)
         except json_values.Unfit as unfit:

@@ -15,7 +15,7 @@ from harness import options
 from harness.catalog import resolve
 from harness.errors import Unsupported, UsageError
 from harness.testing import tiny
-from harness.testing.subjects import ORDER, SEED, Run, Subject, broken, differing
+from harness.testing.subjects import ORDER, SEED, Run, Subject, broken, find_difference
 from harness.trials import answers
 from harness.trials.learner_start import Started, look_up_parts
 from harness.trials.scalars import Scalars
@@ -33,23 +33,25 @@ def cohort_as_alone(subject: Subject) -> None:
         raise Unsupported("it trains no several trials as one, which is optional")
     if subject.base is not None:
         raise Unsupported("it starts from the weights of another method, and such trials are trained one by one")
-    lanes = [subject, replace(subject, given={**subject.given, **_varied(subject)})]
+    lanes = [subject, replace(subject, given={**subject.given, **_vary_options(subject)})]
     for order in ((0, 1), (1, 0)):
         together = _Together(subject, lanes, order)
         for place, lane in enumerate(order):
-            _require_alike(_alone(lanes[lane], lane), together.run(place), f"lane {place} of two and its trial alone")
+            _require_alike(
+                _train_alone(lanes[lane], lane), together.take_lane(place), f"lane {place} of two and its trial alone"
+            )
     if subject.kind != "language":  # tokens cannot be nan
-        beside = _Together(subject, lanes, (0, 1), spoilt=1).run(0)
-        _require_alike(_alone(subject, 0), beside, "a lane beside one that is nan and its trial alone")
+        beside = _Together(subject, lanes, (0, 1), spoilt=1).take_lane(0)
+        _require_alike(_train_alone(subject, 0), beside, "a lane beside one that is nan and its trial alone")
 
 
-def _varied(subject: Subject) -> dict[str, Any]:
+def _vary_options(subject: Subject) -> dict[str, Any]:
     """Other values of batched options: half a number, one more, the other truth; those that are refused stay."""
     method = subject.method
     known = options.values(options.build(method.config, subject.given, method.name))
     found: dict[str, Any] = {}
     for name in method.batched_options:
-        for value in _others(known[name]):
+        for value in _list_other_values(known[name]):
             try:
                 options.build(method.config, {**subject.given, **found, name: value}, method.name)
             except UsageError:
@@ -59,7 +61,7 @@ def _varied(subject: Subject) -> dict[str, Any]:
     return found
 
 
-def _others(value: object) -> Iterator[Any]:
+def _list_other_values(value: object) -> Iterator[Any]:
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, float):
@@ -68,7 +70,7 @@ def _others(value: object) -> Iterator[Any]:
         yield from (value + 1, value - 1)
 
 
-def _alone(subject: Subject, place: int) -> Run:
+def _train_alone(subject: Subject, place: int) -> Run:
     """A trial alone, after as many updates, with the seeds of that lane."""
     run = subject.start(subject.training(SEED + place))
     batches = subject.batches(ORDER + place)
@@ -96,9 +98,9 @@ class _Together:
         self._scalars: list[Sequence[Mapping[str, float]]] = []
         batches = subject.backend.lane_batches([data] * size, tiny.BATCH, [ORDER + lane for lane in order])
         for _ in range(UPDATES):
-            self._update(_spoilt(next(batches), spoilt))
+            self._update_lanes(_spoil_lane(next(batches), spoilt))
 
-    def _update(self, batch: Batch) -> None:
+    def _update_lanes(self, batch: Batch) -> None:
         size = len(self._lanes)
         check = partial(answers.check_lane_step, lanes=size)
         returned = answers.ask_learner(self._cohort.update, self._state, batch)
@@ -107,7 +109,7 @@ class _Together:
         kept.add_update(scalars)
         self._scalars.append(kept.take_means())
 
-    def run(self, place: int) -> Run:
+    def take_lane(self, place: int) -> Run:
         """A lane as the training that it would be alone."""
         lane = self._lanes[place]
         learner = lane.build()
@@ -117,7 +119,7 @@ class _Together:
         return run
 
 
-def _spoilt(batch: Batch, place: int | None) -> Batch:
+def _spoil_lane(batch: Batch, place: int | None) -> Batch:
     if place is not None:
         batch.inputs[place] = float("nan")
     return batch
@@ -128,15 +130,15 @@ def _require_alike(alone: Run, lane: Run, what: str) -> None:
     for words in ("", ", finished"):
         seen, also = alone.seen(), lane.seen()
         if {name: array.shape for name, array in seen.items()} != {name: array.shape for name, array in also.items()}:
-            broken(f"{what}{words}: they differ in the {differing(seen, also, ALIKE)}")
+            broken(f"{what}{words}: they differ in the {find_difference(seen, also, ALIKE)}")
         for name, array in seen.items():
-            if (share := _apart(array, also[name])) > ALIKE:
+            if (share := _measure_distance(array, also[name])) > ALIKE:
                 broken(f"{what}{words}: they differ in the {name}, by {share:.2g} of its norm")
         alone.finish()
         lane.finish()
 
 
-def _apart(one: NDArray[Any], other: NDArray[Any]) -> float:
+def _measure_distance(one: NDArray[Any], other: NDArray[Any]) -> float:
     """The norm of their difference over that of the first, or over 1; infinite where one alone is not finite."""
     if not np.array_equal(np.isfinite(one), np.isfinite(other)):
         return math.inf

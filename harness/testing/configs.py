@@ -15,7 +15,7 @@ from harness.testing.subjects import Subject, broken
 def options_described(subject: Subject) -> None:
     """Of a method, and that what it says of its options is of options that it has."""
     method = subject.method
-    described(method.config, method.name)
+    require_described(method.config, method.name)
     known = [option.name for option in options.describe(method.config)]
     for name in method.row_options:
         if name not in known:
@@ -24,7 +24,7 @@ def options_described(subject: Subject) -> None:
 
 def kinds_taken(subject: Subject) -> None:
     """Learns and predicts; a learner that refuses a kind which its method declares is broken."""
-    if not tiny.data(subject.kind):
+    if not tiny.list_data_sets(subject.kind):
         raise Unsupported(f"there is no tiny data of kind {subject.kind!r}")
     try:
         run = subject.start()
@@ -39,7 +39,7 @@ def kinds_taken(subject: Subject) -> None:
             broken(f"its scalars after update {index} are not finite: {dict(scalars)}")
 
 
-def described(config: type, owner: str) -> None:
+def require_described(config: type, owner: str) -> None:
     """Raises Broken for options without meaning, and for defaults that are refused or not read back as they are."""
     nameless = [option.name for option in options.describe(config) if not option.meaning.strip()]
     if nameless:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from harness import names
 from harness.errors import Unsupported
-from harness.testing.configs import described
-from harness.testing.subjects import ORDER, Arrays, DatasetSubject, broken, differing, require_same
+from harness.testing.configs import require_described
+from harness.testing.subjects import ORDER, Arrays, DatasetSubject, broken, find_difference, require_same
 from harness.trials import json_values
 from harness.types import NO_CLASS, Batch, Data, Problem, Reading
-from harness.words import counted
+from harness.words import format_count
 
 SPLITS = ("train", "valid", "test")
 ROWS = 20
@@ -28,7 +28,7 @@ CHANCE = 0.01  # share of rows that may be in two splits because the source repe
 
 def data_options_described(subject: DatasetSubject) -> None:
     """Of the data set's config."""
-    described(subject.dataset.config, subject.dataset.name)
+    require_described(subject.dataset.config, subject.dataset.name)
 
 
 def data_deterministic(subject: DatasetSubject) -> None:
@@ -37,20 +37,20 @@ def data_deterministic(subject: DatasetSubject) -> None:
         first = subject.load()
     with subject.backend.isolated(2):
         second = subject.load()
-    require_same("two loads with the same seed", _arrays(first), _arrays(second), exact=True)
+    require_same("two loads with the same seed", _list_arrays(first), _list_arrays(second), exact=True)
     if first.problem != second.problem:
         broken(f"two loads with the same seed: the problems {first.problem} and {second.problem}")
 
 
-def _arrays(data: Data) -> Arrays:
+def _list_arrays(data: Data) -> Arrays:
     return {
         f"{name} {field}": np.asarray(getattr(split, field))
-        for name, split in _splits(data)
+        for name, split in _list_splits(data)
         for field in ("inputs", "targets")
     }
 
 
-def _splits(data: Data) -> Iterator[tuple[str, Batch]]:
+def _list_splits(data: Data) -> Iterator[tuple[str, Batch]]:
     yield from ((name, getattr(data, name)) for name in SPLITS)
     yield from ((f"shifted {name!r}", split) for name, split in data.shifted.items())
 
@@ -61,7 +61,7 @@ def data_as_stated(subject: DatasetSubject) -> None:
     problem = data.problem
     if problem.kind != subject.dataset.kind:
         broken(f"its kind is {subject.dataset.kind}, its problem's {problem.kind}")
-    for name, split in _splits(subject.backend.place(data, "cpu")):
+    for name, split in _list_splits(subject.backend.place(data, "cpu")):
         _check_arrays(name, np.asarray(split.inputs), np.asarray(split.targets), problem)
     size = data.train.targets.shape[1] if problem.order == "contiguous" else len(data.train.inputs)
     if problem.train_size != size:
@@ -74,11 +74,13 @@ def data_as_stated(subject: DatasetSubject) -> None:
 def _check_names(data: Data) -> None:
     """Names of shifted splits and readings, and what those say."""
     for name in data.shifted:
-        if flaw := names.flaw_of_view(name):
-            broken(f"shifted split {names.shown(name)}: the name {flaw}")
+        if flaw := names.find_view_flaw(name):
+            broken(f"shifted split {names.show_name(name)}: the name {flaw}")
     for name, value in data.readings.items():
-        if flaw := names.flaw(name) or ("is what the harness itself measures" if name in names.MEASURED else ""):
-            broken(f"reading {names.shown(name)}: the name {flaw}")
+        if flaw := names.find_name_flaw(name) or (
+            "is what the harness itself measures" if name in names.MEASURED else ""
+        ):
+            broken(f"reading {names.show_name(name)}: the name {flaw}")
         try:
             json_values.fit_value(name, value.value if isinstance(value, Reading) else value)
         except json_values.Unfit as unfit:
@@ -89,7 +91,7 @@ def _check_arrays(name: str, inputs: NDArray[np.generic], targets: NDArray[np.ge
     if not len(inputs):
         broken(f"{name} holds no rows")
     if len(inputs) != len(targets):
-        broken(f"{name} has {counted(len(inputs), 'input')} and {counted(len(targets), 'target')}")
+        broken(f"{name} has {format_count(len(inputs), 'input')} and {format_count(len(targets), 'target')}")
     if problem.kind == "language":
         return _check_tokens(name, inputs, targets, problem)
     _check_inputs(name, inputs, problem)
@@ -143,16 +145,16 @@ def training_batches(subject: DatasetSubject) -> None:
     """Drawn twice with one seed, under other global seeds."""
     data = subject.backend.place(subject.load(), "cpu")
     with subject.backend.isolated(1):
-        first = _first_batches(subject, data)
+        first = _draw_batches(subject, data)
     with subject.backend.isolated(2):
-        second = _first_batches(subject, data)
+        second = _draw_batches(subject, data)
     require_same("training batches drawn twice with the same seed", first, second, exact=True)
     if data.problem.order == "shuffled" and data.problem.kind != "language":
         for name, inputs in first.items():
             _check_inputs(f"augmented {name}" if data.augment else name, inputs, data.problem)
 
 
-def _first_batches(subject: DatasetSubject, data: Data) -> Arrays:
+def _draw_batches(subject: DatasetSubject, data: Data) -> Arrays:
     drawn = itertools.islice(subject.backend.batches(data, ROWS, ORDER), BATCHES)
     return {f"inputs of batch {number}": np.asarray(batch.inputs) for number, batch in enumerate(drawn, 1)}
 
@@ -162,7 +164,7 @@ def splits_apart(subject: DatasetSubject) -> None:
     data = subject.load()
     if data.problem.order == "contiguous":
         raise Unsupported("a contiguous stream has no rows to compare")
-    rows = {name: _rows(getattr(data, name)) for name in SPLITS}
+    rows = {name: _list_row_bytes(getattr(data, name)) for name in SPLITS}
     repeated = 1 - len(set(rows["train"])) / len(rows["train"])
     for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
         known = set(rows[one])
@@ -172,7 +174,7 @@ def splits_apart(subject: DatasetSubject) -> None:
             broken(f"{share:.1%} of the rows of {other} are in {one} too")
 
 
-def _rows(split: Batch) -> list[bytes]:
+def _list_row_bytes(split: Batch) -> list[bytes]:
     inputs = np.ascontiguousarray(split.inputs)
     return [row.tobytes() for row in inputs]
 
@@ -183,15 +185,15 @@ def splits_as_declared(subject: DatasetSubject) -> None:
     if folds == 1 or not (folds or fixed):
         return
     seeds = (0, folds - 1) if folds else (0, 1)
-    one, other = (_arrays(subject.load(seed, **WHOLE)) for seed in seeds)
+    one, other = (_list_arrays(subject.load(seed, **WHOLE)) for seed in seeds)
     if fixed:
         what = f"fixed_test, and seeds {seeds[0]} and {seeds[1]} have other test rows"
-        require_same(what, _of_test(one), _of_test(other), exact=True)
-    if folds and differing(one, other, 0.0) is None:
+        require_same(what, _select_test_arrays(one), _select_test_arrays(other), exact=True)
+    if folds and find_difference(one, other, 0.0) is None:
         broken(f"folds={folds}: splits {seeds[0]} and {seeds[1]} hold the same rows; load gets the number of the split")
 
 
-def _of_test(arrays: Arrays) -> Arrays:
+def _select_test_arrays(arrays: Arrays) -> Arrays:
     return {name: array for name, array in arrays.items() if name.startswith("test ")}
 
 
@@ -204,6 +206,6 @@ def sizes_honoured(subject: DatasetSubject) -> None:
         single = data.problem.order == "contiguous" and len(split.inputs) == 1
         found = split.targets.shape[1] if single else len(split.inputs)
         if found != size:
-            broken(f"{name}={size} gives {counted(found, 'row')}")
+            broken(f"{name}={size} gives {format_count(found, 'row')}")
         if name == "train" and data.problem.train_size != size:
             broken(f"train={size} gives problem.train_size {data.problem.train_size}")

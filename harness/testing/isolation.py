@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from harness.catalog import Catalog, Settings, load
+from harness.catalog import Catalog, Settings, load_catalog
 from harness.executors import worker
 from harness.executors.forkserver import Child, ForkServer, killed_by, read_number
 from harness.executors.server import kill_group
@@ -48,7 +48,7 @@ class Errand(NamedTuple):
     def __bool__(self) -> bool:
         return self.first < self.stop
 
-    def rest(self) -> Errand:
+    def without_first(self) -> Errand:
         """It without its first check."""
         return self._replace(first=self.first + 1)
 
@@ -56,7 +56,7 @@ class Errand(NamedTuple):
         """Run them, and tell of each as it ends: one line of JSON."""
         os.set_inheritable(channel.fileno(), False)
         owner = os.getpid()
-        found = kit.cases(load(self.settings), self.text, self.device, self.data)
+        found = kit.cases(load_catalog(self.settings), self.text, self.device, self.data)
         for case in found[self.first : self.stop]:
             result = case.run()
             if os.getpid() != owner:  # a plugin has forked, and its child has come back here
@@ -64,29 +64,29 @@ class Errand(NamedTuple):
             worker.flush()
             with contextlib.suppress(OSError):
                 os.write(2, OVER)
-            _tell(channel, result)
+            _send_result(channel, result)
 
 
-def _tell(channel: socket.socket, result: Result) -> None:
+def _send_result(channel: socket.socket, result: Result) -> None:
     try:
         channel.sendall(b"\n" + json.dumps(result).encode() + b"\n")  # whatever else was written there ends before it
     except OSError:
         os._exit(UNHEARD)
 
 
-class Subject(NamedTuple):
+class CaseGroup(NamedTuple):
     """Subject of a check, by its cases and by how another process finds them."""
 
     cases: Sequence[Case]
     errand: Errand
 
 
-def subjects(catalog: Catalog, settings: Settings, text: str, device: str, data: Path | None) -> Iterator[Subject]:
+def group_cases(catalog: Catalog, settings: Settings, text: str, device: str, data: Path | None) -> Iterator[CaseGroup]:
     """The cases that a text selects, thing by thing. Raises UsageError as `cases` does."""
     first = 0
     for _, group in itertools.groupby(kit.cases(catalog, text, device, data), lambda case: (case.of, case.label)):
         found = list(group)
-        yield Subject(found, Errand(settings, text, device, data, first, first + len(found)))
+        yield CaseGroup(found, Errand(settings, text, device, data, first, first + len(found)))
         first += len(found)
 
 
@@ -105,19 +105,19 @@ class Isolation:
     def results(self, errand: Errand) -> Iterator[Result]:
         """One for each check, as it ends. Raises HarnessError if no process can be started at all."""
         while errand:
-            for result in self._of_one_process(errand):
-                errand = errand.rest()
+            for result in self._run_in_one_process(errand):
+                errand = errand.without_first()
                 yield result
 
-    def _of_one_process(self, errand: Errand) -> Iterator[Result]:
+    def _run_in_one_process(self, errand: Errand) -> Iterator[Result]:
         """At least one result: if the process tells of none, that of the check in which it died."""
         with _Heard(self._server) as process:
             process.child.hand_over(errand)
             while errand and (result := process.next_result()):
-                errand = errand.rest()
+                errand = errand.without_first()
                 yield result
             if errand:
-                yield process.obituary()
+                yield process.describe_end()
         if process.orphaned:
             self._server.sweep(process.child.server)
 
@@ -136,7 +136,7 @@ class _Heard:
         self._selector = selectors.DefaultSelector()
 
     def __enter__(self) -> Self:
-        for source, hear in ((self.child.channel, self._hear), (self.child.output, self._listen)):
+        for source, hear in ((self.child.channel, self._read_channel), (self.child.output, self._read_output)):
             self._selector.register(source, selectors.EVENT_READ, hear)
         self._selector.register(self.child.fate, selectors.EVENT_READ, self._learn_fate)
         return self
@@ -152,23 +152,23 @@ class _Heard:
         """None where it has died before it told of another one."""
         while True:
             while self._lines:
-                if result := _understood(self._lines.pop(0)):
-                    _drain(self._listen)
-                    return result._replace(printed=self._last_words())
+                if result := _parse_result(self._lines.pop(0)):
+                    _drain_stream(self._read_output)
+                    return result._replace(printed=self._take_last_words())
             if self._over:
                 return None
-            self._wait()
+            self._wait_for_event()
 
     @property
     def orphaned(self) -> bool:
         """Whether it ended because the fork server did."""
         return self._over and self._exit is None
 
-    def obituary(self) -> Result:
+    def describe_end(self) -> Result:
         """The result of the check that it died in."""
-        return Result("broken", clean_line(self._cause()), traceback=self._last_words())
+        return Result("broken", clean_line(self._explain_end()), traceback=self._take_last_words())
 
-    def _cause(self) -> str:
+    def _explain_end(self) -> str:
         if self._exit is None:
             return "the process that checks are forked from died, and the check with it"
         if self._exit == UNHEARD:
@@ -177,20 +177,20 @@ class _Heard:
             return f"its process was {killed_by(-self._exit)}"
         return f"its process exited with code {self._exit} before the check was over"
 
-    def _last_words(self) -> str:
+    def _take_last_words(self) -> str:
         words, _, self._printed = self._printed.partition(OVER)
         return words[-LAST_WORDS:].decode("utf-8", errors="replace")
 
     # --- events -------------------------------------------------------------------------------------------------------
 
-    def _wait(self) -> None:
+    def _wait_for_event(self) -> None:
         """Until something happens. It may have stopped the server, which has to tell of its end."""
         for key, _ in self._selector.select(SECONDS_BETWEEN_LOOKS):
             if key.data() == b"":
                 self._selector.unregister(key.fileobj)
         self._server.wake()
 
-    def _hear(self) -> bytes | None:
+    def _read_channel(self) -> bytes | None:
         try:
             data = self.child.channel.recv(CHUNK)
         except BlockingIOError:
@@ -202,7 +202,7 @@ class _Heard:
         self._rest = rest[-LONGEST_MESSAGE:]
         return data
 
-    def _listen(self) -> bytes | None:
+    def _read_output(self) -> bytes | None:
         try:
             data = os.read(self.child.output, CHUNK)
         except BlockingIOError:
@@ -213,19 +213,19 @@ class _Heard:
     def _learn_fate(self) -> bytes:
         """Take in its end; words that it said before are still to be read."""
         self._exit, self._over = read_number(self.child.fate), True
-        _drain(self._hear)
-        _drain(self._listen)
+        _drain_stream(self._read_channel)
+        _drain_stream(self._read_output)
         return b""
 
 
-def _drain(read: Callable[[], bytes | None]) -> None:
+def _drain_stream(read: Callable[[], bytes | None]) -> None:
     """Read the bytes that are there now; no more than a bit of a stream that never ends."""
     for _ in range(CHUNKS_AT_ONCE):
         if not read():
             return
 
 
-def _understood(line: bytes) -> Result | None:
+def _parse_result(line: bytes) -> Result | None:
     """None for what a plugin has written there."""
     try:
         result = Result(*json.loads(line))

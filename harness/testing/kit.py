@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from harness import options
-from harness.catalog import Catalog, Offer, available, resolve
+from harness.catalog import Catalog, Offer, explain_unavailable, resolve
 from harness.data import files
 from harness.errors import Broken, Unsupported, UsageError, is_interrupt
 from harness.selections import bases, selection
 from harness.testing.subjects import DatasetSubject, MetricSubject, Subject
 from harness.trials.code_places import plugin_code
 from harness.types import Backend, Check, Dataset, Method, Metric
-from harness.words import Code, clean_line, one_line, suggest
+from harness.words import Code, clean_line, describe_error, suggest
 
 Status: TypeAlias = Literal["ok", "broken", "not applicable"]
 Of: TypeAlias = Literal["method", "dataset", "metric"]
@@ -57,12 +57,12 @@ class Case:
 
     def run(self) -> Result:
         """The worst result over all kinds: broken by one, else ok if it applies to any."""
-        results = [(kind, self._on(make)) for kind, make in self.makes]
+        results = [(kind, self._run_on(make)) for kind, make in self.makes]
         kind, worst = min(results, key=lambda item: SEVERITY.index(item[1].status))
         several = len(results) > 1 and worst.reason
         return worst._replace(reason=f"{kind}: {worst.reason}") if several else worst
 
-    def _on(self, make: Make) -> Result:
+    def _run_on(self, make: Make) -> Result:
         """A fresh subject, so that no check sees what another left behind; isolated, so that nor does the caller."""
         try:
             with self.backend().isolated(0):
@@ -75,7 +75,7 @@ class Case:
             if is_interrupt(error):
                 raise
             exits = isinstance(error, SystemExit)
-            said = one_line(error, self.code)
+            said = describe_error(error, self.code)
             return Result("broken", said if exits else f"raised {said}", traceback.format_exc())
         return Result("ok")
 
@@ -91,9 +91,9 @@ def cases(catalog: Catalog, text: str, device: str = "cpu", data: Path | None = 
     found: list[Case] = []
     for selected in selection.parse(text, "check"):
         if selected.file is None:
-            found += _cases(catalog, selected, device, data)
+            found += _find_cases(catalog, selected, device, data)
         else:
-            found += _cases_of_file(catalog, selected.file, selected, device, data)
+            found += _find_cases_of_file(catalog, selected.file, selected, device, data)
     return found
 
 
@@ -108,10 +108,12 @@ def cases_of_plugin(catalog: Catalog, name: str, device: str = "cpu") -> list[Ca
         known = ", ".join(sorted({plugin.provider for plugin in catalog.plugins}))
         raise UsageError(f"{name!r} offers no method, data set or metric; plugins come from: {known}{catalog.hint}")
     selected = [selection.Selected(offer.value.name, offer.plugin.module or offer.plugin.name) for offer in offers]
-    return [case for each in dict.fromkeys(selected) for case in _cases(catalog, each, device, None, tolerant=True)]
+    return [
+        case for each in dict.fromkeys(selected) for case in _find_cases(catalog, each, device, None, tolerant=True)
+    ]
 
 
-def _cases_of_file(
+def _find_cases_of_file(
     catalog: Catalog, file: str, selected: selection.Selected, device: str, data: Path | None
 ) -> Iterator[Case]:
     """Parameters, as in `./mine.py[rate=0.1]`, are those of its methods, which alone are checked then."""
@@ -122,7 +124,7 @@ def _cases_of_file(
         raise UsageError(f"check {file}: it offers no method, data set or metric")
     for offer in offers:
         each = replace(selected, file=None, provider=plugin.module, name=offer.value.name)
-        yield from _cases(catalog, each, device, data, tolerant=True)
+        yield from _find_cases(catalog, each, device, data, tolerant=True)
 
 
 def _is_from(offer: Offer[Any], name: str) -> bool:
@@ -130,7 +132,7 @@ def _is_from(offer: Offer[Any], name: str) -> bool:
     return offer.plugin.answers_to([name]) or (bool(file) and Path(file) == Path(name).expanduser().resolve())
 
 
-def _cases(
+def _find_cases(
     catalog: Catalog, selected: selection.Selected, device: str, data: Path | None, *, tolerant: bool = False
 ) -> Iterator[Case]:
     known = [shelf for shelf in (catalog.methods, catalog.datasets, catalog.metrics) if selected.name in shelf.names()]
@@ -138,27 +140,27 @@ def _cases(
         names = [name for shelf in (catalog.methods, catalog.datasets, catalog.metrics) for name in shelf.names()]
         close = suggest(selected.name, names)
         raise UsageError(f"check: no method, data set or metric {selected.name!r}{close}{catalog.hint}")
-    backend = _backend(catalog)
+    backend = _find_backend(catalog)
     for shelf in known:
         offer: Offer[Any] = shelf.offer(selected.qualified)
-        if reason := available(offer):
+        if reason := explain_unavailable(offer):
             if not tolerant:
                 raise UsageError(f"check: {shelf.noun} {selected.name}: {reason}")
             of: Of = "method" if isinstance(offer.value, Method) else "dataset"
-            yield from _checked(catalog, of, offer, selected.name, (("", partial(_nothing, reason)),), backend)
+            yield from _make_cases(catalog, of, offer, selected.name, (("", partial(_raise_reason, reason)),), backend)
         elif isinstance(offer.value, Method):
-            yield from _of_method(catalog, offer, selected, backend, device)
+            yield from _make_method_cases(catalog, offer, selected, backend, device)
         elif isinstance(offer.value, Dataset):
-            yield from _of_dataset(catalog, offer, selected, backend, data)
+            yield from _make_dataset_cases(catalog, offer, selected, backend, data)
         else:
-            yield from _of_metric(catalog, offer, backend)
+            yield from _make_metric_cases(catalog, offer, backend)
 
 
-def _nothing(reason: str) -> NoReturn:
+def _raise_reason(reason: str) -> NoReturn:
     raise Unsupported(reason)
 
 
-def _backend(catalog: Catalog) -> MakeBackend:
+def _find_backend(catalog: Catalog) -> MakeBackend:
     offers = catalog.backends.values()
     if len(offers) != 1:
         names = ", ".join(offer.name for offer in offers) or "none"
@@ -169,7 +171,7 @@ def _backend(catalog: Catalog) -> MakeBackend:
 # --- subjects ---------------------------------------------------------------------------------------------------------
 
 
-def _given(selected: selection.Selected, config: type, owner: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _expand_options(selected: selection.Selected, config: type, owner: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Label and options of each combination that is selected. A plain name is not built: a check tries its defaults."""
     if not selected.sweeps:
         yield owner, {}
@@ -178,36 +180,36 @@ def _given(selected: selection.Selected, config: type, owner: str) -> Iterator[t
         yield choice.label, choice.given
 
 
-def _of_method(
+def _make_method_cases(
     catalog: Catalog, offer: Offer[Method], selected: selection.Selected, backend: MakeBackend, device: str
 ) -> Iterator[Case]:
     method = offer.value
-    for label, given in _given(selected, method.config, method.name):
-        make = partial(_method_subject, catalog, offer, given, backend, device)
+    for label, given in _expand_options(selected, method.config, method.name):
+        make = partial(_make_method_subject, catalog, offer, given, backend, device)
         makes = tuple((kind, partial(make, kind)) for kind in method.kinds)
-        yield from _checked(catalog, "method", offer, label, makes, backend)
+        yield from _make_cases(catalog, "method", offer, label, makes, backend)
 
 
-def _method_subject(
+def _make_method_subject(
     catalog: Catalog, offer: Offer[Method], given: Mapping[str, Any], backend: MakeBackend, device: str, kind: str
 ) -> Subject:
     method = offer.value
     resolved = options.values(options.build(method.config, given, method.name)) if method.starts_from else {}
     item = bases.base(catalog, offer, resolved)
-    base = _method_subject(catalog, item.offer, item.choices()[0].given, backend, device, kind) if item else None
+    base = _make_method_subject(catalog, item.offer, item.choices()[0].given, backend, device, kind) if item else None
     return Subject(method, given, kind, backend(), device, base)
 
 
-def _of_dataset(
+def _make_dataset_cases(
     catalog: Catalog, offer: Offer[Dataset], selected: selection.Selected, backend: MakeBackend, data: Path | None
 ) -> Iterator[Case]:
     dataset = offer.value
-    for label, given in _given(selected, dataset.config, dataset.name):
-        makes = (("", partial(_dataset_subject, dataset, given, backend, data)),)
-        yield from _checked(catalog, "dataset", offer, label, makes, backend)
+    for label, given in _expand_options(selected, dataset.config, dataset.name):
+        makes = (("", partial(_make_dataset_subject, dataset, given, backend, data)),)
+        yield from _make_cases(catalog, "dataset", offer, label, makes, backend)
 
 
-def _dataset_subject(
+def _make_dataset_subject(
     dataset: Dataset, given: Mapping[str, Any], backend: MakeBackend, data: Path | None
 ) -> DatasetSubject:
     folder = files.folder(data)
@@ -216,19 +218,19 @@ def _dataset_subject(
     return DatasetSubject(dataset, given, folder, backend())
 
 
-def _of_metric(catalog: Catalog, offer: Offer[Metric], backend: MakeBackend) -> Iterator[Case]:
+def _make_metric_cases(catalog: Catalog, offer: Offer[Metric], backend: MakeBackend) -> Iterator[Case]:
     metric = offer.value
-    makes = tuple((kind, partial(_metric_subject, metric, kind)) for kind in metric.kinds or ("",))
-    yield from _checked(catalog, "metric", offer, metric.name, makes, backend)
+    makes = tuple((kind, partial(_make_metric_subject, metric, kind)) for kind in metric.kinds or ("",))
+    yield from _make_cases(catalog, "metric", offer, metric.name, makes, backend)
 
 
-def _metric_subject(metric: Metric, kind: str) -> MetricSubject:
+def _make_metric_subject(metric: Metric, kind: str) -> MetricSubject:
     if metric.compute is None:
         raise Unsupported("it names a reading and computes nothing")
     return MetricSubject(metric, kind)
 
 
-def _checked(
+def _make_cases(
     catalog: Catalog, of: Of, offer: Offer[Any], label: str, makes: Iterable[tuple[str, Make]], backend: MakeBackend
 ) -> Iterator[Case]:
     offers = sorted(catalog.checks.offers(), key=lambda each: each.plugin.module != OWN)

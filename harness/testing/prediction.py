@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import Unsupported
-from harness.testing.subjects import Arrays, Run, Subject, broken, close, require_same
+from harness.testing.subjects import Arrays, Run, Subject, are_close, broken, require_same
 from harness.trials.predicting import find_flaw
 from harness.types import Array, Data, Prediction, RegressionMixture
 
@@ -47,9 +47,9 @@ def prediction_repeatable(subject: Subject) -> None:
     run = subject.start()
     run.updates(2)
     for view in run.predictors:
-        first = _fields(run, run.data.valid.inputs, view)
+        first = _copy_fields(run, run.data.valid.inputs, view)
         run.predict(run.data.test.inputs, view)
-        again = _fields(run, run.data.valid.inputs, view)
+        again = _copy_fields(run, run.data.valid.inputs, view)
         require_same(f"{view} of the same rows before and after other rows", first, again, subject.exact)
 
 
@@ -61,23 +61,23 @@ def prediction_by_rows(subject: Subject) -> None:
         raise Unsupported("a contiguous stream is given whole")
     inputs = run.data.valid.inputs
     for view in run.predictors:
-        whole = _densities(run.predict(inputs, view))
+        whole = _compute_densities(run.predict(inputs, view))
         cuts = [0, len(inputs) // 2, len(inputs) - 1, len(inputs)]
-        parts = [_densities(run.predict(inputs[start:stop], view)) for start, stop in itertools.pairwise(cuts)]
+        parts = [_compute_densities(run.predict(inputs[start:stop], view)) for start, stop in itertools.pairwise(cuts)]
         joined = np.concatenate(parts, axis=-1)
-        if whole.shape != joined.shape or not close(whole, joined, ALONE):
+        if whole.shape != joined.shape or not are_close(whole, joined, ALONE):
             away = f"by up to {np.abs(whole - joined).max():.3g}" if whole.shape == joined.shape else "in shape"
             broken(f"{view}: a row predicted among {len(inputs)} rows differs from the same row among fewer, {away}")
 
 
-def _densities(prediction: Prediction) -> NDArray[np.float64]:
+def _compute_densities(prediction: Prediction) -> NDArray[np.float64]:
     """Numbers of order one, rows last: probabilities, or means and standard deviations."""
     if isinstance(prediction, RegressionMixture):
         return np.stack(np.broadcast_arrays(prediction.means, np.sqrt(prediction.variances)))
     return np.moveaxis(np.exp(prediction.log_probs), 1, -1)
 
 
-def _fields(run: Run, inputs: Array, view: str) -> Arrays:
+def _copy_fields(run: Run, inputs: Array, view: str) -> Arrays:
     prediction = run.predict(inputs, view)
     return {name: np.array(field) for name, field in zip(type(prediction)._fields, prediction, strict=True)}
 
@@ -91,14 +91,14 @@ def training_undisturbed(subject: Subject) -> None:
     for _ in range(2):
         quiet.updates(2)
         watched.updates(2)
-        before = _saved(watched)
+        before = _copy_saved(watched)
         for view in watched.predictors:
             watched.predict(watched.data.valid.inputs, view)
-        require_same("what is saved before and after a prediction", before, _saved(watched), exact=True)
+        require_same("what is saved before and after a prediction", before, _copy_saved(watched), exact=True)
     require_same("training with and without predictions on the way", quiet.seen(), watched.seen(), subject.exact)
 
 
-def _saved(run: Run) -> Arrays:
+def _copy_saved(run: Run) -> Arrays:
     if not run.saves:
         return {}
     return {f"saved array {name!r}": run.subject.numpy(array) for name, array in run.saved().items()}
@@ -106,14 +106,14 @@ def _saved(run: Run) -> Arrays:
 
 def test_rows_unused(subject: Subject) -> None:
     """The harness predicts test rows during training, too: trained twice, with those and with poisoned ones."""
-    true = _seen_with_test_rows(subject, subject.data)
-    for name, poison in _poisons(subject).items():
+    true = _train_with_test_rows(subject, subject.data)
+    for name, poison in _poison_test_rows(subject).items():
         require_same(
-            f"training with the test rows and with {name}", true, _seen_with_test_rows(subject, poison), subject.exact
+            f"training with the test rows and with {name}", true, _train_with_test_rows(subject, poison), subject.exact
         )
 
 
-def _poisons(subject: Subject) -> Mapping[str, Data]:
+def _poison_test_rows(subject: Subject) -> Mapping[str, Data]:
     data = subject.data
     inputs = subject.numpy(data.test.inputs)
     turned = data.test._replace(inputs=data.train.inputs[: len(inputs)], targets=data.train.targets[: len(inputs)])
@@ -123,7 +123,7 @@ def _poisons(subject: Subject) -> Mapping[str, Data]:
     return others | {"nan": dataclasses.replace(data, test=data.test._replace(inputs=data.test.inputs * np.nan))}
 
 
-def _seen_with_test_rows(subject: Subject, data: Data) -> Arrays:
+def _train_with_test_rows(subject: Subject, data: Data) -> Arrays:
     run = Run(subject, data)
     for _ in range(2):
         run.updates(2)

@@ -17,7 +17,7 @@ from harness.catalog import resolve
 from harness.data.soundness import sound
 from harness.data.subset import subset
 from harness.errors import Broken, HarnessError, Unsupported
-from harness.seeds import derive, split_seed
+from harness.seeds import derive, derive_split_seed
 from harness.testing import tiny
 from harness.trials import answers, json_values
 from harness.trials.learner_start import Started, start_learner
@@ -83,7 +83,7 @@ class Subject:
     def data(self) -> Data:
         """On the device. Raises Unsupported where the learner takes no tiny data of this kind."""
         reason = f"there is no tiny data of kind {self.kind!r}"
-        for make in tiny.data(self.kind):
+        for make in tiny.list_data_sets(self.kind):
             data = self.placed(make())
             try:
                 self.build().init(data.problem, self.training(), self.arrays(data))
@@ -206,7 +206,7 @@ class Run:
 
     def seen(self) -> Arrays:
         """All that can be seen of the training so far: scalars of updates, saved arrays, validation predictions."""
-        seen = {f"scalar {name!r} of update {i}": np.array(value) for i, name, value in self._scalars()}
+        seen = {f"scalar {name!r} of update {i}": np.array(value) for i, name, value in self._iterate_scalars()}
         if self.saves:
             seen |= {f"saved array {name!r}": self.subject.numpy(array) for name, array in self.saved().items()}
         for view in self.predictors:
@@ -215,33 +215,33 @@ class Run:
             seen |= {f"{name} of {view}": np.array(array) for name, array in fields}
         return seen
 
-    def _scalars(self) -> Iterator[tuple[int, str, float]]:
+    def _iterate_scalars(self) -> Iterator[tuple[int, str, float]]:
         for index, scalars in enumerate(self.scalars, 1):
             for name, value in scalars.items():
                 yield index, name, value
 
 
-def differing(one: Arrays, other: Arrays, tolerance: float) -> str | None:
+def find_difference(one: Arrays, other: Arrays, tolerance: float) -> str | None:
     """The first thing in which two runs differ by more than a tolerance, relative and absolute, or None."""
     if missing := set(one) ^ set(other):
         return f"{min(missing)}, which only one of them has"
     for name, array in one.items():
         if array.shape != other[name].shape:
             return f"{name}, of shape {array.shape} and {other[name].shape}"
-        if not close(array, other[name], tolerance):
+        if not are_close(array, other[name], tolerance):
             gaps = np.abs(array - other[name])
             finite = gaps[np.isfinite(gaps)]
             return f"{name}, by up to {finite.max():.3g}" if finite.size else f"{name}, which is not finite in one"
     return None
 
 
-def close(one: NDArray[Any], other: NDArray[Any], tolerance: float) -> bool:
+def are_close(one: NDArray[Any], other: NDArray[Any], tolerance: float) -> bool:
     return bool(np.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True))
 
 
 def require_same(what: str, one: Arrays, other: Arrays, exact: bool) -> None:
     """Raises Broken with `what` happened and the first difference."""
-    if difference := differing(one, other, 0.0 if exact else 1e-4):
+    if difference := find_difference(one, other, 0.0 if exact else 1e-4):
         broken(f"{what}: they differ in the {difference}")
 
 
@@ -262,7 +262,7 @@ class DatasetSubject:
         """As a trial would; rows: `train`, `valid` and `test` rows to use, None for all."""
         config = options.build(self.dataset.config, {**self.given, **rows}, self.dataset.name)
         derived = derive(seed, self.dataset.name, "split")
-        split = split_seed(seed, self.dataset.name, self.dataset.folds)
+        split = derive_split_seed(seed, self.dataset.name, self.dataset.folds)
         data: Data = resolve(self.dataset.load, f"data set {self.dataset.name}")(config, split, self.folder)
         try:
             data = sound(self.dataset.name, data)

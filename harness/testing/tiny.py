@@ -19,24 +19,24 @@ WINDOW = 8
 Split = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
-def data(kind: str) -> Sequence[Callable[[], Data]]:
+def list_data_sets(kind: str) -> Sequence[Callable[[], Data]]:
     """Data sets of this kind in the shapes that methods commonly take, most common first; none for an unknown kind."""
     return _KINDS.get(kind, ())
 
 
-def _images() -> Data:
-    return _classes((1, 8, 8), time_axis=False)
+def _make_images() -> Data:
+    return _make_classes((1, 8, 8), time_axis=False)
 
 
-def _vectors() -> Data:
-    return _classes((12,), time_axis=False)
+def _make_vectors() -> Data:
+    return _make_classes((12,), time_axis=False)
 
 
-def _series() -> Data:
-    return _classes((4, 12), time_axis=True)
+def _make_series() -> Data:
+    return _make_classes((4, 12), time_axis=True)
 
 
-def _classes(shape: tuple[int, ...], time_axis: bool) -> Data:
+def _make_classes(shape: tuple[int, ...], time_axis: bool) -> Data:
     """Gaussian clouds around one centre per class."""
     random = np.random.default_rng(derive(0, "classes"))
     centres = random.normal(size=(CLASSES, *shape))
@@ -50,7 +50,7 @@ def _classes(shape: tuple[int, ...], time_axis: bool) -> Data:
     return Data(problem, split(TRAIN), split(HELD_OUT), split(HELD_OUT))
 
 
-def _line() -> Data:
+def _make_line() -> Data:
     """A noisy linear function, standardised."""
     random = np.random.default_rng(derive(0, "line"))
     slope = random.normal(size=6)
@@ -65,7 +65,7 @@ def _line() -> Data:
     return Data(problem, split(TRAIN), split(HELD_OUT), split(HELD_OUT))
 
 
-def _tokens() -> Data:
+def _make_tokens() -> Data:
     """A text in which a token is followed by its successor nine times out of ten."""
     random = np.random.default_rng(derive(0, "tokens"))
 
@@ -80,7 +80,7 @@ def _tokens() -> Data:
 
 
 _KINDS: Mapping[str, Sequence[Callable[[], Data]]] = {
-    "classification": (_images, _vectors, _series),
-    "regression": (_line,),
-    "language": (_tokens,),
+    "classification": (_make_images, _make_vectors, _make_series),
+    "regression": (_make_line,),
+    "language": (_make_tokens,),
 }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import Unsupported
-from harness.testing.subjects import Arrays, Subject, broken, close, require_same
+from harness.testing.subjects import Arrays, Subject, are_close, broken, require_same
 from harness.types import Batch, Data
 
 ROW_TOLERANCE = 1e-3  # of a loss summed in another order, with steps in between
@@ -44,13 +44,13 @@ def global_seeds_ignored(subject: Subject) -> None:
     """Under other seeds of every global generator."""
     require_same(
         "training under two seeds of the global generators (draw from a generator seeded with training.seed)",
-        _under_global_seed(subject, 1),
-        _under_global_seed(subject, 2),
+        _train_under_global_seed(subject, 1),
+        _train_under_global_seed(subject, 2),
         subject.exact,
     )
 
 
-def _under_global_seed(subject: Subject, seed: int) -> Arrays:
+def _train_under_global_seed(subject: Subject, seed: int) -> Arrays:
     with subject.backend.isolated(seed):
         run = subject.start()
         run.updates(3)
@@ -62,40 +62,40 @@ def batches_apart(subject: Subject) -> None:
 
     Control: where even the first update's loss depends on the order, the learner draws something for each row.
     """
-    first, second = _stateless(subject, 0), _stateless(subject, 1)
-    alone, turned = _losses(subject, [first]), _losses(subject, [_turned(first)])
+    first, second = _take_batch(subject, 0), _take_batch(subject, 1)
+    alone, turned = _record_losses(subject, [first]), _record_losses(subject, [_rotate_rows(first)])
     if not alone[0]:
         raise Unsupported("its updates return no scalars to compare")
-    if not _near(alone[0], turned[0]):
+    if not _are_near(alone[0], turned[0]):
         raise Unsupported("its first update already depends on the order of the rows, as one with noise for each does")
-    kept, changed = _losses(subject, [first, second]), _losses(subject, [first, _turned(second)])
-    if not _near(kept[1], changed[1]):
+    kept, changed = _record_losses(subject, [first, second]), _record_losses(subject, [first, _rotate_rows(second)])
+    if not _are_near(kept[1], changed[1]):
         broken(
             "the second update depends on the order of its rows, the first does not: something of the batch before is "
             f"carried over; scalars {dict(kept[1])} and {dict(changed[1])}"
         )
 
 
-def _stateless(subject: Subject, index: int) -> Batch:
+def _take_batch(subject: Subject, index: int) -> Batch:
     """A batch that begins a stream."""
     batches = subject.batches()
     return [next(batches) for _ in range(index + 1)][index]._replace(first=True)
 
 
-def _turned(batch: Batch) -> Batch:
+def _rotate_rows(batch: Batch) -> Batch:
     rows = [*range(1, len(batch.inputs)), 0]
     return batch._replace(inputs=batch.inputs[rows], targets=batch.targets[rows])
 
 
-def _losses(subject: Subject, batches: list[Batch]) -> list[Mapping[str, float]]:
+def _record_losses(subject: Subject, batches: list[Batch]) -> list[Mapping[str, float]]:
     run = subject.start()
     for batch in batches:
         run.update(batch)
     return run.scalars
 
 
-def _near(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    return all(close(np.array(one[name]), np.array(other[name]), ROW_TOLERANCE) for name in one)
+def _are_near(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    return all(are_close(np.array(one[name]), np.array(other[name]), ROW_TOLERANCE) for name in one)
 
 
 def any_budget(subject: Subject) -> None:
@@ -111,7 +111,7 @@ def any_budget(subject: Subject) -> None:
 
 def data_untouched(subject: Subject) -> None:
     """Batches, the rows given to `prepare` and `finish`, and the inputs of a prediction."""
-    before = _rows(subject, subject.data)
+    before = _copy_rows(subject, subject.data)
     run = subject.start()
     batches = subject.batches()
     for index in range(1, 3):
@@ -123,13 +123,13 @@ def data_untouched(subject: Subject) -> None:
     for view in run.predictors:
         run.predict(subject.data.valid.inputs, view)
     run.finish()
-    after = _rows(subject, subject.data)
+    after = _copy_rows(subject, subject.data)
     for name, array in before.items():
         if not np.array_equal(array, after[name]):
             broken(f"it overwrote the {name}")
 
 
-def _rows(subject: Subject, data: Data) -> dict[str, NDArray[np.float64]]:
+def _copy_rows(subject: Subject, data: Data) -> dict[str, NDArray[np.float64]]:
     splits = {"training": data.train, "validation": data.valid}
     return {
         f"{name} {field}": subject.numpy(getattr(split, field))
@@ -142,13 +142,13 @@ def arrays_kept(subject: Subject) -> None:
     """Saved arrays, from which another method or a later session starts, are kept."""
     run = subject.start()
     run.updates(2)
-    saved = _numbers(subject, run.saved())
-    require_same("two saves of one state", saved, _numbers(subject, run.saved()), exact=True)
+    saved = _copy_arrays(subject, run.saved())
+    require_same("two saves of one state", saved, _copy_arrays(subject, run.saved()), exact=True)
     read = subject.through_file(run.saved())
-    require_same("saved arrays and those read back from a file", saved, _numbers(subject, read), exact=True)
+    require_same("saved arrays and those read back from a file", saved, _copy_arrays(subject, read), exact=True)
 
 
-def _numbers(subject: Subject, named: Mapping[str, Any]) -> Arrays:
+def _copy_arrays(subject: Subject, named: Mapping[str, Any]) -> Arrays:
     if not named:
         broken("save(state) returned no arrays")
     return {name: subject.numpy(array) for name, array in named.items()}

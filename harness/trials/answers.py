@@ -22,7 +22,9 @@ def check_step(returned: Any) -> tuple[Any, Mapping[Any, Any]]:
         raise TypeError(f"update returned {_type_of(returned)}, expected (state, {{name: scalar}})")
     for name, value in returned[1].items():
         if not _is_scalar(value):
-            raise TypeError(f"update returned {_type_of(value)} as the scalar {names.shown(name)}, expected one number")
+            raise TypeError(
+                f"update returned {_type_of(value)} as the scalar {names.show_name(name)}, expected one number"
+            )
     return returned
 
 
@@ -33,7 +35,9 @@ def check_lane_step(returned: Any, lanes: int) -> tuple[Any, Mapping[Any, Any]]:
     for name, value in returned[1].items():
         if getattr(value, "shape", None) != (lanes,):
             expected = f"one number for each of {lanes} lanes, of shape ({lanes},)"
-            raise TypeError(f"update returned {_type_of(value)} as the scalar {names.shown(name)}, expected {expected}")
+            raise TypeError(
+                f"update returned {_type_of(value)} as the scalar {names.show_name(name)}, expected {expected}"
+            )
     return returned
 
 
@@ -75,7 +79,7 @@ def check_views(learner: Any) -> list[tuple[str, View, str]]:
     found = getattr(learner, "views", {})
     if not isinstance(found, Mapping):
         raise TypeError(f"views is {_type_of(found)}, expected {{name: function}}")
-    return [(names.shown(name), predict, _find_view_flaw(name, predict)) for name, predict in found.items()]
+    return [(names.show_name(name), predict, _find_view_flaw(name, predict)) for name, predict in found.items()]
 
 
 def check_facts(described: Any) -> Mapping[Any, Any]:
@@ -91,13 +95,13 @@ def check_arrays(saved: Any) -> Mapping[str, Array]:
         raise TypeError(f"save returned {_type_of(saved)}, expected {{name: array}}")
     for name, array in saved.items():
         if not isinstance(name, str) or not hasattr(array, "shape"):
-            found = f"{names.shown(name)} is {_type_of(array)}"
+            found = f"{names.show_name(name)} is {_type_of(array)}"
             raise TypeError(f"save(state) must be flat, {{name: array}}, with texts for names; {found}")
     return saved
 
 
 def _find_view_flaw(name: object, predict: object) -> str:
-    if flaw := names.flaw_of_view(name):
+    if flaw := names.find_view_flaw(name):
         return f"the name {flaw}"
     return "" if callable(predict) else f"is {_type_of(predict)}, expected a function of (state, inputs)"
 

@@ -19,7 +19,7 @@ from harness.trials.code_places import trial_code
 from harness.trials.learner_start import Phase, Started, start_learner
 from harness.trials.record_notes import DATA, Notes
 from harness.types import Array, Backend, Data, Fit, Learner, Prediction, Progress, Training, Trial
-from harness.words import Code, one_line
+from harness.words import Code, describe_error
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Bench:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            self.notes.add_hole(name, one_line(error, (*code, *self.plugin_code)))
+            self.notes.add_hole(name, describe_error(error, (*code, *self.plugin_code)))
 
     @contextmanager
     def measured_part(self, name: str, code: Code = ()) -> Iterator[None]:

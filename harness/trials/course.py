@@ -13,7 +13,7 @@ from harness.records import environment
 from harness.trials.code_places import trial_code
 from harness.trials.record_notes import Notes
 from harness.types import Backend, Progress, Record, Status, Trial
-from harness.words import one_line
+from harness.words import describe_error
 
 
 class Course:
@@ -49,11 +49,11 @@ class Course:
 
     def _judge_error(self, error: BaseException) -> tuple[Status, str]:
         if isinstance(error, Unsupported):
-            return "skipped", one_line(error)
+            return "skipped", describe_error(error)
         if isinstance(error, Diverged):
-            return "diverged", one_line(error)
+            return "diverged", describe_error(error)
         status: Status = "oom" if self._backend.out_of_memory(error) else "failed"
-        return status, one_line(error, trial_code(self._catalog, self.trial))
+        return status, describe_error(error, trial_code(self._catalog, self.trial))
 
     @cached_property
     def _trial_provenance(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness.types import Array, Batch, Data, Fit
-from harness.types.learning import lag
+from harness.types.learning import count_lag
 
 
 def count_rows(data: Data) -> dict[str, Mapping[str, int]]:
@@ -39,7 +39,7 @@ def repeat_inputs(data: Data, number: int) -> Array:
     inputs = data.test.inputs
     if data.problem.order != "contiguous":
         return inputs[np.arange(number) % len(inputs)]
-    width = min(data.problem.window + lag(data.test), inputs.shape[1])
+    width = min(data.problem.window + count_lag(data.test), inputs.shape[1])
     each = max(1, data.test.targets.shape[1] // data.problem.window)  # windows in a row
     windows = np.arange(number) % (each * len(inputs))
     starts = windows % each * data.problem.window
@@ -51,4 +51,4 @@ def _first_rows(split: Batch, rows: int) -> Batch:
 
 
 def _cut_steps(split: Batch, steps: int) -> Batch:
-    return split._replace(inputs=split.inputs[:, : steps + lag(split)], targets=split.targets[:, :steps])
+    return split._replace(inputs=split.inputs[:, : steps + count_lag(split)], targets=split.targets[:, :steps])

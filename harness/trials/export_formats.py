@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.catalog import Catalog, Offer, Shelf, available
+from harness.catalog import Catalog, Offer, Shelf, explain_unavailable
 from harness.errors import UsageError
 from harness.types import Export, Method
 
@@ -17,7 +17,7 @@ def find_format(catalog: Catalog, name: str, method: Method) -> Offer[Export]:
     if not any(offer.value.name == plain for offer in fitting):
         _refuse_format(catalog, name, method, fitting)
     offer = Shelf(catalog.exports.noun, fitting, catalog.hint).offer(name)
-    if reason := available(offer):
+    if reason := explain_unavailable(offer):
         raise UsageError(f"format {name}: {reason}")
     return offer
 

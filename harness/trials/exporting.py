@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.catalog import Catalog, Offer, available, resolve
+from harness.catalog import Catalog, Offer, explain_unavailable, resolve
 from harness.data import files
 from harness.errors import HarnessError, Unsupported, UsageError, is_interrupt
 from harness.records import arrays
@@ -27,7 +27,7 @@ from harness.trials.predicting import Predict, predict_rows
 from harness.trials.record_notes import Notes
 from harness.trials.trial import configure_method, set_up
 from harness.types import Array, Backend, Dataset, Export, Kept, Prediction, Record, Trial, Written
-from harness.words import clean_line, one_line
+from harness.words import clean_line, describe_error
 
 EXAMPLES = 8  # rows that a format may look at
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
@@ -103,7 +103,9 @@ def _require_kept(record: Record, store: Store) -> None:
 def _set_up_bench(catalog: Catalog, trial: Trial, data: Path | None) -> Bench:
     """The data of the trial, as it had them, on the CPU. Raises UsageError where they are not to be had."""
     offer = catalog.datasets.offer(trial.dataset.name, trial.dataset.provider)
-    if reason := available(offer) or available(catalog.methods.offer(trial.method.name, trial.method.provider)):
+    if reason := explain_unavailable(offer) or explain_unavailable(
+        catalog.methods.offer(trial.method.name, trial.method.provider)
+    ):
         raise UsageError(f"{trial.method.label} on {trial.dataset.label}: {reason}")
     folder = files.folder(data)
     _require_data_files(offer.value, trial, folder)
@@ -213,7 +215,7 @@ def _blame_format(offer: Offer[Export], path: Path | None = None) -> Iterator[No
         if path is not None and isinstance(error, OSError) and error.errno in FULL:
             raise _unwritten_error(path, error) from error
         doing = "write" if path is not None else "predict"
-        said = f"{one_line(error, plugin_code(offer))}{_unloaded(offer.value, error)}"
+        said = f"{describe_error(error, plugin_code(offer))}{_unloaded(offer.value, error)}"
         raise HarnessError(f"format {offer.value.name}: {doing}: {said}") from error
 
 

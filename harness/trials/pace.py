@@ -64,8 +64,8 @@ def keep_scalars(notes: Notes, scalars: Mapping[str, float]) -> Mapping[str, flo
     """The scalars that a record can hold; the others leave a hole."""
     found: dict[str, float] = {}
     for name, value in scalars.items():
-        if flaw := names.flaw(name):
-            notes.add_hole(f"update.{names.shown(name)}", f"the name of the scalar {flaw}")
+        if flaw := names.find_name_flaw(name):
+            notes.add_hole(f"update.{names.show_name(name)}", f"the name of the scalar {flaw}")
         elif len(found) < answers.MOST_SCALARS:
             found[name] = value
         else:

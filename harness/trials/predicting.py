@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.metrics.mixtures import compute_mean_entropy, find_edges, mixture
 from harness.types import Array, ClassLogProbs, Prediction, Problem, RegressionMixture, TokenLogProbs
-from harness.words import counted
+from harness.words import format_count
 
 Predict: TypeAlias = Callable[[Array], Prediction]
 Field: TypeAlias = NDArray[np.floating]
@@ -132,7 +132,7 @@ def _find_wrong_shape(prediction: Prediction, inputs: Array, problem: Problem) -
         if shape != wanted and not (narrow and len(shape) == 2 and all(map(_is_or_is_one, shape, wanted))):
             expected = ", ".join(["S", *map(str, rows), *(["..."] if problem.kind not in TYPES else [])])
             beside = ", or 1 for either" if narrow else ""
-            shown = f"{name} for {counted(len(inputs), 'row')} has shape {np.shape(field)}"
+            shown = f"{name} for {format_count(len(inputs), 'row')} has shape {np.shape(field)}"
             return f"{shown}; expected ({expected}){beside}"
     return ""
 

@@ -107,8 +107,8 @@ class Notes:
             if number == MOST_NAMES:
                 self.add_hole(owner, f"has {len(said)} {what}; the first {MOST_NAMES} are kept")
                 return
-            if flaw := names.flaw(name):
-                self.add_hole(f"{owner}.{names.shown(name)}", f"the name {flaw}")
+            if flaw := names.find_name_flaw(name):
+                self.add_hole(f"{owner}.{names.show_name(name)}", f"the name {flaw}")
             else:
                 yield name, value
 

@@ -68,7 +68,7 @@ class Scalars:
         update = self._fetched + row + 1
         before = values[row - 1] if row else self._last[name][lane] if name in self._last else None
         last = f"; last finite {before:.4g}, at update {update - 1}" if before is not None else ""
-        return f"{names.shown(name)} is {values[row]} at update {update}{last}"
+        return f"{names.show_name(name)} is {values[row]} at update {update}{last}"
 
 
 def _find_first_flaw(values: Values) -> NDArray[np.intp]:

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from harness.catalog import Catalog, Offer, available, resolve
+from harness.catalog import Catalog, Offer, explain_unavailable, resolve
 from harness.errors import is_interrupt
 from harness.trials import json_values
 from harness.trials.code_places import plugin_code
 from harness.trials.predicting import Predict, predict_rows
 from harness.trials.unknown_base import explain_missing_base, renew_outcome
 from harness.types import Batch, Data, Metric, Outcome, Prediction
-from harness.words import one_line
+from harness.words import describe_error
 
 Wanted: TypeAlias = Callable[[Metric], bool]
 AtHand: TypeAlias = Callable[[str], AbstractContextManager[object]]
@@ -81,7 +81,7 @@ def judge_outcome(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: A
     holes: dict[str, str] = {}
     nan = ""
     for offer, name, others in _pair_with_splits(metrics, outcome):
-        if why := available(offer):
+        if why := explain_unavailable(offer):
             holes[name] = why
             continue
         given = renew_outcome(outcome)
@@ -91,7 +91,7 @@ def judge_outcome(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: A
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            said = str(error) if isinstance(error, json_values.Unfit) else one_line(error, plugin_code(offer))
+            said = str(error) if isinstance(error, json_values.Unfit) else describe_error(error, plugin_code(offer))
             holes[name] = f"{name}{' ' if isinstance(error, json_values.Unfit) else ': '}{said}"
             holes[name] += f" ({why})" if (why := explain_missing_base(given)) else ""
             continue
@@ -146,7 +146,7 @@ def _shifted_outcomes(
         try:
             found[name] = _predict_split(data, split, predict, folded)
         except (Exception, SystemExit) as error:
-            holes[f"shifted.{name}"] = one_line(error)
+            holes[f"shifted.{name}"] = describe_error(error)
     return found, holes
 
 

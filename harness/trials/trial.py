@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness import names, options
-from harness.catalog import Catalog, Settings, load, resolve
+from harness.catalog import Catalog, Settings, load_catalog, resolve
 from harness.data.digests import digest, digests
 from harness.data.joining import joined
 from harness.data.soundness import sound
@@ -22,7 +22,7 @@ from harness.data.trainable import fitting, placed
 from harness.errors import HarnessError, is_interrupt
 from harness.metrics.headline import find_headline
 from harness.records import arrays, environment
-from harness.seeds import derive, split_seed
+from harness.seeds import derive, derive_split_seed
 from harness.trials import answers, carrying, excerpts
 from harness.trials.bench import Bench
 from harness.trials.course import Course
@@ -171,7 +171,7 @@ def _load_data(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes
     """The data set of a trial, the same for every method: split and subset depend on seed and data set alone."""
     dataset = catalog.datasets.get(trial.dataset.name, trial.dataset.provider)
     config = options.build(dataset.config, trial.dataset.options, dataset.name)
-    split, seed = split_seed(trial.seed, dataset.name, dataset.folds), derive(trial.seed, dataset.name, "split")
+    split, seed = derive_split_seed(trial.seed, dataset.name, dataset.folds), derive(trial.seed, dataset.name, "split")
     own = trial.refit and dataset.refit is not None and config.train is None and config.valid is None
     load = resolve(dataset.refit if own and dataset.refit is not None else dataset.load)
     data = _drop_misnamed_splits(sound(trial.dataset.label, load(config, split, folder or Path())), notes)
@@ -182,17 +182,17 @@ def _load_data(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes
 def look_at_data(trial: Trial, context: RunContext, report: Callable[[Progress], None]) -> Record:
     """An executor's task: load the data of a trial, and say in the record no more than what they are."""
     del report
-    catalog = load(Settings(plugins=context.plugins, disabled=context.disabled))
+    catalog = load_catalog(Settings(plugins=context.plugins, disabled=context.disabled))
     found = digests(_load_data(catalog, trial, context.data, Notes()))
     return Record(trial, "ok", provenance={"data": found}, finished=environment.now())
 
 
 def _drop_misnamed_splits(data: Data, notes: Notes) -> Data:
     """Without the shifted splits whose names will not do; each leaves a hole."""
-    flaws = {name: names.flaw_of_view(name) for name in data.shifted}
+    flaws = {name: names.find_view_flaw(name) for name in data.shifted}
     for name, flaw in flaws.items():
         if flaw:
-            notes.add_hole(f"shifted.{names.shown(name)}", f"the name {flaw}")
+            notes.add_hole(f"shifted.{names.show_name(name)}", f"the name {flaw}")
     return dataclasses.replace(data, shifted={name: data.shifted[name] for name, flaw in flaws.items() if not flaw})
 
 

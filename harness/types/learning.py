@@ -253,10 +253,10 @@ class Trained:
         """How many predictions inputs ask for: one for each row, of a stream one for each token that is predicted."""
         if self.data.problem.order != "contiguous":
             return len(inputs)
-        return len(inputs) * int(inputs.shape[1] - lag(self.data.test))
+        return len(inputs) * int(inputs.shape[1] - count_lag(self.data.test))
 
 
-def lag(split: Batch) -> int:
+def count_lag(split: Batch) -> int:
     """How many steps of each row of a stream come before its first target: 1 where a token is predicted by those before
     it, 0 where each step has a target of its own.
     """

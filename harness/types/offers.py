@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from harness.errors import HarnessError
 from harness.options import option
-from harness.paths import fault
+from harness.paths import find_fault
 from harness.types.learning import Array, Cohort, Data, Facts, Learner, Prediction, Problem, Training
 
 Unit = Literal["epochs", "updates", "seconds"]
@@ -125,9 +125,9 @@ class File:
     def __post_init__(self) -> None:
         """Raise HarnessError for a path that would leave the data folder."""
         for path in (self.path, *self.also):
-            _require_below("file", self.path, path)
+            _require_below_folder("file", self.path, path)
         if self.member is not None:
-            _require_below("file", self.path, self.member)
+            _require_below_folder("file", self.path, self.member)
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,11 @@ class Folder:
     def __post_init__(self) -> None:
         """Raise HarnessError for a path or a pattern that would leave the data folder."""
         for path in (self.path, self.pattern, *([self.zipped] if self.zipped else [])):
-            _require_below("folder", self.path, path)
+            _require_below_folder("folder", self.path, path)
 
 
-def _require_below(noun: str, owner: str, name: str) -> None:
-    if why := fault(name):
+def _require_below_folder(noun: str, owner: str, name: str) -> None:
+    if why := find_fault(name):
         what = "it" if name == owner else repr(name)
         raise HarnessError(f"data {noun} {owner!r}: {what} {why}; a plugin must declare a path below the data folder")
 

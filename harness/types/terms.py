@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.types.offers import Budget
-from harness.words import counted
+from harness.words import format_count
 
 Say = Callable[[Any], str]
 
@@ -42,7 +42,7 @@ class TrainingTerms:
     batch_size: int = term(heading="batch {}".format)
     device: str = term(compared=lambda device: device.partition(":")[0])
     precision: str = term()
-    threads: int = term(heading=lambda number: counted(number, "thread"))
+    threads: int = term(heading=lambda number: format_count(number, "thread"))
     deterministic: bool = term(False, heading=lambda _: "deterministic")
     patience: int | None = term(None, heading="patience {}".format)
     headline: str | None = term(None, heading="best by {}".format)
@@ -58,7 +58,7 @@ class TrainingTerms:
         return {name: compared[name](value) for name, value in self.stated().items()}
 
 
-def heading(protocol: Mapping[str, Any]) -> str:
+def make_heading(protocol: Mapping[str, Any]) -> str:
     """A protocol as the title of a table says it: `10 epochs, batch 128, cpu, fp32, 1 thread`."""
     known = {each.name: each.metadata["heading"] for each in dataclasses.fields(TrainingTerms)}
     said = [say(protocol[name]) for name, say in known.items() if name in protocol]

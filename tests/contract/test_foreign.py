@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 
 METRIC = """
 from harness import Metric, hookimpl
@@ -28,7 +28,7 @@ def test_the_contract_s_tests_pass_with_a_foreign_metric_installed(tmp_path, mon
     (tmp_path / "foreign_metric_of_tests.py").write_text(METRIC)
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
-    assert "foreign_score" in load(Settings(only=("metrics", "foreign_metric"))).metrics.names()
+    assert "foreign_score" in load_catalog(Settings(only=("metrics", "foreign_metric"))).metrics.names()
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "pytest", "-q", "-n0", str(Path(__file__).parent), "-k", SAMPLE]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=280)

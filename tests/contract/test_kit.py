@@ -27,7 +27,7 @@ from harness import (
     UsageError,
     hookimpl,
 )
-from harness.catalog import Catalog, Settings, load
+from harness.catalog import Catalog, Settings, load_catalog
 from harness.testing import Result, cases, cases_of_plugin
 
 
@@ -441,7 +441,7 @@ def test_what_needs_an_absent_library_is_not_applicable_among_all_that_a_plugin_
 
 
 def test_the_checks_of_a_plugin_are_those_of_all_that_it_offers():
-    loaded = load(Settings(plugins=("harness.checks",)))
+    loaded = load_catalog(Settings(plugins=("harness.checks",)))
     found = cases_of_plugin(loaded, "harness_saf")
     assert {(case.of, case.label) for case in found} == {("method", "saf")}
     assert {case.of for case in cases_of_plugin(loaded, "harness_data")} == {"dataset"}

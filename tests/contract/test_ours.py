@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import UsageError, options
-from harness.catalog import Settings, load, resolve
+from harness.catalog import Settings, load_catalog, resolve
 from harness.data import files
 from harness.planning.fingerprints import Fingerprints
 from harness.testing import cases
@@ -90,7 +90,7 @@ METRICS += ["aleatoric_deviation", "epistemic_deviation", "auroc", "fpr95", "aur
 @cache
 def catalog():
     """Of what comes with the harness, whatever else is installed."""
-    return load(Settings(plugins=("harness.checks",), only=("harness-bench",)))
+    return load_catalog(Settings(plugins=("harness.checks",), only=("harness-bench",)))
 
 
 def each_check(names):

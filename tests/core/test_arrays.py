@@ -96,7 +96,7 @@ def test_a_base_that_was_run_for_itself_is_trained_again_for_what_starts_from_it
 
 @pytest.mark.parametrize("how", SPOILT)
 def test_arrays_that_are_spoilt_meanwhile_fail_what_starts_from_them_with_the_name_of_the_file(run, how):
-    from harness.catalog import Settings, load
+    from harness.catalog import Settings, load_catalog
     from harness.executors.worker import run as attempt
     from harness.planning.plan import plan_trials
     from harness.suites.suite import Request
@@ -106,7 +106,7 @@ def test_arrays_that_are_spoilt_meanwhile_fail_what_starts_from_them_with_the_na
     _, before = run("--methods", "starts")
     path = weights(before["counts"])
     spoil(path)
-    catalog = load(Settings(plugins=(str(TINY),)))
+    catalog = load_catalog(Settings(plugins=(str(TINY),)))
     trial = plan_trials(catalog, Request(methods="starts", seeds="1"))[-1]
     found = attempt(trial, RunContext(Path("results"), None, plugins=(str(TINY),)), lambda progress: None)
     assert found.status == "failed"

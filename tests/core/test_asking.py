@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness import Batch, Budget, Data, Dataset, Method, Problem, Recipe, RegressionMixture, UsageError, hookimpl
-from harness.catalog.descriptors import checked
+from harness.catalog.descriptors import check_answer
 from harness.cli import main
 from harness.planning.plan import plan_trials
 from harness.report import summarise
@@ -203,7 +203,7 @@ def test_a_listed_seed_beyond_the_splits_is_refused(planned):
 @pytest.mark.parametrize("folds", [-1, True, None, 2.0])
 def test_a_number_of_splits_that_is_none_is_named_with_its_data_set(folds):
     with pytest.raises(TypeError, match="data set 'd': folds must be the number of official splits, 0 for none, got"):
-        checked("harness_datasets", [dataset("d", "regression", folds=folds)])
+        check_answer("harness_datasets", [dataset("d", "regression", folds=folds)])
 
 
 def test_a_suite_takes_all_and_no_other_word(tmp_path):

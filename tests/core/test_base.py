@@ -169,7 +169,7 @@ def ran(tmp_path, monkeypatch):
 
     def call(methods, forget=False, metrics=(), **context):
         records, catalog = {}, Catalog.of(harness.metrics, harness.executors, Plugin(metrics))
-        monkeypatch.setattr("harness.catalog.load", lambda settings: catalog)
+        monkeypatch.setattr("harness.catalog.load_catalog", lambda settings: catalog)
         for trial in plan_trials(catalog, Request(methods=methods, seeds="[0]")):
             if forget and trial.base:
                 Store(tmp_path).predictions(trial.base.key).unlink()

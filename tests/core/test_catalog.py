@@ -24,7 +24,7 @@ from harness import (
     UsageError,
     hookimpl,
 )
-from harness.catalog import Catalog, Settings, available, load, resolve
+from harness.catalog import Catalog, Settings, explain_unavailable, load_catalog, resolve
 from harness.cli import main
 from harness.errors import HarnessError
 
@@ -69,7 +69,7 @@ def test_a_long_list_of_known_names_is_cut():
 
 def test_an_unknown_name_says_that_a_plugin_is_missing(install):
     install("stranger", broken="1 / 0")
-    catalog = load(Settings(only=("broken",)))
+    catalog = load_catalog(Settings(only=("broken",)))
     with pytest.raises(UsageError, match=r"; 1 plugin could not be loaded: harness plugins --problems$"):
         catalog.methods.get("saf")
 
@@ -77,7 +77,7 @@ def test_an_unknown_name_says_that_a_plugin_is_missing(install):
 def test_a_name_of_two_distributions_must_be_qualified(install, offers_method):
     install("acme-snn", one=offers_method("saf"))
     install("zeta", two=offers_method("saf", "other"))
-    catalog = load(Settings(only=("one", "two")))
+    catalog = load_catalog(Settings(only=("one", "two")))
     with pytest.raises(UsageError) as caught:
         catalog.methods.get("saf")
     message = str(caught.value)
@@ -85,14 +85,14 @@ def test_a_name_of_two_distributions_must_be_qualified(install, offers_method):
     assert "write acme-snn:saf or zeta:saf" in message
     assert catalog.methods.offer("acme-snn:saf").plugin.distribution == "acme-snn"
     assert catalog.methods.offer("saf", "zeta").plugin.name == "two"
-    assert load(Settings(only=("one", "two"), disabled=("zeta",))).methods.get("saf").name == "saf"
+    assert load_catalog(Settings(only=("one", "two"), disabled=("zeta",))).methods.get("saf").name == "saf"
     with pytest.raises(UsageError, match=r"method 'saf' is not offered by 'acme' but by acme-snn, zeta"):
         catalog.methods.get("acme:saf")
 
 
 def test_a_name_of_two_plugins_of_one_distribution_is_told_apart_by_plugin(install, offers_method):
     install("acme", one=offers_method("saf"), two=offers_method("saf"))
-    catalog = load(Settings(only=("acme",)))
+    catalog = load_catalog(Settings(only=("acme",)))
     with pytest.raises(UsageError, match=r"write one:saf or two:saf"):
         catalog.methods.get("acme:saf")
     assert catalog.methods.offer("two:saf").plugin.name == "two"
@@ -106,7 +106,7 @@ def test_what_a_clash_proposes_means_one_plugin_each(install, offers_method, tmp
     file = tmp_path / "saf.py"
     file.write_text("from harness import *\n" + textwrap.dedent(offers_method("saf")))
     settings = Settings(plugins=(str(file),), only=("acme", "zeta-nets", "saf:one"))
-    catalog = load(settings)
+    catalog = load_catalog(settings)
     with pytest.raises(UsageError) as caught:
         catalog.methods.get("saf")
     message = str(caught.value)
@@ -116,29 +116,31 @@ def test_what_a_clash_proposes_means_one_plugin_each(install, offers_method, tmp
     for proposed in message.partition("switch one off with ")[2].split(" or "):
         words = shlex.split(proposed)
         assert words[0] == "--disable-plugin"
-        left = load(dataclasses.replace(settings, disabled=(words[1],)))
+        left = load_catalog(dataclasses.replace(settings, disabled=(words[1],)))
         assert len(left.plugins) == 4
         assert len(left.switched_off) == len(catalog.switched_off) + 1
-        assert load(dataclasses.replace(settings, plugins=(str(file), f"no:{words[1]}"))).plugins == left.plugins
+        assert (
+            load_catalog(dataclasses.replace(settings, plugins=(str(file), f"no:{words[1]}"))).plugins == left.plugins
+        )
 
 
 def test_a_distribution_s_name_is_compared_as_pip_compares_it(install, offers_method):
     install("Acme_Nets", one=offers_method("saf"), two=offers_method("other"))
     for name in ("acme-nets", "Acme_Nets", "ACME.nets"):
-        catalog = load(Settings(only=(f"{name}:one",)))
+        catalog = load_catalog(Settings(only=(f"{name}:one",)))
         assert [str(plugin) for plugin in catalog.plugins] == ["one (Acme_Nets 1.0)"]
         assert catalog.methods.get(f"{name}:saf").name == "saf"
-        assert load(Settings(only=(name,), disabled=(f"{name}:one",))).methods.names() == ["other"]
+        assert load_catalog(Settings(only=(name,), disabled=(f"{name}:one",))).methods.names() == ["other"]
 
 
 def test_one_of_two_plugins_of_a_name_is_loaded_by_its_full_name(install, offers_method):
     install("acme", one=offers_method("a"))
     install("zeta", one=offers_method("b"))
     with pytest.raises(UsageError, match=r"-p one: several plugins are called that; write acme:one or zeta:one"):
-        load(Settings(plugins=("one",), only=()))
-    assert load(Settings(plugins=("zeta:one",), only=())).methods.names() == ["b"]
+        load_catalog(Settings(plugins=("one",), only=()))
+    assert load_catalog(Settings(plugins=("zeta:one",), only=())).methods.names() == ["b"]
     with pytest.raises(UsageError, match=r"no plugin 'zeta:onne'; did you mean 'zeta:one'"):
-        load(Settings(disabled=("zeta:onne",), only=()))
+        load_catalog(Settings(disabled=("zeta:onne",), only=()))
 
 
 @pytest.fixture
@@ -150,13 +152,13 @@ def twins(install, offers_method, tmp_path):
 
 
 def test_a_module_of_two_distributions_is_one_plugin_that_both_name(twins):
-    catalog = load(Settings(only=("acme", "zeta")))
+    catalog = load_catalog(Settings(only=("acme", "zeta")))
     assert [str(plugin) for plugin in catalog.plugins] == ["one (acme 1.0)"]
     assert [(str(twin), str(plugin)) for twin, plugin in catalog.twins] == [("again (zeta 1.0)", "one (acme 1.0)")]
     for name in ("saf", "acme:saf", "zeta:saf", "again:saf", "acme_one:saf"):
         assert catalog.methods.offer(name).plugin.name == "one"
     for off, left in (("acme:one", "again"), ("zeta:again", "one")):
-        catalog = load(Settings(only=("acme", "zeta"), disabled=(off,)))
+        catalog = load_catalog(Settings(only=("acme", "zeta"), disabled=(off,)))
         assert [plugin.name for plugin in catalog.plugins] == [left]
         assert (catalog.twins, catalog.methods.names()) == ([], ["saf"])
 
@@ -405,6 +407,8 @@ def test_availability_is_found_without_importing(install, tmp_path):
             yield method("lacking", requires=("heavy_library", "absent_one.part", "absent_two"))
 
     catalog = Catalog.of(Plugin())
-    assert available(catalog.methods.offer("fine")) is None
-    assert available(catalog.methods.offer("lacking")) == "needs absent_one.part and absent_two, not installed"
+    assert explain_unavailable(catalog.methods.offer("fine")) is None
+    assert (
+        explain_unavailable(catalog.methods.offer("lacking")) == "needs absent_one.part and absent_two, not installed"
+    )
     assert "heavy_library" not in sys.modules

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness import Method, PluginError, hookimpl, option
-from harness.catalog import Catalog, Settings, load
+from harness.catalog import Catalog, Settings, load_catalog
 from harness.planning.fingerprints import follow_offer
 
 
@@ -65,7 +65,7 @@ def test_the_key_follows_the_source_of_the_cohort_too(tmp_path, monkeypatch):
     )
 
     def digest():
-        return follow_offer(load(Settings(plugins=(str(plugin),))).methods.offers()[0]).digest
+        return follow_offer(load_catalog(Settings(plugins=(str(plugin),))).methods.offers()[0]).digest
 
     lanes.write_text("build = None\n")
     before = digest()

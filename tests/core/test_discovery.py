@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import Method, UsageError, hookimpl
-from harness.catalog import Catalog, Settings, load
+from harness.catalog import Catalog, Settings, load_catalog
 from harness.selections import choosing, selection
 
 
@@ -45,7 +45,7 @@ def source_file(path: Path, source: str) -> Path:
 def test_the_environment_variable_narrows_entry_points(install, offers_method, monkeypatch, value, expected):
     install("acme", one=offers_method("a"), two=offers_method("b"))
     monkeypatch.setenv("HARNESS_PLUGINS", value)
-    catalog = load(Settings())
+    catalog = load_catalog(Settings())
     assert {plugin.name for plugin in catalog.plugins} == expected
     assert {"one", "two"} - expected <= {plugin.name for plugin in catalog.switched_off}
 
@@ -53,7 +53,7 @@ def test_the_environment_variable_narrows_entry_points(install, offers_method, m
 def test_without_the_variable_all_entry_points_are_loaded(install, offers_method, monkeypatch):
     install("acme", one=offers_method("a"), two=offers_method("b"))
     monkeypatch.delenv("HARNESS_PLUGINS", raising=False)
-    catalog = load(Settings())
+    catalog = load_catalog(Settings())
     assert {"one", "two", "metrics"} <= {plugin.name for plugin in catalog.plugins}
     assert catalog.metrics.offer("accuracy").plugin.distribution == "harness-bench"
 
@@ -62,14 +62,14 @@ def test_without_the_variable_all_entry_points_are_loaded(install, offers_method
 def test_a_plugin_is_switched_off_by_any_of_its_names(install, offers_method, name):
     install("acme", one=offers_method("a"), two=offers_method("b"))
     for settings in (Settings((), (name,), only=("acme",)), Settings((f"no:{name}",), only=("acme",))):
-        catalog = load(settings)
+        catalog = load_catalog(settings)
         assert catalog.methods.names() == ["b"]
         assert [plugin.name for plugin in catalog.switched_off if plugin.distribution == "acme"] == ["one"]
 
 
 def test_a_plugin_that_is_switched_off_is_not_imported(install):
     install("stranger", broken="1 / 0")
-    assert load(Settings(only=("broken",), disabled=("broken",))).problems == []
+    assert load_catalog(Settings(only=("broken",), disabled=("broken",))).problems == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_plugin_that_is_switched_off_is_not_imported(install):
 def test_a_name_that_no_plugin_has_is_an_error(install, offers_method, settings, owner):
     install("acme", one=offers_method("a"))
     with pytest.raises(UsageError, match=f"{owner}: no plugin 'onee'; did you mean 'one'"):
-        load(settings)
+        load_catalog(settings)
 
 
 def test_the_first_distribution_of_a_name_on_the_path_counts(install, offers_method, tmp_path, monkeypatch):
@@ -89,18 +89,18 @@ def test_the_first_distribution_of_a_name_on_the_path_counts(install, offers_met
     (older / "METADATA").write_text("Metadata-Version: 2.1\nName: Acme\nVersion: 0.9\n")
     (older / "entry_points.txt").write_text("[harness]\none = acme_one\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "older")])
-    assert [plugin.version for plugin in load(Settings(only=("one",))).plugins] == ["1.0"]
+    assert [plugin.version for plugin in load_catalog(Settings(only=("one",))).plugins] == ["1.0"]
 
 
 def test_a_file_is_a_plugin_and_one_module_however_it_is_spelt(tmp_path, offers_method, monkeypatch):
     path = source_file(tmp_path / "my-method.py", offers_method("mine") + "\n            loaded = object()\n")
     monkeypatch.chdir(tmp_path)
-    catalog = load(Settings(plugins=("my-method.py", "./my-method.py", str(path)), only=()))
+    catalog = load_catalog(Settings(plugins=("my-method.py", "./my-method.py", str(path)), only=()))
     (plugin,) = catalog.plugins
     assert (plugin.name, plugin.distribution, plugin.file) == ("my-method", "", str(path))
     assert catalog.methods.names() == ["mine"]
     first = sys.modules[plugin.module].loaded
-    load(Settings(plugins=(str(path),), only=()))
+    load_catalog(Settings(plugins=(str(path),), only=()))
     assert sys.modules[plugin.module].loaded is first
 
 
@@ -120,21 +120,21 @@ def test_a_file_is_found_in_every_spelling_of_a_shell(tmp_path, offers_method, m
     path = source_file(tmp_path / "My Drive (1)" / "it's mine.py", offers_method("mine"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    (plugin,) = load(Settings(plugins=(spelling,), only=())).plugins
+    (plugin,) = load_catalog(Settings(plugins=(spelling,), only=())).plugins
     assert plugin.file == str(path)
 
 
 @pytest.mark.parametrize(("spelling", "words"), [(r"C:\Users\m.py", "written with '/'"), ("~nobody-such/m.py", "home")])
 def test_a_path_that_can_be_none_here_is_a_mistake_of_the_user(spelling, words):
     with pytest.raises(UsageError, match=words) as caught:
-        load(Settings(plugins=(spelling,), only=()))
+        load_catalog(Settings(plugins=(spelling,), only=()))
     assert spelling in str(caught.value)
 
 
 def test_a_file_that_fails_leaves_no_half_made_module(tmp_path):
     path = source_file(tmp_path / "broken.py", "1 / 0")
     before = set(sys.modules)
-    catalog = load(Settings(plugins=(str(path),), only=()))
+    catalog = load_catalog(Settings(plugins=(str(path),), only=()))
     assert [problem.stage for problem in catalog.problems] == ["import"]
     assert not [name for name in set(sys.modules) - before if "broken" in name]
 
@@ -142,7 +142,7 @@ def test_a_file_that_fails_leaves_no_half_made_module(tmp_path):
 def test_an_importable_module_is_a_plugin(tmp_path, offers_method, monkeypatch):
     source_file(tmp_path / "importable_plugin.py", offers_method("mine"))
     monkeypatch.syspath_prepend(tmp_path)
-    catalog = load(Settings(plugins=("importable_plugin",), only=()))
+    catalog = load_catalog(Settings(plugins=("importable_plugin",), only=()))
     assert catalog.methods.offer("importable_plugin:mine").plugin.module == "importable_plugin"
     monkeypatch.delitem(sys.modules, "importable_plugin")
 
@@ -151,7 +151,7 @@ def test_an_importable_module_is_a_plugin(tmp_path, offers_method, monkeypatch):
 def test_an_entry_point_can_be_asked_for_and_keeps_its_distribution(install, offers_method, reference):
     install("acme", one=offers_method("a"))
     for only in ((), ("one",)):
-        catalog = load(Settings(plugins=(reference,), only=only))
+        catalog = load_catalog(Settings(plugins=(reference,), only=only))
         assert [str(plugin) for plugin in catalog.plugins] == ["one (acme 1.0)"]
 
 
@@ -169,7 +169,7 @@ def test_a_plugin_that_does_not_exist_is_a_mistake_of_the_user(install, offers_m
     }
     for reference, message in expected.items():
         with pytest.raises(UsageError) as caught:
-            load(Settings(plugins=(reference,), only=()))
+            load_catalog(Settings(plugins=(reference,), only=()))
         assert reference in str(caught.value)
         assert message in str(caught.value)
 
@@ -177,11 +177,12 @@ def test_a_plugin_that_does_not_exist_is_a_mistake_of_the_user(install, offers_m
 def test_another_process_loads_the_same_plugins(tmp_path, offers_method, monkeypatch):
     monkeypatch.setenv("HARNESS_PLUGINS", "metrics")
     path = source_file(tmp_path / "mine.py", offers_method("mine"))
-    catalog = load(Settings())
+    catalog = load_catalog(Settings())
     catalog.add_file(path)
     monkeypatch.setenv("HARNESS_PLUGINS", "")  # what was asked for travels in the settings, not in the environment
     code = (
-        "import pickle, sys; from harness.catalog import load; c = load(pickle.loads(bytes.fromhex(sys.argv[1])));"
+        "import pickle, sys; from harness.catalog import load_catalog;"
+        "c = load_catalog(pickle.loads(bytes.fromhex(sys.argv[1])));"
         "print(c.methods.names(), [p.name for p in c.plugins])"
     )
     command = [sys.executable, "-c", code, pickle.dumps(catalog.settings).hex()]
@@ -191,7 +192,7 @@ def test_another_process_loads_the_same_plugins(tmp_path, offers_method, monkeyp
 
 def test_two_files_of_one_name_are_told_apart_by_folder(tmp_path, offers_method):
     files = [source_file(tmp_path / folder / "mine.py", offers_method("saf")) for folder in ("a", "b")]
-    catalog = load(Settings(plugins=tuple(map(str, files)), only=()))
+    catalog = load_catalog(Settings(plugins=tuple(map(str, files)), only=()))
     with pytest.raises(UsageError, match=r"write a.mine:saf or b.mine:saf") as caught:
         catalog.methods.get("saf")
     qualified = str(caught.value).partition("write ")[2].split()[0]

@@ -14,7 +14,7 @@ import pytest
 import tiny
 
 from harness import Progress
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.executing import Job, Queue, ended, outcome, write
 from harness.executors.local import LocalExecutor
 from harness.planning.plan import plan_trials
@@ -82,7 +82,7 @@ def planned(tmp_path, monkeypatch):
         plugins = ("harness.metrics", "tiny", str(path))
         store = Store(tmp_path / "results")
         store.prepare()
-        (trial,) = plan_trials(load(Settings(plugins)), Request(methods=method, seeds="[0]"))
+        (trial,) = plan_trials(load_catalog(Settings(plugins)), Request(methods=method, seeds="[0]"))
         return trial, RunContext(store.folder, None, plugins=plugins, **limits)
 
     return build

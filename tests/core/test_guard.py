@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import forked
 
-from harness.catalog import Catalog, Settings, load
+from harness.catalog import Catalog, Settings, load_catalog
 from harness.hookspecs import hookimpl
 
 TINY = Path(__file__).with_name("tiny.py")
@@ -105,7 +105,7 @@ def test_a_thread_that_a_hook_leaves_does_not_put_off_the_end(tmp_path):
 def test_a_listing_without_end_is_a_problem(install, monkeypatch):
     install("endless", more="@hookimpl\ndef harness_suites():\n    while True: yield Suite('s', 'p', '')\n")
     monkeypatch.setattr("harness.catalog.descriptors.MOST", 100)
-    catalog = load(Settings(only=("more",)))
+    catalog = load_catalog(Settings(only=("more",)))
     assert catalog.suites.values() == []
     assert "harness_suites offers more than 100" in str(catalog.problems[0])
 

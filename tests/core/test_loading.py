@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 import pytest
 
 from harness import INTERFACE, PluginError
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 
 METHOD = 'Method("x", "s", factory="m:build", kinds=("classification",)'
 
@@ -88,7 +88,7 @@ def test_a_broken_plugin_is_a_problem_and_the_others_work(install, offers_method
     install("stranger", broken=source)
     install("friend", good=offers_method("fine"))
 
-    catalog = load(Settings(only=("broken", "good")))
+    catalog = load_catalog(Settings(only=("broken", "good")))
     catalog.fill()
 
     assert catalog.methods.names() == ["fine"]
@@ -108,32 +108,32 @@ def test_a_broken_plugin_is_a_problem_and_the_others_work(install, offers_method
 def test_strict_refuses_what_is_broken(install, case):
     install("stranger", broken=BROKEN[case][1])
     with pytest.raises(PluginError, match=r"broken") as caught:
-        load(Settings(only=("broken",), strict=True)).fill()
+        load_catalog(Settings(only=("broken",), strict=True)).fill()
     assert caught.value.exit_code == 3
 
 
 def test_strict_names_every_problem(install):
     install("stranger", first="1 / 0", second="import missing_module")
     with pytest.raises(PluginError, match=r"plugin first .*ZeroDivisionError.*plugin second .*missing_module"):
-        load(Settings(only=("first", "second"), strict=True))
+        load_catalog(Settings(only=("first", "second"), strict=True))
 
 
 def test_an_interrupt_at_import_is_not_swallowed(install):
     install("stranger", slow="raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
-        load(Settings(only=("slow",)))
+        load_catalog(Settings(only=("slow",)))
 
 
 def test_what_one_hook_breaks_leaves_the_other_hooks_of_the_plugin(install, offers_method):
     install("mixed", half=offers_method("fine") + "\n            @hookimpl\n            def harness_suites(): 1 / 0\n")
-    catalog = load(Settings(only=("half",)))
+    catalog = load_catalog(Settings(only=("half",)))
     assert catalog.suites.names() == []
     assert catalog.methods.names() == ["fine"]
 
 
 def test_what_a_plugin_prints_while_it_loads_stays_off_stdout(install, capsys):
     install("loud", loud="print('hello')\n@hookimpl\ndef harness_suites():\n    print('again')\n    return []")
-    assert load(Settings(only=("loud",))).suites.values() == []
+    assert load_catalog(Settings(only=("loud",))).suites.values() == []
     assert capsys.readouterr() == ("", "hello\nagain\n")
 
 
@@ -141,7 +141,7 @@ def test_a_line_that_is_no_entry_point_is_a_problem_of_its_distribution(install,
     install("friend", good=offers_method("fine"))
     points = tmp_path / "site" / "friend-1.0.dist-info" / "entry_points.txt"
     points.write_text(points.read_text() + "nonsense\n")
-    catalog = load(Settings(only=("friend",)))
+    catalog = load_catalog(Settings(only=("friend",)))
     assert catalog.methods.names() == ["fine"]
     assert [(problem.plugin, problem.distribution) for problem in catalog.problems] == [("nonsense", "friend")]
 
@@ -153,7 +153,7 @@ def test_other_groups_and_other_distributions_are_left_alone(install, offers_met
     (other / "entry_points.txt").write_text("[console_scripts]\nthis is not valid at all\n")
     points = tmp_path / "site" / "friend-1.0.dist-info" / "entry_points.txt"
     points.write_text(f"[console_scripts]\ntool = nowhere:main\n\n# ours\n{points.read_text()}")
-    catalog = load(Settings(only=("friend",)))
+    catalog = load_catalog(Settings(only=("friend",)))
     assert [plugin.name for plugin in catalog.plugins] == ["good"]
     assert catalog.problems == []
 
@@ -166,7 +166,7 @@ def problem_of(tmp_path, monkeypatch):
     def problem(text):
         path = tmp_path / "mine.py"
         path.write_text(text)
-        return [str(each) for each in load(Settings((str(path),))).problems]
+        return [str(each) for each in load_catalog(Settings((str(path),))).problems]
 
     return problem
 

@@ -27,7 +27,7 @@ from harness import (
     hookimpl,
     option,
 )
-from harness.catalog import Catalog, Settings, load
+from harness.catalog import Catalog, Settings, load_catalog
 from harness.executors.local import LocalExecutor
 from harness.planning.plan import plan_trials
 from harness.records.store import Store
@@ -235,7 +235,7 @@ def test_a_trial_holds_what_the_learner_hands_out_once_and_little_besides(
     plugins = ("harness.metrics", "tiny", "test_many_draws")
     store = Store(tmp_path)
     store.prepare()
-    trials = plan_trials(load(Settings(plugins)), Request(methods=method, datasets=dataset, seeds="1"))
+    trials = plan_trials(load_catalog(Settings(plugins)), Request(methods=method, datasets=dataset, seeds="1"))
     (record,) = LocalExecutor().run(trials, RunContext(tmp_path, None, plugins=plugins), lambda *_: None)
     assert (record.status, record.reason) == ("ok", "")
     assert record.facts["peak"] - record.facts["start"] < handed_out + BESIDES

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness import Budget, Dataset, Method, Recipe, UsageError, hookimpl, option
-from harness.catalog.descriptors import checked
+from harness.catalog.descriptors import check_answer
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 
@@ -150,7 +150,7 @@ def test_words_that_are_no_dictionary_are_named_with_what_says_them(offer, said)
     made = offer()
     hook = "harness_methods" if isinstance(made, Method) else "harness_datasets"
     with pytest.raises(TypeError) as caught:
-        checked(hook, [made])
+        check_answer(hook, [made])
     assert said in str(caught.value)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import Budget, Dataset, Method, Recipe, UsageError, hookimpl, option
-from harness.catalog.descriptors import checked
+from harness.catalog.descriptors import check_answer
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 
@@ -104,4 +104,4 @@ def test_a_refusal_that_fails_is_the_fault_of_the_method(planned):
 
 def test_a_refusal_that_cannot_be_called_is_no_method():
     with pytest.raises(TypeError, match=r"method 'm': refuse must be a callable \(config, dataset, given\), got 3"):
-        checked("harness_methods", [Method("m", "x", never, ("classification",), refuse=3)])  # type: ignore[arg-type]
+        check_answer("harness_methods", [Method("m", "x", never, ("classification",), refuse=3)])  # type: ignore[arg-type]

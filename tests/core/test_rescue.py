@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.executors.here import HereExecutor
 from harness.executors.local import LocalExecutor
 from harness.planning.plan import plan_trials
@@ -105,7 +105,7 @@ def trials_of(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_PLUGINS", "")
         patch.syspath_prepend(Path(tiny.__file__).parent)
-        trials = plan_trials(load(Settings(plugins)), Request(methods=methods, seeds="[0]", headline=headline))
+        trials = plan_trials(load_catalog(Settings(plugins)), Request(methods=methods, seeds="[0]", headline=headline))
         context = RunContext(store.folder, None, plugins=plugins, **limits)
         return store, list((executor or LocalExecutor()).run(trials, context, lambda *_: None))
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.statistics import Estimate, estimate, interval, paired_difference
+from harness.statistics import Estimate, compute_interval, estimate_mean, paired_difference
 
 VALUES = [0.981, 0.984, 0.979, 0.99, 0.985]
 
 
 def test_mean_and_sample_deviation():
-    mean, sd, n = estimate(VALUES)
+    mean, sd, n = estimate_mean(VALUES)
     assert (mean, sd, n) == (pytest.approx(np.mean(VALUES)), pytest.approx(np.std(VALUES, ddof=1)), 5)
 
 
@@ -31,7 +31,7 @@ def test_mean_and_sample_deviation():
     ],
 )
 def test_few_and_missing_values(values, expected):
-    assert estimate(values) == expected
+    assert estimate_mean(values) == expected
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
@@ -39,29 +39,29 @@ def test_few_and_missing_values(values, expected):
 def test_interval_agrees_with_scipy(n, confidence):
     values = np.random.default_rng(n).normal(7, 2, n).tolist()
     expected = stats.t.interval(confidence, n - 1, np.mean(values), stats.sem(values))
-    assert interval(values, confidence) == pytest.approx(expected, rel=1e-9)
+    assert compute_interval(values, confidence) == pytest.approx(expected, rel=1e-9)
 
 
 def test_interval_by_hand():
     """Student's t at 0.975 with two degrees of freedom is 4.302653."""
-    low, high = interval([1.0, 2.0, 3.0])
+    low, high = compute_interval([1.0, 2.0, 3.0])
     assert (low, high) == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)), abs=1e-6)
 
 
 def test_one_value_has_no_interval():
-    assert interval([1.0]) is None
-    assert interval([1.0, math.nan]) is None
+    assert compute_interval([1.0]) is None
+    assert compute_interval([1.0, math.nan]) is None
 
 
 @pytest.mark.parametrize("confidence", [0, 1, 95, -0.1])
 def test_a_confidence_that_is_none(confidence):
     with pytest.raises(ValueError, match="between 0 and 1"):
-        interval(VALUES, confidence)
+        compute_interval(VALUES, confidence)
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():
     random = np.random.default_rng(0)
-    intervals = [interval(random.normal(7, 2, 3).tolist(), 0.9) for _ in range(2000)]
+    intervals = [compute_interval(random.normal(7, 2, 3).tolist(), 0.9) for _ in range(2000)]
     assert np.mean([low <= 7 <= high for low, high in intervals]) == pytest.approx(0.9, abs=0.02)
 
 

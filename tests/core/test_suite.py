@@ -13,7 +13,7 @@ import pytest
 from example_records import METRICS, record
 
 from harness import Budget, UsageError
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.cli import main
 from harness.planning.plan import plan_trials
 from harness.records.store import Store
@@ -204,7 +204,7 @@ def test_the_report_of_a_suite_needs_no_qualified_names_either(clash, tmp_path, 
 
 
 def test_trials_of_a_suite_say_whose_methods_they_are(clash):
-    catalog = load(Settings())
+    catalog = load_catalog(Settings())
     trials = plan_trials(catalog, references.find_suite(catalog, "halves").request)
     chosen = {trial.method.label: trial.method for trial in trials}
     assert set(chosen) == {"start", "old", "new[rate=0.25]", "new[rate=0.5]"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.words import LONGEST, capped, clean, clean_line, listed, one_line, suggest
+from harness.words import LONGEST, cap_texts, clean_line, clean_text, describe_error, list_names, suggest
 
 
 @pytest.mark.parametrize(
@@ -23,15 +23,15 @@ from harness.words import LONGEST, capped, clean, clean_line, listed, one_line, 
     ],
 )
 def test_what_a_terminal_would_obey_is_taken_out(text, expected):
-    assert clean(text) == expected
+    assert clean_text(text) == expected
 
 
 def test_line_breaks_stay_unless_one_line_is_asked_for():
-    assert clean("one\r\ntwo\rthree") == "one\ntwo\nthree"
+    assert clean_text("one\r\ntwo\rthree") == "one\ntwo\nthree"
     assert clean_line("  one\r\n\ttwo ") == "one two"
 
 
-@pytest.mark.parametrize("shorten", [clean, clean_line])
+@pytest.mark.parametrize("shorten", [clean_text, clean_line])
 def test_length_is_bounded_whatever_comes(shorten):
     found = shorten("x" * 5_000_000)
     assert len(found) <= LONGEST
@@ -39,7 +39,7 @@ def test_length_is_bounded_whatever_comes(shorten):
     assert shorten("y" * LONGEST) == "y" * LONGEST
 
 
-@pytest.mark.parametrize("shorten", [clean, clean_line])
+@pytest.mark.parametrize("shorten", [clean_text, clean_line])
 def test_what_is_cut_keeps_the_place_of_an_error_at_its_end(shorten):
     place = "(my_package/method.py line 31, in update)"
     found = shorten(f"ValueError: {'x' * 5_000_000} {place}")
@@ -51,10 +51,10 @@ def test_what_is_cut_keeps_the_place_of_an_error_at_its_end(shorten):
 
 def test_a_list_names_the_first_and_says_how_many_more_there_are():
     names = [f"n{number:02}" for number in range(22)]
-    assert listed(reversed(names)) == f"{', '.join(names[:20])} and 2 more"
-    assert listed([]) == "none"
-    assert capped(names[:20]) == names[:20]
-    assert capped(names) == [*names[:19], "and 3 more"]
+    assert list_names(reversed(names)) == f"{', '.join(names[:20])} and 2 more"
+    assert list_names([]) == "none"
+    assert cap_texts(names[:20]) == names[:20]
+    assert cap_texts(names) == [*names[:19], "and 3 more"]
 
 
 def test_the_nearest_word_is_suggested_as_it_is_spelt():
@@ -67,7 +67,7 @@ def test_an_error_is_one_line_whatever_it_says():
         def __str__(self):
             raise RuntimeError
 
-    assert one_line(ValueError("first\nsecond")) == "ValueError: first"
-    assert one_line(ValueError()) == "ValueError"
-    assert one_line(Mute()) == "Mute: (its message raised RuntimeError)"
-    assert one_line(SystemExit(3)) == "called sys.exit(3)"
+    assert describe_error(ValueError("first\nsecond")) == "ValueError: first"
+    assert describe_error(ValueError()) == "ValueError"
+    assert describe_error(Mute()) == "Mute: (its message raised RuntimeError)"
+    assert describe_error(SystemExit(3)) == "called sys.exit(3)"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import read_records
-from harness.statistics import estimate, paired_difference
+from harness.statistics import estimate_mean, paired_difference
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -140,7 +140,7 @@ def test_distances_to_the_posterior_are_those_of_the_records(distances):
     for name, (_, *cells) in zip(named, lines, strict=True):
         assert len(distances[name]) == 5
         for cell, metric in zip(cells, metrics, strict=True):
-            found = estimate(each[metric] for each in distances[name].values())
+            found = estimate_mean(each[metric] for each in distances[name].values())
             assert cell == f"{found.mean:.3f} ± {found.sd:.3f}", (name, metric)
 
 

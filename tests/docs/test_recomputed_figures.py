@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 
 from harness import Record, read_records
-from harness.statistics import estimate, interval, paired_difference
+from harness.statistics import compute_interval, estimate_mean, paired_difference
 
 ROOT = Path(__file__).parents[2]
 RESULTS = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def scores(suite: str, method: str, metric: str) -> dict[int, float]:
 
 
 def mean(suite: str, method: str, metric: str = "accuracy") -> float:
-    return estimate(scores(suite, method, metric).values()).mean
+    return estimate_mean(scores(suite, method, metric).values()).mean
 
 
 # --- compressed recurrent networks ------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_figures_of_prune_text_are_those_of_its_records():
     ranks = [perplexity(f"low-rank[finetune=2,cell=lstm,rank={rank}]") for rank in (21, 42)]
     assert figures("prune-text") == [
         *(f"{each:.2f}" for each in two),
-        *(f"{each:.3f}" for each in (estimate(ratios).mean, *interval(ratios))),
+        *(f"{each:.3f}" for each in (estimate_mean(ratios).mean, *compute_interval(ratios))),
         "1.1",
         f"{untuned[0]:.2f}",
         f"{untuned[1]:.1f}",

@@ -2,13 +2,13 @@
 
 import pytest
 
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 
 
 @pytest.fixture(scope="session")
 def catalog():
     """All plugins that are installed."""
-    return load(Settings())
+    return load_catalog(Settings())
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness import Budget
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 
@@ -17,7 +17,7 @@ class Plan:
     repeat = (10, 40, 2.0)
 
     def setup(self) -> None:
-        self.catalog = load(Settings())
+        self.catalog = load_catalog(Settings())
         self.request = Request(METHODS, "digits", seeds="20", budget=Budget("updates", 1), device="cpu", threads=1)
         assert len(plan_trials(self.catalog, self.request)) == 100
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Batch, Budget, Training, Trial
-from harness.catalog import Catalog, Settings, load, resolve
+from harness.catalog import Catalog, Settings, load_catalog, resolve
 from harness.options import build
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
@@ -43,7 +43,7 @@ class Costs:
     param_names = ("method",)
 
     def setup_cache(self) -> dict[str, dict[str, Any]]:
-        catalog = load(Settings())
+        catalog = load_catalog(Settings())
         records = {method: run_trial(catalog, _trial(catalog, method)) for method in METHODS}
         for method, record in records.items():
             if record.status != "ok" or not record.readings.keys() >= READINGS:
@@ -86,7 +86,7 @@ class Update:
 
 def _update(name: str) -> Callable[[], object]:
     """One update of a fresh learner, bound to the first rows of digits."""
-    catalog = load(Settings())
+    catalog = load_catalog(Settings())
     trial = _trial(catalog, name)
     backend = resolve(catalog.backends.values()[0].factory)()
     backend.setup(trial)

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-from harness.catalog import Catalog, Settings, load
+from harness.catalog import Catalog, Settings, load_catalog
 from harness.selections import choosing
 from harness.trials.rehearsal import rehearse
 
@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--update", type=int, default=10, help="which one, counted from 1")
     parser.add_argument("--modules", action="store_true", help="the calls of each module as well")
     asked = parser.parse_args()
-    catalog = load(Settings())
+    catalog = load_catalog(Settings())
     print(f"{'method':30} {'calls':>6} {'modules':>8}")
     methods = choosing.methods(catalog, asked.methods, "--methods")
     for method in (text for item in methods for text in item.written()):

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from harness import Batch, Budget, Data, Dataset, Method, Problem, Recipe, RegressionMixture, hookimpl
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.executors.local import LocalExecutor
 from harness.planning.plan import plan_trials
 from harness.records.store import Store
@@ -101,7 +101,7 @@ def harness_datasets():
 
 def outside_over_training(trials: int) -> tuple[Ratio, dict[str, float]]:
     """Seconds of all other phases over those of the updates, and how many times their own each phase takes."""
-    catalog = load(Settings(PLUGINS))
+    catalog = load_catalog(Settings(PLUGINS))
     planned = plan_trials(catalog, Request(methods="dropping", seeds=str(trials), device="cpu", threads=1))
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))

@@ -28,11 +28,11 @@ PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME":
 WARMUP_UPDATES = 2
 UPDATES = """
 import sys, time
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.trials.rehearsal import rehearse
 
 method, dataset, threads, warmup, seconds = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
-trial = rehearse(load(Settings()), method, dataset, device="cpu", threads=threads)
+trial = rehearse(load_catalog(Settings()), method, dataset, device="cpu", threads=threads)
 state, done, began = trial.state, 0, 0.0
 while done <= warmup or time.perf_counter() < began + seconds:
     if done == warmup:

@@ -19,7 +19,7 @@ from harness.report.rows.values import as_number, base_name, find_lower_bound
 from harness.report.wording import numbers
 from harness.report.wording.cleaning import clean_trace, clean_values
 from harness.types import Metric, Point, Record, Trial
-from harness.words import LONGEST, clean, clean_line
+from harness.words import LONGEST, clean_line, clean_text
 
 LISTED = 4000  # characters of what is no text, such as the operators that an instrument lists
 BARS = "▁▂▃▄▅▆▇█"
@@ -99,7 +99,7 @@ def _print(console: Console, title: str, entries: Mapping[str, Any], *, empty: b
     grid.add_column(overflow="fold")
     for name, value in shown.items():
         grid.add_row(
-            Text(f"  {clean_line(name)}"), Text(clean(str(value), LONGEST if isinstance(value, str) else LISTED))
+            Text(f"  {clean_line(name)}"), Text(clean_text(str(value), LONGEST if isinstance(value, str) else LISTED))
         )
     console.print(grid)
 

@@ -9,7 +9,7 @@ from harness.records import arrays
 from harness.report.rows import mixing, timing
 from harness.report.rows.values import base_name, read_claimed, read_measured
 from harness.types import Metric, Record
-from harness.words import capped, clean, clean_line, list_seeds
+from harness.words import cap_texts, clean_line, clean_text, list_seeds
 
 
 def describe_failures(method: str, records: Iterable[Record]) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def describe_failures(method: str, records: Iterable[Record]) -> tuple[str, ...]
 
 
 def _describe_ending(record: Record) -> str:
-    first = clean_line((clean(record.reason).splitlines() or [""])[0])
+    first = clean_line((clean_text(record.reason).splitlines() or [""])[0])
     if first.startswith((record.status, "after ")) or not first:
         return f"{record.status} {first.removeprefix(record.status).lstrip()}".rstrip()
     return f"{record.status}: {first}"
@@ -52,7 +52,7 @@ def _note_bases(records: Iterable[Record]) -> Iterator[str]:
     apart: dict[tuple[str, str], list[int]] = {}
     for (label, seed), digests in found.items():
         if len(digests) > 1:
-            listed = "; ".join(capped(", ".join(capped(rows)) for rows in digests.values()))
+            listed = "; ".join(cap_texts(", ".join(cap_texts(rows)) for rows in digests.values()))
             apart.setdefault((label, listed), []).append(seed)
     for (label, listed), numbers in apart.items():
         yield f"rows did not start from the same trained arrays of {label} in {list_seeds(numbers)}: {listed}"
@@ -65,7 +65,7 @@ def _own_budgets(records: Iterable[Record]) -> Iterator[str]:
         if record.trial.own_epochs:
             found.setdefault(str(record.trial.terms.budget), {})[record.trial.method.label] = None
     if len(found) > 1:
-        listed = "; ".join(f"{budget}: {', '.join(capped(rows))}" for budget, rows in found.items())
+        listed = "; ".join(f"{budget}: {', '.join(cap_texts(rows))}" for budget, rows in found.items())
         yield f"training after the trained network that rows start from is unequal: {listed}"
 
 

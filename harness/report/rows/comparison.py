@@ -12,7 +12,7 @@ from harness.report.rows import caveats, sameness
 from harness.report.rows.planned import Plan
 from harness.report.rows.timing import are_unlike_shares
 from harness.report.rows.values import Target, Value, base_name, find_lower_bound, read_claimed, read_value
-from harness.statistics import Difference, Estimate, estimate, paired_difference
+from harness.statistics import Difference, Estimate, estimate_mean, paired_difference
 from harness.suites.claims import COUNT, Judgement, Side, judge
 from harness.suites.entries import Claim, Published, Quantity
 from harness.types import Metric, Record
@@ -102,7 +102,7 @@ def compare_published(
         own = [place for place in places if place.dataset == entry.dataset and place.find_records(entry.method)]
         for place in own:
             side = _make_side(place, Quantity(entry.method, entry.metric), described)
-            measured = estimate(side.values.values())
+            measured = estimate_mean(side.values.values())
             found.append(Beside(entry, measured, place.protocol, len(side.planned), _subtract_published(side, entry)))
         if not own:
             found.append(Beside(entry))

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from harness.records import grouping
 from harness.types import Choice, Record, Trial
-from harness.words import capped, clean_line, list_seeds
+from harness.words import cap_texts, clean_line, list_seeds
 
 # workers and load have notes of their own, the commit stands with the sources
 TOLD_APART = ("workers", "commit", "load")
@@ -29,7 +29,7 @@ def name_rows(records: Iterable[Record], whole: Rows) -> str:
     """
     own = index_seeds(records)
     names = [label if found == whole[label] else f"{label} {list_seeds(sorted(found))}" for label, found in own.items()]
-    return ", ".join(capped(names))
+    return ", ".join(cap_texts(names))
 
 
 def index_seeds(records: Iterable[Record]) -> Rows:
@@ -57,12 +57,12 @@ def _note_sources(records: Sequence[Record]) -> Iterator[str]:
     for words, parts in found.items():
         by_value = _group_by_value(parts)
         if len(by_value) > 1 and not (words.startswith(FILE) and _are_parted_alike(by_value.values())):
-            division = "; ".join(capped(name_rows(own, whole) for own in by_value.values()))
+            division = "; ".join(cap_texts(name_rows(own, whole) for own in by_value.values()))
             named = divisions.setdefault(division, [])
             if not (words.startswith(FILE) and any(each in owned for each in named)):
                 named.append(words + _describe_versions(words, by_value))
     for division, named in divisions.items():
-        yield f"records differ in {_join_words(capped(named))}: {division}"
+        yield f"records differ in {_join_words(cap_texts(named))}: {division}"
 
 
 def _iterate_choices(record: Record) -> Iterator[Choice]:
@@ -112,7 +112,7 @@ def _describe_versions(words: str, by_value: Mapping[str, object]) -> str:
     """Versions and commits, which a person knows; digests tell nobody anything."""
     if words != "the commit" and not words.startswith("the version"):
         return ""
-    return f" ({' and '.join(capped(_brief(value.strip(chr(34))) for value in by_value))})"
+    return f" ({' and '.join(cap_texts(_brief(value.strip(chr(34))) for value in by_value))})"
 
 
 def _note_environments(records: Sequence[Record]) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _note_environments(records: Sequence[Record]) -> Iterator[str]:
             [(entries.get(key, "unknown"), record) for record, entries in zip(records, flat, strict=True)]
         )
         if len(values) > 1:
-            listed = "; ".join(capped(f"{_brief(value)} ({name_rows(own, whole)})" for value, own in values.items()))
+            listed = "; ".join(cap_texts(f"{_brief(value)} ({name_rows(own, whole)})" for value, own in values.items()))
             what = "times" if key in OF_TIMES else "scores and times"
             yield f"{what} are of different environments: {key} {listed}"
 
@@ -151,7 +151,7 @@ def _note_measuring(records: Sequence[Record]) -> Iterator[str]:
     for plugin, stated in sources.items():
         by = _group_by_value(stated)
         if len(by) > 1:
-            listed = "; ".join(capped(name_rows(own, whole) for own in by.values()))
+            listed = "; ".join(cap_texts(name_rows(own, whole) for own in by.values()))
             yield f"what {plugin} measures is of different versions of its source: {listed}"
 
 
@@ -169,7 +169,7 @@ def _note_defaults(records: Sequence[Record]) -> Iterator[str]:
         values = _group_by_value(chosen_by)
         if len(values) > 1:
             listed = " and ".join(
-                capped(f"{_brief(value)} ({name_rows(own, whole)})" for value, own in sorted(values.items()))
+                cap_texts(f"{_brief(value)} ({name_rows(own, whole)})" for value, own in sorted(values.items()))
             )
             yield f"{label}: records with different defaults, {option} = {listed}"
 

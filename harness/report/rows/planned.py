@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from harness.records.grouping import Place, place
 from harness.records.plans import Planned
 from harness.types import Record
-from harness.words import capped, list_seeds
+from harness.words import cap_texts, list_seeds
 
 
 class Plan:
@@ -48,7 +48,7 @@ class Plan:
             if (left := seeds - held.get((where, method), set()))
         ]
         if missing:
-            yield f"planned, no record: {'; '.join(capped(missing))}"
+            yield f"planned, no record: {'; '.join(cap_texts(missing))}"
 
     def _find_rows(self, record: Record) -> Mapping[str, frozenset[int]]:
         return self._seeds.get(place(record.trial), {})

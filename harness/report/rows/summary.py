@@ -25,10 +25,10 @@ from harness.report.rows.values import (
     mark_headline,
     read_value,
 )
-from harness.statistics import estimate
+from harness.statistics import estimate_mean
 from harness.types import Metric, Record
-from harness.types.terms import heading
-from harness.words import capped, list_seeds
+from harness.types.terms import make_heading
+from harness.words import cap_texts, list_seeds
 
 DEFAULT_COSTS = ("update_seconds", "activation_bytes", "forward_macs", "total_macs")
 
@@ -79,7 +79,7 @@ def summarise(
     said = [*plan.note_missing(records)]
     for group, table in zip(groups, tables, strict=True):
         own = [record for record in group.records if record.status == "ok"]
-        name = f"{table.dataset}, {heading(table.protocol)}," if len(tables) > 1 else ""
+        name = f"{table.dataset}, {make_heading(table.protocol)}," if len(tables) > 1 else ""
         said += [*group.notes, *_note_apart(table, group.records), *caveats.gather(own, records, described, name)]
     standing = tuple(each for group in groups for each in group.records if each.trial.method.label in group.members)
     return Summary(tuple(tables), asked.shown, tuple(dict.fromkeys(said)), standing=standing, members=members)
@@ -194,7 +194,7 @@ def _make_cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric
     if not values:
         return Cell(None, None, 0, "no trial ended ok")
     numbers, taken = _read_numbers(values, name)
-    mean, sd, n = estimate(list(numbers.values()))
+    mean, sd, n = estimate_mean(list(numbers.values()))
     missing: dict[str, list[int]] = {}
     for record, found in values:
         if found.number is None:
@@ -205,7 +205,7 @@ def _make_cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric
     if unlike and numbers and not _is_score(metric):
         every = [found.number for _, found in values if found.number is not None]
         ends = (min(every), max(every))
-        return Cell(estimate(every)[0], None, len(every), hole, range=ends, covers=covers, values=numbers)
+        return Cell(estimate_mean(every)[0], None, len(every), hole, range=ends, covers=covers, values=numbers)
     if timing.is_share(name, (record for record, _ in values)):
         sd = None  # seeds that were trained as one have one measurement, and so no deviation
     exact = metric.exact and not sd
@@ -229,11 +229,11 @@ def _note_apart(table: Table, records: Sequence[Record]) -> Iterator[str]:
     """Note rows that lack seeds or are of other data: why they have no mark, no ratio, no difference."""
     lacking = [f"{row.method} {', '.join(map(str, own))}" for row in table.rows if row.n and (own := row.lacking_seeds)]
     if lacking:
-        listed = "; ".join(capped(lacking))
+        listed = "; ".join(cap_texts(lacking))
         yield f"rows that lack seeds are never the best and have no ratio but of counts: {listed}"
     by_method = grouping.rows(records)
     classes = sameness.group_alike(list(by_method), by_method.__getitem__)
     if len(classes) > 1:
-        listed = "; ".join(capped(", ".join(capped(labels)) for labels in classes))
+        listed = "; ".join(cap_texts(", ".join(cap_texts(labels)) for labels in classes))
         why = sameness.explain_apart(by_method[classes[0][0]], by_method[classes[1][0]])
         yield f"rows of {table.dataset} over different data are neither paired nor compared: {listed} ({why})"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.report.rows.comparison import Beside, Judged
-from harness.statistics import Difference, interval
+from harness.statistics import Difference, compute_interval
 from harness.types import Metric, Record
 from harness.words import list_seeds
 
@@ -46,7 +46,7 @@ class Cell:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval of the mean; None where the cell has no deviation, or its values are all equal."""
-        return None if self.sd is None else interval(list(self.values.values()))
+        return None if self.sd is None else compute_interval(list(self.values.values()))
 
     @property
     def carried_over(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from harness.report.rows.values import as_number, base_name, read_measured
 from harness.types import Record, Trial
-from harness.words import capped, list_seeds
+from harness.words import cap_texts, list_seeds
 
 CROWD = 1.1  # x cores: a load up to here may be that of the trial before
 SHARE = 0.1  # of the training: what a method does outside its updates is told from here on
@@ -205,7 +205,7 @@ def _list_rows(found: Sequence[tuple[Record, float | None]]) -> str:
     by_label: dict[str, list[tuple[int, float | None]]] = {}
     for record, figure in found:
         by_label.setdefault(record.trial.method.label, []).append((record.trial.seed, figure))
-    return "; ".join(capped(_describe_one(label, sorted(own)) for label, own in by_label.items()))
+    return "; ".join(cap_texts(_describe_one(label, sorted(own)) for label, own in by_label.items()))
 
 
 def _describe_one(label: str, found: Sequence[tuple[int, float | None]]) -> str:

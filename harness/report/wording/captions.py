@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from harness.report.rows.table import Row, Table
-from harness.types.terms import heading
+from harness.types.terms import make_heading
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
 
 def title(table: Table) -> str:
     """`10 epochs, batch 128, cpu, fp32, 1 thread`."""
-    return heading(table.protocol)
+    return make_heading(table.protocol)
 
 
 def count_seeds(row: Row) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from harness.report.rows.table import Summary
 from harness.types import Record
-from harness.words import LONGEST, clean, clean_line
+from harness.words import LONGEST, clean_line, clean_text
 
 LONGEST_NOTE = 4000  # a note names many rows, whose own texts are bounded
 LONGEST_TRACE = 20_000
@@ -28,7 +28,7 @@ def clean_summary(summary: Summary) -> Summary:
 def clean_values(value: Any, level: int = 0) -> Any:
     """Plain values of a record with their texts cleaned, line breaks kept; what is nested too deep is left out."""
     if isinstance(value, str):
-        return clean(value)
+        return clean_text(value)
     if level >= DEEPEST and isinstance(value, (Mapping, list, tuple)):
         return "…" if value else value
     if isinstance(value, Mapping):
@@ -40,7 +40,7 @@ def clean_values(value: Any, level: int = 0) -> Any:
 
 def clean_trace(text: str) -> str:
     """A traceback, which may be longer than other texts."""
-    return clean(text, LONGEST_TRACE)
+    return clean_text(text, LONGEST_TRACE)
 
 
 def _clean_texts(value: T) -> T:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from harness import Batch, Problem
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.testing import cases
 
 REGRESSION = Problem("regression", (3,), 1, 40, target_scale=2.0)
@@ -43,7 +43,7 @@ def train_lanes_and_alone(learner, options, problems, trainings, batches):
 
 def require_contract(selection):
     """Every check of the contract kit passes, that of trials side by side among them; names of those not applicable."""
-    catalog = load(Settings(plugins=("harness.checks",), only=("harness-bench",)))
+    catalog = load_catalog(Settings(plugins=("harness.checks",), only=("harness-bench",)))
     found = [(case.check.name, case.run()) for case in cases(catalog, selection)]
     assert {name: each.reason for name, each in found if each.status not in ("ok", "not applicable")} == {}
     assert [each.status for name, each in found if name == "cohort-as-alone"] == ["ok"]

@@ -7,12 +7,12 @@ import re
 import pytest
 
 from harness import Folder
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.cli import main
 from harness.data.differences import digest
 from harness.data.files import declared
 
-DATASETS = {dataset.name: dataset for dataset in load(Settings()).datasets.values()}
+DATASETS = {dataset.name: dataset for dataset in load_catalog(Settings()).datasets.values()}
 OURS = ("mnist", "fashion-mnist", "cifar10", "cifar100", "nmnist", "cifar10-dvs", "dvs-gesture")
 OURS += ("mnist-rows", "mnist-pixels", "ptb", "ptb-char", "tiny-shakespeare")
 

@@ -17,8 +17,7 @@ import torch
 from event_files import Event, random_events, slow_frames
 
 from harness import Folder, HarnessError, Unsupported
-from harness.catalog import Settings, available
-from harness.catalog import load as load_catalog
+from harness.catalog import Settings, explain_unavailable, load_catalog
 from harness.data.files import check, glance, identity, verify
 from harness_data import registry
 from harness_data.dvs import NAMES, NORMALISE, load_cifar10, load_gesture, render_picture
@@ -97,8 +96,8 @@ def test_a_file_that_tonic_cannot_read_is_named(tmp_path, tonic):
 
 def test_without_tonic_its_copy_is_a_reason_to_skip_and_the_others_are_there(tmp_path, monkeypatch):
     catalog = load_catalog(Settings())
-    assert available(catalog.datasets.offer("cifar10-dvs")) is None
-    assert available(catalog.datasets.offer("dvs-gesture")) is None
+    assert explain_unavailable(catalog.datasets.offer("cifar10-dvs")) is None
+    assert explain_unavailable(catalog.datasets.offer("dvs-gesture")) is None
     assert "tonic's copy: extra events" in catalog.datasets.get("cifar10-dvs").summary
     write_cifar10_dvs(tmp_path, {}, each=10)
     monkeypatch.setitem(sys.modules, "tonic.io", None)

@@ -12,8 +12,7 @@ import pytest
 from event_files import bin_bytes, random_events, slow_frames, write_nmnist
 
 from harness import HarnessError, UsageError, rehearse
-from harness.catalog import Settings
-from harness.catalog import load as load_catalog
+from harness.catalog import Settings, load_catalog
 from harness.cli import main
 from harness.data.files import check, identity, require
 from harness_data.nmnist import load

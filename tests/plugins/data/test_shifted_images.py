@@ -10,7 +10,7 @@ from idx_files import write_mnist
 from sklearn.datasets import load_digits
 
 from harness import NO_CLASS, Data, DataOptions
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.data.files import declared
 from harness.data.soundness import sound
 from harness_data import digits, mnist, shifted
@@ -112,7 +112,7 @@ def test_fashion_is_standardised_as_mnist_is_and_of_no_class(tmp_path):
 
 
 def test_fashion_mnist_is_needed_where_it_is_asked_for():
-    dataset = load(Settings()).datasets.get("mnist-shifted")
+    dataset = load_catalog(Settings()).datasets.get("mnist-shifted")
     plain, more = declared(dataset), declared(dataset, {"fashion": True})
     assert [file.path.partition("/")[0] for file in plain] == ["mnist"] * 4
     assert [file.path for file in more[4:]] == [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness import Data, DataOptions, HarnessError, resolve
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.cli import main
 from harness.data.files import check, declared
 from harness_data import uci, uci_files
@@ -18,7 +18,7 @@ from harness_data.uci_files import SETS, files, first_rows
 
 ROWS, FEATURES = 40, (0, 1, 3)
 TARGET = 2
-DATASETS = {each.name: each for each in load(Settings()).datasets.values() if each.name in SETS}
+DATASETS = {each.name: each for each in load_catalog(Settings()).datasets.values() if each.name in SETS}
 
 
 @pytest.fixture

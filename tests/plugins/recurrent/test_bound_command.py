@@ -18,7 +18,7 @@ from commands import forked
 from safetensors.numpy import load_file
 
 from harness import read_records, rehearse
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.cli import main
 from harness_recurrent import bound_report
 from harness_recurrent.bounds import Row
@@ -78,7 +78,7 @@ def plain(desk):
     kept = record(desk, "spectral-pruning[nodes=5,cell=elman")
     arrays = [load_file(desk / "results" / "trials" / f"{key}.safetensors") for key in keys(kept)]
     base, smaller = ({name: each.astype(float) for name, each in own.items()} for own in arrays)
-    data = rehearse(load(Settings()), "dense-rnn", "digits-rows", device="cpu").data
+    data = rehearse(load_catalog(Settings()), "dense-rnn", "digits-rows", device="cpu").data
     return kept, base, smaller, data
 
 

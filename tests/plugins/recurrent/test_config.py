@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from harness import UsageError
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.options import rows
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
@@ -39,7 +39,7 @@ OF_LANGUAGE = ("embedding", "tied")
 
 @cache
 def catalog():
-    return load(Settings())
+    return load_catalog(Settings())
 
 
 def planned(methods, dataset="digits-rows"):

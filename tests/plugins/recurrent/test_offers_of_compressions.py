@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness import option
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness_recurrent.config import CompressionOptions, NetworkOptions, TuningOptions
 from harness_recurrent.offers import offer_compression
 
@@ -37,7 +37,7 @@ class Whole(NetworkOptions, TuningOptions):
 
 @pytest.mark.parametrize("name", ROWS)
 def test_every_compression_starts_from_the_network_of_its_options(name):
-    method = load(Settings()).methods.get(name)
+    method = load_catalog(Settings()).methods.get(name)
     assert method.starts_from(method.config(cell="gru", hidden=64)) == "dense-rnn[cell=gru,hidden=64]"
     assert (method.epochs_option, method.family) == ("finetune", "recurrent")
     assert method.kinds == ("classification", "language")

@@ -11,7 +11,7 @@ import harness_bptt
 import harness_ottt
 import harness_saf
 from harness import Batch, Budget, Data, Dataset, Problem, Recipe, Unsupported, UsageError, hookimpl
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.cli import main
 from harness.options import build, describe
 from harness.planning.plan import plan_trials
@@ -298,7 +298,7 @@ def test_a_mistake_is_one_line_and_exit_2_before_anything_runs(methods, reason, 
     ],
 )
 def test_what_does_go_together_is_planned(methods):
-    trials = plan_trials(load(Settings()), Request(methods=methods, datasets="digits", seeds="1", device="cpu"))
+    trials = plan_trials(load_catalog(Settings()), Request(methods=methods, datasets="digits", seeds="1", device="cpu"))
     assert trials
     assert not [trial.skip for trial in trials if trial.skip]
 
@@ -313,5 +313,5 @@ def test_what_does_go_together_is_planned(methods):
     ],
 )
 def test_an_option_that_a_method_always_refuses_is_not_listed(method, only_default):
-    config = load(Settings()).methods.get(method).config
+    config = load_catalog(Settings()).methods.get(method).config
     assert {item.name for item in fields(config)} - {option.name for option in describe(config)} == only_default

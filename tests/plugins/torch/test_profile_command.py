@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness import UsageError, rehearse
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.cli import main
 from harness_torch.profiling import operator_trace
 from harness_torch.profiling.profile_command import QUIET
@@ -110,7 +110,7 @@ def profiled(plugin, tmp_path):
     """The costs of one update by phase and operator, and the trace as it was written."""
 
     def go(method: str) -> tuple[operator_trace.Profile, dict[tuple[str, str], operator_trace.Cost], list[dict]]:
-        catalog = load(Settings(plugins=(plugin,)))
+        catalog = load_catalog(Settings(plugins=(plugin,)))
         found = operator_trace.profile_update(
             rehearse(catalog, method, device="cpu", threads=1), tmp_path / "trace.json"
         )
@@ -204,7 +204,7 @@ def test_a_mistake_is_said_in_a_line_and_leaves_no_trace(harness, arguments, wor
 
 
 def test_weights_and_order_are_those_of_the_seed(plugin):
-    catalog = load(Settings(plugins=(plugin,)))
+    catalog = load_catalog(Settings(plugins=(plugin,)))
     first, second = (rehearse(catalog, "linear", seed=seed, device="cpu") for seed in (0, 1))
     assert first.learner.seed != second.learner.seed
     assert not next(first.batches).inputs.equal(next(second.batches).inputs)
@@ -260,7 +260,9 @@ def test_kernels_that_no_operator_launched_are_told_by_name():
 @pytest.mark.gpu
 def test_a_captured_update_is_shown_kernel_by_kernel(tmp_path):
     method = "saf[architecture=8C3-GAP-FC,steps=2]"
-    found = operator_trace.profile_update(rehearse(load(Settings()), method, device="cuda"), tmp_path / "trace.json")
+    found = operator_trace.profile_update(
+        rehearse(load_catalog(Settings()), method, device="cuda"), tmp_path / "trace.json"
+    )
     kernels = [cost for cost in found.costs if cost.phase == "kernels"]
     assert {"accumulate", "differentiate"} <= {cost.operator for cost in kernels}
     assert sum(cost.device_seconds for cost in kernels) > sum(map(found.time, found.costs)) / 2

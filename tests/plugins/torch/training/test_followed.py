@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.catalog import Settings, load
+from harness.catalog import Settings, load_catalog
 from harness.planning.fingerprints import Fingerprints
 
 FAMILY = """
@@ -30,6 +30,6 @@ def test_the_key_of_a_foreign_family_follows_all_of_the_kit_that_it_imports(tmp_
     monkeypatch.setenv("HARNESS_PLUGINS", "")
     path = tmp_path / "family.py"
     path.write_text(FAMILY.format(imports=imports))
-    followed = Fingerprints().follow_once(load(Settings((str(path),))).methods.offer("mine"))
+    followed = Fingerprints().follow_once(load_catalog(Settings((str(path),))).methods.offer("mine"))
     assert followed.gaps == ()
     assert any(name.endswith(file) for name in followed.files)
