@@ -11,14 +11,14 @@ import pytest
 
 from harness import cli
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMAND = re.search(r"^harness run --methods (\S*saf\S*spectral\S*) --datasets digits$", README, re.MULTILINE)
+ASKING = (Path(__file__).parents[2] / "docs" / "asking.md").read_text(encoding="utf-8")
+COMMAND = re.search(r"^harness run --methods (\S*saf\S*spectral\S*) --datasets digits$", ASKING, re.MULTILINE)
 FEW = "digits[train=64,valid=32,test=32]"
 COLUMNS = "accuracy,nll,update_seconds,total_seconds,total_with_base_seconds,tensor_peak_bytes,total_macs,parameters"
 
 
 @pytest.mark.xdist_group("readme")
-def test_the_families_of_the_readme_share_a_table(tmp_path, capsys):
+def test_the_families_of_the_page_share_a_table(tmp_path, capsys):
     assert COMMAND
     shared = ["--results", str(tmp_path), "--metrics", COLUMNS]
     budget = ["--updates", "2", "--seeds", "1", "--threads", "1", "--batch-size", "32"]

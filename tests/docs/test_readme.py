@@ -1,4 +1,4 @@
-"""The documents say what is so: their commands run, their files are the files, their links lead somewhere."""
+"""The README and pages of docs say what is so: their commands run, their files are the files, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ pytestmark = pytest.mark.xdist_group("readme")  # one run for all
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("asking", "reading", "agreement", "resuming", "data")  # of docs/, beside those that have a test of their own
+TEXT = "\n".join([README, *((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") for page in PAGES)])
 CENTROID = ROOT / "tests" / "data" / "harness_centroid"
 
-SH_BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-SHOWN = dict(re.findall(r"<!-- output: harness (.*?) -->\n```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+SH_BLOCKS = re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+SHOWN = dict(re.findall(r"<!-- output: harness (.*?) -->\n```text\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
 PRINTED_FILES = dict(re.findall(r"^`([^`\n]+)`\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
 
 PROMISED_OPTIONS = """
@@ -158,18 +160,18 @@ def test_every_promised_option_is_there(harness, option):
 
 
 def test_the_method_table_names_every_method_of_ours(harness):
-    for name in re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE):
+    methods = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    for name in re.findall(r"^\| `([\w-]+)` \|", methods, re.MULTILINE):
         assert harness("list", name)[0] == 0
 
 
 # --- links and paths ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results/README.md"], ids=str)
 def test_links_to_files_lead_to_files(document):
-    text = (ROOT / document).read_text(encoding="utf-8")
-    targets = re.findall(r"\]\(([^)#]+)\)", text)
-    assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    assert [target for target in targets if "://" not in target and not (document.parent / target).exists()] == []
 
 
 def test_no_file_names_a_path_of_the_machine_it_was_written_on():
