@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,10 @@ import pytest
 from commands import forked
 
 from harness.cli import main
+from harness.metrics import harness_metrics
+from harness.records.format import from_json
+from harness.report import summarise
+from harness.report.rows import again
 
 TINY = Path(__file__).with_name("tiny.py")
 
@@ -137,6 +142,16 @@ def test_a_dry_run_estimates_from_earlier_records(harness):
     assert "has a record" in done.stdout
     assert "3 trials, 2 to run on cpu, fp32" in done.stdout
     assert "about" in done.stdout
+
+
+def test_the_command_of_a_report_plans_the_very_trials_that_it_shows(harness, results):
+    """The command that reports print to run a row or a table again: nothing is left to run of it."""
+    harness("run", "--methods", "counts", "--seeds", "[0,2]", "--updates", "3", "--patience", "2", "--here")
+    found = [from_json(value) for value in records(results).values()]
+    (table,) = summarise(found, [*harness_metrics()]).tables
+    for command in (again.write_table_command(table), again.write_row_command(table.rows[0])):
+        done = harness(*shlex.split(command)[1:], "--dry-run")
+        assert "2 trials, 0 to run" in done.stdout
 
 
 def test_what_fails_or_does_not_fit_is_a_hole_with_its_reason_and_exit_code_1(harness, results):
