@@ -12,7 +12,7 @@ from example_records import METRICS, comparison, record
 from harness import Budget, Metric, Point
 from harness.report import summarise
 from harness.report.rows import again, curves, leaders, parts, swept, tradeoff
-from harness.statistics import interval
+from harness.statistics import compute_interval
 
 
 def table_of(records, metrics=METRICS, **options):
@@ -88,7 +88,7 @@ def test_curves_are_averaged_at_the_updates_that_all_seeds_have():
     found = curves.average_curve(row, "accuracy", "seconds")
     assert [(point.at, point.n) for point in found] == [(0, 2), (2, 2)]
     assert found[0][1:4] == (0.1, None, None)  # equal values have no interval
-    assert (found[1].low, found[1].high) == interval([0.5, 0.7])
+    assert (found[1].low, found[1].high) == compute_interval([0.5, 0.7])
     assert [point.at for point in curves.average_curve(row, "accuracy", "update")] == [0, 10]
     assert curves.average_curve(row, "nll", "update") == ()
 

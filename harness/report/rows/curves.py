@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from harness.report.rows.table import Row, Table
-from harness.statistics import estimate, interval
+from harness.statistics import compute_interval, estimate_mean
 from harness.types import Metric, Point
 
 Axis: TypeAlias = Literal["update", "epoch", "seconds"]
@@ -50,6 +50,6 @@ def _read_curve(points: object, score: str) -> dict[int, Point]:
 
 def _average(points: list[Point], score: str, axis: Axis) -> CurvePoint:
     values = [point.valid[score] for point in points]
-    at, found = estimate([getattr(point, axis) for point in points]).mean, estimate(values)
-    low, high = interval(values) or (None, None)
+    at, found = estimate_mean([getattr(point, axis) for point in points]).mean, estimate_mean(values)
+    low, high = compute_interval(values) or (None, None)
     return CurvePoint(at or 0.0, found.mean or 0.0, low, high, found.n)

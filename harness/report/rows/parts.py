@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from harness.report.rows.table import Row
 from harness.report.rows.values import read_measured
-from harness.statistics import estimate
+from harness.statistics import estimate_mean
 
 MAC_JOULES = 4.6e-12  # a multiplication, 3.7 pJ, and an addition, 0.9 pJ
 AC_JOULES = 0.9e-12
@@ -104,7 +104,7 @@ def estimate_energy(row: Row) -> Energy:
 def read_mean(row: Row, name: str) -> float | None:
     """Read the mean of what was measured in the trials of a row that ended ok; None where nothing was."""
     good = (record for record in row.records if record.status == "ok")
-    return estimate([number for record in good if (number := read_measured(record, name)) is not None]).mean
+    return estimate_mean([number for record in good if (number := read_measured(record, name)) is not None]).mean
 
 
 def _known_parts(row: Row, of: str, wanted: Iterable[tuple[str, str]]) -> Iterator[Part]:
