@@ -12,8 +12,8 @@ from harness.cli.amounts import Amount
 from harness.cli.data import DATA_DIR
 from harness.cli.gathering import gather_records
 from harness.cli.places import Folder
-from harness.cli.report import RESULTS
 from harness.cli.session import Session
+from harness.cli.wanted import RESULTS
 from harness.records.finding import find_record
 from harness.records.store import Store
 from harness.trials.export_formats import find_format

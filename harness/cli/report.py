@@ -5,29 +5,21 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.catalog import Catalog
-from harness.cli import select_options
-from harness.cli.amounts import Amount
-from harness.cli.gathering import gather_plans, gather_records
-from harness.cli.picking import check_views, keep_plans, resolve_suite, select_of_suite, select_records
-from harness.cli.places import Folder
+from harness.cli.gathering import gather_records
 from harness.cli.streams import wants_colour
+from harness.cli.wanted import RESULTS, Wanted, add_record_options, summarise_wanted
 from harness.errors import UsageError
 from harness.records.finding import find_record
-from harness.types import Record
 from harness.words import clean_line, escape_controls, suggest
 
 if TYPE_CHECKING:
     from harness.cli.session import Session
-    from harness.records.plans import Planned
-    from harness.report.rows.selecting import Choosing
-    from harness.suites.suite import Comparison
+    from harness.report import Summary
 
 EXAMPLES = """\b
 Examples:
@@ -39,6 +31,7 @@ Examples:
   harness report --select nll@valid
   harness report --suite comparison.toml --format markdown
   harness report --format latex --output table.tex
+  harness report --format csv --per trial --output trials.csv
 """
 
 SHOW_EXAMPLES = """\b
@@ -48,87 +41,34 @@ Examples:
   harness show "saf[steps=4]/digits/0" --format json
 """
 
-TARGET = "Report the training time until validation reaches this score."
 FORMAT = "How to print it."
-METHODS = 'Only these, written as for `harness run`: saf is the plain one, "saf[*]" every variant, "*" everything.'
+PER = "One line per method, over its seeds, or (csv, json) one per trial, with its options and every value."
+CURVES = "With --per trial: the learning curves, in csv instead of the other values."
+PERS = ("row", "trial")
 PLAIN_WIDTH = 100
-
-RESULTS = click.option(
-    "--results",
-    "folders",
-    type=Folder(),
-    multiple=True,
-    default=[Path("results")],
-    help="Where the records are; of several folders the newest record of a trial counts.  [default: results]",
-)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Settings of a printed report. columns: None for the usual ones. choosing: how one configuration of each sweep is
-    chosen, if at all. suite: whose published values and claims stand beside what was measured. sources: notes on where
-    the records are from. refit: only what was trained anew on training and validation rows.
-    """
-
-    columns: Sequence[str] | None
-    target: float | None = None
-    choosing: Choosing | None = None
-    suite: Comparison | None = None
-    sources: tuple[str, ...] = ()
-    refit: bool = False
 
 
 @click.command(epilog=EXAMPLES)
-@RESULTS
-@click.option("--suite", "suite_name", metavar="NAME|FILE", help="Only its trials, with its claims; flags override.")
-@click.option("--methods", metavar="LIST", help=METHODS)
-@click.option("--datasets", metavar="LIST", help="Only these, likewise.")
+@add_record_options
 @click.option("--metrics", metavar="LIST", help="Columns; a suffix names a view: accuracy@best, accuracy@valid.")
-@click.option("--target", type=Amount(), metavar="SCORE", help=TARGET)
-@select_options.add_choosing_options
 @click.option(
     "--format", "format_", metavar="text|markdown|latex|csv|json", default="text", help=FORMAT, show_default=True
 )
+@click.option("--per", metavar="row|trial", default="row", help=PER, show_default=True)
+@click.option("--curves", is_flag=True, help=CURVES)
 @click.option("--output", metavar="FILE|-", default="-", help="Where to write it.  [default: standard output]")
 @click.pass_obj
-def report(
-    session: Session,
-    folders: Sequence[Path],
-    suite_name: str | None,
-    methods: str | None,
-    datasets: str | None,
-    metrics: str | None,
-    target: float | None,
-    select: str | None,
-    select_jointly: bool | None,
-    refit: bool | None,
-    format_: str,
-    output: str,
-) -> None:
+def report(session: Session, /, format_: str, per: str, curves: bool, output: str, **wanted: Any) -> None:
     """Print the comparison from the records of a results folder: mean and deviation over seeds, costs, failures."""
     check_format(format_)
-    suite = resolve_suite(session.catalog, suite_name)
-    names = parse_columns(session.catalog, metrics or (suite.request.metrics if suite else None))
-    records, sources = gather_records(folders)
-    planned = gather_plans(folders)
-    if suite is not None:
-        records = select_of_suite(session.catalog, suite, records, methods, datasets)
-    records = select_records(records, methods, "--methods")
-    records = select_records(records, datasets, "--datasets")
-    if suite is not None:
-        target = suite.request.target if target is None else target
-        select = select or suite.request.select
-        select_jointly = suite.request.select_jointly if select_jointly is None else select_jointly
-        refit = suite.request.refit if refit is None else refit
-    check_views(names, records, "--metrics")
-    methods = methods or (suite.request.methods if suite else None)
-    items, datasets_ = (methods,) if methods else (), [record.trial.dataset for record in records]
-    how = select_options.parse_choosing(session.catalog, select, select_jointly, refit, items, datasets_)
-    check_views([select] if select else [], [record for record in records if record.status == "ok"], "--select")
-    asked = Shown(names, target, how, suite, tuple(sources), bool(refit))
-    if methods or datasets or suite is not None:
-        planned = keep_plans(planned, records)
-    print_summary(session.catalog, records, asked, format_, output, planned)
+    _check_per(per, curves)
+    summary = summarise_wanted(session.catalog, Wanted(**wanted))
+    if per == "trial":
+        from harness.report import render_trials
+
+        write(output, render_trials(summary, format_, curves))
+    else:
+        print_summary(summary, format_, output)
 
 
 @click.command(epilog=SHOW_EXAMPLES)
@@ -157,38 +97,23 @@ def show(session: Session, trial: str, folders: Sequence[Path], format_: str) ->
     click.echo(render_record(record, session.catalog.metrics.values(), _width(), _colour()), nl=False, color=True)
 
 
-def print_summary(
-    catalog: Catalog,
-    records: Sequence[Record],
-    shown: Shown,
-    format_: str = "text",
-    output: str = "-",
-    planned: Sequence[Planned] = (),
-) -> None:
-    """Summarise records in the order of their methods and print them, or write them to a file. planned: by runs.
+def print_summary(summary: Summary, format_: str = "text", output: str = "-") -> None:
+    """Print a summary, or write it to a file. Raises UsageError for a file that cannot be written."""
+    from harness.report import render
 
-    Raises UsageError for a file that cannot be written.
-    """
-    from harness.report import render, summarise, with_suite
-
-    metrics = catalog.metrics.values()
-    summary = summarise(
-        records,
-        metrics,
-        columns=shown.columns,
-        target=shown.target,
-        select=shown.choosing,
-        planned=planned,
-        refit=shown.refit,
-    )
-    if shown.suite is not None:
-        summary = with_suite(summary, records, metrics, shown.suite, shown.target, planned)
-    summary = replace(summary, notes=(*shown.sources, *summary.notes))
     if output == "-":
         click.echo(render(summary, format_, _width(), _colour()), nl=False, color=True)
+    else:
+        write(output, render(summary, format_))
+
+
+def write(output: str, text: str) -> None:
+    """Write a text to a file, or print it for `-`. Raises UsageError for a file that cannot be written."""
+    if output == "-":
+        click.echo(text, nl=False)
         return
     try:
-        _write_file(Path(output), render(summary, format_))
+        _write_file(Path(output), text)
     except OSError as error:
         raise UsageError(
             f"--output {output}: not written ({error.strerror}); name a file in a folder that exists and has room"
@@ -205,16 +130,12 @@ def _write_file(path: Path, text: str) -> None:
     write_atomically(path, text)
 
 
-def parse_columns(catalog: Catalog, text: str | None) -> list[str] | None:
-    """The names of a --metrics list, such as accuracy,accuracy@best. Raises UsageError for one that nobody offers."""
-    if text is None:
-        return None
-    from harness.selections import selection
-
-    names = selection.words(text, "--metrics")
-    for name in names:
-        catalog.metrics.get(name.partition("@")[0])
-    return names
+def _check_per(per: str, curves: bool) -> None:
+    """Raises UsageError for options that do not go together."""
+    if per not in PERS:
+        raise UsageError(f"--per {per}: unknown{suggest(per, PERS)}; known: {', '.join(PERS)}")
+    if curves and per != "trial":
+        raise UsageError("--curves: a curve is of one trial; add --per trial and --format csv or json")
 
 
 def check_format(name: str, known: Sequence[str] | None = None) -> None:

@@ -14,9 +14,10 @@ from harness.catalog.discovery import make_absolute
 from harness.cli import refitting, reusing, select_options, stage, streams
 from harness.cli.amounts import Amount, Count, Size
 from harness.cli.places import Folder
-from harness.cli.report import Shown, parse_columns, print_summary
+from harness.cli.report import print_summary
 from harness.cli.reusing import Reuse
 from harness.cli.session import Session
+from harness.cli.wanted import Shown, parse_columns, summarise_records
 from harness.data import files
 from harness.errors import UsageError
 from harness.planning.fingerprints import Fingerprints
@@ -279,7 +280,7 @@ def _report_trials(
     records = _collect_records(trials, store, reuse)
     shown = replace(shown, sources=(*reuse.note_kept(trials, store), *reusing.describe_attempts(attempts, store)))
     try:
-        print_summary(catalog, records, shown, planned=plans.planned(trials))
+        print_summary(summarise_records(catalog, records, shown, plans.planned(trials)))
     except BrokenPipeError:
         raise
     except OSError as error:  # of stdout: the trials have ended as they have, and their records are there

@@ -29,3 +29,18 @@ def render(summary: Summary, format: str = "text", width: int | None = None, col
 
         return csv_json.render_csv(summary) if format == "csv" else csv_json.render_json(summary)
     raise UsageError(f"unknown format {format!r}{suggest(format, FORMATS)} (formats: {', '.join(FORMATS)})")
+
+
+def render_trials(summary: Summary, format: str = "csv", curves: bool = False) -> str:  # noqa: A002
+    """The trials of a summary one by one, as csv or json; their learning curves, in csv instead of the other values.
+
+    Raises UsageError for another format.
+    """
+    if format not in ("csv", "json"):
+        raise UsageError(f"trials one by one are values for programs, not {format}; formats: csv, json")
+    from harness.report.formats import trials
+
+    summary = clean_summary(summary)
+    if format == "json":
+        return trials.render_trials_json(summary, curves)
+    return trials.render_curves_csv(summary) if curves else trials.render_trials_csv(summary)

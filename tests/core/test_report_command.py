@@ -295,6 +295,21 @@ def test_nothing_heavy_is_imported_for_a_text_table_without_intervals(results):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_values_per_trial(harness, results, tmp_path):
+    call = ["report", "--results", results, "--per"]
+    code, out, err = harness(*call, "trial", "--format", "csv", "--methods", "bptt")
+    assert (code, err) == (0, "")
+    assert [line.split(",")[:4] for line in out.splitlines()[1:]] == [
+        ["bptt", "digits", str(seed), status] for seed, status in enumerate(("ok", "ok", "timeout"))
+    ]
+    file = tmp_path / "trials.json"
+    assert harness(*call, "trial", "--format", "json", "--output", file) == (0, "", "")
+    assert len(json.loads(file.read_text())["trials"]) == 9
+    refused(harness(*call, "seed"), "--per seed", "row, trial")
+    refused(harness(*call, "row", "--curves"), "--curves", "--per trial")
+    refused(harness("report", "--results", results, "--per", "trial"), "not text", "csv, json")
+
+
 # --- show ---------------------------------------------------------------------------------------------------------
 
 

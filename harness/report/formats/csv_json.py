@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_library
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -15,6 +17,7 @@ SCHEMA = 1
 CSV_COLUMNS = ("method", "dataset", "metric", "mean", "sd", "n", "unit", "better")
 PUBLISHED_COLUMNS = ("published", "published_sd", "published_n", "source")
 PROTOCOL_COLUMNS = (*(term.name for term in fields(TrainingTerms)), "refit")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 RARE_COLUMNS = ("at_least", "lowest", "highest", "lacking_seeds", "data")
 
 
@@ -22,8 +25,6 @@ def render_csv(summary: Summary) -> str:
     """One line per method, data set, metric; the protocol tells lines of different runs apart, `data` those of a table
     over other data.
     """
-    import pandas
-
     lines = [
         {"method": row.method, "dataset": table.dataset, "metric": name, **estimate, **table.protocol, **_standing(row)}
         for table in summary.tables
@@ -36,8 +37,27 @@ def render_csv(summary: Summary) -> str:
         columns += PUBLISHED_COLUMNS
         entries = dict.fromkeys(each.published for each in summary.published)
         lines += [_make_published_line(entry, summary.metrics[entry.metric]) for entry in entries]
-    frame = pandas.DataFrame(lines, columns=columns, dtype=object)  # else counts beside empty cells become floats
+    return write_csv(lines, columns)
+
+
+def write_csv(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Write lines under these columns; a cell is empty where its number is not finite, or where there is none."""
+    import pandas
+
+    cells = [[_make_cell(line.get(name)) for name in columns] for line in lines]
+    frame = pandas.DataFrame(cells, columns=[_defuse(name) for name in columns], dtype=object)  # counts stay whole
     return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _make_cell(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return _defuse(value) if isinstance(value, str) else value
+
+
+def _defuse(text: str) -> str:
+    """A text that a spreadsheet would compute as a formula, with an apostrophe before it."""
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def render_json(summary: Summary) -> str:
