@@ -17,14 +17,14 @@ HEADINGS: Final = ("name", "type", "default", "limits", "meaning")
 
 @dataclass(frozen=True)
 class Rule:
-    """Meaning of a field, inclusive limits (low, high), exclusive ones (above, below), and whether it is listed."""
+    """Meaning of a field, inclusive limits (low, high), exclusive ones (above, below), and what it needs beside it."""
 
     meaning: str = ""
     low: float | None = None
     high: float | None = None
     above: float | None = None
     below: float | None = None
-    listed: bool = True
+    needs: Mapping[str, object] = field(default_factory=dict)
 
     def allows(self, value: object) -> bool:
         """Whether each number in `value` lies within the limits; what is no number has none."""
@@ -64,25 +64,26 @@ def option(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    listed: bool = True,
+    needs: Mapping[str, object] | None = None,
 ) -> Any:
     """A field of a config dataclass: its default, its meaning and, in the unit of the field, its limits.
 
     For example `steps: int = option(4, "time steps", low=1)`.
     The limits hold for every number in a tuple; `low` and `high` are allowed values, `above` and `below` are not.
     Of a tuple, `parts=[1,2]` selects both together, as `parts=(1,2)` does, and a sweep is a list of tuples.
-    `listed=False`: for an inherited option of which a config takes nothing but the default, and says why when asked.
+    `needs={"schedule": "stairs"}`: without effect, and refused by `build`, where another option has another value; of
+    several values that will do, give a tuple.
     `dataclasses.MISSING` as the default makes the option required. Raises ValueError for a default out of range.
     """
-    rule = Rule(meaning, low, high, above, below, listed)
+    rule = Rule(meaning, low, high, above, below, needs or {})
     if not rule.allows(default):
         raise ValueError(f"the default {default!r} of an option ({meaning}) is not {rule.limits()}")
     return field(default=default, metadata={"harness": rule})
 
 
 def describe(config: type) -> tuple[Option, ...]:
-    """The listed options of a config dataclass, in its order. Raises HarnessError for anything else."""
-    return tuple(_option(item, kind) for item, kind in _fields(config) if _rule(item).listed)
+    """The options of a config dataclass, in its order. Raises HarnessError for anything else."""
+    return tuple(_option(item, kind) for item, kind in _fields(config))
 
 
 def taken_whole(config: type) -> frozenset[str]:
@@ -102,16 +103,19 @@ def build(config: type, given: Mapping[str, object], owner: str) -> Any:
 
     An int becomes a float where a float is wanted, a list a tuple, yes, no, true and false a boolean.
     Raises UsageError that names `owner`, the option, what was expected and what came, and ends with the names of all;
-    one that the config itself raises is passed on, with `owner` before its words.
+    one that the config itself raises is passed on, with `owner` before its words. A config may say why it lacks an
+    option that others of its family have: `absent_options: ClassVar = {"momentum": "adam has moments of its own"}`.
     """
     fields = _fields(config)
     try:
-        _refuse_unknown(given, [item.name for item, _ in fields])
+        _refuse_unknown(given, [item.name for item, _ in fields], getattr(config, "absent_options", {}))
         checked = {item.name: _checked(item, kind, given[item.name]) for item, kind in fields if item.name in given}
         _refuse_missing(checked, [item for item, _ in fields])
-        return config(**checked)
+        built = config(**checked)
+        _refuse_without_effect(built, [item for item, _ in fields])
+        return built
     except ValueError as error:
-        names = ", ".join(item.name for item, _ in fields if _rule(item).listed) or "none"
+        names = ", ".join(item.name for item, _ in fields) or "none"
         raise UsageError(f"{owner}: {error}\nparameters of {owner}: {names}; harness list {owner} says more") from error
     except UsageError as error:
         said = str(error)
@@ -176,10 +180,11 @@ def _required(item: dataclasses.Field[Any]) -> bool:
     return item.default is MISSING and item.default_factory is MISSING
 
 
-def _refuse_unknown(given: Mapping[str, object], known: Sequence[str]) -> None:
-    listed = frozenset(known)
+def _refuse_unknown(given: Mapping[str, object], known: Sequence[str], absent: Mapping[str, str]) -> None:
     for name in given:
-        if name not in listed:
+        if name in absent:
+            raise ValueError(f"there is no parameter {name!r}: {absent[name]}; leave {name} out")
+        if name not in known:
             raise ValueError(f"there is no parameter {name!r}{suggest(name, known)}")
 
 
@@ -187,6 +192,20 @@ def _refuse_missing(given: Mapping[str, object], items: Iterable[dataclasses.Fie
     missing = [item.name for item in items if _required(item) and item.name not in given]
     if missing:
         raise ValueError(f"{' and '.join(missing)} must be given: there is no default")
+
+
+def _refuse_without_effect(config: Any, items: Iterable[dataclasses.Field[Any]]) -> None:
+    for item in items:
+        value = getattr(config, item.name)
+        if _required(item) or value == _default(item):
+            continue
+        for name, needed in _rule(item).needs.items():
+            choices, other = needed if isinstance(needed, tuple) else (needed,), getattr(config, name)
+            if other not in choices:
+                raise UsageError(
+                    f"{item.name}={show(value)}: without effect where {name}={show(other)}; leave {item.name} out, or "
+                    f"give {name}={' or '.join(show(each) for each in choices)}"
+                )
 
 
 def _checked(item: dataclasses.Field[Any], kind: Any, value: object) -> Any:

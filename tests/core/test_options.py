@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 
@@ -281,22 +281,43 @@ def test_the_keyword_only_options_that_a_config_adds_come_first():
 
 @dataclass(frozen=True)
 class Refusing:
+    absent_options: ClassVar = {"norm": "there is nothing to normalise"}
     steps: int = option(4, "time steps")
-    norm: str = option("none", "inherited, and only none will do", listed=False)
 
     def __post_init__(self) -> None:
-        if self.norm != "none":
-            raise UsageError(f"norm={self.norm}: there is nothing to normalise")
         if self.steps == 0:
             raise UsageError("saf: steps=0 is no time")
 
 
 def test_what_a_config_refuses_names_its_owner_once():
-    assert refused(Refusing, {"norm": "batch"}) == "saf: norm=batch: there is nothing to normalise"
     assert refused(Refusing, {"steps": 0}) == "saf: steps=0 is no time"
 
 
-def test_an_option_of_which_only_the_default_is_taken_is_not_listed():
-    assert [each.name for each in options.describe(Refusing)] == [row[0] for row in options.rows(Refusing)] == ["steps"]
-    assert refused(Refusing, {"size": 1}).splitlines()[1].startswith("parameters of saf: steps; ")
-    assert options.values(options.build(Refusing, {"norm": "none"}, "saf")) == {"steps": 4, "norm": "none"}
+def test_a_config_says_why_it_lacks_an_option():
+    first, names = refused(Refusing, {"norm": "none"}).splitlines()
+    assert first == "saf: there is no parameter 'norm': there is nothing to normalise; leave norm out"
+    assert names.startswith("parameters of saf: steps; ")
+    assert [each.name for each in options.describe(Refusing)] == ["steps"]
+
+
+# --- an option that needs another ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Needing:
+    schedule: Literal["cosine", "stairs", "ramp"] = option("cosine", "the learning rate over the budget")
+    decay: float = option(0.5, "factor of each stair", needs={"schedule": "stairs"})
+    length: int | None = option(None, "updates of a part", needs={"schedule": ("stairs", "ramp")})
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"decay": 0.5}, {"schedule": "stairs", "decay": 0.1}, {"schedule": "ramp", "length": 2}]
+)
+def test_an_option_is_taken_beside_what_it_needs_or_at_its_default(given: dict[str, Any]):
+    assert options.build(Needing, given, "saf") == Needing(**given)
+
+
+def test_an_option_without_effect_is_refused_with_what_it_needs():
+    decay, length = refused(Needing, {"decay": 0.1}), refused(Needing, {"length": 2})
+    assert decay == "saf: decay=0.1: without effect where schedule=cosine; leave decay out, or give schedule=stairs"
+    assert length.endswith("where schedule=cosine; leave length out, or give schedule=stairs or ramp")
