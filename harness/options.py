@@ -150,9 +150,13 @@ def _typed_fields(config: type) -> list[tuple[dataclasses.Field[Any], Any]]:
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
         what = f"the type of a field of the config {config.__qualname__} cannot be resolved"
         raise HarnessError(f"{what}: {error}") from error
-    # Those that a config adds stand first, where they are keyword-only.
-    inherited = {name for base in config.__mro__[1:] for name in getattr(base, "__dataclass_fields__", ())}
-    ordered = sorted(dataclasses.fields(config), key=lambda item: not item.kw_only or item.name in inherited)
+    # Keyword-only options stand before those that the class which adds them inherits.
+    place = {
+        name: depth if item.kw_only else len(config.__mro__)
+        for depth, base in enumerate(config.__mro__)
+        for name, item in getattr(base, "__dataclass_fields__", {}).items()
+    }
+    ordered = sorted(dataclasses.fields(config), key=lambda item: place[item.name])
     return [(item, kinds[item.name]) for item in ordered if item.init]
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
-from typing import Literal
+from typing import ClassVar, Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_spiking.config import FAMILY, SpikingOptions, refuse_chunks
-from harness_torch.training.options import refuse_without_effect
+from harness_spiking.config import FAMILY, SurrogateOptions
 
 harness_interface = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class BPTTOptions(SpikingOptions):
+class BPTTOptions(SurrogateOptions):
     """The exact surrogate gradient, which has no `convention`."""
+
+    absent_options: ClassVar = {
+        "convention": "bptt follows the equations through time, which leave nothing to a convention"
+    }
 
     detach_reset: bool = option(True, "whether the reset is a constant to the gradient")
     saved: Literal["exact", "packed"] = option(
@@ -32,18 +35,13 @@ class BPTTOptions(SpikingOptions):
         None, "time steps that go through a layer together; by default all, or all between two kept states", low=1
     )
 
-    convention: Literal["official", "theory"] | None = option(None, "of gradients local in time", listed=False)
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        refuse_without_effect(
-            self, ["convention"], "bptt follows the equations through time, which leave nothing to a convention"
-        )
         if self.saved == "packed" and (self.feedback or self.reset == "hard"):
             raise UsageError("saved=packed goes layer by layer, without feedback and with reset=soft")
         if self.saved == "packed" and (self.recompute is not None or self.chunk is not None):
             raise UsageError("saved=packed packs all steps together; recompute and chunk need saved=exact")
-        refuse_chunks(self, self.chunk or 1, online=False)
+        self.refuse_chunk(self.chunk or 1)
         if self.reset == "hard" and (self.chunk or 1) > 1:
             raise UsageError(f"chunk={self.chunk}: a hard reset goes step by step; use chunk=1 or leave chunk out")
         if isinstance(self.recompute, int) and self.recompute % (self.chunk or 1):

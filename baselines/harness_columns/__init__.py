@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_recurrent.config import CompressionOptions
+from harness_recurrent.config import CompressionOptions, require_defaults
 from harness_recurrent.offers import offer_compression
-from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 
@@ -33,9 +32,7 @@ class ColumnOptions(CompressionOptions):
         if self.cell == "mingru":
             raise UsageError("cell=mingru: it has no recurrent weights whose columns could go; give another cell")
         if self.score == "norm" and not self.reconstructs:
-            refuse_without_effect(
-                self, ("lam",), "of the reconstruction, and there is none", ", or give reconstruct=yes"
-            )
+            require_defaults(self, ("lam",), "of the reconstruction, and there is none", ", or give reconstruct=yes")
 
     @property
     def reconstructs(self) -> bool:

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar
 
-from harness import Method, UsageError, hookimpl, option
-from harness_bayes.config import BATCHED, BayesOptions, recipes
+from harness import Method, hookimpl, option
+from harness_bayes.config import (
+    BATCHED,
+    LikelihoodOptions,
+    NetworkOptions,
+    PredictionOptions,
+    PriorOptions,
+    recipes,
+)
 from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
 LEARNING_RATE = 0.1
 
-REPLACED = {
-    "optimiser": "IVON is the optimiser",
-    "momentum": "IVON's is beta1",
-    "weight_decay": "IVON's is that of the prior, 1 / (ess deviation^2)",
-    "clip": "IVON divides gradients by their curvature",
-    "prior_narrow": "IVON's prior is one Gaussian",
-    "prior_share": "IVON's prior is one Gaussian",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
-class IVONOptions(BayesOptions):
-    """Options of IVON. Raises UsageError for options of the family that IVON has not.
+class IVONOptions(NetworkOptions, PriorOptions, LikelihoodOptions, PredictionOptions):
+    """Options of IVON. Raises UsageError for what does not go together.
 
     The paper's weight decay delta is that of the prior N(0, 1 / (ess delta)): each weight's is 1 / (ess deviation^2),
     with the deviation that prior and prior_scale give it.
     """
+
+    absent_options: ClassVar = {
+        "optimiser": "IVON is the optimiser",
+        "momentum": "IVON's is beta1",
+        "weight_decay": "IVON's is that of the prior, 1 / (ess deviation^2)",
+        "clip": "IVON divides gradients by their curvature",
+        "prior_narrow": "IVON's prior is one Gaussian",
+        "prior_share": "IVON's prior is one Gaussian",
+    }
 
     ess: float | None = option(
         None, "effective sample size, what the likelihood counts as; the number of training rows by default", above=0
@@ -45,22 +52,13 @@ class IVONOptions(BayesOptions):
     )
     train_samples: int = option(1, "draws of the weights in an update", low=1)
 
-    optimiser: Literal["sgd", "adam"] | None = option(None, "IVON itself", listed=False)
-    momentum: float = option(0.0, "beta1 instead", low=0, below=1, listed=False)
-    weight_decay: float = option(0.0, "the prior's instead", low=0, listed=False)
-    clip: float | None = option(None, "none", above=0, listed=False)
-    prior: Literal["fan-in", "fixed"] = option("fan-in", "deviation of weights by their inputs, or one for all")
-    prior_narrow: float | None = option(None, "of no mixture", listed=False)
-    prior_share: float | None = option(None, "of no mixture", listed=False)
     learning_rate: float | None = option(
         None, "learning rate, of steps in units of gradient over curvature; 0.1 by default", above=0
     )
 
     def __post_init__(self) -> None:
-        for name, why in REPLACED.items():
-            if (value := getattr(self, name)) != getattr(IVONOptions, name):
-                raise UsageError(f"{name}={value}: {why}; leave {name} out")
-        super().__post_init__()
+        NetworkOptions.__post_init__(self)
+        LikelihoodOptions.__post_init__(self)
 
     @property
     def resolved_rate(self) -> float:

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from harness import Method, UsageError, hookimpl, option
-from harness_bayes.config import BayesOptions
+from harness import Method, hookimpl, option
+from harness_bayes.config import NoiseOptions, PredictionOptions, PriorOptions, TrainingOptions
 from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
 MOST_FULL = 2_000  # weights whose covariance is full unless asked for
 
-REFUSED = {
-    "likelihood": "the marginal likelihood is of one noise for all rows",
-    "prior_narrow": "the prior is one Gaussian",
-    "prior_share": "the prior is one Gaussian",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
-class LaplaceOptions(BayesOptions):
+class LaplaceOptions(TrainingOptions, PriorOptions, NoiseOptions, PredictionOptions):
     """Options of Laplace's approximation. Raises UsageError for options that do not go together.
 
     A prediction is that of the network linearised in its weights: of regression one Gaussian, of classes so many draws
     as predict_samples says. Before the end of training it is the plain network's.
     """
+
+    absent_options: ClassVar = {
+        "likelihood": "the marginal likelihood is of one noise for all rows",
+        "prior_narrow": "the prior is one Gaussian",
+        "prior_share": "the prior is one Gaussian",
+    }
 
     subset: Literal["last", "all"] = option("last", "which layers' weights are Gaussian; the others stay as trained")
     structure: Literal["full", "diag"] | None = option(
@@ -39,16 +39,9 @@ class LaplaceOptions(BayesOptions):
         "likelihood is highest",
     )
 
-    likelihood: Literal["gaussian", "heteroscedastic"] = option("gaussian", "of one noise", listed=False)
-    prior: Literal["fan-in", "fixed"] = option("fan-in", "deviation of weights by their inputs, or one for all")
-    prior_narrow: float | None = option(None, "of no mixture", listed=False)
-    prior_share: float | None = option(None, "of no mixture", listed=False)
-
     def __post_init__(self) -> None:
-        for name, why in REFUSED.items():
-            if (value := getattr(self, name)) != getattr(LaplaceOptions, name):
-                raise UsageError(f"{name}={value}: {why}; leave {name} out")
-        super().__post_init__()
+        TrainingOptions.__post_init__(self)
+        NoiseOptions.__post_init__(self)
 
 
 @hookimpl

@@ -9,7 +9,6 @@ from typing import Literal
 from harness import Method, UsageError, hookimpl, option
 from harness_recurrent.config import WeightOptions
 from harness_recurrent.offers import offer_compression
-from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 
@@ -24,8 +23,14 @@ class MagnitudeOptions(WeightOptions):
     gradual: bool = option(
         False, "remove them over fine-tuning, first many, then few (Zhu and Gupta, arXiv 1710.01878), not at once"
     )
-    ramp: float = option(0.5, "of gradual: share of the updates after which the last has gone", above=0, high=1)
-    interval: int = option(10, "of gradual: updates from one removal to the next", low=1)
+    ramp: float = option(
+        0.5,
+        "of gradual: share of the updates after which the last has gone",
+        above=0,
+        high=1,
+        needs={"gradual": True},
+    )
+    interval: int = option(10, "of gradual: updates from one removal to the next", low=1, needs={"gradual": True})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,8 +40,6 @@ class MagnitudeOptions(WeightOptions):
             raise UsageError(
                 f"gradual=yes: score={self.score} is of what the base has read, and the weights move; leave one out"
             )
-        if not self.gradual:
-            refuse_without_effect(self, ("ramp", "interval"), "of gradual=yes alone", ", or give gradual=yes")
 
 
 @hookimpl

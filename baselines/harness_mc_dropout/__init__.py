@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_bayes.config import NetworkOptions, PredictionOptions, refuse_level
+from harness_bayes.config import PredictionOptions, TrainingOptions, refuse_level
 from harness_bayes.offers import offer_method
 
 harness_interface = 2
@@ -16,7 +16,7 @@ LEARNING_RATE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class DropoutOptions(NetworkOptions, PredictionOptions):
+class DropoutOptions(TrainingOptions, PredictionOptions):
     """Options of MC-dropout: Adam at a constant learning rate, as published.
 
     Inputs are dropped as well as hidden units, as in the published code. Units are dropped one by one, those of a
@@ -42,8 +42,9 @@ class DropoutOptions(NetworkOptions, PredictionOptions):
     )
     lengthscale: float = option(1e-2, "prior length-scale: weights decay with its square", low=0)
 
-    schedule: Literal["cosine", "constant", "one-cycle"] = option(
-        "constant", "the learning rate over the budget: constant, half a cosine down to final_rate, or one-cycle"
+    schedule: Literal["cosine", "constant", "one-cycle", "stairs"] = option(
+        "constant",
+        "the learning rate over the budget: constant, half a cosine down to final_rate, one-cycle, or stairs",
     )
     learning_rate: float | None = option(
         None, "learning rate that the schedule is a share of; 0.001 by default", above=0

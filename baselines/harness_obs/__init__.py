@@ -9,7 +9,6 @@ from typing import Literal
 from harness import Method, UsageError, hookimpl, option
 from harness_recurrent.config import WeightOptions
 from harness_recurrent.offers import offer_compression
-from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 
@@ -25,7 +24,10 @@ class ObsOptions(WeightOptions):
     )
     damp: float = option(0.01, "added to the Hessian's diagonal, as a share of its mean", above=0)
     block: int = option(
-        32, "of search=blocks: columns whose weights compete with each other; 128 in layers of thousands", low=1
+        32,
+        "of search=blocks: columns whose weights compete with each other; 128 in layers of thousands",
+        low=1,
+        needs={"search": "blocks"},
     )
 
     def __post_init__(self) -> None:
@@ -34,8 +36,6 @@ class ObsOptions(WeightOptions):
             raise UsageError(
                 f"scope={self.scope}: search=blocks removes the same share of each block; use search=exact"
             )
-        if self.search == "exact":
-            refuse_without_effect(self, ("block",), "of search=blocks alone", ", or give search=blocks")
 
 
 @hookimpl

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from harness import Method, hookimpl, option
-from harness_spiking.config import FAMILY, SpikingOptions, refuse_chunks, refuse_parts
-from harness_torch.training.options import refuse_without_effect
+from harness import Method, UsageError, hookimpl, option
+from harness_spiking.config import FAMILY, TraceOptions
 
 harness_interface = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class OTTTOptions(SpikingOptions):
+class OTTTOptions(TraceOptions):
     """OTTT_A in its published form by default.
 
     forward: "official" runs two linear operations per layer and step, one on spikes for the value and one on traces for
@@ -29,22 +28,22 @@ class OTTTOptions(SpikingOptions):
         "accumulated", "one optimiser step per batch (OTTT_A), or per time step (OTTT_O)"
     )
     forward: Literal["official", "fused"] = option(
-        "official", "linear operations per layer and step: two as published, or one"
+        "official",
+        "linear operations per layer and step: two as published, or one; with presynaptic=spike it is one in any case",
+        needs={"presynaptic": "trace"},
     )
     presynaptic: Literal["trace", "spike"] = option(
         "trace",
         "what the error of a step is multiplied with for a weight's gradient; spike is SLTT's rule, of SLTT only that",
     )
-    chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.presynaptic == "spike":
-            reason = "with presynaptic=spike no gradient sees a trace"
-            refuse_without_effect(self, ["convention"], f"conventions are about traces, and {reason}")
-            refuse_without_effect(self, ["forward"], f"{reason}, so that there is one linear operation in any case")
-        refuse_chunks(self, self.chunk, self.update == "online")
-        refuse_parts(self, self.update == "online")
+        if self.presynaptic == "spike" and self.convention is not None:
+            raise UsageError(
+                f"convention={self.convention}: conventions are about traces, and with presynaptic=spike no gradient "
+                "sees a trace; leave convention out"
+            )
 
 
 @hookimpl

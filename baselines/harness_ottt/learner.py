@@ -37,14 +37,13 @@ class OTTT(LIFLearner[OTTTOptions]):
 
     def learn(self, state: State, rows: Rows) -> Tensor:
         options, network = self.options, state.network
-        if options.update == "online":
+        if options.online:
             return losses.learn_online(state, rows, TracedForward(network, rows, options))
         return losses.learn_every_step(state, rows, lambda part: TracedForward(network, part, options), options.chunk)
 
     def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         """`update`, as the paper writes it."""
-        online = self.options.update == "online"
-        return plainly.update(state, batch, lambda net: reference.losses(net, self.options), online)
+        return plainly.update(state, batch, lambda net: reference.losses(net, self.options), self.options.online)
 
     def describe(self, state: State) -> Mapping[str, object]:
         described = super().describe(state)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, hookimpl, option
-from harness_recurrent.config import NodeOptions
+from harness_recurrent.config import NodeOptions, require_defaults
 from harness_recurrent.offers import offer_compression
-from harness_torch.training.options import refuse_without_effect
 
 harness_interface = 2
 
@@ -26,7 +25,7 @@ class RandomOptions(NodeOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.kept is not None and self.kept >= self.hidden:
-            refuse_without_effect(self, ("draw",), f"all hidden={self.hidden} nodes are kept, and none is drawn")
+            require_defaults(self, ("draw",), f"all hidden={self.hidden} nodes are kept, and none is drawn")
 
     @property
     def reconstruction_options(self) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import exp
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
-from harness import Method, UsageError, hookimpl, option
-from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SpikingOptions, SurrogateName
-from harness_torch.training.options import refuse_without_effect
+from harness import Method, hookimpl, option
+from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SpikingOptions
 
 harness_interface = 2
+
+OF_LIF = {"form": "dsr", "neuron": (None, "lif")}  # what options of DSR's leaky neuron need
 
 LONG = 10  # steps up to which the published values for 5 steps hold, those for 20 beyond
 
@@ -26,22 +27,49 @@ class SpikeRepresentationOptions(SpikingOptions):
     time, and in a mean a bias counts once. With form=dsr, `leak` follows from the time constant.
     """
 
+    absent_options: ClassVar = {
+        "surrogate": "no spike is differentiated",
+        "surrogate_scale": "no spike is differentiated",
+        "feedback": f"{NO_EQUILIBRIUM}, unlike that of saf, ottt and bptt, which follow time",
+        "convention": "there is one gradient, of means over time, and it is the same in both",
+    }
+
     form: Literal["clamp", "dsr"] = option(
         "clamp", "LIF neurons whose weighted rate is a clamped map, or DSR with neurons and thresholds of its own"
     )
-    neuron: Literal["lif", "if"] | None = option(None, "dsr's neuron, leaky or not; lif by default")
+    neuron: Literal["lif", "if"] | None = option(
+        None, "dsr's neuron, leaky or not; lif by default", needs={"form": "dsr"}
+    )
     chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
     fire_at: float | None = option(
-        None, "dsr: share of the threshold at which a neuron fires; lif 0.5 (0.3 beyond 10 steps), if 0.5", above=0
+        None,
+        "dsr: share of the threshold at which a neuron fires; lif 0.5 (0.3 beyond 10 steps), if 0.5",
+        above=0,
+        needs={"form": "dsr"},
     )
-    time_constant: float | None = option(None, "dsr's lif: time constant of the potential; 1 by default", above=0)
+    time_constant: float | None = option(
+        None, "dsr's lif: time constant of the potential; 1 by default", above=0, needs=OF_LIF
+    )
     time_step: float | None = option(
-        None, "dsr's lif: length of a step in the same unit; 0.1 (0.05 beyond 10 steps) by default", above=0
+        None,
+        "dsr's lif: length of a step in the same unit; 0.1 (0.05 beyond 10 steps) by default",
+        above=0,
+        needs=OF_LIF,
     )
     threshold_bound: float | None = option(
-        None, "dsr: the least threshold that training may reach; lif 0.001 (0.0005 beyond 10 steps), if 0.01", above=0
+        None,
+        "dsr: the least threshold that training may reach; lif 0.001 (0.0005 beyond 10 steps), if 0.01",
+        above=0,
+        needs={"form": "dsr"},
     )
 
+    leak: float = option(
+        0.5,
+        "factor by which a potential decays in a step; of dsr it is exp(-time_step / time_constant)",
+        low=0,
+        high=1,
+        needs={"form": "clamp"},
+    )
     threshold: float | None = option(  # type: ignore[assignment]
         None,
         "potential subtracted at a spike, 1 by default; dsr trains it from lif 0.6 (0.3 beyond 10 steps), if 6",
@@ -50,44 +78,10 @@ class SpikeRepresentationOptions(SpikingOptions):
     loss_lambda: float | None = option(
         None, "share of the squared error in the loss, cross-entropy has the rest; 0.05, for dsr 0", low=0, high=1
     )
-    surrogate: SurrogateName = option("sigmoid", "of no spike", listed=False)
-    surrogate_scale: float | None = option(None, "of no surrogate", listed=False)
-    feedback: bool = option(False, "needs an equilibrium solve", listed=False)
-    convention: Literal["official", "theory"] | None = option(None, "of gradients local in time", listed=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        refuse_without_effect(self, ["surrogate", "surrogate_scale"], "no spike is differentiated")
-        refuse_without_effect(
-            self, ["convention"], "there is one gradient, of means over time, and it is the same in both"
-        )
-        if self.feedback:
-            raise UsageError(f"{NO_EQUILIBRIUM}; use feedback=no, or saf, ottt, bptt, which follow time")
-        refused = self._foreign()
-        if refused:
-            raise UsageError(refused)
-
-    def _foreign(self) -> str:
-        """Why an option that was given does not belong to this form and neuron; empty where all do."""
-        own = {name: getattr(self, name) for name in ("fire_at", "time_constant", "time_step", "threshold_bound")}
-        given = [name for name, value in {"neuron": self.neuron, **own}.items() if value is not None]
-        if self.form == "clamp" and given:
-            return f"{given[0]} belongs to form=dsr; form=clamp has leak and threshold"
-        if self.form == "dsr" and self.leak != SpikingOptions.leak:
-            return "leak belongs to form=clamp; that of form=dsr is exp(-time_step / time_constant)"
-        timed = [name for name in given if name in ("time_constant", "time_step")]
-        if self.neuron == "if" and timed:
-            return f"{timed[0]} belongs to neuron=lif; neuron=if does not leak"
-        return ""
 
     @property
     def fusible(self) -> bool:
         return self.form == "clamp"
-
-    @property
-    def scale(self) -> float:
-        """Without a surrogate, potentials are in their own units."""
-        return 1.0
 
     @property
     def shared_loss(self) -> float:

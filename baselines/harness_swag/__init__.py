@@ -28,7 +28,11 @@ class SwagOptions(BayesOptions):
     """
 
     final_rate: float = option(
-        0.3, "share of the learning rate that cosine and one-cycle end at, and collection goes on with", above=0, high=1
+        0.3,
+        "share of the learning rate that cosine and one-cycle end at, and collection goes on with",
+        above=0,
+        high=1,
+        needs={"schedule": ("cosine", "one-cycle")},
     )
     rank: int = option(20, "deviations from the mean that are kept: the last so many networks collected", low=2)
     members: int = option(1, "networks, each with a Gaussian of its own; MultiSWAG with several", low=1)

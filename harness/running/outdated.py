@@ -47,7 +47,7 @@ def _same_but_code(old: Trial, new: Trial) -> bool:
         return False
     if old.base is not None and new.base is not None and not _same_but_code(old.base, new.base):
         return False
-    return not changed_parts(_without_code(old.parts), _without_code(new.parts))
+    return not changed_parts(_without_gone(_without_code(old.parts), new.parts), _without_code(new.parts))
 
 
 def _without_code(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,6 +56,16 @@ def _without_code(parts: Mapping[str, Any]) -> dict[str, Any]:
         name: {word: value for word, value in part.items() if word not in CODE} if isinstance(part, Mapping) else part
         for name, part in kept.items()
     }
+
+
+def _without_gone(parts: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out options that no longer exist: where labels are the same, they were left at their default."""
+    kept = dict(parts)
+    for name, part in parts.items():
+        if isinstance(part, Mapping) and "options" in part:
+            known = new.get(name, {}).get("options", {})
+            kept[name] = {**part, "options": {key: value for key, value in part["options"].items() if key in known}}
+    return kept
 
 
 def _to_verify(record: Record, trial: Trial) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from harness import UsageError, option
 from harness_bayes.architectures import check
 from harness_torch.training.architectures import NAMED
-from harness_torch.training.options import OptimiserOptions
+from harness_torch.training.options import OptimiserOptions, ScheduleOptions
 
 FAMILY = "bayesian"  # whose recipes the methods follow
 
@@ -18,6 +18,7 @@ DRAWS, DRAWS_OF_IMAGES = 100, 10  # functions of a prediction
 BATCHED = ("learning_rate", "level", "noise", "prior_scale")  # numbers in which trials side by side may differ
 
 Covariance = Literal["diag", "tied", "isotropic", "full"]
+Likelihood = Literal["gaussian", "heteroscedastic"]
 Objective = Literal["approximate", "certified", "true"]
 
 # Values of options that are left unset, by data set.
@@ -60,19 +61,17 @@ class PredictionOptions:
 
 
 @dataclass(frozen=True)
-class LikelihoodOptions:
-    """How targets scatter around a network's function; of classes it is always the softmax's.
+class NoiseOptions:
+    """The noise of regression: how targets scatter around a network's function, all rows alike.
 
     noise is in the units of the targets as they were measured: 1 / noise^2 is the precision tau of MC-dropout's papers.
+    Raises UsageError for what does not go together.
     """
 
-    likelihood: Literal["gaussian", "heteroscedastic"] = option(
-        "gaussian", "of regression: one noise for all rows, or a second output of the network for each row's"
-    )
     noise: float | None = option(
         None,
-        "standard deviation of the targets around the function, in their own units, for likelihood=gaussian; "
-        "learned by default",
+        "standard deviation of the targets around the function, in their own units, where all rows have one; learned "
+        "by default",
         above=0,
     )
     level: int | None = option(
@@ -84,6 +83,9 @@ class LikelihoodOptions:
         above=0,
     )
 
+    def __post_init__(self) -> None:
+        refuse_level(self, "noise", self.noise)
+
     @property
     def resolved_noise(self) -> float | None:
         """`noise`, resolved; None where it is learned."""
@@ -91,15 +93,47 @@ class LikelihoodOptions:
             return self.noise
         return float(self.precisions[self.level] ** -0.5)
 
+    @property
+    def resolved_likelihood(self) -> Likelihood:
+        """The likelihood of regression."""
+        return "gaussian"
 
-def refuse_noise(options: LikelihoodOptions) -> None:
-    """Raises UsageError for options of the noise that do not go together, or have no effect."""
-    given = [f"{name}={value}" for name in ("noise", "level") if (value := getattr(options, name)) is not None]
-    if given and options.likelihood == "heteroscedastic":
-        raise UsageError(
-            f"{given[0]}: likelihood=heteroscedastic has a noise for each row; leave it out, or use likelihood=gaussian"
-        )
-    refuse_level(options, "noise", options.noise)
+    @property
+    def given_noise(self) -> dict[str, object]:
+        """Options that are set and say what the noise is."""
+        return {name: value for name, value in (("noise", self.noise), ("level", self.level)) if value is not None}
+
+    @property
+    def given_for_regression(self) -> dict[str, object]:
+        """Options that are set and that classes, whose likelihood is the softmax's, have no use for."""
+        return self.given_noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikelihoodOptions(NoiseOptions):
+    """How targets scatter around a network's function, with one noise or each row's; of classes it is the softmax's."""
+
+    likelihood: Likelihood = option(
+        "gaussian", "of regression: one noise for all rows, or a second output of the network for each row's"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.likelihood == "heteroscedastic":
+            for name, value in self.given_noise.items():
+                raise UsageError(
+                    f"{name}={value}: likelihood=heteroscedastic has a noise for each row; leave it out, or use "
+                    "likelihood=gaussian"
+                )
+
+    @property
+    def resolved_likelihood(self) -> Likelihood:
+        return self.likelihood
+
+    @property
+    def given_for_regression(self) -> dict[str, object]:
+        default = self.likelihood in (type(self).likelihood, "gaussian")  # as an ensemble says that starts a mixture
+        return self.given_noise | ({} if default else {"likelihood": self.likelihood})
 
 
 def refuse_level(options: Any, other: str, value: float | None) -> None:
@@ -113,28 +147,48 @@ def refuse_level(options: Any, other: str, value: float | None) -> None:
 
 @dataclass(frozen=True)
 class PriorOptions:
-    """The prior of weights and biases, all independent with mean 0.
+    """The prior of weights and biases, all independent, Gaussians with mean 0.
 
     fan-in: deviation prior_scale / sqrt(inputs) of a weight and prior_scale of a bias, so that outputs of layers of any
-    width are of one order. fixed: prior_scale for all. mixture: prior_share N(0, prior_scale^2) +
-    (1 - prior_share) N(0, prior_narrow^2) for all (Blundell et al. 2015, eq. 7).
+    width are of one order. fixed: prior_scale for all.
     """
 
-    prior: Literal["fan-in", "fixed", "mixture"] = option(
-        "fan-in", "deviation of weights by their inputs, one for all, or two"
-    )
+    prior: Literal["fan-in", "fixed"] = option("fan-in", "deviation of weights by their inputs, or one for all")
     prior_scale: float = option(1.0, "its scale, that of the wider part in a mixture", above=0)
-    prior_narrow: float | None = option(
-        None, "deviation of the narrower part of prior=mixture; 0.0025 by default", above=0
-    )
-    prior_share: float | None = option(
-        None, "share of the wider part of prior=mixture; 0.5 by default", above=0, below=1
-    )
 
     @property
     def resolved_prior(self) -> str:
         """`prior`, resolved."""
         return self.prior
+
+    @property
+    def narrower_part(self) -> tuple[float, float] | None:
+        """Deviation of a mixture's narrower part and share of the wider one; None for a prior of one part."""
+        return None
+
+
+@dataclass(frozen=True)
+class MixturePriorOptions(PriorOptions):
+    """The prior, which may have two parts: prior_share N(0, prior_scale^2) + (1 - prior_share) N(0, prior_narrow^2) for
+    all weights and biases (Blundell et al. 2015, eq. 7).
+    """
+
+    prior: Literal["fan-in", "fixed", "mixture"] = option(  # type: ignore[assignment]
+        "fan-in", "deviation of weights by their inputs, one for all, or two"
+    )
+    prior_narrow: float | None = option(
+        None,
+        "deviation of the narrower part of prior=mixture; 0.0025 by default",
+        above=0,
+        needs={"prior": "mixture"},
+    )
+    prior_share: float | None = option(
+        None,
+        "share of the wider part of prior=mixture; 0.5 by default",
+        above=0,
+        below=1,
+        needs={"prior": "mixture"},
+    )
 
     @property
     def resolved_narrow(self) -> float:
@@ -146,16 +200,25 @@ class PriorOptions:
         """`prior_share`, resolved."""
         return self.prior_share or 0.5
 
+    @property
+    def narrower_part(self) -> tuple[float, float] | None:
+        return (self.resolved_narrow, self.resolved_share) if self.resolved_prior == "mixture" else None
+
 
 @dataclass(frozen=True)
-class NetworkOptions(OptimiserOptions):
-    """The network and how it follows its gradients. Raises UsageError for what does not go together."""
+class NetworkOptions(ScheduleOptions):
+    """The network and its learning rate. Raises UsageError for an architecture that cannot be read."""
 
-    optimiser: Literal["sgd", "adam"] | None = option("adam", "sgd or adam")
     learning_rate: float | None = option(
         None, "learning rate that the schedule is a share of; the data set's recipe, else 0.01, by default", above=0
     )
-    final_rate: float = option(0.01, "share of the learning rate that cosine and one-cycle end at", low=0, high=1)
+    final_rate: float = option(
+        0.01,
+        "share of the learning rate that cosine and one-cycle end at",
+        low=0,
+        high=1,
+        needs={"schedule": ("cosine", "one-cycle")},
+    )
     architecture: str | None = option(
         None, f"layers such as 50-FC or 32C3-AP2-FC, or {', '.join(NAMED)}; by the input's shape by default"
     )
@@ -167,7 +230,6 @@ class NetworkOptions(OptimiserOptions):
     graph: bool = option(True, "on a GPU, replay a whole update as one CUDA graph")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.architecture is not None:
             check(self.architecture)
 
@@ -178,18 +240,23 @@ class NetworkOptions(OptimiserOptions):
 
 
 @dataclass(frozen=True)
-class WeightOptions(NetworkOptions, PriorOptions, LikelihoodOptions):
+class TrainingOptions(NetworkOptions, OptimiserOptions):
+    """The network and how it follows its gradients. Raises UsageError for what does not go together."""
+
+    optimiser: Literal["sgd", "adam"] | None = option("adam", "sgd or adam")
+
+    def __post_init__(self) -> None:
+        NetworkOptions.__post_init__(self)
+        OptimiserOptions.__post_init__(self)
+
+
+@dataclass(frozen=True)
+class WeightOptions(TrainingOptions, MixturePriorOptions, LikelihoodOptions):
     """A network with a likelihood and a prior. Raises UsageError for what does not go together."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        refuse_noise(self)
-        for name in ("prior_narrow", "prior_share"):
-            if self.resolved_prior != "mixture" and getattr(self, name) is not None:
-                raise UsageError(
-                    f"{name}={getattr(self, name)}: prior={self.resolved_prior} is no mixture; leave {name} out, or "
-                    "use prior=mixture"
-                )
+        TrainingOptions.__post_init__(self)
+        LikelihoodOptions.__post_init__(self)
 
 
 @dataclass(frozen=True)

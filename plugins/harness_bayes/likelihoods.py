@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness import ClassLogProbs, Problem, RegressionMixture, Unsupported
-from harness_bayes.config import LikelihoodOptions
+from harness_bayes.config import NoiseOptions
 from harness_bayes.networks import expand_lanes
 from harness_torch.training import inference
 
@@ -28,13 +28,11 @@ class Likelihood(NamedTuple):
     scale: float = 1.0
 
 
-def build(problem: Problem, options: LikelihoodOptions) -> Likelihood:
+def build(problem: Problem, options: NoiseOptions) -> Likelihood:
     """Build a problem's likelihood. Raises Unsupported for options that do not fit it, and for other problems."""
     if problem.kind == "classification":
-        for name in ("noise", "level", "likelihood"):
-            value = getattr(options, name)
-            if value not in (getattr(type(options), name), "gaussian"):  # as an ensemble says that starts a mixture
-                raise Unsupported(f"{name}={value}: classes have the softmax's likelihood; leave {name} out")
+        for name, value in options.given_for_regression.items():
+            raise Unsupported(f"{name}={value}: classes have the softmax's likelihood; leave {name} out")
         return Likelihood("categorical", problem.output_size)
     if problem.kind != "regression":
         raise Unsupported(f"Bayesian networks take classification and regression, not {problem.kind}")
@@ -42,7 +40,7 @@ def build(problem: Problem, options: LikelihoodOptions) -> Likelihood:
         raise Unsupported(
             f"level={options.level}: the data set comes with no precisions to choose from; give precisions, or noise"
         )
-    kind = options.likelihood
+    kind = options.resolved_likelihood
     return Likelihood(kind, 2 if kind == "heteroscedastic" else 1, problem.target_scale)
 
 

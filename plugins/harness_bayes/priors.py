@@ -45,9 +45,7 @@ def build(
     for name, shape in network.shapes.items():
         fan_in = network.fan_in[name] if options.resolved_prior == "fan-in" and name.endswith("weight") else 1
         deviations[name] = (given / fan_in**0.5).view(-1, *[1] * len(shape))
-    if options.resolved_prior != "mixture":
-        return Prior(deviations)
-    return Prior(deviations, options.resolved_narrow, options.resolved_share)
+    return Prior(deviations, *options.narrower_part or ())
 
 
 def select_lanes(prior: Prior, chosen: Callable[[Tensor], Tensor]) -> Prior:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from harness import Dataset, UsageError, option
-from harness_torch.training.options import OptimiserOptions, format_value, refuse_without_effect
+from harness_torch.training.options import OptimiserOptions
 
 FAMILY = "recurrent"  # whose recipes the methods follow
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -16,6 +16,7 @@ KINDS = ("classification", "language")
 
 Cell = Literal["irnn", "elman", "gru", "lstm", "mingru"]
 GATES: Mapping[str, int] = {"irnn": 1, "elman": 1, "gru": 3, "lstm": 4, "mingru": 2}  # G, of a cell with m nodes
+OF_IRNN = {"cell": (None, "irnn")}  # what options of that cell need
 UNBOUNDED = "its state is unbounded on a stream without end"
 
 LEARNING_RATE = 3e-3  # of Adam, for a network from scratch
@@ -35,8 +36,12 @@ class NetworkOptions:
     )
     hidden: int = option(128, "nodes of each layer", low=1)
     layers: int = option(1, "layers, each reading the one below at every step", low=1)
-    gain: float = option(1.0, "of irnn: the recurrent weights start at this much of the identity", above=0)
-    input_scale: float = option(0.05, "of irnn: standard deviation that input weights start with", above=0)
+    gain: float = option(
+        1.0, "of irnn: the recurrent weights start at this much of the identity", above=0, needs=OF_IRNN
+    )
+    input_scale: float = option(
+        0.05, "of irnn: standard deviation that input weights start with", above=0, needs=OF_IRNN
+    )
     embedding: int | None = option(None, "of language: numbers of a token; as many as hidden by default", low=1)
     tied: bool = option(False, "of language: whether the readout's weights are the embedding's")
     dropout: float = option(
@@ -52,11 +57,6 @@ class NetworkOptions:
                 f"tied=yes: the readout has hidden={self.hidden} columns and the embedding={self.embedding}; "
                 "leave embedding out"
             )
-        for name in ("gain", "input_scale"):
-            if self.cell not in (None, "irnn") and getattr(self, name) != getattr(NetworkOptions, name):
-                raise UsageError(
-                    f"{name}={getattr(self, name)}: of cell=irnn, and this is cell={self.cell}; leave {name} out"
-                )
 
     def resolve_cell(self, kind: str) -> Cell:
         """`cell`, resolved for data of a kind."""
@@ -66,12 +66,12 @@ class NetworkOptions:
         """Refuse options that do not go with a data set, or do nothing there. Raises UsageError."""
         where = f"{dataset.name} is {dataset.kind}"
         if dataset.kind != "language":
-            refuse_without_effect(self, ("embedding", "tied"), f"of language, and {where}")
+            require_defaults(self, ("embedding", "tied"), f"of language, and {where}")
             return
         if self.cell == "irnn":
             raise UsageError(f"cell=irnn: {UNBOUNDED}, and {where}; use cell=lstm, gru, elman or mingru")
         if self.cell is None:
-            refuse_without_effect(self, ("gain", "input_scale"), f"of cell=irnn, and {where}, where cell is lstm")
+            require_defaults(self, ("gain", "input_scale"), f"of cell=irnn, and {where}, where cell is lstm")
 
 
 def refuse_on_dataset(options: NetworkOptions, dataset: Dataset, given: Mapping[str, Any]) -> None:
@@ -87,6 +87,23 @@ def write_options(options: NetworkOptions) -> str:
     return ",".join(
         f"{name}={format_value(value)}" for name, value in values.items() if value != getattr(NetworkOptions, name)
     )
+
+
+def require_defaults(options: Any, names: Iterable[str], reason: str, instead: str = "") -> None:
+    """Raises UsageError for the first of these options that is not at its default, with the reason and the remedy.
+
+    For options without effect on a data set, or where several options decide together; where the value of another one
+    decides, `option(needs=...)` says so.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if value != getattr(type(options), name):
+            raise UsageError(f"{name}={format_value(value)}: {reason}; leave {name} out{instead}")
+
+
+def format_value(value: object) -> str:
+    """Format a value as in a selection."""
+    return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _describe_rate(adam: float) -> str:
@@ -171,7 +188,7 @@ class TuningOptions(TrainingOptions):
         of_training = [field.name for field in dataclasses.fields(TuningOptions) if field.name in given]
         if not self.finetune:
             reason = "of training after it was made smaller, of which finetune=0 has none"
-            refuse_without_effect(self, of_training, reason, ", or give finetune=1 or more")
+            require_defaults(self, of_training, reason, ", or give finetune=1 or more")
 
 
 @dataclass(frozen=True)
@@ -221,7 +238,7 @@ class NodeOptions(CompressionOptions):
         super().__post_init__()
         if not self.reconstruct:
             reason = "of the reconstruction, and reconstruct=no"
-            refuse_without_effect(self, self.reconstruction_options, reason, ", or give reconstruct=yes")
+            require_defaults(self, self.reconstruction_options, reason, ", or give reconstruct=yes")
 
     @property
     def reconstruction_options(self) -> tuple[str, ...]:
@@ -232,7 +249,7 @@ class NodeOptions(CompressionOptions):
         super().refuse_on(dataset)
         if dataset.kind == "language":
             reason = f"{dataset.name} is {dataset.kind}, a stream that has no last step"
-            refuse_without_effect(self, ("covariance",), reason)
+            require_defaults(self, ("covariance",), reason)
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import Method, Suite, UsageError, hookimpl, option
-from harness_spiking.config import (
-    FAMILY,
-    NO_EQUILIBRIUM,
-    SpikingOptions,
-    SurrogateName,
-    refuse_chunks,
-    refuse_parts,
-)
-from harness_torch.training.options import refuse_without_effect
+from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SurrogateName, TraceOptions
 
 harness_interface = 2
 
@@ -29,7 +21,7 @@ OFFICIAL_NEEDS_EVERY_STEP = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class SAFOptions(SpikingOptions):
+class SAFOptions(TraceOptions):
     """SAF-E by default, with one optimiser step per mini-batch.
 
     surrogate "clamp", for variant final: the derivative of the firing rate as a function of the weighted input, with
@@ -42,44 +34,41 @@ class SAFOptions(SpikingOptions):
         "optimiser steps: one per mini-batch, or one per step, which is another training than OTTT_O's: traces count "
         "past spikes by the weights of now",
     )
-    chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
-
     convention: Literal["official", "theory"] | None = option(
         None,
         "first layer, biases and readout in gradients that are local in time; official by default, theory where "
         "variant=final, which has no other",
     )
-
     surrogate: SurrogateName | Literal["clamp"] = option(  # type: ignore[assignment]
         "sigmoid", "shape of the surrogate derivative of a spike; clamp makes variant=final Spike Representation"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        online = self.update == "online"
-        if self.variant == "final" and online:
+        if self.variant == "final" and self.online:
             raise UsageError("variant=final has one loss per mini-batch; update=online needs variant=every")
         if self.variant == "final" and self.convention == "official":
             raise UsageError(f"convention=official: {OFFICIAL_NEEDS_EVERY_STEP}")
         if self.surrogate == "clamp" and self.variant == "every":
             raise UsageError("surrogate=clamp is the derivative of the rates at the end; it needs variant=final")
         if self.surrogate == "clamp":
-            _refuse_beside_clamp(self)
-        refuse_chunks(self, self.chunk, online)
-        refuse_parts(self, online)
+            self._refuse_beside_clamp()
 
     @property
     def resolved_convention(self) -> Literal["official", "theory"]:
         return "theory" if self.variant == "final" else super().resolved_convention
 
-
-def _refuse_beside_clamp(options: SAFOptions) -> None:
-    refuse_without_effect(options, ["surrogate_scale"], "surrogate=clamp is a clamped rate's slope, with no steepness")
-    if options.feedback:
-        raise UsageError(
-            f"feedback=yes: surrogate=clamp makes variant=final Spike Representation, and {NO_EQUILIBRIUM}; "
-            "use feedback=no, or another surrogate"
-        )
+    def _refuse_beside_clamp(self) -> None:
+        if self.surrogate_scale is not None:
+            raise UsageError(
+                f"surrogate_scale={self.surrogate_scale}: surrogate=clamp is a clamped rate's slope, with no "
+                "steepness; leave surrogate_scale out"
+            )
+        if self.feedback:
+            raise UsageError(
+                f"feedback=yes: surrogate=clamp makes variant=final Spike Representation, and {NO_EQUILIBRIUM}; "
+                "use feedback=no, or another surrogate"
+            )
 
 
 @hookimpl

@@ -47,7 +47,7 @@ class SAF(LIFLearner[SAFOptions]):
         options, network, chunk = self.options, state.network, self.options.chunk
         if options.variant == "final":
             return losses.learn_once(state, rows, lambda weights, part: self._final_logits(network, part, weights))
-        if options.update == "online":
+        if options.online:
             return losses.learn_online(state, rows, AccumulatedForward(network, rows, options))
         return losses.learn_every_step(state, rows, lambda part: AccumulatedForward(network, part, options), chunk)
 
@@ -58,8 +58,7 @@ class SAF(LIFLearner[SAFOptions]):
 
     def reference(self, state: State, batch: Batch) -> tuple[State, Mapping[str, Tensor]]:
         """`update`, as the paper writes it."""
-        online = self.options.update == "online"
-        return plainly.update(state, batch, lambda net: reference.losses(net, self.options), online)
+        return plainly.update(state, batch, lambda net: reference.losses(net, self.options), self.options.online)
 
     def over_time(self, network: Network) -> Tensor:
         return leaking(network) if self.options.variant == "final" else uniform(network)
@@ -93,7 +92,7 @@ class AccumulatedForward(Forward):
 
     def __init__(self, network: Network, rows: Rows, options: SAFOptions) -> None:
         super().__init__(network, rows, options.resolved_convention == "theory")
-        self.chunk, self.online = options.chunk, options.update == "online"
+        self.chunk, self.online = options.chunk, options.online
         self.biases = StepBiases(self.of_one, self.counts)
         self.clamp = self.of_one[-1] if options.surrogate == "clamp" else None
         dtype = network.carried(options.chunk)

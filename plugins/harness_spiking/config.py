@@ -38,10 +38,6 @@ class NeuronOptions:
     reset: Literal["soft", "hard"] = option(
         "soft", "at a spike the threshold is subtracted, or the potential is zeroed (hard: bptt alone)"
     )
-    surrogate: SurrogateName = option("sigmoid", "shape of the surrogate derivative of a spike, where one is taken")
-    surrogate_scale: float | None = option(
-        None, "its steepness; 4 for sigmoid, 2 for arctan, 1 for rectangle and triangle by default", above=0
-    )
     loss_lambda: float | None = option(
         None,
         "share of the squared error in the loss beside cross-entropy; the data set's recipe, else 0.05, by default",
@@ -52,13 +48,7 @@ class NeuronOptions:
 
 @dataclass(frozen=True)
 class SpikingOptions(OptimiserOptions, NeuronOptions):
-    """Options of every spiking method. Raises UsageError for what cannot be read or does not go together.
-
-    convention: how the first layer, the biases and the readout take part in a gradient that is local in time.
-    "official" as in the published OTTT code: the first layer sees the plain input, biases count once, the readout sees
-    traces. "theory" as follows from the LIF equations: input trace, accumulated bias, and the readout sees spikes.
-    The official form belongs to a sum of losses over the steps: what it leaves out at one, the others make up for.
-    """
+    """Options of every spiking method. Raises UsageError for what cannot be read or does not go together."""
 
     dropout: float | None = option(
         None,
@@ -68,12 +58,6 @@ class SpikingOptions(OptimiserOptions, NeuronOptions):
     )
     architecture: str | None = option(
         None, f"layers such as 32C3-AP2-64C3-GAP-FC, or {', '.join(NAMED)}; by the input's shape by default"
-    )
-    feedback: bool = option(
-        False, "spikes of the last layer return to the first one a step later, through a convolution"
-    )
-    convention: Literal["official", "theory"] | None = option(
-        None, "first layer, biases and readout in gradients that are local in time, from traces; official by default"
     )
     micro_batch: int | None = option(
         None,
@@ -86,7 +70,7 @@ class SpikingOptions(OptimiserOptions, NeuronOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture is not None:
-            check(self.architecture, self.feedback)
+            check(self.architecture, self.feeds_back)
         if self.reset == "hard" and not self._hard_reset_allowed:
             raise UsageError(f"reset=hard: {SOFT_RESET_ONLY}")
 
@@ -105,30 +89,95 @@ class SpikingOptions(OptimiserOptions, NeuronOptions):
         return DEFAULT_LOSS_LAMBDA if self.loss_lambda is None else self.loss_lambda
 
     @property
-    def resolved_convention(self) -> Literal["official", "theory"]:
-        """`convention`, resolved."""
-        return self.convention or "official"
+    def feeds_back(self) -> bool:
+        """Whether spikes of the last layer return to the first one."""
+        return False
+
+    @property
+    def spike_derivative(self) -> SurrogateName:
+        """Name of the derivative that a spike has in backward passes; any will do where none reaches it."""
+        return "sigmoid"
+
+    @property
+    def scale(self) -> float:
+        """Unit of the potentials: without a surrogate, their own."""
+        return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurrogateOptions(SpikingOptions):
+    """Options of methods that differentiate spikes, by a surrogate, and so can follow what returns to the first layer.
+
+    Raises UsageError for what does not go together.
+    """
+
+    surrogate: SurrogateName = option("sigmoid", "shape of the surrogate derivative of a spike")
+    surrogate_scale: float | None = option(
+        None, "its steepness; 4 for sigmoid, 2 for arctan, 1 for rectangle and triangle by default", above=0
+    )
+    feedback: bool = option(
+        False, "spikes of the last layer return to the first one a step later, through a convolution"
+    )
+
+    @property
+    def feeds_back(self) -> bool:
+        return self.feedback
+
+    @property
+    def spike_derivative(self) -> SurrogateName:
+        return self.surrogate
 
     @property
     def scale(self) -> float:
         """`surrogate_scale`, resolved."""
         return SCALES[self.surrogate] if self.surrogate_scale is None else self.surrogate_scale
 
-
-def refuse_chunks(options: SpikingOptions, chunk: int, online: bool) -> None:
-    """Raises UsageError where several time steps cannot go through a layer together, with the reason."""
-    if chunk > 1 and online:
-        raise UsageError(f"chunk={chunk}: with update=online the weights change at every step; use update=accumulated")
-    if chunk > 1 and options.feedback:
-        raise UsageError(
-            f"chunk={chunk}: with feedback the first layer waits for the last one's step before; use chunk=1"
-        )
+    def refuse_chunk(self, chunk: int) -> None:
+        """Raises UsageError where several time steps cannot go through a layer together, with the reason."""
+        if chunk > 1 and self.feedback:
+            raise UsageError(
+                f"chunk={chunk}: with feedback the first layer waits for the last one's step before; use chunk=1"
+            )
 
 
-def refuse_parts(options: SpikingOptions, online: bool) -> None:
-    """Raises UsageError where a mini-batch cannot be taken in parts."""
-    if options.micro_batch is not None and online:
-        raise UsageError(
-            f"micro_batch={options.micro_batch}: with update=online each step's weights need the whole mini-batch's "
-            "gradient; use update=accumulated"
-        )
+@dataclass(frozen=True, kw_only=True)
+class TraceOptions(SurrogateOptions):
+    """Options of methods whose gradients are local in time, from traces.
+
+    convention: how the first layer, the biases and the readout take part in such a gradient.
+    "official" as in the published OTTT code: the first layer sees the plain input, biases count once, the readout sees
+    traces. "theory" as follows from the LIF equations: input trace, accumulated bias, and the readout sees spikes.
+    The official form belongs to a sum of losses over the steps: what it leaves out at one, the others make up for.
+    Raises UsageError for what does not go together.
+    """
+
+    update: Literal["accumulated", "online"] = option(
+        "accumulated", "optimiser steps: one per mini-batch, or one per time step"
+    )
+    chunk: int = option(1, "time steps that go through a layer together: same gradients, more memory", low=1)
+    convention: Literal["official", "theory"] | None = option(
+        None, "first layer, biases and readout in gradients that are local in time, from traces; official by default"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_chunk(self.chunk)
+        if self.chunk > 1 and self.online:
+            raise UsageError(
+                f"chunk={self.chunk}: with update=online the weights change at every step; use update=accumulated"
+            )
+        if self.micro_batch is not None and self.online:
+            raise UsageError(
+                f"micro_batch={self.micro_batch}: with update=online each step's weights need the whole mini-batch's "
+                "gradient; use update=accumulated"
+            )
+
+    @property
+    def online(self) -> bool:
+        """Whether weights change at every time step."""
+        return self.update == "online"
+
+    @property
+    def resolved_convention(self) -> Literal["official", "theory"]:
+        """`convention`, resolved."""
+        return self.convention or "official"

@@ -91,9 +91,9 @@ def build(problem: Problem, training: Training, options: SpikingOptions) -> Netw
     types = precision.types(training.precision, SPIKING.networks)
     wants_eager = training.eager or training.precision == "fp64"
     shape = problem.input_shape[1:] if problem.time_axis else problem.input_shape
-    architecture = resolve(options.architecture or standard(shape), shape, problem.output_size, options.feedback)
-    surrogate = SURROGATES.get(options.surrogate, Sigmoid)(options.scale)
-    initially = initial(architecture, training.seed, options.feedback)
+    architecture = resolve(options.architecture or standard(shape), shape, problem.output_size, options.feeds_back)
+    surrogate = SURROGATES.get(options.spike_derivative, Sigmoid)(options.scale)
+    initially = initial(architecture, training.seed, options.feeds_back)
     return Network(
         architecture,
         Neuron(options.leak, options.threshold * surrogate.scale, surrogate),

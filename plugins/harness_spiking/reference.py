@@ -112,7 +112,7 @@ class PlainNetwork:
 
     def fire(self, index: int, z: Tensor, slope: Tensor | None = None) -> Tensor:
         """Spikes s = H(z), z = u - V_th, with the surrogate's derivative phi(z), or with `slope` in its place."""
-        slope = derivative(self.options.surrogate, z, self.options.scale) if slope is None else slope
+        slope = derivative(self.options.spike_derivative, z, self.options.scale) if slope is None else slope
         fired = seen_as((z >= 0).to(z), slope.detach() * z)
         tell(index, fired)
         return fired

@@ -200,6 +200,16 @@ def test_other_data_and_other_options_are_never_kept(run, folder, what):
     assert planned.count(", to run\n") == 2
 
 
+def test_an_option_that_no_longer_exists_is_no_difference(run, folder):
+    own = '    strength: float = option(1.0, "how much the prior counts", above=0)\n'
+    gone = '    smooth: bool = option(True, "left at its default")\n'
+    edit(folder / "tiny.py", own, own + gone)
+    run("--here", methods="counts")
+    edit(folder / "tiny.py", gone, "")
+    planned = run("--dry-run", "--keep-outdated", "--here", methods="counts").stdout
+    assert planned.count("has a record of older code") == 2
+
+
 def test_without_digests_a_changed_data_set_is_not_trusted_and_a_changed_method_is(run, folder):
     run("--here")
     for path in (folder / "results/trials").glob("*.json"):

@@ -196,6 +196,14 @@ def test_a_cost_over_one_configuration_is_as_ever():
     assert (row.cells["total_macs"].range, row.cells["total_macs"].sd) == (None, 0.0)
 
 
+def test_an_option_that_no_longer_exists_makes_no_other_configuration():
+    old = with_cost(scored("ottt", 0.2, seed=0, options={"rate": 0.1, "gone": None}), 2.0)
+    new = with_cost(scored("ottt", 0.2, seed=1, options={"rate": 0.1}), 6.0)
+    (row,) = rows_of([old, new])
+    assert row.cells["total_macs"].range is None
+    assert not [note for note in summary_of([old, new]).notes if "defaults" in note]
+
+
 def with_cost(made: Record, macs: float) -> Record:
     return dataclasses.replace(made, readings={"total_macs": macs})
 

@@ -160,7 +160,7 @@ def _make_row(
 ) -> Row:
     used = tuple(grouping.by_seed(records).values())
     good = [record for record in used if record.status == "ok"]
-    unlike = len({repr(record.trial.method.options) for record in good}) > 1
+    unlike = _are_unlike([record.trial.method.options for record in good])
     cells = {
         name: replace(
             _make_cell([(record, read_value(record, name, metric, target)) for record in good], name, metric, unlike),
@@ -183,6 +183,12 @@ def _add_planned(row: Row, own: Sequence[Record], table: Sequence[Record], plan:
 
 def _add_choice(row: Row, chosen: Chosen | None) -> Row:
     return row if chosen is None else replace(row, tried=chosen.tried, selected_by=chosen.by, times=chosen.times)
+
+
+def _are_unlike(options: Sequence[Mapping[str, object]]) -> bool:
+    """Whether a value differs; an option that only some of them have no longer exists, or did not yet."""
+    shared = set(options[0]).intersection(*options[1:]) if options else set()
+    return any(len({repr(each[name]) for each in options}) > 1 for name in shared)
 
 
 def _make_cell(values: Sequence[tuple[Record, Value]], name: str, metric: Metric, unlike: bool) -> Cell:

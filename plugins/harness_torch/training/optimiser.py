@@ -1,4 +1,4 @@
-"""Optimiser, learning rate and clipping, as `OptimiserOptions` says, with nothing that makes the host wait for a GPU.
+"""Optimiser, learning rate and clipping, as the options say, with nothing that makes the host wait for a GPU.
 
 With p the share of the planned updates that are done, at most 1, and f the final rate, the learning rate counts
 
@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from harness_torch.phases import phase
 from harness_torch.training import lane_optimisers
-from harness_torch.training.options import OptimiserOptions
+from harness_torch.training.options import ScheduleOptions
 
 WARM_UP = 0.3  # share of a one-cycle's updates
 FIRST_RATE = 1 / 25  # of a one-cycle
@@ -41,33 +41,34 @@ class Group(NamedTuple):
     weight_decay: float | None = None
 
 
-def make(groups: Sequence[Group], options: OptimiserOptions, captured: bool = False) -> Optimizer:
+def make(groups: Sequence[Group], options: ScheduleOptions, captured: bool = False) -> Optimizer:
     """SGD, Adam or, with a weight decay, AdamW, whose steps without decay are Adam's.
 
     captured: its steps are to be part of a CUDA graph, which reads learning rates from the device.
     """
     given = [_build_group(group, options, captured) for group in groups]
     decays = any(group["weight_decay"] for group in given)
-    adam, lr = options.resolved_optimiser == "adam", given[0]["lr"]
+    descent, lr = options.descent, given[0]["lr"]
+    adam = descent.optimiser == "adam"
     if any(isinstance(group.factor, Tensor) for group in groups):
-        return lane_optimisers.AdamW(given) if adam else lane_optimisers.SGD(given, options.momentum)
+        return lane_optimisers.AdamW(given) if adam else lane_optimisers.SGD(given, descent.momentum)
     if adam:
         kind = torch.optim.AdamW if decays else torch.optim.Adam
-        return kind(given, lr=lr, weight_decay=options.weight_decay, capturable=captured)
+        return kind(given, lr=lr, weight_decay=descent.weight_decay, capturable=captured)
     fused = True if captured else None
-    return torch.optim.SGD(given, lr=lr, momentum=options.momentum, weight_decay=options.weight_decay, fused=fused)
+    return torch.optim.SGD(given, lr=lr, momentum=descent.momentum, weight_decay=descent.weight_decay, fused=fused)
 
 
-def _build_group(group: Group, options: OptimiserOptions, captured: bool) -> dict[str, Any]:
+def _build_group(group: Group, options: ScheduleOptions, captured: bool) -> dict[str, Any]:
     parameters, rate = list(group.parameters), options.resolved_rate
     lr: float | Tensor = group.factor * rate
     if captured and not isinstance(lr, Tensor):
         lr = torch.tensor(lr, device=parameters[0].device)
-    decay = options.weight_decay if group.weight_decay is None else group.weight_decay
+    decay = options.descent.weight_decay if group.weight_decay is None else group.weight_decay
     return {"params": parameters, "lr": lr, "weight_decay": decay, "factor": group.factor}
 
 
-def set_rate(optimiser: Optimizer, options: OptimiserOptions, updates: int, planned: int | None) -> None:
+def set_rate(optimiser: Optimizer, options: ScheduleOptions, updates: int, planned: int | None) -> None:
     """Give every group the learning rate after so many of the planned updates; planned: None where unknown."""
     rate = options.resolved_rate * share_of_rate(options, updates, planned)
     for group in optimiser.param_groups:
@@ -80,7 +81,7 @@ def set_rate(optimiser: Optimizer, options: OptimiserOptions, updates: int, plan
             group["lr"] = rate * factor
 
 
-def share_of_rate(options: OptimiserOptions, updates: int, planned: int | None) -> float:
+def share_of_rate(options: ScheduleOptions, updates: int, planned: int | None) -> float:
     """The share of the learning rate after so many updates; see the formulas above."""
     if not planned or options.schedule == "constant":
         return 1.0

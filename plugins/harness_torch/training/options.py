@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from harness import UsageError, option
 
 LEARNING_RATES = {"sgd": 0.1, "adam": 1e-3}
 
 
+class Descent(NamedTuple):
+    """How parameters follow their gradients, whatever the learning rate; by default straight."""
+
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    clip: float | None = None
+
+
 @dataclass(frozen=True)
-class OptimiserOptions:
-    """Options of every method that trains by gradients, to be inherited by a family's config.
+class ScheduleOptions:
+    """The learning rate over a budget, of a method whose steps are its own and no optimiser's."""
 
-    A family with other defaults declares the field again. Raises UsageError for options that exclude each other.
-    """
-
-    optimiser: Literal["sgd", "adam"] | None = option(None, "sgd or adam; the data set's recipe, else sgd, by default")
     learning_rate: float | None = option(
         None, "learning rate that the schedule is a share of; 0.1 for sgd and 0.001 for adam by default", above=0
-    )
-    momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
-    weight_decay: float = option(
-        0.0, "weight decay: sgd adds it to the gradient, adam applies it apart from that (AdamW)", low=0
     )
     schedule: Literal["cosine", "constant", "one-cycle", "stairs"] = option(
         "cosine",
@@ -32,12 +32,53 @@ class OptimiserOptions:
         "30 %; or stairs, which stay for the first steps and then fall by decay at each; constant under a budget of "
         "seconds, whose number of updates is unknown",
     )
-    stairs: int = option(13, "steps of schedule=stairs, alike in length: with as many as epochs, one an epoch", low=1)
-    stay: int = option(4, "first steps of schedule=stairs that have the whole learning rate", low=1)
-    decay: float = option(
-        0.5, "what each later step of schedule=stairs multiplies the learning rate by", above=0, high=1
+    stairs: int = option(
+        13,
+        "steps of schedule=stairs, alike in length: with as many as epochs, one an epoch",
+        low=1,
+        needs={"schedule": "stairs"},
     )
-    final_rate: float = option(0.0, "share of the learning rate that cosine and one-cycle end at", low=0, high=1)
+    stay: int = option(
+        4, "first steps of schedule=stairs that have the whole learning rate", low=1, needs={"schedule": "stairs"}
+    )
+    decay: float = option(
+        0.5,
+        "what each later step of schedule=stairs multiplies the learning rate by",
+        above=0,
+        high=1,
+        needs={"schedule": "stairs"},
+    )
+    final_rate: float = option(
+        0.0,
+        "share of the learning rate that cosine and one-cycle end at",
+        low=0,
+        high=1,
+        needs={"schedule": ("cosine", "one-cycle")},
+    )
+
+    @property
+    def descent(self) -> Descent:
+        """How parameters follow what the method leaves as their gradients."""
+        return Descent()
+
+    @property
+    def resolved_rate(self) -> float:
+        """`learning_rate`, resolved."""
+        return self.learning_rate or LEARNING_RATES[self.descent.optimiser]
+
+
+@dataclass(frozen=True)
+class OptimiserOptions(ScheduleOptions):
+    """Options of every method that trains by an optimiser, to be inherited by a family's config.
+
+    A family with other defaults declares the field again. Raises UsageError for options that exclude each other.
+    """
+
+    optimiser: Literal["sgd", "adam"] | None = option(None, "sgd or adam; the data set's recipe, else sgd, by default")
+    momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
+    weight_decay: float = option(
+        0.0, "weight decay: sgd adds it to the gradient, adam applies it apart from that (AdamW)", low=0
+    )
     clip: float | None = option(
         None, "largest norm of all gradients together: longer ones are scaled down to it; none by default", above=0
     )
@@ -48,14 +89,6 @@ class OptimiserOptions:
                 f"momentum={self.momentum}: the momentum of sgd, and optimiser=adam, given, by default or from the "
                 "data set's recipe, has moments of its own; leave momentum out, or use optimiser=sgd"
             )
-        if self.schedule in ("constant", "stairs") and self.final_rate != type(self).final_rate:
-            ends = "ends where it begins" if self.schedule == "constant" else "ends at decay^(stairs - stay)"
-            raise UsageError(
-                f"final_rate={self.final_rate}: schedule={self.schedule} {ends}; leave final_rate out, or use "
-                "schedule=cosine or one-cycle"
-            )
-        if self.schedule != "stairs":
-            refuse_without_effect(self, ("stairs", "stay", "decay"), f"of schedule=stairs, and this is {self.schedule}")
 
     @property
     def resolved_optimiser(self) -> Literal["sgd", "adam"]:
@@ -63,19 +96,5 @@ class OptimiserOptions:
         return self.optimiser or "sgd"
 
     @property
-    def resolved_rate(self) -> float:
-        """`learning_rate`, resolved."""
-        return self.learning_rate or LEARNING_RATES[self.resolved_optimiser]
-
-
-def refuse_without_effect(options: Any, names: Iterable[str], reason: str, instead: str = "") -> None:
-    """Raises UsageError for the first of these options that is not at its default, with the reason and the remedy."""
-    for name in names:
-        value = getattr(options, name)
-        if value != getattr(type(options), name):
-            raise UsageError(f"{name}={format_value(value)}: {reason}; leave {name} out{instead}")
-
-
-def format_value(value: object) -> str:
-    """Format a value as in a selection."""
-    return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)
+    def descent(self) -> Descent:
+        return Descent(self.resolved_optimiser, self.momentum, self.weight_decay, self.clip)

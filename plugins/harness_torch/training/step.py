@@ -24,7 +24,7 @@ from harness import Training
 from harness_torch.training import optimiser as optimisers
 from harness_torch.training.graphs import Carried, Outputs, Replay
 from harness_torch.training.optimiser import Group
-from harness_torch.training.options import OptimiserOptions
+from harness_torch.training.options import ScheduleOptions
 
 
 @dataclass(kw_only=True)
@@ -37,7 +37,7 @@ class State:
 
     parameters: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
-    options: OptimiserOptions
+    options: ScheduleOptions
     planned: int | None
     generators: tuple[torch.Generator, ...]
     replay: Replay
@@ -56,7 +56,7 @@ def begin(
     make: Callable[..., S],
     parameters: dict[str, Tensor],
     training: Training,
-    options: OptimiserOptions,
+    options: ScheduleOptions,
     graph: bool = True,
     groups: Sequence[Group] | None = None,
     seeds: Sequence[int] = (),
@@ -125,6 +125,7 @@ def accumulate(
 
 def descend(state: State) -> None:
     """One optimiser step on the gradients that there are, clipped if the options say so."""
-    if state.options.clip is not None:
-        optimisers.clip(state.optimiser, state.options.clip)
+    norm = state.options.descent.clip
+    if norm is not None:
+        optimisers.clip(state.optimiser, norm)
     state.optimiser.step()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from bayes_setups import REGRESSION, rows
 
 from harness import Batch, Problem, Training, UsageError
+from harness.options import build as configured
 from harness_bayes import mixture
 from harness_bayes.config import MixtureOptions
 from harness_deep_ensemble import EnsembleOptions, PointOptions
@@ -165,9 +166,13 @@ def test_a_mixture_over_classes_may_start_at_a_trained_ensemble_too():
     [
         (EnsembleOptions, {"noise": 0.3}, "likelihood=heteroscedastic has a noise for each row"),
         (PointOptions, {"prior_scale": 2.0}, "prior_scale=2.0: weights have no prior"),
-        (PointOptions, {"prior_share": 0.2}, "prior_share=0.2: prior=flat is no mixture"),
+        (
+            PointOptions,
+            {"prior_share": 0.2},
+            "prior_share=0.2: without effect where prior=none; leave prior_share out, or",
+        ),
     ],
 )
 def test_options_without_effect_are_refused(kind, given, words):
     with pytest.raises(UsageError, match=words):
-        kind(**given)
+        configured(kind, given, "deep-ensemble")

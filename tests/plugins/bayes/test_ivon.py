@@ -10,6 +10,7 @@ import torch
 from bayes_setups import CLASSES, IMAGES, REGRESSION, require_contract, rows, train_lanes_and_alone
 
 from harness import Batch, Problem, Training, UsageError
+from harness.options import build as configured
 from harness_ivon import IVONOptions, learner
 
 SMALL = {"architecture": "5-FC", "predict_samples": 20}
@@ -236,14 +237,14 @@ def test_on_a_gpu_each_replay_draws_anew_and_counts():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"optimiser": "adam"}, "optimiser=adam: IVON is the optimiser; leave optimiser out"),
-        ({"momentum": 0.5}, "momentum=0.5: IVON's is beta1"),
-        ({"weight_decay": 0.1}, "weight_decay=0.1: IVON's is that of the prior"),
-        ({"clip": 1.0}, "clip=1.0"),
-        ({"prior_share": 0.2}, "prior_share=0.2: IVON's prior is one Gaussian"),
+        ({"optimiser": "adam"}, "no parameter 'optimiser': IVON is the optimiser; leave optimiser out"),
+        ({"momentum": 0.5}, "no parameter 'momentum': IVON's is beta1"),
+        ({"weight_decay": 0.1}, "no parameter 'weight_decay': IVON's is that of the prior"),
+        ({"clip": 1.0}, "no parameter 'clip': IVON divides gradients by their curvature; leave clip out"),
+        ({"prior_share": 0.2}, "no parameter 'prior_share': IVON's prior is one Gaussian"),
         ({"likelihood": "heteroscedastic", "noise": 0.2}, "likelihood=heteroscedastic has a noise for each row"),
     ],
 )
 def test_options_without_effect_are_refused(given, words):
     with pytest.raises(UsageError, match=words):
-        IVONOptions(**given)
+        configured(IVONOptions, given, "ivon")

@@ -11,6 +11,7 @@ from bayes_setups import CLASSES, REGRESSION, require_contract, rows
 from scipy.optimize import minimize
 
 from harness import Batch, Fit, HarnessError, Problem, Training, Unsupported, UsageError
+from harness.options import build as configured
 from harness_laplace import LaplaceOptions, learner, reference
 from harness_laplace.evidence import Evidence
 
@@ -356,10 +357,10 @@ def test_a_full_matrix_that_memory_does_not_hold_is_refused(given):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"likelihood": "heteroscedastic"}, "likelihood=heteroscedastic: the marginal likelihood is of one noise"),
-        ({"prior_narrow": 0.2}, "prior_narrow=0.2: the prior is one Gaussian; leave prior_narrow out"),
+        ({"likelihood": "heteroscedastic"}, "no parameter 'likelihood': the marginal likelihood is of one noise"),
+        ({"prior_narrow": 0.2}, "no parameter 'prior_narrow': the prior is one Gaussian; leave prior_narrow out"),
     ],
 )
-def test_options_without_effect_are_refused(given, words):
+def test_options_that_it_lacks_are_refused_with_the_reason(given, words):
     with pytest.raises(UsageError, match=words):
-        LaplaceOptions(**given)
+        configured(LaplaceOptions, given, "laplace")

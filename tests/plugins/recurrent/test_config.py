@@ -9,7 +9,7 @@ import pytest
 
 from harness import UsageError
 from harness.catalog import Settings, load_catalog
-from harness.options import rows
+from harness.options import build, rows
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness_recurrent.config import (
@@ -65,24 +65,44 @@ def test_a_base_is_named_by_what_is_not_its_default():
 @pytest.mark.parametrize(
     ("options", "given", "words"),
     [
-        (NetworkOptions, {"tied": True, "embedding": 3}, r"^tied=yes: the readout has hidden=128 columns and the emb"),
+        (
+            NetworkOptions,
+            {"tied": True, "embedding": 3},
+            r"^tiny: tied=yes: the readout has hidden=128 columns and the emb",
+        ),
         (
             NetworkOptions,
             {"cell": "gru", "gain": 0.5},
-            r"^gain=0.5: of cell=irnn, and this is cell=gru; leave gain",
+            r"^tiny: gain=0.5: without effect where cell=gru; leave gain out",
         ),
-        (NetworkOptions, {"cell": "lstm", "input_scale": 1.0}, r"^input_scale=1.0: of cell=irnn"),
-        (CompressionOptions, {"nodes": 4, "share": 0.5}, r"^nodes=4 and share=0.5 each say how much is left; give one"),
-        (CompressionOptions, {"nodes": 4, "share": 0.5, "parameters": 9}, "^nodes=4 and share=0.5 and parameters=9 "),
-        (CompressionOptions, {"nodes": 129}, r"^nodes=129: a layer has hidden=128; give at most as many$"),
-        (CompressionOptions, {"optimiser": "adam", "momentum": 0.5}, "^momentum=0.5"),
-        (RecurrentOptions, {"momentum": 0.5}, "^momentum=0.5: the momentum of sgd, and optimiser=adam, given, by def"),
-        (RecurrentOptions, {"stay": 2}, "^stay=2: of schedule=stairs, and this is one-cycle; leave stay out$"),
+        (
+            NetworkOptions,
+            {"cell": "lstm", "input_scale": 1.0},
+            r"^tiny: input_scale=1.0: without effect where cell=lstm",
+        ),
+        (
+            CompressionOptions,
+            {"nodes": 4, "share": 0.5},
+            r"^tiny: nodes=4 and share=0.5 each say how much is left; give one",
+        ),
+        (
+            CompressionOptions,
+            {"nodes": 4, "share": 0.5, "parameters": 9},
+            "^tiny: nodes=4 and share=0.5 and parameters=9 ",
+        ),
+        (CompressionOptions, {"nodes": 129}, r"^tiny: nodes=129: a layer has hidden=128; give at most as many$"),
+        (CompressionOptions, {"optimiser": "adam", "momentum": 0.5}, "^tiny: momentum=0.5"),
+        (
+            RecurrentOptions,
+            {"momentum": 0.5},
+            "^tiny: momentum=0.5: the momentum of sgd, and optimiser=adam, given, by def",
+        ),
+        (RecurrentOptions, {"stay": 2}, "^tiny: stay=2: without effect where schedule=one-cycle; leave stay out, or"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_line(options, given, words):
     with pytest.raises(UsageError, match=words) as caught:
-        options(**given)
+        build(options, given, "tiny")
     assert "\n" not in str(caught.value)
 
 

@@ -189,7 +189,7 @@ def test_what_is_gradual_has_to_be_trained_on():
         configured(MagnitudeOptions, {"gradual": True}, "magnitude-pruning")
     with pytest.raises(UsageError, match="score=wanda is of what the base has read"):
         configured(MagnitudeOptions, {"gradual": True, "finetune": 1, "score": "wanda"}, "magnitude-pruning")
-    with pytest.raises(UsageError, match=r"ramp=0\.1: of gradual=yes alone; leave ramp out, or give grad"):
+    with pytest.raises(UsageError, match=r"ramp=0\.1: without effect where gradual=False; leave ramp out"):
         configured(MagnitudeOptions, {"ramp": 0.1}, "magnitude-pruning")
 
 

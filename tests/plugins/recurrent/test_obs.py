@@ -198,5 +198,5 @@ def test_it_is_what_the_reference_says(options, dataset, tmp_path):
 def test_options_that_fit_no_search():
     with pytest.raises(UsageError, match="scope=global: search=blocks"):
         configured(ObsOptions, {"scope": "global", "search": "blocks"}, "obs-pruning")
-    with pytest.raises(UsageError, match="block=4: of search=blocks alone; leave block out, or give search=blocks"):
+    with pytest.raises(UsageError, match="block=4: without effect where search=exact; leave block out, or give se"):
         configured(ObsOptions, {"block": 4}, "obs-pruning")

@@ -23,6 +23,7 @@ from spiking_setups import (
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness import Batch, Problem, Training, UsageError
+from harness.options import build as configured
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
 from harness_spike_representation import SpikeRepresentationOptions, reference
@@ -465,18 +466,17 @@ def test_memory_is_flat_in_time(form):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"feedback": True}, "equilibrium solve"),
-        ({"form": "dsr", "feedback": True}, "equilibrium solve"),
+        ({"feedback": True}, "no parameter 'feedback': .* equilibrium solve, .*; leave feedback out"),
         ({"reset": "hard"}, "hard reset is not linear"),
-        ({"surrogate": "arctan"}, "surrogate=arctan: no spike is differentiated; leave surrogate out"),
-        ({"form": "dsr", "surrogate_scale": 3.0}, "surrogate_scale=3.0: no spike is differentiated"),
+        ({"surrogate": "arctan"}, "no parameter 'surrogate': no spike is differentiated; leave surrogate out"),
+        ({"form": "dsr", "surrogate_scale": 3.0}, "no parameter 'surrogate_scale': no spike is differentiated"),
         ({"convention": "theory"}, "there is one gradient, of means over time, and it is the same in both"),
-        ({"neuron": "if"}, "neuron belongs to form=dsr"),
-        ({"time_step": 0.1}, "time_step belongs to form=dsr"),
-        ({"form": "dsr", "leak": 0.9}, "leak belongs to form=clamp"),
-        ({"form": "dsr", "neuron": "if", "time_constant": 2.0}, "time_constant belongs to neuron=lif"),
+        ({"neuron": "if"}, "neuron=if: without effect where form=clamp; leave neuron out, or give form=dsr"),
+        ({"time_step": 0.1}, "time_step=0.1: without effect where form=clamp"),
+        ({"form": "dsr", "leak": 0.9}, "leak=0.9: without effect where form=dsr"),
+        ({"form": "dsr", "neuron": "if", "time_constant": 2.0}, "time_constant=2.0: without effect where neuron=if"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_the_reason(options, reason):
     with pytest.raises(UsageError, match=reason):
-        SpikeRepresentationOptions(**options)
+        configured(SpikeRepresentationOptions, options, "spike-representation")

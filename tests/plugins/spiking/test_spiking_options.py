@@ -1,7 +1,5 @@
 """Options of the family: optimisers, rates, what a data set's recipe fills in, and what is refused with its reason."""
 
-from dataclasses import fields
-
 import pytest
 import torch
 from spiking_methods import METHODS, assert_is_reference, assert_refused, learner_of, prepared
@@ -17,6 +15,7 @@ from harness.options import build, describe
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness_bptt import BPTTOptions
+from harness_spiking.config import TraceOptions
 
 OFFICIAL = ["saf", "ottt", "bptt"]
 
@@ -223,21 +222,39 @@ MISTAKES = {
     "saf[variant=final,surrogate=clamp,feedback=yes]": "needs an equilibrium solve; use feedback=no, or another surrog",
     "saf[variant=final,convention=official]": "convention=official: variant=final has one loss, at the last step, so",
     "saf[variant=final,surrogate=clamp,convention=official]": "leave convention out, for theory, or use variant=every",
-    "spike-representation[convention=official]": "it is the same in both; leave convention out",
-    "bptt[convention=official]": "which leave nothing to a convention; leave convention out",
     "ottt[presynaptic=spike,convention=official]": "no gradient sees a trace; leave convention out",
-    "spike-representation[surrogate=arctan]": "surrogate=arctan: no spike is differentiated; leave surrogate out",
-    "spike-representation[surrogate_scale=3]": "no spike is differentiated; leave surrogate_scale out",
-    "spike-representation[form=dsr,surrogate=arctan]": "no spike is differentiated",
-    "spike-representation[form=dsr,convention=theory]": "there is one gradient, of means over time",
-    "spike-representation[feedback=yes]": "needs an equilibrium solve; use feedback=no, or saf, ottt, bptt",
     "spike-representation[reset=hard]": "a hard reset is not linear in the spikes",
-    "bptt[convention=theory]": "bptt follows the equations through time",
     "ottt[presynaptic=spike,convention=theory]": "no gradient sees a trace; leave convention out",
-    "ottt[presynaptic=spike,forward=fused]": "so that there is one linear operation in any case; leave forward out",
+    "ottt[presynaptic=spike,forward=fused]": "without effect where presynaptic=spike; leave forward out",
     "saf[optimiser=adam,momentum=0.3]": "momentum=0.3: the momentum of sgd",
     "saf,ottt[momentum=0.5,optimiser=adam],bptt": "or use optimiser=sgd",
 }
+
+EQUILIBRIUM = (
+    "with feedback, rates are the solution of an equation in themselves, and their gradient needs an equilibri"
+)
+
+ABSENT = {
+    "bptt[convention=theory]": "bptt follows the equations through time, which leave nothing to a convention",
+    "bptt[convention=official]": "bptt follows the equations through time, which leave nothing to a convention",
+    "spike-representation[surrogate=arctan]": "no spike is differentiated; leave surrogate out",
+    "spike-representation[surrogate_scale=3]": "no spike is differentiated; leave surrogate_scale out",
+    "spike-representation[form=dsr,surrogate=arctan]": "no spike is differentiated",
+    "spike-representation[convention=official]": "there is one gradient, of means over time, and it is the same",
+    "spike-representation[form=dsr,convention=theory]": "there is one gradient, of means over time",
+    "spike-representation[feedback=yes]": EQUILIBRIUM,
+    "spike-representation[form=dsr,feedback=no]": EQUILIBRIUM,
+}
+
+
+@pytest.mark.parametrize(("methods", "reason"), ABSENT.items())
+def test_an_option_that_a_method_lacks_is_refused_with_the_reason(methods, reason, capsys):
+    assert main(["run", "--methods", methods, "--datasets", "digits", "--dry-run"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    method, name = methods.partition("[")[0], methods.rpartition("=")[0].replace(",", "[").rpartition("[")[2]
+    assert said[0].startswith(f"harness: {method}: there is no parameter '{name}': {reason}")
+    assert said[0].endswith(f"; leave {name} out")
+    assert said[1].startswith(f"parameters of {method}: ")
 
 
 VALUES = {
@@ -288,7 +305,7 @@ def test_a_mistake_is_one_line_and_exit_2_before_anything_runs(methods, reason, 
         "bptt[saved=packed,micro_batch=8]",
         "saf[surrogate=[sigmoid,rectangle,triangle,arctan],feedback=yes]",
         "saf[architecture=8C3/2-8R3-FC]",
-        "spike-representation[surrogate=sigmoid,feedback=no],bptt",
+        "spike-representation,bptt[surrogate=sigmoid,feedback=no]",
         "saf[convention=[official,theory]],saf[variant=final,convention=theory],ottt[convention=[official,theory]]",
         "saf[variant=final,surrogate=clamp,convention=theory,threshold=[0.6,1,2]]",
         "saf[optimiser=adam,momentum=0.9],saf[momentum=0.3]",
@@ -304,14 +321,14 @@ def test_what_does_go_together_is_planned(methods):
 
 
 @pytest.mark.parametrize(
-    ("method", "only_default"),
+    ("method", "lacking"),
     [
         ("saf", set()),
         ("ottt", set()),
-        ("bptt", {"convention"}),
-        ("spike-representation", {"surrogate", "surrogate_scale", "convention", "feedback"}),
+        ("bptt", {"convention", "update"}),
+        ("spike-representation", {"surrogate", "surrogate_scale", "convention", "feedback", "update"}),
     ],
 )
-def test_an_option_that_a_method_always_refuses_is_not_listed(method, only_default):
+def test_a_method_has_no_option_that_it_would_always_refuse(method, lacking):
     config = load_catalog(Settings()).methods.get(method).config
-    assert {item.name for item in fields(config)} - {option.name for option in describe(config)} == only_default
+    assert {each.name for each in describe(TraceOptions)} - {each.name for each in describe(config)} == lacking

@@ -8,8 +8,9 @@ from tiny_learner import batch, started
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness import UsageError
+from harness.options import build as configured
 from harness_torch.training.optimiser import Group, clip, make, set_rate, share_of_rate
-from harness_torch.training.options import OptimiserOptions
+from harness_torch.training.options import OptimiserOptions, ScheduleOptions
 
 CHOICES = [
     {"optimiser": "sgd"},
@@ -90,15 +91,21 @@ def test_a_constant_rate_is_constant_over_a_plan():
 def test_what_does_not_go_together_is_refused():
     with pytest.raises(UsageError, match=r"^momentum=0.5: the momentum of sgd, and optimiser=adam"):
         OptimiserOptions(optimiser="adam", momentum=0.5)
-    with pytest.raises(UsageError, match=r"^final_rate=0.1: schedule=constant ends where it begins"):
-        OptimiserOptions(schedule="constant", final_rate=0.1)
-    with pytest.raises(UsageError, match=r"^final_rate=0.1: schedule=stairs ends at decay"):
-        OptimiserOptions(schedule="stairs", final_rate=0.1)
+    for schedule in ("constant", "stairs"):
+        with pytest.raises(UsageError, match=rf"final_rate=0.1: without effect where schedule={schedule}; .*cosine or"):
+            configured(OptimiserOptions, {"schedule": schedule, "final_rate": 0.1}, "tiny")
     for name, value in {"stairs": 5, "stay": 2, "decay": 0.1}.items():
         with pytest.raises(
-            UsageError, match=rf"^{name}={value}: of schedule=stairs, and this is cosine; leave {name} out$"
+            UsageError, match=rf"{name}={value}: without effect where schedule=cosine; leave {name} out"
         ):
-            OptimiserOptions(**{name: value})
+            configured(OptimiserOptions, {name: value}, "tiny")
+
+
+def test_a_method_without_an_optimiser_goes_straight_down_its_gradients():
+    (weight,) = parameters((3,))
+    before, weight.grad = weight.detach().clone(), torch.ones_like(weight)
+    make([Group([weight])], ScheduleOptions(learning_rate=0.5)).step()
+    assert torch.equal(weight.detach(), before - 0.5)
 
 
 def parameters(*shapes):
