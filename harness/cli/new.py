@@ -10,11 +10,11 @@ from string import Template
 
 import click
 
-from harness.catalog.discovery import importable
+from harness.catalog.discovery import is_importable
 from harness.cli.session import Session
 from harness.errors import UsageError
 from harness.names import MEASURED
-from harness.words import counted
+from harness.words import format_count
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 BLOCKS = "\n\n\n"  # what stands between the definitions of a module
@@ -23,7 +23,7 @@ TAKEN = "the name is taken, see harness list"
 
 @dataclass(frozen=True)
 class Noun:
-    """What a plugin may begin with. code: the module beside its offer, and in it what the offer names. first: the words
+    """The beginning of a plugin. code: the module beside its offer, and in it what the offer names. first: the words
     of a first run, with `{load}` for what loads a single file.
     """
 
@@ -71,7 +71,7 @@ def new(session: Session, noun: str, name: str, output: Path | None, single_file
         return
     folder = output or Path(name)
     _refuse_full(folder)
-    if importable(package := _name_package(name)):
+    if is_importable(package := _name_package(name)):
         raise UsageError(f"new: a package {package} is installed already; choose another name")
     files = _compose_package(noun, name)
     _write({folder / path: text for path, text in files.items()})
@@ -173,5 +173,5 @@ def _say_next(noun: str, name: str, place: Path) -> None:
     elif of.contract:
         lines.append(f"harness check {shlex.quote(which) if noun == 'method' else f'{name} {load}'.strip()}")
     written = sum(path.is_file() for path in place.rglob("*")) if place.is_dir() else 1
-    click.echo(f"{place}: {counted(written, 'file')}. What comes next:\n")
+    click.echo(f"{place}: {format_count(written, 'file')}. What comes next:\n")
     click.echo("\n".join(f"  {line}" for line in lines))
