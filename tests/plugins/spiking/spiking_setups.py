@@ -103,7 +103,8 @@ def lif_of(state, the_batch, network=None, **options):
 
     network: with other parameters or neurons than `plainly`'s. options: of BPTT, other than the state's.
     """
-    shared = {name: getattr(state.options, name) for name in ("leak", "threshold", "reset", "feedback")}
+    shared = {name: getattr(state.options, name) for name in ("leak", "threshold", "reset")}
+    shared["feedback"] = state.options.feeds_back
     network = network or plainly(state, the_batch)
     with recorded(state.network) as spikes:
         outputs = torch.stack(list(readouts(network, BPTTOptions(**shared | options))))
