@@ -12,6 +12,19 @@ from harness_spiking.config import FAMILY, SurrogateOptions
 
 harness_interface = 2
 
+CITATION = """
+@article{neftci2019surrogate,
+  author = {Neftci, Emre O. and Mostafa, Hesham and Zenke, Friedemann},
+  title = {Surrogate Gradient Learning in Spiking Neural Networks},
+  journal = {IEEE Signal Processing Magazine},
+  volume = {36},
+  number = {6},
+  year = {2019},
+  eprint = {1901.09948},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BPTTOptions(SurrogateOptions):
@@ -86,6 +99,7 @@ def harness_methods() -> Iterator[Method]:
         kinds=("classification",),
         config=BPTTOptions,
         paper="Neftci et al., Surrogate Gradient Learning in Spiking Neural Networks, 2019",
+        citation=CITATION,
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,

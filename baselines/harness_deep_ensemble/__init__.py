@@ -16,6 +16,17 @@ from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{lakshminarayanan2017ensembles,
+  author = {Lakshminarayanan, Balaji and Pritzel, Alexander and Blundell, Charles},
+  title = {Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2017},
+  eprint = {1612.01474},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @dataclass(frozen=True)
 class PointOptions(WeightOptions):
@@ -72,6 +83,7 @@ def harness_methods() -> Iterator[Method]:
         config=EnsembleOptions,
         paper="Lakshminarayanan, Pritzel and Blundell, Simple and Scalable Predictive Uncertainty Estimation using "
         "Deep Ensembles, NeurIPS 2017",
+        citation=CITATION,
     )
     yield offer_method(
         "deterministic",

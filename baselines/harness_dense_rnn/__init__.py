@@ -9,6 +9,23 @@ from harness_recurrent.config import FAMILY, KINDS, PRECISIONS, RecurrentOptions
 
 harness_interface = 2
 
+CITATION = """
+@misc{le2015irnn,
+  author = {Le, Quoc V. and Jaitly, Navdeep and Hinton, Geoffrey E.},
+  title = {A Simple Way to Initialize Recurrent Networks of Rectified Linear Units},
+  year = {2015},
+  eprint = {1504.00941},
+  archiveprefix = {arXiv},
+}
+@misc{feng2024mingru,
+  author = {Feng, Leo and Tung, Frederick and Ahmed, Mohamed Osama and Bengio, Yoshua and Hajimirsadeghi, Hossein},
+  title = {Were {RNNs} All We Needed?},
+  year = {2024},
+  eprint = {2410.01201},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
@@ -19,6 +36,7 @@ def harness_methods() -> Iterator[Method]:
         kinds=KINDS,
         config=RecurrentOptions,
         paper="Le, Jaitly and Hinton, A Simple Way to Initialize Recurrent Networks of Rectified Linear Units, 2015",
+        citation=CITATION,
         role="baseline",
         precisions=PRECISIONS,
         family=FAMILY,

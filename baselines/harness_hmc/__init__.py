@@ -10,6 +10,15 @@ from harness_bayes.config import FAMILY, BayesOptions, recipes
 
 harness_interface = 2
 
+CITATION = """
+@book{neal1996bayesian,
+  author = {Neal, Radford M.},
+  title = {Bayesian Learning for Neural Networks},
+  publisher = {Springer},
+  year = {1996},
+}
+"""
+
 MOST_ROWS, MOST_WEIGHTS = 2_000, 20_000
 BURN = 250  # trajectories, where how many are planned is unknown
 BURN_SHARE = 0.4  # of those planned
@@ -51,6 +60,7 @@ def harness_methods() -> Iterator[Method]:
         kinds=("regression", "classification"),
         config=HMCOptions,
         paper="Neal, Bayesian Learning for Neural Networks, 1996",
+        citation=CITATION,
         role="baseline",
         family=FAMILY,
         recipes=recipes(HMCOptions),

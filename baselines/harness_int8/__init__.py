@@ -11,6 +11,18 @@ from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{jacob2018quantization,
+  author = {Jacob, Benoit and Kligys, Skirmantas and Chen, Bo and Zhu, Menglong and Tang, Matthew and Howard, Andrew
+    and Adam, Hartwig and Kalenichenko, Dmitry},
+  title = {Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year = {2018},
+  eprint = {1712.05877},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @dataclass(frozen=True)
 class Int8Options(NetworkOptions, TuningOptions):
@@ -30,4 +42,5 @@ def harness_methods() -> Iterator[Method]:
         config=Int8Options,
         paper="Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only "
         "Inference, 2018, arXiv 1712.05877",
+        citation=CITATION,
     )

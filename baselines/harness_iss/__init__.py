@@ -12,6 +12,18 @@ from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{wen2018iss,
+  author = {Wen, Wei and He, Yuxiong and Rajbhandari, Samyam and Zhang, Minjia and Wang, Wenhan and Liu, Fang and Hu,
+    Bin and Chen, Yiran and Li, Hai},
+  title = {Learning Intrinsic Sparse Structures within Long Short-Term Memory},
+  booktitle = {International Conference on Learning Representations},
+  year = {2018},
+  eprint = {1709.05027},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @dataclass(frozen=True)
 class IssOptions(NodeOptions):
@@ -50,4 +62,5 @@ def harness_methods() -> Iterator[Method]:
         config=IssOptions,
         paper="Wen et al., Learning Intrinsic Sparse Structures within Long Short-Term Memory, ICLR 2018, "
         "arXiv 1709.05027",
+        citation=CITATION,
     )

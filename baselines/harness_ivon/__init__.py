@@ -19,6 +19,18 @@ from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{shen2024ivon,
+  author = {Shen, Yuesong and Daheim, Nico and Cong, Bai and Nickl, Peter and Marconi, Gian Maria and Bazan, Clement
+    and Yokota, Rio and Gurevych, Iryna and Cremers, Daniel and Khan, Mohammad Emtiyaz and Möllenhoff, Thomas},
+  title = {Variational Learning is Effective for Large Deep Networks},
+  booktitle = {International Conference on Machine Learning},
+  year = {2024},
+  eprint = {2402.17641},
+  archiveprefix = {arXiv},
+}
+"""
+
 LEARNING_RATE = 0.1
 
 
@@ -81,5 +93,6 @@ def harness_methods() -> Iterator[Method]:
         learner="harness_ivon.learner",
         config=IVONOptions,
         paper="Shen et al., Variational Learning is Effective for Large Deep Networks, ICML 2024",
+        citation=CITATION,
         own_recipes=_drop_learning_rates(),
     )

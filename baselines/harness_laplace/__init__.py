@@ -12,6 +12,18 @@ from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{daxberger2021laplace,
+  author = {Daxberger, Erik and Kristiadi, Agustinus and Immer, Alexander and Eschenhagen, Runa and Bauer, Matthias
+    and Hennig, Philipp},
+  title = {{Laplace} Redux: Effortless {Bayesian} Deep Learning},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2021},
+  eprint = {2106.14806},
+  archiveprefix = {arXiv},
+}
+"""
+
 MOST_FULL = 2_000  # weights whose covariance is full unless asked for
 
 
@@ -52,4 +64,5 @@ def harness_methods() -> Iterator[Method]:
         learner="harness_laplace.learner",
         config=LaplaceOptions,
         paper="Daxberger et al., Laplace Redux: Effortless Bayesian Deep Learning, NeurIPS 2021",
+        citation=CITATION,
     )

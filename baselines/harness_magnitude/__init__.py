@@ -12,6 +12,25 @@ from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{han2015weights,
+  author = {Han, Song and Pool, Jeff and Tran, John and Dally, William J.},
+  title = {Learning both Weights and Connections for Efficient Neural Networks},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2015},
+  eprint = {1506.02626},
+  archiveprefix = {arXiv},
+}
+@inproceedings{sun2024wanda,
+  author = {Sun, Mingjie and Liu, Zhuang and Bair, Anna and Kolter, J. Zico},
+  title = {A Simple and Effective Pruning Approach for Large Language Models},
+  booktitle = {International Conference on Learning Representations},
+  year = {2024},
+  eprint = {2306.11695},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @dataclass(frozen=True)
 class MagnitudeOptions(WeightOptions):
@@ -50,4 +69,5 @@ def harness_methods() -> Iterator[Method]:
         factory="harness_magnitude.learner:build",
         config=MagnitudeOptions,
         paper="Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015, arXiv 1506.02626",
+        citation=CITATION,
     )

@@ -12,6 +12,17 @@ from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{gal2016dropout,
+  author = {Gal, Yarin and Ghahramani, Zoubin},
+  title = {Dropout as a {Bayesian} Approximation: Representing Model Uncertainty in Deep Learning},
+  booktitle = {International Conference on Machine Learning},
+  year = {2016},
+  eprint = {1506.02142},
+  archiveprefix = {arXiv},
+}
+"""
+
 LEARNING_RATE = 1e-3
 
 
@@ -80,5 +91,6 @@ def harness_methods() -> Iterator[Method]:
         learner="harness_mc_dropout.learner",
         config=DropoutOptions,
         paper="Gal and Ghahramani, Dropout as a Bayesian Approximation, ICML 2016",
+        citation=CITATION,
         batched_options=("rate", "tau", "level", "lengthscale", "learning_rate"),
     )

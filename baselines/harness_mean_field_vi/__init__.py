@@ -10,6 +10,17 @@ from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{blundell2015weight,
+  author = {Blundell, Charles and Cornebise, Julien and Kavukcuoglu, Koray and Wierstra, Daan},
+  title = {Weight Uncertainty in Neural Networks},
+  booktitle = {International Conference on Machine Learning},
+  year = {2015},
+  eprint = {1505.05424},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
@@ -19,4 +30,5 @@ def harness_methods() -> Iterator[Method]:
         learner="harness_mean_field_vi.learner",
         config=VariationalOptions,
         paper="Blundell, Cornebise, Kavukcuoglu and Wierstra, Weight Uncertainty in Neural Networks, ICML 2015",
+        citation=CITATION,
     )

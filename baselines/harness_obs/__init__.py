@@ -12,6 +12,31 @@ from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{hassibi1993obs,
+  author = {Hassibi, Babak and Stork, David G.},
+  title = {Second Order Derivatives for Network Pruning: {Optimal Brain Surgeon}},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {1993},
+}
+@inproceedings{frantar2022obc,
+  author = {Frantar, Elias and Alistarh, Dan},
+  title = {Optimal Brain Compression: A Framework for Accurate Post-Training Quantization and Pruning},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2022},
+  eprint = {2208.11580},
+  archiveprefix = {arXiv},
+}
+@inproceedings{frantar2023sparsegpt,
+  author = {Frantar, Elias and Alistarh, Dan},
+  title = {{SparseGPT}: Massive Language Models Can Be Accurately Pruned in One-Shot},
+  booktitle = {International Conference on Machine Learning},
+  year = {2023},
+  eprint = {2301.00774},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @dataclass(frozen=True)
 class ObsOptions(WeightOptions):
@@ -46,4 +71,5 @@ def harness_methods() -> Iterator[Method]:
         factory="harness_obs.learner:build",
         config=ObsOptions,
         paper="Hassibi and Stork, 1993; Frantar and Alistarh, 2022, arXiv 2208.11580, and 2023, arXiv 2301.00774",
+        citation=CITATION,
     )

@@ -11,6 +11,25 @@ from harness_spiking.config import FAMILY, TraceOptions
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{xiao2022ottt,
+  author = {Xiao, Mingqing and Meng, Qingyan and Zhang, Zongpeng and He, Di and Lin, Zhouchen},
+  title = {Online Training Through Time for Spiking Neural Networks},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2022},
+  eprint = {2210.04195},
+  archiveprefix = {arXiv},
+}
+@inproceedings{meng2023sltt,
+  author = {Meng, Qingyan and Xiao, Mingqing and Yan, Shen and Wang, Yisen and Lin, Zhouchen and Luo, Zhi-Quan},
+  title = {Towards Memory- and Time-Efficient Backpropagation for Training Spiking Neural Networks},
+  booktitle = {IEEE/CVF International Conference on Computer Vision},
+  year = {2023},
+  eprint = {2302.14311},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OTTTOptions(TraceOptions):
@@ -55,6 +74,7 @@ def harness_methods() -> Iterator[Method]:
         kinds=("classification",),
         config=OTTTOptions,
         paper="Xiao et al., Online Training Through Time for Spiking Neural Networks, NeurIPS 2022",
+        citation=CITATION,
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,

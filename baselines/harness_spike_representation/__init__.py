@@ -14,6 +14,25 @@ from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SpikingOptions
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{meng2022dsr,
+  author = {Meng, Qingyan and Xiao, Mingqing and Yan, Shen and Wang, Yisen and Lin, Zhouchen and Luo, Zhi-Quan},
+  title = {Training High-Performance Low-Latency Spiking Neural Networks by Differentiation on Spike Representation},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year = {2022},
+  eprint = {2205.00459},
+  archiveprefix = {arXiv},
+}
+@inproceedings{xiao2022ottt,
+  author = {Xiao, Mingqing and Meng, Qingyan and Zhang, Zongpeng and He, Di and Lin, Zhouchen},
+  title = {Online Training Through Time for Spiking Neural Networks},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2022},
+  eprint = {2210.04195},
+  archiveprefix = {arXiv},
+}
+"""
+
 OF_LIF = {"form": "dsr", "neuron": (None, "lif")}  # what options of DSR's leaky neuron need
 
 LONG = 10  # steps up to which the published values for 5 steps hold, those for 20 beyond
@@ -147,6 +166,7 @@ def harness_methods() -> Iterator[Method]:
         config=SpikeRepresentationOptions,
         paper="Meng et al., Training High-Performance Low-Latency Spiking Neural Networks by Differentiation on Spike "
         "Representation, CVPR 2022; Xiao et al., NeurIPS 2022, section 3",
+        citation=CITATION,
         role="baseline",
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,

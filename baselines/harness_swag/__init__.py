@@ -16,6 +16,25 @@ from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{maddox2019swag,
+  author = {Maddox, Wesley J. and Garipov, Timur and Izmailov, Pavel and Vetrov, Dmitry and Wilson, Andrew Gordon},
+  title = {A Simple Baseline for {Bayesian} Uncertainty in Deep Learning},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2019},
+  eprint = {1902.02476},
+  archiveprefix = {arXiv},
+}
+@inproceedings{wilson2020multiswag,
+  author = {Wilson, Andrew Gordon and Izmailov, Pavel},
+  title = {{Bayesian} Deep Learning and a Probabilistic Perspective of Generalization},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2020},
+  eprint = {2002.08791},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @dataclass(frozen=True)
 class SwagOptions(BayesOptions):
@@ -60,4 +79,5 @@ def harness_methods() -> Iterator[Method]:
         config=SwagOptions,
         paper="Maddox, Garipov, Izmailov, Vetrov and Wilson, A Simple Baseline for Bayesian Uncertainty in Deep "
         "Learning, NeurIPS 2019",
+        citation=CITATION,
     )

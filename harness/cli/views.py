@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.catalog import Offer, explain_missing_modules
 from harness.catalog.descriptors import NOUNS
+from harness.citations import describe_citation
 from harness.conversion import show
 from harness.data import files
 from harness.errors import UsageError
@@ -21,6 +22,12 @@ from harness.types import Budget, Recipe
 Fact = Callable[[Offer[Any]], Any]
 
 LISTED = 12  # so many files of a data set are named to a person; a program gets all
+
+
+class Bibtex(str):
+    """A citation, which a person reads as one line and a program as it is."""
+
+    __slots__ = ()
 
 
 class Lines(tuple[str, ...]):
@@ -48,6 +55,7 @@ class View:
 def _make_view(hook: str, brief: Sequence[str], full: Sequence[str], has_options: bool = False) -> View:
     value: dict[str, Fact] = {name: attrgetter(f"value.{name}") for name in ("name", *brief, *full)}
     value["files"], value["folds"], value["starts_from"] = _list_files, _count_folds, _describe_base
+    value["citation"] = _read_citation
     columns: dict[str, Fact] = {name: value[name] for name in ("name", *brief)}
     columns["from"] = attrgetter("plugin.provider")
     columns["summary"] = _summarise_offer
@@ -68,6 +76,10 @@ def _describe_base(offer: Offer[Any]) -> str | None:
     """Describe the base of a method, which its options may decide."""
     stated = offer.value.starts_from
     return stated if stated is None or isinstance(stated, str) else "what its options say"
+
+
+def _read_citation(offer: Offer[Any]) -> Bibtex:
+    return Bibtex(offer.value.citation)
 
 
 def _count_folds(offer: Offer[Any]) -> int | None:
@@ -123,6 +135,7 @@ SHELVES: Mapping[str, View] = {
             "kinds",
             "family",
             "paper",
+            "citation",
             "precisions",
             "starts_from",
             "epochs_option",
@@ -181,6 +194,8 @@ SHELVES: Mapping[str, View] = {
 
 def format_fact(value: object) -> str:
     """A fact for a person; empty where there is none."""
+    if isinstance(value, Bibtex):
+        return describe_citation(value)
     if value is None or isinstance(value, (str, Path)):
         return str(value or "")
     if isinstance(value, bool):

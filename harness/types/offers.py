@@ -68,20 +68,21 @@ class Recipe:
 class Method:
     """A way to train or compress networks.
 
-    config: a frozen dataclass whose defaults are the paper's. factory: "module:attribute" (or a callable), called
-    with the config inside the trial and returning a Learner, so that listing methods imports nothing heavy.
-    starts_from: a selection such as "dense-rnn", trained first; its saved arrays reach `Learner.init` as base. Or a
-    callable that gets the config with all options resolved and returns it, `f"dense[width={config.width}]"`, an empty
-    text for options that start from nothing, or raises UsageError for options that fit no base. epochs_option: the
-    option that holds the method's own epochs, 0 for none: budget and patience of a run are then those of what it starts
-    from, and the batch size is that of both. row_options: options whose values stay rows of their own where validation
-    chooses, such as a size. precisions: those that it honours; tf32 is a switch of the device and holds for all.
-    requires: modules that must be importable. family: those whose recipes it follows (`Recipe.families`). recipes: by
-    the name of a data set, values of its options whose default is None, where a user leaves them unset; they win over
-    the family's. refuse: a callable that gets, while planning, the config with all options resolved on a data set, that
-    `Dataset`, and the options that the user gave; it raises UsageError for those that do not go with it, or do nothing.
-    cohort: "module:attribute" or a callable that gets the configs of several trials and returns a `Cohort`, which
-    trains them as one; they may differ in batched_options, in their seed and in their fold of the data.
+    config: a frozen dataclass whose defaults are the paper's. factory: "module:attribute" (or a callable), called with
+    the config inside the trial and returning a Learner, so that listing methods imports nothing heavy. citation: BibTeX
+    of what to cite for it. starts_from: a selection such as "dense-rnn", trained first; its saved arrays reach
+    `Learner.init` as base. Or a callable that gets the config with all options resolved and returns it,
+    `f"dense[width={config.width}]"`, an empty text for options that start from nothing, or raises UsageError for
+    options that fit no base. epochs_option: the option that holds the method's own epochs, 0 for none: budget and
+    patience of a run are then those of what it starts from, and the batch size is that of both. row_options: options
+    whose values stay rows of their own where validation chooses, such as a size. precisions: those that it honours;
+    tf32 is a switch of the device and holds for all. requires: modules that must be importable. family: those whose
+    recipes it follows (`Recipe.families`). recipes: by the name of a data set, values of its options whose default is
+    None, where a user leaves them unset; they win over the family's. refuse: a callable that gets, while planning, the
+    config with all options resolved on a data set, that `Dataset`, and the options that the user gave; it raises
+    UsageError for those that do not go with it, or do nothing. cohort: "module:attribute" or a callable that gets the
+    configs of several trials and returns a `Cohort`, which trains them as one; they may differ in batched_options, in
+    their seed and in their fold of the data.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Method:
     kinds: tuple[str, ...]
     config: type = NoOptions
     paper: str = ""
+    citation: str = ""
     role: Literal["proposed", "baseline"] = "proposed"
     precisions: tuple[str, ...] = ("fp32", "tf32")
     starts_from: str | Callable[[Any], str] | None = None
@@ -174,9 +176,10 @@ class Dataset:
     files: checked while planning, below the data folder; a callable gets the config and returns those that it needs.
     refit: like load, with training and validation rows together, standardised anew, and no validation row, for
     `--refit`; without it the core joins the two splits as loaded. default: used when a run names no data set, one of
-    each kind. rows: of each split before any are left out, where they are known beforehand; a run that asks for more is
-    then refused while planning. folds: so many official splits as there are: `load` then gets the trial's seed itself,
-    and seed i means fold i, from 0. fixed_test: the test rows are the same for every seed.
+    each kind. citation: BibTeX of what to cite for it. rows: of each split before any are left out, where they are
+    known beforehand; a run that asks for more is then refused while planning. folds: so many official splits as there
+    are: `load` then gets the trial's seed itself, and seed i means fold i, from 0. fixed_test: the test rows are the
+    same for every seed.
     """
 
     name: str

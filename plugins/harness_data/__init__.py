@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 from harness import Budget, Dataset, Folder, Recipe, hookimpl
-from harness_data import registry, series, tables
+from harness_data import citations, registry, series, tables
 from harness_data.options import (
     Cifar10DvsOptions,
     Cifar10Options,
@@ -31,13 +31,6 @@ DVS_GESTURE = Recipe(
 )
 NMNIST = Recipe(Budget("epochs", 5), batch_size=128, families={"spiking": {"loss_lambda": 0.05}})
 
-ALPAYDIN = "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI ML Repository, 1998"
-LECUN = (
-    "LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, "
-    "Proceedings of the IEEE 86(11), 1998"
-)
-XIAO = "Xiao, Rasul and Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017"
-KRIZHEVSKY = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009"
 NO_LICENCE = "none stated, for research (unchecked)"
 
 
@@ -50,7 +43,7 @@ def harness_datasets() -> Iterator[Dataset]:
         load="harness_data.digits:load",
         recipe=DIGITS,
         licence="CC BY 4.0",
-        citation=ALPAYDIN,
+        citation=citations.ALPAYDIN,
         requires=("sklearn",),
         default=True,
         rows={"train": 1079, "valid": 359, "test": 359},
@@ -62,7 +55,7 @@ def harness_datasets() -> Iterator[Dataset]:
         load="harness_data.mnist:load",
         recipe=MNIST,
         licence="CC BY-SA 3.0",
-        citation=LECUN,
+        citation=citations.LECUN,
         files=registry.MNIST,
         rows=MNIST_ROWS,
         fixed_test=True,
@@ -74,7 +67,7 @@ def harness_datasets() -> Iterator[Dataset]:
         load="harness_data.mnist:load_fashion",
         recipe=MNIST,
         licence="MIT",
-        citation=XIAO,
+        citation=citations.XIAO,
         files=registry.FASHION_MNIST,
         rows=MNIST_ROWS,
         fixed_test=True,
@@ -83,8 +76,8 @@ def harness_datasets() -> Iterator[Dataset]:
     yield from _offer_shifted()
     yield from _offer_events()
     yield from tables.offer_tables()
-    yield from series.offer_digits(ALPAYDIN)
-    yield from series.offer_mnist(LECUN)
+    yield from series.offer_digits()
+    yield from series.offer_mnist()
     yield from series.offer_texts()
 
 
@@ -97,7 +90,7 @@ def _offer_cifar() -> Iterator[Dataset]:
         config=Cifar10Options,
         recipe=CIFAR,
         licence=NO_LICENCE,
-        citation=KRIZHEVSKY,
+        citation=citations.KRIZHEVSKY,
         files=lambda config: registry.cifar10(config.batches),
         fixed_test=True,
     )
@@ -109,7 +102,7 @@ def _offer_cifar() -> Iterator[Dataset]:
         config=CifarOptions,
         recipe=CIFAR,
         licence=NO_LICENCE,
-        citation=KRIZHEVSKY,
+        citation=citations.KRIZHEVSKY,
         files=registry.CIFAR100,
         fixed_test=True,
     )
@@ -124,7 +117,7 @@ def _offer_shifted() -> Iterator[Dataset]:
         refit="harness_data.shifted:refit_digits",
         recipe=DIGITS,
         licence="CC BY 4.0",
-        citation=ALPAYDIN,
+        citation=citations.ALPAYDIN,
         requires=("sklearn",),
         rows={"train": 541, "valid": 180, "test": 180},
     )
@@ -136,7 +129,7 @@ def _offer_shifted() -> Iterator[Dataset]:
         config=MnistShiftedOptions,
         recipe=MNIST,
         licence="CC BY-SA 3.0 (MNIST), MIT (Fashion-MNIST)",
-        citation=f"{LECUN}; {XIAO}",
+        citation=citations.LECUN + citations.XIAO,
         files=lambda config: (*registry.MNIST, *(registry.FASHION_MNIST[2:] if config.fashion else ())),
         rows=MNIST_ROWS,
         fixed_test=True,
@@ -152,8 +145,7 @@ def _offer_events() -> Iterator[Dataset]:
         config=EventOptions,
         recipe=NMNIST,
         licence="CC BY-SA 4.0",
-        citation="Orchard, Jayawant, Cohen and Thakor, Converting static image datasets to spiking neuromorphic "
-        "datasets using saccades, Frontiers in Neuroscience 9:437, 2015",
+        citation=citations.ORCHARD,
         files=_allow_partial(registry.NMNIST),
         fixed_test=True,
     )
@@ -165,8 +157,7 @@ def _offer_events() -> Iterator[Dataset]:
         config=Cifar10DvsOptions,
         recipe=CIFAR10_DVS,
         licence="CC BY 4.0 (unchecked)",
-        citation="Li, Liu, Ji, Li and Shi, CIFAR10-DVS: an event-stream dataset for object classification, "
-        "Frontiers in Neuroscience 11:309, 2017",
+        citation=citations.LI,
         files=_allow_partial(registry.CIFAR10_DVS),
         fixed_test=True,
     )
@@ -178,7 +169,7 @@ def _offer_events() -> Iterator[Dataset]:
         config=GestureOptions,
         recipe=DVS_GESTURE,
         licence="CC BY 4.0",
-        citation="Amir et al., A low power, fully event-based gesture recognition system, CVPR 2017",
+        citation=citations.AMIR,
         files=_allow_partial(registry.DVS_GESTURE),
         fixed_test=True,
     )

@@ -6,25 +6,19 @@ from collections.abc import Iterator
 from functools import partial
 
 from harness import Budget, Dataset, Recipe
-from harness_data import registry, text_files
+from harness_data import citations, registry, text_files
 from harness_data.options import MnistPixelsOptions, ShakespeareOptions, TextOptions, WordOptions
 
-MARCUS = (
-    "Marcus, Santorini and Marcinkiewicz, Building a Large Annotated Corpus of English: The Penn Treebank, "
-    "Computational Linguistics 19(2), 1993; Mikolov et al., Recurrent neural network based language model, "
-    "Interspeech 2010"
-)
-KARPATHY = "Karpathy, The Unreasonable Effectiveness of Recurrent Neural Networks, 2015 (the choice of text)"
 RESEARCH = "free for research by its README, corpus LDC99T42 by the LDC's licence (unchecked)"
 
 
-def offer_digits(citation: str) -> Iterator[Dataset]:
+def offer_digits() -> Iterator[Dataset]:
     """Offer the digits of scikit-learn."""
     series = partial(
         Dataset,
         kind="classification",
         licence="CC BY 4.0",
-        citation=citation,
+        citation=citations.ALPAYDIN,
         requires=("sklearn",),
         rows={"train": 1079, "valid": 359, "test": 359},
     )
@@ -42,13 +36,13 @@ def offer_digits(citation: str) -> Iterator[Dataset]:
     )
 
 
-def offer_mnist(citation: str) -> Iterator[Dataset]:
+def offer_mnist() -> Iterator[Dataset]:
     """Offer MNIST, as papers on recurrent networks have it."""
     series = partial(
         Dataset,
         kind="classification",
         licence="CC BY-SA 3.0",
-        citation=citation,
+        citation=citations.LECUN,
         files=registry.MNIST,
         rows={"train": 55_000, "valid": 5_000, "test": 10_000},
         fixed_test=True,
@@ -79,7 +73,7 @@ def offer_texts() -> Iterator[Dataset]:
         config=TextOptions,
         recipe=Recipe(Budget("epochs", 10), batch_size=32),
         licence="public domain",
-        citation=KARPATHY,
+        citation=citations.KARPATHY,
         default=True,
     )
     yield text(
@@ -90,7 +84,7 @@ def offer_texts() -> Iterator[Dataset]:
         config=ShakespeareOptions,
         recipe=Recipe(Budget("epochs", 10), batch_size=32),
         licence="public domain",
-        citation=KARPATHY,
+        citation=citations.KARPATHY,
         files=(text_files.TINY_SHAKESPEARE,),
     )
     yield text(
@@ -101,7 +95,7 @@ def offer_texts() -> Iterator[Dataset]:
         config=WordOptions,
         recipe=Recipe(Budget("epochs", 13), batch_size=20),
         licence=RESEARCH,
-        citation=MARCUS,
+        citation=citations.MARCUS,
         files=text_files.PTB,
     )
     yield text(
@@ -112,6 +106,6 @@ def offer_texts() -> Iterator[Dataset]:
         config=TextOptions,
         recipe=Recipe(Budget("epochs", 10), batch_size=32),
         licence=RESEARCH,
-        citation=MARCUS,
+        citation=citations.MARCUS,
         files=text_files.PTB_CHAR,
     )

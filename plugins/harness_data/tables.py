@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from harness import Budget, Dataset, Recipe
+from harness_data import citations
 from harness_data.options import GapOptions
 from harness_data.uci_files import SETS, files
 
@@ -13,10 +14,6 @@ DENSITY = "log_likelihood"  # decides which point is the best in regression: mos
 # A batch is always full: what is left of an epoch begins the next. Published networks were trained ten times as long.
 UCI_BATCH = 128
 UCI_LICENCE = "CC BY-NC 4.0 (splits), CC BY 4.0 (rows; unchecked)"
-UCI_CITATION = (
-    "Gal and Ghahramani, Dropout as a Bayesian Approximation, ICML 2016; Hernandez-Lobato and Adams, Probabilistic "
-    "Backpropagation, ICML 2015; Dua and Graff, UCI Machine Learning Repository"
-)
 NAMES = {
     "uci-boston": "prices of houses in Boston, historical: one of its inputs is ethically criticised",
     "uci-concrete": "compressive strength of concrete",
@@ -47,7 +44,7 @@ def _offer_bundled() -> Iterator[Dataset]:
         refit="harness_data.tabular:diabetes.refit",
         recipe=Recipe(Budget("epochs", 100), batch_size=32, headline=DENSITY),
         licence="none stated (unchecked)",
-        citation="Efron, Hastie, Johnstone and Tibshirani, Least Angle Regression, Annals of Statistics 32(2), 2004",
+        citation=citations.EFRON,
         default=True,
         rows={"train": 266, "valid": 88, "test": 88},
     )
@@ -59,7 +56,7 @@ def _offer_bundled() -> Iterator[Dataset]:
         refit="harness_data.tabular:breast_cancer.refit",
         recipe=Recipe(Budget("epochs", 100), batch_size=32, headline="nll"),
         licence="CC BY 4.0 (unchecked)",
-        citation="Wolberg, Mangasarian, Street and Street, Breast Cancer Wisconsin (Diagnostic), UCI ML Repository",
+        citation=citations.WOLBERG,
         rows={"train": 343, "valid": 113, "test": 113},
     )
     yield bundled(
@@ -70,7 +67,7 @@ def _offer_bundled() -> Iterator[Dataset]:
         refit="harness_data.tabular:wine.refit",
         recipe=Recipe(Budget("epochs", 100), batch_size=32, headline="nll"),
         licence="CC BY 4.0 (unchecked)",
-        citation="Aeberhard and Forina, Wine, UCI ML Repository, 1992",
+        citation=citations.AEBERHARD,
         rows={"train": 108, "valid": 35, "test": 35},
     )
 
@@ -87,7 +84,7 @@ def _offer_uci(name: str) -> Dataset:
         refit=f"{loader}.refit",
         recipe=Recipe(Budget("epochs", splits.epochs), batch_size=UCI_BATCH, headline=DENSITY),
         licence=UCI_LICENCE,
-        citation=UCI_CITATION,
+        citation=citations.UCI,
         files=lambda _: files(name),
         rows=splits.rows,
         folds=splits.folds,

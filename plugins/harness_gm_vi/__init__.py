@@ -16,6 +16,16 @@ from harness_bayes.offers import offer_method
 
 harness_interface = 2
 
+CITATION = """
+@misc{furuya2022mixture,
+  author = {Furuya, Takashi and Kusumoto, Hiroyuki and Taniguchi, Koichi and Kanno, Naoya and Suetake, Kazuma},
+  title = {Variational Inference with Gaussian Mixture by Entropy Approximation},
+  year = {2022},
+  eprint = {2202.13059},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 def start(options: MixtureOptions) -> str:
     """With start=trained, the ensemble of MAP networks with the same network, likelihood and prior."""
@@ -40,6 +50,7 @@ def harness_methods() -> Iterator[Method]:
         learner="harness_bayes.mixture",
         config=MixtureOptions,
         paper="Variational Inference with Gaussian Mixture by Entropy Approximation, arXiv 2202.13059",
+        citation=CITATION,
         role="proposed",
         starts_from=start,
     )

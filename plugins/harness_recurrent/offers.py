@@ -14,6 +14,7 @@ def offer_compression(
     factory: str,
     config: type,
     paper: str = "",
+    citation: str = "",
     role: Literal["proposed", "baseline"] = "baseline",
     sizes: tuple[str, ...] = (),
 ) -> Method:
@@ -30,6 +31,7 @@ def offer_compression(
         kinds=KINDS,
         config=config,
         paper=paper,
+        citation=citation,
         role=role,
         precisions=PRECISIONS,
         starts_from=name_base,

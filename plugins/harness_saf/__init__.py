@@ -13,6 +13,17 @@ from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SurrogateName, TraceO
 
 harness_interface = 2
 
+CITATION = """
+@article{saiin2024saf,
+  author = {Saiin, Ryuji and Shirakawa, Tomoya and Yoshihara, Sota and Sawada, Yoshihide and Kusumoto, Hiroyuki},
+  title = {Spike Accumulation Forwarding for Effective Training of Spiking Neural Networks},
+  journal = {Transactions on Machine Learning Research},
+  year = {2024},
+  eprint = {2310.02772},
+  archiveprefix = {arXiv},
+}
+"""
+
 OFFICIAL_NEEDS_EVERY_STEP = (
     "variant=final has one loss, at the last step, so that no other step makes up for what the official form leaves "
     "out: biases would get a fraction 1 / L_T of its derivative (0.508 at T = 6 and leak 0.5), and of frames the first "
@@ -81,6 +92,7 @@ def harness_methods() -> Iterator[Method]:
         config=SAFOptions,
         paper="Saiin et al., Spike Accumulation Forwarding for Effective Training of Spiking Neural Networks, "
         "TMLR 2024",
+        citation=CITATION,
         precisions=("fp32", "tf32", "bf16"),
         family=FAMILY,
     )

@@ -14,6 +14,19 @@ from harness_recurrent.offers import offer_compression
 
 harness_interface = 2
 
+CITATION = """
+@inproceedings{furuya2022spectral,
+  author = {Furuya, Takashi and Suetake, Kazuma and Taniguchi, Koichi and Kusumoto, Hiroyuki and Saiin, Ryuji and
+    Daimon, Tomohiro},
+  title = {Spectral Pruning for Recurrent Neural Networks},
+  booktitle = {International Conference on Artificial Intelligence and Statistics},
+  pages = {3458--3482},
+  year = {2022},
+  eprint = {2105.10832},
+  archiveprefix = {arXiv},
+}
+"""
+
 
 @dataclass(frozen=True)
 class SpectralOptions(NodeOptions):
@@ -46,6 +59,7 @@ def harness_methods() -> Iterator[Method]:
         factory="harness_spectral.learner:build",
         config=SpectralOptions,
         paper="Spectral Pruning for Recurrent Neural Networks, AISTATS 2022, arXiv 2105.10832",
+        citation=CITATION,
         role="proposed",
     )
 
