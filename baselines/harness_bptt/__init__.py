@@ -8,7 +8,8 @@ from math import sqrt
 from typing import ClassVar, Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_spiking.config import FAMILY, SurrogateOptions
+from harness_spiking.config import SurrogateOptions
+from harness_spiking.offers import offer_method
 
 harness_interface = 2
 
@@ -92,15 +93,11 @@ class BPTTOptions(SurrogateOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_method(
         "bptt",
         "backpropagation through time with a surrogate derivative, layer by layer over all steps",
-        factory="harness_bptt.learner:build",
-        kinds=("classification",),
+        learner="harness_bptt.learner",
         config=BPTTOptions,
         paper="Neftci et al., Surrogate Gradient Learning in Spiking Neural Networks, 2019",
         citation=CITATION,
-        role="baseline",
-        precisions=("fp32", "tf32", "bf16"),
-        family=FAMILY,
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import Method, UsageError, hookimpl, option
-from harness_spiking.config import FAMILY, TraceOptions
+from harness_spiking.config import TraceOptions
+from harness_spiking.offers import offer_method
 
 harness_interface = 2
 
@@ -67,15 +68,11 @@ class OTTTOptions(TraceOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_method(
         "ottt",
         "online training through time: gradients local in time, from presynaptic traces",
-        factory="harness_ottt.learner:build",
-        kinds=("classification",),
+        learner="harness_ottt.learner",
         config=OTTTOptions,
         paper="Xiao et al., Online Training Through Time for Spiking Neural Networks, NeurIPS 2022",
         citation=CITATION,
-        role="baseline",
-        precisions=("fp32", "tf32", "bf16"),
-        family=FAMILY,
     )

@@ -10,7 +10,8 @@ from math import exp
 from typing import ClassVar, Literal, NamedTuple
 
 from harness import Method, hookimpl, option
-from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SpikingOptions
+from harness_spiking.config import NO_EQUILIBRIUM, SpikingOptions
+from harness_spiking.offers import offer_method
 
 harness_interface = 2
 
@@ -158,16 +159,12 @@ def neuron(options: SpikeRepresentationOptions, steps: int) -> Neuron:
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_method(
         "spike-representation",
         "one backward pass on firing rates, as a function of mean input currents; DSR with form=dsr",
-        factory="harness_spike_representation.learner:build",
-        kinds=("classification",),
+        learner="harness_spike_representation.learner",
         config=SpikeRepresentationOptions,
         paper="Meng et al., Training High-Performance Low-Latency Spiking Neural Networks by Differentiation on Spike "
         "Representation, CVPR 2022; Xiao et al., NeurIPS 2022, section 3",
         citation=CITATION,
-        role="baseline",
-        precisions=("fp32", "tf32", "bf16"),
-        family=FAMILY,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -350,6 +351,12 @@ class Suite:
     name: str
     summary: str
     path: Path
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Iterator[Suite]:
+        """The suites of the folder's TOML files, which are named as these are."""
+        for path in sorted(folder.glob("[!.]*.toml"), key=lambda path: path.stem):
+            yield cls(path.stem, tomllib.loads(path.read_text(encoding="utf-8"))["summary"], path)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ arXiv 2202.13059.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,5 +57,4 @@ def harness_methods() -> Iterator[Method]:
 
 @hookimpl
 def harness_suites() -> Iterator[Suite]:
-    for path in sorted(Path(__file__).with_name("suites").glob("[!.]*.toml"), key=lambda path: path.stem):
-        yield Suite(path.stem, tomllib.loads(path.read_text(encoding="utf-8"))["summary"], path)
+    yield from Suite.from_folder(Path(__file__).with_name("suites"))

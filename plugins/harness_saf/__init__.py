@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from harness import Method, Suite, UsageError, hookimpl, option
-from harness_spiking.config import FAMILY, NO_EQUILIBRIUM, SurrogateName, TraceOptions
+from harness_spiking.config import NO_EQUILIBRIUM, SurrogateName, TraceOptions
+from harness_spiking.offers import offer_method
 
 harness_interface = 2
 
@@ -84,21 +84,18 @@ class SAFOptions(TraceOptions):
 
 @hookimpl
 def harness_methods() -> Iterator[Method]:
-    yield Method(
+    yield offer_method(
         "saf",
         "spike accumulation forwarding: the trace is the only state and the only input of each layer",
-        factory="harness_saf.learner:build",
-        kinds=("classification",),
+        learner="harness_saf.learner",
         config=SAFOptions,
         paper="Saiin et al., Spike Accumulation Forwarding for Effective Training of Spiking Neural Networks, "
         "TMLR 2024",
+        role="proposed",
         citation=CITATION,
-        precisions=("fp32", "tf32", "bf16"),
-        family=FAMILY,
     )
 
 
 @hookimpl
 def harness_suites() -> Iterator[Suite]:
-    for path in sorted(Path(__file__).with_name("suites").glob("[!.]*.toml"), key=lambda path: path.stem):
-        yield Suite(path.stem, tomllib.loads(path.read_text(encoding="utf-8"))["summary"], path)
+    yield from Suite.from_folder(Path(__file__).with_name("suites"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,5 +65,4 @@ def harness_methods() -> Iterator[Method]:
 
 @hookimpl
 def harness_suites() -> Iterator[Suite]:
-    for path in sorted(Path(__file__).with_name("suites").glob("[!.]*.toml"), key=lambda path: path.stem):
-        yield Suite(path.stem, tomllib.loads(path.read_text(encoding="utf-8"))["summary"], path)
+    yield from Suite.from_folder(Path(__file__).with_name("suites"))
