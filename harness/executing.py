@@ -24,9 +24,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from harness.executors.endings import ended
 from harness.executors.local import LocalExecutor
-from harness.executors.order import Queue
-from harness.executors.worker import Job, attempt, ended
+from harness.executors.trial_queue import Queue
+from harness.executors.worker import Job, attempt
 from harness.records.format import from_json, to_json
 from harness.types import Record, Trial
 

@@ -23,13 +23,13 @@ class Group:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def struck(self) -> bool:
+    def has_killed(self) -> bool:
         """Whether the system has killed for want of memory in it."""
-        return linux.fields(self._folder / "memory.events").get("oom_kill", 0) > 0
+        return linux.read_fields(self._folder / "memory.events").get("oom_kill", 0) > 0
 
-    def peak(self) -> int:
+    def read_peak(self) -> int:
         """The most bytes that it held, 0 where the system does not tell."""
-        text = linux.text(self._folder / "memory.peak").strip()
+        text = linux.read_file(self._folder / "memory.peak").strip()
         return int(text) if text.isdecimal() else 0
 
     def close(self) -> None:
@@ -40,26 +40,27 @@ class Group:
             self._folder.rmdir()
 
 
-def delegated() -> Path | None:
+def find_delegated() -> Path | None:
     """The group below which trials can have theirs; this process moves into one beside them. None where none can."""
-    own = _own()
+    own = _find_own()
     if own is None or own.name == RUN:
         return own and own.parent
-    ours = {str(pid) for pid in linux.family(os.getpid())}
-    members = linux.text(own / "cgroup.procs").split()
-    if "memory" not in linux.text(own / "cgroup.controllers").split() or not members or not ours.issuperset(members):
+    ours = {str(pid) for pid in linux.list_family(os.getpid())}
+    members = linux.read_file(own / "cgroup.procs").split()
+    controllers = linux.read_file(own / "cgroup.controllers").split()
+    if "memory" not in controllers or not members or not ours.issuperset(members):
         return None
     try:
         (own / RUN).mkdir(exist_ok=True)
-        _move(members, own / RUN)
+        _move_processes(members, own / RUN)
         (own / "cgroup.subtree_control").write_text("+memory")
     except OSError:
-        _undo(members, own)
+        _undo_move(members, own)
         return None
     return own
 
 
-def enclose(base: Path | None, pid: int, name: str, most: int | None) -> Group | None:
+def enclose_process(base: Path | None, pid: int, name: str, most: int | None) -> Group | None:
     """A group of at most so many bytes with this process in it, and all that it will fork. None where none can be."""
     if base is None or most is None:
         return None
@@ -70,27 +71,27 @@ def enclose(base: Path | None, pid: int, name: str, most: int | None) -> Group |
         for file, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
             with contextlib.suppress(OSError):  # of a kernel without swap, or an old one
                 (folder / file).write_text(value)
-        _move([str(pid)], folder)
+        _move_processes([str(pid)], folder)
     except OSError:
         Group(folder).close()
         return None
     return Group(folder)
 
 
-def _own() -> Path | None:
-    for line in linux.text(linux.PROC / "self" / "cgroup").splitlines():
+def _find_own() -> Path | None:
+    for line in linux.read_file(linux.PROC / "self" / "cgroup").splitlines():
         if line.startswith("0::/"):
             return linux.CGROUPS / line.removeprefix("0::/")
     return None
 
 
-def _move(pids: Iterable[str], folder: Path) -> None:
+def _move_processes(pids: Iterable[str], folder: Path) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):  # it has ended
             (folder / "cgroup.procs").write_text(pid)
 
 
-def _undo(pids: Iterable[str], own: Path) -> None:
+def _undo_move(pids: Iterable[str], own: Path) -> None:
     with contextlib.suppress(OSError):
-        _move(pids, own)
+        _move_processes(pids, own)
         (own / RUN).rmdir()

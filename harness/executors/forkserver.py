@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from harness.errors import HarnessError
 from harness.executors import linux
-from harness.executors.server import NUMBER, kill
-from harness.executors.worker import LENGTH, Work
+from harness.executors.server import NUMBER, kill_process
+from harness.executors.worker import Work
 
 SECONDS_TO_START = 600.0  # to import a tensor library from a slow disk
 SECONDS_TO_ANSWER = 20.0
@@ -44,7 +44,7 @@ class Child(NamedTuple):
         data = pickle.dumps(work)
         self.channel.settimeout(SECONDS_TO_TAKE)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):  # its fate will tell
-            self.channel.sendall(LENGTH.pack(len(data)) + data)
+            self.channel.sendall(data)
         self.channel.setblocking(False)
         os.set_blocking(self.output, False)
 
@@ -61,7 +61,7 @@ class ForkServer:
     def fork(self) -> Child:
         """A fresh process that waits for its job. Raises HarnessError if the server cannot be kept alive."""
         for _ in range(2):  # something may have killed or stopped the server since the last trial
-            child = self._ask()
+            child = self._request_child()
             if child:
                 return child
             code = self.close()
@@ -76,7 +76,7 @@ class ForkServer:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self._process.pid, signal.SIGCONT)
 
-    def sweep(self, server: int) -> None:
+    def sweep_orphans(self, server: int) -> None:
         """End what a server that has died should have ended, unless that has been done."""
         if self._process is not None and self._process.pid == server:
             self.close()
@@ -98,14 +98,14 @@ class ForkServer:
         linux.adopt_orphans(False)
         return code
 
-    def _ask(self) -> Child | None:
+    def _request_child(self) -> Child | None:
         """None if the server has died, or does not answer."""
-        control = self._control or self._start()
+        control = self._control or self._start_server()
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             channel, their_channel = map(ours.enter_context, socket.socketpair())
             theirs.enter_context(their_channel)
-            output, their_output = _pipe(ours, theirs)
-            fate, their_fate = _pipe(ours, theirs)
+            output, their_output = _open_pipe(ours, theirs)
+            fate, their_fate = _open_pipe(ours, theirs)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 socket.send_fds(control, [b"+"], [their_channel.fileno(), their_output, their_fate])
             theirs.close()
@@ -128,7 +128,7 @@ class ForkServer:
                 return True
         return False
 
-    def _start(self) -> socket.socket:
+    def _start_server(self) -> socket.socket:
         """In a session of its own, away from the terminal's signals. Not by -m: a trial that spawns would import it."""
         path = [entry or str(Path.cwd()) for entry in map(str, sys.path)]
         control, theirs = socket.socketpair()
@@ -162,7 +162,7 @@ def read_number(fate: int) -> int | None:
     return number
 
 
-def killed_by(number: int) -> str:
+def describe_signal(number: int) -> str:
     """Words for the end of a process by a signal."""
     try:
         name = signal.Signals(number).name
@@ -187,18 +187,18 @@ def _end_orphans() -> None:
     """
     mark, limit = f"{MARK}={os.getpid()}", time.monotonic() + SECONDS_TO_END
     killed: set[int] = set()
-    settled: set[int] = set()
-    while time.monotonic() < limit and not settled.issuperset(found := linux.children(os.getpid())):
+    ended_pids: set[int] = set()
+    while time.monotonic() < limit and not ended_pids.issuperset(found := linux.list_children(os.getpid())):
         ours = {pid: linux.started_with(pid, mark) for pid in found}
         fresh = {pid for pid in found if ours[pid]} - killed
         for pid in fresh:
-            kill(pid)
+            kill_process(pid)
         killed |= fresh
-        settled = {pid for pid in found if ours[pid] is False or _has_ended(pid)}
+        ended_pids = {pid for pid in found if ours[pid] is False or _has_ended(pid)}
         if not fresh:  # else at once: what forks on and on must not get ahead
             time.sleep(0.001)
     for pid in killed:
-        _reap(pid)
+        _reap_child(pid)
 
 
 def _has_ended(pid: int) -> bool:
@@ -209,12 +209,12 @@ def _has_ended(pid: int) -> bool:
         return True
 
 
-def _reap(pid: int) -> None:
+def _reap_child(pid: int) -> None:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
-def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
+def _open_pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
     """A pipe whose ends are closed with the stacks: we read, they write."""
     reader, writer = os.pipe()
     ours.callback(os.close, reader)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.executors.order import Queue
 from harness.executors.pool import Pool
+from harness.executors.trial_queue import Queue
 from harness.executors.worker import TASK
 from harness.types import Progress, Record, RunContext, Trial
 
@@ -30,27 +30,27 @@ class LocalExecutor:
         """
         queue = Queue(trials)
         cohorts = {key: group for group in context.cohorts for key in group}
-        with Pool(self.task, _absolute(context), progress) as pool:
+        with Pool(self.task, _make_absolute(context), progress) as pool:
             while queue or pool.running or pool.suspects or pool.again:
-                for record in _records(queue, pool, cohorts):
+                for record in _start_and_wait(queue, pool, cohorts):
                     queue.ended(record)
                     yield record
 
 
-def _records(queue: Queue, pool: Pool, cohorts: Mapping[str, Sequence[str]]) -> Iterator[Record]:
+def _start_and_wait(queue: Queue, pool: Pool, cohorts: Mapping[str, Sequence[str]]) -> Iterator[Record]:
     """Fill the free slots, then wait until something ends. cohorts: by key, what a trial is trained with as one."""
     if pool.suspects and not pool.running:
-        pool.start([pool.suspects.pop(0)])
-    while pool.free and pool.again and not pool.suspects:
-        pool.start(pool.again.pop(0))
-    while pool.free and not pool.suspects and (trial := queue.take()):
+        pool.start_process([pool.suspects.pop(0)])
+    while pool.has_room and pool.again and not pool.suspects:
+        pool.start_process(pool.again.pop(0))
+    while pool.has_room and not pool.suspects and (trial := queue.take()):
         if obstacle := queue.obstacle(trial):
             yield obstacle
         else:
-            pool.start([trial, *queue.join(cohorts.get(trial.key, ()))])
-    yield from pool.wait()
+            pool.start_process([trial, *queue.join(cohorts.get(trial.key, ()))])
+    yield from pool.wait_for_records()
 
 
-def _absolute(context: RunContext) -> RunContext:
+def _make_absolute(context: RunContext) -> RunContext:
     """A plugin may change its working directory."""
     return replace(context, results=context.results.absolute(), data=context.data and context.data.absolute())

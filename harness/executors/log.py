@@ -34,10 +34,10 @@ class Log:
         self._recent = (self._recent + data)[-LAST_WORDS:]
         head, rest = data[: self._room], data[self._room :]
         self._room -= len(head)
-        self._save(head)
+        self._append_bytes(head)
         self._tail += rest
         if len(self._tail) > 2 * TAIL_BYTES:
-            self._trim()
+            self._trim_tail()
 
     def last_words(self) -> str:
         """The end of what was printed: a crash explains itself there."""
@@ -45,20 +45,20 @@ class Log:
 
     def close(self) -> None:
         """Write what was held back, and how much was cut before it."""
-        self._trim()
+        self._trim_tail()
         notice = f"\n[{self._cut} bytes cut here]\n".encode() if self._cut else b""
-        self._save(notice + self._tail)
+        self._append_bytes(notice + self._tail)
         self._tail.clear()
         for other in self._others if self._path.exists() else ():
             with contextlib.suppress(OSError):
-                _link(self._path, other)
+                _link_log(self._path, other)
 
-    def _trim(self) -> None:
+    def _trim_tail(self) -> None:
         excess = max(0, len(self._tail) - TAIL_BYTES)
         del self._tail[:excess]
         self._cut += excess
 
-    def _save(self, data: bytes) -> None:
+    def _append_bytes(self, data: bytes) -> None:
         if not data:
             return
         with contextlib.suppress(OSError):
@@ -67,7 +67,7 @@ class Log:
                 file.write(data)
 
 
-def _link(path: Path, other: Path) -> None:
+def _link_log(path: Path, other: Path) -> None:
     """The same file under another name; a copy where the file system has no such thing."""
     try:
         os.link(path, other)

@@ -16,11 +16,12 @@ from types import TracebackType
 from typing import Self
 
 from harness.executors import cgroup, linux
-from harness.executors.cohort import CohortJob, Collapse
+from harness.executors.cohort_job import CohortJob, Collapse
+from harness.executors.endings import ended
 from harness.executors.forkserver import ForkServer
 from harness.executors.log import Log
 from harness.executors.process import TrialProcess
-from harness.executors.worker import Job, ended
+from harness.executors.worker import Job
 from harness.types import Progress, Record, RunContext, Trial
 
 PRELOAD = ("harness.records.store", "harness.trials.trial")
@@ -50,7 +51,7 @@ class Pool:
         self._progress = progress
         self._share = _fair_share(context.workers)
         self._memory = context.memory or self._share
-        self._groups = cgroup.delegated()
+        self._groups = cgroup.find_delegated()
         self._server = ForkServer((*context.preload, *PRELOAD))
         self._weighing = time.monotonic()
         self._selector = selectors.DefaultSelector()
@@ -67,76 +68,76 @@ class Pool:
         self._selector.close()
 
     @property
-    def free(self) -> bool:
+    def has_room(self) -> bool:
         return len(self.running) < self._context.workers
 
-    def start(self, trials: Sequence[Trial]) -> None:
+    def start_process(self, trials: Sequence[Trial]) -> None:
         """One trial, or several as one."""
         slot = next(number for number in itertools.count() if number not in self.running)
         for place, trial in enumerate(trials):
             self._progress(trial, Progress("start", 0.0, cohort=(place, len(trials))))
-        memory = self.bytes_of(len(trials))
+        memory = self.limit_memory(len(trials))
         path, *others = [self._context.results / "logs" / f"{trial.key}.log" for trial in trials]
         child = self._server.fork()
-        group = cgroup.enclose(self._groups, child.pid, trials[0].key, memory)
-        process = TrialProcess(self._job(trials, slot), child, Log(path, others), memory, group, self._progress)
+        group = cgroup.enclose_process(self._groups, child.pid, trials[0].key, memory)
+        process = TrialProcess(self._make_job(trials, slot), child, Log(path, others), memory, group, self._progress)
         self.running[slot] = process
-        self._selector.register(child.channel, selectors.EVENT_READ, process.hear)
-        self._selector.register(child.output, selectors.EVENT_READ, process.listen)
+        self._selector.register(child.channel, selectors.EVENT_READ, process.read_messages)
+        self._selector.register(child.output, selectors.EVENT_READ, process.read_output)
         self._selector.register(child.fate, selectors.EVENT_READ, process.learn_fate)
 
-    def _job(self, trials: Sequence[Trial], slot: int) -> Job | CohortJob:
-        variables = _environment(trials[0], slot, self._context.workers)
-        context = replace(self._context, memory=self.bytes_of(len(trials)))
+    def _make_job(self, trials: Sequence[Trial], slot: int) -> Job | CohortJob:
+        variables = _choose_gpu(trials[0], slot, self._context.workers)
+        context = replace(self._context, memory=self.limit_memory(len(trials)))
         if len(trials) > 1:
             return CohortJob(tuple(trials), context, variables)
         context = replace(context, off_curve=self._off_curve.get(trials[0].key, {}))
         return Job(trials[0], context, self._task, variables)
 
-    def bytes_of(self, trials: int) -> int | None:
+    def limit_memory(self, trials: int) -> int | None:
         """Most bytes of a process of so many trials: as many times those of one, but no more than is its worker's."""
         if self._context.memory is None or trials == 1:
             return self._memory
         most = trials * self._context.memory
         return most if self._share is None else max(self._context.memory, min(most, self._share))
 
-    def wait(self) -> Iterator[Record]:
+    def wait_for_records(self) -> Iterator[Record]:
         """Sleep until something happens; yield the records of those that have ended by then."""
         if not self.running:
             return
         for key, _ in self._selector.select(self._seconds_to_sleep()):
             if not key.data():
                 self._selector.unregister(key.fileobj)
-        self._look_after()
+        self._enforce_limits()
         for slot, process in list(self.running.items()):
             if process.over:
                 del self.running[slot]
-                yield from self._bury(process)
+                yield from self._bury_process(process)
             else:
-                yield from (self._signed(process, record) for record in process.records())
+                yield from (self._annotate_record(process, record) for record in process.take_records())
 
-    def _bury(self, process: TrialProcess) -> Iterator[Record]:
+    def _bury_process(self, process: TrialProcess) -> Iterator[Record]:
         """Yield the records that are due of a process that is over."""
         for source in (process.child.channel, process.child.output, process.child.fate):
             if source in self._selector.get_map():
                 self._selector.unregister(source)
-        if process.orphaned:
-            self._server.sweep(process.child.server)
-        records = process.records()
+        if process.is_orphaned:
+            self._server.sweep_orphans(process.child.server)
+        records = process.take_records()
         process.close()
         alone = len(process.trials) == 1
-        again = alone and (self._suspect(process, records[0]) or self._spoilt(process, records[0]))
-        yield from (self._signed(process, record) for record in records if not again)
-        yield from (self._signed(process, record) for record in self._disband(process))
+        again = alone and (self._suspect_trial(process, records[0]) or self._drop_metric(process, records[0]))
+        yield from (self._annotate_record(process, record) for record in records if not again)
+        yield from (self._annotate_record(process, record) for record in self._disband_cohort(process))
 
-    def _disband(self, process: TrialProcess) -> list[Record]:
+    def _disband_cohort(self, process: TrialProcess) -> list[Record]:
         """See to what has no record of several that were trained as one: its time is up, or it runs again."""
-        left, (status, reason) = process.left, process.cause if process.left else ("ok", "")
+        left, (status, reason) = process.left_trials, process.cause if process.left_trials else ("ok", "")
         size = len(process.trials)
         if status == "timeout" and not process.ended_in_metric:
             return [ended(trial, status, f"its cohort of {size} was {reason}") for trial in left]
         half = (len(left) + 1) // 2
-        if process.orphaned:
+        if process.is_orphaned:
             self.suspects += left
             self._suspected.update(trial.key for trial in left)
         elif status == "oom" and left:
@@ -146,21 +147,21 @@ class Pool:
         self._apart.update(dict.fromkeys((trial.key for trial in left), Collapse(status, f"{size}: {reason}")))
         return []
 
-    def _signed(self, process: TrialProcess, record: Record) -> Record:
+    def _annotate_record(self, process: TrialProcess, record: Record) -> Record:
         """A record with what kept its trial within its memory, and why it did not share a process to the end."""
-        environment = {**record.environment, "memory_limit": self._bound(process)}
+        environment = {**record.environment, "memory_limit": self._name_limiter(process)}
         apart = self._apart.get(record.trial.key)
         if apart is None or len(process.trials) > 1:
             return replace(record, environment=environment)
-        said = f"trained alone, after a cohort of {apart.reason}"
+        note = f"trained alone, after a cohort of {apart.reason}"
         if apart.status == "skipped":  # such trials cannot be trained as one
-            return replace(record, environment=environment, provenance={**record.provenance, "alone": said})
-        return replace(record, environment=environment, warnings={**record.warnings, "cohort": said})
+            return replace(record, environment=environment, provenance={**record.provenance, "alone": note})
+        return replace(record, environment=environment, warnings={**record.warnings, "cohort": note})
 
-    def _suspect(self, process: TrialProcess, record: Record) -> bool:
+    def _suspect_trial(self, process: TrialProcess, record: Record) -> bool:
         """Whether a trial is to run again, since the server's death may have been another's doing."""
         trial = record.trial
-        if not process.orphaned or record.status != "killed" or self._context.workers == 1:
+        if not process.is_orphaned or record.status != "killed" or self._context.workers == 1:
             return False
         if trial.key in self._suspected:
             return False
@@ -168,24 +169,24 @@ class Pool:
         self.suspects.append(trial)
         return True
 
-    def _spoilt(self, process: TrialProcess, record: Record) -> bool:
+    def _drop_metric(self, process: TrialProcess, record: Record) -> bool:
         """Whether a trial is to run again, without the metric on its curve that has ended it."""
         trial, name = record.trial, process.ended_in_metric
         off_curve = self._off_curve.setdefault(trial.key, {})
-        if process.orphaned or not name or name in off_curve:
+        if process.is_orphaned or not name or name in off_curve:
             return False
         off_curve[name] = record.reason
         self.again.append([trial])
         return True
 
-    def _look_after(self) -> None:
+    def _enforce_limits(self) -> None:
         """Limits of memory and time. What has arrived by now counts as in time."""
         self._server.wake()
         now = time.monotonic()
         if self._memory is not None and now >= self._weighing:
             self._weighing = now + SECONDS_BETWEEN_WEIGHINGS
             for process in self.running.values():
-                process.watch()
+                process.check_memory()
         for process in self.running.values():
             if now >= process.alarm:
                 process.ring()
@@ -195,7 +196,7 @@ class Pool:
         alarm = min(alarms if self._memory is None else [*alarms, self._weighing])
         return None if alarm == float("inf") else min(LONGEST_SLEEP, max(0.0, alarm - time.monotonic()))
 
-    def _bound(self, process: TrialProcess) -> str:
+    def _name_limiter(self, process: TrialProcess) -> str:
         """Name the keeper of a trial's memory limit."""
         if process.group is not None:
             return "cgroup"
@@ -207,7 +208,7 @@ def _fair_share(workers: int) -> int | None:
     return None if free is None else int(SHARE_OF_FREE_MEMORY * free / workers)
 
 
-def _environment(trial: Trial, slot: int, workers: int) -> Mapping[str, str]:
+def _choose_gpu(trial: Trial, slot: int, workers: int) -> Mapping[str, str]:
     """With several workers each has a GPU of its own."""
     if workers == 1 or trial.terms.device != "cuda":
         return {}

@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 from harness.executors import linux
 from harness.executors.cgroup import Group
-from harness.executors.cohort import CohortJob, Collapse
-from harness.executors.forkserver import Child, killed_by, read_number
-from harness.executors.heard import Heard
+from harness.executors.cohort_job import CohortJob, Collapse
+from harness.executors.forkserver import Child, describe_signal, read_number
 from harness.executors.log import Log
+from harness.executors.messenger import LONGEST_MESSAGE
 from harness.executors.server import kill_group
-from harness.executors.worker import LONGEST_MESSAGE, Job
+from harness.executors.trial_news import TrialNews
+from harness.executors.worker import Job
 from harness.types import Progress, Record, Status, Trial
 from harness.words import clean_line
 
@@ -54,19 +55,19 @@ class TrialProcess:
         self._memory = memory
         self._progress = progress
         self._heard = bytearray()
-        self._told = [Heard(trial) for trial in job.trials]
+        self._news = [TrialNews(trial) for trial in job.trials]
         self._handed: set[str] = set()  # keys of those of several whose records were given out
         self._collapse: Collapse | None = None
         self._verdict: tuple[Status, str] | None = None
         self._exit: int | None = None
         self._given_up = False
         self._bytes = 0
-        self._struck = linux.oom_kills()
+        self._struck = linux.count_oom_kills()
         child.hand_over(job)
 
     # --- what it says; each tells whether there can be more -----------------------------------------------------------
 
-    def hear(self) -> bool:
+    def read_messages(self) -> bool:
         """Take in messages."""
         try:
             data = self.child.channel.recv(CHUNK)
@@ -75,19 +76,19 @@ class TrialProcess:
         except ConnectionResetError:
             data = b""
         if not data:
-            self._lose()
+            self._lose_channel()
             return False
         *lines, rest = data.split(b"\n")
         for line in lines:
-            self._understand(bytes(self._heard + line))
+            self._handle_line(bytes(self._heard + line))
             self._heard.clear()
         self._heard += rest
         if len(self._heard) > LONGEST_MESSAGE:
             self._heard.clear()
-            self._condemn("failed", f"sent a message of more than {LONGEST_MESSAGE} bytes")
+            self._end_with("failed", f"sent a message of more than {LONGEST_MESSAGE} bytes")
         return True
 
-    def _understand(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         if self._verdict:
             return
         try:
@@ -96,30 +97,30 @@ class TrialProcess:
                 self._collapse = Collapse(*message["collapsed"])
                 self._expect_end()
                 return
-            told = self._told[int(message.get("of", 0))]
-            if told.done:
+            news = self._news[int(message.get("of", 0))]
+            if news.done:
                 self._verdict = ("failed", "sent two records") if "record" in message else None
                 return
-            news = told.take(message)
+            progress = news.take_message(message)
         except Exception as error:
-            self._condemn("failed", f"sent a message that cannot be read: {type(error).__name__}: {error}")
+            self._end_with("failed", f"sent a message that cannot be read: {type(error).__name__}: {error}")
             return
-        if told.overlong:
-            self._condemn("failed", told.overlong)
-        if news:
-            self._progress(told.trial, news)
+        if news.excess:
+            self._end_with("failed", news.excess)
+        if progress:
+            self._progress(news.trial, progress)
         if self._done:
             self._expect_end()
 
     @property
     def _done(self) -> bool:
-        return all(told.done for told in self._told)
+        return all(news.done for news in self._news)
 
     def _expect_end(self) -> None:
         """It has nothing more to say."""
-        self.alarm, self.ring = time.monotonic() + GRACE_SECONDS, self._kill
+        self.alarm, self.ring = time.monotonic() + GRACE_SECONDS, self._kill_and_wait
 
-    def listen(self) -> bool:
+    def read_output(self) -> bool:
         """Take in what it prints."""
         try:
             data = os.read(self.child.output, CHUNK)
@@ -138,7 +139,7 @@ class TrialProcess:
 
     # --- what ends it -------------------------------------------------------------------------------------------------
 
-    def watch(self) -> None:
+    def check_memory(self) -> None:
         """Weigh it, and end it before it takes the machine down. Exact weighing is slow, so only a heavy one is."""
         self._bytes = linux.resident_bytes(self.child.pid) or self._bytes
         if self._memory is None or self._bytes <= self._memory:
@@ -146,7 +147,8 @@ class TrialProcess:
         exact = linux.held_bytes(self.child.pid) or self._bytes
         if exact > self._memory:
             self._bytes = exact
-            self._condemn("oom", f"held {_size(exact)} of memory, the limit is {_size(self._memory)} (--memory)")
+            limit = _format_size(self._memory)
+            self._end_with("oom", f"held {_format_size(exact)} of memory, the limit is {limit} (--memory)")
 
     def kill(self) -> None:
         """All of its process group."""
@@ -155,7 +157,7 @@ class TrialProcess:
     def close(self) -> None:
         """Give back what the run holds of it, its last output read."""
         for _ in range(CHUNKS_LEFT):
-            self.listen()
+            self.read_output()
         self._log.close()
         if self.group:
             self.group.close()
@@ -167,20 +169,20 @@ class TrialProcess:
         several = f"{len(self.trials)} x " if len(self.trials) > 1 else ""
         self._verdict = "timeout", f"stopped at its time limit of {several}{self._timeout:g} s (--timeout)"
         kill_group(self.child.pid, signal.SIGTERM)
-        self.alarm, self.ring = time.monotonic() + GRACE_SECONDS, self._kill
+        self._expect_end()
 
-    def _lose(self) -> None:
+    def _lose_channel(self) -> None:
         """The channel has ended: so has the process, as a rule. If not, nothing will come of it any more."""
         if not (self._done or self._collapse or self._verdict):
             self.alarm = time.monotonic() + GRACE_SECONDS
-            self.ring = lambda: self._condemn("failed", "closed its connection to this run and went on")
+            self.ring = lambda: self._end_with("failed", "closed its connection to this run and went on")
 
-    def _condemn(self, status: Status, reason: str) -> None:
+    def _end_with(self, status: Status, reason: str) -> None:
         if not self._done:
             self._verdict = self._verdict or (status, reason)
-        self._kill()
+        self._kill_and_wait()
 
-    def _kill(self) -> None:
+    def _kill_and_wait(self) -> None:
         self.kill()
         self.alarm, self.ring = time.monotonic() + PATIENCE_SECONDS, self._give_up
 
@@ -192,67 +194,65 @@ class TrialProcess:
     @property
     def ended_in_metric(self) -> str:
         """The plugin's metric that was computed when it ended, of a trial that was not scored yet; empty for none."""
-        parts = (told.part for told in self._told if not told.done and not told.scored)
+        parts = (news.part for news in self._news if not news.done and not news.scored)
         return next((part.removeprefix("metric ") for part in parts if part.startswith("metric ")), "")
 
     @property
-    def orphaned(self) -> bool:
+    def is_orphaned(self) -> bool:
         """Whether it ended because the fork server did."""
         return self.over and self._exit is None and not self._given_up
 
     # --- how it ended -------------------------------------------------------------------------------------------------
 
-    def records(self) -> list[Record]:
+    def take_records(self) -> list[Record]:
         """The records that are due and not given out yet: of one trial once it is over, of several as each is told."""
         if self.over:
-            self._hear_all()
-        if len(self._told) == 1:
-            return [self._only(self._told[0])] if self.over else []
-        due = [told for told in self._told if told.trial.key not in self._handed and (told.done or self._rescues(told))]
-        self._handed.update(told.trial.key for told in due)
-        return [self._last(told) if told.done else self._obituary(told, *self._ended_by) for told in due]
+            self._read_rest()
+        if len(self._news) == 1:
+            return [self._make_record(self._news[0])] if self.over else []
+        waiting = (news for news in self._news if news.trial.key not in self._handed)
+        due = [news for news in waiting if news.done or self._is_rescued(news)]
+        self._handed.update(news.trial.key for news in due)
+        return [self._make_record(news) for news in due]
 
     @property
-    def left(self) -> list[Trial]:
+    def left_trials(self) -> list[Trial]:
         """Trials of several that have no record, now that it is over."""
-        return [told.trial for told in self._told if told.trial.key not in self._handed] if len(self._told) > 1 else []
+        return [news.trial for news in self._news if news.trial.key not in self._handed] if len(self._news) > 1 else []
 
     @property
     def cause(self) -> tuple[Status, str]:
         """The end of those of several that have no record, and the owner of the code that ran then."""
-        status, reason = self._ended_by
-        part = next((told.part for told in self._told if told.part and not told.done), "")
+        status, reason = self._verdict_or_exit
+        part = next((news.part for news in self._news if news.part and not news.done), "")
         return status, clean_line(f"{reason}, in {part}" if part else reason)
 
     @property
-    def _ended_by(self) -> tuple[Status, str]:
-        return self._verdict or self._collapse or self._cause()
+    def _verdict_or_exit(self) -> tuple[Status, str]:
+        return self._verdict or self._collapse or self._explain_exit()
 
-    def _hear_all(self) -> None:
+    def _read_rest(self) -> None:
         for _ in range(CHUNKS_LEFT):
-            self.hear()
-            self.listen()
+            self.read_messages()
+            self.read_output()
 
-    def _rescues(self, told: Heard) -> bool:
+    def _is_rescued(self, news: TrialNews) -> bool:
         """Whether it stands although its process is over: it was trained and scored by then."""
-        return self.over and told.scored
+        return self.over and news.scored
 
-    def _only(self, told: Heard) -> Record:
-        if not told.done or self._verdict:
-            return self._obituary(told, *self._ended_by)
-        return self._last(told)
-
-    def _last(self, told: Heard) -> Record:
+    def _make_record(self, news: TrialNews) -> Record:
+        if not news.done or (self._verdict and len(self._news) == 1):
+            return self._make_obituary(news, *self._verdict_or_exit)
         try:
-            return told.record()
+            return news.read_final_record()
         except Exception as error:
-            return self._obituary(told, "failed", f"its record cannot be read: {type(error).__name__}: {error}")
+            return self._make_obituary(news, "failed", f"its record cannot be read: {type(error).__name__}: {error}")
 
-    def _obituary(self, told: Heard, status: Status, reason: str) -> Record:
+    def _make_obituary(self, news: TrialNews, status: Status, reason: str) -> Record:
         measured = {"bytes_at_death": self._bytes} if self._bytes else {}
-        return told.obituary(status, reason, self._log.last_words(), measured)
+        return news.make_obituary(status, reason, self._log.last_words(), measured)
 
-    def _cause(self) -> tuple[Status, str]:
+    def _explain_exit(self) -> tuple[Status, str]:
         if self._given_up:
             return "killed", "killed by this run, but of its end nothing was heard"
         if self._exit is None:
@@ -260,16 +260,17 @@ class TrialProcess:
         if self._exit >= 0:
             return "failed", f"exited with code {self._exit} before it returned a record"
         if -self._exit != signal.SIGKILL:
-            return "killed", killed_by(-self._exit)
-        if self.group and self.group.struck() and self._memory:
-            self._bytes = self.group.peak() or self._bytes
-            return "oom", f"killed by the system at the limit of {_size(self._memory)} (--memory)"
-        if linux.oom_kills() > self._struck:
-            return "oom", f"killed by the system's out-of-memory killer; last seen with {_size(self._bytes)}"
+            return "killed", describe_signal(-self._exit)
+        if self.group and self.group.has_killed() and self._memory:
+            self._bytes = self.group.read_peak() or self._bytes
+            return "oom", f"killed by the system at the limit of {_format_size(self._memory)} (--memory)"
+        if linux.count_oom_kills() > self._struck:
+            return "oom", f"killed by the system's out-of-memory killer; last seen with {_format_size(self._bytes)}"
         if self._memory and self._bytes > self._memory / 2:
-            return "killed", f"killed by SIGKILL, last seen with {_size(self._bytes)}: perhaps for want of memory"
+            size = _format_size(self._bytes)
+            return "killed", f"killed by SIGKILL, last seen with {size}: perhaps for want of memory"
         return "killed", "killed by SIGKILL, not by this run"
 
 
-def _size(size: int) -> str:
+def _format_size(size: int) -> str:
     return f"{size / 2**30:.2f} GiB" if size >= 2**27 else f"{size / 2**20:.1f} MiB"

@@ -66,26 +66,26 @@ class Server:
         os.set_blocking(self._wakeup, False)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._selector.register(self._control, selectors.EVENT_READ, self._accept)
-        self._selector.register(self._alarm, selectors.EVENT_READ, self._reap)
+        self._selector.register(self._control, selectors.EVENT_READ, self._accept_request)
+        self._selector.register(self._alarm, selectors.EVENT_READ, self._reap_ended)
         while self._open or self._fates or self._ended:
             for key, _ in self._selector.select():
                 key.data()
 
-    def _accept(self) -> None:
+    def _accept_request(self) -> None:
         try:
             request, descriptors, _, _ = socket.recv_fds(self._control, 1, 3)
         except ConnectionResetError:
             request = b""
         if request:
-            self._fork(*descriptors)
+            self._fork_trial(*descriptors)
             return
         self._open = False
         self._selector.unregister(self._control)
         for pid in self._fates:
             kill_group(pid)
 
-    def _fork(self, channel: int, output: int, fate: int) -> None:
+    def _fork_trial(self, channel: int, output: int, fate: int) -> None:
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -93,7 +93,7 @@ class Server:
         os.close(channel)
         os.close(output)
         self._fates[pid] = fate
-        _tell(fate, pid)
+        _write_number(fate, pid)
 
     def _become_trial(self, server: int, channel: int, output: int, fate: int) -> NoReturn:
         code = 1
@@ -112,22 +112,22 @@ class Server:
         finally:
             os._exit(code)
 
-    def _reap(self) -> None:
+    def _reap_ended(self) -> None:
         """Bury the dead and kill what they left. What is killed here wakes this loop again, generation by generation;
         a trial's fate is told when none is left.
         """
         with contextlib.suppress(BlockingIOError):
             os.read(self._alarm, 4096)
-        for pid, code in _dead():
+        for pid, code in _wait_for_ended():
             if pid in self._fates:
                 kill_group(pid)
                 self._ended.append((self._fates.pop(pid), code))
-        strays = [pid for pid in linux.children(os.getpid()) if self._is_stray(pid)] if self._ended else []
+        strays = [pid for pid in linux.list_children(os.getpid()) if self._is_stray(pid)] if self._ended else []
         for pid in strays:
-            kill(pid)
+            kill_process(pid)
         while self._ended and not strays:
             fate, code = self._ended.pop()
-            _tell(fate, code)
+            _write_number(fate, code)
             os.close(fate)
 
     def _is_stray(self, pid: int) -> bool:
@@ -143,16 +143,16 @@ def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
-        kill(pid, number)
+        kill_process(pid, number)
 
 
-def kill(pid: int, number: int = signal.SIGKILL) -> None:
+def kill_process(pid: int, number: int = signal.SIGKILL) -> None:
     """Signal a process, if it is there and may be signalled."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 
 
-def _dead() -> list[tuple[int, int]]:
+def _wait_for_ended() -> list[tuple[int, int]]:
     found = []
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -160,6 +160,6 @@ def _dead() -> list[tuple[int, int]]:
     return found
 
 
-def _tell(fate: int, number: int) -> None:
+def _write_number(fate: int, number: int) -> None:
     with contextlib.suppress(BrokenPipeError):
         os.write(fate, NUMBER.pack(number))

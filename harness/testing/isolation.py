@@ -20,7 +20,7 @@ from typing import NamedTuple, Self
 
 from harness.catalog import Catalog, Settings, load_catalog
 from harness.executors import worker
-from harness.executors.forkserver import Child, ForkServer, killed_by, read_number
+from harness.executors.forkserver import Child, ForkServer, describe_signal, read_number
 from harness.executors.server import kill_group
 from harness.testing import kit
 from harness.testing.kit import SEVERITY, Case, Result
@@ -61,7 +61,7 @@ class Errand(NamedTuple):
             result = case.run()
             if os.getpid() != owner:  # a plugin has forked, and its child has come back here
                 os._exit(1)
-            worker.flush()
+            worker.flush_streams()
             with contextlib.suppress(OSError):
                 os.write(2, OVER)
             _send_result(channel, result)
@@ -119,7 +119,7 @@ class Isolation:
             if errand:
                 yield process.describe_end()
         if process.orphaned:
-            self._server.sweep(process.child.server)
+            self._server.sweep_orphans(process.child.server)
 
 
 class _Heard:
@@ -174,7 +174,7 @@ class _Heard:
         if self._exit == UNHEARD:
             return "closed the socket over which results are told; close no descriptor that you have not opened"
         if self._exit < 0:
-            return f"its process was {killed_by(-self._exit)}"
+            return f"its process was {describe_signal(-self._exit)}"
         return f"its process exited with code {self._exit} before the check was over"
 
     def _take_last_words(self) -> str:

@@ -97,7 +97,7 @@ def test_a_base_that_was_run_for_itself_is_trained_again_for_what_starts_from_it
 @pytest.mark.parametrize("how", SPOILT)
 def test_arrays_that_are_spoilt_meanwhile_fail_what_starts_from_them_with_the_name_of_the_file(run, how):
     from harness.catalog import Settings, load_catalog
-    from harness.executors.worker import run as attempt
+    from harness.executors.worker import run_task as attempt
     from harness.planning.plan import plan_trials
     from harness.suites.suite import Request
     from harness.types import RunContext

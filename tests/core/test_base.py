@@ -18,7 +18,7 @@ from harness import (
     read_predictions,
 )
 from harness.catalog import Catalog
-from harness.executors.worker import run
+from harness.executors.worker import run_task
 from harness.hookspecs import hookimpl
 from harness.metrics import scores
 from harness.planning.plan import plan_trials
@@ -173,7 +173,7 @@ def ran(tmp_path, monkeypatch):
         for trial in plan_trials(catalog, Request(methods=methods, seeds="[0]")):
             if forget and trial.base:
                 Store(tmp_path).predictions(trial.base.key).unlink()
-            records[trial.method.name] = run(trial, RunContext(tmp_path, None, **context), lambda progress: None)
+            records[trial.method.name] = run_task(trial, RunContext(tmp_path, None, **context), lambda progress: None)
         return records
 
     return call

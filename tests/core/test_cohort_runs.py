@@ -338,4 +338,4 @@ def test_several_may_hold_as_many_times_the_memory_but_no_more_than_is_free(monk
     monkeypatch.setattr(pool.linux, "available_bytes", lambda: free)
     monkeypatch.setattr(pool, "SHARE_OF_FREE_MEMORY", 1.0)
     with pool.Pool("nowhere:task", RunContext(tmp_path, None, memory=100), lambda *_: None) as made:
-        assert [made.bytes_of(1), made.bytes_of(4)] == [100, bound]
+        assert [made.limit_memory(1), made.limit_memory(4)] == [100, bound]

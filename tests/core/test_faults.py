@@ -13,7 +13,7 @@ import faulty
 import pytest
 from faulty import context, gone, told, trial, wait_for
 
-from harness.executors import cgroup, forkserver, heard, linux, process
+from harness.executors import cgroup, forkserver, linux, process, trial_news
 from harness.executors.local import LocalExecutor
 from harness.running.lock import locked
 
@@ -107,7 +107,7 @@ def test_what_ends_badly_is_a_record_with_status_and_reason(ended_badly, act, st
 
 
 def test_a_curve_without_end_is_a_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr(heard, "LONGEST_CURVE", 1000)
+    monkeypatch.setattr(trial_news, "LONGEST_CURVE", 1000)
     record = run_among_good(tmp_path, "never-ends-its-curve")
     assert (record.status, record.reason) == ("failed", "sent a curve of more than 1000 points")
 
@@ -197,8 +197,8 @@ def test_what_is_orphaned_after_the_orphans_were_listed_ends(tmp_path, monkeypat
         assert pid != os.getpid() or all(gone(each) for each in leaders)
         return found
 
-    children = linux.children
-    monkeypatch.setattr(linux, "children", list_and_be_late)
+    children = linux.list_children
+    monkeypatch.setattr(linux, "list_children", list_and_be_late)
     assert run_among_good(tmp_path, "leaves-a-daemon-and-kills-the-server").status == "killed"
 
 
@@ -255,11 +255,11 @@ def delegation(tmp_path, monkeypatch):
 
 
 def test_a_run_alone_in_its_group_makes_groups_below_it(delegation):
-    assert cgroup.delegated() == delegation
+    assert cgroup.find_delegated() == delegation
     assert (delegation / "harness-run" / "cgroup.procs").read_text() == str(os.getpid())
     assert (delegation / "cgroup.subtree_control").read_text() == "+memory"
     (linux.PROC / "self" / "cgroup").write_text("0::/user/scope/harness-run\n")
-    assert cgroup.delegated() == delegation, "the second run of a process finds the first one's"
+    assert cgroup.find_delegated() == delegation, "the second run of a process finds the first one's"
 
 
 @pytest.mark.parametrize(
@@ -273,19 +273,19 @@ def test_a_run_alone_in_its_group_makes_groups_below_it(delegation):
 )
 def test_a_group_that_is_not_the_run_s_own_is_left_alone(delegation, file, content):
     (delegation / file).write_text(content)
-    assert cgroup.delegated() is None
+    assert cgroup.find_delegated() is None
     assert not (delegation / "harness-run").exists()
-    assert cgroup.enclose(None, 1, "key", 2**30) is None
+    assert cgroup.enclose_process(None, 1, "key", 2**30) is None
 
 
 def test_a_refusal_leaves_everything_as_it_was(delegation):
     (delegation / "cgroup.subtree_control").mkdir()  # which cannot be written
-    assert cgroup.delegated() is None
+    assert cgroup.find_delegated() is None
     assert (delegation / "cgroup.procs").read_text() == str(os.getpid())
 
 
 def test_a_trial_in_a_group_is_bounded_by_the_system(tmp_path, monkeypatch):
-    monkeypatch.setattr(cgroup, "delegated", lambda: tmp_path)
+    monkeypatch.setattr(cgroup, "find_delegated", lambda: tmp_path)
 
     def strike(trial, news):
         if news.phase == "train":
@@ -353,7 +353,7 @@ def test_the_limit_is_most_of_what_is_free_unless_given(tmp_path, monkeypatch):
 @only_linux
 def test_the_systems_own_killer_is_named(tmp_path, monkeypatch):
     strikes = iter([3, 4])
-    monkeypatch.setattr(process.linux, "oom_kills", lambda: next(strikes))
+    monkeypatch.setattr(process.linux, "count_oom_kills", lambda: next(strikes))
     record = run(tmp_path, trial("kills-itself"))[0]
     assert record.status == "oom"
     assert "the system's out-of-memory killer" in record.reason
@@ -441,7 +441,7 @@ def script(folder, act):
 def test_nothing_outlives_the_run(tmp_path, act, number):
     with script(tmp_path, act) as run:
         wait_for(lambda: len(told(tmp_path)) == (2 if "ignores" in act else 1))
-        pids = [*told(tmp_path), *linux.family(run.pid)[1:]]
+        pids = [*told(tmp_path), *linux.list_family(run.pid)[1:]]
         run.send_signal(number)
         assert gone(run.pid)
     assert len(pids) > 1
@@ -453,8 +453,8 @@ def test_nothing_outlives_the_run(tmp_path, act, number):
 @only_linux
 def test_nothing_outlives_the_run_and_the_server_killed_at_once(tmp_path):
     with script(tmp_path, "hangs-in-c") as run:
-        server, *_ = linux.children(run.pid)
-        trials = linux.children(server)
+        server, *_ = linux.list_children(run.pid)
+        trials = linux.list_children(server)
         os.kill(run.pid, signal.SIGSTOP)
         for pid in (server, run.pid):
             os.kill(pid, signal.SIGKILL)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness.records.store import Store
 
 
-class Files:
+class TrialFiles:
     """Files that a trial leaves beside its record: each appears under its name only when it is complete.
 
     weights, prediction: where to write them, None where they are not to be kept. Weights bring the prediction along, by
@@ -27,7 +27,7 @@ class Files:
         self.prediction = prediction if self.weights or context.keep_predictions else None
         self._earlier = [names[1]]  # of another run of this trial
 
-    def complete(self) -> None:
+    def publish_complete(self) -> None:
         """Give a file that is whole by now its name."""
         while self._earlier:
             self._earlier.pop().unlink(missing_ok=True)
@@ -35,13 +35,13 @@ class Files:
             if part.exists():
                 part.replace(whole)
 
-    def clear(self) -> None:
+    def remove_partial(self) -> None:
         """Take away what has not become whole."""
         for each in self._parts:
             each.unlink(missing_ok=True)
 
 
-def siblings(
+def read_siblings(
     trial: Trial, context: RunContext, store: Store, known: Mapping[str, Record] = MappingProxyType({})
 ) -> list[Record]:
     """The records that are written by now of trials that differ from this one in their seed alone, and ended ok.

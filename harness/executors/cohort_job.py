@@ -10,8 +10,9 @@ from functools import partial
 from typing import NamedTuple
 
 from harness.errors import Unsupported, is_interrupt
-from harness.executors.beside import Files, siblings
-from harness.executors.worker import Messenger, flush
+from harness.executors.messenger import Messenger
+from harness.executors.trial_files import TrialFiles, read_siblings
+from harness.executors.worker import flush_streams
 from harness.types import Progress, Record, RunContext, Status, Trial
 
 Tell = Callable[[int, Progress | Record], None]
@@ -36,20 +37,20 @@ class CohortJob(NamedTuple):
         os.environ.update(self.environment or {})
         messengers = [Messenger(channel, trial, place) for place, trial in enumerate(self.trials)]
 
-        def tell(place: int, news: Progress | Record) -> None:
-            flush()
+        def tell_news(place: int, news: Progress | Record) -> None:
+            flush_streams()
             if isinstance(news, Record):
-                messengers[place].record(news)
+                messengers[place].send_record(news)
             else:
-                messengers[place].progress(news)
+                messengers[place].send_progress(news)
 
-        collapse = run(self.trials, self.context, tell)
-        flush()
+        collapse = train_as_one(self.trials, self.context, tell_news)
+        flush_streams()
         if collapse is not None:
-            messengers[0].collapse(*collapse)
+            messengers[0].send_collapse(*collapse)
 
 
-def run(trials: Sequence[Trial], context: RunContext, tell: Tell) -> Collapse | None:
+def train_as_one(trials: Sequence[Trial], context: RunContext, tell_news: Tell) -> Collapse | None:
     """Load the plugins that the run has loaded, and run the trials with them; only Ctrl-C passes."""
     from harness.catalog import Settings, load_catalog
     from harness.trials.code_places import trial_code
@@ -57,7 +58,7 @@ def run(trials: Sequence[Trial], context: RunContext, tell: Tell) -> Collapse | 
     from harness.words import describe_error
 
     catalog = load_catalog(Settings(plugins=context.plugins, disabled=context.disabled))
-    seats = _Seats(trials, context, tell)
+    seats = _Seats(trials, context, tell_news)
     try:
         run_cohort(catalog, seats.all, context.data, context.columns, context.memory)
     except BaseException as error:
@@ -68,47 +69,47 @@ def run(trials: Sequence[Trial], context: RunContext, tell: Tell) -> Collapse | 
         status = "oom" if isinstance(error, MemoryError) else status
         return Collapse(status, describe_error(error, trial_code(catalog, trials[0])))
     finally:
-        seats.clear()
+        seats.remove_partial()
     return None
 
 
 class _Seats:
     """A seat for each trial, with the files that it leaves."""
 
-    def __init__(self, trials: Sequence[Trial], context: RunContext, tell: Tell) -> None:
+    def __init__(self, trials: Sequence[Trial], context: RunContext, tell_news: Tell) -> None:
         from harness.records.store import Store
         from harness.trials.lanes import Seat
 
-        self._context, self._tell, self._store = context, tell, Store(context.results)
+        self._context, self._tell, self._store = context, tell_news, Store(context.results)
         self._ok: dict[str, Record] = {}
-        self._files = [Files(trial, context, self._store) for trial in trials]
+        self._files = [TrialFiles(trial, context, self._store) for trial in trials]
         self.all = [
             Seat(
                 trial,
-                partial(self._report, place),
-                partial(self._ended, place),
+                partial(self._report_progress, place),
+                partial(self._take_record, place),
                 files.weights,
                 files.prediction,
-                partial(self._earlier, trial),
+                partial(self._read_siblings, trial),
             )
             for place, (trial, files) in enumerate(zip(trials, self._files, strict=True))
         ]
 
-    def clear(self) -> None:
+    def remove_partial(self) -> None:
         for files in self._files:
-            files.clear()
+            files.remove_partial()
 
-    def _report(self, place: int, progress: Progress) -> None:
+    def _report_progress(self, place: int, progress: Progress) -> None:
         if progress.record is not None:
-            self._files[place].complete()
+            self._files[place].publish_complete()
         self._tell(place, progress)
 
-    def _ended(self, place: int, record: Record) -> None:
+    def _take_record(self, place: int, record: Record) -> None:
         if record.status == "ok":
-            self._files[place].complete()
+            self._files[place].publish_complete()
             self._ok[record.trial.key] = record
         self._tell(place, record)
 
-    def _earlier(self, trial: Trial) -> list[Record]:
+    def _read_siblings(self, trial: Trial) -> list[Record]:
         """Of the store, and those that have ended here, which may not be there yet."""
-        return siblings(trial, self._context, self._store, self._ok)
+        return read_siblings(trial, self._context, self._store, self._ok)

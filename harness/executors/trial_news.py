@@ -7,17 +7,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from harness.executors.worker import ended, rescued
+from harness.executors.endings import LONGEST_TRACEBACK, ended, rescue_record
 from harness.types import Point, Progress, Record, Status, Trial
 from harness.words import clean_ends, clean_line
 
 LONGEST_CURVE = 100_000
 LONGEST_PHASE = 40
 LONGEST_PART = 100
-LONGEST_TRACEBACK = 20_000
 
 
-class Heard:
+class TrialNews:
     """One trial as its process tells of it. part: whose code runs now; done: its record is there, whatever it says."""
 
     def __init__(self, trial: Trial) -> None:
@@ -36,7 +35,7 @@ class Heard:
         """Whether it has told that it is trained and scored."""
         return self._so_far is not None
 
-    def take(self, message: Mapping[str, Any]) -> Progress | None:
+    def take_message(self, message: Mapping[str, Any]) -> Progress | None:
         """Take in a message; what is to be passed on of it. Raises whatever cannot be read raises."""
         if "part" in message:
             self.part = clean_line(str(message["part"]), LONGEST_PART)
@@ -45,30 +44,30 @@ class Heard:
         elif "record" in message:
             self._record = dict(message["record"])
         else:
-            return self._follow(*message["progress"])
+            return self._follow_progress(*message["progress"])
         return None
 
-    def record(self) -> Record:
+    def read_final_record(self) -> Record:
         """Read the record that it told last. Raises what cannot be read raises."""
         assert self._record is not None
-        return self._read(self._record)
+        return self._read_record(self._record)
 
-    def obituary(self, status: Status, reason: str, words: str, measured: Mapping[str, Any]) -> Record:
+    def make_obituary(self, status: Status, reason: str, words: str, measured: Mapping[str, Any]) -> Record:
         """The record so far, if it had told that: its end is a hole. Else a record of its end."""
         reason = clean_line(f"{reason}, in {self.part}" if self.part else reason)
         words = clean_ends(words, LONGEST_TRACEBACK)
         if self._so_far is not None:
             with contextlib.suppress(Exception):
-                record = rescued(self._read(self._so_far[0]), self._so_far[1], reason, words)
+                record = rescue_record(self._read_record(self._so_far[0]), self._so_far[1], reason, words)
                 return dataclasses.replace(record, measured={**record.measured, **measured})
         return ended(self.trial, status, reason, curve=self._curve, measured=measured, traceback=words)
 
     @property
-    def overlong(self) -> str:
+    def excess(self) -> str:
         """Why it has told too much; empty where it has not."""
         return f"sent a curve of more than {LONGEST_CURVE} points" if len(self._curve) > LONGEST_CURVE else ""
 
-    def _follow(self, phase: str, fraction: float, point: Mapping[str, Any] | None) -> Progress:
+    def _follow_progress(self, phase: str, fraction: float, point: Mapping[str, Any] | None) -> Progress:
         from harness.records.format import point_from_json
 
         share = min(1.0, max(0.0, float(fraction)))  # of nan: 0
@@ -77,7 +76,7 @@ class Heard:
             self._curve.append(last)
         return Progress(clean_line(str(phase), LONGEST_PHASE), share, last)
 
-    def _read(self, message: Mapping[str, Any]) -> Record:
+    def _read_record(self, message: Mapping[str, Any]) -> Record:
         from harness.records.format import from_json
 
         record = from_json(message)

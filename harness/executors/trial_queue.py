@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from harness.executors.worker import ended
+from harness.executors.endings import ended
 from harness.types import Record, Status, Trial
 from harness.words import clean_line
 
