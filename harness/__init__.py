@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from harness.data.files import located, members
     from harness.data.parts import Part
     from harness.planning.plan import named
-    from harness.records.finding import find_record
-    from harness.records.reading import add_readings, read_records
+    from harness.records.folder_access import add_readings, read_records
+    from harness.records.lookup import find_record
     from harness.suites.suite import Request
     from harness.trials.prediction_files import read_predictions
     from harness.trials.rehearsal import Rehearsal, rehearse
@@ -146,13 +146,13 @@ _LATER = {
     "Part": "harness.data.parts",
     "Rehearsal": "harness.trials.rehearsal",
     "Request": "harness.suites.suite",
-    "add_readings": "harness.records.reading",
-    "find_record": "harness.records.finding",
+    "add_readings": "harness.records.folder_access",
+    "find_record": "harness.records.lookup",
     "located": "harness.data.files",
     "members": "harness.data.files",
     "named": "harness.planning.plan",
     "read_predictions": "harness.trials.prediction_files",
-    "read_records": "harness.records.reading",
+    "read_records": "harness.records.folder_access",
     "rehearse": "harness.trials.rehearsal",
     "resolve": "harness.catalog",
 }

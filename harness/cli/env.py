@@ -23,7 +23,7 @@ def env(session: Any, device: str, style: str) -> None:
     from harness.catalog import resolve
     from harness.records import environment
 
-    facts = environment.machine()
+    facts = environment.describe_machine()
     for offer in session.catalog.backends.values():
         resolved = resolve(offer.check)(device, "fp32", 1)
         facts |= {"device": resolved} | resolve(offer.factory)().environment(resolved)

@@ -14,7 +14,7 @@ from harness.cli.gathering import gather_records
 from harness.cli.places import Folder
 from harness.cli.session import Session
 from harness.cli.wanted import RESULTS
-from harness.records.finding import find_record
+from harness.records.lookup import find_record
 from harness.records.store import Store
 from harness.trials.export_formats import find_format
 from harness.trials.exporting import Exported, export_network, require_place
@@ -78,7 +78,7 @@ def export_(
 
 def _find_store(record: Record, folders: Sequence[Path]) -> Store:
     """The results folder that the record was read from."""
-    known = ((store := Store(folder), store.last(record.trial.key)) for folder in folders)
+    known = ((store := Store(folder), store.find_any(record.trial.key)) for folder in folders)
     return next(store for store, last in known if last is not None and last.finished == record.finished)
 
 

@@ -35,7 +35,7 @@ def gather_plans(folders: Sequence[Path]) -> list[Planned]:
     """Read the plans of the runs of these folders; a plan that cannot be read is named on stderr."""
     from harness.records import plans
 
-    planned, problems = plans.read(*{os.path.realpath(folder): folder for folder in folders}.values())
+    planned, problems = plans.read_plans(*{os.path.realpath(folder): folder for folder in folders}.values())
     for problem in problems:
         click.echo(f"harness: {clean_line(problem)}", err=True)
     return planned
@@ -49,7 +49,7 @@ def _read_folder(folder: Path) -> list[Record]:
         raise UsageError(
             f"results folder {folder}: no records there; `harness run` makes some, --results names another"
         )
-    records, problems = store.records()
+    records, problems = store.read_newest()
     for problem in problems:
         click.echo(f"harness: {clean_line(problem)}", err=True)
     if not records:
@@ -59,14 +59,14 @@ def _read_folder(folder: Path) -> list[Record]:
 
 def merge_records(found: Mapping[Path, Sequence[Record]]) -> tuple[list[Record], list[str]]:
     """Merge the records of folders, with remarks: how many each has, and which of a trial in several counts."""
-    from harness.records.store import identity, newest
+    from harness.records.store import keep_newest, trial_identity
 
-    kept = newest(record for records in found.values() for record in records)
+    kept = keep_newest(record for records in found.values() for record in records)
     counted = {id(record) for record in kept}
     held: dict[tuple[Any, ...], dict[Path, Record]] = {}
     for folder, records in found.items():
         for record in records:
-            held.setdefault(identity(record.trial), {})[folder] = record
+            held.setdefault(trial_identity(record.trial), {})[folder] = record
     notes = [f"records of {' and '.join(f'{folder} ({len(records)})' for folder, records in found.items())}"]
     for folders, several in _group_by_folders(held).items():
         chosen = [folder for own in several for folder, record in own.items() if id(record) in counted]

@@ -52,7 +52,7 @@ def plan_second(trials: Sequence[Trial], named: Sequence[Trial], records: Sequen
     """
     from harness.report.rows.planned import Plan
 
-    selections = how.select(records, Plan(plans.planned(trials)))
+    selections = how.select(records, Plan(plans.group_planned(trials)))
     asked, order = {_identify(trial): trial for trial in named}, {trial.key: at for at, trial in enumerate(trials)}
     chosen = {_identify(record.trial): choice for each in selections for record, choice in _iterate_chosen(each)}
     found = sorted((asked[key] for key in chosen if key in asked), key=lambda trial: order[trial.key])

@@ -14,7 +14,7 @@ from harness.cli.gathering import gather_records
 from harness.cli.streams import wants_colour
 from harness.cli.wanted import RESULTS, Wanted, add_record_options, summarise_wanted
 from harness.errors import UsageError
-from harness.records.finding import find_record
+from harness.records.lookup import find_record
 from harness.words import clean_line, escape_controls, suggest
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ def describe_attempts(attempts: Sequence[Record], store: Store) -> list[str]:
     return [
         f"{record.trial.method.label} on {record.trial.dataset.label}, seed {record.trial.seed} ran again: "
         f"{record.status}{f' ({clean_line(record.reason)})' if record.reason else ''}; its earlier record stands here, "
-        f"the attempt is in {store.attempt(record.trial.key)}"
+        f"the attempt is in {store.locate_attempt(record.trial.key)}"
         for record in attempts
     ]
 
@@ -54,16 +54,16 @@ class Reuse:
         return Reuse(self.rerun | rerun, {**self.kept, **own.kept})
 
     def split_todo(self, trials: Sequence[Trial], store: Store) -> runner.Split:
-        return runner.split(trials, store, self.rerun, self.kept)
+        return runner.split_plan(trials, store, self.rerun, self.kept)
 
     def pick_record(self, trial: Trial, store: Store) -> Record | None:
         """Pick the record of a trial for the table: its own, unless one of an older source alone is ok."""
-        return store.find(trial.key) or self.kept.get(trial.key) or store.last(trial.key)
+        return store.find_ok(trial.key) or self.kept.get(trial.key) or store.find_any(trial.key)
 
     def status(self, trial: Trial, store: Store, to_run: bool) -> str:
         """The status of a trial in a plan."""
         if to_run:
-            return "to run again" if store.find(trial.key) else "to run"
+            return "to run again" if store.find_ok(trial.key) else "to run"
         old = self.kept.get(trial.key)
         return f"has a record of older code, {old.trial.key}" if old else "has a record"
 
@@ -74,7 +74,7 @@ class Reuse:
 
     def note_kept(self, trials: Sequence[Trial], store: Store) -> list[str]:
         """Note the records that were kept and not replaced meanwhile."""
-        return outdated.remark([trial for trial in trials if store.find(trial.key) is None], self.kept)
+        return outdated.remark_kept([trial for trial in trials if store.find_ok(trial.key) is None], self.kept)
 
 
 def choose_reuse(
@@ -90,12 +90,12 @@ def choose_reuse(
     again = _select_rerun(catalog, trials, rerun) if rerun is not None else frozenset()
     if not keep_outdated:
         return Reuse(again)
-    missing = [trial for trial in trials if trial.key not in again and store.find(trial.key) is None]
+    missing = [trial for trial in trials if trial.key not in again and store.find_ok(trial.key) is None]
     try:
-        records = store.every()[0]
+        records = store.read_all()[0]
     except HarnessError:
         records = []
-    return Reuse(again, outdated.kept(missing, records, lambda asked: _look_at_data(asked, context, here)))
+    return Reuse(again, outdated.match_records(missing, records, lambda asked: _look_at_data(asked, context, here)))
 
 
 def _select_rerun(catalog: Catalog, trials: Sequence[Trial], text: str) -> frozenset[str]:

@@ -280,7 +280,7 @@ def _report_trials(
     records = _collect_records(trials, store, reuse)
     shown = replace(shown, sources=(*reuse.note_kept(trials, store), *reusing.describe_attempts(attempts, store)))
     try:
-        print_summary(summarise_records(catalog, records, shown, plans.planned(trials)))
+        print_summary(summarise_records(catalog, records, shown, plans.group_planned(trials)))
     except BrokenPipeError:
         raise
     except OSError as error:  # of stdout: the trials have ended as they have, and their records are there

@@ -15,11 +15,11 @@ from harness.cli.reusing import Reuse
 from harness.errors import HarnessError
 from harness.records import plans
 from harness.records.environment import recent_load
-from harness.records.grouping import budget
+from harness.records.grouping import describe_budget
 from harness.records.store import Store
 from harness.running import runner, surroundings
-from harness.running.cohorts import grouped
-from harness.running.lock import locked
+from harness.running.cohort_groups import group_cohorts
+from harness.running.lock import hold_lock
 from harness.types import Executor, Record, RunContext, Trial
 from harness.words import clean_line, format_count
 
@@ -45,7 +45,7 @@ def execute(
     An interrupt passes, and says what is kept.
     """
     attempts: list[Record] = []
-    with locked(store.folder):
+    with hold_lock(store.folder):
         split = reuse.split_todo(trials, store)
         if split.done:
             click.echo(f"{len(split.done)} of {len(trials)} trials have a record; {len(split.todo)} to run", err=True)
@@ -54,22 +54,22 @@ def execute(
             *(_note_lacking_arrays(split, store) if context.keep_weights else ()),
             *_note_unasked(origins.catalog, split, context),
         ]
-        batched = grouped(origins.catalog, split.todo, context.lanes, context.workers).said
+        batched = group_cohorts(origins.catalog, split.todo, context.lanes, context.workers).lines
         for line in (*remarks, *late, *batched):
             say(line)
         if not split.todo:
             return attempts
         for line in surroundings.wait_passively(split.todo, context.workers, os.environ, recent_load()):
             click.echo(line, err=True)
-        plans.write(store.folder, trials, command)
+        plans.write_plan(store.folder, trials, command)
         view = progress.open_view(split.todo, split.done, context.workers, streams.is_lively(sys.stderr))
         ended = 0
         try:
-            run = runner.run(origins.catalog, split.todo, store, executor, context, view, origins)
+            run = runner.run_trials(origins.catalog, split.todo, store, executor, context, view, origins)
             with view, closing(run) as records:
                 for record in records:
                     ended += 1
-                    if record.status != "ok" and store.find(record.trial.key):
+                    if record.status != "ok" and store.find_ok(record.trial.key):
                         attempts.append(record)
         except KeyboardInterrupt as stop:
             kept = f"{ended} of {len(split.todo)} trials ended and are kept in {store.folder}"
@@ -80,7 +80,7 @@ def execute(
 
 def _note_lacking_arrays(split: runner.Split, store: Store) -> list[str]:
     """A line where --keep-weights comes too late for some trials."""
-    count = sum(not store.weights(record.trial.key).exists() for record in split.done)
+    count = sum(not store.locate_weights(record.trial.key).exists() for record in split.done)
     have = "has" if count == 1 else "have"
     late = f"{count} of the trials that have a record {have} no trained arrays there; --rerun trains them again"
     return [late] if count else []
@@ -101,14 +101,17 @@ def _collect_remarks(
     origins: runner.Origins, trials: Sequence[Trial], split: runner.Split, store: Store, workers: int, reuse: Reuse
 ) -> list[str]:
     """Collect remarks on records that are there and on trials that run, a line each."""
-    kept = [*surroundings.moved(origins.catalog, split.done, split.todo), *runner.outdated(origins, split.done, store)]
+    kept = [
+        *surroundings.describe_versions(origins.catalog, split.done, split.todo),
+        *runner.describe_outdated(origins, split.done, store),
+    ]
     run = [
         *split.lost,
         *reuse.list_remarks(split),
-        *runner.again(split.todo, store),
-        *surroundings.crowded(split.todo, workers),
+        *runner.explain_reruns(split.todo, store),
+        *surroundings.describe_crowding(split.todo, workers),
     ]
-    return [*kept, *run, *runner.unfollowed(origins, trials)]
+    return [*kept, *run, *runner.describe_unfollowed(origins, trials)]
 
 
 def print_plan(
@@ -120,11 +123,10 @@ def print_plan(
     todo = {trial.key for trial in split.todo}
     for trial in trials:
         state = f"skipped: {clean_line(trial.skip)}" if trial.skip else reuse.status(trial, store, trial.key in todo)
-        click.echo(
-            f"{trial.key}  {progress.name_trial(trial)}: {budget(trial)}, batches of {trial.terms.batch_size}, {state}"
-        )
+        terms = f"{describe_budget(trial)}, batches of {trial.terms.batch_size}"
+        click.echo(f"{trial.key}  {progress.name_trial(trial)}: {terms}, {state}")
     remarks = _collect_remarks(origins, trials, split, store, workers, reuse)
-    batched = grouped(origins.catalog, split.todo, context.lanes, workers).said
+    batched = group_cohorts(origins.catalog, split.todo, context.lanes, workers).lines
     for line in (*remarks, *reuse.note_kept(trials, store), *batched):
         click.echo(clean_line(line, LONGEST_LINE))
     first = trials[0]
@@ -136,7 +138,7 @@ def print_plan(
 
 def _estimate(todo: Sequence[Trial], store: Store, workers: int) -> str:
     try:
-        earlier = [record for record in store.records()[0] if record.status == "ok"]
+        earlier = [record for record in store.read_newest()[0] if record.status == "ok"]
     except HarnessError:
         earlier = []
     left = progress.Forecast([trial for trial in todo if not trial.skip], earlier, workers).seconds_left()

@@ -23,10 +23,10 @@ def ended(
     traceback: str = "",
 ) -> Record:
     """A record of a trial that could not write its own, ended now."""
-    from harness.records.environment import now
+    from harness.records.environment import current_time
 
     return Record(
-        trial, status, reason, curve=tuple(curve), measured=measured or {}, traceback=traceback, finished=now()
+        trial, status, reason, curve=tuple(curve), measured=measured or {}, traceback=traceback, finished=current_time()
     )
 
 

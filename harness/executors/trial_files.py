@@ -20,7 +20,7 @@ class TrialFiles:
     """
 
     def __init__(self, trial: Trial, context: RunContext, store: Store) -> None:
-        names = store.weights(trial.key), store.predictions(trial.key)
+        names = store.locate_weights(trial.key), store.locate_prediction(trial.key)
         self._parts = {path.with_name(f"{path.stem}.part"): path for path in names}
         weights, prediction = self._parts
         self.weights = weights if trial.keep or context.keep_weights else None
@@ -49,5 +49,5 @@ def read_siblings(
     known: such records by key, which need not be read.
     """
     keys = [key for group in context.siblings if trial.key in group for key in group if key != trial.key]
-    found = (known.get(key) or store.find(key) for key in keys)
+    found = (known.get(key) or store.find_ok(key) for key in keys)
     return [record for record in found if record is not None]

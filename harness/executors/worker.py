@@ -61,13 +61,13 @@ def run_task(trial: Trial, context: RunContext, report: Report) -> Record:
     Trained arrays appear under their name only when they are complete and the trial went well.
     """
     from harness.catalog import Settings, load_catalog
-    from harness.records import arrays
+    from harness.records import trained_arrays
     from harness.records.store import Store
     from harness.trials.trial import run_trial
 
     store = Store(context.results)
-    base = store.weights(trial.base.key) if trial.base else None
-    if trial.base and base and (fault := arrays.fault(base, store.find(trial.base.key))):
+    base = store.locate_weights(trial.base.key) if trial.base else None
+    if trial.base and base and (fault := trained_arrays.describe_fault(base, store.find_ok(trial.base.key))):
         return ended(trial, "failed", f"starts from {trial.base.method.label}, whose trained arrays {fault}: {base}")
     catalog = load_catalog(Settings(plugins=context.plugins, disabled=context.disabled))
     files = trial_files.TrialFiles(trial, context, store)
@@ -85,7 +85,7 @@ def run_task(trial: Trial, context: RunContext, report: Report) -> Record:
             base=base,
             report=publish_and_report,
             weights=files.weights,
-            base_prediction=store.predictions(trial.base.key) if trial.base else None,
+            base_prediction=store.locate_prediction(trial.base.key) if trial.base else None,
             prediction=files.prediction,
             earlier=trial_files.read_siblings(trial, context, store),
             columns=context.columns,

@@ -34,75 +34,76 @@ INSTRUCTIONS = {
 LIBRARIES = ("scipy", "scikit-learn")
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Facts of the machine and the core that a time depends on; no name of a person or a host."""
     facts: dict[str, Any] = {
         "harness": __version__,
-        "commit": commit(),
+        "commit": read_commit(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cpu": processor(),
+        "cpu": name_processor(),
         "instruction_set": instruction_set(),
         "cores": os.cpu_count(),
         "usable_cores": cores.usable_cores(),
-        "memory_bytes": _memory(),
+        "memory_bytes": _total_memory(),
     }
-    if average := load():
+    if average := read_load():
         facts["load"] = average
     if policy := os.environ.get("OMP_WAIT_POLICY"):
         facts["omp_wait_policy"] = policy
-    return facts | _libraries()
+    return facts | _list_libraries()
 
 
-def load() -> list[float]:
+def read_load() -> list[float]:
     """How many processes ran or waited to, on average over 1, 5 and 15 minutes; empty where that is not told."""
     return [round(average, 2) for average in os.getloadavg()] if hasattr(os, "getloadavg") else []
 
 
 def recent_load() -> float:
     """The load on average over the last minute; 0 where the system does not tell."""
-    return next(iter(load()), 0.0)
+    return next(iter(read_load()), 0.0)
 
 
 def instruction_set(cpuinfo: Path = CPUINFO) -> str:
     """The widest arithmetic that the processor offers: results differ in their last digits between these."""
-    found = {word for line in _lines(cpuinfo) if line.startswith(("flags", "Features")) for word in line.split()}
+    found = {word for line in _read_lines(cpuinfo) if line.startswith(("flags", "Features")) for word in line.split()}
     known = next((name for flag, name in INSTRUCTIONS.items() if flag in found), None)
     return known or {"arm64": "NEON", "aarch64": "NEON"}.get(platform.machine(), "unknown")
 
 
-def _libraries() -> dict[str, Any]:
+def _list_libraries() -> dict[str, Any]:
     """Versions of the numerical libraries, and what computes their matrix products, with its threads."""
     import numpy as np  # so that the library that it computes with is loaded
     import threadpoolctl
 
-    versions = {"numpy": np.__version__} | {name: version for name in LIBRARIES if (version := _version(name))}
+    versions = {"numpy": np.__version__} | {name: version for name in LIBRARIES if (version := find_version(name))}
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool.get("user_api") == "blas"]
-    names = sorted(set(map(_blas, pools)))  # whichever was loaded first
+    names = sorted(set(map(_describe_blas, pools)))  # whichever was loaded first
     return versions | ({"blas": "; ".join(names)} if pools else {})
 
 
-def _blas(pool: Mapping[str, Any]) -> str:
+def _describe_blas(pool: Mapping[str, Any]) -> str:
     """`openblas 0.3.30 (SkylakeX), 2 threads`."""
     name = f"{pool['internal_api']} {pool.get('version') or ''}".strip()
     kernels = f" ({pool['architecture']})" if pool.get("architecture") else ""
     return f"{name}{kernels}, {format_count(pool['num_threads'], 'thread')}"
 
 
-def _version(distribution: str) -> str | None:
+def find_version(distribution: str) -> str | None:
+    """The version of a distribution that is installed; None for none."""
     try:
         return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+    except (importlib.metadata.PackageNotFoundError, ValueError):
         return None
 
 
-def processor() -> str:
+def name_processor() -> str:
     """The processor's model name."""
-    names = [line.partition(":")[2].strip() for line in _lines(CPUINFO) if line.startswith("model name")]
+    names = [line.partition(":")[2].strip() for line in _read_lines(CPUINFO) if line.startswith("model name")]
     return names[0] if names else platform.processor() or "unknown"
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # no such system
@@ -110,7 +111,7 @@ def _lines(path: Path) -> list[str]:
 
 
 @functools.cache
-def commit() -> str | None:
+def read_commit() -> str | None:
     """The commit of the harness's own checkout, with a + where files differ from it; None for an installed wheel.
 
     As it is when this process asks first: later edits are not of the code that it runs.
@@ -118,12 +119,13 @@ def commit() -> str | None:
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return None
-    commit = _git(checkout, "rev-parse", "--short=12", "HEAD")
-    changed = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", "harness", "plugins", "baselines")
+    commit = _run_git(checkout, "rev-parse", "--short=12", "HEAD")
+    followed = ("harness", "plugins", "baselines")
+    changed = _run_git(checkout, "status", "--porcelain", "--untracked-files=no", "--", *followed)
     return commit and commit + ("+" if changed else "")
 
 
-def provenance(catalog: Catalog, trial: Trial) -> dict[str, Any]:
+def name_providers(catalog: Catalog, trial: Trial) -> dict[str, Any]:
     """Name the providers of the method and the data set: plugin, distribution, version."""
     method = catalog.methods.offer(trial.method.name, trial.method.provider).plugin
     dataset = catalog.datasets.offer(trial.dataset.name, trial.dataset.provider).plugin
@@ -133,12 +135,12 @@ def provenance(catalog: Catalog, trial: Trial) -> dict[str, Any]:
     }
 
 
-def now() -> str:
+def current_time() -> str:
     """This moment, as records state it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def _git(checkout: Path, *arguments: str) -> str | None:
+def _run_git(checkout: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
             ["git", "--no-optional-locks", "-C", str(checkout), *arguments], capture_output=True, text=True, timeout=5
@@ -148,7 +150,7 @@ def _git(checkout: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _memory() -> int | None:
+def _total_memory() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):

@@ -28,11 +28,11 @@ def to_json(record: Record) -> dict[str, Any]:
     Numbers that JSON lacks (nan, inf) become null. Texts are cleaned and cut, but for those that decide the trial.
     Raises ValueError for what is nested too deep.
     """
-    said = {each.name: entry(getattr(record, each.name)) for each in dataclasses.fields(Record)}
-    said["trial"] = plain(dataclasses.asdict(record.trial))
-    said["curve"] = [plain(point._asdict()) for point in record.curve]
-    said["traceback"] = clean_ends(record.traceback, LONGEST_TRACEBACK)
-    return {"schema": SCHEMA, "key": record.trial.key, **said}
+    values = {each.name: clean_entry(getattr(record, each.name)) for each in dataclasses.fields(Record)}
+    values["trial"] = to_plain(dataclasses.asdict(record.trial))
+    values["curve"] = [to_plain(point._asdict()) for point in record.curve]
+    values["traceback"] = clean_ends(record.traceback, LONGEST_TRACEBACK)
+    return {"schema": SCHEMA, "key": record.trial.key, **values}
 
 
 def from_json(value: Mapping[str, Any]) -> Record:
@@ -40,46 +40,46 @@ def from_json(value: Mapping[str, Any]) -> Record:
 
     Raises KeyError, TypeError or ValueError for anything else.
     """
-    value = _upgraded(value)
+    value = _upgrade_schema(value)
     if value["status"] not in STATUSES:
         raise ValueError(f"status {value['status']!r} is none of {', '.join(STATUSES)}")
     return Record(
         trial=trial_from_json(value["trial"]),
         status=value["status"],
         reason=clean_text(str(value["reason"])),
-        scores=_numbers(value["scores"]),
-        measured=_entries(value.get("measured", {})),  # older records have all of it among the readings
-        readings=_entries(value["readings"]),
-        warnings=_lines(value.get("warnings", {})),  # older records have both among the readings
-        at_least=_lines(value.get("at_least", {})),
-        facts=_entries(value["facts"]),
+        scores=_read_numbers(value["scores"]),
+        measured=_read_entries(value.get("measured", {})),  # older records have all of it among the readings
+        readings=_read_entries(value["readings"]),
+        warnings=_read_texts(value.get("warnings", {})),  # older records have both among the readings
+        at_least=_read_texts(value.get("at_least", {})),
+        facts=_read_entries(value["facts"]),
         curve=tuple(point_from_json(point) for point in value["curve"]),
-        seconds=_numbers(value["seconds"]),
+        seconds=_read_numbers(value["seconds"]),
         holes={clean_line(str(name)): clean_text(str(reason)) for name, reason in value["holes"].items()},
-        provenance=_entries(value["provenance"]),
-        environment=_entries(value["environment"]),
+        provenance=_read_entries(value["provenance"]),
+        environment=_read_entries(value["environment"]),
         traceback=clean_ends(str(value["traceback"]), LONGEST_TRACEBACK),
         finished=clean_line(str(value["finished"])),
     )
 
 
-def _upgraded(value: Mapping[str, Any]) -> Mapping[str, Any]:
+def _upgrade_schema(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """A record of any schema as one of this one; this is the one place where the older are known."""
-    return {**value, "trial": _with_terms(value["trial"])} if value.get("schema") == 1 else value
+    return {**value, "trial": _gather_terms(value["trial"])} if value.get("schema") == 1 else value
 
 
-def _with_terms(trial: Mapping[str, Any]) -> dict[str, Any]:
+def _gather_terms(trial: Mapping[str, Any]) -> dict[str, Any]:
     """A trial of schema 1, in which the terms stood beside the rest, and nothing was trained on validation rows."""
     terms = {name: trial[name] for name in SCHEMA_1_TERMS if name in trial}
     rest = {name: item for name, item in trial.items() if name not in SCHEMA_1_TERMS}
-    choices = {name: _with_sweep(trial[name]) for name in ("method", "dataset")}
+    choices = {name: _parse_group(trial[name]) for name in ("method", "dataset")}
     base = trial["base"]
-    parts = {name: _named(trial, name, part) for name, part in trial["parts"].items()}
+    parts = {name: _name_part(trial, name, part) for name, part in trial["parts"].items()}
     added = {"terms": terms, "parts": parts, "refit": False, "own_epochs": False}
-    return {**rest, **choices, **added, "base": _with_terms(base) if base else None}
+    return {**rest, **choices, **added, "base": _gather_terms(base) if base else None}
 
 
-def _named(trial: Mapping[str, Any], name: str, part: Any) -> Any:
+def _name_part(trial: Mapping[str, Any], name: str, part: Any) -> Any:
     """A part of the key of schema 1, in which labels stood for names, so that no change is told where there is none."""
     if name not in ("method", "dataset") or "label" not in part:
         return part
@@ -87,7 +87,7 @@ def _named(trial: Mapping[str, Any], name: str, part: Any) -> Any:
     return {"name": trial[name]["name"], "provider": trial[name]["provider"], **rest}
 
 
-def _with_sweep(choice: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_group(choice: Mapping[str, Any]) -> dict[str, Any]:
     """A choice of schema 1, which has the item that it was selected by as a text, or not at all."""
     try:
         items = selection.parse(str(choice["group"]), "group")
@@ -101,30 +101,30 @@ def trial_from_json(value: Mapping[str, Any]) -> Trial:
     """A trial from plain JSON values, its base within."""
     base = value["base"]
     return Trial(
-        method=_choice(value["method"]),
-        dataset=_choice(value["dataset"]),
-        seed=_as(int, value, "seed"),
-        terms=_terms(value["terms"]),
+        method=_read_choice(value["method"]),
+        dataset=_read_choice(value["dataset"]),
+        seed=_read_field(int, value, "seed"),
+        terms=_read_terms(value["terms"]),
         base=trial_from_json(base) if base else None,
-        key=clean_line(_as(str, value, "key")),
-        parts=_as(dict, value, "parts"),
-        skip=_as(str, value, "skip") if value["skip"] is not None else None,
-        keep=_as(bool, value, "keep"),
-        refit=_as(bool, value, "refit"),
-        own_epochs=_as(bool, value, "own_epochs"),
+        key=clean_line(_read_field(str, value, "key")),
+        parts=_read_field(dict, value, "parts"),
+        skip=_read_field(str, value, "skip") if value["skip"] is not None else None,
+        keep=_read_field(bool, value, "keep"),
+        refit=_read_field(bool, value, "refit"),
+        own_epochs=_read_field(bool, value, "own_epochs"),
     )
 
 
-def _terms(value: Mapping[str, Any]) -> TrainingTerms:
+def _read_terms(value: Mapping[str, Any]) -> TrainingTerms:
     """A term without a value has its default. Raises KeyError for one that has none, TypeError for another type."""
     known = dataclasses.fields(TrainingTerms)
     given = [each.name for each in known if each.name in value or each.default is dataclasses.MISSING]
-    return TrainingTerms(**{name: _term(value, name) for name in given})
+    return TrainingTerms(**{name: _read_term(value, name) for name in given})
 
 
-def _term(value: Mapping[str, Any], name: str) -> Any:
+def _read_term(value: Mapping[str, Any], name: str) -> Any:
     kind = _term_types()[name]
-    return _budget(value[name]) if kind is Budget else _as(kind, value, name)
+    return _read_budget(value[name]) if kind is Budget else _read_field(kind, value, name)
 
 
 @functools.cache
@@ -132,14 +132,14 @@ def _term_types() -> dict[str, Any]:
     return get_type_hints(TrainingTerms)
 
 
-def _choice(value: Mapping[str, Any]) -> Choice:
-    provider = _as(str, value, "provider") if value["provider"] is not None else None
-    given, options = _as(dict, value, "given"), _as(dict, value, "options")
-    name, label = clean_line(_as(str, value, "name")), clean_label(_as(str, value, "label"))
-    return Choice(name, given, options, label, provider, _sweep(value["sweep"]))
+def _read_choice(value: Mapping[str, Any]) -> Choice:
+    provider = _read_field(str, value, "provider") if value["provider"] is not None else None
+    given, options = _read_field(dict, value, "given"), _read_field(dict, value, "options")
+    name, label = clean_line(_read_field(str, value, "name")), clean_label(_read_field(str, value, "label"))
+    return Choice(name, given, options, label, provider, _read_sweep(value["sweep"]))
 
 
-def _sweep(value: Iterable[Any]) -> Sweep:
+def _read_sweep(value: Iterable[Any]) -> Sweep:
     """Raises TypeError or ValueError for what is none."""
     sweep = [
         ([clean_line(str(name)) for name in names], [selection.whole(row) for row in rows]) for names, rows in value
@@ -149,7 +149,7 @@ def _sweep(value: Iterable[Any]) -> Sweep:
     return tuple((tuple(names), tuple(rows)) for names, rows in sweep)
 
 
-def _as(kind: type[T], value: Mapping[str, Any], name: str) -> T:
+def _read_field(kind: type[T], value: Mapping[str, Any], name: str) -> T:
     """A field that must be of a type, or of one of a union. Raises TypeError that names it."""
     found = value[name]
     if type(found) not in (get_args(kind) or (kind,)):
@@ -159,13 +159,13 @@ def _as(kind: type[T], value: Mapping[str, Any], name: str) -> T:
     return found  # type: ignore[no-any-return]
 
 
-def _budget(value: Mapping[str, Any]) -> Budget:
+def _read_budget(value: Mapping[str, Any]) -> Budget:
     if value["unit"] not in UNITS:
         raise ValueError(f"the budget's unit {value['unit']!r} is none of {', '.join(UNITS)}")
-    return Budget(value["unit"], _amount(value["amount"]))
+    return Budget(value["unit"], _read_amount(value["amount"]))
 
 
-def _amount(value: object) -> float:
+def _read_amount(value: object) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
         raise TypeError(f"the budget's amount must be a number, not {value!r}")
     return value  # type: ignore[return-value]
@@ -177,50 +177,50 @@ def point_from_json(value: Mapping[str, Any]) -> Point:
         int(value["update"]),
         float(value["epoch"]),
         float(value["seconds"]),
-        _numbers(value["scalars"]),
-        _numbers(value["valid"]),
+        _read_numbers(value["scalars"]),
+        _read_numbers(value["valid"]),
     )
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+def _read_numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {clean_line(str(name)): math.nan if number is None else float(number) for name, number in values.items()}
 
 
-def _lines(values: Mapping[str, Any]) -> dict[str, str]:
+def _read_texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {clean_line(str(name)): clean_line(str(text)) for name, text in values.items()}
 
 
-def _entries(values: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = entry(dict(values))
+def _read_entries(values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = clean_entry(dict(values))
     return found
 
 
-def entry(value: Any, depth: int = 0) -> Any:
+def clean_entry(value: Any, depth: int = 0) -> Any:
     """Make plain JSON values of an entry of a record, texts cleaned and cut. Raises ValueError where it is too deep."""
     if depth > DEEPEST:
         raise ValueError(f"nested more than {DEEPEST} deep")
     if isinstance(value, Mapping):
-        return {clean_line(str(key)): entry(item, depth + 1) for key, item in value.items()}
+        return {clean_line(str(key)): clean_entry(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [entry(item, depth + 1) for item in value]
+        return [clean_entry(item, depth + 1) for item in value]
     if hasattr(value, "tolist"):
-        return entry(value.tolist(), depth + 1)
-    return clean_text(value) if isinstance(value, str) else plain(value)
+        return clean_entry(value.tolist(), depth + 1)
+    return clean_text(value) if isinstance(value, str) else to_plain(value)
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Tuples to lists, scalars of numerical libraries to Python's, nan and inf to null, texts to encodable ones."""
     if isinstance(value, Mapping):
-        return {_text(str(key)): plain(item) for key, item in value.items()}
+        return {_spell_surrogates(str(key)): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        return to_plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if isinstance(value, (int, bool, type(None))) else _text(str(value))
+    return value if isinstance(value, (int, bool, type(None))) else _spell_surrogates(str(value))
 
 
-def _text(value: str) -> str:
+def _spell_surrogates(value: str) -> str:
     """A lone surrogate, as in the name of a file that is not UTF-8, has no encoding: it is spelt out."""
     return value.encode(errors="backslashreplace").decode()

@@ -10,7 +10,7 @@ from harness.types import Record, Trial
 Place: TypeAlias = tuple[str, tuple[tuple[str, Any], ...]]  # a data set under a protocol: one table
 
 
-def lineage(trial: Trial) -> list[Trial]:
+def list_lineage(trial: Trial) -> list[Trial]:
     """The trial that was trained under the terms of the run, and those with epochs of their own that followed it."""
     found = [trial]
     while found[0].own_epochs and found[0].base is not None:
@@ -18,33 +18,33 @@ def lineage(trial: Trial) -> list[Trial]:
     return found
 
 
-def budget(trial: Trial) -> str:
+def describe_budget(trial: Trial) -> str:
     """`20 epochs, then 10` of a trial that goes on for 10 epochs of its own from one that was trained for 20."""
-    first, *later = (each.terms.budget for each in lineage(trial))
-    said = [f"{each.amount:g}" if each.unit == first.unit else str(each) for each in later]
-    return ", then ".join([str(first), *said])
+    first, *later = (each.terms.budget for each in list_lineage(trial))
+    parts = [f"{each.amount:g}" if each.unit == first.unit else str(each) for each in later]
+    return ", then ".join([str(first), *parts])
 
 
-def protocol(trial: Trial) -> dict[str, Any]:
+def trial_protocol(trial: Trial) -> dict[str, Any]:
     """The terms of the run, which must agree before numbers may be averaged or compared."""
-    return lineage(trial)[0].terms.protocol() | ({"refit": True} if trial.refit else {})
+    return list_lineage(trial)[0].terms.protocol() | ({"refit": True} if trial.refit else {})
 
 
-def place(trial: Trial) -> Place:
+def trial_place(trial: Trial) -> Place:
     """Where a trial stands: records of one place are of one table."""
-    return trial.dataset.label, tuple(sorted(protocol(trial).items()))
+    return trial.dataset.label, tuple(sorted(trial_protocol(trial).items()))
 
 
-def tables(records: Iterable[Record]) -> list[list[Record]]:
+def group_tables(records: Iterable[Record]) -> list[list[Record]]:
     """The records of each place, data sets together and in the order in which they first appear."""
     groups: dict[Place, list[Record]] = {}
     for record in records:
-        groups.setdefault(place(record.trial), []).append(record)
+        groups.setdefault(trial_place(record.trial), []).append(record)
     datasets = list(dict.fromkeys(dataset for dataset, _ in groups))
     return sorted(groups.values(), key=lambda group: datasets.index(group[0].trial.dataset.label))
 
 
-def rows(records: Iterable[Record]) -> dict[str, list[Record]]:
+def group_rows(records: Iterable[Record]) -> dict[str, list[Record]]:
     """The records of each method by its label, in the order in which they first appear."""
     groups: dict[str, list[Record]] = {}
     for record in records:

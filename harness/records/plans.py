@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.records.format import plain
-from harness.records.grouping import place, protocol
+from harness.records.format import to_plain
+from harness.records.grouping import trial_place, trial_protocol
 from harness.records.store import write_atomically
 from harness.types import Trial
 from harness.words import clean_label
@@ -36,22 +36,22 @@ class Planned:
     keys: Mapping[int, str]
 
 
-def planned(trials: Iterable[Trial]) -> list[Planned]:
+def group_planned(trials: Iterable[Trial]) -> list[Planned]:
     """The planned trials by method, data set and protocol; those that are skipped never could run."""
     rows: dict[tuple[Any, ...], tuple[Trial, dict[int, str]]] = {}
     for trial in trials:
         if not trial.skip:
-            rows.setdefault((trial.method.label, place(trial)), (trial, {}))[1][trial.seed] = trial.key
-    return [Planned(first.method.label, first.dataset.label, protocol(first), keys) for first, keys in rows.values()]
+            rows.setdefault((trial.method.label, trial_place(trial)), (trial, {}))[1][trial.seed] = trial.key
+    return [Planned(one.method.label, one.dataset.label, trial_protocol(one), keys) for one, keys in rows.values()]
 
 
-def write(results: Path, trials: Iterable[Trial], command: Sequence[str]) -> None:
+def write_plan(results: Path, trials: Iterable[Trial], command: Sequence[str]) -> None:
     """Write the plan of a run, unless the newest one says the same. Raises HarnessError where that cannot be done."""
-    plan = {"command": list(command), "rows": [_row(each) for each in planned(trials)]}
+    plan = {"command": list(command), "rows": [_to_row(each) for each in group_planned(trials)]}
     folder = results / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if _newest(folder) != plan:
+        if _read_newest(folder) != plan:
             now = datetime.datetime.now(datetime.UTC)
             path = folder / f"{now:%Y%m%dT%H%M%S.%f}Z-{os.getpid()}.json"
             values = {"schema": SCHEMA, "started": now.isoformat(timespec="milliseconds"), **plan}
@@ -62,16 +62,17 @@ def write(results: Path, trials: Iterable[Trial], command: Sequence[str]) -> Non
         ) from error
 
 
-def read(*results: Path) -> tuple[list[Planned], list[str]]:
+def read_plans(*results: Path) -> tuple[list[Planned], list[str]]:
     """All plans of results folders added up, and a line for each file that cannot be read.
 
     Of the same method, data set, protocol and seed the newest plan says which trial it is.
     """
     found: dict[tuple[Any, ...], Planned] = {}
     problems = []
-    for path in sorted((path for folder in results for path in _paths(folder / FOLDER)), key=lambda path: path.name):
+    paths = (path for folder in results for path in _list_paths(folder / FOLDER))
+    for path in sorted(paths, key=lambda path: path.name):
         try:
-            rows = _read(path)
+            rows = _read_rows(path)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             problems.append(f"plan {path}: cannot be read ({type(error).__name__}: {str(error)[:200]}); passed over")
             continue
@@ -82,16 +83,16 @@ def read(*results: Path) -> tuple[list[Planned], list[str]]:
     return list(found.values()), problems
 
 
-def _paths(folder: Path) -> list[Path]:
+def _list_paths(folder: Path) -> list[Path]:
     """Oldest first: their names begin with the time."""
     return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
-def _read(path: Path) -> list[Planned]:
-    return [_planned(row) for row in _values(path)["rows"]]
+def _read_rows(path: Path) -> list[Planned]:
+    return [_from_row(row) for row in _read_values(path)["rows"]]
 
 
-def _values(path: Path) -> dict[str, Any]:
+def _read_values(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError("not a file")
     if path.stat().st_size > LARGEST:
@@ -102,34 +103,34 @@ def _values(path: Path) -> dict[str, Any]:
     return values
 
 
-def _newest(folder: Path) -> dict[str, Any] | None:
-    paths = _paths(folder)
+def _read_newest(folder: Path) -> dict[str, Any] | None:
+    paths = _list_paths(folder)
     try:
-        values = _values(paths[-1]) if paths else {}
+        values = _read_values(paths[-1]) if paths else {}
     except (OSError, ValueError, RecursionError):
         return None
     return {name: value for name, value in values.items() if name not in ("schema", "started")}
 
 
-def _row(row: Planned) -> dict[str, Any]:
+def _to_row(row: Planned) -> dict[str, Any]:
     keys = {str(seed): key for seed, key in row.keys.items()}
-    values: dict[str, Any] = plain(
+    values: dict[str, Any] = to_plain(
         {"method": row.method, "dataset": row.dataset, "protocol": row.protocol, "trials": keys}
     )
     return values
 
 
-def _planned(row: Mapping[str, Any]) -> Planned:
+def _from_row(row: Mapping[str, Any]) -> Planned:
     method, dataset, terms, trials = (row[name] for name in ("method", "dataset", "protocol", "trials"))
     texts = (method, dataset, *terms, *trials.values())
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("method, dataset, protocol and keys must be texts")
     if not all(isinstance(term, (str, int)) for term in terms.values()):
         raise TypeError("the terms of the protocol must be texts or numbers")
-    return Planned(_text(method), _text(dataset), terms, {int(seed): key for seed, key in trials.items()})
+    return Planned(_clean_label(method), _clean_label(dataset), terms, {int(seed): key for seed, key in trials.items()})
 
 
-def _text(label: str) -> str:
+def _clean_label(label: str) -> str:
     """A label as records have it. Raises ValueError for a lone surrogate, which has no encoding."""
     label.encode()
     return clean_label(label)

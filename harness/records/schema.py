@@ -52,7 +52,7 @@ def _schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _schema_of(arguments[1], definitions)}
     if origin in SEQUENCES:
         return {"type": "array", **_schema_of_items(origin, arguments, definitions)}
-    return dict(SIMPLE[kind]) if kind in SIMPLE else _refer(kind, definitions)
+    return dict(SIMPLE[kind]) if kind in SIMPLE else _refer_to(kind, definitions)
 
 
 def _schema_of_items(origin: Any, arguments: tuple[Any, ...], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _schema_of_items(origin: Any, arguments: tuple[Any, ...], definitions: dict[
     return {"prefixItems": items, "minItems": len(items), "maxItems": len(items)}
 
 
-def _refer(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
+def _refer_to(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
     """A reference to the definition of a dataclass or named tuple, all of whose fields are written."""
     if kind.__name__ not in definitions:
         definitions[kind.__name__] = {}  # a trial refers to itself

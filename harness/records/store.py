@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.records.format import SCHEMA, from_json, plain, to_json
+from harness.records.format import SCHEMA, from_json, to_json, to_plain
 from harness.types import Record, Trial
 from harness.words import clean_label
 
@@ -43,14 +43,14 @@ class Store:
         self._root = folder.absolute()
         self.trials = self._root / "trials"
 
-    def path(self, key: str) -> Path:
+    def locate_record(self, key: str) -> Path:
         return self.trials / f"{key}.json"
 
-    def weights(self, key: str) -> Path:
+    def locate_weights(self, key: str) -> Path:
         """Where the trained arrays of a trial lie, if it keeps them."""
         return self.trials / f"{key}.safetensors"
 
-    def predictions(self, key: str) -> Path:
+    def locate_prediction(self, key: str) -> Path:
         """Where the test prediction of a trial lies, if it keeps that."""
         return self.trials / f"{key}.predictions.npz"
 
@@ -66,29 +66,29 @@ class Store:
                 f"results folder {self.folder}: not writable ({error.strerror}); choose another with --results DIR"
             ) from error
 
-    def find(self, key: str) -> Record | None:
+    def find_ok(self, key: str) -> Record | None:
         """The record of a trial that ended ok; a file that cannot be read is no record."""
-        record = self.last(key)
+        record = self.find_any(key)
         return record if record is not None and record.status == "ok" else None
 
-    def last(self, key: str) -> Record | None:
+    def find_any(self, key: str) -> Record | None:
         """The record of a trial, however it ended; a file that cannot be read is no record."""
         try:
-            return read(self.path(key))
+            return read_record(self.locate_record(key))
         except (Unreadable, FileNotFoundError):
             return None
 
-    def fault(self, key: str) -> str:
+    def explain_fault(self, key: str) -> str:
         """Why the file of a trial is no record; empty where it is one, and where there is none."""
         try:
-            read(self.path(key))
+            read_record(self.locate_record(key))
         except Unreadable as problem:
             return str(problem)
         except FileNotFoundError:
             pass
         return ""
 
-    def attempt(self, key: str) -> Path:
+    def locate_attempt(self, key: str) -> Path:
         """Where the record of a trial lies that ran again and did not end ok, while its ok record stays."""
         return self._root / "attempts" / f"{key}.json"
 
@@ -101,8 +101,8 @@ class Store:
         hold the record; nothing written before is touched.
         """
         key = record.trial.key
-        aside = record.status != "ok" and self.find(key) is not None
-        path = self.attempt(key) if aside else self.path(key)
+        aside = record.status != "ok" and self.find_ok(key) is not None
+        path = self.locate_attempt(key) if aside else self.locate_record(key)
         values = to_json(record)
         written = from_json(values)
         try:
@@ -116,18 +116,18 @@ class Store:
             ) from error
         if record.status == "ok":
             with contextlib.suppress(OSError):  # the record is there, which is what matters
-                self.attempt(key).unlink()
+                self.locate_attempt(key).unlink()
         return written
 
-    def records(self) -> tuple[list[Record], list[str]]:
+    def read_newest(self) -> tuple[list[Record], list[str]]:
         """The newest record of every trial, in the order in which they ended, and a line for each unreadable file.
 
         Trials that differ in nothing but versions or source code are one trial here: only the newest counts.
         """
-        records, problems = self.every()
-        return newest(records), problems
+        records, problems = self.read_all()
+        return keep_newest(records), problems
 
-    def every(self) -> tuple[list[Record], list[str]]:
+    def read_all(self) -> tuple[list[Record], list[str]]:
         """Likewise all records, those of older source code too."""
         if not self.trials.is_dir():
             raise HarnessError(f"results folder {self.folder}: no records there (no folder {self.trials})")
@@ -136,31 +136,31 @@ class Store:
             if path.name.startswith("."):  # of editors, of other systems' copies, or half written
                 continue
             try:
-                records.append(read(path))
+                records.append(read_record(path))
             except Unreadable as problem:
                 problems.append(str(problem))
         return records, problems
 
 
-def newest(records: Iterable[Record]) -> list[Record]:
+def keep_newest(records: Iterable[Record]) -> list[Record]:
     """The last record of each identity, in the order in which they ended."""
-    last = {identity(record.trial): record for record in sorted(records, key=lambda r: r.finished)}
+    last = {trial_identity(record.trial): record for record in sorted(records, key=lambda r: r.finished)}
     return sorted(last.values(), key=lambda record: record.finished)
 
 
-def identity(trial: Trial) -> tuple[Any, ...]:
+def trial_identity(trial: Trial) -> tuple[Any, ...]:
     """The identity of a trial as a user sees it: everything but versions and source code."""
-    base = identity(trial.base) if trial.base else None
+    base = trial_identity(trial.base) if trial.base else None
     labels = (clean_label(trial.method.label), clean_label(trial.dataset.label))
     return (*labels, trial.seed, trial.terms, trial.refit, base)
 
 
-def read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
     """One record. Raises Unreadable, naming the file and what to do; FileNotFoundError where there is none."""
     try:
         text = read_text(path)
         # An escape may stand for a lone surrogate, which could not be printed.
-        value = plain(json.loads(text)) if "\\ud" in text.lower() else json.loads(text)
+        value = to_plain(json.loads(text)) if "\\ud" in text.lower() else json.loads(text)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -202,14 +202,14 @@ def read_text(path: Path) -> str:
 
 def _set_aside(path: Path) -> None:
     try:
-        read(path)
+        read_record(path)
     except FileNotFoundError:
         return
     except Unreadable:
-        path.rename(_free(path.with_suffix(".unreadable")))
+        path.rename(_free_path(path.with_suffix(".unreadable")))
 
 
-def _free(path: Path) -> Path:
+def _free_path(path: Path) -> Path:
     """The path, or the first of `path-2`, `path-3` ... at which nothing is."""
     names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in itertools.count(1))
     return next(name for name in names if not (name.exists() or name.is_symlink()))

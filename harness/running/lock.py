@@ -17,21 +17,21 @@ NAME = ".lock"
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def hold_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, made if it is missing; processes started meanwhile do not hold it.
 
     Raises UsageError, before anything is run: another run holds it, or the folder cannot be written.
     """
-    descriptor = _open(folder)
+    descriptor = _open_lock(folder)
     try:
-        _acquire(descriptor, folder)
-        _sign(descriptor)
+        _acquire_lock(descriptor, folder)
+        _sign_lock(descriptor)
         yield
     finally:
         os.close(descriptor)  # which releases the lock: nobody else has the descriptor, see O_CLOEXEC
 
 
-def _open(folder: Path) -> int:
+def _open_lock(folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -41,12 +41,12 @@ def _open(folder: Path) -> int:
         ) from error
 
 
-def _acquire(descriptor: int, folder: Path) -> None:
+def _acquire_lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UsageError(
-            f"results folder {folder}: another run{_describe(descriptor)} is writing there; "
+            f"results folder {folder}: another run{_describe_holder(descriptor)} is writing there; "
             "wait for it or choose another with --results DIR"
         ) from None
     except OSError as error:
@@ -56,7 +56,7 @@ def _acquire(descriptor: int, folder: Path) -> None:
         ) from error
 
 
-def _sign(descriptor: int) -> None:
+def _sign_lock(descriptor: int) -> None:
     """Say who holds it. The lock holds on a full disk as well."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     holder = {"process": os.getpid(), "host": platform.node(), "started": now}
@@ -65,7 +65,7 @@ def _sign(descriptor: int) -> None:
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
-def _describe(descriptor: int) -> str:
+def _describe_holder(descriptor: int) -> str:
     """Describe the holder, as far as it has said so yet."""
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))

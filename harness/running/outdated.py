@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.planning.plan import changed_parts, describe_changes
-from harness.records.store import identity
+from harness.records.store import trial_identity
 from harness.types import Record, Trial
 from harness.words import list_seeds
 
@@ -15,7 +15,7 @@ Digests = Mapping[str, str]
 Look = Callable[[Sequence[Trial]], Mapping[str, Digests]]
 
 
-def kept(trials: Iterable[Trial], records: Iterable[Record], look: Look) -> dict[str, Record]:
+def match_records(trials: Iterable[Trial], records: Iterable[Record], look: Look) -> dict[str, Record]:
     """For each trial, by its key, the newest ok record of which sources alone differ, over the same data.
 
     look: the digests of the data of trials as they would be loaded now, by key; none where they cannot be.
@@ -23,29 +23,25 @@ def kept(trials: Iterable[Trial], records: Iterable[Record], look: Look) -> dict
     earlier: dict[tuple[Any, ...], list[Record]] = {}
     for record in sorted(records, key=lambda record: record.finished, reverse=True):
         if record.status == "ok":
-            earlier.setdefault(identity(record.trial), []).append(record)
-    found = {
-        trial.key: (
-            trial,
-            [record for record in earlier.get(identity(trial), ()) if _same_but_code(record.trial, trial)],
-        )
-        for trial in trials
-        if not trial.skip
+            earlier.setdefault(trial_identity(record.trial), []).append(record)
+    wanted = [trial for trial in trials if not trial.skip]
+    alike = {
+        trial.key: [record for record in earlier.get(trial_identity(trial), ()) if _same_but_code(record.trial, trial)]
+        for trial in wanted
     }
-    present = look([trial for trial, alike in found.values() if any(_to_verify(record, trial) for record in alike)])
-    chosen = {key: _first(alike, trial, present.get(key)) for key, (trial, alike) in found.items()}
-    return {key: record for key, record in chosen.items() if record is not None}
-
-
-def _first(records: Sequence[Record], trial: Trial, present: Digests | None) -> Record | None:
-    return next((record for record in records if _over_same_data(record, trial, present)), None)
+    present = look([trial for trial in wanted if any(_needs_digests(record, trial) for record in alike[trial.key])])
+    matches: dict[str, Record] = {}
+    for trial in wanted:
+        fitting = (record for record in alike[trial.key] if _over_same_data(record, trial, present.get(trial.key)))
+        if match := next(fitting, None):
+            matches[trial.key] = match
+    return matches
 
 
 def _same_but_code(old: Trial, new: Trial) -> bool:
     """Whether two trials of one identity differ in nothing but sources and versions, nor do those they start from."""
-    if (old.base is None) != (new.base is None):
-        return False
-    if old.base is not None and new.base is not None and not _same_but_code(old.base, new.base):
+    bases = old.base, new.base
+    if bases != (None, None) and (old.base is None or new.base is None or not _same_but_code(old.base, new.base)):
         return False
     return not changed_parts(_without_gone(_without_code(old.parts), new.parts), _without_code(new.parts))
 
@@ -68,35 +64,35 @@ def _without_gone(parts: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
     return kept
 
 
-def _to_verify(record: Record, trial: Trial) -> bool:
+def _needs_digests(record: Record, trial: Trial) -> bool:
     """Whether code that loads the data has changed, and the record knows what they were."""
-    return bool(_digests(record)) and bool({"core", "dataset"} & set(changed_parts(record.trial.parts, trial.parts)))
+    changed = changed_parts(record.trial.parts, trial.parts) if _read_digests(record) else ()
+    return not {"core", "dataset"}.isdisjoint(changed)
 
 
 def _over_same_data(record: Record, trial: Trial, present: Digests | None) -> bool:
     """Older records know no digests: then the data set must be the same in all that is known of it."""
-    if _to_verify(record, trial):
-        return _digests(record) == present
+    if _needs_digests(record, trial):
+        return _read_digests(record) == present
     return "dataset" not in changed_parts(record.trial.parts, trial.parts)
 
 
-def _digests(record: Record) -> Digests:
+def _read_digests(record: Record) -> Digests:
     found = record.provenance.get("data")
     return found if isinstance(found, Mapping) else {}
 
 
-def remark(trials: Iterable[Trial], kept: Mapping[str, Record]) -> list[str]:
+def remark_kept(trials: Iterable[Trial], kept: Mapping[str, Record]) -> list[str]:
     """Remarks below the table on records that were kept although the code has changed since."""
-    old = [(trial, kept[trial.key]) for trial in trials if trial.key in kept]
-    said: dict[str, dict[str, list[str]]] = {}
-    for trial, record in old:
-        since = ", ".join(describe_changes(record.trial, trial)) or "what it starts from"
-        said.setdefault(since, {}).setdefault(trial.method.label, []).append(str(trial.seed))
+    groups: dict[str, dict[str, list[str]]] = {}
+    for trial in (trial for trial in trials if trial.key in kept):
+        since = ", ".join(describe_changes(kept[trial.key].trial, trial)) or "what it starts from"
+        groups.setdefault(since, {}).setdefault(trial.method.label, []).append(str(trial.seed))
     return [
-        f"kept although the code has changed since (--keep-outdated): {_listed(rows)}; changed: {since}"
-        for since, rows in said.items()
+        f"kept although the code has changed since (--keep-outdated): {_list_rows(rows)}; changed: {since}"
+        for since, rows in groups.items()
     ]
 
 
-def _listed(rows: Mapping[str, Sequence[str]]) -> str:
+def _list_rows(rows: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{label} {list_seeds(list(dict.fromkeys(seeds)))}" for label, seeds in rows.items())

@@ -14,10 +14,10 @@ from harness.catalog import Catalog
 from harness.errors import HarnessError
 from harness.planning import fingerprints
 from harness.planning.plan import describe_changes
-from harness.records import arrays, environment
-from harness.records.store import Store, identity
-from harness.running.cohorts import grouped
-from harness.running.siblings import siblings
+from harness.records import environment, trained_arrays
+from harness.records.store import Store, trial_identity
+from harness.running.cohort_groups import group_cohorts
+from harness.running.seed_siblings import group_siblings
 from harness.types import Executor, Progress, Record, RunContext, Trial
 from harness.words import clean_line
 
@@ -42,7 +42,7 @@ class Split:
     lost: tuple[str, ...] = ()
 
 
-def split(
+def split_plan(
     trials: Sequence[Trial],
     store: Store,
     rerun: Collection[str] = (),
@@ -54,15 +54,15 @@ def split(
     rerun: keys of trials that run all the same. kept: records that stand for trials without one of their own.
     """
     found = {
-        trial.key: None if trial.key in rerun else store.find(trial.key) or kept.get(trial.key) for trial in trials
+        trial.key: None if trial.key in rerun else store.find_ok(trial.key) or kept.get(trial.key) for trial in trials
     }
     again = {key for key, record in found.items() if record is None}
     lost: list[str] = []
     for trial in reversed(trials):  # a base stands before what starts from it, and may have a base itself
         base = trial.base
         if base and trial.key in again and base.key not in again:
-            path = store.weights(base.key)
-            if fault := arrays.fault(path, found.get(base.key)):
+            path = store.locate_weights(base.key)
+            if fault := trained_arrays.describe_fault(path, found.get(base.key)):
                 again.add(base.key)
                 title = f"{base.method.label} on {base.dataset.label}, seed {base.seed}"
                 lost.insert(0, f"{title} runs again: its trained arrays, {path}, {fault}")
@@ -70,16 +70,17 @@ def split(
     return Split(done, tuple(trial for trial in trials if trial.key in again), tuple(lost))
 
 
-def again(trials: Sequence[Trial], store: Store) -> list[str]:
+def explain_reruns(trials: Sequence[Trial], store: Store) -> list[str]:
     """Why trials run that a user has run before: a line each for a record that cannot be read, for what has changed
     since, and for how they ended.
     """
     try:
-        earlier = {identity(record.trial): record for record in store.records()[0]}
+        earlier = {trial_identity(record.trial): record for record in store.read_newest()[0]}
     except HarnessError:
         return []
-    damaged = [fault for trial in trials if (fault := store.fault(trial.key))]
-    known = [(trial, earlier[identity(trial)]) for trial in trials if not trial.skip and identity(trial) in earlier]
+    damaged = [fault for trial in trials if (fault := store.explain_fault(trial.key))]
+    found = [(trial, earlier.get(trial_identity(trial))) for trial in trials if not trial.skip]
+    known = [(trial, record) for trial, record in found if record is not None]
     bad = [record.status for _, record in known if record.status != "ok"]
     moved = [describe_changes(record.trial, trial) for trial, record in known if record.status == "ok"]
     moved = [words for words in moved if words]
@@ -88,7 +89,7 @@ def again(trials: Sequence[Trial], store: Store) -> list[str]:
     return [*damaged, *ended, *([f"{_run_again(len(moved))}, changed since: {', '.join(changed)}"] if moved else [])]
 
 
-def outdated(origins: Origins, records: Sequence[Record], store: Store) -> list[str]:
+def describe_outdated(origins: Origins, records: Sequence[Record], store: Store) -> list[str]:
     """A line if records hold what a metric or an instrument measured that has changed since: no key tells of those."""
     present = origins.measured_by
     found: dict[str, list[str]] = {}
@@ -101,7 +102,7 @@ def outdated(origins: Origins, records: Sequence[Record], store: Store) -> list[
         return []
     plugins = ", ".join(dict.fromkeys(plugin for each in found.values() for plugin in each))
     kept = f"{len(found)} of the records were measured before the source of {plugins} changed"
-    return [f"{kept}; without {store.path(next(iter(found)))} and the like their trials run again"]
+    return [f"{kept}; without {store.locate_record(next(iter(found)))} and the like their trials run again"]
 
 
 class Origins:
@@ -118,37 +119,38 @@ class Origins:
     def measured_by(self) -> Mapping[str, str]:
         return self._prints.digest_measures(self.catalog)
 
-    def of(self, trial: Trial) -> dict[str, Any]:
+    def describe_trial(self, trial: Trial) -> dict[str, Any]:
         """measured_by: the source of metrics and instruments. libraries: other distributions that method and data set
         import, with versions. sources: a digest of each file of theirs. not_followed: what of it no key follows.
         """
-        behind = self._behind(trial)
-        libraries = {name: version for each in behind for name, version in each.libraries.items()}
-        said: dict[str, Any] = {"measured_by": self.measured_by, "libraries": dict(sorted(libraries.items()))}
-        said["sources"] = {name: digest for each in behind for name, digest in sorted(each.files.items())}
-        gaps = self.gaps([trial])
-        return said | ({"not_followed": gaps} if gaps else {})
+        followed = self._follow_sources(trial)
+        libraries = {name: version for each in followed for name, version in each.libraries.items()}
+        origins: dict[str, Any] = {"measured_by": self.measured_by, "libraries": dict(sorted(libraries.items()))}
+        origins["sources"] = {name: digest for each in followed for name, digest in sorted(each.files.items())}
+        gaps = self.list_gaps([trial])
+        return origins | ({"not_followed": gaps} if gaps else {})
 
-    def gaps(self, trials: Sequence[Trial]) -> list[str]:
+    def list_gaps(self, trials: Sequence[Trial]) -> list[str]:
         """Gaps in the sources of these trials' methods and data sets, which no key follows."""
-        return list(dict.fromkeys(gap for trial in trials for each in self._behind(trial) for gap in each.gaps))
+        followed = (each for trial in trials for each in self._follow_sources(trial))
+        return list(dict.fromkeys(gap for each in followed for gap in each.gaps))
 
-    def _behind(self, trial: Trial) -> list[fingerprints.Followed]:
+    def _follow_sources(self, trial: Trial) -> list[fingerprints.Followed]:
         method = self.catalog.methods.offer(trial.method.name, trial.method.provider)
         dataset = self.catalog.datasets.offer(trial.dataset.name, trial.dataset.provider)
         return [self._prints.follow_once(method), self._prints.follow_once(dataset)]
 
 
-def unfollowed(origins: Origins, trials: Sequence[Trial]) -> list[str]:
+def describe_unfollowed(origins: Origins, trials: Sequence[Trial]) -> list[str]:
     """A line for each thing that a method or data set imports and no key follows."""
-    return [f"no key follows {gap}: after a change there, use --rerun" for gap in origins.gaps(trials)]
+    return [f"no key follows {gap}: after a change there, use --rerun" for gap in origins.list_gaps(trials)]
 
 
 def _run_again(count: int) -> str:
     return "1 trial runs again" if count == 1 else f"{count} trials run again"
 
 
-def run(
+def run_trials(
     catalog: Catalog,
     trials: Sequence[Trial],
     store: Store,
@@ -164,18 +166,18 @@ def run(
     catalog.notify("harness_run_started", {"trials": tuple(trials)})
     records: list[Record] = []
     origins = origins or Origins(catalog)
-    alike = siblings(catalog, trials, store, origins.measured_by)
-    cohorts = grouped(catalog, trials, context.lanes, context.workers).cohorts
+    alike = group_siblings(catalog, trials, store, origins.measured_by)
+    cohorts = group_cohorts(catalog, trials, context.lanes, context.workers).cohorts
     context = dataclasses.replace(context, siblings=alike, cohorts=cohorts)
     try:
-        for record in _records(trials, executor, context, _Relay(catalog, listener)):
+        for record in _run_or_skip(trials, executor, context, _Relay(catalog, listener)):
             # Trials that run at once spoil each other's times: the report must know.
             record = dataclasses.replace(
                 record,
                 environment={"memory_limit": "none", **record.environment, "workers": context.workers},
-                provenance={**record.provenance, **origins.of(record.trial)},
+                provenance={**record.provenance, **origins.describe_trial(record.trial)},
             )
-            record, told = _written(store, record)
+            record, told = _write_record(store, record)
             records.append(told)
             listener.finished(record.trial, record)
             catalog.notify("harness_trial_finished", {"trial": record.trial, "record": told})
@@ -184,7 +186,7 @@ def run(
         catalog.notify("harness_run_finished", {"records": records})
 
 
-def _written(store: Store, record: Record) -> tuple[Record, Record]:
+def _write_record(store: Store, record: Record) -> tuple[Record, Record]:
     """Write a record as disks can hold it, or a failed one where no file can hold it, so that it costs no other trial.
 
     Besides, a copy for plugins: what they do to it is not what was measured.
@@ -197,16 +199,16 @@ def _written(store: Store, record: Record) -> tuple[Record, Record]:
         raise
     except Exception as error:
         reason = clean_line(f"its record cannot be written: {type(error).__name__}: {error}")
-        written = store.write(Record(record.trial, "failed", reason, finished=environment.now()))
+        written = store.write(Record(record.trial, "failed", reason, finished=environment.current_time()))
     return written, copy.deepcopy(written)
 
 
-def _records(
+def _run_or_skip(
     trials: Sequence[Trial], executor: Executor, context: RunContext, progress: Callable[[Trial, Progress], None]
 ) -> Iterator[Record]:
     for trial in trials:
         if trial.skip:
-            yield Record(trial, "skipped", trial.skip, finished=environment.now())
+            yield Record(trial, "skipped", trial.skip, finished=environment.current_time())
     runnable = [trial for trial in trials if not trial.skip]
     if runnable:
         yield from executor.run(runnable, context, progress)

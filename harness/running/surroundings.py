@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections import Counter
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
@@ -17,49 +16,42 @@ LOADED = 1.5  # times as many processes as cores; a run that has just ended leav
 CHANGING = ("python", "instruction_set")  # and every library that a record names the version of
 
 
-def moved(catalog: Catalog, done: Sequence[Record], todo: Sequence[Trial]) -> list[str]:
+def describe_versions(catalog: Catalog, done: Sequence[Record], todo: Sequence[Trial]) -> list[str]:
     """A line if records were taken with other versions, or on another instruction set, than this run has."""
     if not done:
         return []
-    now = _present(catalog, todo)
+    now = _read_environment(catalog, todo)
     found: Counter[tuple[str, str, str]] = Counter()
     for record in done:
-        for name, before in _versions(record):
-            present = now.get(name) or (None if name in CHANGING else _version(name))
+        for name, before in _list_versions(record):
+            present = now.get(name) or (None if name in CHANGING else environment.find_version(name))
             if present and present != before:
                 found[name.replace("_", " "), before, present] += 1
-    said = [
+    lines = [
         f"{count} of {len(done)} records {'was' if count == 1 else 'were'} taken with {name} {before}, "
         f"this run has {present}"
         for (name, before, present), count in found.items()
     ]
-    return ["; ".join(said)] if said else []
+    return ["; ".join(lines)] if lines else []
 
 
-def _present(catalog: Catalog, todo: Sequence[Trial]) -> Mapping[str, Any]:
+def _read_environment(catalog: Catalog, todo: Sequence[Trial]) -> Mapping[str, Any]:
     """This run's environment. The backend is asked only where there is something to run that needs it anyway."""
     if todo and todo[0].terms.device == "cpu":  # a GPU is not woken for a remark
         backend: Backend = resolve(catalog.backends.values()[0].factory)()
-        return environment.machine() | dict(backend.environment("cpu"))
-    present = environment.machine()
+        return environment.describe_machine() | dict(backend.environment("cpu"))
+    present = environment.describe_machine()
     del present["instruction_set"]  # of the processor; that of the kernels is the backend's to say
     return present
 
 
-def _versions(record: Record) -> Iterator[tuple[str, str]]:
+def _list_versions(record: Record) -> Iterator[tuple[str, str]]:
     """Name and version of Python, of libraries, and the instruction set that a record was taken with."""
     libraries = record.provenance.get("libraries")
     named = {**(libraries if isinstance(libraries, Mapping) else {}), **record.environment}
     for name, value in named.items():
-        if isinstance(value, str) and name != "harness" and (name in CHANGING or _version(name)):
+        if isinstance(value, str) and name != "harness" and (name in CHANGING or environment.find_version(name)):
             yield name, value
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        return None
 
 
 def wait_passively(
@@ -83,7 +75,7 @@ def wait_passively(
     return [f"{asked}: they wait for each other without spinning (OMP_WAIT_POLICY=PASSIVE)"]
 
 
-def crowded(trials: Sequence[Trial], workers: int) -> list[str]:
+def describe_crowding(trials: Sequence[Trial], workers: int) -> list[str]:
     """A line if more threads are asked for than there are cores for them."""
     threads = max((trial.terms.threads for trial in trials if not trial.skip), default=0)
     usable = cores.usable_cores()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from harness.catalog import Catalog
-from harness.records.format import plain
+from harness.records.format import to_plain
 from harness.trials.record_notes import Notes
 from harness.types import Instrument, Reading, Record
 
@@ -32,7 +32,7 @@ def find_carried(catalog: Catalog, earlier: Sequence[Record], machine: Mapping[s
     earlier: records that ended ok of the same configuration with other seeds. machine: the versions and settings that
     they must have been measured under.
     """
-    wanted = plain(machine)
+    wanted = to_plain(machine)
     alike = [record for record in earlier if {name: record.environment.get(name) for name in wanted} == wanted]
     found = {each.name: _find_agreed(each, alike) for each in catalog.instruments.values() if each.repeats}
     return {name: agreed for name, agreed in found.items() if agreed is not None}

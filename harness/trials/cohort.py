@@ -64,7 +64,7 @@ def _make_lanes(
     memory: int | None,
 ) -> Iterator[Lane]:
     """Yield the lanes whose data can be loaded and whose learner can be built."""
-    machine = {**environment.machine(), **backend.environment(seats[0].trial.terms.device)}
+    machine = {**environment.describe_machine(), **backend.environment(seats[0].trial.terms.device)}
     known: dict[int, tuple[Data, Notes]] = {}
     sharing = Counter(seat.trial.seed for seat in seats)
     for seat in seats:

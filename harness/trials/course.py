@@ -57,4 +57,4 @@ class Course:
 
     @cached_property
     def _trial_provenance(self) -> dict[str, Any]:
-        return environment.provenance(self._catalog, self.trial)
+        return environment.name_providers(self._catalog, self.trial)

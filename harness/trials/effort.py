@@ -29,7 +29,7 @@ class Effort:
         """Entries of a record's environment; the load as training ends."""
         wall, cpu = _read_clocks()
         spent = {"train_wall_seconds": wall - self._began[0], "train_cpu_seconds": cpu - self._began[1]}
-        return spent | ({"load_at_end": load} if (load := environment.load()) else {})
+        return spent | ({"load_at_end": load} if (load := environment.read_load()) else {})
 
 
 def _read_clocks() -> tuple[float, float]:

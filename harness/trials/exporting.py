@@ -16,7 +16,7 @@ import numpy as np
 from harness.catalog import Catalog, Offer, explain_unavailable, resolve
 from harness.data import files
 from harness.errors import HarnessError, Unsupported, UsageError, is_interrupt
-from harness.records import arrays
+from harness.records import trained_arrays
 from harness.records.store import Store
 from harness.seeds import derive
 from harness.trials import answers, excerpts, prediction_files
@@ -78,7 +78,7 @@ def export_network(
     wanted = _read_kept_prediction(bench, record, store)
     allowed = offer.value.tolerance if tolerance is None else tolerance
     with _temporary_beside(path) as temporary:
-        written = _write_format(offer, _make_kept(bench, store.weights(record.trial.key)), temporary, path)
+        written = _write_format(offer, _make_kept(bench, store.locate_weights(record.trial.key)), temporary, path)
         found = _compare_file(bench, offer, written, wanted, allowed)
         _require_within_tolerance(offer.value, found, allowed, path)
         size = _flush_file(temporary, path.parent)
@@ -96,7 +96,7 @@ def _require_kept(record: Record, store: Store) -> None:
     label = f"trial {record.trial.key}"
     if record.status != "ok":
         raise UsageError(f"{label}: it ended {record.status}; only a trial that ended ok has a trained network")
-    if why := arrays.fault(store.weights(record.trial.key), record):
+    if why := trained_arrays.describe_fault(store.locate_weights(record.trial.key), record):
         raise UsageError(f"{label}: its trained arrays {why}; {AGAIN}")
 
 
@@ -121,7 +121,7 @@ def _require_data_files(dataset: Dataset, trial: Trial, folder: Path) -> None:
 def _read_kept_prediction(bench: Bench, record: Record, store: Store) -> Prediction:
     """Read the prediction of the trial's test rows, which are those of now. Raises UsageError."""
     try:
-        return prediction_files.read_prediction(store.predictions(record.trial.key), bench.test_rows)
+        return prediction_files.read_prediction(store.locate_prediction(record.trial.key), bench.test_rows)
     except Unsupported as error:
         raise UsageError(f"trial {record.trial.key}: {error}; an export is held against it: {AGAIN}") from error
 

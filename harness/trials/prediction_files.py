@@ -50,7 +50,7 @@ def read_predictions(folder: str | Path, key: str) -> tuple[Prediction, dict[str
 
     Raises Unsupported, with the reason, where it has kept none (`harness run --keep-predictions`).
     """
-    path = Store(Path(folder)).predictions(key)
+    path = Store(Path(folder)).locate_prediction(key)
     with _open_arrays(path) as file:
         names = dict.fromkeys(name.split("/")[1] for name in file.files if name.startswith(SHIFTED))
         return _make_prediction(file, ""), {name: _make_prediction(file, f"{SHIFTED}{name}/") for name in names}

@@ -58,9 +58,8 @@ class Notes:
         known = {field.name for field in dataclasses.fields(Record)}
         copies = {name: value.copy() for name, value in vars(self).items() if name in known}
         copies["provenance"] |= provenance
-        return Record(
-            trial, status, reason, **copies, traceback=clean_ends(trace, LONGEST_TRACEBACK), finished=environment.now()
-        )
+        trace = clean_ends(trace, LONGEST_TRACEBACK)
+        return Record(trial, status, reason, **copies, traceback=trace, finished=environment.current_time())
 
     # --- what plugins say ---------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from harness.data.subset import subset
 from harness.data.trainable import fitting, placed
 from harness.errors import HarnessError, is_interrupt
 from harness.metrics.headline import find_headline
-from harness.records import arrays, environment
+from harness.records import environment, trained_arrays
 from harness.seeds import derive, derive_split_seed
 from harness.trials import answers, carrying, excerpts
 from harness.trials.bench import Bench
@@ -134,10 +134,10 @@ def set_up(
 ) -> Bench:
     """This process made ready for a trial, with the data on its device: all that the loop works with."""
     backend.setup(trial)
-    notes.environment |= {**environment.machine(), **backend.environment(trial.terms.device)}
+    notes.environment |= {**environment.describe_machine(), **backend.environment(trial.terms.device)}
     data = place_data(catalog, trial, backend, data_folder, notes)
     if base is not None and trial.base is not None:
-        notes.provenance[arrays.BASE] = {"key": trial.base.key, **arrays.stated(base)}
+        notes.provenance[trained_arrays.BASE] = {"key": trial.base.key, **trained_arrays.state_file(base)}
     method, config = configure_method(catalog, trial)
     return Bench(
         catalog=catalog,
@@ -184,7 +184,7 @@ def look_at_data(trial: Trial, context: RunContext, report: Callable[[Progress],
     del report
     catalog = load_catalog(Settings(plugins=context.plugins, disabled=context.disabled))
     found = digests(_load_data(catalog, trial, context.data, Notes()))
-    return Record(trial, "ok", provenance={"data": found}, finished=environment.now())
+    return Record(trial, "ok", provenance={"data": found}, finished=environment.current_time())
 
 
 def _drop_misnamed_splits(data: Data, notes: Notes) -> Data:
@@ -213,7 +213,7 @@ def _save_arrays(bench: Bench, trained: Started, weights: Path | None) -> None:
     saved = answers.check_arrays(trained.parts.save(trained.state))
     if weights is not None:
         bench.backend.save(saved, weights)
-        bench.notes.provenance[arrays.ARRAYS] = arrays.stated(weights)
+        bench.notes.provenance[trained_arrays.ARRAYS] = trained_arrays.state_file(weights)
     bench.notes.measured |= count_sizes(saved)
     with bench.hole_on_error("predict"):
         _warn_of_prediction(bench, trained, saved)

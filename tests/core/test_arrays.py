@@ -28,14 +28,14 @@ def run(tmp_path, monkeypatch, capsys):
         done = main(["run", "--here", "--seeds", "1", "-p", str(TINY), *arguments])
         out, err = capsys.readouterr()
         assert done == code, err
-        records = Store(tmp_path / "results").records()[0] if "--dry-run" not in arguments else []
+        records = Store(tmp_path / "results").read_newest()[0] if "--dry-run" not in arguments else []
         return out + err, {each.trial.method.name: each for each in records}
 
     return run
 
 
 def weights(record) -> Path:
-    return Store(Path("results")).weights(record.trial.key)
+    return Store(Path("results")).locate_weights(record.trial.key)
 
 
 def test_a_record_states_digest_and_size_of_the_arrays_that_are_kept_and_a_dependent_those_that_it_started_from(run):
@@ -69,7 +69,7 @@ def test_a_base_whose_arrays_are_not_those_of_its_record_is_planned_again_and_a_
     _, before = run("--methods", "starts")
     path = weights(before["counts"])
     spoil(path)
-    Store(Path("results")).path(before["starts"].trial.key).unlink()
+    Store(Path("results")).locate_record(before["starts"].trial.key).unlink()
     for command in (["--dry-run"], []):
         said, after = run("--methods", "starts", *command)
         line = f"counts on coins, seed 0 runs again: its trained arrays, {path.absolute()}, {words}"

@@ -115,7 +115,7 @@ def test_a_cut_file_of_other_rows_and_none_are_said(tmp_path):
 def test_predictions_of_shifted_splits_come_back_beside_that_of_the_test_rows(tmp_path):
     Store(tmp_path).prepare()
     gaussians = [RegressionMixture(np.full((2, n), n), np.ones((2, n)), np.log([0.5, 0.5])) for n in (5, 3, 4)]
-    path = Store(tmp_path).predictions("key")
+    path = Store(tmp_path).locate_prediction("key")
     prediction_files.write_prediction(path, gaussians[0], ROWS, {"far": gaussians[1], "near by": gaussians[2]})
     test, shifted = read_predictions(tmp_path, "key")
     np.testing.assert_array_equal(test.means, gaussians[0].means)
@@ -172,7 +172,7 @@ def ran(tmp_path, monkeypatch):
         monkeypatch.setattr("harness.catalog.load_catalog", lambda settings: catalog)
         for trial in plan_trials(catalog, Request(methods=methods, seeds="[0]")):
             if forget and trial.base:
-                Store(tmp_path).predictions(trial.base.key).unlink()
+                Store(tmp_path).locate_prediction(trial.base.key).unlink()
             records[trial.method.name] = run_task(trial, RunContext(tmp_path, None, **context), lambda progress: None)
         return records
 
@@ -183,8 +183,8 @@ def test_a_trial_is_held_against_its_base_from_the_start_to_the_end(ran, tmp_pat
     records = ran("tuned")
     base, tuned = records["dense"], records["tuned"]
     assert (base.status, tuned.status) == ("ok", "ok")
-    assert Store(tmp_path).predictions(base.trial.key).exists()
-    assert not Store(tmp_path).predictions(tuned.trial.key).exists()
+    assert Store(tmp_path).locate_prediction(base.trial.key).exists()
+    assert not Store(tmp_path).locate_prediction(tuned.trial.key).exists()
     assert (tuned.scores["base_agreement@start"], tuned.scores["base_kl@start"]) == (1.0, 0.0)
     assert tuned.scores["base_kl"] > 0
     assert tuned.scores["base_agreement"] == 1.0
@@ -194,7 +194,7 @@ def test_a_trial_is_held_against_its_base_from_the_start_to_the_end(ran, tmp_pat
 
 def test_every_trial_keeps_its_prediction_where_that_is_asked_for(ran, tmp_path):
     (record,) = ran("dense", keep_predictions=True).values()
-    assert Store(tmp_path).predictions(record.trial.key).exists()
+    assert Store(tmp_path).locate_prediction(record.trial.key).exists()
     assert not list(Store(tmp_path).trials.glob("*.part"))
 
 
@@ -238,4 +238,4 @@ def test_any_metric_that_looks_at_an_unknown_base_in_vain_is_a_hole_with_the_rea
 def test_a_prediction_of_an_earlier_run_does_not_outlive_the_next(ran, tmp_path):
     (record,) = ran("dense", keep_predictions=True).values()
     ran("dense")
-    assert not Store(tmp_path).predictions(record.trial.key).exists()
+    assert not Store(tmp_path).locate_prediction(record.trial.key).exists()

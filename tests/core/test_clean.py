@@ -19,7 +19,7 @@ from harness.cli.progress import Bars, Forecast, Lines
 from harness.executors.here import HereExecutor
 from harness.executors.local import LocalExecutor
 from harness.records.format import from_json, to_json
-from harness.records.store import Store, Unreadable, read
+from harness.records.store import Store, Unreadable, read_record
 from harness.running import runner
 from harness.words import clean_ends, clean_label
 
@@ -85,7 +85,7 @@ def test_a_record_nested_too_deep_is_set_aside(tmp_path, depth):
         json.dumps(to_json(record())).replace('"facts": {', f'"facts": {{"deep": {json.dumps(nested(depth))}, ', 1)
     )
     with pytest.raises(Unreadable, match=r"damaged|not JSON"):
-        read(path)
+        read_record(path)
 
 
 # --- what a trial sends -----------------------------------------------------------------------------------------------
@@ -158,8 +158,8 @@ def test_what_stands_on_disk_is_bounded_and_clean_whoever_ran_it(tmp_path, here)
     store, trials = Store(tmp_path), [trial("raises-megabytes"), trial("states-megabytes")]
     store.prepare()
     view = Lines(Forecast(trials, [], 1))
-    for found in runner.run(Catalog.of(Offers()), trials, store, executor, context(tmp_path), view):
-        written = store.path(found.trial.key).read_text()
+    for found in runner.run_trials(Catalog.of(Offers()), trials, store, executor, context(tmp_path), view):
+        written = store.locate_record(found.trial.key).read_text()
         assert len(written) < 25_000
         assert is_clean(json.dumps(json.loads(written), ensure_ascii=False))
         assert "\\u001b" not in written

@@ -123,7 +123,7 @@ def harness(tmp_path, monkeypatch, capsys):
 
 
 def only_record(folder: str = "results"):
-    (record,) = Store(Path(folder)).records()[0]
+    (record,) = Store(Path(folder)).read_newest()[0]
     return record
 
 
@@ -238,12 +238,12 @@ def test_a_folder_that_cannot_be_written_is_refused(harness):
 
 def test_a_trial_without_its_arrays_or_its_prediction_is_to_be_run_again(harness):
     store, key = Store(Path("results")), only_record().trial.key
-    prediction = store.predictions(key).read_bytes()
-    store.predictions(key).unlink()
+    prediction = store.locate_prediction(key).read_bytes()
+    store.locate_prediction(key).unlink()
     code, _, err = harness("export", "counts/coins/0", "--to", "npz", "out")
     assert (code, "its test prediction is not kept" in err, "--keep-weights" in err) == (2, True, True)
-    store.predictions(key).write_bytes(prediction)
-    store.weights(key).write_bytes(b"cut")
+    store.locate_prediction(key).write_bytes(prediction)
+    store.locate_weights(key).write_bytes(b"cut")
     code, _, err = harness("export", "counts/coins/0", "--to", "npz", "out")
     assert (code, "its trained arrays are 3 bytes, its record says" in err) == (2, True)
     harness("run", "--here", "--seeds", "1", "--methods", "waits", "--results", "bare")

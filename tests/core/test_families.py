@@ -41,8 +41,8 @@ def run_all(catalog, trials, store):
         run_trial(
             catalog,
             trial,
-            base=store.weights(trial.base.key) if trial.base else None,
-            weights=store.weights(trial.key),
+            base=store.locate_weights(trial.base.key) if trial.base else None,
+            weights=store.locate_weights(trial.key),
         )
         for trial in trials
     ]

@@ -15,7 +15,7 @@ from faulty import context, gone, told, trial, wait_for
 
 from harness.executors import cgroup, forkserver, linux, process, trial_news
 from harness.executors.local import LocalExecutor
-from harness.running.lock import locked
+from harness.running.lock import hold_lock
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -412,10 +412,10 @@ import sys
 from pathlib import Path
 from faulty import context, trial
 from harness.executors.local import LocalExecutor
-from harness.running.lock import locked
+from harness.running.lock import hold_lock
 
 folder = Path(sys.argv[1])
-with locked(folder):
+with hold_lock(folder):
     for record in LocalExecutor("faulty:task").run([trial(sys.argv[2])], context(folder), lambda *_: None):
         print(record.status, flush=True)
 """
@@ -446,7 +446,7 @@ def test_nothing_outlives_the_run(tmp_path, act, number):
         assert gone(run.pid)
     assert len(pids) > 1
     assert all(gone(pid) for pid in pids)
-    with locked(tmp_path):
+    with hold_lock(tmp_path):
         pass
 
 

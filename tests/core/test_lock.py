@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.running.lock import locked
+from harness.running.lock import hold_lock
 
 pytestmark = pytest.mark.xdist_group("processes")
 
 HOLDER = """
 import subprocess, sys
 from pathlib import Path
-from harness.running.lock import locked
-with locked(Path(sys.argv[1])):
+from harness.running.lock import hold_lock
+with hold_lock(Path(sys.argv[1])):
     child = "print('held', flush=True); input()"
     subprocess.run([sys.executable, "-c", child], close_fds=False)
 """
@@ -38,7 +38,7 @@ def holder(tmp_path):
 
 
 def test_a_second_run_is_refused_and_told_who_is_there(tmp_path, holder):
-    with pytest.raises(UsageError) as refusal, locked(tmp_path):
+    with pytest.raises(UsageError) as refusal, hold_lock(tmp_path):
         pass
     who = f"(process {holder.pid} on {os.uname().nodename}, started 20"
     assert str(refusal.value).startswith(f"results folder {tmp_path}: another run {who}")
@@ -49,51 +49,51 @@ def test_a_second_run_is_refused_and_told_who_is_there(tmp_path, holder):
 def test_a_lock_ends_with_a_killed_holder_though_what_it_started_lives_on(tmp_path, holder):
     holder.kill()
     holder.wait()
-    with locked(tmp_path):
+    with hold_lock(tmp_path):
         pass
 
 
 def test_a_lock_ends_with_the_block(tmp_path):
-    with locked(tmp_path):
+    with hold_lock(tmp_path):
         pass
-    with pytest.raises(ZeroDivisionError), locked(tmp_path):
+    with pytest.raises(ZeroDivisionError), hold_lock(tmp_path):
         raise ZeroDivisionError
-    with locked(tmp_path):
+    with hold_lock(tmp_path):
         pass
 
 
 def test_it_holds_within_one_process_too_and_for_the_first_only(tmp_path):
-    with locked(tmp_path):
+    with hold_lock(tmp_path):
         for _ in range(2):
-            with pytest.raises(UsageError, match=f"process {os.getpid()} on "), locked(tmp_path):
+            with pytest.raises(UsageError, match=f"process {os.getpid()} on "), hold_lock(tmp_path):
                 pass
-        with locked(tmp_path / "another"):
+        with hold_lock(tmp_path / "another"):
             pass
 
 
 def test_a_holder_that_has_not_said_who_it_is_yet(tmp_path):
     with (tmp_path / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="another run is writing there"), locked(tmp_path):
+        with pytest.raises(UsageError, match="another run is writing there"), hold_lock(tmp_path):
             pass
 
 
 def test_a_missing_folder_is_made(tmp_path):
-    with locked(tmp_path / "new" / "results"):
+    with hold_lock(tmp_path / "new" / "results"):
         assert (tmp_path / "new" / "results" / ".lock").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     message = r"file/results: cannot be written \(Not a directory\); choose another"
-    with pytest.raises(UsageError, match=message), locked(tmp_path / "file" / "results"):
+    with pytest.raises(UsageError, match=message), hold_lock(tmp_path / "file" / "results"):
         pass
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that even root cannot write")
 def test_a_folder_that_cannot_be_written_is_named():
     message = r"results folder /proc/self: cannot be written \("
-    with pytest.raises(UsageError, match=message), locked(Path("/proc/self")):
+    with pytest.raises(UsageError, match=message), hold_lock(Path("/proc/self")):
         pass
 
 
@@ -102,5 +102,5 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(UsageError, match=r"has no locks \(No locks available\)"), locked(tmp_path):
+    with pytest.raises(UsageError, match=r"has no locks \(No locks available\)"), hold_lock(tmp_path):
         pass

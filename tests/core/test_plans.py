@@ -33,7 +33,7 @@ def diverged(method: str, *seeds: int):
 
 
 def planned(*methods: str, seeds: int = 3) -> list[Planned]:
-    return plans.planned(record(method, seed).trial for method in methods for seed in range(seeds))
+    return plans.group_planned(record(method, seed).trial for method in methods for seed in range(seeds))
 
 
 def best(records, **asked) -> list[str]:
@@ -76,7 +76,7 @@ def test_what_every_row_lacks_is_known_from_the_plan_alone():
 def test_what_was_planned_and_never_began_is_told():
     summary = summarise(STEADY, METRICS, planned=planned("a", "b", "c"))
     assert summary.notes == ("planned, no record: c seeds 0, 1, 2",)
-    elsewhere = plans.planned([record("a", 0, "mnist").trial])
+    elsewhere = plans.group_planned([record("a", 0, "mnist").trial])
     notes = summarise(STEADY, METRICS, planned=[*planned("a", "b"), *elsewhere]).notes
     assert notes == ("planned, no record: a on mnist seed 0",)
 
@@ -158,7 +158,9 @@ def test_a_configuration_over_survivors_is_not_chosen():
     assert [row.method for row in summary.tables[0].rows] == ["saf[rate=0.1]"]
     assert any("passed over" in note for note in summary.notes)
     both = swept([*tried(0.1, {0: 0.8, 1: 0.81}), *part])
-    plan = plans.planned(record(label, seed).trial for label in ("saf[rate=0.1]", "saf[rate=0.2]") for seed in range(3))
+    plan = plans.group_planned(
+        record(label, seed).trial for label in ("saf[rate=0.1]", "saf[rate=0.2]") for seed in range(3)
+    )
     summary = summarise(both, METRICS, select=Choosing(by), planned=plan)
     assert any("saf[rate=0.2] is chosen over survivors" in note for note in summary.notes)
 
@@ -198,9 +200,9 @@ def test_a_run_leaves_its_plan_and_a_report_knows_what_is_missing(folder, capsys
     harness(capsys, *command)
     assert len(list((folder / "plans").glob("*"))) == 1, "nothing was run, nothing is planned"
     (lost,) = (
-        each for each in Store(folder).records()[0] if (each.trial.method.label, each.trial.seed) == ("counts", 1)
+        each for each in Store(folder).read_newest()[0] if (each.trial.method.label, each.trial.seed) == ("counts", 1)
     )
-    Store(folder).path(lost.trial.key).unlink()
+    Store(folder).locate_record(lost.trial.key).unlink()
     _, out, err = harness(capsys, "report", "--results", folder)
     assert ("planned, no record: counts seed 1" in out, err) == (True, "")
     _, out, _ = harness(capsys, "report", "--results", folder, "--methods", "counts[strength=2]")
@@ -210,9 +212,9 @@ def test_a_run_leaves_its_plan_and_a_report_knows_what_is_missing(folder, capsys
 def test_several_plans_add_up_and_the_newest_decides(tmp_path):
     first = [record("a", seed, key=f"old{seed}").trial for seed in (0, 1)]
     second = [record("a", seed, key=f"new{seed}").trial for seed in (1, 2)]
-    plans.write(tmp_path, first, ["run"])
-    plans.write(tmp_path, second, ["run"])
-    ((row,), problems) = plans.read(tmp_path)
+    plans.write_plan(tmp_path, first, ["run"])
+    plans.write_plan(tmp_path, second, ["run"])
+    ((row,), problems) = plans.read_plans(tmp_path)
     assert (row.method, row.keys, problems) == ("a", {0: "old0", 1: "new1", 2: "new2"}, [])
 
 
@@ -239,7 +241,7 @@ def test_a_plan_that_cannot_be_read_is_named_and_costs_nothing(folder, capsys, t
     store.prepare()
     for place, each in enumerate(STEADY):
         store.write(dataclasses.replace(each, finished=f"2026-01-01T00:00:{place:02d}.000+00:00"))
-    plans.write(folder, [record("a", 7).trial], ["run"])
+    plans.write_plan(folder, [record("a", 7).trial], ["run"])
     (folder / "plans" / "20000101T000000Z-1.json").write_text(text)
     (folder / "plans" / "20000101T000001Z-1.json").mkdir()
     code, out, err = harness(capsys, "report", "--results", folder)

@@ -33,7 +33,7 @@ def harness(tmp_path, monkeypatch, capsys):
 
 
 def records(refit: bool | None = None) -> list[Record]:
-    found, problems = Store(Path("results")).records()
+    found, problems = Store(Path("results")).read_newest()
     assert not problems
     return [each for each in found if refit in (None, each.trial.refit)]
 
@@ -141,7 +141,7 @@ def test_a_resumed_run_goes_on_in_either_stage(harness):
     lost = [*records(False)[:2], *records(True)[:1]]
     kept = {each.trial.key: each.finished for each in records() if each not in lost}
     for each in lost:
-        Store(Path("results")).path(each.trial.key).unlink()
+        Store(Path("results")).locate_record(each.trial.key).unlink()
     assert harness("run", *CHOOSE, "--refit")[0] == 0
     assert len(records()) == 16
     assert {each.trial.key: each.finished for each in records() if each.trial.key in kept} == kept
@@ -261,7 +261,7 @@ def test_a_dry_run_tells_which_outdated_records_of_the_second_stage_are_kept(har
 
 def test_what_is_planned_of_the_second_stage_is_called_trained_anew(harness):
     assert harness("run", *CHOOSE, "--refit")[0] == 0
-    Store(Path("results")).path(records(True)[0].trial.key).unlink()
+    Store(Path("results")).locate_record(records(True)[0].trial.key).unlink()
     _, out, _ = harness("report", "--select", "rmse@valid")
     assert "planned, no record: " in out
     assert "4 updates, trained anew, seed" in " ".join(out.split())

@@ -222,7 +222,7 @@ def test_the_reason_names_an_instrument_that_ends_the_process_while_it_accompani
 def test_trained_arrays_are_kept_and_what_starts_from_them_goes_on(run):
     store, (base, record) = run("exits-at-once", "starting")
     assert (base.status, record.status) == ("ok", "ok")
-    assert store.weights(base.trial.key).exists()
+    assert store.locate_weights(base.trial.key).exists()
     assert not list(store.trials.glob("*.part"))
     assert "accuracy@start" in record.scores
 

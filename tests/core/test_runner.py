@@ -14,10 +14,10 @@ import pytest
 from commands import forked
 
 from harness import Budget, Dataset, Method, Record, TrainingTerms, Trial, hookimpl
-from harness.records import arrays
+from harness.records import trained_arrays
 from harness.records.store import Store
 from harness.running import runner
-from harness.running.runner import again, split
+from harness.running.runner import explain_reruns, split_plan
 from harness.types import Choice, RunContext
 
 TERMS = TrainingTerms(Budget("epochs", 1), 8, "cpu", "fp32", 1)
@@ -54,12 +54,14 @@ def store(tmp_path) -> Store:
 )
 def test_a_base_runs_again_if_a_trial_needs_weights_that_have_gone(store, recorded, weights, todo):
     for trial in chain():
-        path = store.weights(trial.key)
+        path = store.locate_weights(trial.key)
         if trial.key in weights:
             path.touch()
         if trial.key in recorded:
-            store.write(Record(trial, "ok", provenance={"arrays": arrays.stated(path)} if path.exists() else {}))
-    found = split(chain(), store)
+            store.write(
+                Record(trial, "ok", provenance={"arrays": trained_arrays.state_file(path)} if path.exists() else {})
+            )
+    found = split_plan(chain(), store)
     assert "".join(trial.key for trial in found.todo) == todo
     assert {record.trial.key for record in found.done} == set("abc") - set(todo)
 
@@ -148,7 +150,7 @@ def test_a_record_that_no_file_can_hold_becomes_a_failed_one_and_costs_no_other(
     context = RunContext(tmp_path, None)
     list(run([before, odd, after], catalog_of(Offers()), store, hands, context))
     assert hands.finished_as == ["ok", "failed", "ok"]
-    found = {record.trial.key: record for record in store.records()[0]}
+    found = {record.trial.key: record for record in store.read_newest()[0]}
     assert {key: record.status for key, record in found.items()} == {"a": "ok", "b": "failed", "c": "ok"}
     assert found["b"].reason.startswith("its record cannot be written: ")
 
@@ -183,7 +185,7 @@ def test_a_plugin_that_is_told_of_a_record_cannot_change_it(store, tmp_path, cat
 
 
 def run(trials, catalog, store, hands, context):
-    return runner.run(catalog, trials, store, hands, context, hands)
+    return runner.run_trials(catalog, trials, store, hands, context, hands)
 
 
 # --- why a trial runs again -----------------------------------------------------------------------------------------
@@ -223,24 +225,24 @@ def planned(number: int = 0, **parts) -> Trial:
 )
 def test_what_has_changed_since_is_said_in_words(store, parts, said):
     store.write(Record(planned(), "ok", finished="1"))
-    assert again([planned(**parts)], store) == [f"1 trial runs again, changed since: {said}"]
+    assert explain_reruns([planned(**parts)], store) == [f"1 trial runs again, changed since: {said}"]
 
 
 def test_several_trials_share_a_line_and_those_that_ended_badly_have_their_own(store):
     for number, status in enumerate(("ok", "ok", "failed", "timeout", "failed")):
         store.write(Record(planned(number), status, finished=str(number)))
     new = [planned(number, core="c2") for number in range(6)]
-    assert again(new, store) == [
+    assert explain_reruns(new, store) == [
         "3 trials run again: failed, timeout before",
         "2 trials run again, changed since: the source of the harness",
     ]
 
 
 def test_nothing_is_said_of_new_trials_or_in_an_empty_folder(store, tmp_path):
-    assert again([planned()], store) == []
-    assert again([planned()], Store(tmp_path / "nowhere")) == []
+    assert explain_reruns([planned()], store) == []
+    assert explain_reruns([planned()], Store(tmp_path / "nowhere")) == []
     store.write(Record(planned(), "ok", finished="1"))
-    assert again([planned(1), dataclasses.replace(planned(core="c2"), skip="unfit")], store) == []
+    assert explain_reruns([planned(1), dataclasses.replace(planned(core="c2"), skip="unfit")], store) == []
 
 
 def test_a_run_reports_its_own_records_after_the_code_has_changed_and_changed_back(tmp_path):

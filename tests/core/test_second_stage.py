@@ -82,7 +82,7 @@ def run(tmp_path, monkeypatch, capsys):
 
 def anew() -> list[str]:
     """The labels of what was trained anew, each with its seed."""
-    found, _ = Store(Path("results")).records()
+    found, _ = Store(Path("results")).read_newest()
     return sorted(f"{each.trial.method.label} {each.trial.seed}" for each in found if each.trial.refit)
 
 
@@ -149,7 +149,7 @@ def test_a_second_stage_that_is_ended_goes_on_with_the_same_command(run, tmp_pat
     assert process.returncode == 143, err
     assert "second stage: 2 trials" in err
     assert "0 of 2 trials ended and are kept in results; the same command goes on" in err
-    assert (len(Store(Path("results")).records()[0]), anew()) == (4, [])
+    assert (len(Store(Path("results")).read_newest()[0]), anew()) == (4, [])
     code, _, err = run(*asked[1:])
     assert code == 0, err
     assert "4 of 4 trials have a record; 0 to run\nsecond stage: 2 trials" in err

@@ -199,7 +199,7 @@ def test_predictions_of_shifted_splits_are_kept_with_that_of_the_test_rows(tmp_p
     catalog = Catalog.of(harness.metrics, Plugin())
     (trial,) = plan_trials(catalog, Request(methods="subject", seeds="[0]"))
     Store(tmp_path).prepare()
-    run_trial(catalog, trial, prediction=Store(tmp_path).predictions(trial.key))
+    run_trial(catalog, trial, prediction=Store(tmp_path).locate_prediction(trial.key))
     test, shifted = read_predictions(tmp_path, trial.key)
     assert set(shifted) == {"far", "near"}  # a split called best has no name of its own
     assert {each.log_probs.shape for each in shifted.values()} == {test.log_probs.shape}

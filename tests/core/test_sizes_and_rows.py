@@ -117,8 +117,8 @@ def test_the_arrays_of_a_base_are_copied_once_for_each_state_that_starts_from_th
     store.prepare()
     trials = plan_trials(catalog, Request(methods="tuned", seeds="1", device="cpu", budget=Budget("updates", 20)))
     for trial in trials:
-        base = store.weights(trial.base.key) if trial.base else None
-        record = run_trial(catalog, trial, base=base, weights=store.weights(trial.key))
+        base = store.locate_weights(trial.base.key) if trial.base else None
+        record = run_trial(catalog, trial, base=base, weights=store.locate_weights(trial.key))
         assert record.status == "ok", record.traceback
     assert len(copies) == 2  # the one that is trained, and the one that is profiled
 

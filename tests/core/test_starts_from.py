@@ -31,8 +31,8 @@ from harness.cli import main
 from harness.metrics import harness_metrics
 from harness.planning.plan import plan_trials
 from harness.records.format import from_json, to_json
-from harness.records.grouping import protocol
-from harness.records.plans import planned
+from harness.records.grouping import trial_protocol
+from harness.records.plans import group_planned
 from harness.records.store import Store
 from harness.report.formats.one_record import render_record
 from harness.report.render import render
@@ -149,9 +149,9 @@ def run(catalog, tmp_path):
         store.prepare()
         asked = {"seeds": "1", "device": "cpu", "threads": 1, **asked}
         for trial in plan_trials(catalog, Request(methods=methods, **asked)):
-            base = store.weights(trial.base.key) if trial.base else None
-            store.write(run_trial(catalog, trial, base=base, weights=store.weights(trial.key)))
-        return {each.trial.method.label: each for each in store.records()[0]}
+            base = store.locate_weights(trial.base.key) if trial.base else None
+            store.write(run_trial(catalog, trial, base=base, weights=store.locate_weights(trial.key)))
+        return {each.trial.method.label: each for each in store.read_newest()[0]}
 
     return run
 
@@ -316,7 +316,7 @@ def test_a_base_that_is_also_named_in_the_run_is_one_trial(planned_):
 def test_every_link_of_a_chain_has_epochs_of_its_own_but_the_first(planned_):
     trials = planned_("again[epochs=2]", budget=Budget("updates", 40))
     assert [str(trial.terms.budget) for trial in trials] == ["40 updates", "1 epoch", "2 epochs"]
-    assert {str(protocol(trial)) for trial in trials} == {str(protocol(trials[0]))}
+    assert {str(trial_protocol(trial)) for trial in trials} == {str(trial_protocol(trials[0]))}
 
 
 def test_without_an_option_for_its_epochs_a_method_has_the_run_s_budget_and_its_base_the_recipe_s(catalog_of):
@@ -330,7 +330,7 @@ def test_without_an_option_for_its_epochs_a_method_has_the_run_s_budget_and_its_
         catalog_of(Plain()), Request(methods="tune", seeds="1", device="cpu", budget=Budget("epochs", 2))
     )
     assert (base.terms.budget.amount, tuned.terms.budget.amount) == (5, 2)
-    assert protocol(tuned)["budget"] == "2 epochs"
+    assert trial_protocol(tuned)["budget"] == "2 epochs"
 
 
 def test_whole_amounts_are_one_budget_however_they_are_written(planned_):
@@ -400,7 +400,7 @@ def test_claims_of_a_suite_hold_tuned_and_untuned_against_each_other_and_the_bas
 
 
 def test_plans_name_the_table_that_records_stand_in(planned_):
-    rows = planned(planned_("dense,prune[epochs=0]"))
+    rows = group_planned(planned_("dense,prune[epochs=0]"))
     assert [row.protocol for row in rows] == [rows[0].protocol] * 2
 
 
@@ -460,8 +460,8 @@ def test_without_updates_each_split_is_predicted_once_for_its_scores(catalog_of,
     catalog, store = catalog_of(Counting()), Store(tmp_path)
     store.prepare()
     base, trial = plan_trials(catalog, Request(methods="count[epochs=0]", seeds="1", device="cpu"))
-    run_trial(catalog, base, weights=store.weights(base.key))
-    counted = run_trial(catalog, trial, base=store.weights(base.key))
+    run_trial(catalog, base, weights=store.locate_weights(base.key))
+    counted = run_trial(catalog, trial, base=store.locate_weights(base.key))
     assert counted.facts["rows_predicted"] == 2 * ROWS
 
 

@@ -54,10 +54,10 @@ def test_a_record_comes_back_as_it_was(store):
     base = trial("wide", key="k1", keep=True)
     written = record(trial(base=base), scores={"accuracy": 0.5})
     store.write(written)
-    (found,), problems = store.records()
+    (found,), problems = store.read_newest()
     assert found == written
     assert problems == []
-    assert store.find("k0") == written
+    assert store.find_ok("k0") == written
 
 
 def test_an_older_record_which_has_all_that_was_measured_among_its_readings_is_read(store):
@@ -69,22 +69,24 @@ def test_an_older_record_which_has_all_that_was_measured_among_its_readings_is_r
 
 def test_the_file_is_strict_json_with_a_schema_number(store):
     store.write(record())
-    value = json.loads(store.path("k0").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    value = json.loads(
+        store.locate_record("k0").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON")
+    )
     assert (value["schema"], value["key"], value["scores"]["nll"]) == (SCHEMA, "k0", None)
-    assert math.isnan(store.find("k0").scores["nll"])
+    assert math.isnan(store.find_ok("k0").scores["nll"])
 
 
 def test_only_ok_records_count_as_done(store):
     store.write(record(status="timeout", reason="after 2 s"))
-    assert store.find("k0") is None
-    assert [found.status for found in store.records()[0]] == ["timeout"]
+    assert store.find_ok("k0") is None
+    assert [found.status for found in store.read_newest()[0]] == ["timeout"]
 
 
 def test_the_newest_record_of_a_trial_counts_when_only_the_code_changed(store):
     store.write(record(trial(key="old"), finished="2026-01-01T00:00:00"))
     store.write(record(trial(key="new", parts={"core": "y"}), finished="2026-01-02T00:00:00"))
     store.write(record(trial(key="other", seed=1), finished="2026-01-01T12:00:00"))
-    records, _ = store.records()
+    records, _ = store.read_newest()
     assert [found.trial.key for found in records] == ["other", "new"]
 
 
@@ -105,27 +107,30 @@ def test_a_file_that_cannot_be_read_is_named_and_set_aside_and_the_rest_is_there
     breaks, said = BROKEN[how]
     store.write(record())
     store.write(record(trial(seed=1, key="k1")))
-    broken = breaks(store.path("k0").read_text())
-    store.path("k0").write_bytes(broken if isinstance(broken, bytes) else broken.encode())
-    records, problems = store.records()
+    broken = breaks(store.locate_record("k0").read_text())
+    store.locate_record("k0").write_bytes(broken if isinstance(broken, bytes) else broken.encode())
+    records, problems = store.read_newest()
     assert [found.trial.key for found in records] == ["k1"]
     assert len(problems) == 1
     assert "k0.json" in problems[0]
     assert said in problems[0]
-    assert store.find("k0") is None
+    assert store.find_ok("k0") is None
 
 
 def test_a_broken_file_is_kept_when_its_trial_is_written_again(store):
-    store.path("k0").write_text('{"schema": 99}')
+    store.locate_record("k0").write_text('{"schema": 99}')
     store.write(record())
-    assert store.find("k0") is not None
-    assert store.path("k0").with_suffix(".unreadable").read_text() == '{"schema": 99}'
+    assert store.find_ok("k0") is not None
+    assert store.locate_record("k0").with_suffix(".unreadable").read_text() == '{"schema": 99}'
 
 
 def test_a_folder_with_the_name_of_a_record_is_named(store):
-    store.path("k0").mkdir()
-    assert store.records() == ([], [f"record {store.path('k0')}: cannot be read (Is a directory); set aside"])
-    assert store.find("k0") is None
+    store.locate_record("k0").mkdir()
+    assert store.read_newest() == (
+        [],
+        [f"record {store.locate_record('k0')}: cannot be read (Is a directory); set aside"],
+    )
+    assert store.find_ok("k0") is None
 
 
 def test_other_files_are_no_records(store):
@@ -133,7 +138,7 @@ def test_other_files_are_no_records(store):
     (store.folder / "notes.json").write_text("{}")
     (store.trials / "k0.safetensors").write_bytes(b"x")
     (store.trials / "README").write_text("hello")
-    records, problems = store.records()
+    records, problems = store.read_newest()
     assert (len(records), problems) == (1, [])
 
 
@@ -146,7 +151,7 @@ def test_a_full_disk_in_the_middle_of_a_write_loses_nothing(store, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(HarnessError, match=r"k0\.json: could not be written \(No space left on device\)"):
         store.write(record(scores={"accuracy": 0.75}))
-    assert store.find("k0").scores == {"accuracy": 0.25}
+    assert store.find_ok("k0").scores == {"accuracy": 0.25}
     assert [path.name for path in store.trials.iterdir()] == ["k0.json"]
 
 
@@ -165,20 +170,20 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
 
 def test_a_folder_without_records_says_so(tmp_path):
     with pytest.raises(HarnessError, match="no records there"):
-        Store(tmp_path / "nothing").records()
+        Store(tmp_path / "nothing").read_newest()
 
 
 def test_a_text_without_encoding_is_spelt_out_and_costs_no_record(store):
     said = b"caf\xe9".decode(errors="surrogateescape")
     store.write(record(reason=said, holes={said: said}))
-    (found,), problems = store.records()
+    (found,), problems = store.read_newest()
     assert (found.reason, found.holes, problems) == ("caf\\udce9", {"caf\\udce9": "caf\\udce9"}, [])
 
 
 def test_an_escape_without_encoding_in_a_file_is_spelt_out(store):
     value = to_json(record()) | {"reason": "\ud800"}
-    store.path("k0").write_text(json.dumps(value))
-    ((found,), _) = store.records()
+    store.locate_record("k0").write_text(json.dumps(value))
+    ((found,), _) = store.read_newest()
     assert found.reason == "\\ud800"
 
 
@@ -186,14 +191,14 @@ def test_trials_of_another_patience_are_other_trials(store):
     for key, patience in (("k0", None), ("k1", 3)):
         made = trial(key=key)
         store.write(record(dataclasses.replace(made, terms=dataclasses.replace(made.terms, patience=patience))))
-    assert len(store.records()[0]) == 2
+    assert len(store.read_newest()[0]) == 2
 
 
 def test_the_last_record_of_a_key_is_found_however_it_ended(store):
-    assert store.last("k0") is None
+    assert store.find_any("k0") is None
     store.write(record(status="failed", reason="x"))
-    assert store.last("k0").reason == "x"
-    assert store.find("k0") is None
+    assert store.find_any("k0").reason == "x"
+    assert store.find_ok("k0") is None
 
 
 def test_numbers_of_numerical_libraries_become_plain(store):
@@ -235,22 +240,22 @@ ODD = {
 def test_what_is_no_file_is_named_and_set_aside_and_nothing_waits_for_it(store, what):
     make, said = ODD[what]
     store.write(record(trial(seed=1, key="k1")))
-    make(store.path("k0"))
-    records, problems = store.records()
+    make(store.locate_record("k0"))
+    records, problems = store.read_newest()
     assert [found.trial.key for found in records] == ["k1"]
     (problem,) = problems
     assert "k0.json" in problem
     assert said in problem
-    assert store.find("k0") is None
+    assert store.find_ok("k0") is None
     store.write(record())
-    assert store.find("k0") is not None
-    aside = store.path("k0").with_suffix(".unreadable")
+    assert store.find_ok("k0") is not None
+    aside = store.locate_record("k0").with_suffix(".unreadable")
     assert aside.is_symlink() or aside.exists()
 
 
 def test_what_was_set_aside_before_stays_when_more_is_set_aside(store):
     for text in ("first", "second", "third"):
-        store.path("k0").write_text(text)
+        store.locate_record("k0").write_text(text)
         store.write(record())
     aside = sorted(path.read_text() for path in store.trials.glob("k0.unreadable*"))
     assert aside == ["first", "second", "third"]
@@ -261,7 +266,7 @@ def test_dot_files_are_passed_over(store):
     for name in (".x.json", "._k0.json", ".k0.json.123.json"):
         (store.trials / name).write_bytes(b"\x00\x05\x16\x07")
     os.mkfifo(store.trials / ".pipe.json")
-    records, problems = store.records()
+    records, problems = store.read_newest()
     assert ([found.trial.key for found in records], problems) == (["k0"], [])
 
 
@@ -273,6 +278,6 @@ def test_a_store_stays_where_it_is_when_the_working_directory_changes(tmp_path, 
     monkeypatch.chdir(tmp_path / "elsewhere")
     made.write(record())
     made.write(record(status="failed"))
-    assert made.find("k0") is not None
+    assert made.find_ok("k0") is not None
     assert (tmp_path / "results/trials/k0.json").is_file()
     assert (tmp_path / "results/attempts/k0.json").is_file()

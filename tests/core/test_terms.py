@@ -16,7 +16,7 @@ from harness import Budget, Record, TrainingTerms, metrics
 from harness.catalog import Catalog
 from harness.planning.plan import describe_changes, plan_trials
 from harness.records.format import from_json, to_json
-from harness.records.store import Store, identity
+from harness.records.store import Store, trial_identity
 from harness.report.formats.one_record import render_record
 from harness.report.render import render
 from harness.report.rows.summary import summarise
@@ -44,7 +44,7 @@ def test_every_term_is_a_part_of_the_key(name):
 def test_every_term_is_kept_by_a_record_and_tells_trials_apart(name):
     made, other = record(), with_other(record(), name)
     assert from_json(json.loads(json.dumps(to_json(other)))).trial == other.trial
-    assert identity(made.trial) != identity(other.trial)
+    assert trial_identity(made.trial) != trial_identity(other.trial)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,7 +80,9 @@ def test_a_further_term_is_one_line():
     made = record()
     trial = dataclasses.replace(made.trial, terms=terms)
     assert to_json(dataclasses.replace(made, trial=trial))["trial"]["terms"]["warm_up"] == 5
-    assert identity(trial) != identity(dataclasses.replace(trial, terms=dataclasses.replace(terms, warm_up=6)))
+    assert trial_identity(trial) != trial_identity(
+        dataclasses.replace(trial, terms=dataclasses.replace(terms, warm_up=6))
+    )
     assert "warm up" in render_record(dataclasses.replace(made, trial=trial), METRICS)
 
 
@@ -133,8 +135,8 @@ def test_a_record_of_schema_1_reads_as_what_it_says(tmp_path: Path, name):
     made = with_other(record(), name)
     store = Store(tmp_path)
     store.prepare()
-    store.path("other").write_text(json.dumps(first_schema(to_json(made))))
-    records, problems = store.records()
+    store.locate_record("other").write_text(json.dumps(first_schema(to_json(made))))
+    records, problems = store.read_newest()
     assert ([each.trial for each in records], problems) == ([made.trial], [])
 
 
@@ -148,7 +150,7 @@ def test_of_a_record_of_schema_1_only_what_has_changed_is_said_to_have(tmp_path)
     parts["method"]["source"] = "another"
     old = from_json(values | {"trial": values["trial"] | {"parts": parts}})
     assert describe_changes(old.trial, trial) == ["the source of counts"]
-    assert identity(old.trial) == identity(trial)
+    assert trial_identity(old.trial) == trial_identity(trial)
 
 
 def test_the_base_of_a_record_of_schema_1_reads_likewise():

@@ -23,7 +23,7 @@ from harness.catalog import Settings, load_catalog
 from harness.executors.local import LocalExecutor
 from harness.planning.plan import plan_trials
 from harness.records.store import Store
-from harness.running.runner import run
+from harness.running.runner import run_trials
 from harness.suites.suite import Request
 from harness.types import RunContext
 
@@ -109,7 +109,7 @@ def outside_over_training(trials: int) -> tuple[Ratio, dict[str, float]]:
         context = RunContext(
             Path(folder), None, PLUGINS, preload=("torch", "torch._dynamo", "harness_torch.backend.torch_backend")
         )
-        records = list(run(catalog, planned, store, LocalExecutor(), context, _Silent()))
+        records = list(run_trials(catalog, planned, store, LocalExecutor(), context, _Silent()))
     assert all(record.status == "ok" for record in records), [record.reason for record in records]
     training = [record.seconds["train"] for record in records]
     whole = [sum(record.seconds.values()) for record in records]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.records.grouping import budget, lineage
+from harness.records.grouping import describe_budget, list_lineage
 from harness.report.formats.console import open_console, read_console
 from harness.report.rows.table import Cell
 from harness.report.rows.values import as_number, base_name, find_lower_bound
@@ -75,9 +75,9 @@ def _print_head(console: Console, record: Record) -> None:
 
 
 def _read_protocol(trial: Trial) -> dict[str, Any]:
-    base = trial.base and f"{trial.base.method.label}, {budget(trial.base)}"
-    terms = {name.replace("_", " "): value for name, value in lineage(trial)[0].terms.stated().items()}
-    terms["budget"] = budget(trial)
+    base = trial.base and f"{trial.base.method.label}, {describe_budget(trial.base)}"
+    terms = {name.replace("_", " "): value for name, value in list_lineage(trial)[0].terms.stated().items()}
+    terms["budget"] = describe_budget(trial)
     terms |= {"trained on": "training and validation rows"} if trial.refit else {}
     return terms | ({"starts from": f"{base} ({trial.base.key})"} if trial.base else {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from harness.records.grouping import lineage
+from harness.records.grouping import list_lineage
 from harness.report.rows.table import Row, Table
 from harness.types import Trial
 
@@ -30,7 +30,7 @@ def write_table_command(table: Table) -> str:
 
 def _write(methods: Iterable[str], seeds: Sequence[int], trial: Trial, chosen: str | None) -> str:
     """A command with every term of a trial that is not at its default; those of what its own epochs go on from."""
-    terms = lineage(trial)[0].terms.stated()
+    terms = list_lineage(trial)[0].terms.stated()
     budget = terms.pop("budget")
     words = ["harness", "run", "--methods", ",".join(methods), "--datasets", trial.dataset.label]
     words += ["--seeds", write_seeds(seeds), f"--{budget.unit}", f"{budget.amount!r}"]

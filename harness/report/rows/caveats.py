@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.records import arrays
+from harness.records import trained_arrays
 from harness.report.rows import mixing, timing
 from harness.report.rows.values import base_name, read_claimed, read_measured
 from harness.types import Metric, Record
@@ -44,7 +44,7 @@ def _note_bases(records: Iterable[Record]) -> Iterator[str]:
     """Rows of one seed that started from the same method, but not from the same trained arrays of it."""
     found: dict[tuple[str, int], dict[str, list[str]]] = {}
     for record in records:
-        stated = record.provenance.get(arrays.BASE)
+        stated = record.provenance.get(trained_arrays.BASE)
         if record.trial.base and isinstance(stated, Mapping):
             place = (record.trial.base.method.label, record.trial.seed)
             rows = found.setdefault(place, {}).setdefault(str(stated.get("sha256")), [])

@@ -34,7 +34,7 @@ def name_rows(records: Iterable[Record], whole: Rows) -> str:
 
 def index_seeds(records: Iterable[Record]) -> Rows:
     """The seeds of each row."""
-    return {label: {record.trial.seed for record in own} for label, own in grouping.rows(records).items()}
+    return {label: {record.trial.seed for record in own} for label, own in grouping.group_rows(records).items()}
 
 
 def note_mixing(records: Sequence[Record]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from harness.records.grouping import Place, place
+from harness.records.grouping import Place, trial_place
 from harness.records.plans import Planned
 from harness.types import Record
 from harness.words import cap_texts, list_seeds
@@ -40,7 +40,7 @@ class Plan:
         """Note planned trials without a record: `planned, no record: saf seed 2`."""
         held: dict[tuple[Place, str], set[int]] = {}
         for record in records:
-            held.setdefault((place(record.trial), record.trial.method.label), set()).add(record.trial.seed)
+            held.setdefault((trial_place(record.trial), record.trial.method.label), set()).add(record.trial.seed)
         missing = [
             f"{method}{_name_place(where, self._seeds)} {list_seeds(sorted(left))}"
             for where, rows in self._seeds.items()
@@ -51,7 +51,7 @@ class Plan:
             yield f"planned, no record: {'; '.join(cap_texts(missing))}"
 
     def _find_rows(self, record: Record) -> Mapping[str, frozenset[int]]:
-        return self._seeds.get(place(record.trial), {})
+        return self._seeds.get(trial_place(record.trial), {})
 
 
 def _name_place(own: Place, places: Mapping[Place, object]) -> str:

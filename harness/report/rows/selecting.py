@@ -114,13 +114,13 @@ class Choosing:
 
         plan: which seeds a configuration should have.
         """
-        groups = {grouping.place(group[0].trial): group for group in grouping.tables(records)}
+        groups = {grouping.trial_place(group[0].trial): group for group in grouping.group_tables(records)}
         alone = refit and any(group[0].trial.refit for group in groups.values())
         found = []
         for group in groups.values():
             first = group[0].trial
             if first.refit:
-                before = groups.get(grouping.place(dataclasses.replace(first, refit=False)), [])
+                before = groups.get(grouping.trial_place(dataclasses.replace(first, refit=False)), [])
                 anew = _find_anew(choose(before, self, plan), group) if self.by else Selection(group)
                 found.append(anew if alone else dataclasses.replace(anew, notes=()))
             elif not alone:

@@ -32,7 +32,7 @@ def with_suite(
     described = {metric.name: metric for metric in metrics}
     plan = Plan(planned).merge_members(summary.members)
     shown = {(table.dataset, tuple(sorted(table.protocol.items()))) for table in summary.tables}
-    own = [record for record in [*records, *summary.standing] if grouping.place(record.trial) in shown]
+    own = [record for record in [*records, *summary.standing] if grouping.trial_place(record.trial) in shown]
     places = [replace(place, plan=plan) for place in _make_places(own, metrics, target)]
     named = [each.metric for each in suite.published]
     return replace(
@@ -44,10 +44,10 @@ def with_suite(
 
 
 def _make_places(records: Sequence[Record], metrics: Sequence[Metric], target: float | None) -> list[Place]:
-    return [_make_place(group, metrics, target) for group in grouping.tables(records)]
+    return [_make_place(group, metrics, target) for group in grouping.group_tables(records)]
 
 
 def _make_place(records: Sequence[Record], metrics: Sequence[Metric], target: float | None) -> Place:
     compared = find_target_metric(records, metrics)
     wanted = Target(target, compared) if target is not None and compared else None
-    return Place(records[0].trial.dataset.label, grouping.protocol(records[0].trial), records, wanted)
+    return Place(records[0].trial.dataset.label, grouping.trial_protocol(records[0].trial), records, wanted)

@@ -112,7 +112,7 @@ def _make_table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -
     asked = replace(asked, shown={name: mark_headline(metric, records) for name, metric in asked.shown.items()})
     compared = find_target_metric(records, metrics)
     target = Target(asked.target, compared) if asked.target is not None and compared else None
-    by_method = grouping.rows(records)
+    by_method = grouping.group_rows(records)
     described = {metric.name: metric for metric in metrics}
     rows = [_make_row(method, group, asked.shown, described, target) for method, group in by_method.items()]
     rows = [_add_planned(row, by_method[row.method], records, asked.plan) for row in rows]
@@ -122,7 +122,7 @@ def _make_table(selection: Selection, metrics: Sequence[Metric], asked: Asked) -
     # Where a configuration was trained anew nothing validates.
     usual = [name for name in names if not first.refit or "@" not in name or asked.shown[name].shifted]
     columns = names if asked.chosen is not None else _pick_usual(usual, asked, timing.find_phases(records, asked.every))
-    return Table(first.dataset.label, grouping.protocol(first), tuple(rows), tuple(names), tuple(columns))
+    return Table(first.dataset.label, grouping.trial_protocol(first), tuple(rows), tuple(names), tuple(columns))
 
 
 def _is_wanted(records: Sequence[Record], name: str, asked: Asked) -> bool:
@@ -237,7 +237,7 @@ def _note_apart(table: Table, records: Sequence[Record]) -> Iterator[str]:
     if lacking:
         listed = "; ".join(cap_texts(lacking))
         yield f"rows that lack seeds are never the best and have no ratio but of counts: {listed}"
-    by_method = grouping.rows(records)
+    by_method = grouping.group_rows(records)
     classes = sameness.group_alike(list(by_method), by_method.__getitem__)
     if len(classes) > 1:
         listed = "; ".join(cap_texts(", ".join(cap_texts(labels)) for labels in classes))

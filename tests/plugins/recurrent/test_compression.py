@@ -178,7 +178,7 @@ def test_a_base_that_is_of_no_use_is_the_reason_in_record_and_table(run, given, 
 def test_a_base_whose_file_was_spoilt_is_trained_again_and_named(run, tmp_path, spoilt):
     methods = ("spectral-pruning[hidden=12]", "spectral-pruning[hidden=12,nodes=3]")
     _, before = run(methods[0], "--updates", "3")
-    path = Store(tmp_path / "results").weights(before["dense-rnn"].trial.key)
+    path = Store(tmp_path / "results").locate_weights(before["dense-rnn"].trial.key)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content if spoilt == "changed" else content[:-40])

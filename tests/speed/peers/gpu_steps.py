@@ -30,7 +30,7 @@ from typing import Any
 import torch
 
 from harness import Batch, Problem, Training
-from harness.records.environment import commit
+from harness.records.environment import read_commit
 from harness_torch.training.architectures import VGG11
 from harness_torch.training.graphs import WARMUP_UPDATES
 
@@ -215,7 +215,7 @@ def main() -> int:
     batch = Batch(inputs, torch.randint(0, 10, (ROWS,), generator=generator).cuda())
     record: dict[str, Any] = {
         "gpu": torch.cuda.get_device_name(),
-        "commit": commit(),
+        "commit": read_commit(),
         "torch": torch.__version__,
         "cudnn": torch.backends.cudnn.version(),
         "spikingjelly": version("spikingjelly"),

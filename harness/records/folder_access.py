@@ -22,7 +22,7 @@ def read_records(folder: str | Path) -> list[Record]:
     A file that cannot be read is passed over with a warning that names it. Raises HarnessError for a folder without
     records.
     """
-    records, problems = Store(Path(folder)).records()
+    records, problems = Store(Path(folder)).read_newest()
     for problem in problems:
         warnings.warn(problem, stacklevel=2)
     if not records:
@@ -37,7 +37,7 @@ def add_readings(folder: str | Path, key: str, readings: Mapping[str, Any]) -> R
     for a name that none may have, and for one that the record has for what was measured in the trial.
     """
     store = Store(Path(folder))
-    record = store.find(key)
+    record = store.find_ok(key)
     if record is None:
         raise HarnessError(f"results folder {folder}: trial {key} has no record that ended ok; nothing can be added")
     before = record.provenance.get(ADDED, ())

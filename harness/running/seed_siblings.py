@@ -14,7 +14,7 @@ from harness.types import Record, Trial
 OF_ONE_SEED = ("seed", "base")
 
 
-def siblings(
+def group_siblings(
     catalog: Catalog, trials: Sequence[Trial], store: Store, measured_by: Mapping[str, str]
 ) -> tuple[tuple[str, ...], ...]:
     """Keys of the trials to run and of those that ended ok before, a group for each configuration with several.
@@ -24,28 +24,28 @@ def siblings(
     """
     if not any(instrument.repeats for instrument in catalog.instruments.values()):
         return ()
-    ok = {record.trial.key: record for record in _records(store) if record.status == "ok"}
+    ok = {record.trial.key: record for record in _read_all(store) if record.status == "ok"}
     running = {trial.key for trial in trials}
-    done = [record.trial for key, record in ok.items() if key not in running and _is_of(record, measured_by)]
+    done = [record.trial for key, record in ok.items() if key not in running and _is_measured_by(record, measured_by)]
     groups: dict[str, list[str]] = {}
     for trial in (*done, *(trial for trial in trials if trial.key not in ok)):
         if trial.parts:
-            groups.setdefault(_configuration(trial), []).append(trial.key)
+            groups.setdefault(_configuration_key(trial), []).append(trial.key)
     return tuple(tuple(keys) for keys in groups.values() if len(keys) > 1)
 
 
-def _records(store: Store) -> Iterable[Record]:
+def _read_all(store: Store) -> Iterable[Record]:
     try:
-        return store.every()[0]
+        return store.read_all()[0]
     except HarnessError:  # no folder yet
         return []
 
 
-def _is_of(record: Record, measured_by: Mapping[str, str]) -> bool:
+def _is_measured_by(record: Record, measured_by: Mapping[str, str]) -> bool:
     return bool(record.provenance.get("measured_by") == measured_by)
 
 
-def _configuration(trial: Trial) -> str:
+def _configuration_key(trial: Trial) -> str:
     """Equal for trials that differ in their seed alone, and start from such."""
     parts: dict[str, Any] = {name: part for name, part in trial.parts.items() if name not in OF_ONE_SEED}
-    return canonical_text([parts, _configuration(trial.base) if trial.base else None])
+    return canonical_text([parts, _configuration_key(trial.base) if trial.base else None])

@@ -13,18 +13,18 @@ ARRAYS = "arrays"  # in a record's provenance: of its own arrays
 BASE = "base"  # likewise: of those that it started from, with the key of their trial
 
 
-def stated(path: Path) -> dict[str, Any]:
+def state_file(path: Path) -> dict[str, Any]:
     """State a file for a record: {"sha256": ..., "bytes": ...}. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"sha256": digest, "bytes": path.stat().st_size}
 
 
-def fault(path: Path, record: Record | None) -> str:
+def describe_fault(path: Path, record: Record | None) -> str:
     """Why a file may not stand for the trained arrays of a record; empty where it may. None: there is no record yet."""
     known = record.provenance.get(ARRAYS) if record is not None else {}
     try:
-        found = stated(path)
+        found = state_file(path)
     except FileNotFoundError:
         return "are gone" if isinstance(known, Mapping) else "were not kept"
     except OSError as error:

@@ -13,43 +13,43 @@ from harness.types import Method, Trial
 Keys: TypeAlias = tuple[tuple[str, ...], ...]
 
 
-class Grouped(NamedTuple):
+class CohortGroups(NamedTuple):
     """Groups of trials that are trained as one, each for a process, and a line on each, or on why there is none."""
 
     cohorts: Keys = ()
-    said: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
-def grouped(catalog: Catalog, trials: Sequence[Trial], lanes: int, workers: int) -> Grouped:
+def group_cohorts(catalog: Catalog, trials: Sequence[Trial], lanes: int, workers: int) -> CohortGroups:
     """Group trials whose method offers it. lanes: the most in one group; 1 for none. workers: share them evenly."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials if lanes > 1 else ():
-        method = _method(catalog, trial)
+        method = _find_method(catalog, trial)
         if method.cohort is not None and trial.parts and not trial.skip:
-            groups.setdefault(_alike(trial, method), []).append(trial)
+            groups.setdefault(_lane_key(trial, method), []).append(trial)
     cohorts: list[tuple[str, ...]] = []
-    said: list[str] = []
+    lines: list[str] = []
     for alike in groups.values():
         if len(alike) > 1:
-            why = _obstacle(alike[0])
-            parts = [] if why else _parts(alike, lanes, workers)
+            why = _find_obstacle(alike[0])
+            parts = [] if why else _split_evenly(alike, lanes, workers)
             cohorts += [tuple(trial.key for trial in part) for part in parts]
-            said.append(_said(alike, parts, why))
-    return Grouped(tuple(cohorts), tuple(said))
+            lines.append(_describe_group(alike, parts, why))
+    return CohortGroups(tuple(cohorts), tuple(lines))
 
 
-def _method(catalog: Catalog, trial: Trial) -> Method:
+def _find_method(catalog: Catalog, trial: Trial) -> Method:
     return catalog.methods.get(trial.method.name, trial.method.provider)
 
 
-def _alike(trial: Trial, method: Method) -> str:
+def _lane_key(trial: Trial, method: Method) -> str:
     """Equal for trials of which each may be a lane beside the other."""
     own: dict[str, Any] = dict(trial.parts["method"])
     own["options"] = {name: value for name, value in own["options"].items() if name not in method.batched_options}
     return canonical_text({**trial.parts, "method": own, "seed": None, "base": trial.base is not None})
 
 
-def _obstacle(trial: Trial) -> str:
+def _find_obstacle(trial: Trial) -> str:
     """Why trials like this one run one by one; empty where they need not."""
     if trial.base is not None:
         return f"each starts from a trial of {trial.base.method.name}"
@@ -60,7 +60,7 @@ def _obstacle(trial: Trial) -> str:
     return ""
 
 
-def _parts(trials: Sequence[Trial], lanes: int, workers: int) -> list[Sequence[Trial]]:
+def _split_evenly(trials: Sequence[Trial], lanes: int, workers: int) -> list[Sequence[Trial]]:
     """As even as they can be, of two trials at least."""
     number = max(-(-len(trials) // lanes), min(workers, len(trials) // 2))
     bounds = [round(len(trials) * place / number) for place in range(number + 1)]
@@ -68,7 +68,7 @@ def _parts(trials: Sequence[Trial], lanes: int, workers: int) -> list[Sequence[T
     return [part for part in parts if len(part) > 1]
 
 
-def _said(trials: Sequence[Trial], parts: Sequence[Sequence[Trial]], why: str) -> str:
+def _describe_group(trials: Sequence[Trial], parts: Sequence[Sequence[Trial]], why: str) -> str:
     first = trials[0]
     what = f"{len(trials)} trials of {first.method.name} on {first.dataset.label}"
     if why:
