@@ -17,6 +17,7 @@ Code: TypeAlias = tuple[Path, ...]  # files and folders of plugins
 
 LONGEST = 500
 LONGEST_PLACE = 120
+LONGEST_TRACEBACK = 20_000
 MOST_NAMES = 20
 _LONGEST_READ = 20_000  # characters of a text that are looked at: cleaning five megabytes to keep 500 would be waste
 
@@ -125,7 +126,7 @@ def clean_line(text: str, most: int = LONGEST) -> str:
     return clean_text(" ".join(clean_text(text, _LONGEST_READ).split()), most)
 
 
-def clean_ends(text: str, most: int) -> str:
+def clean_ends(text: str, most: int = LONGEST_TRACEBACK) -> str:
     """The cleaned text, where it is too long its beginning and its end: of a traceback both tell something."""
     if len(text) <= most:
         return clean_text(text, most)

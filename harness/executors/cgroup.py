@@ -79,10 +79,8 @@ def enclose_process(base: Path | None, pid: int, name: str, most: int | None) ->
 
 
 def _find_own() -> Path | None:
-    for line in linux.read_file(linux.PROC / "self" / "cgroup").splitlines():
-        if line.startswith("0::/"):
-            return linux.CGROUPS / line.removeprefix("0::/")
-    return None
+    lines = linux.read_file(linux.PROC / "self" / "cgroup").splitlines()
+    return next((linux.CGROUPS / line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
 
 
 def _move_processes(pids: Iterable[str], folder: Path) -> None:

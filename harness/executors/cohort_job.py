@@ -69,7 +69,7 @@ def train_as_one(trials: Sequence[Trial], context: RunContext, tell_news: Tell) 
         status = "oom" if isinstance(error, MemoryError) else status
         return Collapse(status, describe_error(error, trial_code(catalog, trials[0])))
     finally:
-        seats.remove_partial()
+        seats.clear_files()
     return None
 
 
@@ -95,7 +95,7 @@ class _Seats:
             for place, (trial, files) in enumerate(zip(trials, self._files, strict=True))
         ]
 
-    def remove_partial(self) -> None:
+    def clear_files(self) -> None:
         for files in self._files:
             files.remove_partial()
 

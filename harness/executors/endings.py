@@ -10,8 +10,6 @@ from typing import Any
 from harness.types import Point, Record, Status, Trial
 from harness.words import clean_ends, clean_line
 
-LONGEST_TRACEBACK = 20_000
-
 
 def ended(
     trial: Trial,
@@ -42,7 +40,7 @@ def rescue_record(record: Record, missing: Sequence[str], reason: str, traceback
 
 def format_traceback() -> str:
     """Format the error that is handled, both ends of it where it is long."""
-    return clean_ends(format_exc(), LONGEST_TRACEBACK)
+    return clean_ends(format_exc())
 
 
 def classify_error(error: BaseException) -> tuple[Status, str]:

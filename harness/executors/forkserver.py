@@ -198,7 +198,8 @@ def _end_orphans() -> None:
         if not fresh:  # else at once: what forks on and on must not get ahead
             time.sleep(0.001)
     for pid in killed:
-        _reap_child(pid)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def _has_ended(pid: int) -> bool:
@@ -207,11 +208,6 @@ def _has_ended(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         return True
-
-
-def _reap_child(pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
 
 
 def _open_pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from harness.executors.server import import_ahead
 from harness.executors.trial_queue import Queue
@@ -24,10 +25,9 @@ class HereExecutor:
         import_ahead(context.preload)  # else the first trial would be of another environment than those after it
         queue = Queue(trials)
         while trial := queue.take():
-            record = queue.obstacle(trial) or self._attempt_trial(trial, context, progress)
+            record = queue.obstacle(trial)
+            if record is None:
+                progress(trial, Progress("start", 0.0))
+                record = attempt(Job(trial, context, self.task), partial(progress, trial))
             queue.ended(record)
             yield record
-
-    def _attempt_trial(self, trial: Trial, context: RunContext, progress: Callable[[Trial, Progress], None]) -> Record:
-        progress(trial, Progress("start", 0.0))
-        return attempt(Job(trial, context, self.task), lambda news: progress(trial, news))

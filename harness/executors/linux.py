@@ -42,7 +42,7 @@ def _call_prctl(option: int, value: int) -> bool:
 def list_children(pid: int) -> list[int]:
     """The child processes of a process, zombies included."""
     found: list[int] = []
-    for task in _list_folder(PROC / str(pid) / "task"):
+    for task in _list_entries(PROC / str(pid) / "task"):
         found += map(int, read_file(task / "children").split())
     return found or _children_by_parent(pid)
 
@@ -51,7 +51,7 @@ def _children_by_parent(pid: int) -> list[int]:
     """The same, where the kernel keeps no lists of children: every process names its parent."""
     if (PROC / "self" / "task" / str(os.getpid()) / "children").exists():
         return []
-    return [int(path.name) for path in _list_folder(PROC) if path.name.isdecimal() and _read_parent(path) == pid]
+    return [int(path.name) for path in _list_entries(PROC) if path.name.isdecimal() and _read_parent(path) == pid]
 
 
 def _read_parent(process: Path) -> int:
@@ -154,7 +154,7 @@ def _read_bytes(path: Path) -> bytes:
         return b""
 
 
-def _list_folder(folder: Path) -> list[Path]:
+def _list_entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
     except OSError:

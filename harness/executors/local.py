@@ -29,8 +29,10 @@ class LocalExecutor:
         started at all.
         """
         queue = Queue(trials)
+        # A plugin may change its working directory.
+        absolute = replace(context, results=context.results.absolute(), data=context.data and context.data.absolute())
         cohorts = {key: group for group in context.cohorts for key in group}
-        with Pool(self.task, _make_absolute(context), progress) as pool:
+        with Pool(self.task, absolute, progress) as pool:
             while queue or pool.running or pool.suspects or pool.again:
                 for record in _start_and_wait(queue, pool, cohorts):
                     queue.ended(record)
@@ -49,8 +51,3 @@ def _start_and_wait(queue: Queue, pool: Pool, cohorts: Mapping[str, Sequence[str
         else:
             pool.start_process([trial, *queue.join(cohorts.get(trial.key, ()))])
     yield from pool.wait_for_records()
-
-
-def _make_absolute(context: RunContext) -> RunContext:
-    """A plugin may change its working directory."""
-    return replace(context, results=context.results.absolute(), data=context.data and context.data.absolute())

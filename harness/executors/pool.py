@@ -49,7 +49,8 @@ class Pool:
         self._task = task
         self._context = context
         self._progress = progress
-        self._share = _fair_share(context.workers)
+        free = linux.available_bytes()
+        self._share = None if free is None else int(SHARE_OF_FREE_MEMORY * free / context.workers)
         self._memory = context.memory or self._share
         self._groups = cgroup.find_delegated()
         self._server = ForkServer((*context.preload, *PRELOAD))
@@ -201,11 +202,6 @@ class Pool:
         if process.group is not None:
             return "cgroup"
         return "none" if self._memory is None or not linux.can_weigh() else "watched"
-
-
-def _fair_share(workers: int) -> int | None:
-    free = linux.available_bytes()
-    return None if free is None else int(SHARE_OF_FREE_MEMORY * free / workers)
 
 
 def _choose_gpu(trial: Trial, slot: int, workers: int) -> Mapping[str, str]:

@@ -205,13 +205,17 @@ class TrialProcess:
     # --- how it ended -------------------------------------------------------------------------------------------------
 
     def take_records(self) -> list[Record]:
-        """The records that are due and not given out yet: of one trial once it is over, of several as each is told."""
-        if self.over:
-            self._read_rest()
+        """The records that are due and not given out yet: of one trial once it is over, of several as each is told.
+
+        What was trained and scored stands, although its process is over.
+        """
+        for _ in range(CHUNKS_LEFT if self.over else 0):
+            self.read_messages()
+            self.read_output()
         if len(self._news) == 1:
             return [self._make_record(self._news[0])] if self.over else []
         waiting = (news for news in self._news if news.trial.key not in self._handed)
-        due = [news for news in waiting if news.done or self._is_rescued(news)]
+        due = [news for news in waiting if news.done or (self.over and news.scored)]
         self._handed.update(news.trial.key for news in due)
         return [self._make_record(news) for news in due]
 
@@ -230,15 +234,6 @@ class TrialProcess:
     @property
     def _verdict_or_exit(self) -> tuple[Status, str]:
         return self._verdict or self._collapse or self._explain_exit()
-
-    def _read_rest(self) -> None:
-        for _ in range(CHUNKS_LEFT):
-            self.read_messages()
-            self.read_output()
-
-    def _is_rescued(self, news: TrialNews) -> bool:
-        """Whether it stands although its process is over: it was trained and scored by then."""
-        return self.over and news.scored
 
     def _make_record(self, news: TrialNews) -> Record:
         if not news.done or (self._verdict and len(self._news) == 1):

@@ -105,7 +105,7 @@ class Server:
             for descriptor in (self._alarm, self._wakeup, fate, *self._fates.values(), *(fd for fd, _ in self._ended)):
                 os.close(descriptor)
             linux.adopt_orphans()  # what detaches itself from the trial is still weighed with it
-            worker.main(server, socket.socket(fileno=channel), output)
+            worker.do_work(server, socket.socket(fileno=channel), output)
             code = 0
         except BaseException:
             traceback.print_exc()

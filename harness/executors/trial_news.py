@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from harness.executors.endings import LONGEST_TRACEBACK, ended, rescue_record
+from harness.executors.endings import ended, rescue_record
 from harness.types import Point, Progress, Record, Status, Trial
 from harness.words import clean_ends, clean_line
 
@@ -50,15 +50,15 @@ class TrialNews:
     def read_final_record(self) -> Record:
         """Read the record that it told last. Raises what cannot be read raises."""
         assert self._record is not None
-        return self._read_record(self._record)
+        return self._parse_record(self._record)
 
     def make_obituary(self, status: Status, reason: str, words: str, measured: Mapping[str, Any]) -> Record:
         """The record so far, if it had told that: its end is a hole. Else a record of its end."""
         reason = clean_line(f"{reason}, in {self.part}" if self.part else reason)
-        words = clean_ends(words, LONGEST_TRACEBACK)
+        words = clean_ends(words)
         if self._so_far is not None:
             with contextlib.suppress(Exception):
-                record = rescue_record(self._read_record(self._so_far[0]), self._so_far[1], reason, words)
+                record = rescue_record(self._parse_record(self._so_far[0]), self._so_far[1], reason, words)
                 return dataclasses.replace(record, measured={**record.measured, **measured})
         return ended(self.trial, status, reason, curve=self._curve, measured=measured, traceback=words)
 
@@ -76,7 +76,7 @@ class TrialNews:
             self._curve.append(last)
         return Progress(clean_line(str(phase), LONGEST_PHASE), share, last)
 
-    def _read_record(self, message: Mapping[str, Any]) -> Record:
+    def _parse_record(self, message: Mapping[str, Any]) -> Record:
         from harness.records.format import from_json
 
         record = from_json(message)

@@ -106,36 +106,29 @@ def attempt(job: Job, report: Report = lambda _: None) -> Record:
     what ends it leaves holes.
     """
     os.environ.update(job.environment or {})
-    relay = LastRecord(report)
+    scored: list[Progress] = []
+
+    def note_and_report(progress: Progress) -> None:
+        if progress.record is not None:
+            scored[:] = [progress]
+        report(progress)
+
     try:
         task: Task = pkgutil.resolve_name(job.task)
-        record = task(job.trial, job.context, relay)
+        record = task(job.trial, job.context, note_and_report)
     except BaseException as error:
         if is_interrupt(error):
             raise
         status, reason = classify_error(error)
-        if relay.last is not None and relay.last.record is not None:
-            return rescue_record(relay.last.record, relay.last.missing, reason, format_traceback())
+        if scored and scored[0].record is not None:
+            return rescue_record(scored[0].record, scored[0].missing, reason, format_traceback())
         return ended(job.trial, status, reason, traceback=format_traceback())
     if not isinstance(record, Record):
         return ended(job.trial, "failed", f"{job.task} returned {type(record).__name__}, not a Record")
     return record
 
 
-class LastRecord:
-    """Passes progress on. last: the last that held a record."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self.last: Progress | None = None
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.record is not None:
-            self.last = progress
-        self._report(progress)
-
-
-def main(server: int, channel: socket.socket, output: int) -> None:
+def do_work(server: int, channel: socket.socket, output: int) -> None:
     """Do the work that comes over the channel, in a session of its own that ends with the fork server or the run."""
     os.setsid()
     protected = linux.die_with_parent()

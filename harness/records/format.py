@@ -16,7 +16,6 @@ from harness.words import clean_ends, clean_label, clean_line, clean_text
 
 SCHEMA = 2
 SCHEMA_1_TERMS = ("budget", "batch_size", "device", "precision", "threads", "deterministic", "patience")
-LONGEST_TRACEBACK = 20_000
 DEEPEST = 50
 
 T = TypeVar("T")
@@ -31,7 +30,7 @@ def to_json(record: Record) -> dict[str, Any]:
     values = {each.name: clean_entry(getattr(record, each.name)) for each in dataclasses.fields(Record)}
     values["trial"] = to_plain(dataclasses.asdict(record.trial))
     values["curve"] = [to_plain(point._asdict()) for point in record.curve]
-    values["traceback"] = clean_ends(record.traceback, LONGEST_TRACEBACK)
+    values["traceback"] = clean_ends(record.traceback)
     return {"schema": SCHEMA, "key": record.trial.key, **values}
 
 
@@ -47,18 +46,18 @@ def from_json(value: Mapping[str, Any]) -> Record:
         trial=trial_from_json(value["trial"]),
         status=value["status"],
         reason=clean_text(str(value["reason"])),
-        scores=_read_numbers(value["scores"]),
+        scores=_read_floats(value["scores"]),
         measured=_read_entries(value.get("measured", {})),  # older records have all of it among the readings
         readings=_read_entries(value["readings"]),
         warnings=_read_texts(value.get("warnings", {})),  # older records have both among the readings
         at_least=_read_texts(value.get("at_least", {})),
         facts=_read_entries(value["facts"]),
         curve=tuple(point_from_json(point) for point in value["curve"]),
-        seconds=_read_numbers(value["seconds"]),
+        seconds=_read_floats(value["seconds"]),
         holes={clean_line(str(name)): clean_text(str(reason)) for name, reason in value["holes"].items()},
         provenance=_read_entries(value["provenance"]),
         environment=_read_entries(value["environment"]),
-        traceback=clean_ends(str(value["traceback"]), LONGEST_TRACEBACK),
+        traceback=clean_ends(str(value["traceback"])),
         finished=clean_line(str(value["finished"])),
     )
 
@@ -119,12 +118,9 @@ def _read_terms(value: Mapping[str, Any]) -> TrainingTerms:
     """A term without a value has its default. Raises KeyError for one that has none, TypeError for another type."""
     known = dataclasses.fields(TrainingTerms)
     given = [each.name for each in known if each.name in value or each.default is dataclasses.MISSING]
-    return TrainingTerms(**{name: _read_term(value, name) for name in given})
-
-
-def _read_term(value: Mapping[str, Any], name: str) -> Any:
-    kind = _term_types()[name]
-    return _read_budget(value[name]) if kind is Budget else _read_field(kind, value, name)
+    kinds = _term_types()
+    read = {name: _read_field(kinds[name], value, name) for name in given if kinds[name] is not Budget}
+    return TrainingTerms(**read | {name: _read_budget(value[name]) for name in given if kinds[name] is Budget})
 
 
 @functools.cache
@@ -162,13 +158,10 @@ def _read_field(kind: type[T], value: Mapping[str, Any], name: str) -> T:
 def _read_budget(value: Mapping[str, Any]) -> Budget:
     if value["unit"] not in UNITS:
         raise ValueError(f"the budget's unit {value['unit']!r} is none of {', '.join(UNITS)}")
-    return Budget(value["unit"], _read_amount(value["amount"]))
-
-
-def _read_amount(value: object) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
-        raise TypeError(f"the budget's amount must be a number, not {value!r}")
-    return value  # type: ignore[return-value]
+    amount = value["amount"]
+    if type(amount) not in (int, float) or not math.isfinite(amount):
+        raise TypeError(f"the budget's amount must be a number, not {amount!r}")
+    return Budget(value["unit"], amount)
 
 
 def point_from_json(value: Mapping[str, Any]) -> Point:
@@ -177,12 +170,12 @@ def point_from_json(value: Mapping[str, Any]) -> Point:
         int(value["update"]),
         float(value["epoch"]),
         float(value["seconds"]),
-        _read_numbers(value["scalars"]),
-        _read_numbers(value["valid"]),
+        _read_floats(value["scalars"]),
+        _read_floats(value["valid"]),
     )
 
 
-def _read_numbers(values: Mapping[str, Any]) -> dict[str, float]:
+def _read_floats(values: Mapping[str, Any]) -> dict[str, float]:
     return {clean_line(str(name)): math.nan if number is None else float(number) for name, number in values.items()}
 
 

@@ -72,7 +72,7 @@ def read_plans(*results: Path) -> tuple[list[Planned], list[str]]:
     paths = (path for folder in results for path in _list_paths(folder / FOLDER))
     for path in sorted(paths, key=lambda path: path.name):
         try:
-            rows = _read_rows(path)
+            rows = [_from_row(row) for row in _read_values(path)["rows"]]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             problems.append(f"plan {path}: cannot be read ({type(error).__name__}: {str(error)[:200]}); passed over")
             continue
@@ -86,10 +86,6 @@ def read_plans(*results: Path) -> tuple[list[Planned], list[str]]:
 def _list_paths(folder: Path) -> list[Path]:
     """Oldest first: their names begin with the time."""
     return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
-
-
-def _read_rows(path: Path) -> list[Planned]:
-    return [_from_row(row) for row in _read_values(path)["rows"]]
 
 
 def _read_values(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def group_cohorts(catalog: Catalog, trials: Sequence[Trial], lanes: int, workers
     """Group trials whose method offers it. lanes: the most in one group; 1 for none. workers: share them evenly."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials if lanes > 1 else ():
-        method = _find_method(catalog, trial)
+        method = catalog.methods.get(trial.method.name, trial.method.provider)
         if method.cohort is not None and trial.parts and not trial.skip:
             groups.setdefault(_lane_key(trial, method), []).append(trial)
     cohorts: list[tuple[str, ...]] = []
@@ -36,10 +36,6 @@ def group_cohorts(catalog: Catalog, trials: Sequence[Trial], lanes: int, workers
             cohorts += [tuple(trial.key for trial in part) for part in parts]
             lines.append(_describe_group(alike, parts, why))
     return CohortGroups(tuple(cohorts), tuple(lines))
-
-
-def _find_method(catalog: Catalog, trial: Trial) -> Method:
-    return catalog.methods.get(trial.method.name, trial.method.provider)
 
 
 def _lane_key(trial: Trial, method: Method) -> str:

@@ -66,18 +66,18 @@ def _without_gone(parts: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
 
 def _needs_digests(record: Record, trial: Trial) -> bool:
     """Whether code that loads the data has changed, and the record knows what they were."""
-    changed = changed_parts(record.trial.parts, trial.parts) if _read_digests(record) else ()
+    changed = changed_parts(record.trial.parts, trial.parts) if _data_digests(record) else ()
     return not {"core", "dataset"}.isdisjoint(changed)
 
 
 def _over_same_data(record: Record, trial: Trial, present: Digests | None) -> bool:
     """Older records know no digests: then the data set must be the same in all that is known of it."""
     if _needs_digests(record, trial):
-        return _read_digests(record) == present
+        return _data_digests(record) == present
     return "dataset" not in changed_parts(record.trial.parts, trial.parts)
 
 
-def _read_digests(record: Record) -> Digests:
+def _data_digests(record: Record) -> Digests:
     found = record.provenance.get("data")
     return found if isinstance(found, Mapping) else {}
 
@@ -89,10 +89,10 @@ def remark_kept(trials: Iterable[Trial], kept: Mapping[str, Record]) -> list[str
         since = ", ".join(describe_changes(kept[trial.key].trial, trial)) or "what it starts from"
         groups.setdefault(since, {}).setdefault(trial.method.label, []).append(str(trial.seed))
     return [
-        f"kept although the code has changed since (--keep-outdated): {_list_rows(rows)}; changed: {since}"
+        f"kept although the code has changed since (--keep-outdated): {_join_rows(rows)}; changed: {since}"
         for since, rows in groups.items()
     ]
 
 
-def _list_rows(rows: Mapping[str, Sequence[str]]) -> str:
+def _join_rows(rows: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{label} {list_seeds(list(dict.fromkeys(seeds)))}" for label, seeds in rows.items())

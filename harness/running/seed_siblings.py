@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.catalog import Catalog
-from harness.errors import HarnessError
 from harness.planning.trial_making import canonical_text
 from harness.records.store import Store
-from harness.types import Record, Trial
+from harness.types import Trial
 
 OF_ONE_SEED = ("seed", "base")
 
@@ -24,25 +23,16 @@ def group_siblings(
     """
     if not any(instrument.repeats for instrument in catalog.instruments.values()):
         return ()
-    ok = {record.trial.key: record for record in _read_all(store) if record.status == "ok"}
+    records = store.read_all()[0] if store.trials.is_dir() else []
+    ok = {record.trial.key: record for record in records if record.status == "ok"}
+    alike = [record.trial for record in ok.values() if record.provenance.get("measured_by") == measured_by]
     running = {trial.key for trial in trials}
-    done = [record.trial for key, record in ok.items() if key not in running and _is_measured_by(record, measured_by)]
+    done = [trial for trial in alike if trial.key not in running]
     groups: dict[str, list[str]] = {}
     for trial in (*done, *(trial for trial in trials if trial.key not in ok)):
         if trial.parts:
             groups.setdefault(_configuration_key(trial), []).append(trial.key)
     return tuple(tuple(keys) for keys in groups.values() if len(keys) > 1)
-
-
-def _read_all(store: Store) -> Iterable[Record]:
-    try:
-        return store.read_all()[0]
-    except HarnessError:  # no folder yet
-        return []
-
-
-def _is_measured_by(record: Record, measured_by: Mapping[str, str]) -> bool:
-    return bool(record.provenance.get("measured_by") == measured_by)
 
 
 def _configuration_key(trial: Trial) -> str:

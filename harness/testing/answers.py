@@ -17,7 +17,7 @@ def answers_well_formed(subject: Subject) -> None:
             if flaw := names.find_name_flaw(name):
                 broken(f"a scalar of update {number}, {names.show_name(name)}: the name {flaw}")
     run.finish()
-    for name, _, flaw in subject.answered(answers.check_views, run.learner):
+    for name, _, flaw in subject.answered(answers.list_views, run.learner):
         if flaw:
             broken(f"view {name}: {flaw}")
     if run.saves:

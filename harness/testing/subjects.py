@@ -179,7 +179,7 @@ class Run:
     @property
     def predictors(self) -> Mapping[str, Callable[[Any, Array], Prediction]]:
         """`predict`, every further view and, where there is one, the glance."""
-        views = self.subject.answered(answers.check_views, self.learner)
+        views = self.subject.answered(answers.list_views, self.learner)
         glance = {"glance": self.parts.glance} if "glance" in self.parts.offered else {}
         return {
             "predict": self.learner.predict,

@@ -74,7 +74,7 @@ def check_prediction(value: Any) -> Prediction:
     return value
 
 
-def check_views(learner: Any) -> list[tuple[str, View, str]]:
+def list_views(learner: Any) -> list[tuple[str, View, str]]:
     """Name, function, and what is wrong with it, if anything is, of each further view. Raises TypeError."""
     found = getattr(learner, "views", {})
     if not isinstance(found, Mapping):

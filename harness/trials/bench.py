@@ -18,7 +18,7 @@ from harness.trials.carrying import Carried
 from harness.trials.code_places import trial_code
 from harness.trials.learner_start import Phase, Started, start_learner
 from harness.trials.record_notes import DATA, Notes
-from harness.types import Array, Backend, Data, Fit, Learner, Prediction, Progress, Training, Trial
+from harness.types import Array, Backend, Batch, Data, Fit, Learner, Prediction, Progress, Training, Trial
 from harness.words import Code, describe_error
 
 
@@ -26,7 +26,7 @@ from harness.words import Code, describe_error
 class Bench:
     """All that one trial works with.
 
-    pauses: what lets the instruments that look on know that no training goes on; settles: that it has become steady.
+    pauses: what lets the instruments that look on know that no training goes on; settles: that it is steady now.
     base_prediction: the file with the test prediction of what the trial starts from; prediction: where to keep its own.
     pending: names of what is still to be measured once the trial is trained and scored; `tell` is called with them.
     carried: what instruments need not measure, since it was read in other seeds. columns: metrics that were asked for.
@@ -70,15 +70,10 @@ class Bench:
     @contextmanager
     def evaluation_phase(self) -> Iterator[None]:
         """Time what is no training on its own; instruments may look away meanwhile."""
-        with self.notes.timing("evaluate"), self.instruments_paused(), self.backend.evaluating():
-            yield
-
-    @contextmanager
-    def instruments_paused(self) -> Iterator[None]:
-        """Let instruments look away from what is none of the training's business."""
-        with ExitStack() as paused:
+        with self.notes.timing("evaluate"), ExitStack() as paused:
             for pause in self.pauses:
                 paused.enter_context(pause())
+            paused.enter_context(self.backend.evaluating())
             yield
 
     @contextmanager
@@ -101,7 +96,7 @@ class Bench:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            self.notes.add_hole(name, describe_error(error, (*code, *self.plugin_code)))
+            self.notes.add_hole(name, describe_error(error, (*code, *trial_code(self.catalog, self.trial))))
 
     @contextmanager
     def measured_part(self, name: str, code: Code = ()) -> Iterator[None]:
@@ -113,11 +108,6 @@ class Bench:
             yield
         self.pending[:] = [each for each in self.pending if each != name]
 
-    @cached_property
-    def plugin_code(self) -> Code:
-        """Where the code of the method and of the data set is."""
-        return trial_code(self.catalog, self.trial)
-
     def note_readings(self, owner: str, said: object) -> None:
         """Note the readings of an instrument, or what a data set says of itself: never under the harness's own names,
         and a data set under no metric's.
@@ -127,12 +117,7 @@ class Bench:
         taken |= {each.name: "a score" for each in metrics if each.compute is not None}
         if owner.startswith(DATA):
             taken |= {each.name: "what an instrument reads" for each in metrics if each.name not in taken}
-        self.notes.add_readings(owner, said, taken)
-
-    def settle_instruments(self) -> None:
-        """The updates to come are steady: nothing is tried out any more."""
-        for settle in self.settles:
-            settle()
+        self.notes.take_readings(owner, said, taken)
 
     @property
     def base_arrays(self) -> Mapping[str, Array] | None:
@@ -161,10 +146,21 @@ class Bench:
 
     def training_setup(self, eager: bool = False) -> Training:
         """How the learner is to train: the same for every method."""
-        terms = self.trial.terms
-        seed = derive(self.trial.seed, self.trial.dataset.name, "init")
-        updates, memory = self.planned_updates(), self.memory
-        return Training(seed, terms.device, terms.precision, terms.batch_size, updates, eager, memory)
+        terms, updates, seed = self.trial.terms, self.planned_updates(), self.derive_seed("init")
+        return Training(seed, terms.device, terms.precision, terms.batch_size, updates, eager, self.memory)
+
+    def derive_seed(self, purpose: str) -> int:
+        """The seed of one purpose: the same for every method."""
+        return derive(self.trial.seed, self.trial.dataset.name, purpose)
+
+    def ordered_batches(self) -> Iterator[Batch]:
+        """The batches of the trial in their order, without end."""
+        return self.backend.batches(self.data, self.trial.terms.batch_size, self.derive_seed("order"))
+
+    @property
+    def fit_rows(self) -> Fit:
+        """The rows that `prepare` and `finish` see."""
+        return Fit(self.data.train, self.data.valid)
 
     def updates_per_epoch(self) -> float:
         """How many mini-batches go into one pass over the training split; contiguous data count windows."""

@@ -13,15 +13,13 @@ from typing import Any
 
 from harness.catalog import Catalog, resolve
 from harness.records import environment
-from harness.seeds import derive
 from harness.trials import carrying
-from harness.trials.bench import Bench
 from harness.trials.course import Course
 from harness.trials.lanes import Lane, Seat, ending_trial, lanes_going, shared_phase, train_lanes
 from harness.trials.loop import look_at_parts, require_validation
 from harness.trials.profiling import look_at_trained, note_unaccompanied, profile_update
 from harness.trials.record_notes import Notes
-from harness.trials.trial import configure_method, keep_trained, note_data, place_data, score_and_tell
+from harness.trials.trial import configure_method, keep_trained, make_bench, note_data, place_data, score_and_tell
 from harness.types import Backend, Cohort, Data
 
 UNACCOMPANIED = "it accompanies training, and this trial was trained as one with others; --one-by-one measures it"
@@ -73,8 +71,9 @@ def _make_lanes(
         with ending_trial(seat, course, backend):
             data = _load_for_seat(catalog, seat, backend, folder, known, course.notes)
             course.notes.seconds["load"] /= sharing[seat.trial.seed]
-            bench = _make_bench(catalog, seat, backend, data, course)
-            yield Lane(seat, course, dataclasses.replace(bench, columns=tuple(columns), memory=memory))
+            bench = make_bench(catalog, seat.trial, backend, data, course.notes, seat.report, course.tell_trained)
+            bench = dataclasses.replace(bench, columns=tuple(columns), memory=memory, prediction=seat.prediction)
+            yield Lane(seat, course, bench)
 
 
 def _load_for_seat(
@@ -105,22 +104,6 @@ def _share_equal_rows(data: Data, notes: Notes, known: Iterable[tuple[Data, Note
     return data
 
 
-def _make_bench(catalog: Catalog, seat: Seat, backend: Backend, data: Data, course: Course) -> Bench:
-    method, config = configure_method(catalog, seat.trial)
-    return Bench(
-        catalog=catalog,
-        trial=seat.trial,
-        backend=backend,
-        data=data,
-        build=lambda: resolve(method.factory)(config),
-        weights=None,
-        notes=course.notes,
-        report=seat.report,
-        tell=course.tell_trained,
-        prediction=seat.prediction,
-    )
-
-
 def _group_by_problem(lanes: Sequence[Lane]) -> list[list[Lane]]:
     """Lanes whose problems differ in the scale of their targets alone, together."""
     groups: dict[Any, list[Lane]] = {}
@@ -145,12 +128,12 @@ def _run_group(lanes: Sequence[Lane]) -> None:
     lanes = [lane for _, lane in lanes_going(lanes)]
     if not lanes:
         return
-    with lanes[0].bench.backend.isolated(_global_seed(lanes[0])):
+    with lanes[0].bench.backend.isolated(lanes[0].bench.derive_seed("global")):
         cohort, state = _start_cohort(lanes)
         state = train_lanes(lanes, cohort, state)
         for index, lane in lanes_going(lanes):
             own = cohort.lane(state, index)
-            with lane.own_errors(), lane.bench.backend.isolated(_global_seed(lane)):
+            with lane.own_errors(), lane.bench.backend.isolated(lane.bench.derive_seed("global")):
                 lane.finish_training(own)
                 score_and_tell(lane.bench, lane.started)
     del cohort, state
@@ -170,7 +153,7 @@ def _start_cohort(lanes: Sequence[Lane]) -> tuple[Cohort[Any], Any]:
         state = cohort.init([each.data.problem for each in benches], [each.training_setup() for each in benches])
     if hasattr(cohort, "prepare"):
         with shared_phase(lanes, "prepare"):
-            state = cohort.prepare(state, [lane.fit_rows for lane in lanes])
+            state = cohort.prepare(state, [lane.bench.fit_rows for lane in lanes])
     elif any("prepare" in lane.started.parts.offered for lane in lanes):
         raise TypeError(f"{method.name} has prepare(state, fit), and its cohort no prepare(state, fits)")
     return cohort, state
@@ -185,14 +168,10 @@ def _measure_lane(lane: Lane) -> None:
     bench.carried.update({name: each for name, each in carried.items() if name in intrusive})
     carrying.carry_over(bench.notes, bench.carried, bench.note_readings)
     bench.pending[:] = [name for name in bench.pending if name not in bench.carried]
-    with backend.isolated(_global_seed(lane)):
+    with backend.isolated(bench.derive_seed("global")):
         look_at_parts(bench, lane.started)
     keep_trained(bench, lane.started, lane.seat.weights)
     with bench.notes.timing("profile"):
         gauges = look_at_trained(bench, lane.started, [])
         lane.started = dataclasses.replace(lane.started, state=None)  # its memory is not the profiled pass's
         profile_update(bench, gauges)
-
-
-def _global_seed(lane: Lane) -> int:
-    return derive(lane.bench.trial.seed, lane.bench.trial.dataset.name, "global")

@@ -18,7 +18,6 @@ from harness.data import files
 from harness.errors import HarnessError, Unsupported, UsageError, is_interrupt
 from harness.records import trained_arrays
 from harness.records.store import Store
-from harness.seeds import derive
 from harness.trials import answers, excerpts, prediction_files
 from harness.trials.bench import Bench
 from harness.trials.code_places import plugin_code
@@ -26,7 +25,7 @@ from harness.trials.distances import Distance, measure_distance
 from harness.trials.predicting import Predict, predict_rows
 from harness.trials.record_notes import Notes
 from harness.trials.trial import configure_method, set_up
-from harness.types import Array, Backend, Dataset, Export, Kept, Prediction, Record, Trial, Written
+from harness.types import Array, Backend, Export, Kept, Prediction, Record, Trial, Written
 from harness.words import clean_line, describe_error
 
 EXAMPLES = 8  # rows that a format may look at
@@ -108,14 +107,10 @@ def _set_up_bench(catalog: Catalog, trial: Trial, data: Path | None) -> Bench:
     ):
         raise UsageError(f"{trial.method.label} on {trial.dataset.label}: {reason}")
     folder = files.folder(data)
-    _require_data_files(offer.value, trial, folder)
+    files.require(offer.value.name, files.declared(offer.value, trial.dataset.options), folder)
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
     here = replace(trial, terms=replace(trial.terms, device="cpu"))
     return set_up(catalog, here, backend, folder, None, lambda _: None, Notes())
-
-
-def _require_data_files(dataset: Dataset, trial: Trial, folder: Path) -> None:
-    files.require(dataset.name, files.declared(dataset, trial.dataset.options), folder)
 
 
 def _read_kept_prediction(bench: Bench, record: Record, store: Store) -> Prediction:
@@ -165,7 +160,7 @@ def _write_format(offer: Offer[Export], kept: Kept, temporary: Path, path: Path)
 def _compare_file(bench: Bench, offer: Offer[Export], written: Written, wanted: Prediction, allowed: float) -> Distance:
     """The predictions of the file, of all test rows, held against those of the trial."""
     data, backend = bench.data, bench.backend
-    seed = derive(bench.trial.seed, bench.trial.dataset.name, "global")
+    seed = bench.derive_seed("global")
     with _blame_format(offer), backend.isolated(seed), backend.evaluating(), backend.inference():
         found, _ = predict_rows(np.asarray(data.test.inputs), _ask_in_numpy(written.predict), data.problem, folded=True)
         return measure_distance(found, wanted, data.problem, allowed)
@@ -215,15 +210,10 @@ def _blame_format(offer: Offer[Export], path: Path | None = None) -> Iterator[No
         if path is not None and isinstance(error, OSError) and error.errno in FULL:
             raise _unwritten_error(path, error) from error
         doing = "write" if path is not None else "predict"
-        said = f"{describe_error(error, plugin_code(offer))}{_unloaded(offer.value, error)}"
+        said = describe_error(error, plugin_code(offer))
+        if isinstance(error, ImportError) and offer.value.requires:
+            said += f"; it needs {', '.join(offer.value.requires)}, of which one does not load: install them anew"
         raise HarnessError(f"format {offer.value.name}: {doing}: {said}") from error
-
-
-def _unloaded(format_: Export, error: BaseException) -> str:
-    """Words on what to do about a module that is installed and cannot be imported; empty for other errors."""
-    if not (isinstance(error, ImportError) and format_.requires):
-        return ""
-    return f"; it needs {', '.join(format_.requires)}, of which one does not load: install them anew"
 
 
 def _unwritten_error(path: Path, error: OSError) -> HarnessError:

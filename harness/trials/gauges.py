@@ -34,16 +34,16 @@ def make_gauge(catalog: Catalog, instrument: Instrument) -> Fitted:
     gauge: Any = resolve(instrument.factory)()
     offered = frozenset(name for name in OPTIONAL if hasattr(gauge, name))
 
-    def find_part(name: str, default: Callable[..., Any]) -> Callable[..., Any]:
+    def take_part(name: str, default: Callable[..., Any]) -> Callable[..., Any]:
         return getattr(gauge, name) if name in offered else default
 
     fitted = Fitted(
         gauge,
         offered,
-        deployed=find_part("deployed", _do_nothing),
-        pause=find_part("pause", nullcontext),
-        settle=find_part("settle", _do_nothing),
-        use_formulas=find_part("use_formulas", _do_nothing),
+        deployed=take_part("deployed", _do_nothing),
+        pause=take_part("pause", nullcontext),
+        settle=take_part("settle", _do_nothing),
+        use_formulas=take_part("use_formulas", _do_nothing),
     )
     fitted.use_formulas([_resolve_formula(formula) for formula in catalog.formulas.values()])
     return fitted

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import Diverged, is_interrupt
-from harness.seeds import derive
 from harness.trials import answers
 from harness.trials.bench import Bench
 from harness.trials.course import Course
@@ -25,7 +24,7 @@ from harness.trials.loop import SECONDS_BETWEEN_REPORTS
 from harness.trials.pace import Stops, keep_scalars, note_times
 from harness.trials.points import Points
 from harness.trials.scalars import Scalars
-from harness.types import Backend, Cohort, Fit, Point, Progress, Record, Trial
+from harness.types import Backend, Cohort, Point, Progress, Record, Trial
 
 
 class Seat(NamedTuple):
@@ -54,10 +53,6 @@ class Lane:
         self.over = False
         self._course = course
 
-    @property
-    def fit_rows(self) -> Fit:
-        return Fit(self.bench.data.train, self.bench.data.valid)
-
     @contextmanager
     def own_errors(self) -> Iterator[None]:
         """End this lane alone with an error that is raised inside, see `ending_trial`."""
@@ -66,7 +61,7 @@ class Lane:
             return
         self.over = True
 
-    def add_point(self, state: Any, point: Point, flaw: str, fraction: float) -> None:
+    def add_curve_point(self, state: Any, point: Point, flaw: str, fraction: float) -> None:
         """A point of its curve. Raises Diverged where a scalar or a score is not finite."""
         if flaw:
             raise Diverged(flaw)
@@ -77,7 +72,7 @@ class Lane:
         """Finish the learner after its last update, and add the last point of its curve."""
         if "finish" in self.started.parts.offered:
             with self.bench.timed_phase("finish"):
-                state = self.started.parts.finish(state, self.fit_rows)
+                state = self.started.parts.finish(state, self.bench.fit_rows)
             self.points.add_finished(state)
         else:
             self.points.end_curve(state)
@@ -129,9 +124,12 @@ def train_lanes(lanes: Sequence[Lane], cohort: Cohort[Any], state: Any) -> Any:
     per_epoch, batch_size = bench.updates_per_epoch(), bench.trial.terms.batch_size
     clock = bench.backend.clock(bench.trial.terms.device)
     scalars = Scalars(bench.backend.lane_meter(), size)
-    orders = [derive(lane.bench.trial.seed, lane.bench.trial.dataset.name, "order") for lane in lanes]
+    orders = [lane.bench.derive_seed("order") for lane in lanes]
     batches = bench.backend.lane_batches([lane.bench.data for lane in lanes], batch_size, orders)
-    _begin_points(lanes, cohort, state)
+    for index, lane in lanes_going(lanes):
+        own = cohort.lane(state, index)
+        with lane.own_errors():
+            lane.points.add_start(own)
     stops, effort = Stops(bench.trial.terms.budget.amount, bench.planned_updates(), per_epoch, 0.0), Effort()
 
     def note_points(done: int) -> None:
@@ -141,7 +139,7 @@ def train_lanes(lanes: Sequence[Lane], cohort: Cohort[Any], state: Any) -> Any:
                 own = cohort.lane(state, index)
                 with lane.own_errors():
                     point = Point(done, done / per_epoch, seconds, means[index], {})
-                    lane.add_point(own, point, scalars.lane_flaw(index), stops.spent_fraction(done))
+                    lane.add_curve_point(own, point, scalars.lane_flaw(index), stops.spent_fraction(done))
 
     done, tell = 0, time.perf_counter() + SECONDS_BETWEEN_REPORTS
     while not stops.is_spent(done) and any(not lane.over for lane in lanes):
@@ -160,13 +158,6 @@ def train_lanes(lanes: Sequence[Lane], cohort: Cohort[Any], state: Any) -> Any:
             tell = now + SECONDS_BETWEEN_REPORTS
     _note_effort(lanes, effort, [lap / size for lap in clock.seconds()], per_epoch)
     return state
-
-
-def _begin_points(lanes: Sequence[Lane], cohort: Cohort[Any], state: Any) -> None:
-    for index, lane in lanes_going(lanes):
-        own = cohort.lane(state, index)
-        with lane.own_errors():
-            lane.points.add_start(own)
 
 
 def _note_effort(lanes: Sequence[Lane], effort: Effort, laps: Sequence[float], per_epoch: float) -> None:

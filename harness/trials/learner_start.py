@@ -43,7 +43,7 @@ def look_up_parts(learner: Any) -> Parts:
         offered,
         prepare=find_part("prepare", _keep_state),
         finish=find_part("finish", _keep_state),
-        views=lambda: answers.check_views(learner),
+        views=lambda: answers.list_views(learner),
         describe=find_part("describe", _answer_nothing),
         save=find_part("save", _answer_nothing),
         glance=find_part("glance", lambda state, inputs: learner.predict(state, inputs)),

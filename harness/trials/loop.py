@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 from harness.errors import Diverged, Unsupported
-from harness.seeds import derive
 from harness.trials import answers, scoring
 from harness.trials.bench import Bench
 from harness.trials.effort import Effort
@@ -22,7 +21,7 @@ from harness.trials.pace import Stops, keep_scalars, note_times
 from harness.trials.points import Points
 from harness.trials.record_notes import Notes
 from harness.trials.scalars import Scalars
-from harness.types import Fit, Point, Progress
+from harness.types import Point, Progress
 
 SETTLED_UPDATES = 2  # algorithms have been tried, the optimiser's state is there; no step has been captured yet
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -33,13 +32,12 @@ SHARE_BEYOND = 0.01  # of a budget of seconds that finish may take beyond it wit
 def train_learner(bench: Bench) -> Started:
     """Init, prepare, the loop, finish, and the validation scores on the way: the learner and its trained state."""
     require_validation(bench)
-    fit = Fit(bench.data.train, bench.data.valid)
-    started = bench.start_fresh(fit, phase=bench.timed_phase)
+    started = bench.start_fresh(bench.fit_rows, phase=bench.timed_phase)
     points = Points(bench, started)
     state = _run_updates(bench, points, started)
     if "finish" in started.parts.offered:
         with bench.timed_phase("finish"):
-            state = started.parts.finish(state, fit)
+            state = started.parts.finish(state, bench.fit_rows)
         _warn_of_finish(bench)
         points.add_finished(state)
     else:
@@ -56,12 +54,6 @@ def require_validation(bench: Bench) -> None:
         raise Unsupported(f"{why}, and --patience stops by what they score; leave --patience out")
     for offer in scoring.applying_metrics(bench.catalog, bench.data.problem.kind, scoring.of_any_split):
         bench.notes.holes |= {f"{offer.value.name}@{view}": why for view in ("valid", "valid-best", "best")}
-
-
-def score_trained(bench: Bench, trained: Started) -> None:
-    """The test scores of what would be deployed."""
-    with bench.evaluation_phase():
-        Points(bench, trained).score_test(trained.state)
 
 
 def look_at_parts(bench: Bench, trained: Started) -> None:
@@ -103,8 +95,7 @@ def _run_updates(bench: Bench, points: Points, started: Started) -> Any:
     learner, state = started.learner, started.state
     per_epoch = bench.updates_per_epoch()
     clock, scalars = bench.backend.clock(bench.trial.terms.device), Scalars(bench.backend.lane_meter(), 1)
-    order = derive(bench.trial.seed, bench.trial.dataset.name, "order")
-    batches = bench.backend.batches(bench.data, bench.trial.terms.batch_size, order)
+    batches = bench.ordered_batches()
     points.add_start(state)
     gone = _before_updates(bench.notes)
     stops = Stops(bench.trial.terms.budget.amount, bench.planned_updates(), per_epoch, gone)
@@ -120,7 +111,8 @@ def _run_updates(bench: Bench, points: Points, started: Started) -> Any:
     done, stale, tell = 0, False, time.perf_counter() + SECONDS_BETWEEN_REPORTS
     while not (stale or stops.is_spent(done)):
         if done == SETTLED_UPDATES:
-            bench.settle_instruments()
+            for settle in bench.settles:
+                settle()
         batch = next(batches)
         clock.start()
         try:

@@ -86,13 +86,13 @@ class Points:
         own are told before a plugin's metric is asked, which may end the process.
         """
         bench, metrics = self._bench, self._applying_metrics()
-        others = [offer for offer in metrics if not scoring.is_own(offer)]
+        others = [offer for offer in metrics if not scoring.is_of_harness(offer)]
         late = self._applying_metrics(scoring.at_the_end) if len(bench.data.valid.inputs) else []
         names = [*(offer.value.name for offer in others), *(f"{offer.value.name}@valid" for offer in late)]
         bench.pending[:0] = names
         tested, holes = self._predict_test(self._predict, state)
         self._note_scores(scoring.Scores({}, holes), "")
-        own = [offer for offer in metrics if scoring.is_own(offer)]
+        own = [offer for offer in metrics if scoring.is_of_harness(offer)]
         self._note_scores(scoring.judge_outcome(tested, own, bench.at_hand), "")
         if bench.prediction is not None:
             with bench.hole_on_error("test prediction"):

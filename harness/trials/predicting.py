@@ -41,7 +41,7 @@ def predict_rows(
     entropies: list[NDArray[np.float64]] = []
     size = max(1, len(inputs) if problem.order == "contiguous" else CHUNK)
 
-    def parts() -> Iterator[Prediction]:
+    def predict_parts() -> Iterator[Prediction]:
         for start in range(0, max(1, len(inputs)), size):
             rows = inputs[start : start + size]
             part = predict(rows)
@@ -54,8 +54,9 @@ def predict_rows(
             yield made
             del made
 
-    found = _broadcast_variances(next(parts()) if len(inputs) <= size else _gather_parts(parts(), len(inputs)))
-    return found, np.concatenate(entropies) if entropies else None
+    parts = predict_parts()
+    found = next(parts) if len(inputs) <= size else _gather_parts(parts, len(inputs))
+    return _broadcast_variances(found), np.concatenate(entropies) if entropies else None
 
 
 def _broadcast_variances(prediction: Prediction) -> Prediction:

@@ -129,12 +129,12 @@ def _select_instruments(bench: Bench, intrusive: bool) -> list[Offer[Instrument]
 def _enter_span(bench: Bench, instrument: Offer[Instrument], span: Span, stack: ExitStack) -> None:
     """Enter a span now and leave it with the stack: an instrument that fails there leaves a hole and spoils nothing."""
 
-    def leave(*raised: Any) -> None:
+    def leave_span(*raised: Any) -> None:
         with _instrument_hole(bench, instrument):
             span.__exit__(*raised)
 
     span.__enter__()
-    stack.push(leave)
+    stack.push(leave_span)
 
 
 def _guard_pause(bench: Bench, instrument: Offer[Instrument], pause: Callable[[], Span]) -> Callable[[], Span]:

@@ -16,7 +16,6 @@ from harness.types import Point, Reading, Record, Status, Trial
 from harness.words import clean_ends, clean_line
 
 DATA = "data set "  # how the owner is called whose readings are what a data set says of itself
-LONGEST_TRACEBACK = 20_000
 MOST_NAMES = 1000  # that one plugin says
 ROOM = 2**24  # bytes of JSON, roughly, of all that plugins say in one trial
 
@@ -58,12 +57,12 @@ class Notes:
         known = {field.name for field in dataclasses.fields(Record)}
         copies = {name: value.copy() for name, value in vars(self).items() if name in known}
         copies["provenance"] |= provenance
-        trace = clean_ends(trace, LONGEST_TRACEBACK)
-        return Record(trial, status, reason, **copies, traceback=trace, finished=environment.current_time())
+        finished = environment.current_time()
+        return Record(trial, status, reason, **copies, traceback=clean_ends(trace), finished=finished)
 
     # --- what plugins say ---------------------------------------------------------------------------------------------
 
-    def add_readings(self, owner: str, said: object, taken: Mapping[str, str]) -> None:
+    def take_readings(self, owner: str, said: object, taken: Mapping[str, str]) -> None:
         """Add readings. One whose name or value will not do leaves a hole, and so does the second of one name; but what
         was measured goes before what a data set says. taken: names that are not the owner's to give, and why.
         """

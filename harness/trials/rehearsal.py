@@ -13,14 +13,11 @@ from harness.catalog import Catalog, resolve
 from harness.data import files
 from harness.errors import Unsupported, UsageError
 from harness.planning.plan import plan_trials
-from harness.seeds import derive
 from harness.selections import selection
 from harness.suites.suite import Request
-from harness.trials.bench import Bench
-from harness.trials.learner_start import Started
 from harness.trials.record_notes import Notes
 from harness.trials.trial import set_up
-from harness.types import Array, Backend, Batch, Data, Fit, Learner, Trial
+from harness.types import Array, Backend, Batch, Data, Learner, Trial
 
 BASE_UPDATES = 3  # of what another method starts from, which may refuse a network that nothing was ever done to
 
@@ -90,28 +87,19 @@ def _make_ready(catalog: Catalog, trial: Trial, folder: Path | None) -> Rehearsa
     with tempfile.TemporaryDirectory() as temporary:
         base = _train_base(catalog, trial.base, backend, folder, Path(temporary)) if trial.base else None
         bench = set_up(catalog, trial, backend, folder, base, lambda _: None, Notes())
-    started = _start_learner(bench)
-    return Rehearsal(trial, bench.data, started.learner, started.state, _order_batches(bench), bench.base_arrays)
+    started = bench.start_fresh(bench.fit_rows)
+    return Rehearsal(trial, bench.data, started.learner, started.state, bench.ordered_batches(), bench.base_arrays)
 
 
 def _train_base(catalog: Catalog, trial: Trial, backend: Backend, folder: Path | None, temporary: Path) -> Path:
     """The file with the arrays of what another method starts from, after a few updates."""
     bench = set_up(catalog, trial, backend, folder, None, lambda _: None, Notes())
-    started = _start_learner(bench)
+    started = bench.start_fresh(bench.fit_rows)
     if "save" not in started.parts.offered:
         raise UsageError(f"{trial.method.name} has no save(state), and another method starts from it")
     state = started.state
-    for batch in islice(_order_batches(bench), BASE_UPDATES):
+    for batch in islice(bench.ordered_batches(), BASE_UPDATES):
         state, _ = started.learner.update(state, batch)
     path = temporary / "base.safetensors"
     backend.save(started.parts.save(state), path)
     return path
-
-
-def _order_batches(bench: Bench) -> Iterator[Batch]:
-    order = derive(bench.trial.seed, bench.trial.dataset.name, "order")
-    return bench.backend.batches(bench.data, bench.trial.terms.batch_size, order)
-
-
-def _start_learner(bench: Bench) -> Started:
-    return bench.start_fresh(Fit(bench.data.train, bench.data.valid))

@@ -86,7 +86,7 @@ def judge_outcome(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: A
             continue
         given = renew_outcome(outcome)
         try:
-            with nullcontext() if is_own(offer) else at_hand(f"metric {name}"):
+            with nullcontext() if is_of_harness(offer) else at_hand(f"metric {name}"):
                 value = _compute_metric(offer.value, given, *others)
         except BaseException as error:
             if is_interrupt(error):
@@ -101,7 +101,7 @@ def judge_outcome(outcome: Outcome, metrics: Sequence[Offer[Metric]], at_hand: A
             scores[name] = value
         elif value is not None:
             holes[name] = f"{name} is {value:g}; expected a finite number"
-            nan = nan or (name if math.isnan(value) and (is_own(offer) or _has_nan(outcome.prediction)) else "")
+            nan = nan or (name if math.isnan(value) and (is_of_harness(offer) or _has_nan(outcome.prediction)) else "")
     return Scores(scores, holes, nan)
 
 
@@ -132,7 +132,7 @@ def of_any_split(metric: Metric) -> bool:
     return not metric.shifted
 
 
-def is_own(offer: Offer[Metric]) -> bool:
+def is_of_harness(offer: Offer[Metric]) -> bool:
     """Whether a metric is one of those that come with the harness."""
     return offer.plugin.module == OWN
 

@@ -27,7 +27,8 @@ from harness.trials import answers, carrying, excerpts
 from harness.trials.bench import Bench
 from harness.trials.course import Course
 from harness.trials.learner_start import Started
-from harness.trials.loop import look_at_parts, score_trained, train_learner
+from harness.trials.loop import look_at_parts, train_learner
+from harness.trials.points import Points
 from harness.trials.profiling import look_at_trained, profile_update, waiting_instruments, watched_training
 from harness.trials.record_notes import DATA, Notes
 from harness.trials.sizes import count_sizes
@@ -76,10 +77,9 @@ def run_trial(
 
 
 def _run_bench(bench: Bench, weights: Path | None) -> None:
-    trial = bench.trial
     note_data(bench)
     # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
-    with bench.backend.isolated(derive(trial.seed, trial.dataset.name, "global")), watched_training(bench) as watching:
+    with bench.backend.isolated(bench.derive_seed("global")), watched_training(bench) as watching:
         trained = train_learner(bench)
         _say_off_curve(bench)
         carrying.carry_over(bench.notes, bench.carried, bench.note_readings)
@@ -101,7 +101,8 @@ def note_data(bench: Bench) -> None:
 def score_and_tell(bench: Bench, trained: Started) -> None:
     """The scores of a trained learner, told before anything else of it is looked at."""
     bench.pending[:] = [*(part for part in FURTHER if part in trained.parts.offered), *waiting_instruments(bench)]
-    score_trained(bench, trained)
+    with bench.evaluation_phase():
+        Points(bench, trained).score_test(trained.state)
     bench.tell(tuple(bench.pending))
 
 
@@ -138,18 +139,22 @@ def set_up(
     data = place_data(catalog, trial, backend, data_folder, notes)
     if base is not None and trial.base is not None:
         notes.provenance[trained_arrays.BASE] = {"key": trial.base.key, **trained_arrays.state_file(base)}
+    bench = make_bench(catalog, trial, backend, data, notes, report, tell)
+    return dataclasses.replace(bench, weights=backend.load(base) if base else None)
+
+
+def make_bench(
+    catalog: Catalog,
+    trial: Trial,
+    backend: Backend,
+    data: Data,
+    notes: Notes,
+    report: Callable[[Progress], None],
+    tell: Callable[[tuple[str, ...]], None],
+) -> Bench:
+    """The bench of a trial that starts from no other."""
     method, config = configure_method(catalog, trial)
-    return Bench(
-        catalog=catalog,
-        trial=trial,
-        backend=backend,
-        data=data,
-        build=lambda: resolve(method.factory)(config),
-        weights=backend.load(base) if base else None,
-        notes=notes,
-        report=report,
-        tell=tell,
-    )
+    return Bench(catalog, trial, backend, data, lambda: resolve(method.factory)(config), None, notes, report, tell)
 
 
 def configure_method(catalog: Catalog, trial: Trial) -> tuple[Method, Any]:
@@ -197,33 +202,27 @@ def _drop_misnamed_splits(data: Data, notes: Notes) -> Data:
 
 
 def keep_trained(bench: Bench, trained: Started, weights: Path | None) -> None:
-    """Save what is wanted of a trained learner; if that fails it is a hole."""
+    """Save what is wanted of a trained learner, and note how large it is; if that fails it is a hole."""
     with bench.measured_part("save"):
-        _save_arrays(bench, trained, weights)
-
-
-def _save_arrays(bench: Bench, trained: Started, weights: Path | None) -> None:
-    """Save what is wanted, and note how large it is. Whatever fails here is a hole by the name of save."""
-    if "save" not in trained.parts.offered:
-        if bench.trial.keep:
-            raise TypeError(f"{bench.trial.method.name} has no save(state), and another method starts from it")
+        if "save" not in trained.parts.offered:
+            if bench.trial.keep:
+                raise TypeError(f"{bench.trial.method.name} has no save(state), and another method starts from it")
+            if weights is not None:
+                raise TypeError(f"{bench.trial.method.name} has no save(state): there are no arrays to keep")
+            return
+        saved = answers.check_arrays(trained.parts.save(trained.state))
         if weights is not None:
-            raise TypeError(f"{bench.trial.method.name} has no save(state): there are no arrays to keep")
-        return
-    saved = answers.check_arrays(trained.parts.save(trained.state))
-    if weights is not None:
-        bench.backend.save(saved, weights)
-        bench.notes.provenance[trained_arrays.ARRAYS] = trained_arrays.state_file(weights)
-    bench.notes.measured |= count_sizes(saved)
-    with bench.hole_on_error("predict"):
-        _warn_of_prediction(bench, trained, saved)
+            bench.backend.save(saved, weights)
+            bench.notes.provenance[trained_arrays.ARRAYS] = trained_arrays.state_file(weights)
+        bench.notes.measured |= count_sizes(saved)
+        with bench.hole_on_error("predict"):
+            _warn_of_prediction(bench, trained, saved)
 
 
 def _warn_of_prediction(bench: Bench, trained: Started, saved: Mapping[str, Array]) -> None:
     """One more batch is predicted, which shall leave the arrays that are saved as they are."""
     before = _digest_arrays(saved)
-    seed = derive(bench.trial.seed, bench.trial.dataset.name, "global")
-    with bench.backend.isolated(seed), bench.backend.evaluating():
+    with bench.backend.isolated(bench.derive_seed("global")), bench.backend.evaluating():
         trained.learner.predict(trained.state, excerpts.repeat_inputs(bench.data, bench.trial.terms.batch_size))
     if _digest_arrays(answers.check_arrays(trained.parts.save(trained.state))) != before:
         bench.notes.warnings["predict"] = "predict changed what is saved: it trains, or counts"
