@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from harness.hookspecs import hookimpl
 from harness.types import Check
@@ -11,58 +11,53 @@ from harness.types import Check
 
 @hookimpl
 def harness_checks() -> Iterator[Check]:
-    yield from _make_checks("method", "harness.testing.configs", CONFIGS)
-    yield from _make_checks("method", "harness.testing.answers", ANSWERS)
-    yield from _make_checks("method", "harness.testing.training", TRAINING)
-    yield from _make_checks("method", "harness.testing.prediction", PREDICTION)
-    yield from _make_checks("method", "harness.testing.cohorts", COHORTS)
-    yield from _make_checks("dataset", "harness.testing.datasets", DATASETS)
-    yield from _make_checks("metric", "harness.testing.metrics", METRICS)
+    for (of, module), summaries in CHECKS.items():
+        for name, summary in summaries.items():
+            yield Check(name, summary, of, f"{module}:{name.replace('-', '_')}")
 
 
-def _make_checks(of: Literal["method", "dataset", "metric"], module: str, named: Mapping[str, str]) -> Iterator[Check]:
-    for name, summary in named.items():
-        yield Check(name, summary, of, f"{module}:{name.replace('-', '_')}")
-
-
-CONFIGS = {
-    "options-described": "every option has a meaning, the defaults are valid, and the values can be read back",
-    "kinds-taken": "a problem of every kind that it declares can be learnt and predicted",
-}
-ANSWERS = {
-    "answers-well-formed": "update, predict, views, describe and save answer as is expected, by names of their own",
-}
-TRAINING = {
-    "deterministic": "the same seed gives the same state and the same updates, bit by bit on a CPU",
-    "states-apart": "two states of one learner do not know of each other",
-    "global-seeds-ignored": "the seeds of the global random generators change nothing",
-    "batches-apart": "nothing of one mini-batch is carried into the next, unless the stream goes on",
-    "any-budget": "trains on with one planned update, beyond those planned, and under a budget of seconds",
-    "data-untouched": "the rows that it is shown are as they were",
-    "arrays-kept": "saved arrays are named, the same every time, and survive a file",
-}
-PREDICTION = {
-    "prediction-well-formed": "the kind's type and shapes, finite, probabilities that sum to one",
-    "prediction-repeatable": "does not depend on what was predicted before",
-    "prediction-by-rows": "a row's prediction does not depend on the rows beside it, down to a single row",
-    "training-undisturbed": "predictions change neither what is saved nor the training that follows",
-    "test-rows-unused": "other test rows, nan among them, change neither training nor validation predictions",
-}
-COHORTS = {
-    "cohort-as-alone": "trained as one with others, each trial is what it is alone, even beside one that is nan",
-}
-DATASETS = {
-    "data-options-described": "every option has a meaning, and the defaults are valid",
-    "data-deterministic": "the same seed gives the same rows, whatever the global seeds",
-    "data-as-stated": "shapes, types, values and sizes are those that its problem states",
-    "training-batches": "augmented or not, the same for the same seed, with the shape and type that the problem states",
-    "splits-apart": "no split holds rows of another",
-    "splits-as-declared": "fixed test rows are those of every seed, and official splits are different ones",
-    "sizes-honoured": "train, valid and test give so many rows",
-}
-METRICS = {
-    "metric-finite": "finite for a near-perfect and for an uninformed prediction",
-    "metric-direction": "a near-perfect prediction is not worse than one that is sure and wrong",
-    "metric-of-mixture": "splitting a component in two changes nothing",
-    "metric-pure": "the same outcome gives the same number, and is left as it was",
+Of: TypeAlias = Literal["method", "dataset", "metric"]
+CHECKS: Mapping[tuple[Of, str], Mapping[str, str]] = {
+    ("method", "harness.testing.configs"): {
+        "options-described": "every option has a meaning, the defaults are valid, and the values can be read back",
+        "kinds-taken": "a problem of every kind that it declares can be learnt and predicted",
+    },
+    ("method", "harness.testing.answers"): {
+        "answers-well-formed": "update, predict, views, describe and save answer as is expected, by names of their own",
+    },
+    ("method", "harness.testing.training"): {
+        "deterministic": "the same seed gives the same state and the same updates, bit by bit on a CPU",
+        "states-apart": "two states of one learner do not know of each other",
+        "global-seeds-ignored": "the seeds of the global random generators change nothing",
+        "batches-apart": "nothing of one mini-batch is carried into the next, unless the stream goes on",
+        "any-budget": "trains on with one planned update, beyond those planned, and under a budget of seconds",
+        "data-untouched": "the rows that it is shown are as they were",
+        "arrays-kept": "saved arrays are named, the same every time, and survive a file",
+    },
+    ("method", "harness.testing.prediction"): {
+        "prediction-well-formed": "the kind's type and shapes, finite, probabilities that sum to one",
+        "prediction-repeatable": "does not depend on what was predicted before",
+        "prediction-by-rows": "a row's prediction does not depend on the rows beside it, down to a single row",
+        "training-undisturbed": "predictions change neither what is saved nor the training that follows",
+        "test-rows-unused": "other test rows, nan among them, change neither training nor validation predictions",
+    },
+    ("method", "harness.testing.cohorts"): {
+        "cohort-as-alone": "trained as one with others, each trial is what it is alone, even beside one that is nan",
+    },
+    ("dataset", "harness.testing.datasets"): {
+        "data-options-described": "every option has a meaning, and the defaults are valid",
+        "data-deterministic": "the same seed gives the same rows, whatever the global seeds",
+        "data-as-stated": "shapes, types, values and sizes are those that its problem states",
+        "training-batches": "augmented or not, the same for the same seed, "
+        "with the shape and type that the problem states",
+        "splits-apart": "no split holds rows of another",
+        "splits-as-declared": "fixed test rows are those of every seed, and official splits are different ones",
+        "sizes-honoured": "train, valid and test give so many rows",
+    },
+    ("metric", "harness.testing.metrics"): {
+        "metric-finite": "finite for a near-perfect and for an uninformed prediction",
+        "metric-direction": "a near-perfect prediction is not worse than one that is sure and wrong",
+        "metric-of-mixture": "splitting a component in two changes nothing",
+        "metric-pure": "the same outcome gives the same number, and is left as it was",
+    },
 }

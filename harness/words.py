@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TypeAlias
 
 from harness.errors import Diverged, HarnessError, Unsupported
@@ -173,19 +172,15 @@ def _read_first_line(error: BaseException) -> str:
 
 def _locate_error(error: BaseException, code: Code) -> str:
     """` (my_method.py line 31, in update)`; empty where the error came through none of the code."""
+    from traceback import walk_tb  # slow to import, and of no use to a healthy run
+
     seen: BaseException | None = error
     while seen is not None:
-        for file, line, function in reversed(list(_iterate_frames(seen.__traceback__))):
-            if shown := _shorten_path(Path(file), code):
-                return f" ({clean_line(shown, LONGEST_PLACE)} line {line}, in {function})"
+        for frame, line in reversed(list(walk_tb(seen.__traceback__))):
+            if shown := _shorten_path(Path(frame.f_code.co_filename), code):
+                return f" ({clean_line(shown, LONGEST_PLACE)} line {line}, in {frame.f_code.co_name})"
         seen = seen.__cause__
     return ""
-
-
-def _iterate_frames(at: TracebackType | None) -> Iterator[tuple[str, int, str]]:
-    while at is not None:
-        yield at.tb_frame.f_code.co_filename, at.tb_lineno, at.tb_frame.f_code.co_name
-        at = at.tb_next
 
 
 def _shorten_path(file: Path, code: Code) -> str:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pluggy
 
 from harness import hookspecs
 from harness.catalog import discovery, interface
-from harness.catalog.descriptors import HOOKS, NOUNS, check_answer, refuse_known_operators
+from harness.catalog.descriptors import HOOKS, check_answer, refuse_known_operators
 from harness.catalog.loading import Plugin, PluginProblem, Settings, in_place, run_off_stdout, try_action
+from harness.catalog.references import explain_missing_modules, explain_unavailable, resolve
 from harness.catalog.shelves import ONCE, Offer, Shelf, map_first_owners, sort_own_first
-from harness.errors import HarnessError, PluginError, UsageError
+from harness.errors import PluginError, UsageError
 from harness.types import (
     BackendOffer,
     Check,
@@ -34,6 +34,8 @@ from harness.words import suggest
 
 if TYPE_CHECKING:
     import click
+
+T = TypeVar("T")
 
 __all__ = [
     "Catalog",
@@ -61,6 +63,16 @@ def load_catalog(settings: Settings) -> Catalog:
         catalog.add(candidate)
     catalog.refuse_problems()
     return catalog
+
+
+class _ShelfOf(Generic[T]):
+    """One shelf of a catalogue, as an attribute of it."""
+
+    def __init__(self, hook: str) -> None:
+        self._hook = hook
+
+    def __get__(self, catalog: Catalog, owner: type[Catalog]) -> Shelf[T]:
+        return catalog.shelf(self._hook)
 
 
 class Catalog:
@@ -92,45 +104,16 @@ class Catalog:
 
     # --- shelves ---
 
-    @property
-    def methods(self) -> Shelf[Method]:
-        return self.shelf("harness_methods")
-
-    @property
-    def datasets(self) -> Shelf[Dataset]:
-        return self.shelf("harness_datasets")
-
-    @property
-    def metrics(self) -> Shelf[Metric]:
-        return self.shelf("harness_metrics")
-
-    @property
-    def instruments(self) -> Shelf[Instrument]:
-        return self.shelf("harness_instruments")
-
-    @property
-    def formulas(self) -> Shelf[Formula]:
-        return self.shelf("harness_formulas")
-
-    @property
-    def exports(self) -> Shelf[Export]:
-        return self.shelf("harness_exports")
-
-    @property
-    def suites(self) -> Shelf[Suite]:
-        return self.shelf("harness_suites")
-
-    @property
-    def checks(self) -> Shelf[Check]:
-        return self.shelf("harness_checks")
-
-    @property
-    def executors(self) -> Shelf[ExecutorOffer]:
-        return self.shelf("harness_executors")
-
-    @property
-    def backends(self) -> Shelf[BackendOffer]:
-        return self.shelf("harness_backends")
+    methods: _ShelfOf[Method] = _ShelfOf("harness_methods")
+    datasets: _ShelfOf[Dataset] = _ShelfOf("harness_datasets")
+    metrics: _ShelfOf[Metric] = _ShelfOf("harness_metrics")
+    instruments: _ShelfOf[Instrument] = _ShelfOf("harness_instruments")
+    formulas: _ShelfOf[Formula] = _ShelfOf("harness_formulas")
+    exports: _ShelfOf[Export] = _ShelfOf("harness_exports")
+    suites: _ShelfOf[Suite] = _ShelfOf("harness_suites")
+    checks: _ShelfOf[Check] = _ShelfOf("harness_checks")
+    executors: _ShelfOf[ExecutorOffer] = _ShelfOf("harness_executors")
+    backends: _ShelfOf[BackendOffer] = _ShelfOf("harness_backends")
 
     def shelf(self, hook: str) -> Shelf[Any]:
         """All plugins' answers to one of the hooks that list. Raises PluginError for a broken one under `strict`."""
@@ -140,7 +123,7 @@ class Catalog:
                 offers = self._drop_taken_names(hook, offers)
             self.refuse_problems()
             offers = [replace(offer, also=self._list_twins(offer.plugin)) for offer in offers]
-            self._shelves[hook] = Shelf(NOUNS[hook], offers, self.hint)
+            self._shelves[hook] = Shelf(HOOKS[hook][1], offers, self.hint)
         return self._shelves[hook]
 
     def take_off_curve(self, names: Collection[str]) -> None:
@@ -177,7 +160,7 @@ class Catalog:
         owners = map_first_owners(offers)
         for offer in offers:
             if (first := owners[offer.value.name]) != offer.plugin:
-                clash = f"{NOUNS[hook]} {offer.value.name!r} is offered by {first} already: this one is left out"
+                clash = f"{HOOKS[hook][1]} {offer.value.name!r} is offered by {first} already: this one is left out"
                 problem = PluginProblem.of(offer.plugin, "listing", clash)
                 self.problems += [problem] if problem not in self.problems else []
         return [offer for offer in sort_own_first(offers) if owners[offer.value.name] == offer.plugin]
@@ -223,7 +206,7 @@ class Catalog:
         try:
             return candidate.load()
         except Exception as error:  # a name that has gone is no surprise to one that is written for other names
-            interface.require_interface(interface.declared_where(error))
+            interface.require_interface(interface.find_declared(error))
             raise
 
     def add_file(self, path: str | Path) -> list[str]:
@@ -235,9 +218,7 @@ class Catalog:
         with in_place():
             plugin = self.add(candidate)
         mine = [offer for offer in self.methods.offers() if offer.plugin == plugin]
-        for problem in self.problems:
-            if problem.concerns(candidate.plugin):
-                raise UsageError(f"methods in {path}: {problem.message}; harness plugins --problems -p {path}")
+        self._refuse_problems_of(candidate.plugin, path, "methods in ")
         if not mine or plugin is None:
             raise UsageError(f"methods in {path}: it offers none; mark a function harness_methods with @hookimpl")
         if plugin.file not in self.settings.plugins:
@@ -250,17 +231,19 @@ class Catalog:
         plugin = self.add(candidate)
         for shelf in (self.methods, self.datasets, self.metrics):
             shelf.offers()
-        for problem in self.problems:
-            if problem.concerns(candidate.plugin):
-                raise UsageError(f"{path}: {problem.message}; harness plugins --problems -p {path}")
+        self._refuse_problems_of(candidate.plugin, path)
         assert plugin is not None
         return plugin
 
+    def _refuse_problems_of(self, plugin: Plugin, path: str | Path, what: str = "") -> None:
+        for problem in self.problems:
+            if problem.concerns(plugin):
+                raise UsageError(f"{what}{path}: {problem.message}; harness plugins --problems -p {path}")
+
     def register(self, plugin: object, name: str) -> Plugin | None:
         """Register an object or module with hook implementations; None where that failed and became a problem."""
-        registered = self._register_as(
-            plugin, Plugin(name, module=getattr(plugin, "__name__", type(plugin).__module__))
-        )
+        module = getattr(plugin, "__name__", type(plugin).__module__)
+        registered = self._register_as(plugin, Plugin(name, module=module))
         self.refuse_problems()
         return registered
 
@@ -332,7 +315,7 @@ class Catalog:
 
 
 def _register_hooks(manager: pluggy.PluginManager, plugin: object, key: str) -> None:
-    interface.require_interface(interface.declared_by(plugin))
+    interface.require_interface(interface.read_declared(plugin))
     manager.register(plugin, key)
     for caller in manager.get_hookcallers(plugin) or []:
         mine = [each for each in caller.get_hookimpls() if each.plugin is plugin]
@@ -351,46 +334,3 @@ def _add_plugin_commands(cli: click.Group, call: Callable[[], Any], reserved: Co
     for name, command in cli.commands.items():
         if name in reserved or before.get(name, command) is not command:
             raise PluginError(f"the command {name!r} is taken")
-
-
-def resolve(reference: str | Callable[..., Any], owner: str = "") -> Callable[..., Any]:
-    """The function that a "module:attribute" names; a callable is returned as it is.
-
-    Raises HarnessError that names the owner where the module cannot be imported or has no such callable.
-    """
-    if not isinstance(reference, str):
-        return reference
-    of = f"{owner}: " if owner else ""
-    module, _, attribute = reference.partition(":")
-    try:
-        value: Any = importlib.import_module(module)
-    except Exception as error:
-        raise HarnessError(f"{of}{reference!r} cannot be imported: {type(error).__name__}: {error}") from error
-    try:
-        for name in attribute.split("."):
-            value = getattr(value, name)
-    except AttributeError as error:
-        raise HarnessError(f"{of}{reference!r}: the module {module} has no attribute {attribute!r}") from error
-    if not callable(value):
-        raise HarnessError(f"{of}{reference!r} is not callable: {value!r}")
-    resolved: Callable[..., Any] = value
-    return resolved
-
-
-def explain_unavailable(offer: Offer[Any]) -> str | None:
-    """Why an offer cannot be used here, and what to install where that is known; None if it can be used."""
-    missing = _list_missing_modules(offer)
-    extra = discovery.find_extra(missing, offer.plugin.distribution) if missing else None
-    remedy = f': pip install "{offer.plugin.distribution}[{extra}]"' if extra else ""
-    return f"{explain_missing_modules(offer)}{remedy}" if missing else None
-
-
-def explain_missing_modules(offer: Offer[Any]) -> str | None:
-    """Name the modules that an offer requires and that are not installed, or None. Nothing is imported."""
-    missing = _list_missing_modules(offer)
-    return f"needs {' and '.join(missing)}, not installed" if missing else None
-
-
-def _list_missing_modules(offer: Offer[Any]) -> list[str]:
-    requires: tuple[str, ...] = getattr(offer.value, "requires", ())
-    return [module for module in requires if not discovery.is_importable(module.partition(".")[0])]

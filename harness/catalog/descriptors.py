@@ -30,29 +30,18 @@ from harness.types import (
 OWN_METRICS = "harness.metrics"
 MOST = 10_000  # offers of a plugin at one hook: one that never stops is broken
 
-HOOKS: Mapping[str, type[Any]] = {
-    "harness_methods": Method,
-    "harness_datasets": Dataset,
-    "harness_metrics": Metric,
-    "harness_instruments": Instrument,
-    "harness_formulas": Formula,
-    "harness_exports": Export,
-    "harness_suites": Suite,
-    "harness_checks": Check,
-    "harness_executors": ExecutorOffer,
-    "harness_backends": BackendOffer,
-}
-NOUNS: Mapping[str, str] = {
-    "harness_methods": "method",
-    "harness_datasets": "data set",
-    "harness_metrics": "metric",
-    "harness_instruments": "instrument",
-    "harness_formulas": "formula",
-    "harness_exports": "format",
-    "harness_suites": "suite",
-    "harness_checks": "check",
-    "harness_executors": "executor",
-    "harness_backends": "backend",
+# By hook, what it lists and what one of them is called.
+HOOKS: Mapping[str, tuple[type[Any], str]] = {
+    "harness_methods": (Method, "method"),
+    "harness_datasets": (Dataset, "data set"),
+    "harness_metrics": (Metric, "metric"),
+    "harness_instruments": (Instrument, "instrument"),
+    "harness_formulas": (Formula, "formula"),
+    "harness_exports": (Export, "format"),
+    "harness_suites": (Suite, "suite"),
+    "harness_checks": (Check, "check"),
+    "harness_executors": (ExecutorOffer, "executor"),
+    "harness_backends": (BackendOffer, "backend"),
 }
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _OPERATOR = re.compile(r"[A-Za-z_]\w*::[A-Za-z_]\w*")
@@ -74,7 +63,7 @@ def check_answer(hook: str, answer: Any, plugin: Plugin | None = None) -> list[A
 
     plugin: whose answer it is; the harness's own metrics alone may be called what the harness measures.
     """
-    kind = HOOKS[hook]
+    kind, noun = HOOKS[hook]
     if answer is None or isinstance(answer, (str, kind)) or not hasattr(answer, "__iter__"):
         raise TypeError(f"{hook} must return or yield {kind.__name__} objects, got {answer!r}")
     values: list[Any] = list(islice(answer, MOST + 1))
@@ -84,7 +73,7 @@ def check_answer(hook: str, answer: Any, plugin: Plugin | None = None) -> list[A
     for value in values:
         if not isinstance(value, kind):
             raise TypeError(f"{hook} must return or yield {kind.__name__} objects, got {value!r}")
-        _check_descriptor(hook, value)
+        _check_descriptor(noun, value)
         if isinstance(value, Metric) and value.name in _list_reserved_names(plugin):
             raise ValueError(f"metric {value.name!r}: the name is taken by what the harness itself measures")
         if value.name in names:
@@ -105,13 +94,13 @@ def refuse_known_operators(formulas: Iterable[Formula], libraries: Collection[st
             raise ValueError(f"formula {formula.name!r}: the work of {library}'s operators is known; name one of yours")
 
 
-def _check_descriptor(hook: str, value: Any) -> None:
+def _check_descriptor(noun: str, value: Any) -> None:
     if isinstance(value, Formula):
         if not isinstance(value.name, str) or not _OPERATOR.fullmatch(value.name):
             raise ValueError(f"formula {value.name!r}: an operator is named with its library, as in 'mylib::scan'")
     elif not isinstance(value.name, str) or not _NAME.fullmatch(value.name):
-        raise ValueError(f"{NOUNS[hook]} {value.name!r}: a name is letters, digits, '.', '_' and '-'")
-    owner = f"{NOUNS[hook]} {value.name!r}"
+        raise ValueError(f"{noun} {value.name!r}: a name is letters, digits, '.', '_' and '-'")
+    owner = f"{noun} {value.name!r}"
     for name, given in vars(value).items():
         _check_field(owner, name, given)
     if isinstance(value, (Method, Dataset)):

@@ -53,15 +53,12 @@ def select_candidates(settings: Settings) -> tuple[list[Candidate], list[Plugin]
     blocked = {str(resolve_file(name)) if is_file(name) else name for name in settings.blocked}
     _require_known(VARIABLE, settings.only or (), plugins)
     _require_known("--disable-plugin", blocked, plugins)
-    chosen = {candidate.plugin: candidate for candidate in found if _selected(candidate.plugin, settings.only)}
-    chosen |= {candidate.plugin: candidate for candidate in asked}
+    only = settings.only
+    chosen = {each.plugin: each for each in found if only is None or each.plugin.answers_to(only)}
+    chosen |= {each.plugin: each for each in asked}
     kept = [candidate for plugin, candidate in chosen.items() if not plugin.answers_to(blocked)]
     loaded = {candidate.plugin for candidate in kept}
     return kept, [plugin for plugin in dict.fromkeys(plugins) if plugin not in loaded]
-
-
-def _selected(plugin: Plugin, only: tuple[str, ...] | None) -> bool:
-    return only is None or plugin.answers_to(only)
 
 
 def _require_known(owner: str, names: Collection[str], plugins: Sequence[Plugin]) -> None:
@@ -81,7 +78,8 @@ def list_installed() -> list[Candidate]:
         text = _read_entry_points(distribution)
         # Reading the metadata of every distribution would cost more than all else that `harness list` does.
         if f"[{GROUP}]" in text:
-            name, version = _read_identity(distribution)
+            metadata = distribution.metadata
+            name, version = str(metadata["Name"] or "unknown"), str(metadata["Version"] or "")
             found.setdefault(normalise_name(name), _parse_entry_points(text, name, version))
     return [candidate for _, candidates in sorted(found.items()) for candidate in candidates]
 
@@ -91,11 +89,6 @@ def _read_entry_points(distribution: importlib.metadata.Distribution) -> str:
         return distribution.read_text("entry_points.txt") or ""
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def _read_identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
-    metadata = distribution.metadata
-    return str(metadata["Name"] or "unknown"), str(metadata["Version"] or "")
 
 
 def _parse_entry_points(text: str, distribution: str, version: str) -> list[Candidate]:

@@ -28,17 +28,14 @@ def require_interface(declared: object) -> None:
     )
 
 
-def declared_by(plugin: object) -> object:
+def read_declared(plugin: object) -> object:
     """The interface that a plugin declares, or this one where it declares none."""
     return getattr(plugin, ATTRIBUTE, INTERFACE)
 
 
-def declared_where(error: BaseException) -> object:
+def find_declared(error: BaseException) -> object:
     """The same of a module whose import has failed, from the names that it had by then."""
-    found: object = INTERFACE
-    trace = error.__traceback__
-    while trace is not None:
-        frame, trace = trace.tb_frame, trace.tb_next
-        if frame.f_code.co_name == "<module>":
-            found = frame.f_globals.get(ATTRIBUTE, found)
-    return found
+    from traceback import walk_tb  # a healthy run does without
+
+    modules = [frame for frame, _ in walk_tb(error.__traceback__) if frame.f_code.co_name == "<module>"]
+    return next((frame.f_globals[ATTRIBUTE] for frame in reversed(modules) if ATTRIBUTE in frame.f_globals), INTERFACE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -14,11 +14,8 @@ from harness.words import list_names, suggest
 
 T = TypeVar("T")
 
-ONCE = (
-    "harness_metrics",
-    "harness_instruments",
-    "harness_formulas",
-)  # no selection qualifies these, so one name is one thing
+# No selection qualifies these, so one name is one thing.
+ONCE = ("harness_metrics", "harness_instruments", "harness_formulas")
 
 
 @dataclass(frozen=True)
@@ -110,12 +107,9 @@ class Shelf(Generic[T]):
 
 def select_provided(offers: Sequence[Offer[T]], provider: str) -> list[Offer[T]]:
     """Select the offers of `provider:name`: by distribution, where none is of that one by plugin, else by module."""
-    ranks = ([offer for offer in offers if own in offer.providers[rank]] for rank, own in _ranked(provider))
+    words = (normalise_name(provider), provider, provider)
+    ranks = ([offer for offer in offers if word in offer.providers[rank]] for rank, word in enumerate(words))
     return next(filter(None, ranks), [])
-
-
-def _ranked(provider: str) -> Iterable[tuple[int, str]]:
-    return enumerate((normalise_name(provider), provider, provider))
 
 
 def _find_qualifier(offer: Offer[Any], offers: Sequence[Offer[Any]]) -> str:

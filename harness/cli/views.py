@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalog import Offer, explain_missing_modules
-from harness.catalog.descriptors import NOUNS
+from harness.catalog.descriptors import HOOKS
 from harness.citations import describe_citation
 from harness.conversion import show
 from harness.data import files
@@ -49,7 +49,7 @@ class View:
 
     @property
     def noun(self) -> str:
-        return NOUNS[self.hook]
+        return HOOKS[self.hook][1]
 
 
 def _make_view(hook: str, brief: Sequence[str], full: Sequence[str], has_options: bool = False) -> View:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from harness import names
-from harness.testing.subjects import Subject, broken
-from harness.trials import answers, json_values
-from harness.types import Reading
+from harness.testing.subjects import Subject, broken, require_sound_value
+from harness.trials import answers
 
 
 def answers_well_formed(subject: Subject) -> None:
@@ -22,14 +21,5 @@ def answers_well_formed(subject: Subject) -> None:
             broken(f"view {name}: {flaw}")
     if run.saves:
         run.saved()
-    _check_facts(subject, run.parts.describe(run.state))
-
-
-def _check_facts(subject: Subject, described: object) -> None:
-    for name, value in subject.answered(answers.check_facts, described).items():
-        if flaw := names.find_name_flaw(name):
-            broken(f"describe: {names.show_name(name)}: the name {flaw}")
-        try:
-            json_values.fit_value(name, value.value if isinstance(value, Reading) else value)
-        except json_values.Unfit as unfit:
-            broken(f"describe: {name} {unfit}")
+    for fact, value in subject.answered(answers.check_facts, run.parts.describe(run.state)).items():
+        require_sound_value("describe:", fact, value)

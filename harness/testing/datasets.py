@@ -12,9 +12,16 @@ from numpy.typing import NDArray
 from harness import names
 from harness.errors import Unsupported
 from harness.testing.configs import require_described
-from harness.testing.subjects import ORDER, Arrays, DatasetSubject, broken, find_difference, require_same
-from harness.trials import json_values
-from harness.types import NO_CLASS, Batch, Data, Problem, Reading
+from harness.testing.subjects import (
+    ORDER,
+    Arrays,
+    DatasetSubject,
+    broken,
+    find_difference,
+    require_same,
+    require_sound_value,
+)
+from harness.types import NO_CLASS, Batch, Data, Problem
 from harness.words import format_count
 
 SPLITS = ("train", "valid", "test")
@@ -77,14 +84,7 @@ def _check_names(data: Data) -> None:
         if flaw := names.find_view_flaw(name):
             broken(f"shifted split {names.show_name(name)}: the name {flaw}")
     for name, value in data.readings.items():
-        if flaw := names.find_name_flaw(name) or (
-            "is what the harness itself measures" if name in names.MEASURED else ""
-        ):
-            broken(f"reading {names.show_name(name)}: the name {flaw}")
-        try:
-            json_values.fit_value(name, value.value if isinstance(value, Reading) else value)
-        except json_values.Unfit as unfit:
-            broken(f"reading {name} {unfit}")
+        require_sound_value("reading", name, value, reserved=names.MEASURED)
 
 
 def _check_arrays(name: str, inputs: NDArray[np.generic], targets: NDArray[np.generic], problem: Problem) -> None:

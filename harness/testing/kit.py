@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from harness import options
-from harness.catalog import Catalog, Offer, explain_unavailable, resolve
+from harness.catalog import Catalog, Offer, Shelf, explain_unavailable, resolve
 from harness.data import files
 from harness.errors import Broken, Unsupported, UsageError, is_interrupt
 from harness.selections import bases, selection
@@ -22,6 +22,7 @@ from harness.words import Code, clean_line, describe_error, suggest
 Status: TypeAlias = Literal["ok", "broken", "not applicable"]
 Of: TypeAlias = Literal["method", "dataset", "metric"]
 Make: TypeAlias = Callable[[], Any]
+Makes: TypeAlias = Sequence[tuple[str, Make]]  # by the kind of problem
 MakeBackend: TypeAlias = Callable[[], Backend]
 
 OWN = "harness.checks"  # whose checks come first: they say in plain words what others would stumble over
@@ -88,12 +89,10 @@ def cases(catalog: Catalog, text: str, device: str = "cpu", data: Path | None = 
     Raises UsageError for a name that nothing has, for parameters that it refuses, and for a method that is not
     available here.
     """
+    finder = _Finder(catalog, device, data)
     found: list[Case] = []
     for selected in selection.parse(text, "check"):
-        if selected.file is None:
-            found += _find_cases(catalog, selected, device, data)
-        else:
-            found += _find_cases_of_file(catalog, selected.file, selected, device, data)
+        found += finder.find(selected) if selected.file is None else finder.find_of_file(selected.file, selected)
     return found
 
 
@@ -102,29 +101,13 @@ def cases_of_plugin(catalog: Catalog, name: str, device: str = "cpu") -> list[Ca
 
     Those of what needs a library that is not installed are not applicable: the others can be checked all the same.
     """
-    shelves = (catalog.methods, catalog.datasets, catalog.metrics)
-    offers = [offer for shelf in shelves for offer in shelf.offers() if _is_from(offer, name)]
+    finder = _Finder(catalog, device)
+    offers = [offer for shelf in finder.list_shelves() for offer in shelf.offers() if _is_from(offer, name)]
     if not offers:
         known = ", ".join(sorted({plugin.provider for plugin in catalog.plugins}))
         raise UsageError(f"{name!r} offers no method, data set or metric; plugins come from: {known}{catalog.hint}")
     selected = [selection.Selected(offer.value.name, offer.plugin.module or offer.plugin.name) for offer in offers]
-    return [
-        case for each in dict.fromkeys(selected) for case in _find_cases(catalog, each, device, None, tolerant=True)
-    ]
-
-
-def _find_cases_of_file(
-    catalog: Catalog, file: str, selected: selection.Selected, device: str, data: Path | None
-) -> Iterator[Case]:
-    """Parameters, as in `./mine.py[rate=0.1]`, are those of its methods, which alone are checked then."""
-    plugin = catalog.load_file(file)
-    shelves = (catalog.methods,) if selected.sweeps else (catalog.methods, catalog.datasets, catalog.metrics)
-    offers = [offer for shelf in shelves for offer in shelf.offers() if offer.plugin == plugin]
-    if not offers:
-        raise UsageError(f"check {file}: it offers no method, data set or metric")
-    for offer in offers:
-        each = replace(selected, file=None, provider=plugin.module, name=offer.value.name)
-        yield from _find_cases(catalog, each, device, data, tolerant=True)
+    return [case for each in dict.fromkeys(selected) for case in finder.find(each, tolerant=True)]
 
 
 def _is_from(offer: Offer[Any], name: str) -> bool:
@@ -132,43 +115,106 @@ def _is_from(offer: Offer[Any], name: str) -> bool:
     return offer.plugin.answers_to([name]) or (bool(file) and Path(file) == Path(name).expanduser().resolve())
 
 
-def _find_cases(
-    catalog: Catalog, selected: selection.Selected, device: str, data: Path | None, *, tolerant: bool = False
-) -> Iterator[Case]:
-    known = [shelf for shelf in (catalog.methods, catalog.datasets, catalog.metrics) if selected.name in shelf.names()]
-    if not known:
-        names = [name for shelf in (catalog.methods, catalog.datasets, catalog.metrics) for name in shelf.names()]
-        close = suggest(selected.name, names)
-        raise UsageError(f"check: no method, data set or metric {selected.name!r}{close}{catalog.hint}")
-    backend = _find_backend(catalog)
-    for shelf in known:
-        offer: Offer[Any] = shelf.offer(selected.qualified)
-        if reason := explain_unavailable(offer):
-            if not tolerant:
-                raise UsageError(f"check: {shelf.noun} {selected.name}: {reason}")
-            of: Of = "method" if isinstance(offer.value, Method) else "dataset"
-            yield from _make_cases(catalog, of, offer, selected.name, (("", partial(_raise_reason, reason)),), backend)
-        elif isinstance(offer.value, Method):
-            yield from _make_method_cases(catalog, offer, selected, backend, device)
-        elif isinstance(offer.value, Dataset):
-            yield from _make_dataset_cases(catalog, offer, selected, backend, data)
-        else:
-            yield from _make_metric_cases(catalog, offer, backend)
+@dataclass(frozen=True)
+class _Finder:
+    """From what is selected in a catalogue to its cases. data: folder with data sets."""
+
+    catalog: Catalog
+    device: str
+    data: Path | None = None
+
+    def list_shelves(self) -> tuple[Shelf[Any], ...]:
+        return self.catalog.methods, self.catalog.datasets, self.catalog.metrics
+
+    def find_of_file(self, file: str, selected: selection.Selected) -> Iterator[Case]:
+        """Parameters, as in `./mine.py[rate=0.1]`, are those of its methods, which alone are checked then."""
+        plugin = self.catalog.load_file(file)
+        shelves = self.list_shelves()[: 1 if selected.sweeps else None]
+        offers = [offer for shelf in shelves for offer in shelf.offers() if offer.plugin == plugin]
+        if not offers:
+            raise UsageError(f"check {file}: it offers no method, data set or metric")
+        for offer in offers:
+            each = replace(selected, file=None, provider=plugin.module, name=offer.value.name)
+            yield from self.find(each, tolerant=True)
+
+    def find(self, selected: selection.Selected, *, tolerant: bool = False) -> Iterator[Case]:
+        """tolerant: what cannot be used here is not applicable, rather than a mistake."""
+        known = [shelf for shelf in self.list_shelves() if selected.name in shelf.names()]
+        if not known:
+            close = suggest(selected.name, [name for shelf in self.list_shelves() for name in shelf.names()])
+            what = f"no method, data set or metric {selected.name!r}"
+            raise UsageError(f"check: {what}{close}{self.catalog.hint}")
+        backend = self._find_backend()
+        for shelf in known:
+            offer: Offer[Any] = shelf.offer(selected.qualified)
+            if reason := explain_unavailable(offer):
+                if not tolerant:
+                    raise UsageError(f"check: {shelf.noun} {selected.name}: {reason}")
+                of: Of = "method" if isinstance(offer.value, Method) else "dataset"
+                makes: Makes = [("", partial(_raise_reason, reason))]
+                yield from self._make_cases(of, offer, selected.name, makes, backend)
+            elif isinstance(offer.value, Metric):
+                metric = offer.value
+                makes = [(kind, partial(_make_metric_subject, metric, kind)) for kind in metric.kinds or ("",)]
+                yield from self._make_cases("metric", offer, metric.name, makes, backend)
+            else:
+                yield from self._find_configured(offer, selected, backend)
+
+    def _find_configured(self, offer: Offer[Any], selected: selection.Selected, backend: MakeBackend) -> Iterator[Case]:
+        """Those of a method or a data set, for each combination of options that is selected."""
+        value: Method | Dataset = offer.value
+        for label, given in _expand_options(selected, value.config, value.name):
+            if isinstance(value, Method):
+                make = partial(self._make_method_subject, offer, given, backend)
+                makes: Makes = [(kind, partial(make, kind)) for kind in value.kinds]
+                yield from self._make_cases("method", offer, label, makes, backend)
+            else:
+                makes = [("", partial(self._make_dataset_subject, value, given, backend))]
+                yield from self._make_cases("dataset", offer, label, makes, backend)
+
+    def _make_cases(self, of: Of, offer: Offer[Any], label: str, makes: Makes, backend: MakeBackend) -> Iterator[Case]:
+        offers = sorted(self.catalog.checks.offers(), key=lambda each: each.plugin.module != OWN)
+        checks = [each.value for each in offers if each.value.of == of]
+        if not checks:
+            remedy = "is the plugin 'checks' switched off? -p harness.checks loads it"
+            raise UsageError(f"check: nothing tests a {of}; {remedy}")
+        for check in checks:
+            yield Case(of, label, check, tuple(makes), backend, plugin_code(offer))
+
+    def _find_backend(self) -> MakeBackend:
+        offers = self.catalog.backends.values()
+        if len(offers) != 1:
+            names = ", ".join(offer.name for offer in offers) or "none"
+            remedy = "switch one off with --disable-plugin"
+            raise UsageError(f"check: exactly one backend is needed, found {names}: {remedy}")
+        return cache(lambda: resolve(offers[0].factory, f"backend {offers[0].name}")())
+
+    # --- subjects -----------------------------------------------------------------------------------------------------
+
+    def _make_method_subject(
+        self, offer: Offer[Method], given: Mapping[str, Any], backend: MakeBackend, kind: str
+    ) -> Subject:
+        method = offer.value
+        resolved = options.values(options.build(method.config, given, method.name)) if method.starts_from else {}
+        item = bases.base(self.catalog, offer, resolved)
+        base = self._make_method_subject(item.offer, item.choices()[0].given, backend, kind) if item else None
+        return Subject(method, given, kind, backend(), self.device, base)
+
+    def _make_dataset_subject(self, dataset: Dataset, given: Mapping[str, Any], backend: MakeBackend) -> DatasetSubject:
+        folder = files.folder(self.data)
+        if missing := files.glance(files.declared(dataset, given), folder):
+            raise Unsupported(f"{len(missing)} of its files not in place; {files.remedy(dataset.name, folder)}")
+        return DatasetSubject(dataset, given, folder, backend())
+
+
+def _make_metric_subject(metric: Metric, kind: str) -> MetricSubject:
+    if metric.compute is None:
+        raise Unsupported("it names a reading and computes nothing")
+    return MetricSubject(metric, kind)
 
 
 def _raise_reason(reason: str) -> NoReturn:
     raise Unsupported(reason)
-
-
-def _find_backend(catalog: Catalog) -> MakeBackend:
-    offers = catalog.backends.values()
-    if len(offers) != 1:
-        names = ", ".join(offer.name for offer in offers) or "none"
-        raise UsageError(f"check: exactly one backend is needed, found {names}: switch one off with --disable-plugin")
-    return cache(lambda: resolve(offers[0].factory, f"backend {offers[0].name}")())
-
-
-# --- subjects ---------------------------------------------------------------------------------------------------------
 
 
 def _expand_options(selected: selection.Selected, config: type, owner: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -178,66 +224,3 @@ def _expand_options(selected: selection.Selected, config: type, owner: str) -> I
         return
     for choice in selection.expand(selected, config, owner):
         yield choice.label, choice.given
-
-
-def _make_method_cases(
-    catalog: Catalog, offer: Offer[Method], selected: selection.Selected, backend: MakeBackend, device: str
-) -> Iterator[Case]:
-    method = offer.value
-    for label, given in _expand_options(selected, method.config, method.name):
-        make = partial(_make_method_subject, catalog, offer, given, backend, device)
-        makes = tuple((kind, partial(make, kind)) for kind in method.kinds)
-        yield from _make_cases(catalog, "method", offer, label, makes, backend)
-
-
-def _make_method_subject(
-    catalog: Catalog, offer: Offer[Method], given: Mapping[str, Any], backend: MakeBackend, device: str, kind: str
-) -> Subject:
-    method = offer.value
-    resolved = options.values(options.build(method.config, given, method.name)) if method.starts_from else {}
-    item = bases.base(catalog, offer, resolved)
-    base = _make_method_subject(catalog, item.offer, item.choices()[0].given, backend, device, kind) if item else None
-    return Subject(method, given, kind, backend(), device, base)
-
-
-def _make_dataset_cases(
-    catalog: Catalog, offer: Offer[Dataset], selected: selection.Selected, backend: MakeBackend, data: Path | None
-) -> Iterator[Case]:
-    dataset = offer.value
-    for label, given in _expand_options(selected, dataset.config, dataset.name):
-        makes = (("", partial(_make_dataset_subject, dataset, given, backend, data)),)
-        yield from _make_cases(catalog, "dataset", offer, label, makes, backend)
-
-
-def _make_dataset_subject(
-    dataset: Dataset, given: Mapping[str, Any], backend: MakeBackend, data: Path | None
-) -> DatasetSubject:
-    folder = files.folder(data)
-    if missing := files.glance(files.declared(dataset, given), folder):
-        raise Unsupported(f"{len(missing)} of its files not in place; {files.remedy(dataset.name, folder)}")
-    return DatasetSubject(dataset, given, folder, backend())
-
-
-def _make_metric_cases(catalog: Catalog, offer: Offer[Metric], backend: MakeBackend) -> Iterator[Case]:
-    metric = offer.value
-    makes = tuple((kind, partial(_make_metric_subject, metric, kind)) for kind in metric.kinds or ("",))
-    yield from _make_cases(catalog, "metric", offer, metric.name, makes, backend)
-
-
-def _make_metric_subject(metric: Metric, kind: str) -> MetricSubject:
-    if metric.compute is None:
-        raise Unsupported("it names a reading and computes nothing")
-    return MetricSubject(metric, kind)
-
-
-def _make_cases(
-    catalog: Catalog, of: Of, offer: Offer[Any], label: str, makes: Iterable[tuple[str, Make]], backend: MakeBackend
-) -> Iterator[Case]:
-    offers = sorted(catalog.checks.offers(), key=lambda each: each.plugin.module != OWN)
-    checks = [each.value for each in offers if each.value.of == of]
-    if not checks:
-        raise UsageError(
-            f"check: nothing tests a {of}; is the plugin 'checks' switched off? -p harness.checks loads it"
-        )
-    for check in checks:
-        yield Case(of, label, check, tuple(makes), backend, plugin_code(offer))

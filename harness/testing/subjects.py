@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import options
+from harness import names, options
 from harness.catalog import resolve
 from harness.data.soundness import sound
 from harness.data.subset import subset
@@ -34,6 +34,7 @@ from harness.types import (
     Method,
     Metric,
     Prediction,
+    Reading,
     Training,
 )
 
@@ -243,6 +244,17 @@ def require_same(what: str, one: Arrays, other: Arrays, exact: bool) -> None:
     """Raises Broken with `what` happened and the first difference."""
     if difference := find_difference(one, other, 0.0 if exact else 1e-4):
         broken(f"{what}: they differ in the {difference}")
+
+
+def require_sound_value(what: str, name: str, value: object, reserved: Collection[str] = ()) -> None:
+    """Raises Broken for a name or a value with which no record would keep what a plugin says."""
+    flaw = names.find_name_flaw(name) or ("is what the harness itself measures" if name in reserved else "")
+    if flaw:
+        broken(f"{what} {names.show_name(name)}: the name {flaw}")
+    try:
+        json_values.fit_value(name, value.value if isinstance(value, Reading) else value)
+    except json_values.Unfit as unfit:
+        broken(f"{what} {name} {unfit}")
 
 
 def broken(reason: str) -> NoReturn:

@@ -1,18 +1,16 @@
-"""Offers of plugins: methods, data sets, metrics, instruments, suites and checks."""
+"""Offers of plugins: methods, data sets, suites, checks and formats."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from harness.errors import HarnessError
 from harness.options import option
-from harness.paths import find_fault
-from harness.types.learning import Array, Cohort, Data, Facts, Learner, Prediction, Problem, Training
+from harness.types.data_files import File, Folder
+from harness.types.learning import Array, Cohort, Data, Learner, Prediction, Problem, Training
 
 Unit = Literal["epochs", "updates", "seconds"]
 UNITS: tuple[Unit, ...] = ("epochs", "updates", "seconds")
@@ -107,70 +105,6 @@ class Method:
 
 
 @dataclass(frozen=True)
-class File:
-    """One file of a data set: `path` below the data folder, where to get it, how to know it.
-
-    Digests are lowercase hex; give at least one. `member`: the file's path inside the archive at `urls`, if any.
-    `hint`: what else a user can do where it is missing or wrong. `also`: further paths at which the same file is taken.
-    `content_md5`: of what a gzip file holds; a file that holds the same is taken too, compressed in any way or not.
-    """
-
-    path: str
-    urls: tuple[str, ...]
-    bytes: int | None = None
-    md5: str | None = None
-    sha256: str | None = None
-    member: str | None = None
-    hint: str = ""
-    also: tuple[str, ...] = ()
-    content_md5: str | None = None
-
-    def __post_init__(self) -> None:
-        """Raise HarnessError for a path that would leave the data folder."""
-        for path in (self.path, *self.also):
-            _require_below_folder("file", self.path, path)
-        if self.member is not None:
-            _require_below_folder("file", self.path, self.member)
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A folder of many files, such as one for each example, that come in an archive and are read unpacked.
-
-    path: below the data folder. pattern: what the files are called below it, as in `*/*.bin`; `count` of them are
-    complete. urls, bytes, md5, sha256: of the archive (tar or zip, which may hold further zip files), as for a File.
-    partial: any number of files will do, but none. hint: what else a user can do about a folder with another number.
-    record: each file holds a whole number of records of so many bytes, and one at least; 0 where it may be empty.
-    zipped: what zip files in the folder are called that hold the files, as in `*.zip`, instead of the folder itself.
-    instead: folders that are as good, of which none has addresses of its own.
-    """
-
-    path: str
-    urls: tuple[str, ...]
-    pattern: str
-    count: int
-    bytes: int | None = None
-    md5: str | None = None
-    sha256: str | None = None
-    partial: bool = False
-    hint: str = ""
-    record: int = 1
-    zipped: str = ""
-    instead: tuple[Folder, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Raise HarnessError for a path or a pattern that would leave the data folder."""
-        for path in (self.path, self.pattern, *([self.zipped] if self.zipped else [])):
-            _require_below_folder("folder", self.path, path)
-
-
-def _require_below_folder(noun: str, owner: str, name: str) -> None:
-    if why := find_fault(name):
-        what = "it" if name == owner else repr(name)
-        raise HarnessError(f"data {noun} {owner!r}: {what} {why}; a plugin must declare a path below the data folder")
-
-
-@dataclass(frozen=True)
 class Dataset:
     """A data set. load: "module:attribute" or a callable (config, seed, folder) -> Data with numpy arrays.
 
@@ -198,150 +132,6 @@ class Dataset:
     folds: int = 0
     fixed_test: bool = False
     refit: str | Callable[[Any, int, Path], Data] | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Outcome that a metric may look at, in numpy and on the original scale of the targets.
-
-    base: what the trial that this one starts from predicted of the same rows, if that is known; where it is not, a
-    metric that looks at it and returns None is a hole that says why. entropy: of class probabilities, the mean over
-    samples of the entropy of each, (N,), nats: what disagreement is measured by. shifted_entropy: likewise of shifted
-    splits, by name.
-    """
-
-    prediction: Prediction
-    targets: Array
-    problem: Problem
-    shifted: Mapping[str, tuple[Prediction, Array]] = field(default_factory=dict)
-    facts: Facts = field(default_factory=dict)
-    base: Prediction | None = None
-    entropy: Array | None = None
-    shifted_entropy: Mapping[str, Array] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number per trial. compute: (Outcome) -> float or None where it does not apply; itself None for a reading of
-    the same name that an instrument takes. per: what the number counts, such as "update" or "example". better:
-    "neither" where no value is the best. headline: it decides which validation point is the best for its kinds. exact:
-    a count that repeats exactly over seeds, so that one seed decides a claim; where values differ after all, the mark
-    is dropped and that is said.
-
-    measures: a "score" of predictions; a "cost", with a prefix of its unit and a ratio to the first row; a "quantity",
-    of which a ratio means nothing. By default a score where there is `compute`, else a cost. Scores stand in every
-    table, quantities where they are asked for. bounded_by: the reading whose incompleteness is this number's too: a
-    list of operators that were not counted, or another number that is "at least". curve: False for what is computed at
-    the end of training only, and so has no score at the best point. mixture: it looks at no single sample of class or
-    token probabilities, but at their mixture and `Outcome.entropy`; where all metrics say so, predictions reach them
-    as one sample, folded some rows at a time, so that many samples need no more memory than one. requires: modules
-    that must be importable; they are imported once for all trials. shifted: it is of each shifted test split beside the
-    test rows, `compute(outcome, other)` with an Outcome of each, at the end of training only: NAME@SPLIT.
-
-    One that raises, or gives what is no finite number, is a hole in the record. No metric has the name of what the
-    harness measures.
-    """
-
-    name: str
-    summary: str
-    unit: str
-    better: Literal["higher", "lower", "neither"]
-    kinds: tuple[str, ...] = ()
-    compute: str | Callable[..., float | None] | None = None
-    per: str = ""
-    headline: bool = False
-    exact: bool = False
-    measures: Literal["score", "cost", "quantity"] = None  # type: ignore[assignment]  # set below
-    bounded_by: str = ""
-    curve: bool = True
-    mixture: bool = False
-    requires: tuple[str, ...] = ()
-    shifted: bool = False
-
-    def __post_init__(self) -> None:
-        """Fill `measures`: a metric that is computed is a score by default, one that is read a cost."""
-        if self.measures is None:
-            object.__setattr__(self, "measures", "score" if self.compute is not None else "cost")
-
-
-@dataclass(frozen=True)
-class Formula:
-    """How much work an operator does that a plugin brings along, for the instruments that count operations.
-
-    operator: its library and name, as in "mylib::scan", for all of its overloads; its backward is an operator too, and
-    has a formula of its own. macs: "module:function" or a callable that returns the multiply-accumulates of one call, a
-    whole number, 0 or more. elementwise: likewise the operations on single elements; None for none.
-
-    Both are called after the operator, by name, with those of its arguments that they take (as its schema names them,
-    defaults filled in, tensors as they are) and its `result`:
-
-        def macs(x, weight, steps):  # mylib::scan(Tensor x, Tensor weight, int steps=1) -> Tensor
-            return steps * len(x) * weight.numel()  # x (B, I), weight (I, O)
-
-    They leave tensors alone, and look at shapes rather than values, which a GPU would wait for. One that raises, or
-    returns something else, leaves the operator without a formula, with the reason.
-    """
-
-    operator: str
-    macs: str | Callable[..., int]
-    elementwise: str | Callable[..., int] | None = None
-    summary: str = ""
-
-    @property
-    def name(self) -> str:
-        """The operator's."""
-        return self.operator
-
-
-class Gauge(Protocol):
-    """Product of an instrument's factory. `session` spans the life of one fresh state, in which a few updates go
-    before and `measure` spans a steady one; an intrusive gauge without `measure` gets no fresh state.
-
-    Optional: `deployed(trained)`, called once with a `Trained`, after the final scores have left the worker and before
-    any fresh state, without gradients. There a prediction is measured, and what depends on what was learnt. It reaches
-    no score and no array that is kept, and shall leave the state as it is for the instruments after it. What it learns
-    it says in `readings`, which are measured, not claimed: a claim may rest on them.
-
-    Optional for one that is not intrusive: `pause()`, a context that spans each evaluation within the session, and
-    `settle()`, called before the first update after those in which libraries try out their algorithms. For one that
-    counts operations: `use_formulas(formulas)`, called first, with those that plugins offer for operators of their own.
-    """
-
-    def session(self) -> AbstractContextManager[None]:
-        """Spans birth to death of one fresh state."""
-        ...
-
-    def measure(self, stage: Literal["update"], examples: int) -> AbstractContextManager[None]:
-        """Spans one steady update, of that many examples: rows, of a stream tokens."""
-        ...
-
-    def readings(self) -> Mapping[str, Any]:
-        """Numbers by metric name; other values (a coverage list) under further names: texts without an @, none of them
-        that of a score, of what the harness measures (update_seconds and the like) or of another instrument's reading.
-        At most 20 levels deep, 1 MB each. What breaks this is a hole, by its name, and the rest is kept.
-
-        A `Reading` holds a value together with a warning, or with why the truth may be more than the number. Raises
-        Unsupported, with the reason, for what cannot be measured here.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Instrument:
-    """A way to measure. factory: "module:attribute" called without arguments inside the trial.
-
-    intrusive: it disturbs what it measures, so it gets a fresh state of its own after the timed pass. repeats: all that
-    it reads is the same for every seed. Such an instrument measures two seeds of a configuration; where all its
-    readings agree to the digit, the seeds after them take these over, and their records say from which. on_request: it
-    takes long, so it measures only where a run asks for the column of its name, with --metrics or in a suite.
-    """
-
-    name: str
-    summary: str
-    factory: str | Callable[[], Gauge]
-    intrusive: bool = True
-    repeats: bool = False
-    on_request: bool = False
 
 
 @dataclass(frozen=True)
