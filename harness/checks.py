@@ -18,14 +18,14 @@ def harness_checks() -> Iterator[Check]:
 
 Of: TypeAlias = Literal["method", "dataset", "metric"]
 CHECKS: Mapping[tuple[Of, str], Mapping[str, str]] = {
-    ("method", "harness.testing.configs"): {
+    ("method", "harness.testing.config_checks"): {
         "options-described": "every option has a meaning, the defaults are valid, and the values can be read back",
         "kinds-taken": "a problem of every kind that it declares can be learnt and predicted",
     },
-    ("method", "harness.testing.answers"): {
+    ("method", "harness.testing.answer_checks"): {
         "answers-well-formed": "update, predict, views, describe and save answer as is expected, by names of their own",
     },
-    ("method", "harness.testing.training"): {
+    ("method", "harness.testing.training_checks"): {
         "deterministic": "the same seed gives the same state and the same updates, bit by bit on a CPU",
         "states-apart": "two states of one learner do not know of each other",
         "global-seeds-ignored": "the seeds of the global random generators change nothing",
@@ -34,17 +34,17 @@ CHECKS: Mapping[tuple[Of, str], Mapping[str, str]] = {
         "data-untouched": "the rows that it is shown are as they were",
         "arrays-kept": "saved arrays are named, the same every time, and survive a file",
     },
-    ("method", "harness.testing.prediction"): {
+    ("method", "harness.testing.prediction_checks"): {
         "prediction-well-formed": "the kind's type and shapes, finite, probabilities that sum to one",
         "prediction-repeatable": "does not depend on what was predicted before",
         "prediction-by-rows": "a row's prediction does not depend on the rows beside it, down to a single row",
         "training-undisturbed": "predictions change neither what is saved nor the training that follows",
         "test-rows-unused": "other test rows, nan among them, change neither training nor validation predictions",
     },
-    ("method", "harness.testing.cohorts"): {
+    ("method", "harness.testing.cohort_checks"): {
         "cohort-as-alone": "trained as one with others, each trial is what it is alone, even beside one that is nan",
     },
-    ("dataset", "harness.testing.datasets"): {
+    ("dataset", "harness.testing.dataset_checks"): {
         "data-options-described": "every option has a meaning, and the defaults are valid",
         "data-deterministic": "the same seed gives the same rows, whatever the global seeds",
         "data-as-stated": "shapes, types, values and sizes are those that its problem states",
@@ -54,7 +54,7 @@ CHECKS: Mapping[tuple[Of, str], Mapping[str, str]] = {
         "splits-as-declared": "fixed test rows are those of every seed, and official splits are different ones",
         "sizes-honoured": "train, valid and test give so many rows",
     },
-    ("metric", "harness.testing.metrics"): {
+    ("metric", "harness.testing.metric_checks"): {
         "metric-finite": "finite for a near-perfect and for an uninformed prediction",
         "metric-direction": "a near-perfect prediction is not worse than one that is sure and wrong",
         "metric-of-mixture": "splitting a component in two changes nothing",

@@ -172,7 +172,7 @@ class Catalog:
         plugins = "1 plugin" if broken == 1 else f"{broken} plugins"
         return f"; {plugins} could not be loaded: harness plugins --problems" if broken else ""
 
-    def implemented(self, plugin: Plugin) -> list[str]:
+    def list_hooks(self, plugin: Plugin) -> list[str]:
         """The hooks that a plugin answers."""
         callers = [caller for _, caller in sorted(vars(self._manager.hook).items())]
         return [
@@ -181,7 +181,7 @@ class Catalog:
             if any(self._by_key[each.plugin_name] == plugin for each in caller.get_hookimpls())
         ]
 
-    def fill(self) -> None:
+    def fill_shelves(self) -> None:
         """Ask every plugin for everything that it offers, so that `problems` is complete."""
         for hook in HOOKS:
             self.shelf(hook)
@@ -200,9 +200,10 @@ class Catalog:
 
     def _load_candidate(self, candidate: discovery.Candidate) -> Any:
         if candidate.plugin.file:
-            from harness.catalog import siblings  # a listing of installed plugins does without
+            from harness.catalog import sibling_modules  # a listing of installed plugins does without
 
-            siblings.admit_folder(Path(candidate.plugin.file), [plugin.file for plugin in self.plugins if plugin.file])
+            loaded = [plugin.file for plugin in self.plugins if plugin.file]
+            sibling_modules.admit_folder(Path(candidate.plugin.file), loaded)
         try:
             return candidate.load()
         except Exception as error:  # a name that has gone is no surprise to one that is written for other names
@@ -223,7 +224,7 @@ class Catalog:
             raise UsageError(f"methods in {path}: it offers none; mark a function harness_methods with @hookimpl")
         if plugin.file not in self.settings.plugins:
             self.settings = replace(self.settings, plugins=(*self.settings.plugins, plugin.file))
-        return [self.methods.qualified(offer) for offer in mine]
+        return [self.methods.qualify(offer) for offer in mine]
 
     def load_file(self, path: str | Path) -> Plugin:
         """Load a .py file as a plugin, for whatever it offers. Raises UsageError where that, or a list of it, fails."""
@@ -237,7 +238,7 @@ class Catalog:
 
     def _refuse_problems_of(self, plugin: Plugin, path: str | Path, what: str = "") -> None:
         for problem in self.problems:
-            if problem.concerns(plugin):
+            if problem.is_of(plugin):
                 raise UsageError(f"{what}{path}: {problem.message}; harness plugins --problems -p {path}")
 
     def register(self, plugin: object, name: str) -> Plugin | None:
@@ -286,12 +287,12 @@ class Catalog:
             plugin = self._by_key[key]
             problem = try_action(plugin, "notification", call)
             if isinstance(problem, PluginProblem):
-                warned = any(known.stage == "notification" and known.concerns(plugin) for known in self.problems)
+                warned = any(known.stage == "notification" and known.is_of(plugin) for known in self.problems)
                 self.problems.append(problem)
                 if not warned:
                     print(f"harness: {problem}; the run goes on", file=sys.stderr)
 
-    def commands(self, cli: click.Group, reserved: Collection[str] = ()) -> None:
+    def add_commands(self, cli: click.Group, reserved: Collection[str] = ()) -> None:
         """Let plugins add commands to `cli`. One that fails, or takes a name that is taken or reserved, adds none."""
         for key, call in self._bind_calls("harness_commands", {"cli": cli}):
             before = dict(cli.commands)

@@ -121,7 +121,7 @@ class PluginProblem:
     def of(cls, plugin: Plugin, stage: Stage, message: str, traceback: str = "") -> PluginProblem:
         return cls(plugin.name, plugin.distribution, plugin.version, stage, message, traceback)
 
-    def concerns(self, plugin: Plugin) -> bool:
+    def is_of(self, plugin: Plugin) -> bool:
         return (self.plugin, self.distribution) == (plugin.name, plugin.distribution)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What an offer refers to: the function that a text names, and the modules without which it cannot be used."""
+"""References of offers: the function that a text names, and the modules without which an offer cannot be used."""
 
 from __future__ import annotations
 

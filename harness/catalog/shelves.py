@@ -79,13 +79,13 @@ class Shelf(Generic[T]):
             raise UsageError(self._explain_ambiguous(name, matching))
         return matching[0]
 
-    def qualified(self, offer: Offer[T]) -> str:
+    def qualify(self, offer: Offer[T]) -> str:
         """The name of an offer, with `provider:` before it where others have the same."""
         name = _read_offer_name(offer)
         found = self._by_name[name]
         return f"{_find_qualifier(offer, found)}:{name}" if len(found) > 1 else name
 
-    def owner(self, name: str, home: str | None) -> str | None:
+    def qualify_home(self, name: str, home: str | None) -> str | None:
         """Of a name that several plugins offer, what means the one of the distribution `home`; None where it has none
         or several, or where the name says enough.
         """

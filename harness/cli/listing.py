@@ -138,8 +138,8 @@ def _list_facts(shelf: str, offer: Offer[Any]) -> dict[str, Any]:
 def plugins(session: Session, problems: bool, style: str) -> None:
     """List the plugins: where they come from, what they offer, which failed and which are switched off."""
     catalog = session.tolerant_catalog()
-    catalog.fill()
-    catalog.commands(click.Group(), reserved=OWN)
+    catalog.fill_shelves()
+    catalog.add_commands(click.Group(), reserved=OWN)
     if style == "json":
         described = {"schema": SCHEMA, **_describe_plugins(catalog)}
         click.echo(escape_controls(json.dumps(described, indent=1, ensure_ascii=False, default=str)))
@@ -152,7 +152,7 @@ def plugins(session: Session, problems: bool, style: str) -> None:
 
 def _describe_plugins(catalog: Catalog) -> dict[str, Any]:
     return {
-        "plugins": [views.as_json(plugin) | {"hooks": catalog.implemented(plugin)} for plugin in catalog.plugins],
+        "plugins": [views.as_json(plugin) | {"hooks": catalog.list_hooks(plugin)} for plugin in catalog.plugins],
         "same_module": [views.as_json(twin) | {"as": str(plugin)} for twin, plugin in catalog.twins],
         "switched_off": views.as_json(catalog.switched_off),
         "problems": views.as_json(catalog.problems),
@@ -186,7 +186,7 @@ def _list_offered(catalog: Catalog, plugin: Plugin) -> str:
         if names:
             parts.append(f"{shelf}: {', '.join(names)}")
     listing = {view.hook for view in views.SHELVES.values()}
-    others = [hook for hook in catalog.implemented(plugin) if hook not in listing]
+    others = [hook for hook in catalog.list_hooks(plugin) if hook not in listing]
     broken = ["(failed)" for problem in catalog.problems if problem.concerns(plugin)][:1]
     return "; ".join([*parts, *others, *broken]) or "nothing"
 

@@ -52,7 +52,7 @@ class Session:
         catalog = self.catalog
         if self._group is None or self._group[0] is not catalog:
             self._group = (catalog, click.Group())
-            catalog.commands(self._group[1], reserved)
+            catalog.add_commands(self._group[1], reserved)
             self.warn()
         return self._group[1].commands
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from harness.catalog import Plugin
 from harness.catalog.imports import Imports
 from harness.catalog.loading import normalise_name
-from harness.catalog.siblings import find_sibling
+from harness.catalog.sibling_modules import find_sibling
 
 FILES_OF_A_PATTERN = 1000
 SITES = ("site-packages", "dist-packages")

@@ -84,9 +84,9 @@ def datasets(catalog: Catalog, text: str, what: str, home: str | None = None) ->
 
 def item(shelf: Shelf[T], selected: Selected, home: str | None = None) -> Item[T]:
     """The item that a shelf has by a selected name. Raises UsageError for none, and for several that it may be."""
-    owner = None if selected.provider else selected.owner or shelf.owner(selected.name, home)
+    owner = None if selected.provider else selected.owner or shelf.qualify_home(selected.name, home)
     offer = shelf.offer(selected.name, selected.provider or owner)
-    provider = shelf.qualified(offer).rpartition(":")[0] if selected.provider else None
+    provider = shelf.qualify(offer).rpartition(":")[0] if selected.provider else None
     return Item(offer, dataclasses.replace(selected, provider=provider or None, owner=owner), selected)
 
 

@@ -132,7 +132,7 @@ class _Names:
 
     def _require_metric(self, text: str) -> None:
         name = text.partition("@")[0]
-        self.catalog.metrics.get(name, self.catalog.metrics.owner(name, self.home))
+        self.catalog.metrics.get(name, self.catalog.metrics.qualify_home(name, self.home))
 
     def _resolve_method(self, text: str) -> str:
         """The label of the suite's method with the same options, however those are written."""

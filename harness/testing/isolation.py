@@ -118,7 +118,7 @@ class Isolation:
                 yield result
             if errand:
                 yield process.describe_end()
-        if process.orphaned:
+        if process.has_lost_server:
             self._server.sweep_orphans(process.child.server)
 
 
@@ -160,7 +160,7 @@ class _Heard:
             self._wait_for_event()
 
     @property
-    def orphaned(self) -> bool:
+    def has_lost_server(self) -> bool:
         """Whether it ended because the fork server did."""
         return self._over and self._exit is None
 

@@ -92,7 +92,9 @@ def cases(catalog: Catalog, text: str, device: str = "cpu", data: Path | None = 
     finder = _Finder(catalog, device, data)
     found: list[Case] = []
     for selected in selection.parse(text, "check"):
-        found += finder.find(selected) if selected.file is None else finder.find_of_file(selected.file, selected)
+        found += (
+            finder.find_cases(selected) if selected.file is None else finder.find_cases_of_file(selected.file, selected)
+        )
     return found
 
 
@@ -107,7 +109,7 @@ def cases_of_plugin(catalog: Catalog, name: str, device: str = "cpu") -> list[Ca
         known = ", ".join(sorted({plugin.provider for plugin in catalog.plugins}))
         raise UsageError(f"{name!r} offers no method, data set or metric; plugins come from: {known}{catalog.hint}")
     selected = [selection.Selected(offer.value.name, offer.plugin.module or offer.plugin.name) for offer in offers]
-    return [case for each in dict.fromkeys(selected) for case in finder.find(each, tolerant=True)]
+    return [case for each in dict.fromkeys(selected) for case in finder.find_cases(each, tolerant=True)]
 
 
 def _is_from(offer: Offer[Any], name: str) -> bool:
@@ -126,7 +128,7 @@ class _Finder:
     def list_shelves(self) -> tuple[Shelf[Any], ...]:
         return self.catalog.methods, self.catalog.datasets, self.catalog.metrics
 
-    def find_of_file(self, file: str, selected: selection.Selected) -> Iterator[Case]:
+    def find_cases_of_file(self, file: str, selected: selection.Selected) -> Iterator[Case]:
         """Parameters, as in `./mine.py[rate=0.1]`, are those of its methods, which alone are checked then."""
         plugin = self.catalog.load_file(file)
         shelves = self.list_shelves()[: 1 if selected.sweeps else None]
@@ -135,16 +137,16 @@ class _Finder:
             raise UsageError(f"check {file}: it offers no method, data set or metric")
         for offer in offers:
             each = replace(selected, file=None, provider=plugin.module, name=offer.value.name)
-            yield from self.find(each, tolerant=True)
+            yield from self.find_cases(each, tolerant=True)
 
-    def find(self, selected: selection.Selected, *, tolerant: bool = False) -> Iterator[Case]:
+    def find_cases(self, selected: selection.Selected, *, tolerant: bool = False) -> Iterator[Case]:
         """tolerant: what cannot be used here is not applicable, rather than a mistake."""
         known = [shelf for shelf in self.list_shelves() if selected.name in shelf.names()]
         if not known:
             close = suggest(selected.name, [name for shelf in self.list_shelves() for name in shelf.names()])
             what = f"no method, data set or metric {selected.name!r}"
             raise UsageError(f"check: {what}{close}{self.catalog.hint}")
-        backend = self._find_backend()
+        backend = self._prepare_backend()
         for shelf in known:
             offer: Offer[Any] = shelf.offer(selected.qualified)
             if reason := explain_unavailable(offer):
@@ -161,7 +163,7 @@ class _Finder:
                 yield from self._find_configured(offer, selected, backend)
 
     def _find_configured(self, offer: Offer[Any], selected: selection.Selected, backend: MakeBackend) -> Iterator[Case]:
-        """Those of a method or a data set, for each combination of options that is selected."""
+        """The cases of a method or a data set, for each combination of options that is selected."""
         value: Method | Dataset = offer.value
         for label, given in _expand_options(selected, value.config, value.name):
             if isinstance(value, Method):
@@ -181,7 +183,7 @@ class _Finder:
         for check in checks:
             yield Case(of, label, check, tuple(makes), backend, plugin_code(offer))
 
-    def _find_backend(self) -> MakeBackend:
+    def _prepare_backend(self) -> MakeBackend:
         offers = self.catalog.backends.values()
         if len(offers) != 1:
             names = ", ".join(offer.name for offer in offers) or "none"

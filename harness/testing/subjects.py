@@ -18,7 +18,7 @@ from harness.data.soundness import sound
 from harness.data.subset import subset
 from harness.errors import Broken, HarnessError, Unsupported
 from harness.seeds import derive, derive_split_seed
-from harness.testing import tiny
+from harness.testing import tiny_data
 from harness.trials import answers, json_values
 from harness.trials.learner_start import Started, start_learner
 from harness.trials.scalars import Scalars
@@ -78,13 +78,13 @@ class Subject:
     def training(
         self, seed: int = SEED, updates: int | None = PLANNED, eager: bool = False, precision: str | None = None
     ) -> Training:
-        return Training(seed, self.device, precision or self.precision, tiny.BATCH, updates, eager)
+        return Training(seed, self.device, precision or self.precision, tiny_data.BATCH, updates, eager)
 
     @cached_property
     def data(self) -> Data:
         """On the device. Raises Unsupported where the learner takes no tiny data of this kind."""
         reason = f"there is no tiny data of kind {self.kind!r}"
-        for make in tiny.list_data_sets(self.kind):
+        for make in tiny_data.list_data_sets(self.kind):
             data = self.placed(make())
             try:
                 self.build().init(data.problem, self.training(), self.arrays(data))
@@ -120,7 +120,7 @@ class Subject:
             raise Broken(str(error)) from error
 
     def batches(self, seed: int = ORDER, data: Data | None = None) -> Iterator[Batch]:
-        return self.backend.batches(data or self.data, tiny.BATCH, seed)
+        return self.backend.batches(data or self.data, tiny_data.BATCH, seed)
 
     def start(self, training: Training | None = None, learner: Learner[Any] | None = None) -> Run:
         """A training from its first state on."""

@@ -290,7 +290,7 @@ def test_every_kind_of_offer_has_its_shelf(tmp_path):
     assert catalog.datasets.get("toy").config is Config
     assert catalog.metrics.names() == ["cost"]
     assert catalog.suites.offer("quick").plugin.name == "Plugin"
-    assert catalog.implemented(catalog.plugins[0]) == ["harness_datasets", "harness_metrics", "harness_suites"]
+    assert catalog.list_hooks(catalog.plugins[0]) == ["harness_datasets", "harness_metrics", "harness_suites"]
 
 
 # --- notifications and commands -----------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ def test_a_plugin_adds_all_of_its_commands_or_none():
     for name, plugin in plugins.items():
         catalog.register(plugin, name)
     cli = click.Group()
-    catalog.commands(cli, reserved={"run"})
+    catalog.add_commands(cli, reserved={"run"})
     assert sorted(cli.commands) == ["export", "plot"]
     messages = {problem.plugin: problem.message for problem in catalog.problems}
     assert messages == {

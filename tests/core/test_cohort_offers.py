@@ -41,7 +41,7 @@ def offer(**said):
 )
 def test_what_cannot_be_trained_as_one_is_refused_with_its_plugin(said, words):
     with pytest.raises(PluginError, match=words):
-        offer(**said).fill()
+        offer(**said).fill_shelves()
 
 
 def test_a_cohort_alone_is_enough():

@@ -98,5 +98,5 @@ def test_a_plugin_takes_only_the_arguments_that_it_wants():
 def test_harness_commands_adds_a_command():
     command = click.Command("plot")
     cli = click.Group()
-    Catalog.of(plugin("harness_commands", lambda cli: cli.add_command(command))).commands(cli)
+    Catalog.of(plugin("harness_commands", lambda cli: cli.add_command(command))).add_commands(cli)
     assert cli.commands == {"plot": command}

@@ -89,7 +89,7 @@ def test_a_broken_plugin_is_a_problem_and_the_others_work(install, offers_method
     install("friend", good=offers_method("fine"))
 
     catalog = load_catalog(Settings(only=("broken", "good")))
-    catalog.fill()
+    catalog.fill_shelves()
 
     assert catalog.methods.names() == ["fine"]
     (problem,) = catalog.problems
@@ -108,7 +108,7 @@ def test_a_broken_plugin_is_a_problem_and_the_others_work(install, offers_method
 def test_strict_refuses_what_is_broken(install, case):
     install("stranger", broken=BROKEN[case][1])
     with pytest.raises(PluginError, match=r"broken") as caught:
-        load_catalog(Settings(only=("broken",), strict=True)).fill()
+        load_catalog(Settings(only=("broken",), strict=True)).fill_shelves()
     assert caught.value.exit_code == 3
 
 

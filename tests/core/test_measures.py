@@ -109,7 +109,7 @@ def test_a_computed_cost_has_a_ratio():
 )
 def test_fields_that_do_not_go_together_are_refused_with_the_plugin(metric, flaw):
     with pytest.raises(PluginError, match=flaw):
-        catalog(metric).fill()
+        catalog(metric).fill_shelves()
 
 
 # --- bounds -------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_nobody_chooses_by_what_has_no_best_value():
     with pytest.raises(UsageError, match="share has no best value"):
         plan_trials(catalog(SHARE), Request(methods="subject", seeds="[0]", headline="share"))
     with pytest.raises(PluginError, match="headline needs better: it decides which point"):
-        catalog(dataclasses.replace(SHARE, headline=True)).fill()
+        catalog(dataclasses.replace(SHARE, headline=True)).fill_shelves()
 
 
 def test_the_contract_asks_no_direction_of_it():

@@ -143,7 +143,7 @@ def test_no_one_chooses_by_it():
 @pytest.mark.parametrize("flaw", [{"headline": True}, {"compute": None, "measures": "cost"}])
 def test_it_is_computed_and_no_headline(flaw):
     with pytest.raises(PluginError, match="shifted is for what is computed of test splits, and no headline"):
-        Catalog.of(Plugin(dataclasses.replace(DRIFT, **flaw))).fill()
+        Catalog.of(Plugin(dataclasses.replace(DRIFT, **flaw))).fill_shelves()
 
 
 def test_the_contract_gives_it_an_uninformed_outcome_beside_the_test_rows():

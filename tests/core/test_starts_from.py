@@ -259,7 +259,7 @@ def test_a_method_that_cannot_start_from_anything_is_refused_when_it_is_loaded(c
             yield Method(**{"name": "w", "summary": "", "factory": Dense, "kinds": KINDS, "config": Kept, **changes})
 
     with pytest.raises(PluginError, match=words):
-        catalog_of(Wrong()).fill()
+        catalog_of(Wrong()).fill_shelves()
 
 
 def test_nothing_is_asked_of_a_method_that_is_skipped_anyway(catalog_of):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness import options
 from harness.catalog import resolve
 from harness.errors import Unsupported, UsageError
-from harness.testing import tiny
+from harness.testing import tiny_data
 from harness.testing.subjects import ORDER, SEED, Run, Subject, broken, find_difference
 from harness.trials import answers
 from harness.trials.learner_start import Started, look_up_parts
@@ -96,7 +96,7 @@ class _Together:
         if hasattr(self._cohort, "prepare"):
             self._state = self._cohort.prepare(self._state, [Fit(data.train, data.valid)] * size)
         self._scalars: list[Sequence[Mapping[str, float]]] = []
-        batches = subject.backend.lane_batches([data] * size, tiny.BATCH, [ORDER + lane for lane in order])
+        batches = subject.backend.lane_batches([data] * size, tiny_data.BATCH, [ORDER + lane for lane in order])
         for _ in range(UPDATES):
             self._update_lanes(_spoil_lane(next(batches), spoilt))
 

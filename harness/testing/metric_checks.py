@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.errors import Unsupported
 from harness.metrics.mixtures import compute_mean_entropy, mixture
-from harness.testing import tiny
+from harness.testing import tiny_data
 from harness.testing.subjects import MetricSubject, broken
 from harness.types import ClassLogProbs, Outcome, Prediction, Problem, RegressionMixture, TokenLogProbs
 
@@ -22,7 +22,7 @@ ROUNDING = 1e-9
 def metric_finite(subject: MetricSubject) -> None:
     """None says that it does not apply."""
     for what, share in (("near-perfect", SURE), ("uninformed", None)):
-        value = _compute_value(subject, make_outcome(subject.kind, share))
+        value = _compute_value(subject, make_known_outcome(subject.kind, share))
         if value is not None and not math.isfinite(value):
             broken(f"it is {value} for a {what} prediction of {subject.kind}")
 
@@ -31,8 +31,8 @@ def metric_direction(subject: MetricSubject) -> None:
     """`better` says which way; equal is not wrong."""
     if subject.metric.better == "neither":
         raise Unsupported("it has no best value")
-    right = _require_value(subject, make_outcome(subject.kind, SURE))
-    wrong = _require_value(subject, make_outcome(subject.kind, SURE, right=False))
+    right = _require_value(subject, make_known_outcome(subject.kind, SURE))
+    wrong = _require_value(subject, make_known_outcome(subject.kind, SURE, right=False))
     sign = 1 if subject.metric.better == "higher" else -1
     if sign * right < sign * wrong - ROUNDING:
         broken(
@@ -43,7 +43,7 @@ def metric_direction(subject: MetricSubject) -> None:
 
 def metric_of_mixture(subject: MetricSubject) -> None:
     """One component against the same twice, with weights of 1/4 and 3/4; and beside a wrong one that weighs nothing."""
-    once, wrong = make_outcome(subject.kind, SURE), make_outcome(subject.kind, SURE, right=False)
+    once, wrong = make_known_outcome(subject.kind, SURE), make_known_outcome(subject.kind, SURE, right=False)
     alone = _require_value(subject, once)
     for what, other, weights in (
         ("the same component twice", once, (0.25, 0.75)),
@@ -66,7 +66,7 @@ def _require_folded(subject: MetricSubject, given: Outcome) -> None:
 
 def metric_pure(subject: MetricSubject) -> None:
     """Twice on one outcome, whose arrays are compared with a copy."""
-    given, copy = make_outcome(subject.kind, SURE), make_outcome(subject.kind, SURE)
+    given, copy = make_known_outcome(subject.kind, SURE), make_known_outcome(subject.kind, SURE)
     first, second = _compute_value(subject, given), _compute_value(subject, given)
     if first != second:
         broken(f"it is {first} at first and {second} of the same outcome again")
@@ -84,7 +84,7 @@ def _require_value(subject: MetricSubject, given: Outcome) -> float:
 
 def _compute_value(subject: MetricSubject, given: Outcome) -> float | None:
     """Of an outcome, and where it is of shifted splits of an uninformed one beside it."""
-    return subject.compute(given, *([make_outcome(subject.kind, None)] if subject.metric.shifted else []))
+    return subject.compute(given, *([make_known_outcome(subject.kind, None)] if subject.metric.shifted else []))
 
 
 def _mix_outcomes(one: Outcome, other: Outcome, weights: tuple[float, float]) -> Outcome:
@@ -96,12 +96,12 @@ def _mix_outcomes(one: Outcome, other: Outcome, weights: tuple[float, float]) ->
 # --- outcomes ---------------------------------------------------------------------------------------------------------
 
 
-def make_outcome(kind: str, share: float | None, right: bool = True) -> Outcome:
+def make_known_outcome(kind: str, share: float | None, right: bool = True) -> Outcome:
     """Of a prediction that gives `share` of its belief to the target (or to something wrong), or is uninformed.
 
     Raises Unsupported for an unknown kind.
     """
-    made = [make() for make in tiny.list_data_sets(kind)[:1]]
+    made = [make() for make in tiny_data.list_data_sets(kind)[:1]]
     if not made:
         raise Unsupported(f"there is no tiny data of kind {kind!r}")
     targets = np.array(made[0].test.targets)

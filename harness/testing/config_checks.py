@@ -8,7 +8,7 @@ import numpy as np
 
 from harness import options
 from harness.errors import Unsupported, UsageError
-from harness.testing import tiny
+from harness.testing import tiny_data
 from harness.testing.subjects import Subject, broken
 
 
@@ -24,7 +24,7 @@ def options_described(subject: Subject) -> None:
 
 def kinds_taken(subject: Subject) -> None:
     """Learns and predicts; a learner that refuses a kind which its method declares is broken."""
-    if not tiny.list_data_sets(subject.kind):
+    if not tiny_data.list_data_sets(subject.kind):
         raise Unsupported(f"there is no tiny data of kind {subject.kind!r}")
     try:
         run = subject.start()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness import names
 from harness.errors import Unsupported
-from harness.testing.configs import require_described
+from harness.testing.config_checks import require_described
 from harness.testing.subjects import (
     ORDER,
     Arrays,
