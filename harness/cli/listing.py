@@ -187,7 +187,7 @@ def _list_offered(catalog: Catalog, plugin: Plugin) -> str:
             parts.append(f"{shelf}: {', '.join(names)}")
     listing = {view.hook for view in views.SHELVES.values()}
     others = [hook for hook in catalog.list_hooks(plugin) if hook not in listing]
-    broken = ["(failed)" for problem in catalog.problems if problem.concerns(plugin)][:1]
+    broken = ["(failed)" for problem in catalog.problems if problem.is_of(plugin)][:1]
     return "; ".join([*parts, *others, *broken]) or "nothing"
 
 
