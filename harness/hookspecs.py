@@ -130,4 +130,15 @@ def harness_run_finished(records: Sequence[Record]) -> None:
 
 @hookspec
 def harness_commands(cli: click.Group) -> None:
-    """Add commands to the command line: `cli.add_command(my_click_command)`. Called before a command is looked up."""
+    """Add commands to the command line: `cli.add_command(my_click_command)`. Called before a command is looked up.
+
+    By `@click.pass_obj` a command gets the session of the program, whose `catalog` has what all plugins offer. What it
+    returns is the exit code; a HarnessError that it raises is said in a line.
+
+    @hookimpl
+    def harness_commands(cli):
+        @cli.command("count")
+        @click.pass_obj
+        def count(session):
+            click.echo(len(session.catalog.methods.names()))
+    """
