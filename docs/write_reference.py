@@ -26,7 +26,6 @@ import harness.executing
 import harness.testing
 from harness import cli, hookspecs
 from harness.catalog import Catalog, Shelf
-from harness.catalog.descriptors import HOOKS
 from harness.suites import entries, suite
 
 ROOT = Path(__file__).parents[1]
@@ -56,16 +55,17 @@ def compose_pages() -> dict[str, str]:
 def _compose_hooks() -> str:
     specs = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("harness_")}
     said = "\n\n".join(
-        f"## {name}\n\n{_show_signature(name, spec)}\n\n{_list_shelf(name)}{_say(spec)}" for name, spec in specs.items()
+        f"## {name}\n\n{_show_signature(name, spec)}\n\n{_list_shelf(name, spec)}{_say(spec)}"
+        for name, spec in specs.items()
     )
     return f"# Hooks\n\n{_say(hookspecs)}\n\n`harness.INTERFACE` is {harness.INTERFACE}.\n\n{said}"
 
 
-def _list_shelf(hook: str) -> str:
-    noun = HOOKS.get(hook)
-    if noun is None:
+def _list_shelf(hook: str, spec: Callable[..., Any]) -> str:
+    offered = re.fullmatch(r"Iterable\[(\w+)\]", str(inspect.signature(spec).return_annotation))
+    if offered is None:
         return ""
-    where = f"[`{noun.__name__}`](nouns.md#{noun.__name__.lower()})"
+    where = f"[`{offered[1]}`](nouns.md#{offered[1].lower()})"
     return f"Offers are of type {where}; the catalogue has them on the shelf `{hook.removeprefix('harness_')}`.\n\n"
 
 
