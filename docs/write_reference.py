@@ -53,19 +53,27 @@ def compose_pages() -> dict[str, str]:
 
 
 def _compose_hooks() -> str:
-    specs = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("harness_")}
     said = "\n\n".join(
         f"## {name}\n\n{_show_signature(name, spec)}\n\n{_list_shelf(name, spec)}{_say(spec)}"
-        for name, spec in specs.items()
+        for name, spec in _list_hooks().items()
     )
     return f"# Hooks\n\n{_say(hookspecs)}\n\n`harness.INTERFACE` is {harness.INTERFACE}.\n\n{said}"
 
 
-def _list_shelf(hook: str, spec: Callable[..., Any]) -> str:
+def _list_hooks() -> dict[str, Callable[..., Any]]:
+    return {name: spec for name, spec in vars(hookspecs).items() if name.startswith("harness_")}
+
+
+def _name_offers(spec: Callable[..., Any]) -> str:
+    """The type of what a hook lists; empty for one that is told something."""
     offered = re.fullmatch(r"Iterable\[(\w+)\]", str(inspect.signature(spec).return_annotation))
-    if offered is None:
+    return offered[1] if offered else ""
+
+
+def _list_shelf(hook: str, spec: Callable[..., Any]) -> str:
+    if not (offered := _name_offers(spec)):
         return ""
-    where = f"[`{offered[1]}`](nouns.md#{offered[1].lower()})"
+    where = f"[`{offered}`](nouns.md#{offered.lower()})"
     return f"Offers are of type {where}; the catalogue has them on the shelf `{hook.removeprefix('harness_')}`.\n\n"
 
 
@@ -77,9 +85,9 @@ def _compose_names(title: str, lead: str, module: Any) -> str:
 def _compose_catalogue() -> str:
     """The objects that a command gets: the session, its catalogue, and a shelf of that."""
     shelves = [
-        (f"`{name}`", f"`{inspect.signature(each.fget).return_annotation}`")  # type: ignore[arg-type]
-        for name, each in vars(Catalog).items()
-        if isinstance(each, property) and "Shelf" in str(inspect.signature(each.fget).return_annotation)  # type: ignore[arg-type]
+        (f"`{hook.removeprefix('harness_')}`", f"`Shelf[{offered}]`")
+        for hook, spec in _list_hooks().items()
+        if (offered := _name_offers(spec))
     ]
     lead = (
         "A command that a plugin adds (hook [`harness_commands`](hooks.md#harness_commands)) gets the session of the "
