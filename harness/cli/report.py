@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli import pages
 from harness.cli.gathering import gather_records
 from harness.cli.streams import wants_colour
 from harness.cli.wanted import RESULTS, Wanted, add_record_options, summarise_wanted
@@ -32,6 +34,7 @@ Examples:
   harness report --suite comparison.toml --format markdown
   harness report --format latex --output table.tex
   harness report --format csv --per trial --output trials.csv
+  harness report --format html --output report.html --open
 """
 
 SHOW_EXAMPLES = """\b
@@ -52,23 +55,30 @@ PLAIN_WIDTH = 100
 @add_record_options
 @click.option("--metrics", metavar="LIST", help="Columns; a suffix names a view: accuracy@best, accuracy@valid.")
 @click.option(
-    "--format", "format_", metavar="text|markdown|latex|csv|json", default="text", help=FORMAT, show_default=True
+    "--format", "format_", metavar="text|markdown|latex|csv|json|html", default="text", help=FORMAT, show_default=True
 )
 @click.option("--per", metavar="row|trial", default="row", help=PER, show_default=True)
 @click.option("--curves", is_flag=True, help=CURVES)
 @click.option("--output", metavar="FILE|-", default="-", help="Where to write it.  [default: standard output]")
+@click.option("--open", "opened", is_flag=True, help="Write an HTML page and open it in the browser.")
 @click.pass_obj
-def report(session: Session, /, format_: str, per: str, curves: bool, output: str, **wanted: Any) -> None:
+def report(session: Session, /, format_: str, per: str, curves: bool, output: str, opened: bool, **wanted: Any) -> None:
     """Print the comparison from the records of a results folder: mean and deviation over seeds, costs, failures."""
     check_format(format_)
+    if opened:
+        format_, output = pages.choose_page(format_, output)
     _check_per(per, curves)
     summary = summarise_wanted(session.catalog, Wanted(**wanted))
+    if format_ == "html":
+        summary = replace(summary, citations=pages.gather_citations(session.catalog, summary))
     if per == "trial":
         from harness.report import render_trials
 
         write(output, render_trials(summary, format_, curves))
     else:
         print_summary(summary, format_, output)
+    if opened:
+        pages.open_page(Path(output))
 
 
 @click.command(epilog=SHOW_EXAMPLES)

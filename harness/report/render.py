@@ -7,7 +7,7 @@ from harness.report.rows.table import Summary
 from harness.report.wording.cleaning import clean_summary
 from harness.words import suggest
 
-FORMATS = ("text", "markdown", "latex", "csv", "json")
+FORMATS = ("text", "markdown", "latex", "csv", "json", "html")
 
 
 def render(summary: Summary, format: str = "text", width: int | None = None, colour: bool = False) -> str:  # noqa: A002
@@ -28,6 +28,10 @@ def render(summary: Summary, format: str = "text", width: int | None = None, col
         from harness.report.formats import csv_json
 
         return csv_json.render_csv(summary) if format == "csv" else csv_json.render_json(summary)
+    if format == "html":
+        from harness.report.formats.page import render_page
+
+        return render_page(summary)
     raise UsageError(f"unknown format {format!r}{suggest(format, FORMATS)} (formats: {', '.join(FORMATS)})")
 
 

@@ -17,7 +17,7 @@ import pytest
 from harness.cli import main
 
 TINY = Path(__file__).with_name("tiny.py")
-FORMATS = ("text", "markdown", "latex", "csv", "json")
+FORMATS = ("text", "markdown", "latex", "csv", "json", "html")
 
 # A flag stands twice at the end: an option that a mutation has left without its value takes the first one for it.
 QUICK = ["--here", "--here", "--updates=2", "--seeds=1"]

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from harness.records.grouping import list_lineage
 from harness.report.rows.table import Row, Table
 from harness.types import Trial
+from harness.words import clean_line
+
+LONGEST = 20_000  # a command may name many methods
 
 
 def write_row_command(row: Row) -> str:
@@ -39,7 +42,7 @@ def _write(methods: Iterable[str], seeds: Sequence[int], trial: Trial, chosen: s
         words += [option] if value is True else [option, str(value)]
     words += ["--select", chosen] if chosen else []
     words += ["--refit"] if trial.refit else []
-    return shlex.join(words)
+    return clean_line(shlex.join(words), LONGEST)
 
 
 def write_seeds(seeds: Sequence[int]) -> str:

@@ -37,9 +37,11 @@ def find_lead(table: Table, name: str, metrics: Mapping[str, Metric]) -> Lead | 
     sign = -1 if metric.better == "higher" else 1
     first, *others = sorted(rivals, key=lambda row: sign * (row.cells[name].mean or 0.0))
     exact = all(row.cells[name].exact for row in rivals)
-    apart = [row for row in others if _are_apart(first, row, name, exact)]
-    alike = [row for row in others if row not in apart]
-    return Lead(name, first, others[0], _subtract(first, others[0], name), tuple(alike), tuple(apart), exact)
+    told = [_are_apart(first, row, name, exact) for row in others]
+    alike, apart = (
+        tuple(row for row, each in zip(others, told, strict=True) if each is side) for side in (False, True)
+    )
+    return Lead(name, first, others[0], _subtract(first, others[0], name), alike, apart, exact)
 
 
 def _are_apart(left: Row, right: Row, name: str, exact: bool) -> bool:

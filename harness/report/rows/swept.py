@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from harness.report.rows.table import Row, Table
 from harness.report.rows.values import as_number
 from harness.selections import selection
+from harness.words import clean_line
 
 
 class SweptLine(NamedTuple):
@@ -34,8 +35,8 @@ def find_lines(table: Table) -> tuple[SweptLine, ...]:
 def _make_line(option: str, rows: Mapping[float, Row]) -> SweptLine:
     choice = next(iter(rows.values())).records[0].trial.method
     given = {name: value for name, value in choice.given.items() if name != option}
-    label = selection.label(choice.label.partition("[")[0], given)
-    return SweptLine(label, option, tuple(sorted(rows.items(), key=lambda each: each[0])))
+    label = clean_line(selection.label(choice.label.partition("[")[0], given))
+    return SweptLine(label, clean_line(option), tuple(sorted(rows.items(), key=lambda each: each[0])))
 
 
 def _read_options(row: Row) -> Mapping[str, Any]:

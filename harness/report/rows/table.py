@@ -143,6 +143,7 @@ class Summary:
     claims: tuple[Judged, ...] = ()
     standing: tuple[Record, ...] = ()
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    citations: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_cost(metric: Metric) -> bool:

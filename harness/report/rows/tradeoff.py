@@ -44,6 +44,24 @@ def place_points(table: Table, score: str, cost: str, metrics: Mapping[str, Metr
     return tuple(points)
 
 
+def list_fronts(table: Table, metrics: Mapping[str, Metric]) -> dict[tuple[str, str], list[int]]:
+    """List the places of the rows on the front, for each pair of a score and a cost."""
+    signs = {"higher": -1.0, "lower": 1.0}
+    signed = {
+        name: [None if explain_apart(row, row.cells[name]) else sign * _mean(row.cells[name]) for row in table.rows]
+        for name in _known(table)
+        if (sign := signs.get(metrics[name].better))
+    }
+    pairs = [(score, cost) for score in list_scores(table, metrics) for cost in list_costs(table, metrics)]
+    return {(score, cost): _list_front(signed.get(cost, []), signed.get(score, [])) for score, cost in pairs}
+
+
+def _list_front(costs: Sequence[float | None], scores: Sequence[float | None]) -> list[int]:
+    both = enumerate(zip(costs, scores, strict=False))
+    known = {place: (cost, score) for place, (cost, score) in both if cost is not None and score is not None}
+    return [place for place, front in zip(known, find_front(list(known.values())), strict=True) if front]
+
+
 def find_front(pairs: Sequence[tuple[float, float]]) -> list[bool]:
     """Mark the pairs that no other beats, the less the better in both.
 

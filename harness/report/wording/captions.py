@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from harness.report.rows.table import Row, Table
+from harness.types import Metric
 from harness.types.terms import make_heading
 
+GROUPS = ("scores", "memory", "time", "operations", "sizes", "other")
+SIZES = ("parameters", "nonzeros", "stored_bytes")
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
 
@@ -32,3 +35,15 @@ def list_taken_over(table: Table) -> list[str]:
         whose = "" if len(methods) == every else f" of {', '.join(methods)}"
         lines.append(f"{', '.join(names)}{whose}: {words}")
     return lines
+
+
+def group_metric(metric: Metric) -> str:
+    """The group of columns in which a metric stands: scores, memory, time, operations, sizes or other."""
+    if metric.measures == "score":
+        return "scores"
+    if metric.name in SIZES:
+        return "sizes"
+    if metric.measures == "quantity":
+        return "other"
+    by_unit = {"B": "memory", "bytes": "memory", "s": "time", "": "operations", "MACs": "operations"}
+    return by_unit.get(metric.unit, "other")

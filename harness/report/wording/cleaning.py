@@ -19,10 +19,11 @@ T = TypeVar("T")
 
 def clean_summary(summary: Summary) -> Summary:
     """The summary with all of its texts in one line each, without escape sequences and control characters, bounded;
-    records stay as they are.
+    citations keep their lines, and records stay as they are.
     """
     notes = tuple(clean_line(note, LONGEST_NOTE) for note in summary.notes)
-    return dataclasses.replace(_clean_texts(summary), notes=notes)
+    citations = {_clean_name(name): clean_text(text, LONGEST_NOTE) for name, text in summary.citations.items()}
+    return dataclasses.replace(_clean_texts(summary), notes=notes, citations=citations)
 
 
 def clean_values(value: Any, level: int = 0) -> Any:
