@@ -62,7 +62,7 @@ from harness.version import __version__
 if TYPE_CHECKING:
     from harness.catalog import resolve
     from harness.data.files import located, members
-    from harness.data.parts import Part
+    from harness.data.folder_files import Part
     from harness.planning.plan import named
     from harness.records.folder_access import add_readings, read_records
     from harness.records.lookup import find_record
@@ -143,7 +143,7 @@ __all__ = [
 
 
 _LATER = {
-    "Part": "harness.data.parts",
+    "Part": "harness.data.folder_files",
     "Rehearsal": "harness.trials.rehearsal",
     "Request": "harness.suites.suite",
     "add_readings": "harness.records.folder_access",

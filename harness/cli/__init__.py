@@ -20,6 +20,7 @@ __all__ = ["Session", "cli", "main"]
 
 REPORT_TO = "https://github.com/harness-bench/harness/issues"
 BROKEN_PIPE = 141
+NO_WINDOWS = "Windows is not supported: trials run in process groups that only Linux and macOS have; use WSL"
 LONGEST_MESSAGE = 4_000
 LONGEST_TRACEBACK = 20_000
 COMPLETION = "_HARNESS_COMPLETE"
@@ -51,7 +52,7 @@ def cli(context: click.Context) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code. Nothing escapes but what ends the interpreter itself."""
     if sys.platform == "win32":
-        return _say("Windows is not supported: trials run in process groups that only Linux and macOS have; use WSL", 1)
+        return _print_error(NO_WINDOWS, 1)
     if COMPLETION in os.environ:
         cli.main(prog_name="harness")  # click answers the shell and exits
     code = _run_guarded(list(sys.argv[1:] if argv is None else argv), restore=argv is not None)
@@ -68,7 +69,7 @@ def _run_guarded(arguments: list[str], restore: bool) -> int:
         except (KeyboardInterrupt, click.Abort) as stop:
             handler.leaving = True
             streams.flush_or_drop()
-            return _say(*signals.describe_stop(stop))
+            return _print_error(*signals.describe_stop(stop))
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -115,16 +116,16 @@ def _report_error(error: Exception, session: Session) -> int:
 
         click.echo(clean_ends("".join(format_exception(error)), LONGEST_TRACEBACK), err=True)
     if isinstance(error, HarnessError):
-        return _say(str(error), error.exit_code)
+        return _print_error(str(error), error.exit_code)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return error.exit_code
     if isinstance(error, click.ClickException):
-        return _say(error.format_message() + _point_to_help(error), error.exit_code)
+        return _print_error(error.format_message() + _point_to_help(error), error.exit_code)
     if isinstance(error, OSError) and error.strerror:
-        return _say(f"{error.filename or 'output'}: {error.strerror}", 1)
+        return _print_error(f"{error.filename or 'output'}: {error.strerror}", 1)
     what = clean_line(f"{type(error).__name__}: {error}")
-    return _say(f"internal error, please report it at {REPORT_TO}: {what} (--debug shows the traceback)", 1)
+    return _print_error(f"internal error, please report it at {REPORT_TO}: {what} (--debug shows the traceback)", 1)
 
 
 def _point_to_help(error: click.ClickException) -> str:
@@ -132,6 +133,6 @@ def _point_to_help(error: click.ClickException) -> str:
     return f"\nharness: {context.command_path} --help shows what it takes" if context else ""
 
 
-def _say(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     click.echo(f"harness: {clean_text(message, LONGEST_MESSAGE)}", err=True)
     return code

@@ -16,7 +16,7 @@ from harness.cli.tables import output_width, tabulate
 from harness.data import files
 from harness.data.differences import Entry
 from harness.errors import HarnessError
-from harness.selections import selection
+from harness.selections import expansion, selection
 from harness.types import Dataset, Folder
 from harness.words import clean_line, clean_text, format_count, format_size
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DATA_DIR = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
-    callback=lambda *values: files.folder(values[-1]),
+    callback=lambda *values: files.resolve_folder(values[-1]),
     help="Folder with data sets.  [env: HARNESS_DATA_DIR; default: a folder in your cache]",
 )
 Needed: TypeAlias = tuple[str, Sequence[Entry]]
@@ -46,14 +46,14 @@ WORDS = {
 
 
 @click.group("data")
-def data() -> None:
+def data_group() -> None:
     """List, fetch and verify the files of data sets. A run never fetches any."""
 
 
-@data.command("list")
+@data_group.command("list")
 @DATA_DIR
 @click.pass_obj
-def list_(session: Session, data_dir: Path) -> None:
+def list_datasets(session: Session, data_dir: Path) -> None:
     """List the data sets, and which of their files are in the data folder."""
     rows = [_describe_dataset(offer.value, data_dir) for offer in session.catalog.datasets.offers()]
     # Programs read this: only a terminal gets folded rows.
@@ -70,7 +70,7 @@ def _describe_dataset(dataset: Dataset, folder: Path) -> list[str]:
 def _read_declared(dataset: Dataset) -> tuple[Sequence[Entry], str]:
     """The files of a data set, or why its plugin cannot say which: one bad plugin must not hide the others."""
     try:
-        return files.declared(dataset), ""
+        return files.list_declared(dataset), ""
     except HarnessError as error:
         return (), clean_line(str(error))
 
@@ -80,7 +80,7 @@ def _describe_presence(needed: Sequence[Entry], folder: Path) -> str:
     count = len(needed)
     if not count:
         return "none needed"
-    kinds = [problem.kind for problem in files.glance(needed, folder)]
+    kinds = [problem.kind for problem in files.check_sizes(needed, folder)]
     wrong = [f"{kinds.count(kind)} of {count} {word}" for kind, word in WORDS.items() if kind in kinds]
     return ", ".join(wrong) or f"{count} present"
 
@@ -95,7 +95,7 @@ def _sum_sizes(needed: Sequence[Entry]) -> str:
     return format_size(size) if size else ""
 
 
-@data.command("fetch")
+@data_group.command("fetch")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @DATA_DIR
 @click.pass_obj
@@ -108,12 +108,12 @@ def fetch(session: Session, names: Sequence[str], data_dir: Path) -> None:
 
     for name, needed in _select_files(session, names):
         with _show_progress() as report:
-            placed = downloads.fetch(needed, data_dir, report)
-        done = f"{_count(needed)} in {data_dir}, {len(placed)} fetched now"
+            placed = downloads.fetch_files(needed, data_dir, report)
+        done = f"{_count_entries(needed)} in {data_dir}, {len(placed)} fetched now"
         click.echo(f"{name}: {done if needed else NONE}")
 
 
-@data.command("verify")
+@data_group.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @DATA_DIR
 @click.pass_obj
@@ -136,26 +136,27 @@ def _select_files(session: Session, names: Sequence[str]) -> list[Needed]:
     """The files of each selected data set, with the options that it was selected with."""
     needed: list[Needed] = []
     for selected in (each for name in names for each in selection.parse(name, "NAME")):
-        dataset = session.catalog.datasets.offer(selected.qualified).value
-        choices = selection.expand(selected, dataset.config, dataset.name)
-        needed += [(choice.label, files.declared(dataset, choice.options)) for choice in choices]
+        dataset = session.catalog.datasets.offer(selected.full_name).value
+        choices = expansion.expand(selected, dataset.config, dataset.name)
+        needed += [(choice.label, files.list_declared(dataset, choice.options)) for choice in choices]
     return needed
 
 
 def _is_begun(needed: Sequence[Entry], folder: Path) -> bool:
-    missing = [problem for problem in files.glance(needed, folder) if problem.kind == "missing"]
+    missing = [problem for problem in files.check_sizes(needed, folder) if problem.kind == "missing"]
     return len(missing) < len(needed)
 
 
 def _verify_files(name: str, needed: Sequence[Entry], folder: Path) -> bool:
     """Print the problems of the files of a data set; return whether there are none."""
-    problems = files.verify(needed, folder)
+    problems = files.verify_files(needed, folder)
     for problem in problems:
         click.echo(clean_text(f"{name}: {problem}", LONGEST_LINE))
     if problems:
-        click.echo(f"{name}: {files.remedy(shlex.quote(name), folder)}")
+        click.echo(f"{name}: {files.describe_remedy(shlex.quote(name), folder)}")
     else:
-        click.echo(f"{name}: {f'{_count(needed)} in {folder}, {_describe_soundness(needed)}' if needed else NONE}")
+        state = f"{_count_entries(needed)} in {folder}, {_describe_soundness(needed)}" if needed else NONE
+        click.echo(f"{name}: {state}")
     return not problems
 
 
@@ -167,7 +168,7 @@ def _describe_soundness(needed: Sequence[Entry]) -> str:
     return "as far as they are there" if any(each.partial for each in folders) else "complete"
 
 
-def _count(needed: Sequence[Entry]) -> str:
+def _count_entries(needed: Sequence[Entry]) -> str:
     """`4 files`, `2 folders`."""
     noun = "folder" if any(isinstance(each, Folder) for each in needed) else "file"
     return format_count(len(needed), noun)

@@ -71,7 +71,8 @@ def merge_records(found: Mapping[Path, Sequence[Record]]) -> tuple[list[Record],
     for folders, several in _group_by_folders(held).items():
         chosen = [folder for own in several for folder, record in own.items() if id(record) in counted]
         of = ", ".join(f"{chosen.count(folder)} of {folder}" for folder in folders if folder in chosen)
-        notes.append(f"{_trials(len(several))} in {' and '.join(map(str, folders))}: the newest record counts ({of})")
+        many = "1 trial is" if len(several) == 1 else f"{len(several)} trials are"
+        notes.append(f"{many} in {' and '.join(map(str, folders))}: the newest record counts ({of})")
     return kept, notes
 
 
@@ -82,7 +83,3 @@ def _group_by_folders(held: Mapping[Any, Mapping[Path, Record]]) -> dict[tuple[P
         if len(own) > 1:
             shared.setdefault(tuple(own), []).append(own)
     return shared
-
-
-def _trials(count: int) -> str:
-    return "1 trial is" if count == 1 else f"{count} trials are"

@@ -24,13 +24,13 @@ class Own(NamedTuple):
 OWN = {
     "run": Own("harness.cli.run:run", "Run methods on data sets, or go on with a run, and compare them."),
     "report": Own("harness.cli.report:report", "Print the comparison from the records of a results folder."),
-    "show": Own("harness.cli.report:show", "Show everything that is known of one trial."),
+    "show": Own("harness.cli.report:show_record", "Show everything that is known of one trial."),
     "export": Own("harness.cli.export:export_", "Write a trained network to a file, and hold the file against it."),
     "check": Own("harness.cli.check:check", "Test whether methods, data sets and metrics keep the contract."),
     "new": Own("harness.cli.new:new", "Write the beginning of a plugin: a package that can be installed, or one file."),
-    "list": Own("harness.cli.listing:list_", "List methods, data sets, metrics and more, or describe one of them."),
-    "plugins": Own("harness.cli.listing:plugins", "List the plugins, and what is wrong with those that failed."),
-    "data": Own("harness.cli.data:data", "List, fetch and verify the files of data sets."),
+    "list": Own("harness.cli.listing:list_all", "List methods, data sets, metrics and more, or describe one of them."),
+    "plugins": Own("harness.cli.listing:list_plugins", "List the plugins, and what is wrong with those that failed."),
+    "data": Own("harness.cli.data:data_group", "List, fetch and verify the files of data sets."),
     "env": Own(
         "harness.cli.env:env", "Show the machine, the versions and the device that records taken here would name."
     ),

@@ -37,7 +37,7 @@ it, a NAME whatever has that name, as in `harness list digits`.
 @click.argument("what", required=False, metavar="[SHELF|NAME]")
 @FORMAT
 @click.pass_obj
-def list_(session: Session, what: str | None, style: str) -> None:
+def list_all(session: Session, what: str | None, style: str) -> None:
     catalog = session.catalog
     found = _find_offers(catalog, what)
     if style == "json":
@@ -46,7 +46,7 @@ def list_(session: Session, what: str | None, style: str) -> None:
             escape_controls(json.dumps({"schema": SCHEMA, **shelves}, indent=1, ensure_ascii=False, default=str))
         )
     elif what is None:
-        click.echo("\n\n".join([*(_tabulate(shelf, offers) for shelf, offers in found.items()), _say_more()]))
+        click.echo("\n\n".join([*(_tabulate_offers(shelf, offers) for shelf, offers in found.items()), _say_more()]))
     else:
         alone = what not in views.SHELVES
         click.echo("\n\n".join(_describe_offers(shelf, offers, alone) for shelf, offers in found.items()))
@@ -82,7 +82,7 @@ def _is_called(offer: Offer[Any], what: str) -> bool:
     return called or offer.value.name == what  # an operator has colons of its own
 
 
-def _tabulate(shelf: str, offers: Sequence[Offer[Any]]) -> str:
+def _tabulate_offers(shelf: str, offers: Sequence[Offer[Any]]) -> str:
     view = views.SHELVES[shelf]
     rows = [[views.format_fact(fact(offer)) for fact in view.brief.values()] for offer in offers]
     return f"{shelf}\n{tabulate(list(view.brief), rows, output_width())}"
@@ -92,7 +92,7 @@ def _describe_offers(shelf: str, offers: Sequence[Offer[Any]], alone: bool) -> s
     """A table where a line holds all that there is to say, a paragraph for each offer elsewhere."""
     view = views.SHELVES[shelf]
     if not (view.has_options or view.detail or alone):
-        return _tabulate(shelf, offers)
+        return _tabulate_offers(shelf, offers)
     return "\n\n".join(_describe_offer(shelf, offer, alone) for offer in offers) or f"{shelf}\n  (none)"
 
 
@@ -135,7 +135,7 @@ def _list_facts(shelf: str, offer: Offer[Any]) -> dict[str, Any]:
 @click.option("--problems", is_flag=True, help="Show what is wrong with those that failed, with tracebacks.")
 @FORMAT
 @click.pass_obj
-def plugins(session: Session, problems: bool, style: str) -> None:
+def list_plugins(session: Session, problems: bool, style: str) -> None:
     """List the plugins: where they come from, what they offer, which failed and which are switched off."""
     catalog = session.tolerant_catalog()
     catalog.fill_shelves()

@@ -36,7 +36,7 @@ def select_records(records: Sequence[Record], text: str | None, option: str) -> 
     index = matching.Index(choices)
     kept: dict[int, None] = {}
     for selected in selection.parse(text, option, every=True):
-        found = index.places(selected) or _find_variants(index, selected, choices, option)
+        found = index.find_places(selected) or _find_variants(index, selected, choices, option)
         if not found:
             raise UsageError(f"{option} {text}: {_describe_unmatched(selected, choices)}")
         kept |= dict.fromkeys(found)
@@ -47,16 +47,16 @@ def _find_variants(index: Index, selected: Selected, choices: Sequence[Choice], 
     """Find the records of a plain data set's variants where it has none itself; a line says so."""
     if option != "--datasets" or selected.sweeps:
         return []
-    found = index.places(replace(selected, every=True))
+    found = index.find_places(replace(selected, every=True))
     labels = list(dict.fromkeys(choices[place].label for place in found))
     if found:
-        click.echo(f"harness: no record of plain {selected.qualified}; shown instead: {list_first(labels)}", err=True)
+        click.echo(f"harness: no record of plain {selected.full_name}; shown instead: {list_first(labels)}", err=True)
     return found
 
 
 def _describe_unmatched(selected: Selected, choices: Sequence[Choice]) -> str:
     labels = list(dict.fromkeys(choice.label for choice in choices))
-    name = selected.qualified
+    name = selected.full_name
     if any(choice.name == selected.name for choice in choices):
         such = f"with these options; {name}[*]" if selected.sweeps else f"without options; {name}[*]"
         return f"no record of {name!r} {such} is every variant (records: {list_first(labels)})"
@@ -93,7 +93,7 @@ def _read_side(record: Record, option: str) -> Choice:
     return record.trial.method if option == "--methods" else record.trial.dataset
 
 
-def check_views(names: Iterable[str] | None, records: Sequence[Record], option: str) -> None:
+def refuse_unknown_views(names: Iterable[str] | None, records: Sequence[Record], option: str) -> None:
     """A suffix that no record has is a slip of the pen, not a hole."""
     known = {name for record in records for name in record.scores if "@" in name}
     for name in names or ():

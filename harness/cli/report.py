@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ import click
 from harness.cli import pages
 from harness.cli.gathering import gather_records
 from harness.cli.streams import wants_colour
+from harness.cli.tables import output_width
 from harness.cli.wanted import RESULTS, Wanted, add_record_options, summarise_wanted
 from harness.errors import UsageError
 from harness.records.lookup import find_record
@@ -48,7 +48,6 @@ FORMAT = "How to print it."
 PER = "One line per method, over its seeds, or (csv, json) one per trial, with its options and every value."
 CURVES = "With --per trial: the learning curves, in csv instead of the other values."
 PERS = ("row", "trial")
-PLAIN_WIDTH = 100
 
 
 @click.command(epilog=EXAMPLES)
@@ -81,12 +80,12 @@ def report(session: Session, /, format_: str, per: str, curves: bool, output: st
         pages.open_page(Path(output))
 
 
-@click.command(epilog=SHOW_EXAMPLES)
+@click.command("show", epilog=SHOW_EXAMPLES)
 @click.argument("trial")
 @RESULTS
 @click.option("--format", "format_", metavar="text|json", default="text", help=FORMAT, show_default=True)
 @click.pass_obj
-def show(session: Session, trial: str, folders: Sequence[Path], format_: str) -> None:
+def show_record(session: Session, trial: str, folders: Sequence[Path], format_: str) -> None:
     """Show everything that is known of one trial: TRIAL is the beginning of its key, or METHOD/DATASET/SEED."""
     check_format(format_, ("text", "json"))
     records, sources = gather_records(folders)
@@ -104,7 +103,8 @@ def show(session: Session, trial: str, folders: Sequence[Path], format_: str) ->
         return
     from harness.report import render_record
 
-    click.echo(render_record(record, session.catalog.metrics.values(), _width(), _colour()), nl=False, color=True)
+    text = render_record(record, session.catalog.metrics.values(), output_width(), wants_colour(sys.stdout))
+    click.echo(text, nl=False, color=True)
 
 
 def print_summary(summary: Summary, format_: str = "text", output: str = "-") -> None:
@@ -112,7 +112,7 @@ def print_summary(summary: Summary, format_: str = "text", output: str = "-") ->
     from harness.report import render
 
     if output == "-":
-        click.echo(render(summary, format_, _width(), _colour()), nl=False, color=True)
+        click.echo(render(summary, format_, output_width(), wants_colour(sys.stdout)), nl=False, color=True)
     else:
         write(output, render(summary, format_))
 
@@ -155,14 +155,3 @@ def check_format(name: str, known: Sequence[str] | None = None) -> None:
     known = known or FORMATS
     if name not in known:
         raise UsageError(f"--format {name}: unknown{suggest(name, known)}; known: {', '.join(known)}")
-
-
-# --- terminal -----------------------------------------------------------------------------------------------------
-
-
-def _width() -> int:
-    return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
-
-
-def _colour() -> bool:
-    return wants_colour(sys.stdout)

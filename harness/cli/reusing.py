@@ -103,10 +103,10 @@ def _select_rerun(catalog: Catalog, trials: Sequence[Trial], text: str) -> froze
     index = matching.Index(choices)
     keys: set[str] = set()
     for selected in selection.parse(text, "--rerun", every=True):
-        places = [place for each in _expand_file(catalog, selected) for place in index.places(each)]
+        places = [place for each in _expand_file(catalog, selected) for place in index.find_places(each)]
         if not places:
             labels = list(dict.fromkeys(choice.label for choice in choices))
-            raise UsageError(f"--rerun {text}: this run has no {selected.qualified!r} (methods: {', '.join(labels)})")
+            raise UsageError(f"--rerun {text}: this run has no {selected.full_name!r} (methods: {', '.join(labels)})")
         keys.update(trials[place].key for place in places)
     return frozenset(keys)
 

@@ -26,7 +26,7 @@ from harness.planning.refit import insert_bases
 from harness.records import plans
 from harness.records.store import Store
 from harness.running.runner import Origins
-from harness.selections import selection
+from harness.selections import expansion
 from harness.suites import references, suite
 from harness.types import Budget, Executor, ExecutorOffer, Record, RunContext, Trial, Unit
 from harness.words import clean_line
@@ -155,7 +155,7 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
     offer = catalog.executors.get(name)
     executor: Executor = resolve(offer.factory)()
     prints = Fingerprints()
-    wanted = named(catalog, request, stage.say, prints)
+    wanted = named(catalog, request, stage.print_line, prints)
     trials = insert_bases(wanted)
     origins = Origins(catalog, prints)
     how = _make_choosing(catalog, request, trials)
@@ -169,13 +169,13 @@ def run(session: Session, /, **options: Any) -> int:  # click hands options over
         return 0
     store.prepare()
     lacking = False
-    attempts = stage.execute(origins, trials, store, executor, context, reuse, session.arguments)
+    attempts = stage.run_stage(origins, trials, store, executor, context, reuse, session.arguments)
     if request.refit:
         second = refitting.plan_second(trials, wanted, _collect_records(trials, store, reuse), how)
         for line in second.announce():
-            stage.say(line)
+            stage.print_line(line)
         reuse = reuse.go_on(catalog, trials, second.trials, store, context, asked.keep_outdated, asked.here)
-        attempts += stage.execute(origins, second.trials, store, executor, context, reuse, session.arguments)
+        attempts += stage.run_stage(origins, second.trials, store, executor, context, reuse, session.arguments)
         trials, lacking = [*trials, *second.trials], bool(second.unchosen)
     return _report_trials(catalog, trials, store, shown, reuse, attempts) or int(lacking)
 
@@ -224,7 +224,7 @@ def _make_context(
     """Make the context of the trials; the plan may have added files to the plugins, and a plugin may go elsewhere."""
     return RunContext(
         results=asked.results.absolute(),
-        data=files.folder(request.data).absolute(),
+        data=files.resolve_folder(request.data).absolute(),
         plugins=tuple(map(make_absolute, catalog.settings.plugins)),
         disabled=catalog.settings.disabled,
         preload=_list_preloads(catalog, trials),
@@ -250,7 +250,7 @@ def _list_preloads(catalog: Catalog, trials: Sequence[Trial]) -> tuple[str, ...]
 
 def _make_choosing(catalog: Catalog, request: suite.Request, trials: Sequence[Trial]) -> Choosing:
     """Read --select. Raises UsageError for a score that the validation of some data set will not have."""
-    items = dict.fromkeys(selection.item(trial.method) for trial in trials)
+    items = dict.fromkeys(expansion.format_item(trial.method) for trial in trials)
     datasets = [trial.dataset for trial in trials]
     how = select_options.parse_choosing(catalog, request.select, request.select_jointly, request.refit, items, datasets)
     for name, provider in dict.fromkeys((each.name, each.provider) for each in datasets):

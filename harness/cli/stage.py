@@ -26,12 +26,12 @@ from harness.words import clean_line, format_count
 LONGEST_LINE = 2_000
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line to the user on stderr, beside the output of the command."""
     click.echo(clean_line(line, LONGEST_LINE), err=True)
 
 
-def execute(
+def run_stage(
     origins: runner.Origins,
     trials: Sequence[Trial],
     store: Store,
@@ -56,7 +56,7 @@ def execute(
         ]
         batched = group_cohorts(origins.catalog, split.todo, context.lanes, context.workers).lines
         for line in (*remarks, *late, *batched):
-            say(line)
+            print_line(line)
         if not split.todo:
             return attempts
         for line in surroundings.wait_passively(split.todo, context.workers, os.environ, recent_load()):
@@ -133,10 +133,10 @@ def print_plan(
     threads = format_count(first.terms.threads, "thread")
     setting = f"{first.terms.device}, {first.terms.precision}, {threads}, {workers} at once"
     count = format_count(len(trials), "trial")
-    click.echo(f"{count}, {len(todo)} to run on {setting}: {_estimate(split.todo, store, workers)}")
+    click.echo(f"{count}, {len(todo)} to run on {setting}: {_estimate_time(split.todo, store, workers)}")
 
 
-def _estimate(todo: Sequence[Trial], store: Store, workers: int) -> str:
+def _estimate_time(todo: Sequence[Trial], store: Store, workers: int) -> str:
     try:
         earlier = [record for record in store.read_newest()[0] if record.status == "ok"]
     except HarnessError:

@@ -59,29 +59,31 @@ def tabulate(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int |
     if width is None:
         return "\n".join(_lay_out(columns))
     *others, last = columns
-    least = min(NARROWEST, _longest(last))
-    if _spare(others, width) < least:
-        others = [_narrow(column, WIDEST) for column in others]
-    room = _spare(others, width)
-    return "\n".join(_lay_out([*others, _narrow(last, room)])) if room >= least else _stack(others, last, width)
+    least = min(NARROWEST, _measure_width(last))
+    if _measure_room(others, width) < least:
+        others = [_fold_column(column, WIDEST) for column in others]
+    room = _measure_room(others, width)
+    if room < least:
+        return _stack_last(others, last, width)
+    return "\n".join(_lay_out([*others, _fold_column(last, room)]))
 
 
-def _spare(columns: Sequence[Sequence[str]], width: int) -> int:
+def _measure_room(columns: Sequence[Sequence[str]], width: int) -> int:
     """The width left beside these columns, after an indent of two and gaps of two."""
-    return width - 2 - sum(_longest(column) + 2 for column in columns)
+    return width - 2 - sum(_measure_width(column) + 2 for column in columns)
 
 
-def _longest(column: Sequence[str]) -> int:
+def _measure_width(column: Sequence[str]) -> int:
     return max(len(line) for cell in column for line in cell.split("\n"))
 
 
-def _narrow(column: Sequence[str], width: int) -> tuple[str, ...]:
+def _fold_column(column: Sequence[str], width: int) -> tuple[str, ...]:
     return tuple("\n".join(fold(cell, width)) for cell in column)
 
 
 def _lay_out(columns: Sequence[Sequence[str]]) -> list[str]:
     """Each row as text, the lines of its cells side by side."""
-    widths = [_longest(column) for column in columns]
+    widths = [_measure_width(column) for column in columns]
     return ["\n".join(_join_lines(cells, widths)) for cells in zip(*columns, strict=True)]
 
 
@@ -92,7 +94,7 @@ def _join_lines(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     ]
 
 
-def _stack(columns: Sequence[Sequence[str]], last: Sequence[str], width: int) -> str:
+def _stack_last(columns: Sequence[Sequence[str]], last: Sequence[str], width: int) -> str:
     """Each cell of the last column below the row that it belongs to."""
     below = ["\n".join(["", *fold(cell, width, ALONE, ALONE)]) if cell else "" for cell in last]
     return "\n".join(row + lines for row, lines in zip(_lay_out(columns), below, strict=True))

@@ -69,7 +69,7 @@ def _summarise_offer(offer: Offer[Any]) -> str:
 
 def _list_files(offer: Offer[Any]) -> Any:
     """List the files of a data set with its default options."""
-    return files.declared(offer.value)
+    return files.list_declared(offer.value)
 
 
 def _describe_base(offer: Offer[Any]) -> str | None:
@@ -203,7 +203,7 @@ def format_fact(value: object) -> str:
     if isinstance(value, Recipe):
         return "; ".join([f"{value.budget}, batch size {value.batch_size}", *_describe_recipe(value)])
     if isinstance(value, Mapping):
-        words = [_pairs(name, item) if isinstance(item, Mapping) else f"{item} {name}" for name, item in value.items()]
+        words = [_describe_item(name, item) for name, item in value.items()]
         return ("; " if any(isinstance(item, Mapping) for item in value.values()) else ", ").join(words)
     if isinstance(value, Lines):
         return "".join(f"\n    {line}" for line in value)
@@ -215,12 +215,14 @@ def format_fact(value: object) -> str:
 
 def _describe_recipe(recipe: Recipe) -> list[str]:
     headline = [f"best by {recipe.headline}"] if recipe.headline else []
-    return [*headline, *(_pairs(family, words) for family, words in recipe.families.items())]
+    return [*headline, *(_describe_item(family, words) for family, words in recipe.families.items())]
 
 
-def _pairs(whose: str, words: Mapping[str, Any]) -> str:
-    """`myfamily: steps=4, dropout=0.1`."""
-    return f"{whose}: {', '.join(f'{name}={show(value)}' for name, value in words.items())}"
+def _describe_item(name: str, item: object) -> str:
+    """`myfamily: steps=4, dropout=0.1`, or `1000 train`."""
+    if not isinstance(item, Mapping):
+        return f"{item} {name}"
+    return f"{name}: {', '.join(f'{key}={show(value)}' for key, value in item.items())}"
 
 
 def as_json(value: Any) -> Any:

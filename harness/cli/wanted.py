@@ -13,7 +13,7 @@ from harness.catalog import Catalog
 from harness.cli import select_options
 from harness.cli.amounts import Amount
 from harness.cli.gathering import gather_plans, gather_records
-from harness.cli.picking import check_views, keep_plans, resolve_suite, select_of_suite, select_records
+from harness.cli.picking import keep_plans, refuse_unknown_views, resolve_suite, select_of_suite, select_records
 from harness.cli.places import Folder
 from harness.types import Record
 
@@ -91,7 +91,7 @@ def summarise_wanted(catalog: Catalog, wanted: Wanted) -> Summary:
     records, sources = gather_records(wanted.folders)
     planned = gather_plans(wanted.folders)
     records = _keep_wanted(catalog, wanted, suite, records)
-    check_views(names, records, "--metrics")
+    refuse_unknown_views(names, records, "--metrics")
     shown = Shown(
         names, wanted.target, _choose(catalog, wanted, suite, records), suite, tuple(sources), bool(wanted.refit)
     )
@@ -127,7 +127,7 @@ def parse_columns(catalog: Catalog, text: str | None) -> list[str] | None:
         return None
     from harness.selections import selection
 
-    names = selection.words(text, "--metrics")
+    names = selection.parse_names(text, "--metrics")
     for name in names:
         catalog.metrics.get(name.partition("@")[0])
     return names
@@ -158,5 +158,5 @@ def _choose(catalog: Catalog, wanted: Wanted, suite: Comparison | None, records:
     items, datasets = (methods,) if methods else (), [record.trial.dataset for record in records]
     how = select_options.parse_choosing(catalog, wanted.select, wanted.select_jointly, wanted.refit, items, datasets)
     ended = [record for record in records if record.status == "ok"]
-    check_views([wanted.select] if wanted.select else [], ended, "--select")
+    refuse_unknown_views([wanted.select] if wanted.select else [], ended, "--select")
     return how

@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from harness.data.transfers import require_room, short
+from harness.data.transfers import require_room, shorten_error
 from harness.errors import HarnessError
 from harness.paths import find_fault
 from harness.types import File, Folder
@@ -58,18 +58,18 @@ class Allowance:
         self._left = min(self._most, shutil.disk_usage(archive.parent).free)
         self._roomy = self._left == self._most
 
-    def copy(self, member: Member, path: Path, most: int | None) -> None:
+    def copy_member(self, member: Member, path: Path, most: int | None) -> None:
         """Write a member to the path. Raises HarnessError for one that is longer than `most`, and for too many."""
         if most is not None and member.size > most:
             raise HarnessError(f"{member.name!r} has {member.size:,} bytes, expected {most:,}")
         with member.open() as stream, path.open("wb") as copy:
             while block := stream.read(BLOCK):
-                self._take(len(block))
+                self._spend(len(block))
                 copy.write(block)
                 if most is not None and copy.tell() > most:
                     raise HarnessError(f"{member.name!r} has more than the {most:,} bytes that are expected")
 
-    def _take(self, size: int) -> None:
+    def _spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
             why = f"unpacks to more than {self._most:,} bytes" if self._roomy else "unpacks to more than the disk holds"
@@ -82,13 +82,13 @@ def unpack_files(wanted: Sequence[File], archive: Path, scratch: Path) -> dict[F
     named = {PurePosixPath(file.member or ""): file for file in wanted}
     allowance = Allowance(archive)
     found: dict[File, Path] = {}
-    for member in members(archive):
+    for member in iterate_members(archive):
         file = named.get(PurePosixPath(member.name))
         if file is None or file in found:
             continue
         _require_plain(member)
         path = scratch / f"member-{len(found)}"
-        allowance.copy(member, path, file.bytes)
+        allowance.copy_member(member, path, file.bytes)
         found[file] = path
         if len(found) == len(named):
             break
@@ -106,8 +106,8 @@ def unpack_folder(entry: Folder, archive: Path, into: Path) -> Path:
     """
     allowance = Allowance(archive)
     seen: dict[str, str] = {}
-    for member in _every(archive, into, entry.pattern, allowance):
-        place = _place(member.name, entry.pattern)
+    for member in _iterate_nested(archive, into, entry.pattern, allowance):
+        place = _place_member(member.name, entry.pattern)
         if place is None:
             continue
         _require_plain(member)
@@ -115,23 +115,23 @@ def unpack_folder(entry: Folder, archive: Path, into: Path) -> Path:
         if len(seen) > entry.count:
             raise HarnessError(f"the archive has more than the {entry.count:,} files {entry.pattern} that are declared")
         (into / place).parent.mkdir(parents=True, exist_ok=True)
-        allowance.copy(member, into / place, None)
+        allowance.copy_member(member, into / place, None)
     return into
 
 
-def _place(name: str, pattern: str) -> PurePosixPath | None:
+def _place_member(name: str, pattern: str) -> PurePosixPath | None:
     """Where a member belongs below the folder; None for one that is none of its files."""
     last = re.split(r"[/\\]", name)[-1]
     wanted = PurePosixPath(pattern).parts
     if not fnmatchcase(last, wanted[-1]):
         return None
-    _require_below(name)
+    _require_safe_name(name)
     place = PurePosixPath(*PurePosixPath(name).parts[-len(wanted) :])
     # Some systems pack files of their own beside each, whose names begin with a dot.
     return place if place.match(pattern) and not any(part.startswith(".") for part in place.parts) else None
 
 
-def _require_below(name: str) -> None:
+def _require_safe_name(name: str) -> None:
     if why := find_fault(name):
         raise HarnessError(f"the archive's member {name!r:.200} {why}: nothing was unpacked; it is no official archive")
 
@@ -151,54 +151,54 @@ def _require_new(seen: dict[str, str], place: PurePosixPath, member: Member) -> 
 # --- entries ------------------------------------------------------------------------------------------------------
 
 
-def _every(archive: Path, scratch: Path, pattern: str, allowance: Allowance) -> Iterator[Member]:
+def _iterate_nested(archive: Path, scratch: Path, pattern: str, allowance: Allowance) -> Iterator[Member]:
     """All entries of an archive, and of the archives that it holds."""
-    for member in members(archive):
-        if not member.name.lower().endswith(INNER) or _matches(member.name, pattern):
+    for member in iterate_members(archive):
+        if not member.name.lower().endswith(INNER) or _matches_pattern(member.name, pattern):
             yield member
             continue
         _require_plain(member)
         with tempfile.NamedTemporaryFile(dir=scratch, prefix=".inner-") as inner:
-            allowance.copy(member, Path(inner.name), None)
-            yield from members(Path(inner.name), member.name)
+            allowance.copy_member(member, Path(inner.name), None)
+            yield from iterate_members(Path(inner.name), member.name)
 
 
-def _matches(name: str, pattern: str) -> bool:
+def _matches_pattern(name: str, pattern: str) -> bool:
     return fnmatchcase(PurePosixPath(name).name, PurePosixPath(pattern).name)
 
 
-def members(archive: Path, name: str = "it") -> Iterator[Member]:
+def iterate_members(archive: Path, name: str = "it") -> Iterator[Member]:
     """The entries of a tar or zip archive, each to be read before the next. Raises HarnessError for anything else."""
     try:
-        yield from _zipped(archive) if zipfile.is_zipfile(archive) else _tarred(archive)
+        yield from _iterate_zip(archive) if zipfile.is_zipfile(archive) else _iterate_tar(archive)
     except DAMAGES as error:
-        raise HarnessError(f"{name} is no tar or zip archive, or damaged: {short(error)}") from error
+        raise HarnessError(f"{name} is no tar or zip archive, or damaged: {shorten_error(error)}") from error
 
 
-def _zipped(archive: Path) -> Iterator[Member]:
+def _iterate_zip(archive: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as zipped:
         for info in zipped.infolist():
             if not info.is_dir():
-                yield Member(info.orig_filename, info.file_size, _lacks(info), partial(zipped.open, info))
+                yield Member(info.orig_filename, info.file_size, _explain_unusable(info), partial(zipped.open, info))
 
 
-def _lacks(info: zipfile.ZipInfo) -> str:
+def _explain_unusable(info: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if info.flag_bits & 1:
         return "encrypted"
     return "" if kind in (0, stat.S_IFREG) else "a link or a device"
 
 
-def _tarred(archive: Path) -> Iterator[Member]:
-    with _decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+def _iterate_tar(archive: Path) -> Iterator[Member]:
+    with _open_decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
         for info in tar:
             if not info.isdir():
                 kind = "" if info.isreg() else "a link or a device"
-                yield Member(info.name, info.size, kind, partial(_opened, tar, info))
-        stream.finish()
+                yield Member(info.name, info.size, kind, partial(_open_member, tar, info))
+        stream.read_to_end()
 
 
-def _opened(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+def _open_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     # Python's own rule beside ours, where this Python has it.
     safe = getattr(tarfile, "data_filter", lambda info, _: info)(info, ".")
     stream = tar.extractfile(safe)
@@ -207,7 +207,7 @@ def _opened(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 @contextmanager
-def _decompressed(archive: Path) -> Iterator[Any]:
+def _open_decompressed(archive: Path) -> Iterator[Any]:
     with archive.open("rb") as file:
         start = file.read(6)
     open_ = next((each for magic, each in OPENERS.items() if start.startswith(magic)), open)
@@ -234,7 +234,7 @@ class _Guarded:
     def tell(self) -> int:
         return self._stream.tell()
 
-    def finish(self) -> None:
+    def read_to_end(self) -> None:
         """Read on to the end, behind which a checksum may stand. Raises what opened the stream does for a wrong one."""
         while self._stream.read(LARGEST_READ):
             if self._stream.tell() > self._most:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from harness.data import contents
-from harness.data import parts as folders
-from harness.data.parts import Part
+from harness.data import file_digests, folder_files
+from harness.data.folder_files import Part
 from harness.errors import HarnessError
 from harness.types import File, Folder
 
@@ -31,63 +30,64 @@ class FileProblem:
 
     def __str__(self) -> str:
         """Say how it is, how it should be, and where the official file is."""
-        return f"{self.path}: {self.found}, expected {expected(self.file)}; official: {source(self.file)}"
+        expected, source = describe_expected(self.file), describe_source(self.file)
+        return f"{self.path}: {self.found}, expected {expected}; official: {source}"
 
 
-def differs(file: Entry, path: Path, thoroughly: bool = False) -> FileProblem | None:
+def compare_entry(file: Entry, path: Path, thoroughly: bool = False) -> FileProblem | None:
     """How what lies at `path` differs from the declared file or folder; None where it is the same.
 
     thoroughly: whether each file of a folder is read, whatever was kept. Raises HarnessError for one that is declared
     without a checksum.
     """
-    digest(file)
+    declared_digest(file)
     if isinstance(file, Folder):
-        return _differs_as_folder(file, path, thoroughly)
-    problem = _differs_in_size(file, path)
+        return _compare_folder(file, path, thoroughly)
+    problem = _compare_size(file, path)
     if problem is not None and (problem.kind != "size" or not file.content_md5):
         return problem
     try:
-        return _differs_in_content(file, path, problem)
+        return _compare_content(file, path, problem)
     except OSError as error:
         return FileProblem(file, path, "unreadable", f"cannot be read ({error.strerror})")
 
 
-def _differs_in_content(file: File, path: Path, size: FileProblem | None) -> FileProblem | None:
+def _compare_content(file: File, path: Path, size: FileProblem | None) -> FileProblem | None:
     """size: what is wrong with its size, which does not matter where it holds the same, compressed otherwise."""
-    algorithm, wanted = digest(file)
-    found = "" if size else contents.digest(path, algorithm)
-    if found == wanted or (file.content_md5 and contents.unpacked_md5(path) == file.content_md5.lower()):
+    algorithm, wanted = declared_digest(file)
+    found = "" if size else file_digests.digest_file(path, algorithm)
+    if found == wanted or (file.content_md5 and file_digests.digest_unpacked(path) == file.content_md5.lower()):
         return None
     return size or FileProblem(file, path, "checksum", f"{algorithm} is {found}")
 
 
-def differs_at_a_glance(file: Entry, path: Path) -> FileProblem | None:
+def compare_by_size(file: Entry, path: Path) -> FileProblem | None:
     if isinstance(file, Folder):
-        return _differs_in_sizes(file, path, _listed(file, path))
-    problem = _differs_in_size(file, path)
+        return _compare_folder_sizes(file, path, _list_parts(file, path))
+    problem = _compare_size(file, path)
     # Another size may be another way to compress the same: only a look inside tells.
-    return differs(file, path) if problem is not None and problem.kind == "size" and file.content_md5 else problem
+    return compare_entry(file, path) if problem is not None and problem.kind == "size" and file.content_md5 else problem
 
 
-def _listed(folder: Folder, path: Path) -> list[Part] | FileProblem:
+def _list_parts(folder: Folder, path: Path) -> list[Part] | FileProblem:
     try:
-        return folders.parts(folder, path)
+        return folder_files.list_files(folder, path)
     except HarnessError as error:
         return FileProblem(folder, path, "unreadable", str(error))
 
 
-def _differs_as_folder(folder: Folder, path: Path, thoroughly: bool) -> FileProblem | None:
-    found = _listed(folder, path)
-    problem = _differs_in_sizes(folder, path, found)
+def _compare_folder(folder: Folder, path: Path, thoroughly: bool) -> FileProblem | None:
+    found = _list_parts(folder, path)
+    problem = _compare_folder_sizes(folder, path, found)
     if isinstance(found, FileProblem) or problem is not None:
         return problem
     try:
-        return _differs_in_digests(folder, path, found, thoroughly)
+        return _compare_digests(folder, path, found, thoroughly)
     except HarnessError as error:
         return FileProblem(folder, path, "unreadable", str(error))
 
 
-def _differs_in_sizes(folder: Folder, path: Path, found: list[Part] | FileProblem) -> FileProblem | None:
+def _compare_folder_sizes(folder: Folder, path: Path, found: list[Part] | FileProblem) -> FileProblem | None:
     if isinstance(found, FileProblem):
         return found
     count = len(found)
@@ -98,10 +98,10 @@ def _differs_in_sizes(folder: Folder, path: Path, found: list[Part] | FileProble
         return FileProblem(folder, path, "incomplete", files)
     if count > folder.count and not folder.partial:
         return FileProblem(folder, path, "surplus", f"{files}, {count - folder.count} too many")
-    return _differs_in_records(folder, path, found)
+    return _compare_record_sizes(folder, path, found)
 
 
-def _differs_in_records(folder: Folder, path: Path, found: Sequence[Part]) -> FileProblem | None:
+def _compare_record_sizes(folder: Folder, path: Path, found: Sequence[Part]) -> FileProblem | None:
     """Files that are empty, or no whole number of records."""
     if not folder.record:
         return None
@@ -115,14 +115,14 @@ def _differs_in_records(folder: Folder, path: Path, found: Sequence[Part]) -> Fi
     return FileProblem(folder, path, "size", f"{of} {what}, the first {first.below} ({first.size:,} bytes)")
 
 
-def _differs_in_digests(folder: Folder, path: Path, found: Sequence[Part], thoroughly: bool) -> FileProblem | None:
+def _compare_digests(folder: Folder, path: Path, found: Sequence[Part], thoroughly: bool) -> FileProblem | None:
     """Files that are not what they were; the digests of those that are new are kept."""
-    kept = folders.kept(path)
-    now = folders.hashed(found) if thoroughly else folders.current(found, kept)
-    changed = kept.changed(now) or ([] if folder.partial else kept.gone(now))
+    kept = folder_files.read_digests(path)
+    now = folder_files.hash_files(found) if thoroughly else folder_files.find_digests(found, kept)
+    changed = kept.list_changed(now) or ([] if folder.partial else kept.list_gone(now))
     if not changed:
         if {part.below: part.stamp for part in found} != {name: mark for name, (_, mark) in kept.known.items()}:
-            folders.keep(path, found, now, kept.since, kept.fetched)
+            folder_files.write_digests(path, found, now, kept.since, kept.fetched)
         return None
     if folder.partial and not thoroughly:
         return None
@@ -132,7 +132,7 @@ def _differs_in_digests(folder: Folder, path: Path, found: Sequence[Part], thoro
     return FileProblem(folder, path, "checksum", what)
 
 
-def _differs_in_size(file: File, path: Path) -> FileProblem | None:
+def _compare_size(file: File, path: Path) -> FileProblem | None:
     try:
         now = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -148,7 +148,7 @@ def _differs_in_size(file: File, path: Path) -> FileProblem | None:
     )
 
 
-def digest(file: Entry) -> tuple[str, str]:
+def declared_digest(file: Entry) -> tuple[str, str]:
     """The strongest declared checksum, after its algorithm; of a folder that of its archive."""
     if file.sha256:
         return "sha256", file.sha256.lower()
@@ -157,18 +157,18 @@ def digest(file: Entry) -> tuple[str, str]:
     raise HarnessError(f"data file {file.path!r}: its plugin must declare a sha256 or md5")
 
 
-def expected(file: Entry) -> str:
+def describe_expected(file: Entry) -> str:
     """Describe a file or folder as it should be: size and checksum, or number of files."""
     if isinstance(file, Folder):
         return f"{'some of ' if file.partial else ''}{file.count} files {file.pattern}"
-    algorithm, wanted = digest(file)
+    algorithm, wanted = declared_digest(file)
     size = "" if file.bytes is None else f"{file.bytes} bytes, "
     return f"{size}{algorithm} {wanted}"
 
 
-def source(file: Entry) -> str:
+def describe_source(file: Entry) -> str:
     """Where the official file is to be had."""
     url = file.urls[0] if file.urls else "no address is declared"
     if isinstance(file, Folder):
-        return f"unpacked from {url} ({' '.join(digest(file))})"
+        return f"unpacked from {url} ({' '.join(declared_digest(file))})"
     return f"{file.member} in {url}" if file.member else url

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.data import archives, files
-from harness.data import parts as folders
-from harness.data.differences import Entry, FileProblem, differs, expected
-from harness.data.transfers import Pace, Report, download, require_room, short
+from harness.data import archives, files, folder_files
+from harness.data.differences import Entry, FileProblem, compare_entry, describe_expected
+from harness.data.transfers import Pace, Report, download_file, require_room, shorten_error
 from harness.errors import HarnessError
 from harness.types import File, Folder
 
@@ -24,27 +23,27 @@ SCRATCH = ".fetch-"
 LONGEST_FETCH = 14 * 24 * 3600  # seconds
 
 
-def fetch(wanted: Sequence[Entry], folder: Path, report: Report, pace: Pace = PACE) -> list[Path]:
+def fetch_files(wanted: Sequence[Entry], folder: Path, report: Report, pace: Pace = PACE) -> list[Path]:
     """Fetch those files that are missing or not the official ones, and return their paths.
 
     The URLs of a file are tried in turn. A file appears in the folder only when it is whole and its checksum is right,
     and replaces what was there. An archive is fetched once for all of its members; that of a folder is unpacked there.
     Raises HarnessError where no URL gave the right file, or the folder cannot be written.
     """
-    missing = [file for file in wanted if files.check([file], folder)]
+    missing = [file for file in wanted if files.check_files([file], folder)]
     placed: list[Path] = []
-    with _writing(folder):
+    with _explain_write_errors(folder):
         _remove_leftovers(folder)
-        for group in _by_download(missing):
+        for group in _group_by_download(missing):
             for file in group:
-                _require_inside(files.target(file, folder), folder)
-            with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=_made(folder)) as scratch:
-                found = _from_any(group, Path(scratch), folder, report, pace)
-                placed += [_put(path, file, folder) for file, path in found.items()]
+                _require_inside(files.target_path(file, folder), folder)
+            with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=_make_folder(folder)) as scratch:
+                found = _try_addresses(group, Path(scratch), folder, report, pace)
+                placed += [_place_entry(path, file, folder) for file, path in found.items()]
     return placed
 
 
-def _by_download(wanted: Sequence[Entry]) -> list[list[Entry]]:
+def _group_by_download(wanted: Sequence[Entry]) -> list[list[Entry]]:
     """Members of one archive together, every other file alone."""
     groups: dict[object, list[Entry]] = {}
     for file in wanted:
@@ -52,56 +51,58 @@ def _by_download(wanted: Sequence[Entry]) -> list[list[Entry]]:
     return list(groups.values())
 
 
-def _from_any(group: Sequence[Entry], scratch: Path, folder: Path, report: Report, pace: Pace) -> Mapping[Entry, Path]:
+def _try_addresses(
+    group: Sequence[Entry], scratch: Path, folder: Path, report: Report, pace: Pace
+) -> Mapping[Entry, Path]:
     """The files of one download, from the first URL that has all of them right."""
     urls = group[0].urls
     reasons = [] if urls else ["no address is declared"]
     require_room(scratch, sum(file.bytes or 0 for file in group))
     for number, url in enumerate(urls):
         try:
-            return _from(url, group, _made(scratch / str(number)), report, pace)
+            return _fetch_group(url, group, _make_folder(scratch / str(number)), report, pace)
         except Exception as error:  # whatever is wrong with one address, the next may do
             shutil.rmtree(scratch / str(number), ignore_errors=True)
             if isinstance(error, OSError) and error.errno in FULL:
                 raise
-            reasons.append(f"{url}: {short(error)}")
+            reasons.append(f"{url}: {shorten_error(error)}")
     names = ", ".join(file.path for file in group)
-    remedy = f"get it another way and put it at {', '.join(str(files.target(file, folder)) for file in group)}"
+    remedy = f"get it another way and put it at {', '.join(str(files.target_path(file, folder)) for file in group)}"
     raise HarnessError("\n  ".join([f"{names}: could not be fetched", *reasons, remedy]))
 
 
-def _from(url: str, group: Sequence[Entry], scratch: Path, report: Report, pace: Pace) -> Mapping[Entry, Path]:
+def _fetch_group(url: str, group: Sequence[Entry], scratch: Path, report: Report, pace: Pace) -> Mapping[Entry, Path]:
     """The files of one download, checked, in the scratch folder. Raises where one is not the declared one."""
     first, path = group[0], scratch / "download"
     archived = isinstance(first, File) and first.member is not None
-    download(url, path, None if archived else first.bytes, report, pace)
+    download_file(url, path, None if archived else first.bytes, report, pace)
     found: dict[Entry, Path] = {first: path}
     try:
         if isinstance(first, Folder):
-            found = {first: _unpacked(first, path, _made(scratch / "folder"))}
+            found = {first: _unpack_folder(first, path, _make_folder(scratch / "folder"))}
         elif archived:
             members = [file for file in group if isinstance(file, File)]
             found = dict(archives.unpack_files(members, path, scratch).items())
         for file, each in found.items():
-            _require_same(file, differs(file, each))
+            _require_same(file, compare_entry(file, each))
     except HarnessError as error:
-        raise HarnessError(f"{_page(path)}{error}") from error
+        raise HarnessError(f"{_describe_page(path)}{error}") from error
     return found
 
 
-def _unpacked(entry: Folder, archive: Path, into: Path) -> Path:
+def _unpack_folder(entry: Folder, archive: Path, into: Path) -> Path:
     """The files of an archive that a folder is made of. Raises HarnessError for another archive than the declared."""
     whole = File("the archive", entry.urls, entry.bytes, entry.md5, entry.sha256)
-    _require_same(whole, differs(whole, archive))
+    _require_same(whole, compare_entry(whole, archive))
     return archives.unpack_folder(entry, archive, into)
 
 
 def _require_same(file: Entry, problem: FileProblem | None) -> None:
     if problem is not None:
-        raise HarnessError(f"{file.path}: {problem.found}, expected {expected(file)}")
+        raise HarnessError(f"{file.path}: {problem.found}, expected {describe_expected(file)}")
 
 
-def _page(path: Path) -> str:
+def _describe_page(path: Path) -> str:
     """Words for a web page, which some servers send for an error, or before a download."""
     with path.open("rb") as file:
         start = file.read(1024).lstrip().lower()
@@ -112,12 +113,12 @@ def _page(path: Path) -> str:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _explain_write_errors(folder: Path) -> Iterator[None]:
     """Report a folder that cannot be written, or a full disk, in a line."""
     try:
         yield
     except OSError as error:
-        why = error.strerror or short(error)
+        why = error.strerror or shorten_error(error)
         place = error.filename2 or error.filename
         where = f" ({place})" if place and str(place) != str(folder) else ""
         raise HarnessError(f"data folder {folder}: {why}{where}; another is chosen with --data-dir DIR") from error
@@ -130,7 +131,7 @@ def _remove_leftovers(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -145,24 +146,24 @@ def _require_inside(target: Path, folder: Path) -> None:
         )
 
 
-def _put(found: Path, entry: Entry, folder: Path) -> Path:
+def _place_entry(found: Path, entry: Entry, folder: Path) -> Path:
     """A file, or all files of a folder one by one, in the place of those that were there."""
-    target = files.target(entry, folder)
+    target = files.target_path(entry, folder)
     if not isinstance(entry, Folder):
-        return _place(found, target, folder)
+        return _move_file(found, target, folder)
     for path in sorted(found.rglob("*")):
         if path.is_file():
-            _place(path, target / path.relative_to(found), folder)
+            _move_file(path, target / path.relative_to(found), folder)
     whole = dataclasses.replace(entry, partial=False)
-    _require_same(whole, next(iter(files.glance([whole], folder)), None))
-    placed = folders.parts(entry, target)
-    folders.keep(target, placed, folders.hashed(placed), fetched=True)
+    _require_same(whole, next(iter(files.check_sizes([whole], folder)), None))
+    placed = folder_files.list_files(entry, target)
+    folder_files.write_digests(target, placed, folder_files.hash_files(placed), fetched=True)
     return target
 
 
-def _place(path: Path, target: Path, folder: Path) -> Path:
+def _move_file(path: Path, target: Path, folder: Path) -> Path:
     """Move a finished file to where it belongs, on the same file system and so at once, as readable as its folder."""
     _require_inside(target, folder)
-    _made(target.parent)
+    _make_folder(target.parent)
     path.chmod(target.parent.stat().st_mode & 0o666)
     return path.replace(target)

@@ -30,11 +30,11 @@ SHIFTED = "the shifted split"  # before the name of one, whose rows may belong t
 EMPTY = "the valid split"  # which alone may have no rows: then nothing is chosen during training
 
 
-def sound(label: str, data: Data) -> Data:
+def require_sound(label: str, data: Data) -> Data:
     """The same data. Raises HarnessError that names what is wrong with them: data set (its label), split and row."""
     try:
         _require_data(data)
-        for name, split in splits(data):
+        for name, split in iterate_splits(data):
             _require_split(name, split, data.problem)
         _require_sizes(data)
     except _Unsound as error:
@@ -52,11 +52,11 @@ def _fail(reason: str) -> NoReturn:
 
 def _require_data(data: object) -> None:
     if not isinstance(data, Data):
-        _fail(f"its load returned {_a(data)}, expected harness.Data")
+        _fail(f"its load returned {_name_type(data)}, expected harness.Data")
     if not isinstance(data.problem, Problem):
-        _fail(f"its problem is {_a(data.problem)}, expected harness.Problem")
+        _fail(f"its problem is {_name_type(data.problem)}, expected harness.Problem")
     if not isinstance(data.shifted, Mapping):
-        _fail(f"its shifted splits are {_a(data.shifted)}, expected a dictionary of them by name")
+        _fail(f"its shifted splits are {_name_type(data.shifted)}, expected a dictionary of them by name")
     _require_problem(data.problem)
 
 
@@ -64,11 +64,11 @@ def _require_problem(problem: Problem) -> None:
     if not isinstance(problem.kind, str):
         _fail(f"problem.kind is {problem.kind!r:.100}, expected a text such as 'classification'")
     _require_scale(problem)
-    if not isinstance(problem.input_shape, tuple) or not all(_above_0(size) for size in problem.input_shape):
+    if not isinstance(problem.input_shape, tuple) or not all(_is_positive(size) for size in problem.input_shape):
         _fail(f"problem.input_shape is {problem.input_shape!r:.100}, expected a tuple of whole numbers above 0")
-    if problem.kind in KINDS and not _above_0(problem.output_size):
+    if problem.kind in KINDS and not _is_positive(problem.output_size):
         _fail(f"problem.output_size is {problem.output_size!r:.100}, expected a whole number above 0")
-    if not _above_0(problem.train_size):
+    if not _is_positive(problem.train_size):
         _fail(f"problem.train_size is {problem.train_size!r:.100}, expected a whole number above 0")
     if problem.order not in ORDERS:
         _fail(f"problem.order is {problem.order!r:.100}, expected {' or '.join(map(repr, ORDERS))}")
@@ -88,11 +88,11 @@ def _require_scale(problem: Problem) -> None:
         _fail(f"problem.target_scale is {problem.target_scale!r}, expected a number above 0")
 
 
-def _above_0(value: object) -> bool:
+def _is_positive(value: object) -> bool:
     return isinstance(value, Integral) and int(value) > 0
 
 
-def splits(data: Data) -> Iterator[tuple[str, Any]]:
+def iterate_splits(data: Data) -> Iterator[tuple[str, Any]]:
     """Every split under the name that errors give it."""
     yield from ((f"the {name} split", getattr(data, name)) for name in SPLITS)
     yield from ((f"{SHIFTED} {name!r:.100}", split) for name, split in data.shifted.items())
@@ -102,8 +102,8 @@ def _require_split(name: str, split: object, problem: Problem) -> None:
     if split is None:
         _fail(f"{name} is missing")
     if not isinstance(split, Batch):
-        _fail(f"{name} is {_a(split)}, expected a harness.Batch of inputs and targets")
-    inputs, targets = (_array(f"{field} of {name}", getattr(split, field)) for field in ("inputs", "targets"))
+        _fail(f"{name} is {_name_type(split)}, expected a harness.Batch of inputs and targets")
+    inputs, targets = (_require_array(f"{field} of {name}", getattr(split, field)) for field in ("inputs", "targets"))
     if len(inputs) != len(targets):
         found = f"{format_count(len(inputs), 'input')} and {format_count(len(targets), 'target')}"
         _fail(f"{name} has {found}, expected one target for each input")
@@ -120,18 +120,18 @@ def _require_split(name: str, split: object, problem: Problem) -> None:
     _require_targets(name, targets, problem)
 
 
-def _array(what: str, given: Any) -> NDArray[Any]:
+def _require_array(what: str, given: Any) -> NDArray[Any]:
     """The array, or what numpy sees of an array of another library on this machine's memory."""
     import numpy as np
 
     if not hasattr(given, "__array__"):
-        _fail(f"the {what} are {_a(given)}, expected a numpy array")
+        _fail(f"the {what} are {_name_type(given)}, expected a numpy array")
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         _fail(f"the {what} are a masked array, whose mask nothing heeds; expected all of its numbers")
     try:
         array = np.asarray(given)
     except Exception as error:  # another library's array, on a device or of a type of its own
-        _fail(f"the {what} are {_a(given)} that is no numpy array ({error})")
+        _fail(f"the {what} are {_name_type(given)} that is no numpy array ({error})")
     if array.dtype.kind not in NUMBERS:
         _fail(f"the {what} are an array of {array.dtype}, expected numbers")
     if not array.ndim:
@@ -150,11 +150,11 @@ def _require_finite(what: str, array: NDArray[Any]) -> None:
         piece = array[start : start + step]
         finite = np.isfinite(piece)
         if not finite.all():
-            row, column, value = _first(~finite, piece)
+            row, column, value = _find_first(~finite, piece)
             _fail(f"the {what}, row {start + row}{column}, holds {value}, expected finite numbers")
 
 
-def _first(bad: NDArray[np.bool_], values: NDArray[Any]) -> tuple[int, str, Any]:
+def _find_first(bad: NDArray[np.bool_], values: NDArray[Any]) -> tuple[int, str, Any]:
     """The first row in which something is bad, where in it the first such value is, and that value.
 
     Where: `, column 3`, or `, column (0, 2, 1)` of rows with several axes, or nothing of rows that are one number.
@@ -202,7 +202,7 @@ def _require_whole(what: str, values: NDArray[Any], size: int, noun: str, least:
         _fail(f"the {what} is {values.dtype}, expected int64, the number of one of {size} {noun}")
     if int(values.min()) >= least and int(values.max()) < size:
         return
-    row, column, value = _first((values < least) | (values >= size), values)
+    row, column, value = _find_first((values < least) | (values >= size), values)
     unclassed = f", or {least} of no class" if least < 0 else ""
     expected = f"0 to {size - 1}{unclassed}"
     _fail(f"the {what}, row {row}{column}, is {value}, expected {expected}: problem.output_size is {size}")
@@ -226,7 +226,7 @@ def _require_sizes(data: Data) -> None:
         _fail(f"problem.train_size is {problem.train_size:,}, the train split has {format_count(steps, 'step')}")
 
 
-def _a(thing: object) -> str:
+def _name_type(thing: object) -> str:
     """`a list`, `an int`, `None`."""
     name = type(thing).__name__
     return "None" if thing is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

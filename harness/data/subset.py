@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def subset(data: Data, train: int | None, valid: int | None, test: int | None, seed: int) -> Data:
+def take_subset(data: Data, train: int | None, valid: int | None, test: int | None, seed: int) -> Data:
     """The data with so many rows of each split; None for all of them. `train_size` follows.
 
     Classification: stratified, every class within one row of its share. Contiguous data: the first rows, or of a
@@ -28,9 +28,9 @@ def subset(data: Data, train: int | None, valid: int | None, test: int | None, s
     return dataclasses.replace(
         data,
         problem=problem if train is None else dataclasses.replace(problem, train_size=train),
-        train=_taken("train", data.train, train, problem, seed),
-        valid=_taken("valid", data.valid, valid, problem, seed),
-        test=_taken("test", data.test, test, problem, seed),
+        train=_take_rows("train", data.train, train, problem, seed),
+        valid=_take_rows("valid", data.valid, valid, problem, seed),
+        test=_take_rows("test", data.test, test, problem, seed),
     )
 
 
@@ -49,17 +49,17 @@ def stratified_rows(targets: Array, size: int, seed: int) -> NDArray[np.int64]:
     return np.sort(rows[(np.arange(size) * len(targets) + start) // max(size, 1)])
 
 
-def _taken(name: str, split: Batch, size: int | None, problem: Problem, seed: int) -> Batch:
+def _take_rows(name: str, split: Batch, size: int | None, problem: Problem, seed: int) -> Batch:
     if size is None:
         return split
     if problem.order == "contiguous":
-        return _beginning(name, split, size)
+        return _take_beginning(name, split, size)
     _refuse_more(name, size, len(split.targets))
-    rows = _drawn(split.targets, size, problem.kind, derive(seed, name))
+    rows = _draw_rows(split.targets, size, problem.kind, derive(seed, name))
     return split._replace(inputs=split.inputs[rows], targets=split.targets[rows])
 
 
-def _drawn(targets: Array, size: int, kind: str, seed: int) -> NDArray[np.int64]:
+def _draw_rows(targets: Array, size: int, kind: str, seed: int) -> NDArray[np.int64]:
     import numpy as np
 
     if kind == "classification":
@@ -67,7 +67,7 @@ def _drawn(targets: Array, size: int, kind: str, seed: int) -> NDArray[np.int64]
     return np.sort(np.random.default_rng(seed).permutation(len(targets))[:size])
 
 
-def _beginning(name: str, split: Batch, size: int) -> Batch:
+def _take_beginning(name: str, split: Batch, size: int) -> Batch:
     if len(split.inputs) > 1:
         _refuse_more(name, size, len(split.inputs))
         return split._replace(inputs=split.inputs[:size], targets=split.targets[:size])

@@ -34,12 +34,12 @@ class Pace:
     grace: float = 30.0
     rate: float = 20_000.0
 
-    def seconds(self, size: int) -> float:
+    def allow_seconds(self, size: int) -> float:
         """How long so many bytes may take."""
         return self.grace + size / self.rate
 
 
-def download(url: str, path: Path, declared: int | None, report: Report, pace: Pace) -> None:
+def download_file(url: str, path: Path, declared: int | None, report: Report, pace: Pace) -> None:
     """Write what is at the URL to the path. `declared`: its size in bytes, where that is known.
 
     Raises HarnessError as soon as more comes or is announced than is declared or there is room for, where the server is
@@ -47,13 +47,13 @@ def download(url: str, path: Path, declared: int | None, report: Report, pace: P
     """
     with path.open("wb") as file:
         sink = _Sink(url, file, declared, shutil.disk_usage(path.parent).free, report)
-        threading.Thread(target=sink.fill, daemon=True).start()
+        threading.Thread(target=sink.run_download, daemon=True).start()
         try:
-            sink.wait(pace)
+            sink.wait_for_end(pace)
         finally:
             sink.stopped = True
     if sink.error is not None:
-        raise HarnessError(sink.reason()) from sink.error
+        raise HarnessError(sink.explain_error()) from sink.error
 
 
 def require_room(folder: Path, size: int) -> None:
@@ -76,31 +76,31 @@ class _Sink:
         self._done = self._total = 0
         self._ended = threading.Event()
 
-    def fill(self) -> None:
+    def run_download(self) -> None:
         """Download; what goes wrong is kept for the thread that waits."""
         try:
-            _downloader(self._url, self)(self._url, self, None)
+            _choose_downloader(self._url, self)(self._url, self, None)
         except BaseException as error:
             self.error = error
         finally:
             self._ended.set()
 
-    def wait(self, pace: Pace) -> None:
+    def wait_for_end(self, pace: Pace) -> None:
         """Until all has come. Raises HarnessError for a server that is too slow."""
         began = time.monotonic()
-        while not self._ended.wait(max(0.0, began + pace.seconds(self._done) - time.monotonic())):
-            if (spent := time.monotonic() - began) > pace.seconds(self._done):
+        while not self._ended.wait(max(0.0, began + pace.allow_seconds(self._done) - time.monotonic())):
+            if (spent := time.monotonic() - began) > pace.allow_seconds(self._done):
                 raise HarnessError(
                     f"only {self._done:,} bytes came in {spent:.0f} seconds: given up, as "
                     f"{pace.grace:g} seconds and then {pace.rate:,.0f} bytes a second are expected; try again later"
                 )
 
-    def reason(self) -> str:
+    def explain_error(self) -> str:
         """The fault in a line."""
         error = self.error
         if isinstance(error, HarnessError):
             return str(error)
-        text = _in_words(error) if error is not None else ""
+        text = _describe_error(error) if error is not None else ""
         if self._done < self._total and (ended := _ENDED.search(text)):
             return f"the answer ended after {int(ended[1]):,} of {self._total:,} bytes"
         return text
@@ -109,7 +109,7 @@ class _Sink:
         """As a file does."""
         if self.stopped:
             raise HarnessError("given up")
-        self._require(self._done + len(block), "sent")
+        self._require_size(self._done + len(block), "sent")
         self._file.write(block)
         self._done += len(block)
         self._report(self._url, self._done, max(self._total, self._done) if self._total else 0)
@@ -125,9 +125,9 @@ class _Sink:
     @total.setter
     def total(self, size: int) -> None:
         self._total = size
-        self._require(size, "announced")
+        self._require_size(size, "announced")
 
-    def _require(self, size: int, verb: str) -> None:
+    def _require_size(self, size: int, verb: str) -> None:
         most = LARGEST if self._declared is None else self._declared
         if size > most:
             kind = "are declared" if self._declared is not None else "are taken at most where no size is declared"
@@ -145,7 +145,7 @@ class _Sink:
         """As a progress bar does."""
 
 
-def _downloader(url: str, bar: _Sink) -> Any:
+def _choose_downloader(url: str, bar: _Sink) -> Any:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
@@ -158,7 +158,7 @@ def _downloader(url: str, bar: _Sink) -> Any:
     return pooch.HTTPDownloader(progressbar=bar, chunk_size=BLOCK, headers=plain, timeout=STALL)
 
 
-def _in_words(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     """Word the answer of a server, or its absence."""
     import requests
 
@@ -170,9 +170,9 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, requests.ConnectionError) and cause is not None:
         said = str(cause)
         return clean_line(f"no connection: {said.partition(': ')[2] or said}", LONGEST_REASON)
-    return short(error)
+    return shorten_error(error)
 
 
-def short(error: BaseException) -> str:
+def shorten_error(error: BaseException) -> str:
     """An error's message, in a line that is not too long."""
     return clean_line(str(error), LONGEST_REASON) or type(error).__name__

@@ -15,8 +15,8 @@ from harness.planning.fingerprints import Fingerprints
 from harness.planning.refit import insert_bases
 from harness.planning.replications import Seeds
 from harness.planning.trial_making import Maker, Picked, Setting, canonical_text, expand_sweep
-from harness.selections import choosing
-from harness.selections.choosing import Item
+from harness.selections import catalog_items
+from harness.selections.catalog_items import Item
 from harness.suites.suite import Request
 from harness.types import BackendOffer, Choice, Dataset, Method, Trial
 from harness.words import format_count
@@ -86,11 +86,11 @@ def _refuse_too_many(groups: Sequence[Group], seeds: Seeds) -> None:
     """Raise UsageError for more trials than MOST_TRIALS, before any is made."""
     count = methods = based = places = most = 0
     for own, items in groups:
-        method = sum(each.count() for each in own)
+        method = sum(each.count_choices() for each in own)
         bases = _count_bases(own)
-        methods, based, places = methods + method, based + bases, places + sum(each.count() for each in items)
+        methods, based, places = methods + method, based + bases, places + sum(each.count_choices() for each in items)
         most = max(most, *(len(seeds.seeds_of(each.offer.value)) for each in items))
-        count += (method + bases) * sum(each.count() * len(seeds.seeds_of(each.offer.value)) for each in items)
+        count += (method + bases) * sum(each.count_choices() * len(seeds.seeds_of(each.offer.value)) for each in items)
     if count > MOST_TRIALS:
         which = f"{format_count(methods, 'method')}{f' and {based} that they start from' if based else ''}"
         raise UsageError(
@@ -102,7 +102,7 @@ def _refuse_too_many(groups: Sequence[Group], seeds: Seeds) -> None:
 def _count_bases(methods: Sequence[Item[Method]]) -> int:
     """How many bases there are at most: one for each combination where it depends on options."""
     named = {text for each in methods if isinstance(text := each.offer.value.starts_from, str)}
-    return len(named) + sum(each.count() for each in methods if callable(each.offer.value.starts_from))
+    return len(named) + sum(each.count_choices() for each in methods if callable(each.offer.value.starts_from))
 
 
 # --- selections ---------------------------------------------------------------------------------------------------
@@ -112,13 +112,13 @@ def _selected_methods(catalog: Catalog, request: Request) -> list[Item[Method]]:
     """The methods that --methods names; a file stands for all the methods that it offers."""
     if request.methods is None:
         raise UsageError(f"--methods: say which to run; known: {', '.join(catalog.methods.names())}")
-    return choosing.methods(catalog, request.methods, "--methods", request.home, request.folder)
+    return catalog_items.look_up_methods(catalog, request.methods, "--methods", request.home, request.folder)
 
 
 def _expand_methods(items: Sequence[Item[Method]], dataset: Picked[Dataset]) -> list[Picked[Method]]:
     """Every combination of the sweeps, none twice, with what options that were left unset come to on the data set."""
     picked = [method for item in items for method in expand_sweep(item, dataset.offer)]
-    choosing.distinct(items, [method.choice for method in picked], "--methods")
+    catalog_items.require_distinct_items(items, [method.choice for method in picked], "--methods")
     return picked
 
 
@@ -139,7 +139,7 @@ def _group_by_datasets(catalog: Catalog, request: Request, say: Callable[[str], 
 
 
 def _selected_datasets(catalog: Catalog, text: str, home: str | None) -> list[Item[Dataset]]:
-    items = choosing.datasets(catalog, text, "--datasets", home)
+    items = catalog_items.look_up_datasets(catalog, text, "--datasets", home)
     for each in items:
         _refuse_unavailable(each.offer)
     return items
@@ -148,10 +148,10 @@ def _selected_datasets(catalog: Catalog, text: str, home: str | None) -> list[It
 def _expand_datasets(items: Sequence[Item[Dataset]], request: Request) -> list[Picked[Dataset]]:
     """Every combination of the sweeps, none twice, with files that are there."""
     picked: list[Picked[Dataset]] = []
-    for offer, choice in ((item.offer, choice) for item in items for choice in item.choices()):
+    for offer, choice in ((item.offer, choice) for item in items for choice in item.make_choices()):
         _refuse_more_rows(offer.value, choice)
-        picked.append(_with_files(offer, choice, files.folder(request.data)))
-    choosing.distinct(items, [dataset.choice for dataset in picked], "--datasets")
+        picked.append(_with_files(offer, choice, files.resolve_folder(request.data)))
+    catalog_items.require_distinct_items(items, [dataset.choice for dataset in picked], "--datasets")
     return picked
 
 
@@ -166,9 +166,9 @@ def _refuse_more_rows(dataset: Dataset, choice: Choice) -> None:
 
 def _with_files(offer: Offer[Dataset], choice: Choice, folder: Path) -> Picked[Dataset]:
     """The data set as it was chosen. Raises UsageError unless the files that it needs then are in the folder."""
-    needed = files.declared(offer.value, choice.options)
-    files.require(offer.value.name, needed, folder)
-    return Picked(offer, choice, files.identity(needed, folder))
+    needed = files.list_declared(offer.value, choice.options)
+    files.require_files(offer.value.name, needed, folder)
+    return Picked(offer, choice, files.identify_files(needed, folder))
 
 
 def _refuse_unavailable(offer: Offer[Dataset]) -> None:

@@ -2,6 +2,7 @@
 
 The method's own words for the data set come first (`Method.recipes`), then the data set's for the method's family
 (`Recipe.families`). An option can be left unset where its default is None: any other default is a word of the config.
+What the method itself refuses on the data set is told here, before anything runs.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from harness import options
 from harness.catalog import Offer
 from harness.conversion import show
 from harness.errors import UsageError
-from harness.planning import refusals
 from harness.types import Choice, Dataset, Method
-from harness.words import suggest
+from harness.words import clean_line, suggest
 
 Words = Mapping[str, Any]
 
@@ -38,7 +38,7 @@ def fill_options(offer: Offer[Method], choice: Choice, dataset: Offer[Dataset]) 
         for whose, words in sources.items():
             _refuse_faulty(method, whose, {**given, **words})
         raise UsageError(f"{error}{_describe_words(sources)}") from error
-    refusals.require(offer, config, dataset.value, choice.given)
+    _let_method_refuse(offer, config, dataset.value, choice.given)
     return options.values(config)
 
 
@@ -78,6 +78,23 @@ def _refuse_faulty(method: Method, whose: str, words: Words) -> None:
         options.build(method.config, words, method.name)
     except UsageError as error:
         raise UsageError(f"the recipe of {whose} is at fault: {error}") from error
+
+
+def _let_method_refuse(offer: Offer[Method], config: Any, dataset: Dataset, given: Words) -> None:
+    """Raises UsageError with what the method's `refuse` says, and where that is at fault.
+
+    It is not asked about data sets of a kind that the method does not take: those trials are skipped.
+    """
+    method = offer.value
+    if method.refuse is None or dataset.kind not in method.kinds:
+        return
+    try:
+        method.refuse(config, dataset, given)
+    except UsageError as error:
+        raise UsageError(f"{method.name} on {dataset.name}: {error}") from error
+    except Exception as error:  # a plugin's code may fail in any way
+        why = clean_line(f"{type(error).__name__}: {error}")
+        raise UsageError(f"{method.name} ({offer.plugin}): its refuse raised {why}; the method is at fault") from error
 
 
 def _describe_words(sources: Mapping[str, Words]) -> str:

@@ -29,7 +29,7 @@ class Seeds:
             if not dataset.folds:
                 raise UsageError(f"--seeds all: {dataset.name} has no official splits; say how many seeds, as in 3")
             return tuple(range(dataset.folds))
-        seeds = selection.seeds(self.text)
+        seeds = selection.parse_seeds(self.text)
         if not dataset.folds:
             return seeds
         if self._is_list and max(seeds) >= dataset.folds:
@@ -43,7 +43,7 @@ class Seeds:
         return f"--seeds {self.text}: {listed}, and gets no more" if few else ""
 
     def _asks_beyond(self, folds: int) -> bool:
-        return not self._asks_for_all and not self._is_list and len(selection.seeds(self.text)) > folds
+        return not self._asks_for_all and not self._is_list and len(selection.parse_seeds(self.text)) > folds
 
     @property
     def _asks_for_all(self) -> bool:

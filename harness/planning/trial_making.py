@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 from harness.catalog import Catalog, Offer, explain_unavailable
 from harness.errors import UsageError
 from harness.planning import fingerprints, headlines, recipes
-from harness.selections import bases, selection
-from harness.selections.choosing import Item
+from harness.selections import bases, expansion
+from harness.selections.catalog_items import Item
 from harness.suites.suite import Request
 from harness.types import BackendOffer, Budget, Choice, Dataset, Method, TrainingTerms, Trial
 
@@ -80,7 +80,7 @@ class Maker:
         """The trials whose weights a method starts from, under the terms of the run if it has epochs of its own. If it
         has none, those are its, and the recipe decides for its base.
         """
-        item = bases.base(self._catalog, method.offer, method.choice.options)
+        item = bases.find_base(self._catalog, method.offer, method.choice.options)
         if item is None:
             return None
         (picked,) = expand_sweep(item, dataset.offer)
@@ -176,8 +176,8 @@ def expand_sweep(item: Item[Method], dataset: Offer[Dataset]) -> list[Picked[Met
 
     Raises UsageError for what does not go with those.
     """
-    found = [(choice, recipes.fill_options(item.offer, choice, dataset)) for choice in item.choices()]
-    choices = selection.with_sweep([replace(choice, options=options) for choice, options in found])
+    found = [(choice, recipes.fill_options(item.offer, choice, dataset)) for choice in item.make_choices()]
+    choices = expansion.update_sweep([replace(choice, options=options) for choice, options in found])
     return [Picked(item.offer, choice) for choice in choices]
 
 

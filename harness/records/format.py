@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from harness.conversion import type_text
 from harness.errors import UsageError
-from harness.selections import selection
+from harness.selections import expansion, selection
 from harness.types import STATUSES, UNITS, Budget, Choice, Point, Record, Sweep, TrainingTerms, Trial
 from harness.words import clean_ends, clean_label, clean_line, clean_text
 
@@ -138,7 +138,8 @@ def _read_choice(value: Mapping[str, Any]) -> Choice:
 def _read_sweep(value: Iterable[Any]) -> Sweep:
     """Raises TypeError or ValueError for what is none."""
     sweep = [
-        ([clean_line(str(name)) for name in names], [selection.whole(row) for row in rows]) for names, rows in value
+        ([clean_line(str(name)) for name in names], [expansion.freeze_lists(row) for row in rows])
+        for names, rows in value
     ]
     if any(len(row) != len(names) for names, rows in sweep for row in rows):
         raise ValueError("a row of the sweep has another number of values than of names")

@@ -46,7 +46,7 @@ def _select_records(records: Sequence[Record], text: str) -> list[Record]:
     index = [matching.Index(getattr(record.trial, of) for record in records) for of in ("method", "dataset")]
     for place in (place for place, character in enumerate(names) if character == "/"):
         parts = [_parse_item(names[:place]), _parse_item(names[place + 1 :])]
-        chosen = [set(own.places(part)) for own, part in zip(index, parts, strict=True) if part]
+        chosen = [set(own.find_places(part)) for own, part in zip(index, parts, strict=True) if part]
         if len(chosen) == len(parts) and (both := chosen[0] & chosen[1]):
             return [records[place] for place in sorted(both) if seed in ("*", str(records[place].trial.seed))]
     return []

@@ -8,15 +8,15 @@ from typing import Any
 from harness import options
 from harness.catalog import Catalog, Offer
 from harness.errors import UsageError
-from harness.selections import choosing, selection
-from harness.selections.choosing import Item
+from harness.selections import catalog_items, selection
+from harness.selections.catalog_items import Item
 from harness.types import Method
 from harness.words import clean_line
 
 EXPECTED = "one method with one value for each option was expected"
 
 
-def base(catalog: Catalog, offer: Offer[Method], given: Mapping[str, Any]) -> Item[Method] | None:
+def find_base(catalog: Catalog, offer: Offer[Method], given: Mapping[str, Any]) -> Item[Method] | None:
     """The base that a method with these options starts from; None where it starts from nothing.
 
     Of a name that several distributions offer that of its own is meant. Raises UsageError where the two do not fit, and
@@ -25,7 +25,7 @@ def base(catalog: Catalog, offer: Offer[Method], given: Mapping[str, Any]) -> It
     starts_from = offer.value.starts_from
     if starts_from is None:
         return None
-    text = _called(offer, starts_from, given) if callable(starts_from) else starts_from
+    text = _call_starts_from(offer, starts_from, given) if callable(starts_from) else starts_from
     if not text and callable(starts_from):
         return None
     owner = f"{offer.value.name} ({offer.plugin}) starts from {text!r}"
@@ -37,20 +37,20 @@ def base(catalog: Catalog, offer: Offer[Method], given: Mapping[str, Any]) -> It
         ) from error
     if len(items) != 1 or items[0].file is not None:
         raise UsageError(f"{owner}: {EXPECTED}; the method is at fault, not what was asked")
-    return _only(owner, catalog, items[0], offer.plugin.provider)
+    return _require_single(owner, catalog, items[0], offer.plugin.provider)
 
 
-def _only(owner: str, catalog: Catalog, selected: selection.Selected, home: str) -> Item[Method]:
+def _require_single(owner: str, catalog: Catalog, selected: selection.Selected, home: str) -> Item[Method]:
     try:
-        item = choosing.item(catalog.methods, selected, home)
-        if item.count() == 1 and len(item.choices()) == 1:
+        item = catalog_items.look_up_item(catalog.methods, selected, home)
+        if item.count_choices() == 1 and len(item.make_choices()) == 1:
             return item
     except UsageError as error:
         raise UsageError(f"{owner}: {error}") from error
     raise UsageError(f"{owner}: {EXPECTED}; the method is at fault, not what was asked")
 
 
-def _called(offer: Offer[Method], starts_from: Callable[[Any], object], given: Mapping[str, Any]) -> str:
+def _call_starts_from(offer: Offer[Method], starts_from: Callable[[Any], object], given: Mapping[str, Any]) -> str:
     """Call a method's `starts_from` with its resolved options."""
     name = offer.value.name
     config = options.build(offer.value.config, given, name)

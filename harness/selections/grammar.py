@@ -70,59 +70,59 @@ class Reader:
 
     def fail(self, message: str, at: int | None = None) -> NoReturn:
         """Raises UsageError with the text and a caret below the place, which is the next token unless told."""
-        line, place = around(re.sub(r"\s", " ", self.text), self.next.at if at is None else at)
+        line, place = _cut_around(re.sub(r"\s", " ", self.text), self.next.at if at is None else at)
         hint = QUOTE_IT if CUT_PATH.search(self.text) else ""
         raise UsageError(f"{self.what}: {message}{hint}" + (f"\n  {line}\n  {' ' * place}^" if line.strip() else ""))
 
-    def take(self, kind: str, wanted: str) -> Token:
+    def take_token(self, kind: str, wanted: str) -> Token:
         """The next token, which must be of that kind."""
         token = self.next
         if token.kind != kind:
-            self.fail(f"expected {wanted}, not {found(token)}")
+            self.fail(f"expected {wanted}, not {describe_token(token)}")
         self._index += 1
         return token
 
     def skip(self, *kinds: str) -> Token | None:
         """The next token if it is of one of these kinds."""
-        return self.take(self.next.kind, "") if self.next.kind in kinds else None
+        return self.take_token(self.next.kind, "") if self.next.kind in kinds else None
 
-    def enclosed(self, opening: Token, item: Callable[[], Item], *, trailing: bool) -> list[Item]:
+    def read_enclosed(self, opening: Token, item: Callable[[], Item], *, trailing: bool) -> list[Item]:
         """Items between commas up to the bracket that closes `opening`; `trailing`: a comma may end them."""
         closing, items = dict(CLOSING)[opening.text], list[Item]()
         while not self.skip(closing):
             if self.next.kind == "end":
                 self.fail(f"{opening.text!r} is never closed", opening.at)
-            if items and self.take(",", f"',' or {closing!r}") and trailing and self.skip(closing):
+            if items and self.take_token(",", f"',' or {closing!r}") and trailing and self.skip(closing):
                 break
             items.append(item())
         return items
 
-    def value(self, depth: int = 0) -> Any:
+    def parse_value(self, depth: int = 0) -> Any:
         """One value. Within brackets a list is a tuple; outermost it is Varied."""
         if depth > DEEPEST:
             self.fail(f"brackets are nested more than {DEEPEST} deep")
         opening = self.skip("[", "(")
         if opening is None:
-            return self._scalar()
+            return self._read_scalar()
         places = list[int]()
 
-        def item() -> Any:
+        def read_item() -> Any:
             places.append(self.next.at)
-            return self.value(depth + 1)
+            return self.parse_value(depth + 1)
 
-        values = tuple(self.enclosed(opening, item, trailing=True))
+        values = tuple(self.read_enclosed(opening, read_item, trailing=True))
         return Varied(values, tuple(places)) if opening.text == "[" and depth == 0 else values
 
-    def _scalar(self) -> Any:
+    def _read_scalar(self) -> Any:
         if token := self.skip("string"):
-            return self._unquoted(token)
-        token = self.take("word", "a value")
+            return self._unquote(token)
+        token = self.take_token("word", "a value")
         try:
-            return scalar(token.text)
+            return _parse_scalar(token.text)
         except OverflowError:
             self.fail(f"the number {token.text[:20]} is too large", token.at)
 
-    def _unquoted(self, token: Token) -> str:
+    def _unquote(self, token: Token) -> str:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # an unknown escape is a mistake here, not a warning
@@ -134,23 +134,23 @@ class Reader:
         tokens, deeper, end = list[Token](), dict(DEPTH), len(self.text.rstrip())
         at = depth = 0
         while at < end:
-            if depth == 0 and (not tokens or tokens[-1].kind == ",") and (path := self._path(at)):
+            if depth == 0 and (not tokens or tokens[-1].kind == ",") and (path := self._match_path(at)):
                 token, at = path
             else:
-                token, at = self._token(at)
+                token, at = self._match_token(at)
             depth += deeper.get(token.kind, 0)
             tokens.append(token)
         return [*tokens, Token("end", "", end)]
 
-    def _token(self, at: int) -> tuple[Token, int]:
+    def _match_token(self, at: int) -> tuple[Token, int]:
         """The token from there on, and where it ends."""
         match = TOKEN.match(self.text, at)
         if match is None or match.lastgroup is None:
-            self._refuse(at)
+            self._refuse_character(at)
         kind, text = match.lastgroup, match[match.lastgroup]
         return Token(text if kind == "mark" else kind, text, match.start(kind)), match.end()
 
-    def _path(self, at: int) -> tuple[Token, int] | None:
+    def _match_path(self, at: int) -> tuple[Token, int] | None:
         """The path that stands there in the place of a name, and where it ends."""
         start = BLANK.match(self.text, at).end()  # type: ignore[union-attr]  # it matches no blank, too
         run = RUN.match(self.text, start)
@@ -162,23 +162,20 @@ class Reader:
             self.fail(str(error), start + error.at)
         return path and (Token("path", path[0], start), start + path[1])
 
-    def _refuse(self, at: int) -> NoReturn:
+    def _refuse_character(self, at: int) -> NoReturn:
         start = BLANK.match(self.text, at).end()  # type: ignore[union-attr]
         character = self.text[start]
         meaning = "begins a string that never ends" if character in "'\"" else "means nothing here"
         self.fail(f"{character!r} {meaning}", start)
 
 
-def found(token: Token) -> str:
-    return "the end" if token.kind == "end" else repr(cut(token.text))
+def describe_token(token: Token) -> str:
+    """`the end`, or the text as far as a message may hold it."""
+    text = token.text if len(token.text) <= SHOWN_AROUND else f"{token.text[:SHOWN_AROUND]}..."
+    return "the end" if token.kind == "end" else repr(text)
 
 
-def cut(text: str, most: int = SHOWN_AROUND) -> str:
-    """The text as a message may hold it."""
-    return text if len(text) <= most else f"{text[:most]}..."
-
-
-def around(line: str, place: int) -> tuple[str, int]:
+def _cut_around(line: str, place: int) -> tuple[str, int]:
     """Part to show of a line with a mistake in it, and where in that the mistake is: all but of the longest lines."""
     if len(line) <= LONGEST_SHOWN:
         return line, place
@@ -187,7 +184,7 @@ def around(line: str, place: int) -> tuple[str, int]:
     return f"{before}{line[start : place + SHOWN_AROUND]}{after}", place - start + len(before)
 
 
-def scalar(word: str) -> Any:
+def _parse_scalar(word: str) -> Any:
     """The value of a bare word. Raises OverflowError for a number beyond the range of floats or of int's digits."""
     if word in dict(CONSTANTS):
         return dict(CONSTANTS)[word]
@@ -204,18 +201,18 @@ def scalar(word: str) -> Any:
     return word
 
 
-def literal(value: Any) -> str:
+def format_literal(value: Any) -> str:
     """The text that reads back as the value: none, True, 1e-05, final, '16' (a string), (64,32)."""
     if isinstance(value, (tuple, list)):
-        return f"({','.join(map(literal, value))})"
+        return f"({','.join(map(format_literal, value))})"
     if isinstance(value, str):
-        return value if is_bare(value) else repr(value)
+        return value if _is_bare(value) else repr(value)
     return "none" if value is None else repr(value)
 
 
-def is_bare(text: str) -> bool:
+def _is_bare(text: str) -> bool:
     """Whether a string may stand without quotes."""
     try:
-        return WORD.fullmatch(text) is not None and scalar(text) == text
+        return WORD.fullmatch(text) is not None and _parse_scalar(text) == text
     except OverflowError:
         return False

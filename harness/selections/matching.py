@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from harness.errors import UsageError
-from harness.selections.grammar import literal
-from harness.selections.selection import Selected, combinations, parse
+from harness.selections.expansion import list_combinations
+from harness.selections.grammar import format_literal
+from harness.selections.selection import Selected, parse
 from harness.types import Choice
 
 _BOOLEANS = {"true": "True", "yes": "True", "false": "False", "no": "False"}
@@ -31,33 +32,33 @@ class Index:
             self._by_name.setdefault(known.choice.name, []).append(place)
             self._by_label.setdefault((known.choice.name, known.key), []).append(place)
 
-    def places(self, selected: Selected) -> list[int]:
+    def find_places(self, selected: Selected) -> list[int]:
         """The places of the choices that a selected item means, in order."""
         if selected.name == "*":
             return list(range(len(self._known)))
         # Most items of a long selection are labels as they stand: no record but theirs is looked at.
-        key = _key(selected)
+        key = _make_key(selected)
         labelled = [] if key is None else self._by_label.get((selected.name, key), [])
-        if own := self._provided(labelled, selected.provider):
+        if own := self._filter_by_provider(labelled, selected.provider):
             return own
-        named = self._provided(self._by_name.get(selected.name, []), selected.provider)
+        named = self._filter_by_provider(self._by_name.get(selected.name, []), selected.provider)
         columns = [_Column(names, rows) for names, rows in selected.sweeps]
         if selected.every:
-            return [place for place in named if _within(columns, self._known[place].options)]
-        return self._labelled(named, columns)
+            return [place for place in named if _fits_columns(columns, self._known[place].options)]
+        return self._match_options(named, columns)
 
-    def _provided(self, places: Iterable[int], provider: str | None) -> list[int]:
+    def _filter_by_provider(self, places: Iterable[int], provider: str | None) -> list[int]:
         own = (None, provider)
         return [place for place in places if provider is None or self._known[place].choice.provider in own]
 
-    def _labelled(self, named: Sequence[int], columns: Sequence[_Column]) -> list[int]:
+    def _match_options(self, named: Sequence[int], columns: Sequence[_Column]) -> list[int]:
         """Places of choices that were given just these options; and of combinations that none was given."""
         names = {name for column in columns for name in column.names}
         alike = [place for place in named if names >= self._known[place].given.keys()]
-        alike = [place for place in alike if _within(columns, self._known[place].options)]
+        alike = [place for place in alike if _fits_columns(columns, self._known[place].options)]
         exact = {place for place in alike if names == self._known[place].given.keys()}
-        taken = {self._known[place].at(names) for place in exact}
-        return [place for place in alike if place in exact or self._known[place].at(names) not in taken]
+        taken = {self._known[place].values_of(names) for place in exact}
+        return [place for place in alike if place in exact or self._known[place].values_of(names) not in taken]
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,14 @@ class _Known:
 
     @cached_property
     def options(self) -> Mapping[str, str]:
-        return {name: _text(value) for name, value in {**self.choice.options, **self.given}.items()}
+        return {name: _normalise_value(value) for name, value in {**self.choice.options, **self.given}.items()}
 
     @cached_property
     def given(self) -> Mapping[str, Any]:
         """As the label says, which is all that a person sees of it."""
         try:
             (selected,) = parse(self.choice.label, "label")
-            (given,) = combinations(selected)
+            (given,) = list_combinations(selected)
         except (UsageError, ValueError):
             return self.choice.given
         return given
@@ -85,7 +86,7 @@ class _Known:
         """The key that tells this choice from others of its name."""
         return frozenset((name, self.options[name]) for name in self.given)
 
-    def at(self, names: Iterable[str]) -> tuple[str, ...]:
+    def values_of(self, names: Iterable[str]) -> tuple[str, ...]:
         return tuple(self.options[name] for name in sorted(names))
 
 
@@ -94,31 +95,31 @@ class _Column:
 
     def __init__(self, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
         self.names = names
-        self._rows = {tuple(map(_text, row)) for row in rows}
+        self._rows = {tuple(map(_normalise_value, row)) for row in rows}
         if len(names) == 1:
-            self._rows.add((_text([value for row in rows for value in row]),))
+            self._rows.add((_normalise_value([value for row in rows for value in row]),))
 
     def holds(self, options: Mapping[str, str]) -> bool:
         return tuple(options.get(name) for name in self.names) in self._rows
 
 
-def _key(selected: Selected) -> frozenset[tuple[str, str]] | None:
+def _make_key(selected: Selected) -> frozenset[tuple[str, str]] | None:
     """The key of the one choice that an item without sweeps selects."""
     if selected.every or any(len(rows) != 1 for _, rows in selected.sweeps):
         return None
     given = (pair for names, (row,) in selected.sweeps for pair in zip(names, row, strict=True))
-    return frozenset((name, _text(value)) for name, value in given)
+    return frozenset((name, _normalise_value(value)) for name, value in given)
 
 
-def _within(columns: Iterable[_Column], options: Mapping[str, str]) -> bool:
+def _fits_columns(columns: Iterable[_Column], options: Mapping[str, str]) -> bool:
     return all(column.holds(options) for column in columns)
 
 
-def _text(value: object) -> str:
+def _normalise_value(value: object) -> str:
     """A value as it is compared: a file holds lists for tuples, and 1 was written for 1.0, yes for True."""
     if isinstance(value, (tuple, list)):
-        return f"({','.join(map(_text, value))})"
+        return f"({','.join(map(_normalise_value, value))})"
     if type(value) is int and abs(value) < 2**53:
         return repr(float(value))
-    text = literal(value)
+    text = format_literal(value)
     return _BOOLEANS.get(text.lower(), text)

@@ -107,13 +107,14 @@ def _decide(found: Judgement, compared: _Compared, left: Side, right: Side | Non
     """The judgement with its verdict, and the reason where that is open."""
     assert found.measured is not None
     if found.no_interval != COUNT and compared.lacking:
-        return replace(found, reason=_join(f"over survivors: lacks {list_seeds(compared.lacking)}", compared.reason))
+        survivors = f"over survivors: lacks {list_seeds(compared.lacking)}"
+        return replace(found, reason=_join_reasons(survivors, compared.reason))
     if found.low is not None and found.high is not None:
         limits = (found.low, found.high)
     elif found.no_interval == COUNT or _bears_out_equality(found, compared):
         limits = (found.measured, found.measured)
     else:
-        return replace(found, reason=_join(_explain_undecided(found.n), compared.reason))
+        return replace(found, reason=_join_reasons(_explain_undecided(found.n), compared.reason))
     verdict = _find_verdict(found.claim, *_open_interval(found.claim, limits, left, right))
     opened = _find_verdict(found.claim, *limits) != "open"
     crossed = "an uncounted part decides" if opened else "the interval crosses a bound"
@@ -166,7 +167,7 @@ def _find_lacking(found: Collection[int], *sides: Side) -> list[int]:
     return sorted({seed for side in sides for seed in (*side.planned, *side.values)} - {*found})
 
 
-def _join(*reasons: str) -> str:
+def _join_reasons(*reasons: str) -> str:
     return "; ".join(filter(None, reasons))
 
 

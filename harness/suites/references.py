@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from harness.catalog import Catalog
 from harness.errors import UsageError
-from harness.selections import choosing, selection
+from harness.selections import catalog_items, expansion, selection
 from harness.spelling import read_path
 from harness.suites.entries import Claim, Published, Quantity
 from harness.suites.suite import Comparison, Request, read_suite
@@ -47,13 +47,13 @@ def expand_methods(catalog: Catalog, request: Request) -> list[Choice]:
     """The methods that a request names, in its order."""
     if not request.methods:
         return []
-    items = choosing.methods(catalog, request.methods, "methods", request.home, request.folder)
-    return [choice for item in items for choice in item.choices()]
+    items = catalog_items.look_up_methods(catalog, request.methods, "methods", request.home, request.folder)
+    return [choice for item in items for choice in item.make_choices()]
 
 
 def parse_metrics(request: Request) -> list[str] | None:
     """The columns that a request names, in its order; None where it names none. Raises UsageError for an empty list."""
-    return None if request.metrics is None else selection.words(request.metrics, "metrics")
+    return None if request.metrics is None else selection.parse_names(request.metrics, "metrics")
 
 
 def keep_requested(catalog: Catalog, request: Request, records: Sequence[Record]) -> list[Record]:
@@ -69,8 +69,10 @@ def keep_requested(catalog: Catalog, request: Request, records: Sequence[Record]
 
 def expand_datasets(catalog: Catalog, request: Request) -> list[Choice]:
     """The data sets that a request names."""
-    items = choosing.datasets(catalog, request.datasets, "datasets", request.home) if request.datasets else ()
-    return [choice for item in items for choice in item.choices()]
+    if not request.datasets:
+        return []
+    items = catalog_items.look_up_datasets(catalog, request.datasets, "datasets", request.home)
+    return [choice for item in items for choice in item.make_choices()]
 
 
 def _check_references(catalog: Catalog, comparison: Comparison) -> Comparison:
@@ -148,14 +150,14 @@ class _Names:
 
     def _find_whole(self, found: Sequence[Choice]) -> str:
         """The normal form of the item that these are all the choices of; empty if they are of none."""
-        items = {selection.item(choice) for choice in found}
-        own = [choice for choice in self.chosen if selection.item(choice) in items]
+        items = {expansion.format_item(choice) for choice in found}
+        own = [choice for choice in self.chosen if expansion.format_item(choice) in items]
         return items.pop() if len(items) == 1 and len(own) == len(found) else ""
 
     def _find_alike(self, selected: selection.Selected) -> list[Choice]:
         own = [choice for choice in self.chosen if choice.name == selected.name]
         if not own:
             return []
-        item = choosing.item(self.catalog.methods, dataclasses.replace(selected, owner=own[0].provider))
+        item = catalog_items.look_up_item(self.catalog.methods, dataclasses.replace(selected, owner=own[0].provider))
         own = [choice for choice in own if selected.provider is None or item.selected.source == choice.provider]
-        return [choice for each in item.choices() for choice in own if choice.options == each.options]
+        return [choice for each in item.make_choices() for choice in own if choice.options == each.options]

@@ -13,7 +13,7 @@ from harness import options
 from harness.catalog import Catalog, Offer, Shelf, explain_unavailable, resolve
 from harness.data import files
 from harness.errors import Broken, Unsupported, UsageError, is_interrupt
-from harness.selections import bases, selection
+from harness.selections import bases, expansion, selection
 from harness.testing.subjects import DatasetSubject, MetricSubject, Subject
 from harness.trials.code_places import plugin_code
 from harness.types import Backend, Check, Dataset, Method, Metric
@@ -148,7 +148,7 @@ class _Finder:
             raise UsageError(f"check: {what}{close}{self.catalog.hint}")
         backend = self._prepare_backend()
         for shelf in known:
-            offer: Offer[Any] = shelf.offer(selected.qualified)
+            offer: Offer[Any] = shelf.offer(selected.full_name)
             if reason := explain_unavailable(offer):
                 if not tolerant:
                     raise UsageError(f"check: {shelf.noun} {selected.name}: {reason}")
@@ -198,14 +198,15 @@ class _Finder:
     ) -> Subject:
         method = offer.value
         resolved = options.values(options.build(method.config, given, method.name)) if method.starts_from else {}
-        item = bases.base(self.catalog, offer, resolved)
-        base = self._make_method_subject(item.offer, item.choices()[0].given, backend, kind) if item else None
+        item = bases.find_base(self.catalog, offer, resolved)
+        base = self._make_method_subject(item.offer, item.make_choices()[0].given, backend, kind) if item else None
         return Subject(method, given, kind, backend(), self.device, base)
 
     def _make_dataset_subject(self, dataset: Dataset, given: Mapping[str, Any], backend: MakeBackend) -> DatasetSubject:
-        folder = files.folder(self.data)
-        if missing := files.glance(files.declared(dataset, given), folder):
-            raise Unsupported(f"{len(missing)} of its files not in place; {files.remedy(dataset.name, folder)}")
+        folder = files.resolve_folder(self.data)
+        if missing := files.check_sizes(files.list_declared(dataset, given), folder):
+            remedy = files.describe_remedy(dataset.name, folder)
+            raise Unsupported(f"{len(missing)} of its files not in place; {remedy}")
         return DatasetSubject(dataset, given, folder, backend())
 
 
@@ -224,5 +225,5 @@ def _expand_options(selected: selection.Selected, config: type, owner: str) -> I
     if not selected.sweeps:
         yield owner, {}
         return
-    for choice in selection.expand(selected, config, owner):
+    for choice in expansion.expand(selected, config, owner):
         yield choice.label, choice.given

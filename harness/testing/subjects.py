@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from harness import names, options
 from harness.catalog import resolve
-from harness.data.soundness import sound
-from harness.data.subset import subset
+from harness.data.soundness import require_sound
+from harness.data.subset import take_subset
 from harness.errors import Broken, HarnessError, Unsupported
 from harness.seeds import derive, derive_split_seed
 from harness.testing import tiny_data
@@ -277,10 +277,10 @@ class DatasetSubject:
         split = derive_split_seed(seed, self.dataset.name, self.dataset.folds)
         data: Data = resolve(self.dataset.load, f"data set {self.dataset.name}")(config, split, self.folder)
         try:
-            data = sound(self.dataset.name, data)
+            data = require_sound(self.dataset.name, data)
         except HarnessError as error:
             broken(str(error))
-        return subset(data, config.train, config.valid, config.test, derived)
+        return take_subset(data, config.train, config.valid, config.test, derived)
 
 
 @dataclass(frozen=True)

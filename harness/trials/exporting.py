@@ -106,8 +106,8 @@ def _set_up_bench(catalog: Catalog, trial: Trial, data: Path | None) -> Bench:
         catalog.methods.offer(trial.method.name, trial.method.provider)
     ):
         raise UsageError(f"{trial.method.label} on {trial.dataset.label}: {reason}")
-    folder = files.folder(data)
-    files.require(offer.value.name, files.declared(offer.value, trial.dataset.options), folder)
+    folder = files.resolve_folder(data)
+    files.require_files(offer.value.name, files.list_declared(offer.value, trial.dataset.options), folder)
     backend: Backend = resolve(catalog.backends.values()[0].factory)()
     here = replace(trial, terms=replace(trial.terms, device="cpu"))
     return set_up(catalog, here, backend, folder, None, lambda _: None, Notes())

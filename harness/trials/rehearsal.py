@@ -68,7 +68,7 @@ def rehearse(
     )
     trial = _select_one(plan_trials(catalog, request), method)
     try:
-        return _make_ready(catalog, trial, files.folder(data))
+        return _make_ready(catalog, trial, files.resolve_folder(data))
     except Unsupported as error:
         raise UsageError(f"{trial.method.label} on {trial.dataset.label}: {error}") from error
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from harness import names, options
 from harness.catalog import Catalog, Settings, load_catalog, resolve
-from harness.data.digests import digest, digests
-from harness.data.joining import joined
-from harness.data.soundness import sound
-from harness.data.subset import subset
-from harness.data.trainable import fitting, placed
+from harness.data.array_digests import digest_array, digest_splits
+from harness.data.joining import join_validation
+from harness.data.soundness import require_sound
+from harness.data.subset import take_subset
+from harness.data.trainable import require_float32, require_trainable
 from harness.errors import HarnessError, is_interrupt
 from harness.metrics.headline import find_headline
 from harness.records import environment, trained_arrays
@@ -167,9 +167,9 @@ def place_data(catalog: Catalog, trial: Trial, backend: Backend, data_folder: Pa
     """The data of a trial on its device; the notes have their digests."""
     with notes.timing("load"):
         loaded = _load_data(catalog, trial, data_folder, notes)
-    notes.provenance["data"] = digests(loaded)
+    notes.provenance["data"] = digest_splits(loaded)
     with notes.timing("load"):
-        return placed(trial.dataset.label, backend.place(loaded, trial.terms.device))
+        return require_float32(trial.dataset.label, backend.place(loaded, trial.terms.device))
 
 
 def _load_data(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes) -> Data:
@@ -179,16 +179,18 @@ def _load_data(catalog: Catalog, trial: Trial, folder: Path | None, notes: Notes
     split, seed = derive_split_seed(trial.seed, dataset.name, dataset.folds), derive(trial.seed, dataset.name, "split")
     own = trial.refit and dataset.refit is not None and config.train is None and config.valid is None
     load = resolve(dataset.refit if own and dataset.refit is not None else dataset.load)
-    data = _drop_misnamed_splits(sound(trial.dataset.label, load(config, split, folder or Path())), notes)
-    data = subset(data, config.train, config.valid, config.test, seed)
-    return fitting(trial.dataset.label, joined(data) if trial.refit and not own else data, trial.terms.batch_size)
+    data = _drop_misnamed_splits(require_sound(trial.dataset.label, load(config, split, folder or Path())), notes)
+    data = take_subset(data, config.train, config.valid, config.test, seed)
+    return require_trainable(
+        trial.dataset.label, join_validation(data) if trial.refit and not own else data, trial.terms.batch_size
+    )
 
 
 def look_at_data(trial: Trial, context: RunContext, report: Callable[[Progress], None]) -> Record:
     """An executor's task: load the data of a trial, and say in the record no more than what they are."""
     del report
     catalog = load_catalog(Settings(plugins=context.plugins, disabled=context.disabled))
-    found = digests(_load_data(catalog, trial, context.data, Notes()))
+    found = digest_splits(_load_data(catalog, trial, context.data, Notes()))
     return Record(trial, "ok", provenance={"data": found}, finished=environment.current_time())
 
 
@@ -229,4 +231,4 @@ def _warn_of_prediction(bench: Bench, trained: Started, saved: Mapping[str, Arra
 
 
 def _digest_arrays(arrays: Mapping[str, Array]) -> dict[str, str]:
-    return {name: digest(array) for name, array in arrays.items()}
+    return {name: digest_array(array) for name, array in arrays.items()}

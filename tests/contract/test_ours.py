@@ -142,9 +142,9 @@ def test_our_metrics_keep_the_contract(label, check, case):
 @pytest.mark.parametrize("name", [each.name for each in catalog().datasets.values() if each.rows])
 def test_a_data_set_has_the_rows_that_it_declares(name):
     dataset = catalog().datasets.get(name)
-    folder = files.folder(None) or Path()
+    folder = files.resolve_folder(None) or Path()
     try:
-        files.require(name, files.declared(dataset), folder)
+        files.require_files(name, files.list_declared(dataset), folder)
     except UsageError as error:
         pytest.skip(str(error).partition("\n")[0])
     data = resolve(dataset.load)(options.build(dataset.config, {}, name), 0, folder)

@@ -11,7 +11,7 @@ import torch
 
 from harness import Batch, Data, Problem
 from harness.catalog import Catalog
-from harness.data.digests import digest, digests
+from harness.data.array_digests import digest_array, digest_splits
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.trials.trial import run_trial
@@ -31,8 +31,8 @@ ARRAY = np.arange(24, dtype=np.float32).reshape(6, 4)
     ids=["Fortran order", "columns", "every other row", "a tensor", "a transposed tensor"],
 )
 def test_equal_arrays_have_one_digest_however_they_lie_in_memory(same):
-    assert digest(same) == digest(ARRAY)
-    assert len(digest(ARRAY)) == 16
+    assert digest_array(same) == digest_array(ARRAY)
+    assert len(digest_array(ARRAY)) == 16
 
 
 def changed_bit() -> np.ndarray:
@@ -47,7 +47,7 @@ def changed_bit() -> np.ndarray:
     ids=["a bit", "the shape", "the width", "the type", "fewer rows", "the order"],
 )
 def test_other_values_shapes_and_types_have_other_digests(other):
-    assert digest(other) != digest(ARRAY)
+    assert digest_array(other) != digest_array(ARRAY)
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_other_values_shapes_and_types_have_other_digests(other):
     ids=["lists", "texts", "objects", "a number", "no rows", "booleans", "a type that numpy lacks"],
 )
 def test_arrays_of_every_kind_have_digests(one, other):
-    assert digest(one) == digest(one)
-    assert digest(one) != digest(other)
+    assert digest_array(one) == digest_array(one)
+    assert digest_array(one) != digest_array(other)
 
 
 def test_rows_beyond_the_first_piece_count(monkeypatch):
-    monkeypatch.setattr("harness.data.digests.BYTES_AT_ONCE", 32)
-    whole = digest(ARRAY)
-    assert digest(changed_bit()) != whole
+    monkeypatch.setattr("harness.data.array_digests.BYTES_AT_ONCE", 32)
+    whole = digest_array(ARRAY)
+    assert digest_array(changed_bit()) != whole
     monkeypatch.undo()
-    assert digest(ARRAY) == whole
+    assert digest_array(ARRAY) == whole
 
 
 def test_every_split_has_its_own_and_what_cannot_be_read_has_none():
@@ -86,8 +86,8 @@ def test_every_split_has_its_own_and_what_cannot_be_read_has_none():
 
     split, odd = Batch(ARRAY, ARRAY[:, 0]), Batch(Odd(), ARRAY[:, 0])
     data = Data(Problem("classification", (4,), 2, 6), split, split, odd, shifted={"noisy": split})
-    found = digests(data)
-    assert found["train.inputs"] == found["shifted.noisy.inputs"] == digest(ARRAY)
+    found = digest_splits(data)
+    assert found["train.inputs"] == found["shifted.noisy.inputs"] == digest_array(ARRAY)
     assert {"valid.targets", "test.targets", "shifted.noisy.targets"} < set(found)
     assert "test.inputs" not in found
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness import Method, UsageError, hookimpl
 from harness.catalog import Catalog, Settings, load_catalog
-from harness.selections import choosing, selection
+from harness.selections import catalog_items, selection
 
 
 def method(name: str, **fields: object) -> Method:
@@ -225,12 +225,12 @@ def test_files_that_offer_one_name_are_compared_with_each_other(tmp_path, offers
     catalog = Catalog.of(Offers("other"))
     files = [source_file(tmp_path / name, offers_method("net")) for name in ("v1/net.py", "v2/net.py", "new.py")]
     text = f"{files[0]},other,{files[1]},{files[2]},{files[0]}"
-    selected = [each.selected for each in choosing.methods(catalog, text, "--methods")]
-    assert [each.qualified for each in selected] == ["v1.net:net", "other", "v2.net:net", "new:net", "v1.net:net"]
+    selected = [each.selected for each in catalog_items.look_up_methods(catalog, text, "--methods")]
+    assert [each.full_name for each in selected] == ["v1.net:net", "other", "v2.net:net", "new:net", "v1.net:net"]
     found = [catalog.methods.offer(each.name, each.source).plugin.file for each in selected if each.name == "net"]
     assert found == [str(files[place]) for place in (0, 1, 2, 0)]
-    again = selection.parse(",".join(each.qualified for each in selected), "--methods")
-    assert [each.qualified for each in again] == [each.qualified for each in selected]
+    again = selection.parse(",".join(each.full_name for each in selected), "--methods")
+    assert [each.full_name for each in again] == [each.full_name for each in selected]
 
 
 @pytest.mark.parametrize(

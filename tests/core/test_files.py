@@ -12,7 +12,15 @@ import pooch
 import pytest
 
 from harness import Dataset, File, HarnessError, Method, UsageError, hookimpl
-from harness.data.files import check, folder, glance, identity, located, require, verify
+from harness.data.files import (
+    check_files,
+    check_sizes,
+    identify_files,
+    located,
+    require_files,
+    resolve_folder,
+    verify_files,
+)
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 
@@ -57,13 +65,13 @@ def write(data: Path, content: bytes = CONTENT) -> Path:
 )
 def test_the_official_file_has_no_problem(data, file):
     write(data)
-    assert check([file], data) == glance([file], data) == []
+    assert check_files([file], data) == check_sizes([file], data) == []
 
 
 def test_a_missing_file(data):
-    (problem,) = check([FILE], data)
+    (problem,) = check_files([FILE], data)
     assert problem.kind == "missing"
-    assert glance([FILE], data) == [problem]
+    assert check_sizes([FILE], data) == [problem]
     for word in (str(data / "set/a.gz"), "missing", f"{len(CONTENT)} bytes", SHA256, URLS[0]):
         assert word in str(problem)
 
@@ -73,9 +81,9 @@ def test_a_missing_file(data):
 )
 def test_a_file_of_another_size(data, content, word):
     path = write(data, content)
-    (problem,) = check([FILE], data)
+    (problem,) = check_files([FILE], data)
     assert problem.kind == "size"
-    assert glance([FILE], data) == [problem]
+    assert check_sizes([FILE], data) == [problem]
     for said in (str(path), word, "expected 18 bytes", URLS[0]):
         assert said in str(problem)
 
@@ -84,29 +92,29 @@ def test_a_file_of_another_size(data, content, word):
 def test_a_tampered_file_of_the_right_size(data, file):
     tampered = CONTENT.replace(b"o", b"0", 1)
     path = write(data, tampered)
-    (problem,) = check([file], data)
+    (problem,) = check_files([file], data)
     assert problem.kind == "checksum"
     found = hashlib.new("sha256" if file.sha256 else "md5", tampered).hexdigest()
     for word in (str(path), found, file.sha256 or file.md5, URLS[0]):
         assert word in str(problem)
     # A glance looks at sizes only.
-    assert glance([file], data) == []
+    assert check_sizes([file], data) == []
 
 
 def test_a_folder_in_the_place_of_a_file(data):
     (data / "set" / "a.gz").mkdir()
-    assert [problem.kind for problem in check([FILE], data)] == ["unreadable"]
+    assert [problem.kind for problem in check_files([FILE], data)] == ["unreadable"]
 
 
 def test_a_file_in_the_place_of_a_folder(data):
     write(data)
-    assert [problem.kind for problem in check([File("set/a.gz/b", URLS, md5=MD5)], data)] == ["missing"]
+    assert [problem.kind for problem in check_files([File("set/a.gz/b", URLS, md5=MD5)], data)] == ["missing"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
 def test_a_file_that_may_not_be_read(data):
     write(data).chmod(0)
-    assert [problem.kind for problem in check([FILE], data)] == ["unreadable"]
+    assert [problem.kind for problem in check_files([FILE], data)] == ["unreadable"]
 
 
 def test_an_unchanged_file_is_hashed_once_and_a_changed_one_again(data, monkeypatch):
@@ -119,25 +127,25 @@ def test_an_unchanged_file_is_hashed_once_and_a_changed_one_again(data, monkeypa
 
     monkeypatch.setattr(hashlib, "file_digest", counting)
     path = write(data)
-    assert check([FILE], data) == check([FILE], data) == []
+    assert check_files([FILE], data) == check_files([FILE], data) == []
     assert len(hashed) == 1
     # Same size, same inode: only the time of modification tells.
     path.write_bytes(CONTENT.replace(b"o", b"0", 1))
     os.utime(path, ns=(1, 1))
-    assert [problem.kind for problem in check([FILE], data)] == ["checksum"]
+    assert [problem.kind for problem in check_files([FILE], data)] == ["checksum"]
     assert len(hashed) == 2
 
 
 @pytest.mark.parametrize("path", ["../a.gz", "/etc/passwd", "set/../../a.gz", ""])
 def test_a_declared_path_outside_the_data_folder_is_refused(data, path):
     with pytest.raises(HarnessError, match="below the data folder"):
-        check([File(path, URLS, md5=MD5)], data)
+        check_files([File(path, URLS, md5=MD5)], data)
 
 
 def test_a_file_declared_without_a_checksum_is_refused(data):
     write(data)
     with pytest.raises(HarnessError, match=r"'set/a.gz'.*sha256 or md5"):
-        check([File("set/a.gz", URLS, 18)], data)
+        check_files([File("set/a.gz", URLS, 18)], data)
 
 
 # --- the same in other clothes ------------------------------------------------------------------------------------
@@ -159,9 +167,9 @@ OTHERWISE = gzip.compress(CONTENT, compresslevel=9, mtime=12345) + gzip.compress
 def test_a_file_is_taken_by_its_content_wherever_it_lies(data, path, content):
     (data / path).parent.mkdir(parents=True, exist_ok=True)
     (data / path).write_bytes(content)
-    assert check([CLOTHED], data) == glance([CLOTHED], data) == verify([CLOTHED], data) == []
+    assert check_files([CLOTHED], data) == check_sizes([CLOTHED], data) == verify_files([CLOTHED], data) == []
     assert located(CLOTHED, data) == data / path
-    assert identity([CLOTHED], data) == {"set/a.gz": CLOTHED.sha256}
+    assert identify_files([CLOTHED], data) == {"set/a.gz": CLOTHED.sha256}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +189,7 @@ def test_a_file_is_taken_by_its_content_wherever_it_lies(data, path, content):
 def test_another_content_is_refused_wherever_it_lies(data, path, content):
     (data / path).parent.mkdir(parents=True, exist_ok=True)
     (data / path).write_bytes(content)
-    (problem,) = check([CLOTHED], data)
+    (problem,) = check_files([CLOTHED], data)
     assert problem.path == data / path
     assert problem.kind in ("size", "checksum")
 
@@ -190,7 +198,7 @@ def test_the_right_one_of_several_is_taken(data):
     write(data, COMPRESSED[::-1])
     (data / "OTHER/raw").mkdir(parents=True)
     (data / "OTHER/raw/a").write_bytes(CONTENT)
-    assert check([CLOTHED], data) == []
+    assert check_files([CLOTHED], data) == []
     assert located(CLOTHED, data) == data / "OTHER/raw/a"
     (data / "OTHER/raw/a").unlink()
     assert located(CLOTHED, data) == data / CLOTHED.path
@@ -200,7 +208,7 @@ def test_the_right_one_of_several_is_taken(data):
 
 def test_a_missing_file_is_told_with_the_other_places(data):
     with pytest.raises(UsageError) as caught:
-        require("letters", [CLOTHED], data)
+        require_files("letters", [CLOTHED], data)
     assert str(caught.value).splitlines()[1] == (
         "it is also looked for as set/a, OTHER/raw/a.gz, OTHER/raw/a; "
         "what counts is its content, compressed in any way or not"
@@ -209,7 +217,7 @@ def test_a_missing_file_is_told_with_the_other_places(data):
     with pytest.raises(
         UsageError, match=r"\nit is also looked for as a, b, c, d, e, f and 2 more\nrun: harness data fetch"
     ):
-        require("letters", [many], data)
+        require_files("letters", [many], data)
 
 
 def test_another_place_is_below_the_data_folder_too():
@@ -221,37 +229,37 @@ def test_another_place_is_below_the_data_folder_too():
 
 
 def test_the_option_goes_before_the_variable_and_that_before_the_cache(tmp_path, monkeypatch):
-    assert folder() == tmp_path / "cache" / "harness"
+    assert resolve_folder() == tmp_path / "cache" / "harness"
     monkeypatch.setenv("HARNESS_DATA_DIR", str(tmp_path / "variable"))
-    assert folder() == tmp_path / "variable"
-    assert folder(tmp_path / "option") == tmp_path / "option"
+    assert resolve_folder() == tmp_path / "variable"
+    assert resolve_folder(tmp_path / "option") == tmp_path / "option"
     monkeypatch.setenv("HARNESS_DATA_DIR", "")
-    assert folder() == tmp_path / "cache" / "harness"
+    assert resolve_folder() == tmp_path / "cache" / "harness"
 
 
 @pytest.mark.parametrize("variable", [True, False])
 def test_the_cache_is_the_one_that_pooch_names(variable, monkeypatch):
     if not variable:
         monkeypatch.delenv("XDG_CACHE_HOME")
-    assert folder() == pooch.os_cache("harness")
+    assert resolve_folder() == pooch.os_cache("harness")
 
 
 def test_a_home_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_DATA_DIR", "~/data")
-    assert folder() == tmp_path / "home" / "data"
+    assert resolve_folder() == tmp_path / "home" / "data"
 
 
 # --- what a run says ----------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_required_of_a_data_set_without_files():
-    require("free", (), None)
+    require_files("free", (), None)
 
 
 def test_missing_files_are_told_in_two_lines(data):
     others = [File(f"set/{name}", URLS, md5=MD5) for name in "bc"]
     with pytest.raises(UsageError) as caught:
-        require("letters", [FILE, *others], data)
+        require_files("letters", [FILE, *others], data)
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"letters: {data / 'set/a.gz'}: missing")
     assert first.endswith("2 more of its files are missing or wrong")
@@ -261,13 +269,13 @@ def test_missing_files_are_told_in_two_lines(data):
 def test_what_else_can_be_done_about_a_file_is_told_once(data):
     hinted = [File(f"set/{name}", URLS, md5=MD5, hint="or do without") for name in "bc"]
     with pytest.raises(UsageError) as caught:
-        require("letters", [FILE, *hinted], data)
+        require_files("letters", [FILE, *hinted], data)
     assert str(caught.value).splitlines()[2:] == ["or do without"]
 
 
 def test_without_a_folder_the_ways_to_name_one_are_told(tmp_path):
     with pytest.raises(UsageError) as caught:
-        require("letters", [FILE], None)
+        require_files("letters", [FILE], None)
     first, second = str(caught.value).splitlines()
     assert str(tmp_path / "cache/harness/set/a.gz") in first
     assert second.startswith("run: harness data fetch letters;")
@@ -277,17 +285,17 @@ def test_without_a_folder_the_ways_to_name_one_are_told(tmp_path):
 
 def test_a_folder_that_is_not_there_is_named(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=f"there is no folder {tmp_path}/nowhere"):
-        require("letters", [FILE], tmp_path / "nowhere")
+        require_files("letters", [FILE], tmp_path / "nowhere")
     monkeypatch.setenv("HARNESS_DATA_DIR", str(tmp_path / "typo"))
     with pytest.raises(UsageError, match=f"there is no folder {tmp_path}/typo; run: harness data fetch letters$"):
-        require("letters", [FILE], None)
+        require_files("letters", [FILE], None)
 
 
 def test_what_was_fetched_into_the_cache_is_found_without_an_option(tmp_path):
     cached = tmp_path / "cache" / "harness"
     (cached / "set").mkdir(parents=True)
     write(cached)
-    require("letters", [FILE], None)
+    require_files("letters", [FILE], None)
 
 
 class Plugin:

@@ -23,7 +23,7 @@ from harness import DataOptions, Dataset, File, Folder, HarnessError, Method, Us
 from harness.cli import main
 from harness.cli.picking import select_records
 from harness.data import files as datafiles
-from harness.data.downloads import fetch
+from harness.data.downloads import fetch_files
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.types import Choice, Record
@@ -104,23 +104,23 @@ def quiet(url: str, done: int, total: int) -> None:
 
 def test_a_folder_is_complete_with_all_its_files_and_no_more(tmp_path):
     whole = entry()
-    (problem,) = datafiles.check([whole], tmp_path)
+    (problem,) = datafiles.check_files([whole], tmp_path)
     assert (problem.kind, problem.found) == ("missing", "missing")
     (tmp_path / "set/Train").mkdir(parents=True)
-    assert datafiles.glance([whole], tmp_path)[0].found == "no files"
+    assert datafiles.check_sizes([whole], tmp_path)[0].found == "no files"
     unpacked(tmp_path, {"0/a.bin": b"a", "0/readme.txt": b"not one of them"})
-    (problem,) = datafiles.check([whole], tmp_path)
+    (problem,) = datafiles.check_files([whole], tmp_path)
     assert str(problem) == (
         f"{tmp_path}/set/Train: 1 file, expected 3 files */*.bin; "
         f"official: unpacked from {whole.urls[0]} (md5 {whole.md5})"
     )
     unpacked(tmp_path)
-    assert datafiles.check([whole], tmp_path) == datafiles.glance([whole], tmp_path) == []
+    assert datafiles.check_files([whole], tmp_path) == datafiles.check_sizes([whole], tmp_path) == []
     assert [path.name for path in datafiles.members(whole, tmp_path)] == ["a.bin", "b.bin", "c.bin"]
     unpacked(tmp_path, {"2/d.bin": b"d"})
-    (problem,) = datafiles.check([whole], tmp_path)
+    (problem,) = datafiles.check_files([whole], tmp_path)
     assert (problem.kind, problem.found) == ("surplus", "4 files, 1 too many")
-    assert datafiles.check([entry(partial=True)], tmp_path) == []
+    assert datafiles.check_files([entry(partial=True)], tmp_path) == []
 
 
 def test_taking_a_folder_as_it_is_is_advised_only_where_that_helps(tmp_path):
@@ -128,7 +128,7 @@ def test_taking_a_folder_as_it_is_is_advised_only_where_that_helps(tmp_path):
 
     def advice(*wanted: Folder) -> list[str]:
         with pytest.raises(UsageError) as caught:
-            datafiles.require("many", wanted, tmp_path)
+            datafiles.require_files("many", wanted, tmp_path)
         return str(caught.value).splitlines()[2:]
 
     assert advice(hinted) == []
@@ -141,22 +141,22 @@ def test_taking_a_folder_as_it_is_is_advised_only_where_that_helps(tmp_path):
 
 def test_a_part_of_a_folder_is_enough_where_that_is_declared_and_is_known_by_what_is_in_it(tmp_path):
     part = entry(partial=True)
-    assert datafiles.check([part], tmp_path)[0].kind == "missing"
+    assert datafiles.check_files([part], tmp_path)[0].kind == "missing"
     unpacked(tmp_path, {"0/a.bin": b"a"})
-    assert datafiles.check([part], tmp_path) == []
-    first = datafiles.identity([part], tmp_path)
+    assert datafiles.check_files([part], tmp_path) == []
+    first = datafiles.identify_files([part], tmp_path)
     unpacked(tmp_path, {"0/b.bin": b"bb"})
-    second = datafiles.identity([part], tmp_path)
+    second = datafiles.identify_files([part], tmp_path)
     assert first.keys() == second.keys() == {"set/Train"}
     assert first != second
     # The same content is the same, whether or not it is declared to be all.
-    assert datafiles.identity([entry(count=2)], tmp_path) == second
+    assert datafiles.identify_files([entry(count=2)], tmp_path) == second
 
 
 # --- what is in it ------------------------------------------------------------------------------------------------
 
 
-def problem_of(folder: Folder, data: Path, look=datafiles.check) -> str:
+def problem_of(folder: Folder, data: Path, look=datafiles.check_files) -> str:
     (problem,) = look([folder], data)
     return str(problem)
 
@@ -167,13 +167,13 @@ def test_empty_files_and_broken_records_are_no_files_of_a_folder(tmp_path, parti
     unpacked(tmp_path, dict.fromkeys(FILES, b""))
     assert "3 of 3 files empty, the first 0/a.bin (0 bytes)" in problem_of(folder, tmp_path)
     unpacked(tmp_path, FILES | {"0/b.bin": b""})
-    for look in (datafiles.check, datafiles.glance, datafiles.verify):
+    for look in (datafiles.check_files, datafiles.check_sizes, datafiles.verify_files):
         assert "1 of 3 files empty, the first 0/b.bin (0 bytes)" in problem_of(folder, tmp_path, look)
-    assert datafiles.glance([entry(partial=partial, record=0)], tmp_path) == []
+    assert datafiles.check_sizes([entry(partial=partial, record=0)], tmp_path) == []
     unpacked(tmp_path)
     said = "2 of 3 files of a size that is no multiple of 2 bytes, the first 0/a.bin (1 bytes)"
     assert said in problem_of(entry(partial=partial, record=2), tmp_path)
-    assert datafiles.check([folder], tmp_path) == []
+    assert datafiles.check_files([folder], tmp_path) == []
 
 
 @pytest.mark.parametrize("thing", ["folder", "fifo", "dangling"])
@@ -195,26 +195,26 @@ def flip(path: Path, content: bytes = b"!") -> None:
 def test_a_changed_byte_is_seen_with_the_file_that_has_it(tmp_path):
     unpacked(tmp_path)
     whole, part = entry(), entry(partial=True)
-    assert datafiles.check([whole], tmp_path) == []
-    before = datafiles.identity([whole], tmp_path)
-    assert datafiles.identity([part], tmp_path) == before
+    assert datafiles.check_files([whole], tmp_path) == []
+    before = datafiles.identify_files([whole], tmp_path)
+    assert datafiles.identify_files([part], tmp_path) == before
     flip(tmp_path / "set/Train/1/c.bin")
-    for look in (datafiles.check, datafiles.verify):
+    for look in (datafiles.check_files, datafiles.verify_files):
         said = problem_of(whole, tmp_path, look)
         assert "1 of 3 files changed or gone since they were first read on " in said
         assert f"the first 1/c.bin; if that is meant, remove {tmp_path}/set/.Train.digests" in said
     # A part is taken as it is, as something else; to verify it tells.
-    assert datafiles.check([part], tmp_path) == []
-    assert datafiles.identity([part], tmp_path) != before
-    assert "1 of 3 files changed" in problem_of(part, tmp_path, datafiles.verify)
+    assert datafiles.check_files([part], tmp_path) == []
+    assert datafiles.identify_files([part], tmp_path) != before
+    assert "1 of 3 files changed" in problem_of(part, tmp_path, datafiles.verify_files)
     (tmp_path / "set/.Train.digests").unlink()
-    assert datafiles.check([whole], tmp_path) == datafiles.verify([whole], tmp_path) == []
-    assert datafiles.identity([whole], tmp_path) == datafiles.identity([part], tmp_path) != before
+    assert datafiles.check_files([whole], tmp_path) == datafiles.verify_files([whole], tmp_path) == []
+    assert datafiles.identify_files([whole], tmp_path) == datafiles.identify_files([part], tmp_path) != before
 
 
 def test_a_file_under_another_name_is_a_change(tmp_path):
     unpacked(tmp_path)
-    assert datafiles.check([entry()], tmp_path) == []
+    assert datafiles.check_files([entry()], tmp_path) == []
     (tmp_path / "set/Train/1/c.bin").rename(tmp_path / "set/Train/1/d.bin")
     assert "1 of 3 files changed or gone" in problem_of(entry(), tmp_path)
 
@@ -225,17 +225,17 @@ def test_an_unchanged_folder_is_read_once_and_a_copy_of_it_is_the_same(tmp_path,
     monkeypatch.setattr(hashlib, "file_digest", lambda stream, name: read.append(stream.name) or digest(stream, name))
     unpacked(tmp_path)
     for _ in range(2):
-        assert datafiles.check([entry()], tmp_path) == []
-    first = datafiles.identity([entry()], tmp_path)
+        assert datafiles.check_files([entry()], tmp_path) == []
+    first = datafiles.identify_files([entry()], tmp_path)
     assert len(read) == 3
     shutil.copytree(tmp_path / "set", tmp_path / "copied/set", copy_function=shutil.copyfile)
     for _ in range(2):
-        assert datafiles.check([entry()], tmp_path / "copied") == []
-        assert datafiles.identity([entry()], tmp_path / "copied") == first
+        assert datafiles.check_files([entry()], tmp_path / "copied") == []
+        assert datafiles.identify_files([entry()], tmp_path / "copied") == first
     assert len(read) == 6
     flip(tmp_path / "copied/set/Train/0/a.bin")
     assert "the first 0/a.bin" in problem_of(entry(), tmp_path / "copied")
-    datafiles.verify([entry()], tmp_path)
+    datafiles.verify_files([entry()], tmp_path)
     assert len(read) == 6 + 1 + 3
 
 
@@ -253,7 +253,7 @@ def test_where_nothing_may_be_written_digests_go_into_the_cache(tmp_path, monkey
         monkeypatch.setattr(Path, "replace", refusing)
     else:
         (tmp_path / "set").chmod(0o555)  # for root too, whom no system would stop
-    assert datafiles.check([entry()], tmp_path) == []
+    assert datafiles.check_files([entry()], tmp_path) == []
     (tmp_path / "set").chmod(0o755)
     assert not (tmp_path / "set/.Train.digests").exists()
     assert len(list((tmp_path / "cache/harness/digests").iterdir())) == 1
@@ -266,23 +266,23 @@ def test_a_list_of_digests_that_is_none_of_ours_is_made_anew(tmp_path, content):
     unpacked(tmp_path)
     kept = tmp_path / "set/.Train.digests"
     kept.write_bytes(content)
-    assert datafiles.check([entry()], tmp_path) == []
+    assert datafiles.check_files([entry()], tmp_path) == []
     assert kept.read_text().startswith("# harness digests 1 read ")
     assert hashlib.sha256(b"ccc").hexdigest() in kept.read_text()
 
 
 def test_a_fetched_folder_is_known_as_published(tmp_path, served):
     whole = served(zipped(FILES))
-    fetch([whole], tmp_path / "data", quiet)
+    fetch_files([whole], tmp_path / "data", quiet)
     flip(tmp_path / "data/set/Train/0/a.bin")
     assert "1 of 3 files changed or gone since they were fetched on " in problem_of(whole, tmp_path / "data")
-    assert fetch([whole], tmp_path / "data", quiet) == [tmp_path / "data/set/Train"]
-    assert datafiles.verify([whole], tmp_path / "data") == []
+    assert fetch_files([whole], tmp_path / "data", quiet) == [tmp_path / "data/set/Train"]
+    assert datafiles.verify_files([whole], tmp_path / "data") == []
 
 
 def test_a_file_that_changed_between_planning_and_reading_is_refused(tmp_path):
     unpacked(tmp_path)
-    datafiles.check([entry()], tmp_path)
+    datafiles.check_files([entry()], tmp_path)
     parts = datafiles.members(entry(), tmp_path)
     assert [part.read() for part in parts] == list(FILES.values())
     flip(tmp_path / "set/Train/0/b.bin")
@@ -299,12 +299,12 @@ def test_a_folder_that_is_as_good_is_taken_and_is_the_same(tmp_path):
     (tmp_path / "b/OTHER").mkdir(parents=True)
     (tmp_path / "a/set/Train").rename(tmp_path / "b/OTHER/Train")
     unpacked(tmp_path / "a")
-    assert datafiles.check([one], tmp_path / "a") == datafiles.check([one], tmp_path / "b") == []
-    assert datafiles.identity([one], tmp_path / "a") == datafiles.identity([one], tmp_path / "b")
+    assert datafiles.check_files([one], tmp_path / "a") == datafiles.check_files([one], tmp_path / "b") == []
+    assert datafiles.identify_files([one], tmp_path / "a") == datafiles.identify_files([one], tmp_path / "b")
     assert [part.read() for part in datafiles.members(one, tmp_path / "b")] == list(FILES.values())
     # The one that is complete goes before the one that is not.
     unpacked(tmp_path / "b", {"0/a.bin": b"a"})
-    assert datafiles.check([one], tmp_path / "b") == []
+    assert datafiles.check_files([one], tmp_path / "b") == []
     assert len(datafiles.members(one, tmp_path / "b")) == 3
     (tmp_path / "b/OTHER/Train/1/c.bin").unlink()
     assert f"{tmp_path}/b/set/Train: 1 file, expected 3" in problem_of(one, tmp_path / "b")
@@ -318,8 +318,8 @@ def test_files_within_zip_files_are_the_same_as_unpacked_ones(tmp_path):
     for label in "01":
         content = {f"top/{name}": data for name, data in FILES.items() if name[0] == label}
         (tmp_path / f"b/ZIPS/{label}.zip").write_bytes(zipped(content | {"top/readme.txt": b"x"}))
-    assert datafiles.check([one], tmp_path / "b") == []
-    assert datafiles.identity([one], tmp_path / "a") == datafiles.identity([one], tmp_path / "b")
+    assert datafiles.check_files([one], tmp_path / "b") == []
+    assert datafiles.identify_files([one], tmp_path / "a") == datafiles.identify_files([one], tmp_path / "b")
     parts = datafiles.members(one, tmp_path / "b")
     assert [(part.below, part.read()) for part in parts] == list(FILES.items())
     assert str(parts[0]) == f"{tmp_path}/b/ZIPS/0.zip: top/0/a.bin"
@@ -339,16 +339,16 @@ def test_an_archive_is_unpacked_into_its_folder_whatever_its_own_top_is_called(t
     noise = {"__MACOSX/0/._a.bin": b"x", f"{top}readme.txt": b"y", "../0/readme.md": b"z"}
     whole = served(pack({**content, **noise}))
     data = tmp_path / "data"
-    assert fetch([whole], data, quiet) == [data / "set/Train"]
+    assert fetch_files([whole], data, quiet) == [data / "set/Train"]
     found = {path.relative_to(data / "set/Train").as_posix(): path.read_bytes() for path in data.rglob("*.bin")}
     assert found == FILES
     assert {path.name for path in data.rglob("*") if path.is_file() and path.suffix != ".bin"} == {".Train.digests"}
-    assert fetch([whole], data, quiet) == []
+    assert fetch_files([whole], data, quiet) == []
 
 
 def test_zip_files_inside_the_archive_are_unpacked_too(tmp_path, served):
     inner = {f"{label}.zip": zipped({name: data for name, data in FILES.items() if name[0] == label}) for label in "01"}
-    fetch([served(zipped(inner))], tmp_path / "data", quiet)
+    fetch_files([served(zipped(inner))], tmp_path / "data", quiet)
     assert len(list((tmp_path / "data/set/Train").glob("*/*.bin"))) == 3
 
 
@@ -362,7 +362,7 @@ def test_zip_files_inside_the_archive_are_unpacked_too(tmp_path, served):
 )
 def test_what_is_not_the_declared_archive_is_named_and_leaves_nothing(tmp_path, served, content, changes, message):
     with pytest.raises(HarnessError, match=message):
-        fetch([served(zipped(content), **changes)], tmp_path / "data", quiet)
+        fetch_files([served(zipped(content), **changes)], tmp_path / "data", quiet)
     assert not list((tmp_path / "data").rglob("*.bin"))
 
 

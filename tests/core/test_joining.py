@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from harness import Batch, Data, Problem
-from harness.data.joining import joined
-from harness.data.soundness import sound
+from harness.data.joining import join_validation
+from harness.data.soundness import require_sound
 
 
 def rows(start: int, count: int) -> Batch:
@@ -33,7 +33,7 @@ def stream() -> Data:
 
 
 def test_training_goes_on_with_the_validation_rows_and_none_is_left():
-    data = joined(classes())
+    data = join_validation(classes())
     assert data.train.inputs[:, 0].tolist() == list(range(10))
     assert data.train.targets.tolist() == [number % 3 for number in range(10)]
     assert data.valid.inputs.shape == (0, 1)
@@ -42,13 +42,13 @@ def test_training_goes_on_with_the_validation_rows_and_none_is_left():
 
 
 def test_test_rows_stay_as_they_are():
-    before, after = classes(), joined(classes())
+    before, after = classes(), join_validation(classes())
     assert np.array_equal(before.test.inputs, after.test.inputs)
     assert np.array_equal(before.shifted["far"].inputs, after.shifted["far"].inputs)
 
 
 def test_a_stream_goes_on_with_the_validation_text():
-    data = joined(stream())
+    data = join_validation(stream())
     assert data.train.inputs.tolist() == [list(range(18))]
     assert data.train.targets.tolist() == [list(range(1, 18))]
     assert data.problem.train_size == 17
@@ -57,10 +57,10 @@ def test_a_stream_goes_on_with_the_validation_text():
 def test_validation_texts_of_several_rows_follow_one_after_the_other():
     split = stream()
     tokens = np.arange(10, 18).reshape(2, 4)
-    data = joined(dataclasses.replace(split, valid=Batch(tokens, tokens[:, 1:])))
+    data = join_validation(dataclasses.replace(split, valid=Batch(tokens, tokens[:, 1:])))
     assert data.train.inputs.tolist() == [list(range(18))]
 
 
 @pytest.mark.parametrize("make", [classes, stream])
 def test_what_is_joined_is_sound(make):
-    assert sound("toy", joined(make())).problem.train_size > make().problem.train_size
+    assert require_sound("toy", join_validation(make())).problem.train_size > make().problem.train_size

@@ -17,7 +17,7 @@ from harness.records.format import from_json, to_json
 from harness.records.store import Store
 from harness.report import FORMATS, render, summarise
 from harness.report.rows.selecting import Choosing, parse_criterion
-from harness.selections import selection
+from harness.selections import expansion, selection
 from harness.types import Choice, Sweep
 
 TINY = Path(__file__).with_name("tiny.py")
@@ -29,7 +29,7 @@ SWEEP = "saf[rate=[0.1,0.3,1.0]]"
 def configured(label: str, seed: int = 0, item: str = "", **others) -> Record:
     """A record of one configuration, selected by the item."""
     (selected,) = selection.parse(label, "")
-    (given,) = selection.combinations(selected)
+    (given,) = expansion.list_combinations(selected)
     choice = Choice(selected.name, given, given, label, selected.provider, sweep_of(item))
     made = record(label, seed, key=f"{label}-{seed}-{others.get('dataset', 'digits')}", **others)
     return dataclasses.replace(made, trial=dataclasses.replace(made.trial, method=choice))
@@ -93,12 +93,12 @@ class Config:
 )
 def test_all_choices_of_an_item_carry_its_normal_form_which_selects_them_again(item, group):
     (selected,) = selection.parse(item, "--methods")
-    choices = selection.expand(selected, Config, "saf")
-    (found,) = {selection.item(choice) for choice in choices}
+    choices = expansion.expand(selected, Config, "saf")
+    (found,) = {expansion.format_item(choice) for choice in choices}
     (again,) = selection.parse(found, "--methods")
-    repeated = selection.expand(again, Config, "saf")
+    repeated = expansion.expand(again, Config, "saf")
     assert {choice.label for choice in repeated} == {choice.label for choice in choices}
-    assert {selection.item(choice) for choice in repeated} == {found}
+    assert {expansion.format_item(choice) for choice in repeated} == {found}
     assert found == (group or "saf[(variant,steps)=[(final,4),(every,8)],rate=[0.1,0.2]]")
 
 

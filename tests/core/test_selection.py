@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.options import option
-from harness.selections import matching, selection
+from harness.selections import expansion, matching, selection
 from harness.selections.selection import Selected
 
 
@@ -30,13 +30,13 @@ class Config:
 
 def labels(text: str) -> list[str]:
     selected = selection.parse(text, "--methods")
-    return [choice.label for each in selected for choice in selection.expand(each, Config, each.name)]
+    return [choice.label for each in selected for choice in expansion.expand(each, Config, each.name)]
 
 
 def only(text: str) -> Any:
     """The one choice that the text selects."""
     (selected,) = selection.parse(text, "--methods")
-    (choice,) = selection.expand(selected, Config, selected.name)
+    (choice,) = expansion.expand(selected, Config, selected.name)
     return choice
 
 
@@ -274,7 +274,7 @@ NASTY += ["é", "ü/x", "a b", "=", "x=1", "\t", "'\"", "\x00", "1_0", "9" * 400
 
 @pytest.mark.parametrize("text", NASTY)
 def test_a_string_reads_back_from_its_label(text):
-    label = selection.label("saf", {"note": text} if text else {})
+    label = expansion.format_label("saf", {"note": text} if text else {})
     assert only(label).options["note"] == text
     assert only(label).label == label
 
@@ -303,10 +303,10 @@ def test_random_choices_read_back_from_their_labels():
             "anything": chance.choice([[], [[1], "a b"], -0.5, "(", False, None]),
         }
         kept = {name: value for name, value in given.items() if chance.random() < 0.6}
-        choice = only(selection.label("saf", kept))
+        choice = only(expansion.format_label("saf", kept))
         kept = {name: value for name, value in kept.items() if value != DEFAULTS[name]}
         assert choice.given == kept
-        assert choice.label == selection.label("saf", kept)
+        assert choice.label == expansion.format_label("saf", kept)
         again = only(choice.label)
         assert (again.label, json.dumps(again.options)) == (choice.label, json.dumps(choice.options))
 
@@ -390,9 +390,9 @@ def test_a_sweep_too_large_to_plan_is_refused_at_once():
 def test_the_same_choice_cannot_be_selected_twice():
     def choices(text: str) -> list[Any]:
         items = selection.parse(text, "--methods")
-        found = [choice for each in items for choice in selection.expand(each, Config, each.name)]
-        texts = [each for item in items for each in selection.written(item, Config)]
-        return selection.distinct(found, "--methods", texts)
+        found = [choice for each in items for choice in expansion.expand(each, Config, each.name)]
+        texts = [each for item in items for each in expansion.list_texts(item, Config)]
+        return expansion.require_distinct(found, "--methods", texts)
 
     assert [choice.label for choice in choices("saf,ottt,saf[steps=4]")] == ["saf", "ottt", "saf[steps=4]"]
     with pytest.raises(UsageError, match=r"^--methods: saf is selected twice$"):
@@ -405,7 +405,7 @@ def test_the_same_choice_cannot_be_selected_twice():
 
 
 def test_words():
-    assert selection.words("accuracy, nll,accuracy@best", "--metrics") == ["accuracy", "nll", "accuracy@best"]
+    assert selection.parse_names("accuracy, nll,accuracy@best", "--metrics") == ["accuracy", "nll", "accuracy@best"]
 
 
 @pytest.mark.parametrize(
@@ -420,13 +420,13 @@ def test_words():
 )
 def test_words_refuses(text, message):
     with pytest.raises(UsageError, match=r"^--metrics: ") as caught:
-        selection.words(text, "--metrics")
+        selection.parse_names(text, "--metrics")
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("text, expected", [("3", (0, 1, 2)), ("1", (0,)), ("[0,7]", (0, 7)), (" [ 5 ] ", (5,))])
 def test_seeds(text, expected):
-    assert selection.seeds(text) == expected
+    assert selection.parse_seeds(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ def test_seeds(text, expected):
 )
 def test_seeds_refuses(text, message):
     with pytest.raises(UsageError, match=r"^--seeds: ") as caught:
-        selection.seeds(text)
+        selection.parse_seeds(text)
     assert message in str(caught.value)
 
 
@@ -507,10 +507,10 @@ def test_a_long_mistake_is_found_in_one_go_and_shown_in_part(text):
 
 
 def test_long_lists_of_seeds_and_names_are_read_in_one_go():
-    assert selection.seeds(f"[{','.join(map(str, range(VERY_MANY)))}]") == tuple(range(VERY_MANY))
+    assert selection.parse_seeds(f"[{','.join(map(str, range(VERY_MANY)))}]") == tuple(range(VERY_MANY))
     with pytest.raises(UsageError, match="the seed 3 is given twice"):
-        selection.seeds(f"[{','.join(map(str, range(VERY_MANY)))},3]")
-    assert len(selection.words(",".join(f"metric{n}" for n in range(VERY_MANY)), "--metrics")) == VERY_MANY
+        selection.parse_seeds(f"[{','.join(map(str, range(VERY_MANY)))},3]")
+    assert len(selection.parse_names(",".join(f"metric{n}" for n in range(VERY_MANY)), "--metrics")) == VERY_MANY
 
 
 def test_long_lists_of_labels_look_at_no_records_but_their_own(monkeypatch):
@@ -518,8 +518,8 @@ def test_long_lists_of_labels_look_at_no_records_but_their_own(monkeypatch):
     choices = [only(label) for label in labels]
     index = matching.Index(choices)
     compared = []
-    monkeypatch.setattr(matching, "_within", lambda *given: compared.append(given) or False)
-    found = [index.places(each) for each in selection.parse(",".join(labels), "--methods")]
+    monkeypatch.setattr(matching, "_fits_columns", lambda *given: compared.append(given) or False)
+    found = [index.find_places(each) for each in selection.parse(",".join(labels), "--methods")]
     assert found == [[place] for place in range(len(labels))]
     assert compared == []
 
@@ -527,10 +527,10 @@ def test_long_lists_of_labels_look_at_no_records_but_their_own(monkeypatch):
 def test_a_choice_of_thousands_of_options_and_a_sweep_of_thousands_of_values_are_expanded():
     config = make_dataclass("Wide", [(f"o{n}", int, n) for n in range(2_000)], frozen=True)
     (selected,) = selection.parse(f"saf[{','.join(f'o{n}={n + 1}' for n in range(2_000))}]", "--methods")
-    (choice,) = selection.expand(selected, config, "saf")
+    (choice,) = expansion.expand(selected, config, "saf")
     assert len(choice.given) == 2_000
     (selected,) = selection.parse(f"saf[steps=[{','.join(map(str, range(1, 10_001)))}]]", "--methods")
-    assert len(selection.expand(selected, Config, "saf")) == 10_000
+    assert len(expansion.expand(selected, Config, "saf")) == 10_000
 
 
 # --- anything at all ----------------------------------------------------------------------------------------------
@@ -579,7 +579,7 @@ def test_any_text_is_either_refused_or_selects_what_reads_back(seed):
     assert min(outcomes.count("refused"), outcomes.count("selected")) > 20
 
 
-@pytest.mark.parametrize("read", [lambda text: selection.words(text, "--metrics"), selection.seeds])
+@pytest.mark.parametrize("read", [lambda text: selection.parse_names(text, "--metrics"), selection.parse_seeds])
 def test_any_text_is_either_words_or_seeds_or_refused(read):
     chance = random.Random(7)
     for _ in range(400):
@@ -621,9 +621,9 @@ class Whole:
     ],
 )
 def test_a_list_for_an_option_that_takes_it_whole_is_one_value(text, expected):
-    choices = selection.expand(*selection.parse(text, "--datasets"), Whole, "m")
+    choices = expansion.expand(*selection.parse(text, "--datasets"), Whole, "m")
     assert [choice.label for choice in choices] == expected
     for choice in choices:
-        (again,) = selection.expand(*selection.parse(choice.label, "--datasets"), Whole, "m")
+        (again,) = expansion.expand(*selection.parse(choice.label, "--datasets"), Whole, "m")
         assert again.options == choice.options
-    assert {len(selection.product(choice.sweep)) for choice in choices} == {len(choices)}
+    assert {len(expansion.combine_sweep(choice.sweep)) for choice in choices} == {len(choices)}

@@ -21,7 +21,7 @@ from harness import (
     Unsupported,
     hookimpl,
 )
-from harness.data.soundness import sound
+from harness.data.soundness import require_sound
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
 from harness.testing import cases
@@ -230,18 +230,18 @@ BAD = [
 @pytest.mark.parametrize("make", [classes, numbers, stream, ranking])
 def test_sound_data_of_every_kind_are_passed_on_as_they_are(make):
     data = make()
-    assert sound("mine", data) is data
+    assert require_sound("mine", data) is data
 
 
 def test_rows_of_a_shifted_split_may_belong_to_no_class():
     data = with_split("far", classes, targets=lambda targets: np.full_like(targets, NO_CLASS))()
-    assert sound("mine", data) is data
+    assert require_sound("mine", data) is data
 
 
 @pytest.mark.parametrize(("make", "reason"), BAD)
 def test_what_is_wrong_is_named_with_data_set_split_row_and_column(make, reason):
     with pytest.raises(HarnessError) as caught:
-        sound("mine[noise=2]", make())
+        require_sound("mine[noise=2]", make())
     assert str(caught.value).startswith("data set mine[noise=2]: ")
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -251,7 +251,7 @@ def test_the_first_bad_row_is_found_beyond_the_first_piece(monkeypatch):
     monkeypatch.setattr("harness.data.soundness.PIECE", 13)
     for row in (0, 5, 11):
         with pytest.raises(HarnessError, match=rf"row {row}, column \(1, 1\), holds nan"):
-            sound("mine", with_split("train", classes, inputs=at((slice(row, None), 1, 1), np.nan))())
+            require_sound("mine", with_split("train", classes, inputs=at((slice(row, None), 1, 1), np.nan))())
 
 
 # --- where it is said ---------------------------------------------------------------------------------------------
@@ -395,4 +395,4 @@ def test_what_a_data_set_says_of_itself_is_still_a_reason_to_skip(catalog_of):
 
 def test_a_kind_that_is_no_text_is_named():
     with pytest.raises(HarnessError, match=r"data set odd: problem.kind is \['classification'\], expected a text"):
-        sound("odd", stated(classes, kind=["classification"])())
+        require_sound("odd", stated(classes, kind=["classification"])())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness import Batch, Data, Problem, UsageError, stratified_rows
-from harness.data.subset import subset
+from harness.data.subset import take_subset
 
 
 def classes(counts: list[int], seed: int = 0) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_the_same_seed_draws_the_same_rows_and_another_seed_others():
 
 def test_classification_is_stratified_in_every_split_by_itself():
     data = data_of("classification", classes([40, 30, 20, 10]))
-    small = subset(data, 20, 10, 50, seed=0)
+    small = take_subset(data, 20, 10, 50, seed=0)
     for split, size in ((small.train, 20), (small.valid, 10), (small.test, 50)):
         assert np.bincount(split.targets).tolist() == [size * share // 10 for share in (4, 3, 2, 1)]
         assert np.array_equal(split.targets, data.train.targets[split.inputs[:, 0].astype(int)])
@@ -62,8 +62,8 @@ def test_classification_is_stratified_in_every_split_by_itself():
 
 def test_splits_that_are_not_asked_for_stay_as_they_are():
     data = data_of("classification", classes([5, 5]))
-    assert subset(data, None, None, None, seed=0) == data
-    small = subset(data, None, 4, None, seed=0)
+    assert take_subset(data, None, None, None, seed=0) == data
+    small = take_subset(data, None, 4, None, seed=0)
     assert small.train is data.train
     assert small.test is data.test
     assert small.problem == data.problem
@@ -71,20 +71,20 @@ def test_splits_that_are_not_asked_for_stay_as_they_are():
 
 def test_all_rows_are_the_split_itself():
     data = data_of("classification", classes([5, 3]))
-    whole = subset(data, 8, 8, 8, seed=0)
+    whole = take_subset(data, 8, 8, 8, seed=0)
     assert np.array_equal(whole.train.inputs, data.train.inputs)
     assert np.array_equal(whole.train.targets, data.train.targets)
 
 
 def test_other_kinds_are_drawn_at_random_and_keep_their_order():
     data = data_of("regression", np.random.default_rng(0).normal(size=100))
-    small = subset(data, 30, None, None, seed=1)
+    small = take_subset(data, 30, None, None, seed=1)
     rows = small.train.inputs[:, 0].astype(int)
     assert len(rows) == 30
     assert np.all(np.diff(rows) > 0)
     assert rows.max() > 30
     assert np.array_equal(small.train.targets, data.train.targets[rows])
-    assert not np.array_equal(rows, subset(data, 30, None, None, seed=2).train.inputs[:, 0])
+    assert not np.array_equal(rows, take_subset(data, 30, None, None, seed=2).train.inputs[:, 0])
 
 
 def language() -> Data:
@@ -97,7 +97,7 @@ def language() -> Data:
 
 
 def test_a_stream_is_cut_after_so_many_predicted_steps():
-    small = subset(language(), 20, 2, None, seed=0)
+    small = take_subset(language(), 20, 2, None, seed=0)
     assert small.train.inputs.tolist() == [list(range(21))]
     assert small.train.targets.tolist() == [list(range(1, 21))]
     assert small.problem.train_size == 20
@@ -111,10 +111,10 @@ def test_a_stream_is_cut_after_so_many_predicted_steps():
 def test_more_rows_than_there_are_is_refused_by_name(data, name):
     asked = {"train": None, "valid": None, "test": None} | {name: 11}
     with pytest.raises(UsageError, match=rf"{name}=11.*{name} split has only 10 rows"):
-        subset(data, **asked, seed=0)
+        take_subset(data, **asked, seed=0)
 
 
 @pytest.mark.parametrize("asked, available", [({"train": 101, "valid": None}, 100), ({"train": None, "valid": 6}, 5)])
 def test_more_than_a_stream_or_its_rows_is_refused(asked, available):
     with pytest.raises(UsageError, match=f"only {available} rows"):
-        subset(language(), **asked, test=None, seed=0)
+        take_subset(language(), **asked, test=None, seed=0)

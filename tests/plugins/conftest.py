@@ -14,5 +14,5 @@ def catalog():
 @pytest.fixture
 def no_files_needed(monkeypatch):
     """Planning, on a machine that has neither the data nor the modules that read them."""
-    monkeypatch.setattr("harness.data.files.require", lambda *_: None)
+    monkeypatch.setattr("harness.data.files.require_files", lambda *_: None)
     monkeypatch.setattr("harness.planning.plan._refuse_unavailable", lambda _: None)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness.catalog import Catalog, Settings, load_catalog
-from harness.selections import choosing
+from harness.selections import catalog_items
 from harness.trials.rehearsal import rehearse
 
 REPOSITORY = str(Path(__file__).parents[2])
@@ -53,8 +53,8 @@ def main() -> int:
     asked = parser.parse_args()
     catalog = load_catalog(Settings())
     print(f"{'method':30} {'calls':>6} {'modules':>8}")
-    methods = choosing.methods(catalog, asked.methods, "--methods")
-    for method in (text for item in methods for text in item.written()):
+    methods = catalog_items.look_up_methods(catalog, asked.methods, "--methods")
+    for method in (text for item in methods for text in item.list_written()):
         calls = calls_per_update(catalog, method, asked.dataset, asked.update)
         print(f"{method:30} {calls.total():6} {len(calls):8}")
         for module, count in calls.most_common() if asked.modules else ():

@@ -36,7 +36,7 @@ def gather(
     """
     making = (mixing.note_mixing(good), _note_bases(good), _note_warnings(good), timing.note_timing(good, every, table))
     rows = (_own_budgets(good), _note_eager(good), _note_seeds(good))
-    said = (note(good, described) for note in (_note_counts, _note_claims, _note_unknown, _note_holes))
+    said = (note(good, described) for note in (_note_counts, _note_claims, _note_undescribed, _note_holes))
     return tuple(note for notes in (*making, *rows, *said) for note in notes)
 
 
@@ -130,7 +130,7 @@ def _note_claims(records: Sequence[Record], described: Mapping[str, Metric]) -> 
             yield f"{name}: stated by the method, not measured ({', '.join(labels)})"
 
 
-def _note_unknown(records: Iterable[Record], described: Mapping[str, Metric]) -> Iterator[str]:
+def _note_undescribed(records: Iterable[Record], described: Mapping[str, Metric]) -> Iterator[str]:
     names = dict.fromkeys(base_name(name) for record in records for name in record.scores)
     missing = [name for name in names if name not in described]
     if missing:

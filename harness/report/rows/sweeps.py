@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from harness.errors import UsageError
-from harness.selections import matching, selection
-from harness.selections.grammar import literal
+from harness.selections import expansion, matching, selection
+from harness.selections.grammar import format_literal
 from harness.types import Choice, Record
 from harness.types.running import Sweep as Swept
 
@@ -44,7 +44,7 @@ class Sweep:
         own = self.records[configuration][0].trial.method
         values = _merge(own)
         differing = (name for name in values if len({_spell(each.get(name)) for each in several}) > 1)
-        return ",".join(f"{name}={literal(values[name])}" for name in differing) or own.label
+        return ",".join(f"{name}={format_literal(values[name])}" for name in differing) or own.label
 
 
 def find_sweeps(records: Iterable[Record], items: Iterable[str], apart: Mapping[str, Sequence[str]]) -> list[Sweep]:
@@ -82,7 +82,7 @@ class _Item:
     def make(cls, choice: Choice, held: Held) -> _Item:
         """The item that selected a choice."""
         name, provider = choice.name, _read_provider(choice)
-        return cls(_find(name, provider, selection.product(choice.sweep), held), name, provider, choice.sweep)
+        return cls(_find(name, provider, expansion.combine_sweep(choice.sweep), held), name, provider, choice.sweep)
 
     def restrict_to(self, given: tuple[Configuration, ...], held: Held) -> _Item:
         """The part of it whose values these configurations have."""
@@ -91,7 +91,9 @@ class _Item:
             (names, tuple(row for row in rows if values.issuperset(zip(names, map(_spell, row), strict=True))))
             for names, rows in self.sweep
         )
-        return _Item(_find(self.name, self.provider, selection.product(sweep), held), self.name, self.provider, sweep)
+        return _Item(
+            _find(self.name, self.provider, expansion.combine_sweep(sweep), held), self.name, self.provider, sweep
+        )
 
 
 def _make_sweep(
@@ -109,7 +111,7 @@ def _make_sweep(
         if item.sweep and set(part.given) == set(given)
     ]
     sweep = items[0].sweep if items else _couple_choices(list(choices.values()))
-    return Sweep(given, own, selection.item(replace(first, sweep=sweep)))
+    return Sweep(given, own, expansion.format_item(replace(first, sweep=sweep)))
 
 
 def _couple_choices(choices: Sequence[Choice]) -> Swept:
@@ -172,13 +174,13 @@ def _parse_items(text: str, held: Held) -> list[_Item]:
 def _find_every(selected: selection.Selected, held: Held) -> _Item:
     """Find the configurations of `saf[*]`: all that have a record."""
     known = list(held)
-    given = tuple(known[place] for place in matching.Index(held.values()).places(selected))
+    given = tuple(known[place] for place in matching.Index(held.values()).find_places(selected))
     return _Item(given, selected.name, selected.provider, (), open=True)
 
 
 def _make_item(selected: selection.Selected, held: Held) -> _Item:
     """Make an item with its values as the records have them: 1000 is 1000.0 where the option is a float."""
-    found = _find(selected.name, selected.provider, selection.combinations(selected), held)
+    found = _find(selected.name, selected.provider, expansion.list_combinations(selected), held)
     written = {
         (name, _spell(value)): value for each in found if each in held for name, value in _merge(held[each]).items()
     }
@@ -211,4 +213,4 @@ def _spell(value: object) -> str:
     """A value as it is compared: 1000 was written for a parameter that is 1000.0 in the record."""
     if isinstance(value, (tuple, list)):
         return f"({','.join(map(_spell, value))})"
-    return repr(float(value)) if type(value) is int and abs(value) < 2**53 else literal(value)
+    return repr(float(value)) if type(value) is int and abs(value) < 2**53 else format_literal(value)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from harness.report.rows.table import Row, Table
 from harness.report.rows.values import as_number
-from harness.selections import selection
+from harness.selections import expansion
 from harness.words import clean_line
 
 
@@ -35,7 +35,7 @@ def find_lines(table: Table) -> tuple[SweptLine, ...]:
 def _make_line(option: str, rows: Mapping[float, Row]) -> SweptLine:
     choice = next(iter(rows.values())).records[0].trial.method
     given = {name: value for name, value in choice.given.items() if name != option}
-    label = clean_line(selection.label(choice.label.partition("[")[0], given))
+    label = clean_line(expansion.format_label(choice.label.partition("[")[0], given))
     return SweptLine(label, clean_line(option), tuple(sorted(rows.items(), key=lambda each: each[0])))
 
 

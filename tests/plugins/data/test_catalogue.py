@@ -9,8 +9,8 @@ import pytest
 from harness import Folder
 from harness.catalog import Settings, load_catalog
 from harness.cli import main
-from harness.data.differences import digest
-from harness.data.files import declared
+from harness.data.differences import declared_digest
+from harness.data.files import list_declared
 
 DATASETS = {dataset.name: dataset for dataset in load_catalog(Settings()).datasets.values()}
 OURS = ("mnist", "fashion-mnist", "cifar10", "cifar100", "nmnist", "cifar10-dvs", "dvs-gesture")
@@ -38,25 +38,25 @@ def test_every_file_has_an_address_and_a_checksum(name):
     dataset = DATASETS[name]
     assert dataset.licence
     assert dataset.citation
-    files = declared(dataset)
+    files = list_declared(dataset)
     assert len({file.path for file in files}) == len(files) > 0
     for file in files:
         assert file.urls
-        algorithm, value = digest(file)
+        algorithm, value = declared_digest(file)
         assert len(value) == {"md5": 32, "sha256": 64}[algorithm]
         int(value, 16)
 
 
 def test_folders_need_to_be_complete_unless_they_are_asked_for_in_part():
     for name, counts in (("nmnist", [60000, 10000]), ("cifar10-dvs", [10000]), ("dvs-gesture", [1077, 264])):
-        whole, part = declared(DATASETS[name]), declared(DATASETS[name], {"partial": True})
+        whole, part = list_declared(DATASETS[name]), list_declared(DATASETS[name], {"partial": True})
         assert [folder.count for folder in whole if isinstance(folder, Folder)] == counts
         assert [folder.partial for folder in whole] == [False] * len(counts)
         assert [folder.partial for folder in part] == [True] * len(counts)
 
 
 def test_the_files_of_a_part_of_cifar10():
-    part = [file.path.rpartition("/")[2] for file in declared(DATASETS["cifar10"], {"batches": (4, 2)})]
+    part = [file.path.rpartition("/")[2] for file in list_declared(DATASETS["cifar10"], {"batches": (4, 2)})]
     assert part == ["data_batch_2", "data_batch_4", "test_batch", "batches.meta"]
 
 
@@ -95,4 +95,4 @@ def test_one_data_set_of_each_kind_is_the_default(kind, name, requires):
     found = [each.name for each in DATASETS.values() if each.default and each.kind == kind]
     assert found == [name]
     assert DATASETS[name].requires == requires
-    assert declared(DATASETS[name]) == ()
+    assert list_declared(DATASETS[name]) == ()

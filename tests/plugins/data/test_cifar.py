@@ -15,7 +15,7 @@ import torch
 from cifar_files import NAMES, images, write, write_cifar10, write_cifar100
 
 from harness import HarnessError, UsageError
-from harness.data.files import check, require
+from harness.data.files import check_files, require_files
 from harness_data import registry
 from harness_data.cifar import load10, load100
 from harness_data.options import Cifar10Options, CifarOptions
@@ -284,21 +284,21 @@ def test_the_folder_that_torchvision_makes_is_read_in_its_usual_roots(tmp_path, 
     assert np.array_equal(data.test.inputs.reshape(-1, 3072), content["test_batch"][b"data"])
     assert len(data.train.inputs) + len(data.valid.inputs) == 20
     with pytest.raises(UsageError, match=f"{root}/cifar-10-batches-py/data_batch_2: truncated"):
-        require("cifar10", registry.cifar10([2]), tmp_path)
+        require_files("cifar10", registry.cifar10([2]), tmp_path)
 
 
 def test_that_fewer_training_files_will_do_is_told_where_one_is_missing(tmp_path):
     with pytest.raises(UsageError, match=r"data_batch_2: missing.*(\n.*)*the option batches takes their numbers"):
-        require("cifar10", registry.cifar10([2]), tmp_path)
+        require_files("cifar10", registry.cifar10([2]), tmp_path)
     with pytest.raises(UsageError) as caught:
-        require("cifar10", registry.cifar10([]), tmp_path)
+        require_files("cifar10", registry.cifar10([]), tmp_path)
     assert "batches" not in str(caught.value).splitlines()[-1]
 
 
 def test_no_file_that_is_damaged_is_advised(tmp_path):
     write_cifar10(tmp_path)
     with pytest.raises(UsageError) as caught:
-        require("cifar10", registry.cifar10([1]), tmp_path)
+        require_files("cifar10", registry.cifar10([1]), tmp_path)
     hint = str(caught.value).splitlines()[-1]
     assert hint == "or train on those of data_batch_1 to 5 that are sound: the option batches takes their numbers"
 
@@ -317,7 +317,7 @@ def real() -> Path:
 
 
 def test_two_official_batches(real):
-    assert check(registry.cifar10([1, 2]), real) == []
+    assert check_files(registry.cifar10([1, 2]), real) == []
     data = load10(Cifar10Options(batches=(1, 2)), 0, real)
     assert [len(getattr(data, name).targets) for name in SPLITS] == [18000, 2000, 10000]
     assert set(Counter(data.test.targets.tolist()).values()) == {1000}

@@ -18,7 +18,7 @@ from event_files import Event, random_events, slow_frames
 
 from harness import Folder, HarnessError, Unsupported
 from harness.catalog import Settings, explain_unavailable, load_catalog
-from harness.data.files import check, glance, identity, verify
+from harness.data.files import check_files, check_sizes, identify_files, verify_files
 from harness_data import registry
 from harness_data.dvs import NAMES, NORMALISE, load_cifar10, load_gesture, render_picture
 from harness_data.options import Cifar10DvsOptions, GestureOptions
@@ -166,9 +166,9 @@ def test_the_authors_files_in_any_layout_are_the_same_data_and_the_same_files(tm
     for number, (place, write) in enumerate(LAYOUTS):
         data = tmp_path / str(number)
         write(data / place, recordings)
-        assert check(few, data) == glance(few, data) == []
+        assert check_files(few, data) == check_sizes(few, data) == []
         loaded = load_cifar10(Cifar10DvsOptions(steps=2), 0, data)
-        found.add((str(identity(few, data)), loaded.train.inputs.tobytes(), loaded.test.inputs.tobytes()))
+        found.add((str(identify_files(few, data)), loaded.train.inputs.tobytes(), loaded.test.inputs.tobytes()))
         assert loaded.test.targets.tolist() == list(range(10))
         for label, name in enumerate(NAMES):
             events = recordings[f"{name}/cifar10_{name}_4.aedat"]
@@ -180,12 +180,12 @@ def test_the_authors_files_in_any_layout_are_the_same_data_and_the_same_files(tm
 def test_a_byte_that_changed_in_a_zip_file_is_seen(tmp_path, few):
     recordings = authors(5)
     write_zips(tmp_path / "CIFAR10DVS", recordings)
-    assert check(few, tmp_path) == []
+    assert check_files(few, tmp_path) == []
     name = "dog/cifar10_dog_3.aedat"
     recordings[name][5] = (*recordings[name][5][:2], 1 - recordings[name][5][2], recordings[name][5][3])
     shutil.rmtree(tmp_path / "CIFAR10DVS")
     write_zips(tmp_path / "CIFAR10DVS", recordings)
-    (problem,) = verify(few, tmp_path)
+    (problem,) = verify_files(few, tmp_path)
     assert "1 of 50 files changed or gone since they were first read on" in str(problem)
     assert f"the first {name}" in str(problem)
 

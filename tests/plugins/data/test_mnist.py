@@ -11,7 +11,7 @@ import pytest
 from idx_files import idx, write_mnist
 
 from harness import DataOptions, HarnessError
-from harness.data.files import check, identity
+from harness.data.files import check_files, identify_files
 from harness_data.mnist import load, load_fashion
 from harness_data.registry import MNIST
 
@@ -137,13 +137,13 @@ def test_too_few_rows_to_validate_with(tmp_path):
 
 def test_a_generated_file_is_not_taken_for_the_official_one(tmp_path):
     write_mnist(tmp_path, train=20, test=3)
-    problems = check(MNIST, tmp_path)
+    problems = check_files(MNIST, tmp_path)
     assert [problem.file for problem in problems] == list(MNIST)
     assert {problem.kind for problem in problems} == {"size"}
 
 
 def test_the_official_files(real):
-    assert check(MNIST, real) == []
+    assert check_files(MNIST, real) == []
     data = load(DataOptions(), 0, real)
     assert [len(getattr(data, name).targets) for name in SPLITS] == [55000, 5000, 10000]
     # Published counts of the digits among the 60,000 and the 10,000.
@@ -170,8 +170,8 @@ def test_official_files_in_other_clothes_are_official(real, tmp_path):
             path = tmp_path / str(number) / place.format(Path(file.path).name.removesuffix(".gz"))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(change((real / file.path).read_bytes()))
-        assert check(MNIST, tmp_path / str(number)) == []
-        assert identity(MNIST, tmp_path / str(number)) == identity(MNIST, real)
+        assert check_files(MNIST, tmp_path / str(number)) == []
+        assert identify_files(MNIST, tmp_path / str(number)) == identify_files(MNIST, real)
     (tmp_path / "0/MNIST/raw/t10k-labels-idx1-ubyte").write_bytes(bytes(10008))
-    (problem,) = check(MNIST, tmp_path / "0")
+    (problem,) = check_files(MNIST, tmp_path / "0")
     assert problem.path.name == "t10k-labels-idx1-ubyte"

@@ -14,7 +14,7 @@ from event_files import bin_bytes, random_events, slow_frames, write_nmnist
 from harness import HarnessError, UsageError, rehearse
 from harness.catalog import Settings, load_catalog
 from harness.cli import main
-from harness.data.files import check, identity, require
+from harness.data.files import check_files, identify_files, require_files
 from harness_data.nmnist import load
 from harness_data.options import EventOptions
 from harness_data.registry import NMNIST
@@ -152,8 +152,8 @@ def test_tonics_folder_holds_the_same_data(tmp_path, monkeypatch, place):
     (tonics / "nmnist").rename(tonics / "moved")
     (tonics / place).parent.mkdir(exist_ok=True)
     (tonics / "moved").rename(tonics / place)
-    assert check(few, ours) == check(few, tonics) == []
-    assert identity(few, ours) == identity(few, tonics)
+    assert check_files(few, ours) == check_files(few, tonics) == []
+    assert identify_files(few, ours) == identify_files(few, tonics)
     one, other = (load(EventOptions(), 0, folder) for folder in (ours, tonics))
     assert np.array_equal(one.train.inputs, other.train.inputs)
     assert np.array_equal(one.test.inputs, other.test.inputs)
@@ -179,9 +179,9 @@ def test_more_files_than_published_are_taken_as_they_are_where_that_is_asked_for
     few = tuple(dataclasses.replace(folder, count=count) for folder, count in zip(NMNIST, (15, 10), strict=True))
     monkeypatch.setattr("harness_data.registry.NMNIST", few)
     write_nmnist(tmp_path)
-    assert check([dataclasses.replace(folder, partial=True) for folder in few], tmp_path) == []
+    assert check_files([dataclasses.replace(folder, partial=True) for folder in few], tmp_path) == []
     with pytest.raises(UsageError, match="Train: 20 files, 5 too many, expected 15 files") as caught:
-        require("nmnist", few, tmp_path)
+        require_files("nmnist", few, tmp_path)
     assert str(caught.value).splitlines()[-1] == "or take the folder as it is: partial=yes, an option of the data set"
     assert load(PARTIAL, 0, tmp_path).readings["partial"].warning == (
         "nmnist is not the data set as published: 20 instead of 15 in nmnist/Train and 10 instead of 10 in nmnist/Test"

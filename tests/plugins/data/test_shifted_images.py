@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 
 from harness import NO_CLASS, Data, DataOptions
 from harness.catalog import Settings, load_catalog
-from harness.data.files import declared
-from harness.data.soundness import sound
+from harness.data.files import list_declared
+from harness.data.soundness import require_sound
 from harness_data import digits, mnist, shifted
 from harness_data.options import MnistShiftedOptions
 
@@ -31,7 +31,7 @@ def pixels(inputs: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("refit", [False, True])
 def test_digits_from_0_to_4_are_apart_and_whole_and_those_from_5_are_all_there(refit):
-    data = sound("digits-shifted", of_digits(3, refit))
+    data = require_sound("digits-shifted", of_digits(3, refit))
     sizes = [len(getattr(data, name).targets) for name in SPLITS]
     assert sizes == ([721, 0, 180] if refit else [541, 180, 180])
     assert (data.problem.output_size, data.problem.train_size) == (5, sizes[0])
@@ -89,7 +89,7 @@ def test_mnist_is_mnist_with_noise_and_turned_images(tmp_path):
         shifted.load_mnist(MnistShiftedOptions(), 0, tmp_path),
         mnist.load(DataOptions(), 0, tmp_path),
     )
-    assert list(sound("mnist-shifted", data).shifted) == ["noise", "rotated"]
+    assert list(require_sound("mnist-shifted", data).shifted) == ["noise", "rotated"]
     for name in SPLITS:
         assert np.array_equal(getattr(data, name).inputs, getattr(plain, name).inputs)
     turned = data.shifted["rotated"]
@@ -104,7 +104,7 @@ def test_fashion_is_standardised_as_mnist_is_and_of_no_class(tmp_path):
     write_mnist(tmp_path, train=5010, test=30)
     clothes = write_mnist(tmp_path, train=5010, test=20, seed=1, name="fashion-mnist")
     data = shifted.load_mnist(MnistShiftedOptions(fashion=True), 0, tmp_path)
-    assert list(sound("mnist-shifted", data).shifted) == ["noise", "rotated", "fashion"]
+    assert list(require_sound("mnist-shifted", data).shifted) == ["noise", "rotated", "fashion"]
     fashion = data.shifted["fashion"]
     expected = (clothes["t10k-images-idx3-ubyte"][:, None] / 255 - 0.1307) / 0.3081
     assert np.allclose(fashion.inputs, expected, atol=1e-5)
@@ -113,7 +113,7 @@ def test_fashion_is_standardised_as_mnist_is_and_of_no_class(tmp_path):
 
 def test_fashion_mnist_is_needed_where_it_is_asked_for():
     dataset = load_catalog(Settings()).datasets.get("mnist-shifted")
-    plain, more = declared(dataset), declared(dataset, {"fashion": True})
+    plain, more = list_declared(dataset), list_declared(dataset, {"fashion": True})
     assert [file.path.partition("/")[0] for file in plain] == ["mnist"] * 4
     assert [file.path for file in more[4:]] == [
         "fashion-mnist/t10k-images-idx3-ubyte.gz",

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from harness import HarnessError, UsageError
-from harness.data.files import check, identity, located
-from harness.data.soundness import sound
+from harness.data.files import check_files, identify_files, located
+from harness.data.soundness import require_sound
 from harness.options import build
 from harness_data import texts
 from harness_data.options import ShakespeareOptions, TextOptions, WordOptions
@@ -56,7 +56,7 @@ def real(*files) -> Path:
 
 
 def test_words_are_numbered_by_the_training_text_and_lines_end_with_a_token(tmp_path):
-    data = sound("ptb", words(write(tmp_path, WORDS)))
+    data = require_sound("ptb", words(write(tmp_path, WORDS)))
     assert " ".join(NAMES[token] for token in data.train.inputs[0]) == "the cat <unk> the mat <eos> a cat sat <eos>"
     assert " ".join(NAMES[token] for token in data.valid.inputs[0]) == "the mat sat <eos>"
     assert " ".join(NAMES[token] for token in data.test.targets[0]) == "mat <eos> <unk> cat <eos>"
@@ -103,7 +103,7 @@ def test_files_of_characters_are_taken_compressed_or_not_wherever_they_lie(tmp_p
             path = folder / place.format(f"ptb.char.{name}.txt")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
-        found.append(sound("ptb-char", texts.ptb_char.load(TextOptions(window=2, streams=1), 0, folder)))
+        found.append(require_sound("ptb-char", texts.ptb_char.load(TextOptions(window=2, streams=1), 0, folder)))
     names = ["<eos>", *sorted("the_ca")]
     for data in found:
         assert [names[token] for token in data.train.inputs[0]] == [*"the_cat", "<eos>", *"tea", "<eos>"]
@@ -122,7 +122,7 @@ def generated(length: int) -> str:
 
 def test_every_character_is_a_token_and_parts_follow_each_other(tmp_path):
     text = generated(1000)
-    data = sound("tiny-shakespeare", shakespeare(tmp_path, text, window=5, streams=1))
+    data = require_sound("tiny-shakespeare", shakespeare(tmp_path, text, window=5, streams=1))
     names = sorted(set(text))
     parts = ["".join(names[token] for token in getattr(data, name).inputs[0]) for name in ("train", "valid", "test")]
     assert [len(part) for part in parts] == [900, 50, 50]
@@ -179,7 +179,7 @@ def test_refit_trains_on_training_and_validation_text_as_one(tmp_path):
     (tmp_path / "tinyshakespeare").mkdir()
     (tmp_path / "tinyshakespeare/input.txt").write_text(text)
     config = ShakespeareOptions(window=5, streams=3)
-    data = sound("tiny-shakespeare", texts.tiny_shakespeare.refit(config, 0, tmp_path))
+    data = require_sound("tiny-shakespeare", texts.tiny_shakespeare.refit(config, 0, tmp_path))
     usual = texts.tiny_shakespeare.load(config, 0, tmp_path)
     names = sorted(set(text))
     assert "".join(names[token] for token in data.train.inputs[0]) == text[:950]
@@ -191,7 +191,7 @@ def test_refit_trains_on_training_and_validation_text_as_one(tmp_path):
 
 
 def test_the_text_that_comes_with_the_harness_needs_no_file(tmp_path):
-    data = sound("shakespeare", texts.shakespeare.load(TextOptions(), 0, tmp_path))
+    data = require_sound("shakespeare", texts.shakespeare.load(TextOptions(), 0, tmp_path))
     assert data.train.inputs.shape == (1, 180_000)
     assert data.valid.inputs.shape == data.test.inputs.shape == (20, 9_999 // 20 + 1)
     assert (data.problem.output_size, data.problem.window) == (62, 50)
@@ -199,7 +199,7 @@ def test_the_text_that_comes_with_the_harness_needs_no_file(tmp_path):
 
 def test_it_is_the_beginning_of_the_official_file(tmp_path):
     folder = real(TINY_SHAKESPEARE)
-    assert check([TINY_SHAKESPEARE], folder) == []
+    assert check_files([TINY_SHAKESPEARE], folder) == []
     ours = texts.shakespeare.load(TextOptions(), 0, tmp_path)
     official = texts.tiny_shakespeare.load(ShakespeareOptions(characters=200_000), 0, folder)
     assert ours.problem == official.problem
@@ -223,7 +223,7 @@ def test_the_official_shakespeare():
 )
 def test_the_official_penn_treebank(files, corpus, vocabulary, sizes):
     folder = real(*files)
-    assert check(files, folder) == []
+    assert check_files(files, folder) == []
     data = corpus.load(TextOptions(streams=1), 0, folder)
     assert [getattr(data, name).inputs.size for name in ("train", "valid", "test")] == sizes
     assert data.problem.output_size == vocabulary
@@ -236,5 +236,5 @@ def test_official_files_in_other_clothes_are_official(tmp_path):
         path = tmp_path / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.decompress(packed) if packed.startswith(b"\x1f\x8b") else packed)
-    assert check(PTB_CHAR, tmp_path) == []
-    assert identity(PTB_CHAR, tmp_path) == identity(PTB_CHAR, folder)
+    assert check_files(PTB_CHAR, tmp_path) == []
+    assert identify_files(PTB_CHAR, tmp_path) == identify_files(PTB_CHAR, folder)

@@ -12,7 +12,7 @@ import pytest
 from harness import Data, DataOptions, HarnessError, resolve
 from harness.catalog import Settings, load_catalog
 from harness.cli import main
-from harness.data.files import check, declared
+from harness.data.files import check_files, list_declared
 from harness_data import uci, uci_files
 from harness_data.uci_files import SETS, files, first_rows
 
@@ -90,7 +90,7 @@ def test_training_rows_are_rounded_down_as_four_fifths(count):
 @pytest.mark.parametrize("name", list(SETS))
 def test_the_real_files_are_the_declared_ones_and_hold_what_is_declared(name, real):
     dataset, splits = DATASETS[name], SETS[name]
-    assert check(declared(dataset), real) == []
+    assert check_files(list_declared(dataset), real) == []
     data = resolve(dataset.load)(DataOptions(), splits.folds - 1, real)
     found = {"train": data.train, "valid": data.valid, "test": data.test}
     assert {split: len(batch.targets) for split, batch in found.items()} == dataset.rows
@@ -114,7 +114,7 @@ def test_declarations():
         name: 5 if "protein" in name else 20 for name in SETS
     }
     for dataset in DATASETS.values():
-        needed = declared(dataset)
+        needed = list_declared(dataset)
         assert len(needed) == 3 + 2 * dataset.folds
         assert all(file.sha256 and len(file.sha256) == 64 and file.bytes for file in needed)
         assert all(file.urls[0].endswith(f"/UCI_Datasets/{file.path.removeprefix('uci/')}") for file in needed)
@@ -131,7 +131,7 @@ def test_declarations():
 
 
 def test_index_files_that_are_absent_are_missing_files_and_no_reason_to_split_at_random(written, capsys):
-    problems = {problem.path.name: problem.kind for problem in check(files("uci-yacht"), written)}
+    problems = {problem.path.name: problem.kind for problem in check_files(files("uci-yacht"), written)}
     assert problems["index_train_3.txt"] == problems["index_test_19.txt"] == "missing"
     assert problems["data.txt"] == "size"
     asked = ["--datasets", "uci-yacht", "--data-dir", str(written), "--dry-run"]
@@ -180,7 +180,7 @@ def test_listing_the_sets_reads_no_digests(monkeypatch, tmp_path, capsys):
     assert main(["list"]) == 0
     assert "uci-yacht" in capsys.readouterr().out
     with pytest.raises(HarnessError, match="absent"):
-        declared(DATASETS["uci-yacht"])
+        list_declared(DATASETS["uci-yacht"])
 
 
 def test_a_program_gets_all_files(capsys):

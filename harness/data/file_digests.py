@@ -13,43 +13,43 @@ BLOCK = 1 << 20
 RATIO = 1100  # gzip compresses at most so many times
 
 
-def stamp(path: Path) -> str:
+def stamp_file(path: Path) -> str:
     """A text that changes whenever a file may have changed: its size, and when it and its entry were last modified."""
     now = path.stat()
     return f"{now.st_size}-{now.st_mtime_ns}-{now.st_ctime_ns}"
 
 
-def digest(path: Path, algorithm: str) -> str:
+def digest_file(path: Path, algorithm: str) -> str:
     """Of the bytes of a file; computed once per process as long as its stamp stays the same."""
-    return _digest(path, stamp(path), algorithm)
+    return _digest_stamped(path, stamp_file(path), algorithm)
 
 
-def unpacked_md5(path: Path) -> str:
+def digest_unpacked(path: Path) -> str:
     """Of what a gzip file holds, as far as it can be read; of another file's bytes. Computed once, likewise."""
-    return _unpacked_md5(path, stamp(path))
+    return _digest_unpacked_stamped(path, stamp_file(path))
 
 
 # The key holds everything that tells one version of a file from another, so an entry never goes stale.
 @functools.lru_cache(maxsize=4096)
-def _digest(path: Path, stamp: str, algorithm: str) -> str:
+def _digest_stamped(path: Path, stamp: str, algorithm: str) -> str:
     del stamp
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 @functools.lru_cache(maxsize=4096)
-def _unpacked_md5(path: Path, stamp: str) -> str:
+def _digest_unpacked_stamped(path: Path, stamp: str) -> str:
     with path.open("rb") as stream:
         packed = stream.read(len(GZIP)) == GZIP
     if not packed:
-        return _digest(path, stamp, "md5")
+        return _digest_stamped(path, stamp, "md5")
     found = hashlib.md5(usedforsecurity=False)
     with gzip.GzipFile(path) as unpacked:
-        _feed(found, unpacked, RATIO * path.stat().st_size)
+        _feed_digest(found, unpacked, RATIO * path.stat().st_size)
     return found.hexdigest()
 
 
-def _feed(found: hashlib._Hash, stream: gzip.GzipFile, most: int) -> None:
+def _feed_digest(found: hashlib._Hash, stream: gzip.GzipFile, most: int) -> None:
     """Up to where a damaged file ends: its digest is another one then."""
     try:
         while most > 0 and (block := stream.read(BLOCK)):

@@ -21,7 +21,7 @@ from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from harness.data.contents import stamp
+from harness.data.file_digests import stamp_file
 from harness.errors import HarnessError
 from harness.types import Folder
 
@@ -45,7 +45,7 @@ class Part(NamedTuple):
 
     def read(self) -> bytes:
         """Its bytes. Raises HarnessError where they are not those that were verified."""
-        zipped = _opened(self.root, stamp(self.root)) if self.member else None
+        zipped = _open_zip(self.root, stamp_file(self.root)) if self.member else None
         content = self.path.read_bytes() if zipped is None else zipped.read(self.member)
         if self.sha256 and hashlib.sha256(content).hexdigest() != self.sha256:
             raise HarnessError("changed since it was verified; harness data verify says more")
@@ -78,32 +78,32 @@ class Digests:
     fetched: bool = False
     known: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
-    def changed(self, now: Mapping[str, str]) -> list[str]:
+    def list_changed(self, now: Mapping[str, str]) -> list[str]:
         """The names whose digest is another one now."""
         return sorted(name for name, found in now.items() if name in self.known and self.known[name][0] != found)
 
-    def gone(self, now: Mapping[str, str]) -> list[str]:
+    def list_gone(self, now: Mapping[str, str]) -> list[str]:
         """The names that are not there now."""
         return sorted(self.known.keys() - now.keys())
 
 
 @functools.lru_cache(maxsize=2)
-def _opened(path: Path, mark: str) -> zipfile.ZipFile:
+def _open_zip(path: Path, mark: str) -> zipfile.ZipFile:
     """Left open: to read the list of its members for each of thousands would take minutes."""
     del mark
     return zipfile.ZipFile(path)
 
 
-def parts(entry: Folder, place: Path) -> list[Part]:
+def list_files(entry: Folder, place: Path) -> list[Part]:
     """The files of a folder that lies at `place`, in the order of their names.
 
     Raises HarnessError for one that is no file or cannot be looked at.
     """
-    found = _zipped(entry, place) if entry.zipped else _files(entry, place)
+    found = _list_zipped(entry, place) if entry.zipped else _list_plain(entry, place)
     return sorted(found, key=attrgetter("below"))
 
 
-def _files(entry: Folder, place: Path) -> Iterator[Part]:
+def _list_plain(entry: Folder, place: Path) -> Iterator[Part]:
     # A folder has tens of thousands of files: as texts they take a third of the time that paths do.
     for name in glob.iglob(entry.pattern, root_dir=place, recursive=True):  # noqa: PTH207
         try:
@@ -116,10 +116,10 @@ def _files(entry: Folder, place: Path) -> Iterator[Part]:
         yield Part(name.replace(os.sep, "/"), now.st_size, place, mark)
 
 
-def _zipped(entry: Folder, place: Path) -> Iterator[Part]:
+def _list_zipped(entry: Folder, place: Path) -> Iterator[Part]:
     depth = len(PurePosixPath(entry.pattern).parts)
     for path in sorted(place.glob(entry.zipped)):
-        mark = stamp(path)
+        mark = stamp_file(path)
         try:
             with zipfile.ZipFile(path) as zipped:
                 members = zipped.infolist()
@@ -136,12 +136,12 @@ def _zipped(entry: Folder, place: Path) -> Iterator[Part]:
 # --- digests ------------------------------------------------------------------------------------------------------
 
 
-def hashed(found: Iterable[Part]) -> dict[str, str]:
+def hash_files(found: Iterable[Part]) -> dict[str, str]:
     """The sha256 of each file by its name, read now. Raises HarnessError that names a file that cannot be read."""
-    return {part.below: _sha256(part) for part in found}
+    return {part.below: _hash_file(part) for part in found}
 
 
-def _sha256(part: Part) -> str:
+def _hash_file(part: Part) -> str:
     try:
         if part.member:
             return hashlib.sha256(part.read()).hexdigest()
@@ -151,21 +151,21 @@ def _sha256(part: Part) -> str:
         raise HarnessError(f"{part} cannot be read ({error})") from error
 
 
-def current(found: Sequence[Part], kept: Digests) -> dict[str, str]:
+def find_digests(found: Sequence[Part], kept: Digests) -> dict[str, str]:
     """The sha256 of each file by its name: what was kept of those that have their stamp still, the others read now."""
     fresh = [part for part in found if kept.known.get(part.below, ("", ""))[1] != part.stamp]
-    now = hashed(fresh)
+    now = hash_files(fresh)
     return {part.below: now.get(part.below) or kept.known[part.below][0] for part in found}
 
 
-def keep(
+def write_digests(
     place: Path, found: Sequence[Part], digests: Mapping[str, str], since: str = "", fetched: bool = False
 ) -> None:
     """Write the digests of a folder beside it, or else into the cache; where neither can be, nothing is kept."""
     since = since or datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     lines = [f"{HEAD} {'fetched' if fetched else 'read'} {since}"]
     lines += [f"{digests[part.below]} {part.stamp} {part.below}" for part in found]
-    for path in (beside(place), _cached(place)):
+    for path in (_path_beside(place), _path_in_cache(place)):
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.parent.stat().st_mode & WRITABLE:
@@ -179,15 +179,15 @@ def keep(
                 temporary.unlink(missing_ok=True)
 
 
-def kept(place: Path) -> Digests:
+def read_digests(place: Path) -> Digests:
     """The digests that were kept of a folder; none where there are none, or what is there is nothing of ours."""
-    for path in (beside(place), _cached(place)):
+    for path in (_path_beside(place), _path_in_cache(place)):
         with contextlib.suppress(OSError, ValueError):
-            return _read(path)
+            return _parse_digests(path)
     return Digests()
 
 
-def _read(path: Path) -> Digests:
+def _parse_digests(path: Path) -> Digests:
     head, *lines = path.read_text("utf-8").split("\n")[:-1]
     if not head.startswith(f"{HEAD} "):
         raise ValueError("not a list of digests")
@@ -196,17 +196,17 @@ def _read(path: Path) -> Digests:
     return Digests(path, since, origin == "fetched", {name: (sha256, mark) for sha256, mark, name in rows})
 
 
-def beside(place: Path) -> Path:
+def _path_beside(place: Path) -> Path:
     """Where the digests of a folder are kept, if that may be written."""
     return place.parent / f".{place.name}.digests"
 
 
-def _cached(place: Path) -> Path:
+def _path_in_cache(place: Path) -> Path:
     name = hashlib.sha256(str(place.resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
-    return cache() / "digests" / name
+    return cache_folder() / "digests" / name
 
 
-def cache() -> Path:
+def cache_folder() -> Path:
     """The harness's folder in the user's cache, the one that `pooch.os_cache("harness")` names."""
     try:
         if sys.platform == "darwin":

@@ -17,7 +17,7 @@ BYTES_AT_ONCE = 2**24
 LENGTH = 16
 
 
-def digests(data: Data) -> dict[str, str]:
+def digest_splits(data: Data) -> dict[str, str]:
     """A digest of the inputs and targets of every split: `train.inputs`, `shifted.NAME.targets`; shape and type count.
 
     An array of a kind that cannot be read on the host has none.
@@ -31,19 +31,19 @@ def digests(data: Data) -> dict[str, str]:
     return {name: digest for name, digest in found.items() if digest is not None}
 
 
-def digest(array: Array) -> str:
+def digest_array(array: Array) -> str:
     """Of type, shape and bytes: equal for equal arrays, whichever way they lie in memory."""
-    values = _on_host(array)
+    values = _read_on_host(array)
     whole = hashlib.sha256(f"{values.dtype.str}{values.shape}".encode())
     if values.dtype.hasobject:  # bytes would be addresses
         whole.update(repr(values.tolist()).encode())
     else:
-        for piece in _pieces(values):
+        for piece in _iterate_pieces(values):
             whole.update(piece)
     return whole.hexdigest()[:LENGTH]
 
 
-def _on_host(array: Any) -> NDArray[Any]:
+def _read_on_host(array: Any) -> NDArray[Any]:
     """A numpy array of what numpy can read, or of what gives itself as one or as lists."""
     import numpy as np
 
@@ -58,7 +58,7 @@ def _on_host(array: Any) -> NDArray[Any]:
     return np.asarray(array)
 
 
-def _pieces(values: NDArray[Any]) -> Iterator[memoryview]:
+def _iterate_pieces(values: NDArray[Any]) -> Iterator[memoryview]:
     """The bytes of some rows at a time: what does not lie in one piece is copied piece by piece."""
     import numpy as np
 
@@ -72,6 +72,6 @@ def _pieces(values: NDArray[Any]) -> Iterator[memoryview]:
 
 def _digest_if_readable(array: Array) -> str | None:
     try:
-        return digest(array)
+        return digest_array(array)
     except Exception:
         return None

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from harness.catalog import Catalog, Offer, Shelf
 from harness.errors import UsageError
-from harness.selections import selection
+from harness.selections import expansion, selection
 from harness.selections.selection import Selected
 from harness.types import Choice, Dataset, Method
 
@@ -28,19 +28,19 @@ class Item(Generic[T]):
     selected: Selected
     given: Selected
 
-    def count(self) -> int:
+    def count_choices(self) -> int:
         """How many combinations its sweeps make. Nothing is checked."""
-        return selection.count(self.selected, self._config)
+        return expansion.count_combinations(self.selected, self._config)
 
-    def choices(self) -> list[Choice]:
+    def make_choices(self) -> list[Choice]:
         """Every combination of its sweeps. Raises UsageError for options that the config refuses."""
         value: Any = self.offer.value
-        found = selection.expand(self.selected, self._config, value.name)
+        found = expansion.expand(self.selected, self._config, value.name)
         return [dataclasses.replace(choice, name=value.name, provider=self.selected.source) for choice in found]
 
-    def written(self) -> list[str]:
+    def list_written(self) -> list[str]:
         """Each of the choices as the user wrote it."""
-        return selection.written(self.given, self._config)
+        return expansion.list_texts(self.given, self._config)
 
     @property
     def _config(self) -> type:
@@ -49,7 +49,7 @@ class Item(Generic[T]):
         return config
 
 
-def methods(
+def look_up_methods(
     catalog: Catalog, text: str, what: str, home: str | None = None, folder: Path | None = None
 ) -> list[Item[Method]]:
     """Items of a selection of methods, a file standing for all the methods that it offers. `what` is who gave it.
@@ -59,30 +59,27 @@ def methods(
     """
     named: list[Selected] = []
     parsed = selection.parse(text, what)
-    for file in dict.fromkeys(selected.file for selected in parsed if selected.file is not None):
-        catalog.add_file(_placed(file, folder))  # all of them, before any name is given that a later one may clash with
+    root = folder or Path()
+    files = {each.file: root / Path(each.file).expanduser() for each in parsed if each.file is not None}
+    for path in files.values():  # all of them, before any name is given that a later one may clash with
+        catalog.add_file(path)
     for selected in parsed:
-        names = [selected.qualified] if selected.file is None else catalog.add_file(_placed(selected.file, folder))
+        names = [selected.full_name] if selected.file is None else catalog.add_file(files[selected.file])
         for provider, _, name in (name.rpartition(":") for name in names):
             named.append(dataclasses.replace(selected, file=None, provider=provider or None, name=name))
-    return [item(catalog.methods, selected, home) for selected in named]
+    return [look_up_item(catalog.methods, selected, home) for selected in named]
 
 
-def _placed(file: str, folder: Path | None) -> Path:
-    path = Path(file).expanduser()
-    return path if folder is None else folder / path
-
-
-def datasets(catalog: Catalog, text: str, what: str, home: str | None = None) -> list[Item[Dataset]]:
+def look_up_datasets(catalog: Catalog, text: str, what: str, home: str | None = None) -> list[Item[Dataset]]:
     """Items of a selection of data sets, likewise; a file must have been loaded before."""
     parsed = selection.parse(text, what)
     for selected in parsed:
         if selected.file is not None:
             raise UsageError(f"{what} {selected.file}: a file is loaded with -p {selected.file}, then named here")
-    return [item(catalog.datasets, selected, home) for selected in parsed]
+    return [look_up_item(catalog.datasets, selected, home) for selected in parsed]
 
 
-def item(shelf: Shelf[T], selected: Selected, home: str | None = None) -> Item[T]:
+def look_up_item(shelf: Shelf[T], selected: Selected, home: str | None = None) -> Item[T]:
     """The item that a shelf has by a selected name. Raises UsageError for none, and for several that it may be."""
     owner = None if selected.provider else selected.owner or shelf.qualify_home(selected.name, home)
     offer = shelf.offer(selected.name, selected.provider or owner)
@@ -90,6 +87,6 @@ def item(shelf: Shelf[T], selected: Selected, home: str | None = None) -> Item[T
     return Item(offer, dataclasses.replace(selected, provider=provider or None, owner=owner), selected)
 
 
-def distinct(items: Sequence[Item[Any]], choices: Iterable[Choice], what: str) -> None:
+def require_distinct_items(items: Sequence[Item[Any]], choices: Iterable[Choice], what: str) -> None:
     """Raise UsageError for one choice among those of all items, in their order, that is selected twice."""
-    selection.distinct(list(choices), what, [text for each in items for text in each.written()])
+    expansion.require_distinct(list(choices), what, [text for each in items for text in each.list_written()])
