@@ -47,7 +47,9 @@ Examples:
 FORMAT = "How to print it."
 PER = "One line per method, over its seeds, or (csv, json) one per trial, with its options and every value."
 CURVES = "With --per trial: the learning curves, in csv instead of the other values."
+WIDTH = "Of latex: tables for a column of a paper, or for its page."
 PERS = ("row", "trial")
+WIDTHS = ("column", "page")
 
 
 @click.command(epilog=EXAMPLES)
@@ -58,15 +60,19 @@ PERS = ("row", "trial")
 )
 @click.option("--per", metavar="row|trial", default="row", help=PER, show_default=True)
 @click.option("--curves", is_flag=True, help=CURVES)
+@click.option("--width", metavar="column|page", default="column", help=WIDTH, show_default=True)
 @click.option("--output", metavar="FILE|-", default="-", help="Where to write it.  [default: standard output]")
 @click.option("--open", "opened", is_flag=True, help="Write an HTML page and open it in the browser.")
 @click.pass_obj
-def report(session: Session, /, format_: str, per: str, curves: bool, output: str, opened: bool, **wanted: Any) -> None:
+def report(
+    session: Session, /, format_: str, per: str, curves: bool, width: str, output: str, opened: bool, **wanted: Any
+) -> None:
     """Print the comparison from the records of a results folder: mean and deviation over seeds, costs, failures."""
     check_format(format_)
     if opened:
         format_, output = pages.choose_page(format_, output)
     _check_per(per, curves)
+    check_width(width)
     summary = summarise_wanted(session.catalog, Wanted(**wanted))
     if format_ == "html":
         summary = replace(summary, citations=pages.gather_citations(session.catalog, summary))
@@ -75,7 +81,7 @@ def report(session: Session, /, format_: str, per: str, curves: bool, output: st
 
         write(output, render_trials(summary, format_, curves))
     else:
-        print_summary(summary, format_, output)
+        print_summary(summary, format_, output, page=width == "page")
     if opened:
         pages.open_page(Path(output))
 
@@ -107,14 +113,14 @@ def show_record(session: Session, trial: str, folders: Sequence[Path], format_: 
     click.echo(text, nl=False, color=True)
 
 
-def print_summary(summary: Summary, format_: str = "text", output: str = "-") -> None:
+def print_summary(summary: Summary, format_: str = "text", output: str = "-", page: bool = False) -> None:
     """Print a summary, or write it to a file. Raises UsageError for a file that cannot be written."""
     from harness.report import render
 
     if output == "-":
-        click.echo(render(summary, format_, output_width(), wants_colour(sys.stdout)), nl=False, color=True)
+        click.echo(render(summary, format_, output_width(), wants_colour(sys.stdout), page), nl=False, color=True)
     else:
-        write(output, render(summary, format_))
+        write(output, render(summary, format_, page=page))
 
 
 def write(output: str, text: str) -> None:
@@ -138,6 +144,12 @@ def _write_file(path: Path, text: str) -> None:
     from harness.records.store import write_atomically
 
     write_atomically(path, text)
+
+
+def check_width(width: str) -> None:
+    """Raises UsageError for a width that no paper has."""
+    if width not in WIDTHS:
+        raise UsageError(f"--width {width}: unknown{suggest(width, WIDTHS)}; known: {', '.join(WIDTHS)}")
 
 
 def _check_per(per: str, curves: bool) -> None:

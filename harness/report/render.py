@@ -10,8 +10,15 @@ from harness.words import suggest
 FORMATS = ("text", "markdown", "latex", "csv", "json", "html")
 
 
-def render(summary: Summary, format: str = "text", width: int | None = None, colour: bool = False) -> str:  # noqa: A002
-    """The summary in one of FORMATS, ending in a newline; width in characters and colour are for text.
+def render(
+    summary: Summary,
+    format: str = "text",  # noqa: A002
+    width: int | None = None,
+    colour: bool = False,
+    page: bool = False,
+) -> str:
+    """The summary in one of FORMATS, ending in a newline. width in characters and colour are for text; page is for
+    latex: tables for the width of a page instead of a column.
 
     Raises UsageError for an unknown format.
     """
@@ -20,10 +27,14 @@ def render(summary: Summary, format: str = "text", width: int | None = None, col
         from harness.report.formats.terminal import render_text
 
         return render_text(summary, width, colour)
-    if format in ("markdown", "latex"):
-        from harness.report.formats import markup
+    if format == "markdown":
+        from harness.report.formats.markup import render_markdown
 
-        return markup.render_markdown(summary) if format == "markdown" else markup.render_latex(summary)
+        return render_markdown(summary)
+    if format == "latex":
+        from harness.report.formats.latex import render_latex
+
+        return render_latex(summary, page)
     if format in ("csv", "json"):
         from harness.report.formats import csv_json
 

@@ -25,7 +25,7 @@ def counted(*values: float, name: str = "forward_macs", seeds: int = 1):
 def cells(records, style: str, name: str = "forward_macs") -> list[str]:
     """The cells of one column, as they are printed."""
     shown = render(summarise(records, METRICS, columns=[name]), style, 120)
-    lines = [line for line in shown.splitlines() if re.match(r"(\| `)?m\d", line.strip())]
+    lines = [line for line in shown.splitlines() if re.match(r"(\| `|\\texttt\{)?m\d", line.strip())]
     return [
         re.split(r"\s*[|&]\s*|\s{2,}", line.strip("| \\"), maxsplit=2)[2].removesuffix(r"\\").strip(" |")
         for line in lines

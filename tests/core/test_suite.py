@@ -18,6 +18,7 @@ from harness.cli import main
 from harness.planning.plan import plan_trials
 from harness.records.store import Store
 from harness.report import render, summarise, with_suite
+from harness.report.formats.tex import escape_note
 from harness.suites import references, suite
 from harness.suites.entries import Claim, Published, Quantity
 from harness.suites.suite import Comparison, Request
@@ -542,8 +543,8 @@ def test_markdown_and_latex_have_values_claims_and_sources():
     text = reported(measured(methods=["old", "new"]), HALF, published=[ACCURACY, ELSEWHERE], style="latex")
     assert r"0.9035 $\pm$ 0.0049" in text
     assert "% claim holds: half; old.forward_macs / new.forward_macs = 2" in text
-    assert "% [1] S_1 & T; a | b" in text
-    assert text.count(r"\begin{tabular}") == 2
+    assert escape_note("[1] S_1 & T; a | b") in text
+    assert text.count(r"\begin{table}") == 2
 
 
 @pytest.mark.parametrize("style", ["text", "markdown", "latex", "csv", "json"])
@@ -600,7 +601,7 @@ def test_at_least_is_printed_in_every_format():
     assert f"forward_macs of old: at least; {note}" in markdown
     latex = render(summary, "latex")
     assert r"$\geq$ 1234" in latex
-    assert note in latex
+    assert escape_note(note) in latex
     old, new = (
         line for line in csv.DictReader(io.StringIO(render(summary, "csv"))) if line["metric"] == "forward_macs"
     )

@@ -1,4 +1,4 @@
-"""Tables for documents: Markdown for pages, LaTeX (booktabs) for papers. tabulate lays out and escapes."""
+"""Tables in Markdown, for pages. tabulate lays them out."""
 
 from __future__ import annotations
 
@@ -11,18 +11,6 @@ from tabulate import tabulate
 from harness.report.rows.table import Cell, Summary, Table
 from harness.report.wording import numbers, paired, published
 from harness.report.wording.captions import ARROWS, count_seeds, list_taken_over, title
-
-# Marks that no name contains and that tabulate does not escape; they become LaTeX after it is done.
-BOLD, PLAIN = "\x02", "\x03"
-TO_LATEX = {
-    BOLD: r"\textbf{",
-    PLAIN: "}",
-    "±": r"$\pm$",
-    "≥": r"$\geq$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "µ": r"$\mu$",
-}
 
 BESIDE: dict[str, Any] = {"disable_numparse": True, "colalign": ["left"] * 3 + ["right"] * 2}
 
@@ -41,18 +29,6 @@ def render_markdown(summary: Summary) -> str:
     return _join_parts([*parts, *_render_markdown_suite(summary)])
 
 
-def render_latex(summary: Summary) -> str:
-    r"""A booktabs tabular for each data set and protocol; the rest as comments. Needs \usepackage{booktabs}."""
-    parts = []
-    for table in summary.tables:
-        heads = ["method", "n", *(_head(table, name, summary) for name in table.columns)]
-        rows = _body(table, summary, str, lambda shown: f"{BOLD}{shown}{PLAIN}")
-        tabular = tabulate(rows, heads, "latex_booktabs", disable_numparse=True, colalign=_align(table))
-        parts += [_comment(f"{table.dataset}: {title(table)}"), _to_latex(tabular), *map(_comment, _footer(table)), ""]
-    parts += map(_comment, summary.notes)
-    return _join_parts([*parts, *_render_latex_suite(summary)])
-
-
 def _render_markdown_suite(summary: Summary) -> Iterator[str]:
     """Render published values beside measured ones, claims with their verdicts, and the sources of both."""
     sources = published.Footnotes()
@@ -67,27 +43,9 @@ def _render_markdown_suite(summary: Summary) -> Iterator[str]:
     yield from ["", *(f"- [{number}] {_escape(note)}" for note, number in sources.numbered.items())]
 
 
-def _render_latex_suite(summary: Summary) -> Iterator[str]:
-    """Render published values as a table, claims and sources as comments."""
-    sources = published.Footnotes()
-    rows = published.list_published(summary, sources)
-    if rows:
-        yield "\n% measured beside published"
-        yield _to_latex(tabulate(rows, published.list_heads(summary), "latex_booktabs", **BESIDE))
-    for verdict, words, found in published.list_claims(summary, sources):
-        yield _comment(f"claim {verdict}: {words}; {found}")
-    yield from map(_comment, sources.list_lines())
-
-
 def _join_parts(parts: Iterable[str]) -> str:
     """Lines, never two empty ones in a row."""
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
-
-
-def _to_latex(tabular: str) -> str:
-    for mark, command in TO_LATEX.items():
-        tabular = tabular.replace(mark, command)
-    return tabular
 
 
 def _body(table: Table, summary: Summary, named: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
@@ -153,7 +111,3 @@ def _escape(text: str) -> str:
     """Text in which Markdown sees no markup: no table, code, emphasis, heading, link, mathematics or HTML."""
     escaped = re.sub(r"([\\`*|<>$~]|(?<!\w)_|_(?!\w)|^[#+=-]|\[(?=[^\]]*\]\()|^\[(?=[^\]]*\]:))", r"\\\1", text)
     return re.sub(r"&(?=#?\w+;)", "&amp;", escaped)
-
-
-def _comment(line: str) -> str:
-    return "% " + " ".join(line.split())

@@ -18,7 +18,7 @@ from rich.text import Text
 from harness.report.formats.console import open_console, read_console
 from harness.report.rows.table import Cell, Row, Summary, Table, is_cost
 from harness.report.wording import numbers, paired, published
-from harness.report.wording.captions import ARROWS, count_seeds, list_taken_over, title
+from harness.report.wording.captions import ARROWS, count_seeds, list_taken_over, title, write_legend
 from harness.report.wording.published import Footnotes
 from harness.types import Metric
 
@@ -40,7 +40,7 @@ def render_text(summary: Summary, width: int | None, colour: bool) -> str:
     for table in summary.tables:
         _print_table(console, table, summary)
     if summary.tables:
-        _print_lines(console, [_write_legend(summary, colour)], "dim")
+        _print_lines(console, [write_legend(summary, "bold: best" if colour else "*: best")], "dim")
     _print_lines(console, [f"note: {note}" for note in summary.notes], "yellow")
     _print_suite(console, summary)
     return read_console(console)
@@ -204,22 +204,3 @@ def _mark_few(cell: Cell, row: Row, reasons: Footnotes) -> str:
 def _pad_parts(parts: Sequence[str], *, right: bool = False) -> list[str]:
     width = max(map(len, parts))
     return [part.rjust(width) if right else part.ljust(width) for part in parts]
-
-
-def _find_marked(table: Table, name: str, metric: Metric) -> list[bool]:
-    cells = [row.cells[name] for row in table.rows]
-    return numbers.scale(cells, metric).best(cells)
-
-
-def _write_legend(summary: Summary, colour: bool) -> str:
-    cells = [(table, row.cells[name]) for table in summary.tables for row in table.rows for name in table.columns]
-    several = any(cell.n > 1 for _, cell in cells)
-    terms = ["mean ± standard deviation over n seeds" if several else "n: trials that ended ok"]
-    if any(cell.range is not None for _, cell in cells):
-        terms.append("(a to b): from the least to the most, over seeds whose configurations differ")
-    if any(any(_find_marked(table, name, summary.metrics[name])) for table in summary.tables for name in table.columns):
-        terms.append("bold: best" if colour else "*: best")
-    if any(cell.relative is not None for _, cell in cells):
-        first = dict.fromkeys(table.rows[0].method for table in summary.tables)
-        terms.append(f"x: relative to {next(iter(first)) if len(first) == 1 else 'the first method of each table'}")
-    return "; ".join(terms)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.report.rows.table import Row, Table
+from harness.report.rows.table import Row, Summary, Table
+from harness.report.wording import numbers
 from harness.types import Metric
 from harness.types.terms import make_heading
 
@@ -47,3 +48,24 @@ def group_metric(metric: Metric) -> str:
         return "other"
     by_unit = {"B": "memory", "bytes": "memory", "s": "time", "": "operations", "MACs": "operations"}
     return by_unit.get(metric.unit, "other")
+
+
+def find_marked(table: Table, name: str, metric: Metric) -> list[bool]:
+    """Whether each row of a table is marked as the best on a metric."""
+    cells = [row.cells[name] for row in table.rows]
+    return numbers.scale(cells, metric).best(cells)
+
+
+def write_legend(summary: Summary, best: str) -> str:
+    """`mean ± standard deviation over n seeds; *: best; x: relative to saf`. best: how the best are marked."""
+    cells = [(table, row.cells[name]) for table in summary.tables for row in table.rows for name in table.columns]
+    several = any(cell.n > 1 for _, cell in cells)
+    terms = ["mean ± standard deviation over n seeds" if several else "n: trials that ended ok"]
+    if any(cell.range is not None for _, cell in cells):
+        terms.append("(a to b): from the least to the most, over seeds whose configurations differ")
+    if any(any(find_marked(table, name, summary.metrics[name])) for table in summary.tables for name in table.columns):
+        terms.append(best)
+    if any(cell.relative is not None for _, cell in cells):
+        first = dict.fromkeys(table.rows[0].method for table in summary.tables)
+        terms.append(f"x: relative to {next(iter(first)) if len(first) == 1 else 'the first method of each table'}")
+    return "; ".join(terms)
