@@ -123,27 +123,27 @@ def print_summary(summary: Summary, format_: str = "text", output: str = "-", pa
         write(output, render(summary, format_, page=page))
 
 
-def write(output: str, text: str) -> None:
-    """Write a text to a file, or print it for `-`. Raises UsageError for a file that cannot be written."""
+def write(output: str, content: str | bytes, option: str = "--output") -> None:
+    """Write a text or bytes to a file, or print them for `-`. Raises UsageError for a file that cannot be written."""
     if output == "-":
-        click.echo(text, nl=False)
+        click.echo(content, nl=False)
         return
     try:
-        _write_file(Path(output), text)
+        _write_file(Path(output), content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UsageError(
-            f"--output {output}: not written ({error.strerror}); name a file in a folder that exists and has room"
+            f"{option} {output}: not written ({error.strerror}); name a file in a folder that exists and has room"
         ) from error
 
 
-def _write_file(path: Path, text: str) -> None:
+def _write_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, where it is one: on a full disk the earlier one is worth more than half."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
         return
     from harness.records.store import write_atomically
 
-    write_atomically(path, text)
+    write_atomically(path, content)
 
 
 def check_width(width: str) -> None:

@@ -82,12 +82,15 @@ def add_record_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def summarise_wanted(catalog: Catalog, wanted: Wanted) -> Summary:
-    """Summarise the records that were asked for. Raises UsageError where there are none, or for a name nobody knows."""
+def summarise_wanted(catalog: Catalog, wanted: Wanted, every: bool = False) -> Summary:
+    """Summarise the records that were asked for. every: all metrics, whatever a suite names.
+
+    Raises UsageError where there are none, or for a name that nobody knows.
+    """
     suite = resolve_suite(catalog, wanted.suite_name)
     if suite is not None:
         wanted = _add_from_suite(wanted, suite)
-    names = parse_columns(catalog, wanted.metrics)
+    names = None if every else parse_columns(catalog, wanted.metrics)
     records, sources = gather_records(wanted.folders)
     planned = gather_plans(wanted.folders)
     records = _keep_wanted(catalog, wanted, suite, records)
@@ -121,13 +124,13 @@ def summarise_records(
     return replace(summary, notes=(*shown.sources, *summary.notes))
 
 
-def parse_columns(catalog: Catalog, text: str | None) -> list[str] | None:
+def parse_columns(catalog: Catalog, text: str | None, option: str = "--metrics") -> list[str] | None:
     """The names of a --metrics list, such as accuracy,accuracy@best. Raises UsageError for one that nobody offers."""
     if text is None:
         return None
     from harness.selections import selection
 
-    names = selection.parse_names(text, "--metrics")
+    names = selection.parse_names(text, option)
     for name in names:
         catalog.metrics.get(name.partition("@")[0])
     return names
