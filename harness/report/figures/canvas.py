@@ -151,7 +151,8 @@ def add_legend(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> No
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     width, height = figure.get_size_inches()
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
     for fold, columns in [(FOLD, count) for count in (4, 3, 2, 1)] + [(FOLD // 2, 1)]:
         place: dict[str, Any] = {"loc": "outside lower center", "ncols": min(columns, len(labels))}
         shown = [fold_label(label, fold) for label in labels]
