@@ -1,4 +1,4 @@
-"""docs/ as a site: the map names every page, links lead somewhere, and Sphinx, where it is installed, warns of nothing."""
+"""docs/ as a site: its map names every page, links lead somewhere, and Sphinx, where it is there, warns of nothing."""
 
 from __future__ import annotations
 
