@@ -185,9 +185,9 @@ SETS = [
 ]
 
 
-def trained_anew(dataset: str, method: str, metric: str, **options: object) -> dict[int, float]:
+def trained_anew(dataset: str, method: str, metric: str, suite: str = "uci-gal", **options: object) -> dict[int, float]:
     """By split, of what was trained anew with the configuration that validation chose."""
-    trials = ((record, record.trial) for record in records_of("uci-gal") if record.trial.refit)
+    trials = ((record, record.trial) for record in records_of(suite) if record.trial.refit)
     own = [
         record
         for record, trial in trials
@@ -224,6 +224,19 @@ def test_a_line_of_uci_gal_is_that_of_the_records_of_its_set(line):
 
 def test_a_set_of_uci_gal_has_one_line():
     assert len({line[0] for line in SETS}) == len(SETS) >= 2
+
+
+def test_the_sets_of_a_tenth_have_the_means_of_their_two_splits():
+    table = re.search(r"^\| set, two splits \|.*?\n\n", RESULTS, re.M | re.S)[0]
+    lines = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()[2:]]
+    gaussian = {"likelihood": "gaussian"}
+    methods = [("gm-vi", {}), ("mean-field-vi", {}), ("deep-ensemble", gaussian), ("mc-dropout", {})]
+    assert [line[0] for line in lines] == ["uci-power", "uci-kin8nm", "uci-naval"]
+    for dataset, *cells in lines:
+        for cell, (method, options) in zip(cells, methods, strict=True):
+            found = trained_anew(dataset, method, "log_likelihood", "uci-gal-tenth", **options)
+            assert sorted(found) == [0, 1]
+            assert cell == f"{estimate_mean(found.values()).mean:.3f}"
 
 
 # --- docs/compress.md -------------------------------------------------------------------------------------------------
