@@ -12,16 +12,6 @@ CLASSES = Problem("classification", (3,), 4, 40)
 IMAGES = Problem("classification", (2, 8, 8), 4, 40)
 
 
-def rows(problem=REGRESSION, count=None, dtype=torch.float64, seed=1):
-    """Normal inputs with noisy sines of their first numbers, or random classes; as many as the problem has."""
-    count = problem.train_size if count is None else count
-    draw = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(count, *problem.input_shape, generator=draw, dtype=dtype)
-    if problem.kind == "classification":
-        return Batch(inputs, torch.randint(problem.output_size, (count,), generator=draw))
-    return Batch(inputs, inputs[:, 0].sin() + 0.1 * torch.randn(count, generator=draw, dtype=dtype))
-
-
 def train_lanes_and_alone(learner, options, problems, trainings, batches):
     """Train trials as one and one by one: of each its lane, and its own learner and state.
 

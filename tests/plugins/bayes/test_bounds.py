@@ -12,6 +12,7 @@ from mixtures import KINDS, Mixture, distributions, independent_coordinates, mix
 from scipy.integrate import quad
 from scipy.optimize import brentq, least_squares, minimize_scalar
 from scipy.special import logsumexp
+from tiny_problems import normal
 from torch import Tensor
 from torch.distributions import kl_divergence
 
@@ -37,10 +38,6 @@ FAR = 5  # standard errors
 DIMENSIONS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 35, 50, 100, 200)
 DISTANCES = (0.5, 2.0, 4.0, 10.0)
 SAME = dict(rel=1e-10, abs=1e-300)
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def random_mixture(kind: str, count: int, m: int) -> Mixture:

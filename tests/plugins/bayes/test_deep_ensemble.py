@@ -7,9 +7,11 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from bayes_setups import REGRESSION, rows
+from agreeing import agree
+from bayes_setups import REGRESSION
+from tiny_problems import rows, terms
 
-from harness import Batch, Problem, Training, UsageError
+from harness import Problem, UsageError
 from harness.options import build as configured
 from harness_bayes import mixture
 from harness_bayes.config import MixtureOptions
@@ -20,14 +22,9 @@ from harness_gm_vi import start
 CLASSES = Problem("classification", (1, 6, 6), 3, 12)
 
 
-def images():
-    draw = torch.Generator().manual_seed(1)
-    return Batch(torch.randn(12, 1, 6, 6, generator=draw, dtype=torch.float64), torch.arange(12) % 3)
-
-
 def begun(options, problem=REGRESSION):
     learner = build(options)
-    return learner, learner.init(problem, Training(0, "cpu", "fp64", 12, 10), None)
+    return learner, learner.init(problem, terms(10), None)
 
 
 def plain(parameters, x):
@@ -61,22 +58,21 @@ def decay(parameters):
 
 
 @pytest.mark.parametrize(
-    ("options", "problem", "batch", "loss", "penalty"),
+    ("options", "problem", "loss", "penalty"),
     [
-        (EnsembleOptions(architecture="5-FC", members=3), REGRESSION, rows, heteroscedastic, no_decay),
+        (EnsembleOptions(architecture="5-FC", members=3), REGRESSION, heteroscedastic, no_decay),
         (
             EnsembleOptions(architecture="5-FC", members=2, likelihood="gaussian", noise=0.4, prior_scale=2.0),
             REGRESSION,
-            rows,
             gaussian,
             decay,
         ),
-        (EnsembleOptions(architecture="4C3-5C3-FC", members=2), CLASSES, images, F.cross_entropy, no_decay),
+        (EnsembleOptions(architecture="4C3-5C3-FC", members=2), CLASSES, F.cross_entropy, no_decay),
     ],
 )
-def test_each_member_has_the_gradient_of_a_network_alone(options, problem, batch, loss, penalty):
+def test_each_member_has_the_gradient_of_a_network_alone(options, problem, loss, penalty):
     learner, state = begun(options, problem)
-    inputs, targets, _ = batch()
+    inputs, targets, _ = rows(problem)
     learner.objective(state, inputs[None], targets[None])["loss"].sum().backward()
     for index in range(options.members):
         alone = member(state, index)
@@ -86,22 +82,16 @@ def test_each_member_has_the_gradient_of_a_network_alone(options, problem, batch
 
 
 @pytest.mark.parametrize(
-    ("options", "problem", "batch"),
+    ("method", "dataset"),
     [
-        (EnsembleOptions(architecture="5-FC", members=2), REGRESSION, rows),
-        (EnsembleOptions(architecture="5-FC", likelihood="gaussian", activation="tanh"), REGRESSION, rows),
-        (EnsembleOptions(architecture="4C3-AP2-FC", members=2, prior="fixed", bias=False), CLASSES, images),
-        (PointOptions(architecture="5-FC", likelihood="gaussian", prior="mixture", prior_share=0.3), REGRESSION, rows),
+        ("deep-ensemble[architecture=5-FC,members=2]", "toy-2d"),
+        ("deep-ensemble[architecture=5-FC,likelihood=gaussian,activation=tanh]", "toy-2d"),
+        ("deep-ensemble[architecture=4C3-AP2-FC,members=2,prior=fixed,bias=no]", "digits"),
+        ("deterministic[architecture=5-FC,likelihood=gaussian,prior=mixture,prior_share=0.3]", "toy-2d"),
     ],
 )
-def test_the_reference_has_the_same_gradient(options, problem, batch):
-    gradients = []
-    for name in ("update", "reference"):
-        learner, state = begun(options, problem)
-        _, said = getattr(learner, name)(state, batch())
-        gradients.append({"loss": said["loss"], **{n: tensor.grad for n, tensor in state.parameters.items()}})
-    fast, plainly = gradients
-    assert all(torch.allclose(fast[name], plainly[name], rtol=0, atol=1e-12) for name in fast)
+def test_the_reference_has_the_same_gradient(method, dataset, tmp_path):
+    agree(method, dataset, tmp_path)
 
 
 def test_the_noise_is_said_in_the_units_of_the_targets():
@@ -111,7 +101,7 @@ def test_the_noise_is_said_in_the_units_of_the_targets():
     assert learner.describe(state)["noise"] == 0.4
     learner, state = begun(EnsembleOptions(architecture="5-FC", likelihood="gaussian", members=2))
     for _ in range(3):
-        learner.update(state, rows())
+        learner.update(state, rows(REGRESSION))
     said = learner.describe(state)["noise"]
     assert said == pytest.approx((state.log_noise.exp() * 2).tolist(), rel=1e-5)
     assert said[0] != said[1]
@@ -124,7 +114,7 @@ def test_networks_of_one_noise_may_go_without_prior():
 
 def test_a_prediction_is_the_mixture_of_the_members():
     learner, state = begun(EnsembleOptions(architecture="5-FC", members=3))
-    inputs = rows().inputs
+    inputs = rows(REGRESSION).inputs
     prediction = learner.predict(state, inputs)
     for index in range(3):
         outputs = plain(member(state, index), inputs)
@@ -135,9 +125,7 @@ def test_a_prediction_is_the_mixture_of_the_members():
 
 def test_members_start_where_the_components_of_a_mixture_do():
     _, state = begun(EnsembleOptions(architecture="5-FC", members=2, likelihood="gaussian"))
-    mixed = mixture.build(MixtureOptions(architecture="5-FC", components=3)).init(
-        REGRESSION, Training(0, "cpu", "fp64", 12, 10), None
-    )
+    mixed = mixture.build(MixtureOptions(architecture="5-FC", components=3)).init(REGRESSION, terms(10), None)
     for name in state.network.shapes:
         assert torch.equal(state.parameters[name], mixed.parameters[f"mean.{name}"][:2])
 
@@ -146,7 +134,7 @@ def test_a_mixture_may_start_at_a_trained_ensemble():
     options = MixtureOptions(components=2, start="trained", noise=0.3, bias=False, architecture="5-FC")
     assert start(options) == "deep-ensemble[members=2,likelihood=gaussian,architecture=5-FC,bias=no,noise=0.3]"
     learner, state = begun(EnsembleOptions(architecture="5-FC", members=2, likelihood="gaussian", bias=False))
-    began = mixture.build(options).init(REGRESSION, Training(1, "cpu", "fp64", 12, 10), learner.save(state))
+    began = mixture.build(options).init(REGRESSION, terms(10, seed=1), learner.save(state))
     assert torch.equal(began.parameters["mean.readout.weight"], state.parameters["readout.weight"])
     assert start(MixtureOptions()) == ""
 
@@ -157,7 +145,7 @@ def test_a_mixture_over_classes_may_start_at_a_trained_ensemble_too():
     learner, state = begun(EnsembleOptions(members=2, likelihood="gaussian", architecture="4C3-FC"), CLASSES)
     assert state.likelihood.kind == "categorical"
     assert state.prior is not None
-    began = mixture.build(options).init(CLASSES, Training(1, "cpu", "fp64", 12, 10), learner.save(state))
+    began = mixture.build(options).init(CLASSES, terms(10, seed=1), learner.save(state))
     assert torch.equal(began.parameters["mean.readout.weight"], state.parameters["readout.weight"])
 
 

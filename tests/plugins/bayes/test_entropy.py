@@ -10,6 +10,7 @@ import pytest
 import torch
 from mixtures import KINDS, Mixture, distributions, mixture, side_by_side
 from scipy.integrate import quad
+from tiny_problems import normal
 from torch import Tensor
 from torch.autograd import gradcheck
 
@@ -27,10 +28,6 @@ from harness_bayes.gaussians import Diagonal, Full
 from harness_bayes.integrals import coincide, coincident_error, integrated_error
 
 FAR = 5  # standard errors
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def sampled(drawn: Mixture, draws: int, seed: int = 0):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mixtures import KINDS, distributions, factors, mixture, side_by_side
 from scipy.integrate import quad
+from tiny_problems import normal
 from torch.autograd import gradcheck
 from torch.autograd.graph import saved_tensors_hooks
 from torch.distributions import kl_divergence
@@ -25,7 +26,7 @@ def drawn(request):
 
 @pytest.fixture
 def points():
-    return 2 * torch.randn(7, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return 2 * normal(7, 4, seed=1)
 
 
 def test_densities_are_those_of_torch(drawn, points):
@@ -53,7 +54,7 @@ def test_scales_and_row_norms_are_those_of_the_matrices(drawn):
 
 
 def test_draws_are_affine_images_of_the_noise(drawn):
-    noise = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    noise = normal(3, 5, 4, seed=2)
     placed = zip(factors(drawn), noise, drawn.components.means, strict=True)
     expected = torch.stack([(factor @ z.T).T + mean for factor, z, mean in placed])
     torch.testing.assert_close(drawn.components.place(noise), expected, **EXACT)

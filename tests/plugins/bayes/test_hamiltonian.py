@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from scipy.integrate import quad
+from tiny_problems import normal
 
 from harness import HarnessError
 from harness_bayes import hamiltonian
@@ -33,7 +34,7 @@ def sampled(density, start, leapfrogs=10, burn=150, kept=300, seed=0):
 
 
 def test_autograd_gives_the_gradient_that_is_written_down():
-    positions = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    positions = normal(5, 3)
     values, gradients = differentiate(lambda q: gaussian(q)[0])(positions)
     assert torch.allclose(values, gaussian(positions)[0])
     assert torch.allclose(gradients, gaussian(positions)[1])

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_problems import terms
 
-from harness import Batch, DataOptions, Diverged, Fit, HarnessError, Problem, Reading, Training, Unsupported, UsageError
+from harness import Batch, DataOptions, Diverged, Fit, HarnessError, Problem, Reading, Unsupported, UsageError
 from harness_bayes import hamiltonian
 from harness_bayes.convergence import measure_convergence
 from harness_bayes.hamiltonian import differentiate
@@ -43,7 +44,7 @@ def fitted(options, train, kind="regression", updates=0, precision="fp64", prepa
     """A learner with its state, after so many of as many planned updates."""
     problem = Problem(kind, tuple(train.inputs.shape[1:]), classes, len(train.targets))
     made = learner.build(options)
-    state = made.init(problem, Training(0, "cpu", precision, len(train.targets), updates or None), None)
+    state = made.init(problem, terms(updates or None, precision), None)
     fit = Fit(train, train)
     if prepared:
         state = made.prepare(state, fit)

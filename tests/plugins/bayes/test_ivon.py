@@ -7,9 +7,10 @@ import math
 
 import pytest
 import torch
-from bayes_setups import CLASSES, IMAGES, REGRESSION, require_contract, rows, train_lanes_and_alone
+from bayes_setups import CLASSES, IMAGES, REGRESSION, require_contract, train_lanes_and_alone
+from tiny_problems import largest_difference, normal, rows, terms
 
-from harness import Batch, Problem, Training, UsageError
+from harness import Batch, Problem, UsageError
 from harness.options import build as configured
 from harness_ivon import IVONOptions, learner
 
@@ -31,7 +32,7 @@ named = pytest.mark.parametrize(("problem", "given"), CASES.values(), ids=CASES)
 
 def begun(problem=REGRESSION, updates=9, seed=0, kind=learner.IVON, **given):
     built = kind(IVONOptions(**{**SMALL, **given}))
-    return built, built.init(problem, Training(seed, "cpu", "fp64", 40, updates), None)
+    return built, built.init(problem, terms(updates, seed=seed), None)
 
 
 @named
@@ -43,20 +44,17 @@ def test_updates_are_those_of_the_plain_equations(problem, given):
         _, said = built.update(state, batch)
         _, expected = built.reference(plain, batch)
         assert said["loss"].item() == pytest.approx(expected["loss"].item(), abs=1e-12)
-    for name, tensor in plain.parameters.items():
-        assert torch.allclose(state.parameters[name], tensor, rtol=0, atol=1e-12), name
-    for name, tensor in plain.hessian.items():
-        assert torch.allclose(state.hessian[name], tensor, rtol=0, atol=1e-10), name
+    assert largest_difference(state.parameters, plain.parameters) < 1e-12
+    assert largest_difference(state.hessian, plain.hessian) < 1e-10
 
 
 def test_rows_in_parts_make_the_same_update():
-    batch = rows()
+    batch = rows(REGRESSION)
     (whole, one), (parts, other) = begun(), begun(micro_batch=16)
     whole.update(one, batch)
     parts.update(other, batch)
-    for name, tensor in one.parameters.items():
-        assert torch.allclose(other.parameters[name], tensor, rtol=0, atol=1e-12), name
-        assert torch.allclose(other.gradients[name], one.gradients[name], rtol=0, atol=1e-12), name
+    assert largest_difference(other.parameters, one.parameters) < 1e-12
+    assert largest_difference(other.gradients, one.gradients) < 1e-12
 
 
 class Quadratic(learner.IVON):
@@ -64,9 +62,8 @@ class Quadratic(learner.IVON):
 
     def __init__(self, options):
         super().__init__(options)
-        draw = torch.Generator().manual_seed(7)
-        root = torch.randn(7, 7, generator=draw, dtype=torch.float64)
-        self.A, self.a = root @ root.T / 7 + torch.eye(7), torch.randn(7, generator=draw, dtype=torch.float64)
+        root = normal(7, 7, seed=7)
+        self.A, self.a = root @ root.T / 7 + torch.eye(7), normal(7, seed=8)
 
     def mean_loss(self, state, drawn, inputs, targets):
         apart = torch.cat([weight.flatten(1) for weight in drawn.values()], 1) - self.a  # (draws, 7)
@@ -107,7 +104,7 @@ def test_an_update_leaves_at_least_half_of_each_precision(beta2):
     least = 1.0
     for update in range(30):
         before = vector(map(state.precision, state.hessian)).clone()
-        built.update(state, rows(seed=update))
+        built.update(state, rows(REGRESSION, seed=update))
         least = min(least, (vector(map(state.precision, state.hessian)) / before).min().item())
     assert 0.5 - 1e-12 <= least < 1
 
@@ -117,7 +114,7 @@ def test_a_prediction_has_the_deviation_of_the_weights():
     built, state = begun(predict_samples=4000)
     for name, hessian in state.hessian.items():
         hessian.fill_(0.3 if name == "readout.bias" else 1e20)
-    means = built.predict(state, rows().inputs).means
+    means = built.predict(state, rows(REGRESSION).inputs).means
     deviation = state.deviations()["readout.bias"].item()
     assert means.std(0)[0].item() == pytest.approx(deviation, rel=0.05)
     assert torch.allclose(means - means[:, :1], (means - means[:, :1])[:1], atol=1e-6)
@@ -149,12 +146,11 @@ SEVERAL = [
 def test_lanes_are_the_trials_alone(chosen, learned):
     options = [dataclasses.replace(SEVERAL[i], noise=None if learned else SEVERAL[i].noise) for i in chosen]
     problems = [dataclasses.replace(REGRESSION, target_scale=1.0 + index) for index in chosen]
-    trainings = [Training(index, "cpu", "fp64", 10, 6) for index in chosen]
-    batches = [[rows(count=10, seed=10 * index + update) for index in chosen] for update in range(6)]
+    trainings = [terms(6, seed=index) for index in chosen]
+    batches = [[rows(REGRESSION, 10, seed=10 * index + update) for index in chosen] for update in range(6)]
     for lane, built, alone in train_lanes_and_alone(learner, options, problems, trainings, batches):
-        fresh, inputs = learner.build(built.options), rows().inputs
-        for name, tensor in built.save(alone).items():
-            assert torch.allclose(fresh.save(lane)[name], tensor, rtol=0, atol=1e-12), name
+        fresh, inputs = learner.build(built.options), rows(REGRESSION).inputs
+        assert largest_difference(fresh.save(lane), built.save(alone)) < 1e-12
         assert torch.allclose(fresh.predict(lane, inputs)[0], built.predict(alone, inputs)[0], rtol=0, atol=1e-11)
         said, expected = dict(fresh.describe(lane)), dict(built.describe(alone))
         assert said.pop("noise") == pytest.approx(expected.pop("noise"), rel=1e-12)
@@ -163,7 +159,7 @@ def test_lanes_are_the_trials_alone(chosen, learned):
 
 def test_a_level_is_one_of_the_precisions():
     built, state = begun(level=1, precisions=(0.1, 0.25))
-    built.update(state, rows())
+    built.update(state, rows(REGRESSION))
     assert state.log_noise.exp().item() == pytest.approx(2.0 / 2.0)  # in standardised units, of targets with scale 2
     assert "log_noise" not in state.parameters
 
@@ -192,7 +188,7 @@ def test_the_first_curvature_is_at_least_that_of_a_given_noise(problem, given, e
 
 def test_the_first_curvature_is_the_second_derivative_by_the_last_bias():
     built, state = begun(noise=0.1)
-    weights, batch = state.means(), rows()
+    weights, batch = state.means(), rows(REGRESSION)
     bias = weights.pop("readout.bias")
 
     def loss(readout):
@@ -205,10 +201,10 @@ def test_the_first_curvature_is_the_second_derivative_by_the_last_bias():
 
 def test_a_lane_that_is_nan_spoils_no_other():
     cohort = learner.together(SEVERAL[:2])
-    state = cohort.init([REGRESSION] * 2, [Training(seed, "cpu", "fp64", 40, 3) for seed in (0, 1)])
-    inputs = torch.stack([rows().inputs] * 2)
+    state = cohort.init([REGRESSION] * 2, [terms(3, seed=seed) for seed in (0, 1)])
+    inputs = torch.stack([rows(REGRESSION).inputs] * 2)
     inputs[0, 0, 0] = math.nan
-    state, scalars = cohort.update(state, Batch(inputs, torch.stack([rows().targets] * 2)))
+    state, scalars = cohort.update(state, Batch(inputs, torch.stack([rows(REGRESSION).targets] * 2)))
     assert scalars["loss"].isnan().tolist() == [True, False]
     assert all(tensor[1].isfinite().all() for each in (state.parameters, state.hessian) for tensor in each.values())
 
@@ -224,8 +220,8 @@ def test_the_contract_is_kept(selection):
 def test_on_a_gpu_each_replay_draws_anew_and_counts():
     """Means that hardly move: losses of one mini-batch differ by the draws alone."""
     built = learner.build(IVONOptions(**SMALL, learning_rate=1e-9, noise=1.0))
-    state, losses = built.init(REGRESSION, Training(0, "cuda", "fp32", 40, 9), None), []
-    batch = Batch(rows().inputs.float().cuda(), rows().targets.float().cuda())
+    state, losses = built.init(REGRESSION, terms(9, "fp32", device="cuda"), None), []
+    batch = Batch(rows(REGRESSION).inputs.float().cuda(), rows(REGRESSION).targets.float().cuda())
     for _ in range(9):
         state, scalars = built.update(state, batch)
         losses.append(scalars["loss"].item())

@@ -7,10 +7,11 @@ import math
 
 import pytest
 import torch
-from bayes_setups import CLASSES, REGRESSION, require_contract, rows
+from bayes_setups import CLASSES, REGRESSION, require_contract
 from scipy.optimize import minimize
+from tiny_problems import fit, largest_difference, rows, terms
 
-from harness import Batch, Fit, HarnessError, Problem, Training, Unsupported, UsageError
+from harness import Batch, Fit, HarnessError, Problem, Unsupported, UsageError
 from harness.options import build as configured
 from harness_laplace import LaplaceOptions, learner, reference
 from harness_laplace.evidence import Evidence
@@ -35,7 +36,7 @@ structures = pytest.mark.parametrize("structure", ["full", "diag"])
 def begun(problem=REGRESSION, updates=30, precision="fp64", **given):
     """A learner and its state after so many updates."""
     built = learner.build(LaplaceOptions(**{**SMALL, **given}))
-    state, batch = built.init(problem, Training(0, "cpu", precision, 40, updates), None), rows(problem)
+    state, batch = built.init(problem, terms(updates, precision), None), rows(problem)
     for _ in range(updates):
         state, _ = built.update(state, batch)
     return built, state
@@ -43,7 +44,7 @@ def begun(problem=REGRESSION, updates=30, precision="fp64", **given):
 
 def finished(problem=REGRESSION, updates=30, **given):
     built, state = begun(problem, updates, **given)
-    return built, built.finish(state, Fit(rows(problem), rows(problem)))
+    return built, built.finish(state, fit(problem))
 
 
 def noise_of(state):
@@ -140,7 +141,7 @@ def ridge(state, batch, noise):
 
 def test_of_the_last_layer_it_is_bayesian_linear_regression():
     built, state = begun(noise=0.8, marginal=False)  # in targets' units: 0.4
-    batch, noise = rows(), 0.4
+    batch, noise = rows(REGRESSION), 0.4
     features, deviations, mean, precision = ridge(state, batch, noise)
     with torch.no_grad():  # what training on and on would come to
         state.parameters["readout.weight"].copy_(mean[:5, None])
@@ -280,15 +281,14 @@ def test_an_update_is_that_of_the_plain_loss(problem, given):
     for update in range(3):
         built.update(state, rows(problem, seed=update))
         built.reference(plain, rows(problem, seed=update))
-    for name, tensor in plain.parameters.items():
-        assert torch.allclose(state.parameters[name], tensor, rtol=0, atol=1e-10), name
+    assert largest_difference(state.parameters, plain.parameters) < 1e-10
 
 
 def test_lanes_are_the_trials_alone():
     options = [LaplaceOptions(**SMALL, prior_scale=scale) for scale in (0.5, 2.0)]
     problems = [dataclasses.replace(REGRESSION, target_scale=1.0 + index) for index in range(2)]
-    trainings = [Training(index, "cpu", "fp64", 40, 5) for index in range(2)]
-    cohort, batches = learner.together(options), [rows(seed=seed) for seed in range(2)]
+    trainings = [terms(5, seed=index) for index in range(2)]
+    cohort, batches = learner.together(options), [rows(REGRESSION, seed=seed) for seed in range(2)]
     state = cohort.init(problems, trainings)
     for _ in range(5):
         state, _ = cohort.update(state, Batch(*map(torch.stack, list(zip(*batches, strict=True))[:2])))
@@ -311,7 +311,7 @@ def test_a_network_that_is_not_finite_has_no_curvature():
     with torch.no_grad():
         state.parameters["readout.weight"][0, 2] = math.nan
     with pytest.raises(HarnessError, match="Gauss-Newton matrix is not finite"):
-        built.finish(dataclasses.replace(state, options=LaplaceOptions(**SMALL, subset="all")), Fit(rows(), rows()))
+        built.finish(dataclasses.replace(state, options=LaplaceOptions(**SMALL, subset="all")), fit(REGRESSION))
 
 
 @pytest.mark.slow
@@ -331,8 +331,8 @@ def test_on_a_gpu_it_is_the_same_gaussian(subset, structure):
     found = []
     for device in ("cpu", "cuda"):
         built = learner.build(LaplaceOptions(**SMALL, subset=subset, structure=structure))
-        state = built.init(REGRESSION, Training(0, device, "fp64", 40, 5), None)
-        batch = Batch(*(tensor.to(device) for tensor in rows()[:2]))
+        state = built.init(REGRESSION, terms(5, device=device), None)
+        batch = Batch(*(tensor.to(device) for tensor in rows(REGRESSION)[:2]))
         state = built.finish(state, Fit(batch, batch))
         found.append((state.approximation.evidence, built.predict(state, batch.inputs).variances.cpu()))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-9)
@@ -351,7 +351,7 @@ def test_full_only_where_it_is_small_or_asked_for():
 def test_a_full_matrix_that_memory_does_not_hold_is_refused(given):
     built = learner.build(LaplaceOptions(architecture="200000-FC", structure="full", **given))
     with pytest.raises(Unsupported, match=r"structure=full: a matrix of .* GiB.*use structure=diag"):
-        built.init(REGRESSION, Training(0, "cpu", "fp32", 40, 5), None)
+        built.init(REGRESSION, terms(5, "fp32"), None)
 
 
 @pytest.mark.parametrize(

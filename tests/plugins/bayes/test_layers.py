@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_problems import normal, terms
 
-from harness import Problem, Training
+from harness import Problem
 from harness_bayes import layers, likelihoods, networks, priors
 from harness_bayes.config import BayesOptions, NetworkOptions
 from harness_bayes.layers import Gaussians
@@ -17,14 +18,10 @@ from harness_bayes.noise import Noise
 DRAWS = 40_000
 
 
-def rand(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def network(text, shape, outputs=3, bias=True, activation="relu"):
     problem = Problem("classification", shape, outputs, 9)
     options = NetworkOptions(architecture=text, bias=bias, activation=activation)
-    return networks.build(problem, Training(0, "cpu", "fp64", 4, 1), options, outputs)
+    return networks.build(problem, terms(1), options, outputs)
 
 
 def single(net, weights, x):
@@ -58,8 +55,8 @@ def single(net, weights, x):
 def test_lanes_are_single_networks(text, shape, trials, bias):
     """Rows are shared by the networks of a trial, and each trial has its own."""
     net = network(text, shape, bias=bias)
-    weights = {name: rand(trials * 3, *each, seed=5) for name, each in net.shapes.items()}
-    inputs = rand(trials, 4, *shape)
+    weights = {name: normal(trials * 3, *each, seed=5) for name, each in net.shapes.items()}
+    inputs = normal(trials, 4, *shape)
     outputs = networks.apply(net, weights, inputs)
     assert outputs.shape == (trials * 3, 4, 3)
     for lane in range(trials * 3):
@@ -70,7 +67,7 @@ def test_lanes_are_single_networks(text, shape, trials, bias):
 
 def test_vectors_hold_the_weights_in_order():
     net = network("5-4-FC", (6,))
-    weights = {name: rand(2, *shape) for name, shape in net.shapes.items()}
+    weights = {name: normal(2, *shape) for name, shape in net.shapes.items()}
     vectors = networks.flatten(weights)
     assert vectors.shape == (2, net.size)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in networks.unflatten(net, vectors).items())
@@ -88,8 +85,8 @@ def test_a_network_starts_alike_however_many_stand_beside_it():
 
 
 def dense(biased=True):
-    gaussians = {"readout.weight": rand(2, 3, 4), "readout.bias": rand(2, 4)}
-    spreads = {"readout.weight": rand(2, 3, 4, seed=1).abs(), "readout.bias": rand(2, 4, seed=2).abs()}
+    gaussians = {"readout.weight": normal(2, 3, 4), "readout.bias": normal(2, 4)}
+    spreads = {"readout.weight": normal(2, 3, 4, seed=1).abs(), "readout.bias": normal(2, 4, seed=2).abs()}
     if not biased:
         gaussians.pop("readout.bias")
         spreads.pop("readout.bias")
@@ -107,7 +104,7 @@ def moments(gaussians, x):
 @pytest.mark.parametrize("estimator", ["weights", "local"])
 @pytest.mark.parametrize("biased", [True, False])
 def test_outputs_have_the_moments_of_gaussian_weights(estimator, biased):
-    gaussians, x = dense(biased), rand(1, 5, 3, seed=3)
+    gaussians, x = dense(biased), normal(1, 5, 3, seed=3)
     linear = layers.build_linear(gaussians, DRAWS, Noise.seeded([0], "cpu"), estimator, torch.float64)
     drawn = linear("readout", x, 1).unflatten(0, (2, DRAWS))
     mean, variance = moments(gaussians, x)
@@ -117,7 +114,7 @@ def test_outputs_have_the_moments_of_gaussian_weights(estimator, biased):
 
 def test_draws_of_weights_are_one_function_and_local_noise_is_each_rows():
     """Of two equal rows: with one draw of the weights they agree, with noise of outputs they do not."""
-    gaussians, x = dense(), rand(1, 1, 3).expand(1, 2, 3)
+    gaussians, x = dense(), normal(1, 1, 3).expand(1, 2, 3)
     outputs = {
         estimator: layers.build_linear(gaussians, 1, Noise.seeded([0], "cpu"), estimator, torch.float64)(
             "readout", x, 1
@@ -137,15 +134,15 @@ def test_auto_takes_the_fewer_random_numbers():
     for rows, expected in ((2, [(2, 1, 2, 4)]), (9, [(2, 1, 3, 4), (2, 1, 4)])):
         counting = Counting(Noise.seeded([0], "cpu").generators)
         counting.shapes = []
-        layers.build_linear(dense(), 1, counting, "auto", torch.float64)("readout", rand(1, rows, 3), 1)
+        layers.build_linear(dense(), 1, counting, "auto", torch.float64)("readout", normal(1, rows, 3), 1)
         assert counting.shapes == expected
 
 
 def test_flipout_has_the_moments_of_a_convolution_with_gaussian_weights():
     """Each output is Gaussian around the mean's, with the variance that its patch gives."""
-    means = {"layers.0.weight": rand(2, 3, 2, 3, 3), "layers.0.bias": rand(2, 3)}
+    means = {"layers.0.weight": normal(2, 3, 2, 3, 3), "layers.0.bias": normal(2, 3)}
     deviations = {name: 0.3 * tensor.abs() for name, tensor in means.items()}
-    x = rand(2, 2, 4, 4, seed=3)  # (N, channels, ...)
+    x = normal(2, 2, 4, 4, seed=3)  # (N, channels, ...)
     samples = 4_000
     linear = layers.build_linear(
         Gaussians(means, deviations), samples, Noise.seeded([0], "cpu"), "local", torch.float64
@@ -174,23 +171,23 @@ def test_streams_of_trials_are_their_own():
 # --- priors and likelihoods ---------------------------------------------------------------------------------------
 
 
-def normal(deviation):
+def zero_mean(deviation):
     return torch.distributions.Normal(*torch.tensor([0.0, deviation], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("kind", ["fan-in", "fixed", "mixture"])
 def test_priors_are_those_of_torchs_distributions(kind):
     net = network("5-FC", (6,))
-    weights = {name: rand(2, *shape) for name, shape in net.shapes.items()}
+    weights = {name: normal(2, *shape) for name, shape in net.shapes.items()}
     options = BayesOptions(prior=kind, prior_scale=1.5)
     prior = priors.build(net, options, torch.empty((), dtype=torch.float64), [1.5])
     total = torch.zeros(2, dtype=torch.float64)
     for name, weight in weights.items():
         narrower = kind == "fan-in" and name.endswith("weight")
-        wide = normal(1.5 / (net.fan_in[name] ** 0.5 if narrower else 1.0))
+        wide = zero_mean(1.5 / (net.fan_in[name] ** 0.5 if narrower else 1.0))
         density = wide.log_prob(weight)
         if kind == "mixture":
-            narrow = normal(0.0025).log_prob(weight)
+            narrow = zero_mean(0.0025).log_prob(weight)
             density = (0.5 * density.exp() + 0.5 * narrow.exp()).log()
         total += density.flatten(1).sum(1)
     assert torch.allclose(priors.log_density(prior, weights), total, rtol=1e-10)
@@ -198,8 +195,8 @@ def test_priors_are_those_of_torchs_distributions(kind):
 
 def test_the_cross_entropy_is_entropy_and_divergence():
     net = network("5-FC", (6,))
-    means = {name: rand(2, *shape) for name, shape in net.shapes.items()}
-    spreads = {name: rand(2, *shape, seed=1).abs() + 0.1 for name, shape in net.shapes.items()}
+    means = {name: normal(2, *shape) for name, shape in net.shapes.items()}
+    spreads = {name: normal(2, *shape, seed=1).abs() + 0.1 for name, shape in net.shapes.items()}
     prior = priors.build(net, BayesOptions(), torch.empty((), dtype=torch.float64), [0.7])
     expected = torch.zeros(2, dtype=torch.float64)
     for name, mean in means.items():
@@ -211,7 +208,7 @@ def test_the_cross_entropy_is_entropy_and_divergence():
 
 
 def test_likelihoods_are_those_of_torch():
-    targets, outputs = rand(1, 7), rand(3, 7, 2, seed=1)
+    targets, outputs = normal(1, 7), normal(3, 7, 2, seed=1)
     noise = torch.tensor([0.3, 0.5, 2.0], dtype=torch.float64)
     gaussian = torch.distributions.Normal(outputs[..., 0], noise[:, None]).log_prob(targets)
     found = likelihoods.log_likelihood(Likelihood("gaussian", 1), outputs[..., :1], targets, noise.log())

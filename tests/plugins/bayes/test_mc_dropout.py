@@ -10,9 +10,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from bayes_setups import CLASSES, IMAGES, require_contract, rows, train_lanes_and_alone
+from bayes_setups import CLASSES, IMAGES, require_contract, train_lanes_and_alone
+from tiny_problems import largest_difference, rows, terms
 
-from harness import Batch, Problem, Training, Unsupported, UsageError
+from harness import Batch, Problem, Unsupported, UsageError
 from harness.options import build as configured
 from harness_bayes.noise import Drops, Noise
 from harness_mc_dropout import DropoutOptions, learner, prediction, reference
@@ -33,14 +34,14 @@ named = pytest.mark.parametrize(("problem", "given"), CASES.values(), ids=CASES)
 
 def begun(problem=REGRESSION, seed=0, precision="fp64", **given):
     built = learner.build(DropoutOptions(**{**SMALL, **given}))
-    return built, built.init(problem, Training(seed, "cpu", precision, 40, 9), None)
+    return built, built.init(problem, terms(9, precision, seed=seed), None)
 
 
 @named
 def test_gradients_are_those_of_the_plain_equations(problem, given):
     options = DropoutOptions(**given, rate=0.3, lengthscale=0.5)
     built = learner.build(options)
-    batch, states = rows(problem), [built.init(problem, Training(0, "cpu", "fp64", 40, 9), None) for _ in range(2)]
+    batch, states = rows(problem), [built.init(problem, terms(9), None) for _ in range(2)]
     _, said = built.update(states[0], batch)
     masks = [mask[0] for mask in draw_row_masks(states[1], 40)]
     loss = reference.loss(states[1].options, states[1], batch, masks)
@@ -55,7 +56,7 @@ def test_the_reference_is_the_published_loss():
     _, state = begun(rate=0.3, tau=0.7, lengthscale=0.5)
     with torch.no_grad():
         state.parameters["layers.0.bias"] += 0.3
-    batch, masks = rows(), [mask[0] for mask in draw_row_masks(state, 40)]
+    batch, masks = rows(REGRESSION), [mask[0] for mask in draw_row_masks(state, 40)]
     W1, b1, W2, b2 = (state.parameters[name].detach()[0].numpy() for name in state.network.shapes)
     x, y = batch.inputs.numpy(), batch.targets.numpy()
     h = np.maximum((masks[0].numpy() * x / 0.7) @ W1 + b1, 0)
@@ -105,7 +106,7 @@ def test_a_linear_network_has_the_mean_and_variance_of_its_closed_form():
     with torch.no_grad():
         for tensor in state.parameters.values():
             tensor.abs_().add_(0.1)
-    x = rows().inputs.abs()[:4]
+    x = rows(REGRESSION).inputs.abs()[:4]
     found = built.predict(state, x).means
     W, b, w, c = (state.parameters[name].detach()[0] for name in state.network.shapes)
     hidden = x @ W + b
@@ -146,7 +147,7 @@ def test_the_log_likelihood_is_the_published_formula():
     """logsumexp_t(-tau / 2 (y - f_t)^2) - log T - 1/2 log 2 pi + 1/2 log tau, in the targets' own units."""
     tau = 0.6
     built, state = begun(rate=0.2, tau=tau)
-    batch = rows()
+    batch = rows(REGRESSION)
     means, variances, log_weights = built.predict(state, batch.inputs).rescaled(5.0, 2.0)
     each = torch.distributions.Normal(means.T, variances.sqrt().T)
     mixed = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(logits=log_weights), each)
@@ -159,9 +160,9 @@ def test_the_log_likelihood_is_the_published_formula():
 
 def test_without_a_rate_there_is_one_function():
     built, state = begun(rate=0.0)
-    found = built.predict(state, rows().inputs)
+    found = built.predict(state, rows(REGRESSION).inputs)
     assert found.means.shape == (1, 40)
-    expected = reference.outputs(state.options, state, rows().inputs, [])[:, 0]
+    expected = reference.outputs(state.options, state, rows(REGRESSION).inputs, [])[:, 0]
     assert torch.allclose(found.means[0], expected, atol=1e-12)
 
 
@@ -177,20 +178,19 @@ def test_lanes_are_the_trials_alone(problem, chosen):
     precision = None if problem.kind == "classification" else 1.0
     options = [dataclasses.replace(SEVERAL[index], tau=precision and SEVERAL[index].tau) for index in chosen]
     problems = [dataclasses.replace(problem, target_scale=1.0 + index) for index in chosen]
-    trainings = [Training(index, "cpu", "fp64", 10, 6) for index in chosen]
+    trainings = [terms(6, seed=index) for index in chosen]
     batches = [[rows(problem, 10, seed=10 * index + update) for index in chosen] for update in range(6)]
     for lane, built, alone in train_lanes_and_alone(learner, options, problems, trainings, batches):
         fresh, inputs = learner.build(built.options), rows(problem).inputs
-        for name, tensor in alone.parameters.items():
-            assert torch.allclose(lane.parameters[name], tensor, rtol=0, atol=1e-12), name
+        assert largest_difference(lane.parameters, alone.parameters) < 1e-12
         assert torch.allclose(fresh.predict(lane, inputs)[0], built.predict(alone, inputs)[0], rtol=0, atol=1e-11)
         assert fresh.describe(lane) == built.describe(alone) | {"optimiser": type(lane.optimiser).__name__.lower()}
 
 
 def test_a_lane_that_is_nan_spoils_no_other():
     cohort = learner.together(SEVERAL[:2])
-    state = cohort.init([REGRESSION] * 2, [Training(seed, "cpu", "fp32", 40, 3) for seed in (0, 1)])
-    batch = rows(dtype=torch.float32)
+    state = cohort.init([REGRESSION] * 2, [terms(3, "fp32", seed=seed) for seed in (0, 1)])
+    batch = rows(REGRESSION, dtype=torch.float32)
     inputs = torch.stack([batch.inputs, batch.inputs])
     inputs[0, 0, 0] = math.nan
     state, scalars = cohort.update(state, Batch(inputs, torch.stack([batch.targets] * 2)))
@@ -202,8 +202,8 @@ def test_a_lane_that_is_nan_spoils_no_other():
 def test_on_a_gpu_each_replay_draws_masks_anew():
     """Weights that hardly move: losses of one mini-batch differ by their masks alone."""
     cohort = learner.together([DropoutOptions(**SMALL, rate=rate, learning_rate=1e-9) for rate in (0.0, 0.5)])
-    state = cohort.init([REGRESSION] * 2, [Training(seed, "cuda", "fp32", 40, 9) for seed in (0, 1)])
-    batch, found = rows(dtype=torch.float32), []
+    state = cohort.init([REGRESSION] * 2, [terms(9, "fp32", seed=seed, device="cuda") for seed in (0, 1)])
+    batch, found = rows(REGRESSION, dtype=torch.float32), []
     stacked = Batch(torch.stack([batch.inputs] * 2).cuda(), torch.stack([batch.targets] * 2).cuda())
     for _ in range(9):
         state, scalars = cohort.update(state, stacked)
@@ -219,7 +219,7 @@ def test_parts_of_a_mini_batch_have_its_expectation():
     found = []
     for size in (None, 15):
         built, state = begun(rate=0.0, micro_batch=size, lengthscale=0.5)
-        _, said = built.update(state, rows())
+        _, said = built.update(state, rows(REGRESSION))
         found.append((said["loss"], *(tensor.grad for tensor in state.parameters.values())))
     assert all(torch.allclose(whole, parts, atol=1e-12) for whole, parts in zip(*found, strict=True))
 
@@ -257,7 +257,7 @@ def test_what_does_not_fit_a_problem_is_refused():
         learner.together([dataclasses.replace(each, clip=1.0) for each in SEVERAL]).init([], [])
     built, state = begun(micro_batch=10)
     with pytest.raises(Unsupported, match="at once"):
-        built.reference(state, rows())
+        built.reference(state, rows(REGRESSION))
 
 
 @pytest.mark.slow

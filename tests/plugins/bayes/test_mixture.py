@@ -7,9 +7,10 @@ import math
 
 import pytest
 import torch
-from bayes_setups import REGRESSION, rows
+from bayes_setups import REGRESSION
+from tiny_problems import largest_difference, rows, terms
 
-from harness import Batch, Problem, Training, Unsupported, UsageError
+from harness import Batch, Problem, Unsupported, UsageError
 from harness_bayes import mixture
 from harness_bayes.config import MixtureOptions, VariationalOptions
 from harness_bayes.mixture_state import State
@@ -17,9 +18,9 @@ from harness_mean_field_vi import learner as mean_field
 
 
 def trained(learner, updates=5, precision="fp64"):
-    state = learner.init(REGRESSION, Training(0, "cpu", precision, 40, updates), None)
+    state = learner.init(REGRESSION, terms(updates, precision), None)
     for _ in range(updates):
-        state, scalars = learner.update(state, rows())
+        state, scalars = learner.update(state, rows(REGRESSION))
     return state, scalars
 
 
@@ -29,7 +30,8 @@ def test_one_component_is_mean_field_vi():
     (ours, said), (theirs, also) = trained(one), trained(mean_field.build(options))
     assert said == also
     assert all(torch.equal(ours.parameters[name], theirs.parameters[name]) for name in ours.parameters)
-    predictions = [one.predict(ours, rows().inputs), mean_field.build(options).predict(theirs, rows().inputs)]
+    inputs = rows(REGRESSION).inputs
+    predictions = [one.predict(ours, inputs), mean_field.build(options).predict(theirs, inputs)]
     assert torch.equal(predictions[0].means, predictions[1].means)
 
 
@@ -38,8 +40,8 @@ def test_components_with_fixed_weights_are_separate_mean_field_networks(estimato
     """The structure theorem: with pi fixed, L~ is the mean of K separate ELBOs, and a constant."""
     options = MixtureOptions(architecture="7-FC", components=3, noise=0.4, estimator=estimator)
     learner = mixture.build(options)
-    state = learner.init(REGRESSION, Training(0, "cpu", "fp64", 40, 9), None)
-    inputs, targets, _ = rows()
+    state = learner.init(REGRESSION, terms(9), None)
+    inputs, targets, _ = rows(REGRESSION)
     scalars = learner.objective(state, inputs[None], targets[None])
     scalars["loss"].sum().backward()
     total = 0.0
@@ -90,7 +92,7 @@ def component(state, k, drawn):
 def test_a_prediction_repeats_and_a_row_depends_on_no_other():
     learner = mixture.build(MixtureOptions(architecture="7-FC", components=2, predict_samples=6))
     state, _ = trained(learner)
-    inputs = rows().inputs
+    inputs = rows(REGRESSION).inputs
     whole, again, some = (learner.predict(state, given) for given in (inputs, inputs, inputs[5:8]))
     assert torch.equal(whole.means, again.means)
     assert torch.allclose(whole.means[:, 5:8], some.means, rtol=0, atol=1e-14)
@@ -102,27 +104,26 @@ def test_trials_side_by_side_are_those_alone():
         MixtureOptions(architecture="7-FC", components=2, noise=noise, prior_scale=scale, learning_rate=rate)
         for noise, scale, rate in [(0.3, 1.0, 0.01), (0.5, 2.0, 0.02)]
     ]
-    trainings = [Training(seed, "cpu", "fp64", 40, 5) for seed in (0, 1)]
+    trainings = [terms(5, seed=seed) for seed in (0, 1)]
     cohort = mixture.together(several)
     together = cohort.init([REGRESSION] * 2, trainings)
-    inputs, targets, _ = rows()
+    inputs, targets, _ = rows(REGRESSION)
     for _ in range(5):
         together, _ = cohort.update(together, Batch(torch.stack([inputs] * 2), torch.stack([targets] * 2)))
     for index, options in enumerate(several):
         learner = mixture.build(options)
         alone = learner.init(REGRESSION, trainings[index], None)
         for _ in range(5):
-            alone, _ = learner.update(alone, rows())
+            alone, _ = learner.update(alone, rows(REGRESSION))
         lane = cohort.lane(together, index)
-        for name, tensor in alone.parameters.items():
-            assert torch.allclose(lane.parameters[name], tensor, rtol=0, atol=1e-10), name
+        assert largest_difference(lane.parameters, alone.parameters) < 1e-10
         assert torch.allclose(learner.predict(lane, inputs).means, learner.predict(alone, inputs).means, atol=1e-9)
 
 
 def test_a_level_is_one_of_the_precisions():
     """1 / noise^2 in the targets' own units, of which one is 2 standardised ones here."""
     options = MixtureOptions(architecture="7-FC", level=1, precisions=(0.1, 0.25))
-    state = mixture.build(options).init(REGRESSION, Training(0, "cpu", "fp64", 40, 5), None)
+    state = mixture.build(options).init(REGRESSION, terms(5), None)
     assert state.log_noise.exp().item() == pytest.approx(0.25**-0.5 / 2)
     assert "log_noise" not in state.parameters
 
@@ -160,4 +161,4 @@ def test_options_that_do_not_go_together_are_refused(given, words):
 )
 def test_problems_that_do_not_fit_are_refused(given, problem, words):
     with pytest.raises(Unsupported, match=words):
-        mixture.build(MixtureOptions(**given)).init(problem, Training(0, "cpu", "fp32", 40, 5), None)
+        mixture.build(MixtureOptions(**given)).init(problem, terms(5, "fp32"), None)

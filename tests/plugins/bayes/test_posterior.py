@@ -12,8 +12,9 @@ import pytest
 import torch
 from commands import forked
 from scipy.special import logsumexp
+from tiny_problems import normal, terms
 
-from harness import Batch, ClassLogProbs, Data, Problem, RegressionMixture, Trained, Training, Unsupported
+from harness import Batch, ClassLogProbs, Data, Problem, RegressionMixture, Trained, Unsupported
 from harness_bayes import diversity, evidence, mixture, networks, permutations, posterior_instrument, prediction
 from harness_bayes.config import MixtureOptions
 from harness_bayes.gaussians import Diagonal, Full
@@ -43,7 +44,7 @@ def plane():
 
 def trained(learner, given, precision="fp64", state=None):
     if state is None:
-        state = learner.init(given.problem, Training(0, "cpu", precision, 12, 10), None)
+        state = learner.init(given.problem, terms(10, precision), None)
     return Trained(
         lambda inputs: learner.predict(state, inputs), lambda n: given.test.inputs[:n], learner, state, given
     )
@@ -259,7 +260,7 @@ def drawn(options, seed=0):
     """Weights of one network, as it is before training."""
     problem = Problem("regression", SHAPES[options["architecture"]], 1, 6)
     state = ensemble(EnsembleOptions(**options, members=1, likelihood="gaussian")).init(
-        problem, Training(seed, "cpu", "fp64", 6, 1), None
+        problem, terms(1, seed=seed), None
     )
     return problem, {name: state.parameters[name][0].detach() for name in state.network.shapes}
 
@@ -279,8 +280,7 @@ def test_factors_of_full_covariances_follow_their_units():
     second = permuted(first, 1)
     seen = with_components({**DEEP, "covariance": "full"}, problem, [first, second])
     size, network = seen.state.network.size, seen.state.network
-    draw = torch.Generator().manual_seed(3)
-    factor = torch.randn(size, size, generator=draw, dtype=torch.float64).tril() / size + torch.eye(size) / 10
+    factor = normal(size, size, seed=3).tril() / size + torch.eye(size) / 10
     numbered = networks.unflatten(network, torch.arange(size)[None])
     moved = permuted({name: tensor[0] for name, tensor in numbered.items()}, 1)
     places = torch.cat([moved[name].flatten() for name in network.shapes])
@@ -296,10 +296,10 @@ def test_factors_of_full_covariances_follow_their_units():
 def test_matching_leaves_every_function_as_it_is(options):
     learner = mixture.build(MixtureOptions(**options, components=4))
     problem = Problem("regression", SHAPES[options["architecture"]], 1, 6)
-    state = learner.init(problem, Training(0, "cpu", "fp64", 6, 1), None)
+    state = learner.init(problem, terms(1), None)
     means = networks.flatten(state.mixture().means).detach()
     matched = permutations.match_components(state.network, Diagonal(means, torch.ones_like(means)))
-    inputs = torch.randn(1, 9, *problem.input_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    inputs = normal(1, 9, *problem.input_shape)
     before, after = (
         networks.apply(state.network, networks.unflatten(state.network, each), inputs)
         for each in (means, matched.means)

@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from bayes_setups import REGRESSION, rows, train_lanes_and_alone
+from agreeing import agree
+from bayes_setups import REGRESSION, train_lanes_and_alone
+from tiny_problems import normal, rows, terms
 
-from harness import Batch, Problem, Training, Unsupported, UsageError
+from harness import Batch, Problem, Unsupported, UsageError
 from harness.options import build as configured
 from harness_bayes import networks, points
 from harness_bayes.noise import Noise
@@ -24,7 +26,7 @@ UPDATES = 40
 
 def begun(problem=REGRESSION, updates=UPDATES, precision="fp64", device="cpu", batch_size=10, **given):
     built = learner.build(SwagOptions(**{**SMALL, **given}))
-    return built, built.init(problem, Training(0, device, precision, batch_size, updates), None)
+    return built, built.init(problem, terms(updates, precision, batch_size=batch_size, device=device), None)
 
 
 def weights(state):
@@ -35,7 +37,7 @@ def passed_through(built, state, updates=UPDATES, **given):
     """Weights after each update, on mini-batches that differ, (updates, J, m)."""
     found = []
     for update in range(updates):
-        state, _ = built.update(state, rows(count=10, seed=update, **given))
+        state, _ = built.update(state, rows(REGRESSION, 10, seed=update, **given))
         found.append(weights(state).copy())
     return np.stack(found)
 
@@ -71,7 +73,7 @@ def test_the_reference_fits_the_same_gaussian():
 
 def test_small_variances_beside_large_weights_survive_single_precision():
     held = learner.Collection.empty(1, 2, 3, torch.empty(()))
-    steps = 100 + 1e-3 * torch.randn(50, 1, 3, generator=torch.Generator().manual_seed(0))
+    steps = 100 + 1e-3 * normal(50, 1, 3, dtype=torch.float32)
     for step in steps:
         held.add(step)
     assert torch.allclose(held.squares / 50, steps.double().var(0, correction=0).float(), rtol=0.02)
@@ -81,9 +83,7 @@ def test_small_variances_beside_large_weights_survive_single_precision():
 def test_draws_have_the_mean_and_covariance_of_the_closed_form(count):
     """Of a trajectory longer and shorter than the rank: K is the number of deviations that there are."""
     _, state = begun(Problem("regression", (1,), 1, 40), architecture="2-FC", rank=6, members=2)
-    draw = torch.Generator().manual_seed(4)
-    mixing = torch.randn(2, 7, 7, generator=draw, dtype=torch.float64)
-    steps = torch.randn(count, 2, 1, 7, generator=draw, dtype=torch.float64) @ mixing
+    steps = normal(count, 2, 1, 7, seed=4) @ normal(2, 7, 7, seed=5)
     for step in steps:
         state.collection.add(step[:, 0])
     drawn = (
@@ -100,7 +100,7 @@ def test_draws_have_the_mean_and_covariance_of_the_closed_form(count):
 def test_a_prediction_draws_functions_of_the_gaussians():
     built, state = begun(start=0.5, members=2)
     passed_through(built, state)
-    inputs = rows().inputs
+    inputs = rows(REGRESSION).inputs
     whole, again, some = (built.predict(state, given) for given in (inputs, inputs, inputs[5:8]))
     assert torch.equal(whole.means, again.means)
     assert torch.allclose(whole.means[:, 5:8], some.means, rtol=0, atol=1e-13)
@@ -120,7 +120,7 @@ def test_of_fewer_than_two_networks_the_plain_ones_predict(collected):
     built, state = begun(start=0.5, every=4, members=3)
     passed_through(built, state, 22 + 4 * collected)
     assert state.collection.count == collected
-    inputs, W = rows().inputs, points.weights_of(state)
+    inputs, W = rows(REGRESSION).inputs, points.weights_of(state)
     prediction = built.predict(state, inputs)
     h = torch.relu(inputs @ W["layers.0.weight"] + W["layers.0.bias"][:, None])
     assert torch.allclose(prediction.means, (h @ W["readout.weight"] + W["readout.bias"][:, None])[..., 0], atol=1e-12)
@@ -128,21 +128,16 @@ def test_of_fewer_than_two_networks_the_plain_ones_predict(collected):
 
 
 @pytest.mark.parametrize(
-    ("problem", "given"),
+    ("options", "dataset"),
     [
-        (REGRESSION, {"members": 3, "architecture": "5-4-FC", "activation": "tanh", "prior_scale": 2.0}),
-        (REGRESSION, {"likelihood": "heteroscedastic", "members": 2, "prior": "fixed", "bias": False}),
-        (REGRESSION, {"noise": 0.4}),
-        (CLASSES, {"members": 2, "architecture": "3C3-AP2-4-FC"}),
+        ("members=3,architecture=5-4-FC,activation=tanh,prior_scale=2.0", "toy-2d"),
+        ("likelihood=heteroscedastic,members=2,prior=fixed,bias=no,architecture=4-FC", "toy-2d"),
+        ("noise=0.4,architecture=4-FC", "toy-2d"),
+        ("members=2,architecture=3C3-AP2-4-FC", "digits"),
     ],
 )
-def test_gradients_are_those_of_the_plain_equations(problem, given):
-    found = []
-    for name in ("update", "reference"):
-        built, state = begun(problem, **given)
-        _, scalars = getattr(built, name)(state, rows(problem))
-        found.append((scalars["loss"], *(tensor.grad for tensor in state.parameters.values())))
-    assert all(torch.allclose(one, other, rtol=0, atol=1e-12) for one, other in zip(*found, strict=True))
+def test_gradients_are_those_of_the_plain_equations(options, dataset, tmp_path):
+    agree(f"swag[{options}]", dataset, tmp_path)
 
 
 def test_each_member_is_a_trial_alone():
@@ -165,10 +160,10 @@ def test_trials_side_by_side_are_those_alone():
         SwagOptions(**SMALL, members=2, noise=noise, prior_scale=scale, learning_rate=rate)
         for noise, scale, rate in [(0.3, 1.0, 0.01), (0.5, 2.0, 0.02)]
     ]
-    trainings = [Training(seed, "cpu", "fp64", 10, 12) for seed in (0, 1)]
-    batches = [[rows(count=10, seed=10 * update + trial) for trial in range(2)] for update in range(12)]
+    trainings = [terms(12, batch_size=10, seed=seed) for seed in (0, 1)]
+    batches = [[rows(REGRESSION, 10, seed=10 * update + trial) for trial in range(2)] for update in range(12)]
     for lane, built, alone in train_lanes_and_alone(learner, several, [REGRESSION] * 2, trainings, batches):
-        inputs = rows().inputs
+        inputs = rows(REGRESSION).inputs
         for name in ("mean", "squares", "deviations"):
             one, other = getattr(lane.collection, name), getattr(alone.collection, name)
             assert torch.allclose(one, other, rtol=0, atol=1e-11), name
@@ -180,7 +175,7 @@ def test_the_learning_rate_stays_while_networks_are_collected():
     built, state = begun(learning_rate=0.02, final_rate=0.25, start=0.75)
     rates = []
     for update in range(UPDATES):
-        built.update(state, rows(count=10, seed=update))
+        built.update(state, rows(REGRESSION, 10, seed=update))
         rates.append(state.optimiser.param_groups[0]["lr"])
     assert rates[0] == 0.02
     assert rates[15] == pytest.approx(0.02 * 0.625)  # half-way down the cosine
@@ -223,7 +218,7 @@ def test_networks_are_collected_beside_a_captured_update():
     built, state = begun(precision="fp32", device="cuda", start=0.5, every=2, rank=4)
     found = []
     for update in range(UPDATES):
-        batch = rows(count=10, seed=update, dtype=torch.float32)
+        batch = rows(REGRESSION, 10, seed=update, dtype=torch.float32)
         state, _ = built.update(state, Batch(batch.inputs.cuda(), batch.targets.cuda()))
         found.append(weights(state).copy())
     collected = np.stack(found)[21::2]
@@ -238,9 +233,9 @@ def test_networks_are_trained_as_an_ensemble_of_map_networks_is():
     built, state = begun(members=2, schedule="constant")
     options = EnsembleOptions(architecture="4-FC", members=2, likelihood="gaussian", schedule="constant")
     ensemble = deep_ensemble.build(options)
-    other = ensemble.init(REGRESSION, Training(0, "cpu", "fp64", 10, UPDATES), None)
+    other = ensemble.init(REGRESSION, terms(UPDATES, batch_size=10), None)
     for update in range(5):
-        built.update(state, rows(count=10, seed=update))
-        ensemble.update(other, rows(count=10, seed=update))
+        built.update(state, rows(REGRESSION, 10, seed=update))
+        ensemble.update(other, rows(REGRESSION, 10, seed=update))
     assert state.parameters.keys() == other.parameters.keys()
     assert all(torch.equal(tensor, other.parameters[name]) for name, tensor in state.parameters.items())

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_problems import terms
 
-from harness import Batch, Training
+from harness import Batch
 from harness_bayes import bounds, entropy, likelihoods, mixture, networks
 from harness_bayes.config import MixtureOptions
 from harness_bayes.noise import Noise
@@ -42,7 +43,7 @@ def fitted():
             learning_rate=0.05,
         )
         learner = mixture.build(options)
-        state = learner.init(data.problem, Training(0, "cpu", "fp64", 12, UPDATES), None)
+        state = learner.init(data.problem, terms(UPDATES), None)
         for _ in range(UPDATES):
             state, _ = learner.update(state, rows)
         return measured(state, rows)

@@ -1,90 +1,113 @@
-"""Small recurrent networks, trained a little, and what compressions make of them."""
+"""Small recurrent networks, trained a little or moved by chance, and what compressions make of them."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
+from plain_cells import loop
+from tiny_problems import fit, normal, rows, terms
 from torch import Tensor
 
-from harness import Batch, Fit, Problem, Training
+from harness import Problem
 from harness.options import build as configured
 from harness_dense_rnn import learner as dense
 from harness_recurrent import network
 from harness_recurrent.config import RecurrentOptions
 
-ROWS, STEPS, WIDTH, VOCABULARY = 40, 5, 3, 7
+ROWS, STEPS, WIDTH = 40, 5, 3
 CLASSES = Problem("classification", (STEPS, WIDTH), 4, ROWS, time_axis=True)
-TOKENS = Problem("language", (), VOCABULARY, 240, order="contiguous", window=6)
+TOKENS = Problem("language", (), 7, 240, order="contiguous", window=6)
 UPDATES = 6
+DTYPES = {"fp64": torch.float64, "fp32": torch.float32}
 
 
-def rows(problem: Problem = CLASSES, seed: int = 1, precision: str = "fp64") -> Batch:
-    """A mini-batch: rows with their classes, or windows of a text."""
-    draw = torch.Generator().manual_seed(seed)
-    if problem.kind == "language":
-        tokens = torch.randint(VOCABULARY, (4, problem.window + 1), generator=draw)
-        return Batch(tokens[:, :-1], tokens[:, 1:], first=True)
-    dtype = torch.float64 if precision == "fp64" else torch.float32
-    inputs = torch.randn(ROWS, *problem.input_shape, generator=draw, dtype=dtype)
-    return Batch(inputs, torch.arange(ROWS) % problem.output_size)
+def network_of(problem: Problem = CLASSES, **options: Any) -> network.Network:
+    config = configured(RecurrentOptions, {"hidden": 8, **options}, "dense-rnn")
+    return network.build(problem, terms(UPDATES), config)
 
 
-def fit(problem: Problem = CLASSES, precision: str = "fp64") -> Fit:
-    """All rows, or all tokens as one stream."""
-    if problem.kind == "language":
-        tokens = torch.randint(VOCABULARY, (1, problem.train_size), generator=torch.Generator().manual_seed(2))
-        return Fit(Batch(tokens, tokens), Batch(tokens, tokens))
-    return Fit(rows(problem, precision=precision), rows(problem, 2, precision))
-
-
-def terms(updates: int | None = UPDATES, precision: str = "fp64") -> Training:
-    return Training(0, "cpu", precision, 4, updates)
+# --- bases ------------------------------------------------------------------------------------------------------------
 
 
 @cache
 def trained(problem: Problem = CLASSES, precision: str = "fp64", **options: Any) -> dict[str, Tensor]:
-    """Tensors of a network after a few updates."""
+    """Tensors of a network of 8 nodes after a few updates."""
     built = dense.build(configured(RecurrentOptions, {"hidden": 8, "learning_rate": 0.02, **options}, "dense-rnn"))
-    state = built.init(problem, terms(precision=precision), None)
+    state = built.init(problem, terms(UPDATES, precision), None)
     for update in range(UPDATES):
-        state, _ = built.update(state, rows(problem, update, precision))
+        state, _ = built.update(state, rows(problem, seed=update, dtype=DTYPES[precision]))
     return dict(built.save(state))
 
 
-def of_network(given: dict[str, Any]) -> dict[str, Any]:
-    """The options that the base has, too."""
-    return {name: value for name, value in given.items() if name in ("cell", "hidden", "layers", "tied", "embedding")}
+HIDDEN = 10  # of bases that are not trained
+
+
+def moved(options: Any, problem: Problem = CLASSES) -> dict[str, Tensor]:
+    """What a network starts from, moved by chance, as training would have done."""
+    start = network.draw_initial(network.build(problem, terms(), options), options, 11)
+    return {name: each + 0.3 * normal(*each.shape, seed=11 + at) for at, (name, each) in enumerate(start.items())}
+
+
+# --- compressed -------------------------------------------------------------------------------------------------------
+
+
+def compressed(
+    module: Any,
+    options: Any,
+    problem: Problem = CLASSES,
+    updates: int | None = 4,
+    seed: int = 0,
+    base: dict[str, Tensor] | None = None,
+) -> tuple[dict[str, Tensor], Any, Any]:
+    """The base, if not given moved by chance, a method's learner, and its state before the first update."""
+    base = moved(options, problem) if base is None else base
+    built = module.build(options)
+    precision = "fp32" if base["readout.bias"].dtype == torch.float32 else "fp64"
+    state = built.init(problem, terms(updates, precision, seed=seed), base)
+    return base, built, built.prepare(state, fit(problem, DTYPES[precision]))
 
 
 def prepared(
     module: Any, config: type, problem: Problem = CLASSES, updates: int = UPDATES, precision: str = "fp64", **given: Any
 ) -> tuple[Any, Any]:
-    """A method's learner, and its state before the first update of fine-tuning, from a base of 8 nodes."""
-    built = module.build(configured(config, {"hidden": 8, **given}, config.__name__))
-    base = trained(problem, precision, **of_network(given))
-    state = built.init(problem, terms(updates, precision), base)
-    return built, built.prepare(state, fit(problem, precision))
+    """A method's learner, and its state before the first update of fine-tuning, from a trained base."""
+    options = configured(config, {"hidden": 8, **given}, config.__name__)
+    shared = {name: each for name, each in given.items() if name in ("cell", "hidden", "layers", "tied", "embedding")}
+    return compressed(module, options, problem, updates, base=trained(problem, precision, **shared))[1:]
 
 
 def tuned(built: Any, state: Any, problem: Problem = CLASSES, updates: int = UPDATES) -> list[dict[str, Tensor]]:
     """Fine-tunes, and returns what would be deployed after each update."""
     found = []
     for update in range(updates):
-        state, _ = built.update(state, rows(problem, 50 + update))
+        state, _ = built.update(state, rows(problem, seed=50 + update))
         found.append({name: tensor.clone() for name, tensor in built.save(state).items()})
     return found
 
 
+def to_numpy(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: each.detach().numpy() for name, each in tensors.items()}
+
+
+# --- states on all training rows --------------------------------------------------------------------------------------
+
+
 def states_of(problem: Problem = CLASSES, **options: Any) -> tuple[Tensor, list[Tensor]]:
-    """Run the trained network on all training rows: x (T, N, d), and the states (T, N, m) of each layer."""
+    """Of the trained network: x (T, N, d), and the states (T, N, m) of each layer."""
     net, tensors = network_of(problem, **options), trained(problem, **options)
-    inputs = fit(problem).train.inputs
-    x = network.split_steps(net, tensors, inputs)
+    x = network.split_steps(net, tensors, fit(problem).train.inputs)
     return x, network.hidden_states(net, tensors, x, network.build_start(net, tensors, x.shape[1]))[0]
 
 
-def network_of(problem: Problem = CLASSES, **options: Any) -> network.Network:
-    config = configured(RecurrentOptions, {"hidden": 8, **options}, "dense-rnn")
-    return network.build(problem, terms(), config)
+def plain_states(base: dict[str, Tensor], cell: str) -> Tensor:
+    """Of the lowest layer of 10 nodes, (T, N, m), by a plain loop."""
+    start = tuple(torch.zeros(ROWS, HIDDEN, dtype=torch.float64) for _ in range(2 if cell == "lstm" else 1))
+    return loop(cell, rows(CLASSES).inputs.transpose(0, 1), network.select_cell(base, 0), start)[0]
+
+
+def before_steps(states: Tensor) -> np.ndarray:
+    """What recurrent weights read, (T N, m): zeros, then the states of all steps but the last."""
+    return torch.cat([torch.zeros_like(states[:1]), states[:-1]]).flatten(0, 1).numpy()

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import torch
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
+from tiny_problems import normal
 
 
 def covariance(m, seed=0, decay=3.0, dead=()):

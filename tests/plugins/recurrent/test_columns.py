@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 
+import compressing as small
 import numpy as np
 import pytest
-import small_bases as small
 import torch
 from agreeing import agree
+from tiny_problems import rows
 
 from harness import Unsupported, UsageError
 from harness_columns import ColumnOptions, learner, reference
@@ -29,8 +30,15 @@ def compressed(**given):
 
 def known(base, cell):
     """W, the states that it reads, and tau of them."""
-    h = small.read(base, cell)
-    return base["cells.0.recurrent.weight"].numpy(), h, small.tau_of(small.moments(h), LAM, K)
+    h = small.before_steps(small.plain_states(base, cell))
+    return base["cells.0.recurrent.weight"].numpy(), h, regularisation_of(h.T @ h / len(h))
+
+
+def regularisation_of(S):
+    """lam k tau'_j by an inverse, with lam relative to the mean of the diagonal."""
+    ridge = LAM * np.trace(S) / len(S)
+    scores = np.diag(S @ np.linalg.inv(S + ridge * np.eye(len(S))))
+    return np.maximum(ridge * K * scores / scores.sum(), 1e-10 * np.trace(S) / len(S))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -75,9 +83,9 @@ def test_predictions_are_those_of_a_network_with_zeros_in_the_other_columns(cell
     base, built, state, columns = compressed(cell=cell)
     zeroed = {**base, "cells.0.recurrent.weight": torch.zeros_like(base["cells.0.recurrent.weight"])}
     zeroed["cells.0.recurrent.weight"][:, columns] = base["cells.0.recurrent.weight"][:, columns]
-    h = small.states(zeroed, cell)[-1]
+    h = small.plain_states(zeroed, cell)[-1]
     expected = (h @ base["readout.weight"].T + base["readout.bias"]).log_softmax(-1)
-    found = built.predict(state, small.rows().inputs).log_probs[0]
+    found = built.predict(state, rows(small.CLASSES).inputs).log_probs[0]
     assert torch.allclose(found.double(), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -88,7 +96,7 @@ def test_each_gate_counts_its_columns():
 
 
 def test_parameters_allow_the_largest_network_that_has_no_more():
-    whole = sum(each.numel() for each in small.arrays(options()).values())
+    whole = sum(each.numel() for each in small.moved(options()).values())
     for most in (whole, whole - 1, whole - 10, whole - 55):
         _, built, state, _ = compressed(nodes=None, parameters=most)
         assert 0 <= most - built.describe(state)["parameters"] < 10
@@ -105,7 +113,7 @@ def test_reconstruction_can_be_chosen_for_either(score):
 
 def test_training_goes_on_with_the_columns_there_are():
     _, built, state, columns = compressed(cell="gru", score="spectral")
-    state, scalars = built.update(state, small.rows())
+    state, scalars = built.update(state, rows(small.CLASSES))
     saved = built.save(state)
     assert torch.isfinite(scalars["loss"])
     assert saved["cells.0.recurrent.weight"].shape == (30, K)

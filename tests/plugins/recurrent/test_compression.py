@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from compressing import CLASSES, TOKENS, fit, network_of, prepared, terms, trained
+from compressing import CLASSES, TOKENS, network_of, prepared, trained
 from plain_cells import CELLS
+from tiny_problems import fit, terms
 
 from harness import Problem, Unsupported, read_records
 from harness.cli import main
@@ -34,9 +35,9 @@ def test_a_base_that_nothing_was_done_to_is_refused():
     net, options = network_of(), RecurrentOptions(hidden=8)
     untrained = {name: each.float() for name, each in network.draw_initial(net, options, 0).items()}
     with pytest.raises(Unsupported, match=r"^the base is untrained: its weights are those it started with; give it"):
-        learner().init(CLASSES, terms(precision="fp32"), untrained)
+        learner().init(CLASSES, terms(6, precision="fp32"), untrained)
     once = {**untrained, "readout.bias": untrained["readout.bias"] + 1e-3}
-    assert learner().init(CLASSES, terms(precision="fp32"), once)
+    assert learner().init(CLASSES, terms(6, precision="fp32"), once)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_base_that_nothing_was_done_to_is_refused():
 )
 def test_a_base_that_is_none_of_its_own_is_refused_in_a_line(change, words):
     with pytest.raises(Unsupported, match=words) as caught:
-        learner().init(CLASSES, terms(), change(dict(trained())))
+        learner().init(CLASSES, terms(6), change(dict(trained())))
     assert "\n" not in str(caught.value)
 
 
@@ -91,7 +92,7 @@ def test_the_most_parameters_say_how_many_nodes(hidden, features, classes, most,
     """Of an irnn k d + k^2 + k + c k + c."""
     options = RecurrentOptions(hidden=hidden)
     problem = Problem("classification", (5, features), classes, 40, time_axis=True)
-    net = network.build(problem, terms(), options)
+    net = network.build(problem, terms(6), options)
     base = Base(net, network.draw_initial(net, options, 0), None, torch.Generator())
     chosen = Compression(CompressionOptions(hidden=hidden, parameters=most)).size(base)
     assert chosen == nodes
@@ -122,8 +123,8 @@ def test_a_method_may_count_otherwise():
 
 def test_draws_are_the_trials_own():
     def draws(seed):
-        state = learner().init(CLASSES, replace(terms(), seed=seed), trained())
-        return compression.build_base(state, fit()).generator.initial_seed()
+        state = learner().init(CLASSES, replace(terms(6), seed=seed), trained())
+        return compression.build_base(state, fit(CLASSES)).generator.initial_seed()
 
     assert draws(1) == draws(1) != draws(2)
 

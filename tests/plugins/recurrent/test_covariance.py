@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_problems import normal
 
 from harness_recurrent import covariance
 from harness_recurrent.covariance import Covariance, PerStep, find_dead
 
 
 def states(steps=7, rows=11, size=5, dtype=torch.float64):
-    return torch.randn(steps, rows, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    return normal(steps, rows, size).to(dtype)
 
 
 def direct(h):

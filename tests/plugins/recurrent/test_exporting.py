@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from plugins.recurrent.hidden import generator
 from safetensors import safe_open
+from tiny_problems import generator, terms
 from torch import nn
 
-from harness import Kept, Problem, Training, Unsupported
+from harness import Kept, Problem, Unsupported
 from harness.cli import main
 from harness_dense_rnn.learner import DenseRNN
 from harness_recurrent import exporting, forms, network, prediction
@@ -32,11 +32,11 @@ def kept(cell="gru", shape="sequences", **given):
         problem = Problem("classification", SHAPES[shape], 3, 100, time_axis=shape != "images")
         rows = torch.randn(4, *SHAPES[shape], generator=generator())
     options = RecurrentOptions(cell=cell, **{"hidden": 8, **given})
-    terms = Training(0, "cpu", "fp32", 4, 10, eager=True)
-    arrays = DenseRNN(options).save(DenseRNN(options).init(problem, terms, None))
+    training = terms(10, "fp32", eager=True)
+    arrays = DenseRNN(options).save(DenseRNN(options).init(problem, training, None))
     noise = {name: torch.randn(each.shape, generator=generator(at)) for at, (name, each) in enumerate(arrays.items())}
     arrays = {name: each + 0.2 * noise[name] for name, each in arrays.items()}
-    return Kept(options, problem, terms, arrays, rows.numpy(), DenseRNN(options))
+    return Kept(options, problem, training, arrays, rows.numpy(), DenseRNN(options))
 
 
 def in_form(held, form):

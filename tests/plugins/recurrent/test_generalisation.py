@@ -7,7 +7,7 @@ from dataclasses import astuple
 
 import pytest
 import torch
-from hidden import normal
+from tiny_problems import normal
 
 from harness import UsageError
 from harness_recurrent.generalisation import (

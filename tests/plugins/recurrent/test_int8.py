@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from agreeing import agree
-from compressing import CLASSES, ROWS, STEPS, TOKENS, WIDTH, fit, prepared, rows, trained
+from compressing import CLASSES, ROWS, STEPS, TOKENS, WIDTH, prepared, trained
+from tiny_problems import fit, normal, rows
 from torch import nn
 
 from harness import UsageError
@@ -66,7 +67,7 @@ def test_a_prediction_is_that_of_the_rounded_weights(cell, problem):
 def test_fine_tuning_trains_floats():
     built, state, start = quantised(finetune=1)
     for update in range(3):
-        state, _ = built.update(state, rows(seed=update))
+        state, _ = built.update(state, rows(CLASSES, seed=update))
     after = built.save(state)
     assert all(each.is_floating_point() for each in state.parameters.values())
     assert not torch.equal(after["readout.scale"], start["readout.scale"])
@@ -131,7 +132,7 @@ def layer(cell, problem=CLASSES):
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_the_states_are_near_those_of_torch(cell):
     built, state = prepared(learner, Int8Options, precision="fp32", cell=cell)
-    x = torch.randn(STEPS, ROWS, WIDTH, generator=torch.Generator().manual_seed(3))
+    x = normal(STEPS, ROWS, WIDTH, seed=3, dtype=torch.float32)
     tensors = network.select_cell(dict(built.save(state)), 0)
     whole = layer(cell)
     with torch.no_grad():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import compressing as small
 import numpy as np
 import pytest
-import small_bases as small
 import torch
 from agreeing import agree
+from plain_cells import GATES
+from tiny_problems import rows
 
 from harness import Unsupported, UsageError
 from harness.cli import main
@@ -21,7 +23,7 @@ def options(**given):
     return LowRankOptions(**(given if given.keys() & {"nodes", "share", "parameters"} else {"rank": 3, **given}))
 
 
-def compressed(problem=small.PROBLEM, **given):
+def compressed(problem=small.CLASSES, **given):
     base, built, state = small.compressed(learner, options(**given), problem)
     approximate = forms.to_dense(forms.select_under(state.tensors, "cells.0.recurrent")).detach().numpy()
     return base, built, state, approximate
@@ -49,7 +51,7 @@ def test_the_identity_costs_nothing(rank):
 @pytest.mark.parametrize("rank", [1, 3, 9])
 def test_data_aware_loses_the_least_of_what_the_weights_give(cell, rank):
     base, built, state, approximate = compressed(cell=cell, kind="data", rank=rank)
-    W, h = base["cells.0.recurrent.weight"].numpy(), small.read(base, cell)
+    W, h = base["cells.0.recurrent.weight"].numpy(), small.before_steps(small.plain_states(base, cell))
     lost, least = reference.loss(W, approximate, h), reference.least_loss(W, h, rank)
     assert lost == pytest.approx(least, rel=1e-6, abs=1e-12)
     whole = reference.loss(W, np.zeros_like(W), h)
@@ -77,13 +79,13 @@ def test_full_rank_is_the_base(kind):
 def test_the_rank_of_a_size_has_no_more_numbers_than_that_many_nodes_have(cell, nodes):
     _, _, state, _ = compressed(cell=cell, nodes=nodes)
     left, right = (state.parameters[f"cells.0.recurrent.{part}"] for part in ("left", "right"))
-    rank, each, allowed = left.shape[1], small.gates(cell) * 10 + 10, small.gates(cell) * nodes**2
+    rank, each, allowed = left.shape[1], GATES[cell] * 10 + 10, GATES[cell] * nodes**2
     assert left.numel() + right.numel() <= max(allowed, each)
     assert (rank + 1) * each > allowed
 
 
 def test_parameters_allow_the_largest_rank_that_has_no_more():
-    base = small.arrays(options(cell="gru"))
+    base = small.moved(options(cell="gru"))
     rest = sum(each.numel() for each in base.values()) - 300
     for most in (rest + 40, rest + 79, rest + 80, rest + 281):
         _, built, state, _ = compressed(cell="gru", parameters=most)
@@ -95,7 +97,7 @@ def test_parameters_allow_the_largest_rank_that_has_no_more():
 
 def test_training_goes_on_with_the_factors():
     _, built, state, _ = compressed(layers=2, cell="lstm", kind="data")
-    state, scalars = built.update(state, small.rows())
+    state, scalars = built.update(state, rows(small.CLASSES))
     assert torch.isfinite(scalars["loss"])
     assert built.save(state)["cells.1.recurrent.left"].shape == (40, 3)
     assert built.describe(state)["form"] == "low-rank"
@@ -127,4 +129,4 @@ def test_a_rank_whose_factors_outgrow_the_weights_is_refused_while_planning(cell
 
 def test_the_identity_of_a_language_is_refused_in_words():
     with pytest.raises(Unsupported, match="kind=identity: of cell=irnn, and this is lstm; give kind=svd"):
-        compressed(small.LANGUAGE, kind="identity")
+        compressed(small.TOKENS, kind="identity")

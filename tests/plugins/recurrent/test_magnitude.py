@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from agreeing import agree
-from compressing import CLASSES, TOKENS, fit, network_of, prepared, rows, states_of, terms, trained, tuned
+from compressing import CLASSES, TOKENS, before_steps, network_of, prepared, states_of, trained, tuned
+from tiny_problems import fit, rows, terms
 
 from harness import Unsupported, UsageError
 from harness.options import build as configured
@@ -106,7 +107,7 @@ def what_is_read(problem, **options):
         return each.flatten(0, -2).numpy()
 
     def before(h):  # of streams the last state is as good as the first
-        return flat(h if problem is TOKENS else torch.cat([torch.zeros_like(h[:1]), h[:-1]]))
+        return flat(h) if problem is TOKENS else before_steps(h)
 
     return {
         "cells.0.recurrent.weight": before(below),
@@ -158,7 +159,7 @@ def test_weights_go_gradually():
     built, state = prepared(learner, MagnitudeOptions, updates=10, **given)
     masks = [state.constants["cells.0.recurrent.mask"].sum().item()]
     for update in range(10):
-        state, _ = built.update(state, rows(seed=update))
+        state, _ = built.update(state, rows(CLASSES, seed=update))
         assert torch.equal(state.parameters[ALL[0]] != 0, state.constants["cells.0.recurrent.mask"])
         assert left(built.save(state), ALL[:1]) == 9  # whatever point is the best, it is of this size
         masks.append(state.constants["cells.0.recurrent.mask"].sum().item())
@@ -176,10 +177,10 @@ def test_all_have_gone_at_the_end(updates, interval):
 
 def test_without_a_plan_all_go_at_the_first_interval():
     built = learner.build(MagnitudeOptions(hidden=8, nodes=3, finetune=1, gradual=True, interval=3))
-    state = built.prepare(built.init(CLASSES, terms(None), trained()), fit())
+    state = built.prepare(built.init(CLASSES, terms(), trained()), fit(CLASSES))
     masks = []
     for update in range(4):
-        state, _ = built.update(state, rows(seed=update))
+        state, _ = built.update(state, rows(CLASSES, seed=update))
         masks.append(int(state.constants["cells.0.recurrent.mask"].sum()))
     assert masks == [64, 64, 9, 9]
 

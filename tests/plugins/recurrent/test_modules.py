@@ -11,10 +11,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from plugins.recurrent.hidden import generator
+from tiny_problems import normal, terms
 from torch import nn
 
-from harness import Batch, Fit, Problem, Training
+from harness import Batch, Fit, Problem
 from harness_dense_rnn.learner import DenseRNN
 from harness_recurrent import compress
 from harness_recurrent.config import RecurrentOptions
@@ -37,7 +37,7 @@ def module(name, **given):
     found = cls(INPUTS, HIDDEN, **settings, **given).double()
     with torch.no_grad():
         for seed, parameter in enumerate(found.parameters()):
-            parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator(seed), dtype=torch.float64))
+            parameter.copy_(0.4 * normal(*parameter.shape, seed=seed))
     return found
 
 
@@ -47,7 +47,7 @@ def reader(of, outputs=OUTPUTS):
 
 
 def rows(count=40, steps=9):
-    return torch.randn(count, steps, INPUTS, generator=generator(7), dtype=torch.float64)
+    return normal(count, steps, INPUTS, seed=7)
 
 
 def answers(of, heads, x):
@@ -97,16 +97,16 @@ def test_it_keeps_what_spectral_pruning_keeps_and_weighs_it_alike(cell, layers, 
     """The method's own tensors, of a network that dense-rnn has trained, in fp32."""
     shape = {"cell": cell, "hidden": 16, "layers": layers}
     problem = Problem("classification", (8, INPUTS), OUTPUTS, 64, time_axis=True)
-    terms = Training(0, "cpu", "fp32", 16, 30, eager=True)
-    x = torch.randn(64, 8, INPUTS, generator=generator(1))
+    training = terms(30, "fp32", 16, eager=True)
+    x = normal(64, 8, INPUTS, seed=1, dtype=torch.float32)
     batch = Batch(x, x.sum((1, 2)).sign().long() + 1)
     dense = DenseRNN(RecurrentOptions(**shape))
-    state = dense.init(problem, terms, None)
+    state = dense.init(problem, training, None)
     for _ in range(30):
         state, _ = dense.update(state, batch)
     base = {name: each.clone() for name, each in dense.save(state).items()}
     method = SpectralPruning(SpectralOptions(**shape, nodes=6, search=search))
-    wanted = method.save(method.prepare(method.init(problem, terms, base), Fit(batch, batch)))
+    wanted = method.save(method.prepare(method.init(problem, training, base), Fit(batch, batch)))
 
     of, head = as_torch(cell, base, layers)
     found = compress(of, x, 6, readers=[head], method={"greedy": "spectral"}.get(search, search))

@@ -6,7 +6,8 @@ from itertools import combinations
 
 import pytest
 import torch
-from hidden import covariance, generator, normal, readers
+from hidden import covariance, readers
+from tiny_problems import generator, normal
 
 from harness_recurrent.selection import (
     FLOOR,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from compressing import CLASSES, TOKENS, fit, network_of, prepared, rows, terms, trained
-from hidden import normal
+from compressing import CLASSES, TOKENS, network_of, prepared, trained
 from plain_cells import CELLS, GATES
+from tiny_problems import fit, normal, rows, terms
 
 from harness import Fit, Reading, Unsupported
 from harness.options import build as configured
@@ -126,7 +126,7 @@ def test_of_a_mingru_only_what_reads_its_state_is_rewritten_and_nothing_accumula
     kept = [0, 1, 2, M, M + 1, M + 2]
     for name in ("cells.0.input.weight", "cells.0.input.bias"):
         assert torch.equal(state.parameters[name], base[name][kept])
-    inputs = fit().train.inputs
+    inputs = fit(CLASSES).train.inputs
     x = equations.read_inputs(net, base, inputs)
     (whole,), _ = equations.run_layers(net, base, x, equations.build_start(net, base, len(inputs)))
     (smaller,), _ = equations.run_layers(
@@ -159,8 +159,8 @@ def with_dead(dead, nodes_left, **given):
     base = {name: tensor.clone() for name, tensor in trained().items()}
     base["cells.0.input.bias"][list(dead)] = -1e9
     built = spectral.build(configured(SpectralOptions, {"hidden": M, "nodes": nodes_left, **given}, "spectral"))
-    state = built.init(CLASSES, terms(), base)
-    return built, built.prepare(state, fit())
+    state = built.init(CLASSES, terms(6), base)
+    return built, built.prepare(state, fit(CLASSES))
 
 
 def test_dead_nodes_are_counted_and_not_kept_while_others_live():
@@ -188,7 +188,7 @@ def silenced():
     base["cells.0.recurrent.weight"].zero_()
     base["cells.0.input.weight"].abs_()
     base["cells.0.input.bias"].zero_()
-    train = fit().train
+    train = fit(CLASSES).train
     inputs = train.inputs.abs()
     inputs[:, -1] *= -1
     return base, Fit(train._replace(inputs=inputs), train._replace(inputs=inputs))
@@ -200,7 +200,7 @@ def test_a_layer_that_is_silent_at_the_last_step_alone_is_not_called_dead():
     def made(covariance):
         given = {"hidden": M, "nodes": 4, "covariance": covariance}
         built = spectral.build(configured(SpectralOptions, given, "spectral"))
-        return built.prepare(built.init(CLASSES, terms(), base), seen)
+        return built.prepare(built.init(CLASSES, terms(6), base), seen)
 
     words = "all 8 nodes of layer 0 are zero after the last step of every training row, .* give covariance=time-mean"
     with pytest.raises(Unsupported, match=words):

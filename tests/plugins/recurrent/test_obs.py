@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from agreeing import agree
-from compressing import CLASSES, TOKENS, fit, prepared, rows, states_of, trained, tuned
-from hidden import covariance, normal
+from compressing import CLASSES, TOKENS, before_steps, prepared, states_of, trained, tuned
+from hidden import covariance
+from tiny_problems import fit, normal, rows
 
 from harness import UsageError
 from harness.options import build as configured
@@ -137,7 +138,7 @@ def pruned(module=learner, config=ObsOptions, problem=CLASSES, **given):
 def test_recurrent_weights_are_those_of_least_squares_on_what_they_read(cell):
     base, (_, state, found) = trained(cell=cell), pruned(cell=cell, nodes=3, damp=1e-3)
     (h,) = states_of(cell=cell)[1]
-    read = torch.cat([torch.zeros_like(h[:1]), h[:-1]]).flatten(0, -2).numpy()
+    read = before_steps(h)
     S = read.T @ read / len(read)
     H = S + 1e-3 * np.trace(S) / 8 * np.eye(8)
     mask = (found[NAME] != 0).numpy()
@@ -175,8 +176,8 @@ def test_what_has_gone_stays_away_in_fine_tuning(form):
         changed = [name for name, each in start.items() if not torch.equal(after[name], each)]
         assert (NAME if form == "masked" else "cells.0.recurrent.values") in changed
         assert "cells.0.recurrent.positions" not in changed
-    assert built.predict(state, fit().valid.inputs).log_probs.isfinite().all()
-    assert rows().inputs.shape[1:] == CLASSES.input_shape
+    assert built.predict(state, fit(CLASSES).valid.inputs).log_probs.isfinite().all()
+    assert rows(CLASSES).inputs.shape[1:] == CLASSES.input_shape
 
 
 @pytest.mark.parametrize(

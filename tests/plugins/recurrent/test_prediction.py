@@ -8,8 +8,9 @@ from textwrap import dedent
 
 import pytest
 import torch
-from compressing import CLASSES, TOKENS, network_of, rows, trained
+from compressing import CLASSES, TOKENS, network_of, trained
 from plain_cells import CELLS
+from tiny_problems import rows
 
 from harness import ClassLogProbs, TokenLogProbs
 from harness_recurrent import equations, prediction

@@ -6,20 +6,20 @@ import itertools
 from collections import Counter
 
 import pytest
-import small_bases as small
 import torch
 from agreeing import agree
+from compressing import HIDDEN, compressed, moved
 
 from harness import Unsupported
 from harness_random_pruning import RandomOptions, learner
 
 
 def options(**given):
-    return RandomOptions(**{"hidden": small.HIDDEN, "nodes": 4, **given})
+    return RandomOptions(**{"hidden": HIDDEN, "nodes": 4, **given})
 
 
 def drawn(seed=0, base=None, **given):
-    _, built, state = small.compressed(learner, options(**given), seed=seed, base=base)
+    _, built, state = compressed(learner, options(**given), seed=seed, base=base)
     return built.describe(state)["nodes"]
 
 
@@ -40,7 +40,7 @@ def test_the_network_left_is_that_of_the_equations(given, tmp_path):
 
 
 def test_every_set_of_nodes_is_as_likely():
-    base = small.arrays(options(hidden=4))
+    base = moved(options(hidden=4))
     found = Counter(tuple(drawn(draw=draw, hidden=4, nodes=2, base=base)) for draw in range(300))
     expected = 300 / 6
     assert set(found) == set(itertools.combinations(range(4), 2))
@@ -60,7 +60,7 @@ def test_larger_networks_hold_the_nodes_of_smaller_ones():
 
 
 def base_with_dead_nodes(dead):
-    base = small.arrays(options())
+    base = moved(options())
     for name in ("cells.0.input.weight", "cells.0.recurrent.weight", "cells.0.input.bias"):
         base[name][dead] = 0
     return base
@@ -79,5 +79,5 @@ def test_more_nodes_than_live_are_refused():
 
 
 def test_all_nodes_are_the_base():
-    base, _, state = small.compressed(learner, options(nodes=small.HIDDEN, lam=0.0))
+    base, _, state = compressed(learner, options(nodes=HIDDEN, lam=0.0))
     assert all(torch.allclose(state.parameters[name], each, rtol=0, atol=1e-12) for name, each in base.items())

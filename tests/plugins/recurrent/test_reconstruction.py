@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hidden import covariance, normal, readers
+from hidden import covariance, readers
+from tiny_problems import normal
 
 from harness_recurrent.reconstruction import cholesky, error, losses, matrix, residual, selector
 

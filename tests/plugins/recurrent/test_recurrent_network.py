@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
-from compressing import CLASSES, TOKENS, network_of, rows, terms, trained
+from compressing import CLASSES, TOKENS, network_of, trained
 from plain_cells import CELLS
+from tiny_problems import rows, terms
 from torch import nn
 
 from harness import Problem, Unsupported
@@ -43,7 +44,7 @@ def logits(net, tensors, inputs):
 @pytest.mark.parametrize("cell", LAYERS)
 def test_classes_of_rows_are_those_of_torchs_layers(cell, layers):
     options = {"cell": cell, "layers": layers}
-    net, tensors, inputs = network_of(**options), trained(**options), rows().inputs
+    net, tensors, inputs = network_of(**options), trained(**options), rows(CLASSES).inputs
     states, _ = torchs(net, tensors, 8)(inputs.transpose(0, 1))
     expected = states[-1] @ tensors["readout.weight"].T + tensors["readout.bias"]
     torch.testing.assert_close(logits(net, tensors, inputs), expected, rtol=1e-12, atol=1e-12)
@@ -105,7 +106,7 @@ def test_the_default_cell_is_irnn_for_rows_and_lstm_for_language():
 @pytest.mark.parametrize("cell", CELLS)
 def test_first_weights_are_within_their_bounds_and_the_seeds_own(cell):
     options = RecurrentOptions(cell=cell, hidden=50, layers=2)
-    net = network.build(CLASSES, terms(), options)
+    net = network.build(CLASSES, terms(6), options)
     first, again, other = (network.draw_initial(net, options, seed) for seed in (1, 1, 2))
     for name, tensor in first.items():
         assert torch.equal(tensor, again[name])
@@ -120,7 +121,7 @@ def test_first_weights_are_within_their_bounds_and_the_seeds_own(cell):
 
 def test_an_irnn_begins_as_its_paper_says():
     options = RecurrentOptions(cell="irnn", hidden=300, gain=0.97, input_scale=0.01)
-    tensors = network.draw_initial(network.build(CLASSES, terms(), options), options, 0)
+    tensors = network.draw_initial(network.build(CLASSES, terms(6), options), options, 0)
     assert torch.equal(tensors["cells.0.recurrent.weight"], 0.97 * torch.eye(300, dtype=torch.float64))
     assert not tensors["cells.0.input.bias"].any()
     assert tensors["cells.0.input.weight"].std() == pytest.approx(0.01, rel=0.1)
@@ -128,7 +129,7 @@ def test_an_irnn_begins_as_its_paper_says():
 
 def test_the_forget_gate_of_an_lstm_begins_open():
     options = RecurrentOptions(cell="lstm", hidden=5)
-    bias = network.draw_initial(network.build(CLASSES, terms(), options), options, 0)["cells.0.input.bias"]
+    bias = network.draw_initial(network.build(CLASSES, terms(6), options), options, 0)["cells.0.input.bias"]
     assert bias[5:10].tolist() == [1.0] * 5
     assert (bias[torch.cat([torch.arange(5), torch.arange(10, 20)])].abs() < 1).all()
 

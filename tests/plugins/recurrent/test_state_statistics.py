@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from compressing import CLASSES, TOKENS, fit, network_of, trained
+from compressing import CLASSES, TOKENS, network_of, trained
 from plain_cells import CELLS
+from tiny_problems import fit
 
 from harness import Batch, Unsupported
 from harness_recurrent import equations, statistics
@@ -85,7 +86,7 @@ def test_dropout_is_off(problem):
 def test_in_bf16_moments_are_near_and_in_double():
     net, tensors = network_of(), trained()
     coarse = replace(net, types=net.types._replace(compute=torch.bfloat16))
-    exact, rough = (Statistics(each, tensors, fit().train, BATCH).time_mean[0] for each in (net, coarse))
+    exact, rough = (Statistics(each, tensors, fit(CLASSES).train, BATCH).time_mean[0] for each in (net, coarse))
     assert rough.dtype == torch.float64
     torch.testing.assert_close(rough, exact, rtol=0.1, atol=0.02)
 
@@ -95,4 +96,4 @@ def test_a_network_that_ran_away_is_told():
     with pytest.raises(
         Unsupported, match="the base has run away on the training rows: hidden states have to be finite"
     ):
-        _ = Statistics(net, tensors, fit().train, BATCH).time_mean
+        _ = Statistics(net, tensors, fit(CLASSES).train, BATCH).time_mean

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from hidden import covariance, generator, normal, readers
+from hidden import covariance, readers
+from tiny_problems import generator, normal
 
 from harness_recurrent.reconstruction import error, matrix, residual, selector
 from harness_recurrent.selection import (

@@ -6,11 +6,12 @@ from functools import partial
 
 import pytest
 import torch
-from compressing import CLASSES, TOKENS, network_of, prepared, rows, terms, trained
+from compressing import CLASSES, TOKENS, network_of, prepared, trained
 from plain_cells import CELLS
+from tiny_problems import rows, terms, windows
 from torch.nn import functional as F
 
-from harness import Batch, Problem, Training, Unsupported
+from harness import Problem, Unsupported
 from harness.options import build as configured
 from harness_dense_rnn import learner as dense
 from harness_recurrent import equations, network, room, training
@@ -43,18 +44,11 @@ def by_equations(state, batch, carried):
     return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True)), loss, left
 
 
-def windows(count):
-    tokens = torch.randint(7, (3, 6 * count + 1), generator=torch.Generator().manual_seed(4))
-    for at in range(count):
-        cut = slice(6 * at, 6 * at + 6)
-        yield Batch(tokens[:, cut], tokens[:, 1:][:, cut], first=at == 0)
-
-
 @pytest.mark.parametrize("cell", STREAMED)
 def test_a_window_goes_on_where_the_last_one_ended_and_its_gradient_leads_no_further_back(cell):
     built, state = begun(TOKENS, cell=cell, layers=2, tied=cell == "lstm")
     carried = equations.build_start(state.network, state.parameters, 3)
-    for batch in windows(3):
+    for batch in windows(TOKENS, 3, texts=3):
         expected, loss, left = by_equations(state, batch, carried)
         found, said = gradient_of_update(built, state, batch)
         assert float(said) == pytest.approx(loss.item(), rel=1e-12)
@@ -67,7 +61,7 @@ def test_a_window_goes_on_where_the_last_one_ended_and_its_gradient_leads_no_fur
 
 
 def test_a_stream_that_starts_anew_starts_at_rest():
-    first, second = windows(2)
+    first, second = windows(TOKENS, 2)
     _, one = begun(TOKENS, cell="gru", learning_rate=1e-30)
     _, other = begun(TOKENS, cell="gru", learning_rate=1e-30)
     training.update(one, first)
@@ -157,7 +151,7 @@ def test_in_bf16_parameters_losses_and_predictions_stay_single(problem, cell):
     found = {}
     for precision in ("fp32", "bf16"):
         built, state = begun(problem, precision, cell=cell, layers=2, learning_rate=0.1)
-        batch = rows(problem, precision="fp32")
+        batch = rows(problem, dtype=torch.float32)
         _, scalars = built.update(state, batch)
         assert scalars["loss"].dtype == torch.float32
         assert {tensor.dtype for tensor in built.save(state).values()} == {torch.float32}
@@ -201,7 +195,9 @@ def limited(memory, eager=False, device="cpu"):
     """The words with which an update of 4 rows of 465 MiB each is refused; None where it is not."""
     net = network_of(LONG, hidden=30)
     try:
-        room.require_room(net, LONG, Training(0, device, "fp32", 4, 1, eager, memory), RecurrentOptions(hidden=30))
+        room.require_room(
+            net, LONG, terms(1, "fp32", device=device, eager=eager, memory=memory), RecurrentOptions(hidden=30)
+        )
     except MemoryError as error:
         return str(error)
 
@@ -266,7 +262,7 @@ def test_weights_that_have_no_room_are_refused_whatever_the_batch(monkeypatch):
     net, options = network_of(CLASSES, hidden=20_000), RecurrentOptions(hidden=20_000)
     words = r"keeps 6\.0 GiB at least, 6\.0 GiB of weights and .*, in which 0 rows have room; give fewer nodes"
     with pytest.raises(MemoryError, match=words):
-        room.require_room(net, CLASSES, Training(0, "cpu", "fp64", 4, 1), options)
+        room.require_room(net, CLASSES, terms(1), options)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from spiking_setups import SETUPS, TINY, batch, of_reference, problem, start, step_gradients, worst
+from spiking_setups import SETUPS, TINY, batch, of_reference, problem, start, step_gradients
+from tiny_problems import largest_difference, normal
 
 from harness import UsageError
 from harness_bptt import BPTTOptions
@@ -67,14 +68,15 @@ def with_feedback(method, steps=6, varying=False, **options):
     learner, state = prepared(method, "conv", steps, varying, **FEEDBACK, **options)
     with torch.no_grad():
         weight = state.network.parameters["feedback.weight"]
-        weight.copy_(0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(5)))
+        weight.copy_(0.2 * normal(*weight.shape, seed=5))
     return learner, state
 
 
 def assert_as_written(method, network="conv", varying=False, convention=None, rows=6, **options):
     """The gradients of one update are those of the method's reference, to 1e-12."""
-    learner, state = prepared(method, network, 6, varying, convention=convention, **options)
-    _, same = prepared(method, network, 6, varying, convention=convention, **options)
+    options |= {"convention": convention} if convention else {}  # which not all of them have as an option
+    learner, state = prepared(method, network, 6, varying, **options)
+    _, same = prepared(method, network, 6, varying, **options)
     for gradients in assert_is_reference(learner, state, same, batch(network, 6 if varying else None, rows)):
         assert all(gradient.abs().max() > 0 for gradient in gradients.values())
 
@@ -84,7 +86,7 @@ def assert_is_reference(learner, state, same, rows):
     found, should = step_gradients(learner, state, rows), step_gradients(of_reference(learner), same, rows)
     assert len(found) == len(should)
     for mine, theirs in zip(found, should, strict=True):
-        assert worst(mine, theirs) < 1e-12
+        assert largest_difference(mine, theirs) < 1e-12
     return should
 
 

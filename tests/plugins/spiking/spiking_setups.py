@@ -3,13 +3,14 @@
 What a method should do is said by its reference, in its package; here is what those references are asked with.
 """
 
-import math
 from dataclasses import replace
 from types import SimpleNamespace
 
+import tiny_problems
 import torch
+from tiny_problems import terms
 
-from harness import Batch, Problem, Training
+from harness import Batch, Problem
 from harness_bptt import BPTTOptions
 from harness_bptt.reference import readouts
 from harness_spiking import reference
@@ -40,15 +41,13 @@ def problem(network, steps=None, classes=5):
 
 
 def batch(network, steps=None, rows=6, classes=5, seed=0, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(100 + seed)
-    shape = SETUPS[network][1]
-    inputs = torch.randn(rows, *(shape if steps is None else (steps, *shape)), generator=generator, dtype=dtype)
-    return Batch(1.5 * inputs, torch.randint(0, classes, (rows,), generator=generator))
+    inputs, targets, _ = tiny_problems.rows(problem(network, steps, classes), rows, 100 + seed, dtype)
+    return Batch(1.5 * inputs, targets)
 
 
 def start(learner, the_problem, seed=0, precision="fp64", updates=None):
     """A fresh state whose biases and gains are no longer trivial."""
-    state = learner.init(the_problem, Training(seed, "cpu", precision, 6, updates), None)
+    state = learner.init(the_problem, terms(updates, precision, seed=seed), None)
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, tensor in state.network.parameters.items():
@@ -72,13 +71,16 @@ def step_gradients(learner, state, the_batch):
     return seen
 
 
-def worst(found, expected):
-    """Largest difference of any tensor, relative to the largest entry of the expected one; none from zeros is none."""
-    assert found.keys() == expected.keys()
-    differences = {k: (found[k] - expected[k]).abs().max().item() for k in expected}
-    assert not any(map(math.isnan, differences.values())), differences  # which max would pass over
-    sizes = {k: expected[k].abs().max().item() for k in expected if differences[k]}
-    return max((differences[k] / size if size else math.inf for k, size in sizes.items()), default=0.0)
+def measure_update(instrument, learner, the_problem, count):
+    """The readings of one steady update, in single precision."""
+    rows = tiny_problems.rows(the_problem, count, dtype=torch.float32)
+    with instrument.session():
+        state = learner.init(the_problem, terms(precision="fp32"), None)
+        for _ in range(2):
+            learner.update(state, rows)
+        with instrument.measure("update", count):
+            learner.update(state, rows)
+    return instrument.readings()
 
 
 def parameters_of(state):

@@ -23,10 +23,22 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from spiking_methods import IN_FORMS, assert_is_reference, learner_of, prepared, torchs_weight_gradients, with_feedback
-from spiking_setups import TINY, batch, lif_of, of_reference, plainly, problem, rates_of, start, step_gradients, worst
+from spiking_setups import (
+    TINY,
+    batch,
+    lif_of,
+    measure_update,
+    of_reference,
+    plainly,
+    problem,
+    rates_of,
+    start,
+    step_gradients,
+)
+from tiny_problems import largest_difference, rows, terms
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness import Batch, Problem, Training
+from harness import Batch, Problem
 from harness_spike_representation import SpikeRepresentationOptions
 from harness_spike_representation.learner import build as build_representation
 from harness_spiking import reference
@@ -127,7 +139,7 @@ def test_the_gradients_of_saf_are_those_of_ottt_at_every_step(network, varying, 
     pair = [prepared(method, network, steps, varying, **options) for method in ("saf-online", "ottt-online")]
     (saf, fired), (ottt, expected) = (updated(*each, rows) for each in pair)
     assert len(saf) == len(ottt) == steps
-    assert max(worst(*each) for each in zip(saf, ottt, strict=True)) < 1e-12
+    assert max(largest_difference(*each) for each in zip(saf, ottt, strict=True)) < 1e-12
     assert mismatch(fired, expected) == 0
 
 
@@ -136,7 +148,7 @@ def test_in_single_precision_they_agree_to_rounding_where_the_spikes_do():
     pair = [prepared(method, "conv", precision="fp32") for method in ("saf-online", "ottt-online")]
     (saf, fired), (ottt, expected) = (updated(*each, rows) for each in pair)
     assert mismatch(fired, expected) == 0
-    assert max(worst(*each) for each in zip(saf, ottt, strict=True)) < 1e-5
+    assert max(largest_difference(*each) for each in zip(saf, ottt, strict=True)) < 1e-5
 
 
 def test_mixing_the_conventions_scales_biases_and_the_first_layer():
@@ -157,8 +169,8 @@ def test_with_online_updates_they_differ_by_what_the_weights_have_moved(network)
     for rate in (1e-4, 1e-3, 1e-2, 1e-1):
         pair = [prepared(method, network, learning_rate=rate) for method in ("saf-online", "ottt-online")]
         (saf, fired), (ottt, expected) = (updated(*each, rows) for each in pair)
-        assert worst(saf[0], ottt[0]) < 1e-12  # the first step is taken with the same weights
-        differences.append(max(worst(*each) for each in zip(saf, ottt, strict=True)))
+        assert largest_difference(saf[0], ottt[0]) < 1e-12  # the first step is taken with the same weights
+        differences.append(max(largest_difference(*each) for each in zip(saf, ottt, strict=True)))
         flips.append(mismatch(fired, expected))
     assert differences == sorted(differences)
     assert 1e-5 < differences[0] < 0.02
@@ -199,7 +211,7 @@ def test_carrying_the_potential_restores_equality_under_online_updates(rate):
         reference.update(same, rows, recurring_losses, online=True)
     _, expected = updated(learner, state, rows)
     assert mismatch(fired.by_layer(), expected) == 0
-    assert worst(dict(state.network.parameters), dict(same.network.parameters)) < 1e-12
+    assert largest_difference(dict(state.network.parameters), dict(same.network.parameters)) < 1e-12
 
 
 # --- T3, T4: forms of one gradient --------------------------------------------------------------------------------
@@ -211,7 +223,7 @@ def test_carrying_the_potential_restores_equality_under_online_updates(rate):
 def test_ottt_in_one_linear_operation_is_ottt_in_two(steps, leak, varying, convention):
     rows = batch("conv", steps if varying else None)
     options = {"steps": steps, "varying": varying, "leak": leak, "convention": convention}
-    assert worst(*(gradients_of(form, "conv", rows, **options) for form in ("ottt-fused", "ottt"))) < 1e-12
+    assert largest_difference(*(gradients_of(form, "conv", rows, **options) for form in ("ottt-fused", "ottt"))) < 1e-12
 
 
 def represented(network, rows, steps=6, **options):
@@ -225,7 +237,7 @@ def represented(network, rows, steps=6, **options):
 def test_saf_f_with_the_clamp_derivative_is_spike_representation():
     rows, options = batch("mlp", rows=32), {"architecture": WIDE}
     found = gradients_of("saf-final", "mlp", rows, surrogate="clamp", **options)
-    assert worst(found, represented("mlp", rows, **options)) < 1e-12
+    assert largest_difference(found, represented("mlp", rows, **options)) < 1e-12
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp64", 1e-12), ("fp32", 1e-5)])
@@ -236,9 +248,9 @@ def test_they_agree_where_an_image_is_constant_too(precision, tolerance):
     options, gradients = {"architecture": "6C3-AP3-8C3-GAP-FC", "learning_rate": TINY}, []
     representation = build_representation(SpikeRepresentationOptions(**options))
     for learner in (learner_of("saf-final", surrogate="clamp", **options), representation):
-        state = learner.init(problem("gap"), Training(0, "cpu", precision, 6, None), None)
+        state = learner.init(problem("gap"), terms(precision=precision), None)
         gradients += step_gradients(learner, state, rows)
-    assert worst(*gradients) < tolerance
+    assert largest_difference(*gradients) < tolerance
 
 
 @pytest.mark.parametrize("steps", [6, 100])
@@ -331,7 +343,7 @@ def test_with_feedback_gradients_of_saf_and_ottt_are_those_of_both_references_at
         plain, same = with_feedback(other, varying=varying, convention=convention)
         for t, (mine, theirs) in enumerate(zip(found, step_gradients(of_reference(plain), same, rows), strict=True)):
             assert ("feedback.weight" in theirs) == (t > 0)
-            assert worst(mine, theirs) < 1e-12
+            assert largest_difference(mine, theirs) < 1e-12
 
 
 @pytest.mark.parametrize("varying", [False, True])
@@ -365,12 +377,15 @@ STILL = Problem("classification", (1, 8, 8), 10, 1000)
 MOVING = Problem("classification", (6, 3, 32, 32), 10, 1000, time_axis=True)
 
 
-def counted(method, the_problem, rows, **options):
-    """Multiply-accumulates of one update in millions: forward, and all."""
-    learner = learner_of(method, **options)
-    state = learner.init(the_problem, Training(0, "cpu", "fp32", len(rows.targets), None), None)
+def counted(method):
+    """Multiply-accumulates in millions of one update on VGG-11: forward, and all.
+
+    With frames of 32x32, so that the first layer works at every step.
+    """
+    learner = learner_of(method)
+    state = learner.init(MOVING, terms(precision="fp32"), None)
     with torchs_weight_gradients(), FlopCounterMode(display=False) as counter:
-        learner.update(state, rows)
+        learner.update(state, rows(MOVING, 1, dtype=torch.float32))
     counts = counter.get_flop_counts()["Global"]
     forward = sum(count for name, count in counts.items() if "backward" not in str(name) and "aten.mm" not in str(name))
     return forward / 2e6, sum(counts.values()) / 2e6
@@ -378,9 +393,7 @@ def counted(method, the_problem, rows, **options):
 
 @pytest.fixture(scope="module")
 def vgg():
-    """The counts of each method on VGG-11 with frames of 32x32, so that the first layer works at every step."""
-    rows = Batch(torch.zeros(1, 6, 3, 32, 32), torch.zeros(1, dtype=torch.int64))
-    return {name: counted(name, MOVING, rows) for name in ("saf", "saf-final", "ottt", "ottt-fused", "bptt")}
+    return {name: counted(name) for name in ("saf", "saf-final", "ottt", "ottt-fused", "bptt")}
 
 
 @pytest.mark.xdist_group("vgg")
@@ -398,22 +411,14 @@ def test_one_backward_pass_is_a_third_of_the_operations_on_vgg_11(vgg):
     assert vgg["saf-final"][1] / vgg["ottt"][1] == pytest.approx(0.334, abs=0.001)
 
 
-def activation_bytes(learner, steps_problem, rows):
-    gauge = ActivationMemory()
-    with torchs_weight_gradients(), gauge.session():
-        state = learner.init(steps_problem, Training(0, "cpu", "fp32", len(rows.targets), None), None)
-        learner.update(state, rows)
-        with gauge.measure("update", len(rows.targets)):
-            learner.update(state, rows)
-    return gauge.readings()["activation_bytes"]
+def activation_bytes(learner, the_problem, count):
+    with torchs_weight_gradients():
+        return measure_update(ActivationMemory(), learner, the_problem, count)["activation_bytes"]
 
 
 def growth(build):
     """Activation memory at twelve steps over that at six."""
-    rows = Batch(torch.rand(8, 1, 8, 8), torch.arange(8))
-    twelve, six = (
-        activation_bytes(build(steps=steps, architecture="16C3-AP2-16C3-FC"), STILL, rows) for steps in (12, 6)
-    )
+    twelve, six = (activation_bytes(build(steps=steps, architecture="16C3-AP2-16C3-FC"), STILL, 8) for steps in (12, 6))
     return twelve / six
 
 
@@ -437,9 +442,8 @@ def test_saf_holds_what_was_counted_by_hand_on_vgg_11():
     """
     totals = []
     for count in (1, 2):  # their difference leaves the weights out
-        rows = Batch(torch.rand(count, 3, 32, 32), torch.zeros(count, dtype=torch.int64))
         learner = learner_of("saf", steps=2, architecture="vgg11")
-        totals.append(activation_bytes(learner, Problem("classification", (3, 32, 32), 10, 100), rows))
+        totals.append(activation_bytes(learner, Problem("classification", (3, 32, 32), 10, 100), count))
     assert 871_424 <= (totals[1] - totals[0]) / 4 <= 871_424 + 409_600
 
 
@@ -452,7 +456,7 @@ def test_what_is_trained_scores_as_the_lif_network_that_is_deployed(variant):
     inputs = torch.as_tensor(digits.images / 16, dtype=torch.float32)[:, None] * 4 - 1
     targets = torch.as_tensor(digits.target)
     learner = learner_of(variant, steps=4, architecture="12C3-AP2-24C3-FC")
-    state = learner.init(STILL, Training(0, "cpu", "fp32", 32, 48), None)
+    state = learner.init(STILL, terms(48, "fp32"), None)
     for chosen in torch.randperm(1200, generator=torch.Generator().manual_seed(0)).split(32)[:36]:
         learner.update(state, Batch(inputs[chosen], targets[chosen]))
     predictions = learner.predict, learner.views["training-forward"]

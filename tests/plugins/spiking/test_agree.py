@@ -6,8 +6,9 @@ import json
 import re
 import subprocess
 import sys
-from textwrap import dedent
+from functools import partial
 
+import agreeing
 import pytest
 import torch
 from spiking_setups import (
@@ -20,10 +21,9 @@ from spiking_setups import (
     rates_of,
     start,
     step_gradients,
-    worst,
 )
+from tiny_problems import largest_difference
 
-from harness.cli import main
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build as build_bptt
 from harness_ottt import OTTTOptions
@@ -118,29 +118,13 @@ PLUGIN = """
 
 @pytest.fixture
 def harness(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("HARNESS_PLUGINS", "torch,metrics,executors,saf,ottt,bptt,spike-representation")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "plugin.py").write_text(dedent(PLUGIN))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = main(["agree", *arguments, "-p", "plugin.py", "--device", "cpu", "--threads", "1"])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    return call
+    return agreeing.command(PLUGIN, tmp_path, monkeypatch, capfd, "saf", "ottt", "bptt", "spike-representation")
 
 
 @pytest.fixture
 def told(harness):
     """The JSON answer."""
-
-    def call(*arguments: str) -> dict:
-        code, out, err = harness(*arguments, "--format", "json")
-        assert code == 0, err
-        return json.loads(out)
-
-    return call
+    return partial(agreeing.as_json, harness)
 
 
 LAYERS = ("layers.0", "layers.1", "readout")
@@ -407,10 +391,11 @@ def test_what_is_observed_is_the_gradient_and_weights_stay(update):
     state, rows = start(learner, problem("conv")), batch("conv")
     before = parameters_of(state)
     seen = comparison.observe(learner.update, state, rows)
-    assert worst(dict(state.network.parameters), before) == 0
+    assert largest_difference(dict(state.network.parameters), before) == 0
     steps = step_gradients(of_reference(build_ottt(OTTTOptions(architecture=NETWORKS["conv"][0]))), state, rows)
     assert seen.steps == {"accumulated": 1, "online": 6}[update]
-    assert worst(dict(seen.gradients), {name: sum(each[name] for each in steps) for name in before}) < 1e-12
+    expected = {name: sum(each[name] for each in steps) for name in before}
+    assert largest_difference(dict(seen.gradients), expected) < 1e-12
 
 
 BUILDERS = {

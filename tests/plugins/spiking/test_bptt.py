@@ -13,8 +13,8 @@ from spiking_setups import (
     rates_of,
     start,
     step_gradients,
-    worst,
 )
+from tiny_problems import largest_difference
 
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build
@@ -34,7 +34,7 @@ def test_gradients_are_those_of_the_reference(network, steps, leak, detach_reset
     spikes, _ = lif_of(state, rows)
     (found,) = step_gradients(learner, state, rows)
     (expected,) = step_gradients(of_reference(learner), state, rows)
-    assert worst(found, expected) < 1e-12
+    assert largest_difference(found, expected) < 1e-12
     assert all(0.02 < rate < 0.9 for rate in rates_of(spikes))
 
 
@@ -107,7 +107,7 @@ def test_the_two_ways_to_treat_the_reset_differ():
     for detach_reset in (True, False):
         learner = build(BPTTOptions(learning_rate=TINY, architecture=NETWORKS["conv"][0], detach_reset=detach_reset))
         gradients.append(step_gradients(learner, start(learner, problem("conv")), batch("conv"))[0])
-    assert worst(*gradients) > 1e-3
+    assert largest_difference(*gradients) > 1e-3
 
 
 @pytest.mark.parametrize(

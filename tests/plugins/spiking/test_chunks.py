@@ -12,9 +12,10 @@ from spiking_methods import (
     learner_of,
     prepared,
 )
-from spiking_setups import batch, step_gradients, worst
+from spiking_setups import batch, measure_update, step_gradients
+from tiny_problems import largest_difference
 
-from harness import Batch, Problem, Training
+from harness import Problem
 from harness_torch.instruments.activation_memory import ActivationMemory
 
 DIGITS = Problem("classification", (1, 8, 8), 10, 1000)
@@ -22,16 +23,8 @@ DIGITS = Problem("classification", (1, 8, 8), 10, 1000)
 
 def activation_bytes(method, rows=16, **options):
     """Of one steady update of a small network for digits."""
-    gauge = ActivationMemory()
-    given = Batch(torch.rand(rows, 1, 8, 8), torch.arange(rows) % 10)
     learner = learner_of(method, steps=4, architecture="8C3-AP2-8C3-FC", **options)
-    with gauge.session():
-        state = learner.init(DIGITS, Training(0, "cpu", "fp32", rows, None), None)
-        for _ in range(2):
-            learner.update(state, given)
-        with gauge.measure("update", rows):
-            learner.update(state, given)
-    return gauge.readings()["activation_bytes"]
+    return measure_update(ActivationMemory(), learner, DIGITS, rows)["activation_bytes"]
 
 
 # --- chunks of time steps -----------------------------------------------------------------------------------------
@@ -62,7 +55,7 @@ def test_training_in_chunks_goes_the_same_way_over_many_updates(method, chunk):
         learner, state = prepared(method, learning_rate=0.05, chunk=size)
         losses = [learner.update(state, batch("conv", seed=seed))[1]["loss"] for seed in range(5)]
         found.append({**state.network.parameters, "losses": torch.stack(losses)})
-    assert worst(found[1], found[0]) < 1e-9
+    assert largest_difference(found[1], found[0]) < 1e-9
 
 
 @pytest.mark.parametrize("method", ["saf", "ottt", "ottt-fused"])
@@ -114,7 +107,7 @@ def test_dropped_neurons_are_the_same_in_micro_batches(method):
     for size in (None, 4):
         learner, state = prepared(method, micro_batch=size, dropout=0.3)
         found += step_gradients(learner, state, batch("conv"))
-    assert worst(found[1], found[0]) < 1e-12
+    assert largest_difference(found[1], found[0]) < 1e-12
 
 
 @pytest.mark.parametrize("method", OFFLINE)
@@ -126,7 +119,7 @@ def test_feedback_goes_with_micro_batches(method):
             state.network.parameters["feedback.weight"].normal_(0, 0.1, generator=torch.Generator().manual_seed(3))
         found += step_gradients(learner, state, batch("gap"))
     assert found[0]["feedback.weight"].abs().max() > 0
-    assert worst(found[1], found[0]) < 1e-12
+    assert largest_difference(found[1], found[0]) < 1e-12
 
 
 @pytest.mark.parametrize("method", OFFLINE)

@@ -5,11 +5,12 @@ from collections import Counter
 import pytest
 import torch
 from spiking_methods import torchs_weight_gradients
+from tiny_problems import terms
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness import Batch, Problem, Training
+from harness import Batch, Problem
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build as build_bptt
 from harness_ottt import OTTTOptions
@@ -37,7 +38,7 @@ METHODS = {
 
 def learning(method, steps):
     learner = METHODS[method](steps=steps)
-    return learner, learner.init(DIGITS, Training(0, "cpu", "fp32", 32, None), None)
+    return learner, learner.init(DIGITS, terms(precision="fp32"), None)
 
 
 def counted(method, steps=6):

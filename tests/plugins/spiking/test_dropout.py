@@ -3,7 +3,8 @@
 import pytest
 import torch
 from spiking_methods import IN_CHUNKS, METHODS, assert_as_written, learner_of, prepared
-from spiking_setups import SETUPS, batch, lif_of, plainly, problem, start, step_gradients, worst
+from spiking_setups import SETUPS, batch, lif_of, plainly, problem, start, step_gradients
+from tiny_problems import largest_difference
 
 from harness_spiking import learner as learners
 from harness_spiking import passes
@@ -78,7 +79,7 @@ def test_what_feedback_returns_is_what_the_next_layer_sees(convention):
             found += step_gradients(learner, state, batch("gap"))
         fired.append(spikes.by_layer())
     assert all(torch.equal(fired[0][name], fired[1][name]) for name in fired[0])
-    assert worst(*found) < 1e-12
+    assert largest_difference(*found) < 1e-12
 
 
 def test_a_mask_is_zero_or_keeps_the_mean():

@@ -19,7 +19,8 @@ import pytest
 import torch
 from deploying import deployed
 from spiking_methods import prepared
-from spiking_setups import SETUPS, TINY, batch, problem, start, step_gradients, worst
+from spiking_setups import SETUPS, TINY, batch, problem, start, step_gradients
+from tiny_problems import largest_difference
 
 from harness import HarnessError, Reading
 from harness_spike_representation import SpikeRepresentationOptions
@@ -453,7 +454,7 @@ def test_methods_have_the_same_gradients_with_either_kernels(method, network, op
         assert state.network.kernels is each
         found.append(step_gradients(learner, state, given))
     assert len(found[0]) == len(found[1])
-    assert max(map(worst, found[1], found[0])) < 1e-5
+    assert max(map(largest_difference, found[1], found[0])) < 1e-5
 
 
 @pytest.mark.skipif(ON_GPU, reason="compares on the CPU, through the interpreter")
@@ -469,7 +470,7 @@ def test_rates_have_the_same_gradients_with_either_kernels(network, chunk, dropo
         state = start(learner, problem(network), precision="fp32")
         assert state.network.kernels is each
         found += step_gradients(learner, state, batch(network, dtype=FP32))
-    assert worst(found[1], found[0]) < 1e-5
+    assert largest_difference(found[1], found[0]) < 1e-5
 
 
 def test_every_kernel_compiles_for_a_gpu(tmp_path):

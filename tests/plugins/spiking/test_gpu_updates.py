@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_problems import terms
 
-from harness import Batch, Problem, Training
+from harness import Batch, Problem
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build as build_bptt
 from harness_ottt import OTTTOptions
@@ -49,7 +50,7 @@ def batches(count, rows=32, channels=3):
 
 def trained(name, precision="fp32", updates=8, **options):
     learner = METHODS[name](steps=6, architecture=TEXT, learning_rate=0.01, **options)
-    state = learner.init(PROBLEM, Training(0, "cuda", precision, 32, updates), None)
+    state = learner.init(PROBLEM, terms(updates, precision, device="cuda"), None)
     losses = [learner.update(state, batch)[1]["loss"].item() for batch in batches(updates)]
     return learner, state, losses
 
@@ -94,7 +95,7 @@ def test_dropout_masks_change_from_replay_to_replay(optimiser, dropout):
     """On one mini-batch, with weights that stay as they are, nothing else can change the loss."""
     options = SAFOptions(architecture=TEXT, dropout=dropout, optimiser=optimiser, learning_rate=1e-30)
     learner, (batch,) = build_saf(options), batches(1)
-    state = learner.init(PROBLEM, Training(0, "cuda", "fp32", 32, None), None)
+    state = learner.init(PROBLEM, terms(precision="fp32", device="cuda"), None)
     losses = [learner.update(state, batch)[1]["loss"].item() for _ in range(10)]
     assert learner.describe(state)["captured"]
     replayed = sorted(losses[WARMUP_UPDATES:])
@@ -115,7 +116,7 @@ def test_a_mini_batch_of_another_size_is_learnt_from_too():
 def test_images_of_one_channel(name):
     learner = METHODS[name](steps=6, architecture=TEXT)
     problem = replace(PROBLEM, input_shape=(1, 16, 16))
-    state = learner.init(problem, Training(0, "cuda", "fp32", 32, None), None)
+    state = learner.init(problem, terms(precision="fp32", device="cuda"), None)
     losses = [learner.update(state, batch)[1]["loss"] for batch in batches(6, channels=1)]
     assert torch.stack(losses).isfinite().all()
     assert learner.predict(state, next(batches(1, channels=1)).inputs).log_probs.isfinite().all()
@@ -125,7 +126,7 @@ def test_images_of_one_channel(name):
 def test_bf16_convolutions_learn(name):
     """One mini-batch by heart: targets are random, so there is nothing else to learn."""
     learner, (batch,) = METHODS[name](steps=6, architecture=TEXT, learning_rate=0.01), batches(1)
-    state = learner.init(PROBLEM, Training(0, "cuda", "bf16", 32, 40), None)
+    state = learner.init(PROBLEM, terms(40, "bf16", device="cuda"), None)
     losses = [learner.update(state, batch)[1]["loss"].item() for _ in range(40)]
     assert losses[-1] < losses[0] - 0.05
     assert all(value.dtype == torch.float32 for value in state.network.parameters.values())
@@ -136,7 +137,7 @@ def test_peak_memory_of_the_captured_step_is_flat_in_time():
     peaks = []
     for steps in (4, 16):
         learner = build_saf(SAFOptions(steps=steps, architecture=TEXT))
-        state = learner.init(PROBLEM, Training(0, "cuda", "fp32", 32, None), None)
+        state = learner.init(PROBLEM, terms(precision="fp32", device="cuda"), None)
         *first, captured = batches(WARMUP_UPDATES + 1)
         for batch in first:
             learner.update(state, batch)

@@ -10,6 +10,7 @@ from itertools import product
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_problems import normal
 
 from harness_spiking import kernels
 from harness_spiking.connections import Outlet
@@ -32,10 +33,6 @@ INTEGRALS = {
 }
 surrogates = pytest.mark.parametrize("surrogate", SURROGATES.values(), ids=list(SURROGATES))
 outlets = pytest.mark.parametrize(("window", "masked"), [(None, False), (None, True), ((2, 2), False), ((5, 6), True)])
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def outlet_of(window: tuple[int, int] | None, masked: bool) -> Outlet:

@@ -1,10 +1,12 @@
 import copy
 
 import pytest
+import tiny_problems
 import torch
 import torch.nn.functional as F
+from tiny_problems import terms
 
-from harness import Batch, Problem, Training, Unsupported
+from harness import Problem, Unsupported
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build as build_bptt
 from harness_ottt import OTTTOptions
@@ -26,12 +28,11 @@ LEARNERS = {
 
 
 def training(seed=0, updates=None):
-    return Training(seed, "cpu", "fp32", 8, updates)
+    return terms(updates, "fp32", seed=seed)
 
 
 def rows(count=8):
-    generator = torch.Generator().manual_seed(3)
-    return Batch(torch.randn(count, 1, 8, 8, generator=generator), torch.randint(0, 10, (count,), generator=generator))
+    return tiny_problems.rows(DIGITS, count, dtype=torch.float32)
 
 
 def test_all_methods_start_from_the_same_weights_and_a_seed_decides_them():

@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from spiking_methods import assert_is_reference
-from spiking_setups import NETWORKS, TINY, batch, parameters_of, plainly, problem, start, step_gradients, worst
+from spiking_setups import NETWORKS, TINY, batch, parameters_of, plainly, problem, start, step_gradients
+from tiny_problems import largest_difference
 
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build as build_bptt
@@ -38,7 +39,7 @@ def test_fused_form_is_the_official_one(convention, update):
         learner, state = prepared("conv", 6, **settings)
         loss = learner.update(state, batch("conv"))[1]["loss"]
         found.append({**parameters_of(state), "loss": loss})
-    assert worst(found[1], found[0]) < 1e-12
+    assert largest_difference(found[1], found[0]) < 1e-12
 
 
 @pytest.mark.parametrize(("convention", "form"), BOTH)
@@ -46,7 +47,7 @@ def test_online_update_takes_an_optimiser_step_at_every_time_step(convention, fo
     learner, state = prepared("conv", 6, update="online", learning_rate=0.01, convention=convention, forward=form)
     _, same = prepared("conv", 6, update="online", learning_rate=0.01, convention=convention)
     assert len(assert_is_reference(learner, state, same, batch("conv"))) == 6
-    assert worst(dict(state.network.parameters), dict(same.network.parameters)) < 1e-12
+    assert largest_difference(dict(state.network.parameters), dict(same.network.parameters)) < 1e-12
 
 
 def relative_to_bptt(network, text=None, steps=6, leak=0.5, convention="theory", detach_reset=True):
@@ -60,7 +61,7 @@ def relative_to_bptt(network, text=None, steps=6, leak=0.5, convention="theory",
         state = start(learner, problem(network))
         gradients.append(step_gradients(learner, state, batch(network))[0])
     online, exact = gradients
-    return {name: worst({name: online[name]}, {name: exact[name]}) for name in exact}
+    return {name: largest_difference({name: online[name]}, {name: exact[name]}) for name in exact}
 
 
 @pytest.mark.parametrize("leak", [0.5, 0.9])
@@ -118,7 +119,7 @@ def test_with_spikes_for_traces_it_is_sltt(network, varying):
     _, same = prepared(network, 6, varying, presynaptic="spike")
     assert_is_reference(learner, state, same, rows)
     (found,) = step_gradients(learner, state, rows)
-    assert worst(found, expected) < 1e-12
+    assert largest_difference(found, expected) < 1e-12
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from spiking_setups import NETWORKS, RESIDUAL, TINY, batch, problem, start, step_gradients, worst
+from spiking_setups import NETWORKS, RESIDUAL, TINY, batch, measure_update, problem, start, step_gradients
+from tiny_problems import largest_difference
 
-from harness import Problem, Training, UsageError
+from harness import UsageError
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build
 from harness_bptt.packed import pack, unpack
@@ -43,7 +44,7 @@ def test_the_gradient_is_off_by_rounding_alone(network, steps, varying):
     exact, spikes = gradients("exact", network, steps, varying)
     packed, same = gradients("packed", network, steps, varying)
     assert all(torch.equal(spikes[layer], same[layer]) for layer in spikes)
-    assert 0 < worst(packed, exact) < 2e-2
+    assert 0 < largest_difference(packed, exact) < 2e-2
     for name, expected in exact.items():
         assert torch.cosine_similarity(packed[name].flatten(), expected.flatten(), dim=0) > 0.999
 
@@ -63,29 +64,20 @@ def test_the_gradient_is_off_by_rounding_alone(network, steps, varying):
 def test_so_it_is_with_every_option(options):
     exact, _ = gradients("exact", "conv", 6, False, **options)
     packed, _ = gradients("packed", "conv", 6, False, **options)
-    assert 0 < worst(packed, exact) < 2e-2
+    assert 0 < largest_difference(packed, exact) < 2e-2
 
 
 def test_a_derivative_of_two_values_is_not_rounded_at_all():
     exact, _ = gradients("exact", "conv", 6, True, surrogate="rectangle")
     packed, _ = gradients("packed", "conv", 6, True, surrogate="rectangle")
-    assert worst(packed, exact) < 1e-12
+    assert largest_difference(packed, exact) < 1e-12
 
 
 def test_a_deep_network_keeps_far_less():
     sizes = {}
     for saved in ("exact", "packed"):
         learner = build(BPTTOptions(steps=8, architecture="-".join(["16C3"] * 8) + "-FC", saved=saved))
-        gauge = ActivationMemory()
-        rows = batch("conv", rows=32, dtype=torch.float32)
-        with gauge.session():
-            shape = tuple(rows.inputs.shape[1:])
-            state = learner.init(Problem("classification", shape, 5, 32), Training(0, "cpu", "fp32", 32, None), None)
-            for _ in range(2):
-                learner.update(state, rows)
-            with gauge.measure("update", 32):
-                learner.update(state, rows)
-        sizes[saved] = gauge.readings()["activation_bytes"]
+        sizes[saved] = measure_update(ActivationMemory(), learner, problem("conv"), 32)["activation_bytes"]
     assert sizes["packed"] < 0.6 * sizes["exact"]
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from spiking_methods import METHODS, learner_of, prepared
 from spiking_setups import SETUPS, batch, problem, start, step_gradients
+from tiny_problems import normal
 
 from harness_spiking.connections import Outlet
 from harness_spiking.kernels import eager
@@ -14,12 +15,11 @@ NEURON = Neuron(0.5, 4.0, Sigmoid(4.0))
 
 
 def currents(steps=6, rows=64, channels=16):
-    generator = torch.Generator().manual_seed(0)
-    return 4 * torch.randn(steps, rows, channels, 4, 4, generator=generator).bfloat16()
+    return 4 * normal(steps, rows, channels, 4, 4).bfloat16()
 
 
 def shifts(steps=6, channels=16):
-    return torch.randn(steps, channels, generator=torch.Generator().manual_seed(1))
+    return normal(steps, channels, seed=1).float()
 
 
 @pytest.mark.parametrize("shifted", [False, True])

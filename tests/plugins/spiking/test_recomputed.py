@@ -12,9 +12,9 @@ from spiking_methods import (
     torchs_weight_gradients,
     with_feedback,
 )
-from spiking_setups import batch, step_gradients
+from spiking_setups import batch, measure_update, step_gradients
 
-from harness import Batch, Problem, Training
+from harness import Problem
 from harness_bptt.recomputed import segments
 from harness_spiking.architectures import resolve
 from harness_spiking.spikes import recorded
@@ -124,17 +124,9 @@ INPUTS = [prod(layer.output) for layer in LAYERS]  # of what follows each popula
 
 def measured(instrument, steps, rows=ROWS, **options):
     """The readings of one steady update of a small network for digits."""
-    given = Batch(torch.rand(rows, 1, 8, 8), torch.arange(rows) % 10)
     learner = learner_of("bptt", steps=steps, architecture=TEXT, **options)
-    with torchs_weight_gradients(), instrument.session():
-        state = learner.init(
-            Problem("classification", (1, 8, 8), 10, 1000), Training(0, "cpu", "fp32", rows, None), None
-        )
-        for _ in range(2):
-            learner.update(state, given)
-        with instrument.measure("update", rows):
-            learner.update(state, given)
-    return instrument.readings()
+    with torchs_weight_gradients():
+        return measure_update(instrument, learner, Problem("classification", (1, 8, 8), 10, 1000), rows)
 
 
 @pytest.mark.parametrize(("steps", "recompute", "again"), [(4, 2, 2), (6, 4, 4), (9, 3, 6), (9, "auto", 6), (6, 6, 0)])

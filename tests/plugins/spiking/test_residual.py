@@ -13,9 +13,9 @@ from spiking_methods import (
     learner_of,
     prepared,
 )
-from spiking_setups import RESIDUAL, TINY, batch, lif_of, plainly, problem, rates_of, start, step_gradients, worst
+from spiking_setups import RESIDUAL, TINY, batch, lif_of, plainly, problem, rates_of, start, step_gradients
+from tiny_problems import largest_difference, rows, terms
 
-from harness import Batch, Training
 from harness_spiking.architectures import resolve
 from harness_spiking.lif import run
 from harness_spiking.spikes import recorded
@@ -95,7 +95,7 @@ def test_saf_and_ottt_agree_at_every_step(network, convention, varying):
         learner, state = prepared(method, network, varying=varying, convention=convention)
         found.append(step_gradients(learner, state, rows))
     assert len(found[0]) == 6
-    assert max(worst(saf, ottt) for saf, ottt in zip(*found, strict=True)) < 1e-12
+    assert max(largest_difference(saf, ottt) for saf, ottt in zip(*found, strict=True)) < 1e-12
 
 
 @pytest.mark.sampled
@@ -152,9 +152,8 @@ def test_what_joins_a_stream_is_in_units_of_its_expected_deviation():
 
 def test_neurons_along_a_stream_fire_alike_since_they_see_it_in_its_expected_deviation():
     learner = learner_of("saf", architecture="-".join(["32C3", *["32R3"] * 6, "FC"]), steps=1)
-    state = learner.init(problem("residual"), Training(0, "cpu", "fp64", 32, None), None)
-    inputs = torch.randn(32, 2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    spikes, _ = lif_of(state, Batch(inputs, torch.zeros(32, dtype=torch.int64)))
+    state = learner.init(problem("residual"), terms(), None)
+    spikes, _ = lif_of(state, rows(problem("residual"), 32))
     assert state.network.architecture.layers[12].factor == pytest.approx(0.2 / (1 + 6 * 0.2**2) ** 0.5)
     rates = rates_of(spikes)
     assert rates[2::2] == pytest.approx([rates[0]] * 6, abs=0.02)

@@ -16,10 +16,10 @@ from spiking_setups import (
     rates_of,
     start,
     step_gradients,
-    worst,
 )
+from tiny_problems import largest_difference, terms
 
-from harness import Training, Unsupported, UsageError
+from harness import Unsupported, UsageError
 from harness_ottt import OTTTOptions
 from harness_ottt.learner import build as build_ottt
 from harness_saf import SAFOptions
@@ -82,7 +82,7 @@ def test_gradients_are_those_of_ottt_at_every_step(network, steps, leak, varying
     for other in (ottt, learner):
         same = start(other, problem(network, steps if varying else None))
         for mine, theirs in zip(found, step_gradients(of_reference(other), same, rows), strict=True):
-            assert worst(mine, theirs) < 1e-12
+            assert largest_difference(mine, theirs) < 1e-12
 
 
 @pytest.mark.sampled
@@ -96,7 +96,7 @@ def test_accumulated_gradients_are_the_sum_over_steps(network, convention, varyi
     online = build(replace(learner.options, update="online"))
     steps = step_gradients(of_reference(online), stepwise, rows)
     (found,) = step_gradients(learner, state, rows)
-    assert worst(found, {name: sum(step[name] for step in steps) for name in found}) < 1e-12
+    assert largest_difference(found, {name: sum(step[name] for step in steps) for name in found}) < 1e-12
     said = [each(state, rows)[1]["loss"].item() for each in (learner.update, learner.reference)]
     assert said[0] == pytest.approx(said[1], rel=1e-12)
 
@@ -116,7 +116,7 @@ def test_online_update_takes_an_optimiser_step_at_every_time_step(convention, va
     _, same = prepared("conv", 6, varying, **options)
     before = parameters_of(state)
     assert_is_reference(learner, state, same, rows)
-    assert worst(dict(state.network.parameters), dict(same.network.parameters)) < 1e-12
+    assert largest_difference(dict(state.network.parameters), dict(same.network.parameters)) < 1e-12
     assert all((before[name] != tensor).any() for name, tensor in state.network.parameters.items())
 
 
@@ -132,7 +132,7 @@ def test_each_of_the_references_steps_is_torchs_own_on_the_loss_of_that_step(con
         loss.backward()
         optimiser.step()
     learner.reference(state, batch("conv"))
-    assert worst(dict(state.network.parameters), net.parameters) == 0
+    assert largest_difference(dict(state.network.parameters), net.parameters) == 0
 
 
 @pytest.mark.parametrize("variant", ["every", "final"])
@@ -191,7 +191,7 @@ def test_single_precision_stays_within_its_tolerances():
     differing = [(fired != exactly[layer]).double().mean().item() for layer, fired in mine.items()]
     assert sum(differing) / len(differing) < 1e-3
     (found,), (expected,) = step_gradients(single, state, rows), step_gradients(double, exact, rows)
-    assert worst(found, expected) < 1e-4
+    assert largest_difference(found, expected) < 1e-4
 
 
 def test_final_variant_has_no_online_update():
@@ -209,7 +209,7 @@ def test_deployed_network_is_the_lif_network_step_by_step():
 
 def test_a_precision_that_the_family_does_not_have_is_named():
     with pytest.raises(Unsupported, match="fp32, tf32, bf16, fp64, not fp16"):
-        build(SAFOptions()).init(problem("conv"), Training(0, "cpu", "fp16", 6, None), None)
+        build(SAFOptions()).init(problem("conv"), terms(precision="fp16"), None)
 
 
 def test_a_weighted_readout_has_the_uniform_one_beside_it():

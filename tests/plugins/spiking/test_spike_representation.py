@@ -12,17 +12,18 @@ from spiking_setups import (
     TINY,
     batch,
     lif_of,
+    measure_update,
     of_reference,
     plainly,
     problem,
     rates_of,
     start,
     step_gradients,
-    worst,
 )
+from tiny_problems import largest_difference, normal, terms
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness import Batch, Problem, Training, UsageError
+from harness import Batch, Problem, UsageError
 from harness.options import build as configured
 from harness_saf import SAFOptions
 from harness_saf.learner import build as build_saf
@@ -129,7 +130,7 @@ def assert_saf_is_spike_representation(network, varying, steps=6, **options):
     (found,) = step_gradients(saf, start(saf, problem(network, frames)), batch(network, frames))
     expected = gradients(network, steps, varying, **options)
     assert expected["layers.0.weight"].any() or options["threshold"] > 1  # whose upper layers may be silent
-    assert worst(found, expected) < 1e-12
+    assert largest_difference(found, expected) < 1e-12
 
 
 @pytest.mark.sampled
@@ -139,14 +140,14 @@ def assert_saf_is_spike_representation(network, varying, steps=6, **options):
 def test_chunks_and_micro_batches_take_the_same_gradients(network, varying, options):
     whole = gradients(network, 7, varying, **options)
     for parts in ({"chunk": 3}, {"chunk": 7}, {"chunk": 20}, {"micro_batch": 4}, {"micro_batch": 1, "chunk": 2}):
-        assert worst(gradients(network, 7, varying, **options, **parts), whole) < 1e-12
+        assert largest_difference(gradients(network, 7, varying, **options, **parts), whole) < 1e-12
 
 
 def test_dropout_masks_are_part_of_what_is_linear():
     learner, state = prepared("conv", 6, dropout=0.3, chunk=4)
     _, same = prepared("conv", 6, dropout=0.3, chunk=4)
     (found,) = assert_is_reference(learner, state, same, batch("conv"))
-    assert worst(found, gradients("conv")) > 1e-3
+    assert largest_difference(found, gradients("conv")) > 1e-3
 
 
 def test_the_lif_network_is_deployed_with_the_training_forwards_readout():
@@ -171,7 +172,7 @@ def test_a_sequence_starts_at_rest_whatever_came_before(options):
 @pytest.mark.parametrize("options", [{}, {"form": "dsr"}], ids=str)
 def test_narrower_types_stay_near(options):
     exact = gradients("conv", **options)
-    assert worst(gradients("conv", precision="fp32", **options), exact) < 1e-4
+    assert largest_difference(gradients("conv", precision="fp32", **options), exact) < 1e-4
     half = gradients("conv", precision="bf16", rows=64, **options)
     full = gradients("conv", precision="fp32", rows=64, **options)
     alike = {name: torch.cosine_similarity(half[name].flatten(), full[name].flatten(), dim=0) for name in full}
@@ -244,8 +245,7 @@ def scale_of(neuron):
 
 def currents_of_one(neuron, steps=6):
     """Currents (T, B, N) around the threshold, and gradients that outputs get."""
-    generator = torch.Generator().manual_seed(1)
-    currents, into = (torch.randn(steps, 3, 40, dtype=torch.float64, generator=generator) for _ in range(2))
+    currents, into = (normal(steps, 3, 40, seed=seed) for seed in (1, 2))
     return (3 * currents * neuron["threshold"] / neuron.get("time_step", 1.0)).requires_grad_(), into
 
 
@@ -358,7 +358,7 @@ def test_rates_tend_to_the_clamped_map(kind):
 @pytest.mark.parametrize("ceiling", [0.8, 2.0, 6.0])
 def test_outputs_are_scaled_to_unit_variance(ceiling):
     learner = build(SpikeRepresentationOptions(form="dsr", neuron="if", threshold=ceiling))
-    neuron = learner._neuron(learner.init(DIGITS, Training(0, "cpu", "fp32", 4, None), None).network)
+    neuron = learner._neuron(learner.init(DIGITS, terms(precision="fp32"), None).network)
     assert output_scale(neuron) == pytest.approx(1 / deviation(ceiling), rel=1e-9)
     assert reference.dsr_scale(neuron) == pytest.approx(1 / deviation(ceiling), rel=1e-9)
     assert ceiling < 6 or output_scale(neuron) == pytest.approx((2 / (1 - 1 / torch.pi)) ** 0.5, rel=1e-3)
@@ -387,8 +387,8 @@ def test_thresholds_are_trained_and_stay_above_their_bound():
 
 def test_the_rest_of_the_network_starts_as_everyone_elses():
     learner, _ = prepared("conv", 6, form="dsr")
-    own = learner.init(problem("conv"), Training(3, "cpu", "fp32", 6, None), None).network.parameters
-    shared = begin(problem("conv"), Training(3, "cpu", "fp32", 6, None), SAFOptions(architecture=SETUPS["conv"][0]))
+    own = learner.init(problem("conv"), terms(precision="fp32", seed=3), None).network.parameters
+    shared = begin(problem("conv"), terms(precision="fp32", seed=3), SAFOptions(architecture=SETUPS["conv"][0]))
     assert own.keys() - shared.network.parameters.keys() == {f"layers.{index}.threshold" for index in range(3)}
     assert all(torch.equal(own[name], tensor) for name, tensor in shared.network.parameters.items())
 
@@ -408,7 +408,7 @@ def test_the_rest_of_the_network_starts_as_everyone_elses():
 )
 def test_constants_are_the_published_ones_unless_given(given, expected):
     learner = build(SpikeRepresentationOptions(form="dsr", **given))
-    state = learner.init(DIGITS, Training(0, "cpu", "fp32", 4, None), None)
+    state = learner.init(DIGITS, terms(precision="fp32"), None)
     assert learner.describe(state)["neuron"] == expected
     assert state.network.parameters["layers.0.threshold"].item() == pytest.approx(expected["threshold"])
 
@@ -430,9 +430,7 @@ FIRST, OTHERS, READOUT = 64 * 9 * 32, 64 * 9 * 32 * 64 + 16 * 9 * (64 + 128) * 1
 def test_an_update_costs_steps_and_two_units(varying, options):
     learner = build(SpikeRepresentationOptions(**({} if varying else {"steps": 6}), **options))
     shape = (6, 1, 8, 8) if varying else (1, 8, 8)
-    state = learner.init(
-        Problem("classification", shape, 10, 1000, time_axis=varying), Training(0, "cpu", "fp32", 4, None), None
-    )
+    state = learner.init(Problem("classification", shape, 10, 1000, time_axis=varying), terms(precision="fp32"), None)
     rows = Batch(torch.rand(4, *shape), torch.arange(4))
     with FlopCounterMode(display=False) as counter:
         learner.update(state, rows)
@@ -441,16 +439,8 @@ def test_an_update_costs_steps_and_two_units(varying, options):
 
 
 def activation_bytes(steps, **options):
-    gauge = ActivationMemory()
     learner = build(SpikeRepresentationOptions(steps=steps, architecture="8C3-AP2-8C3-FC", **options))
-    rows = Batch(torch.rand(16, 1, 8, 8), torch.arange(16) % 10)
-    with gauge.session():
-        state = learner.init(DIGITS, Training(0, "cpu", "fp32", 16, None), None)
-        for _ in range(2):
-            learner.update(state, rows)
-        with gauge.measure("update", 16):
-            learner.update(state, rows)
-    return gauge.readings()["activation_bytes"]
+    return measure_update(ActivationMemory(), learner, DIGITS, 16)["activation_bytes"]
 
 
 @pytest.mark.parametrize("form", ["clamp", "dsr"])

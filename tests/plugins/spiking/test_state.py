@@ -1,9 +1,9 @@
 """Bytes that the methods carry from one time step to the next, counted by hand."""
 
 import pytest
-import torch
+from spiking_setups import measure_update
 
-from harness import Batch, Problem, Training
+from harness import Problem
 from harness_bptt import BPTTOptions
 from harness_bptt.learner import build as build_bptt
 from harness_ottt import OTTTOptions
@@ -22,17 +22,8 @@ LOSS = 1  # the sum of losses so far
 
 def floats(learner, shape, time_axis=False):
     """state_bytes of a steady update, in numbers of single precision."""
-    gauge = ActivationMemory()
-    rows = Batch(torch.rand(ROWS, *shape), torch.arange(ROWS) % CLASSES)
-    with gauge.session():
-        state = learner.init(
-            Problem("classification", shape, CLASSES, 100, time_axis), Training(0, "cpu", "fp32", ROWS, None), None
-        )
-        for _ in range(2):
-            learner.update(state, rows)
-        with gauge.measure("update", ROWS):
-            learner.update(state, rows)
-    size = gauge.readings()["state_bytes"]
+    problem = Problem("classification", shape, CLASSES, 100, time_axis)
+    size = measure_update(ActivationMemory(), learner, problem, ROWS)["state_bytes"]
     assert size % FLOAT == 0
     return size // FLOAT
 

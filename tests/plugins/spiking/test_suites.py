@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from tiny_problems import terms
 
-from harness import Batch, Problem, Training
+from harness import Batch, Problem
 from harness.planning.plan import plan_trials
 from harness.suites.claims import Side, judge
 from harness.suites.entries import Claim
@@ -353,7 +354,7 @@ def counts():
 def counted(learner, shape, classes=10):
     rows = Batch(torch.zeros(1, *shape), torch.zeros(1, dtype=torch.int64))
     problem = Problem("classification", shape, classes, 1000, time_axis=len(shape) == 4)
-    state = learner.init(problem, Training(0, "cpu", "fp32", 1, None), None)
+    state = learner.init(problem, terms(precision="fp32"), None)
     operations = Operations()
     with operations.session(), operations.measure("update", 1):
         learner.update(state, rows)

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from deploying import deployed
 from spiking_setups import NETWORKS, batch, problem, start
+from tiny_problems import terms
 
 import harness_data
 import harness_saf
-from harness import Batch, Budget, DataOptions, Problem, Training, derive, hookimpl
+from harness import Batch, Budget, DataOptions, Problem, derive, hookimpl
 from harness.catalog import resolve
 from harness.planning.plan import plan_trials
 from harness.suites.suite import Request
@@ -108,7 +109,7 @@ def test_every_method_is_counted_alike():
 
 def test_a_dark_image_costs_no_synaptic_operation_of_the_first_layer():
     learner = METHODS["bptt"](steps=2, architecture="4-FC", threshold=100.0)
-    state = learner.init(Problem("classification", (3,), 2, 10), Training(0, "cpu", "fp32", 1, None), None)
+    state = learner.init(Problem("classification", (3,), 2, 10), terms(precision="fp32"), None)
     readings = measured(SynapticOperations(), learner, state, torch.zeros(5, 3))
     assert readings["firing_rate"] == readings["synaptic_acs"] == 0
     assert readings["synaptic_macs"] <= 2 * 2  # what averages the readout over time, where it is not zero
@@ -133,7 +134,7 @@ def test_a_trial_reads_the_trained_network_and_not_a_fresh_one(tmp_path, catalog
     data = TorchBackend().place(load(DataOptions(), derive(0, "digits", "split"), tmp_path), "cpu")
     rows = data.test.inputs[:ROWS]
     learner = METHODS["saf"](**trial.method.options)
-    state = learner.init(data.problem, Training(0, "cpu", "fp32", trial.terms.batch_size, None), None)
+    state = learner.init(data.problem, terms(precision="fp32"), None)
     untrained = measured(SynapticOperations(), learner, state, rows)
     for name, array in TorchBackend().load(folder).items():
         state.network.parameters[name].data.copy_(array)
@@ -154,7 +155,7 @@ STEPS, CLASSES = 3, 10
 
 def _digits():
     learner = METHODS["saf"](steps=STEPS, architecture=DIGITS_NET)
-    state = learner.init(Problem("classification", (1, 8, 8), CLASSES, 100), Training(0, "cpu", "fp32", 7, None), None)
+    state = learner.init(Problem("classification", (1, 8, 8), CLASSES, 100), terms(precision="fp32"), None)
     return learner, state, Batch(torch.rand(7, 1, 8, 8) + 0.1, torch.zeros(7, dtype=torch.int64))
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from spiking_methods import METHODS, learner_of, torchs_weight_gradients
-from spiking_setups import batch, problem, start, step_gradients, worst
+from spiking_setups import batch, problem, start, step_gradients
+from tiny_problems import largest_difference
 
 from harness_torch.training import convolution
 
@@ -23,7 +24,7 @@ def test_every_method_finds_the_same_gradients(method, always):
     with torchs_weight_gradients():
         as_torch = gradients()
     for one, other in zip(from_patches, as_torch, strict=True):
-        assert worst(one, other) < 1e-10
+        assert largest_difference(one, other) < 1e-10
 
 
 def told(precision="fp32"):

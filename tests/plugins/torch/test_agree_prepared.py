@@ -2,7 +2,7 @@
 
 import json
 
-import agree_calls
+import agreeing
 import pytest
 
 # A line, fitted from nothing; and one that starts from it, with its larger weights halved.
@@ -108,7 +108,7 @@ PLUGIN = """
 
 @pytest.fixture
 def harness(tmp_path, monkeypatch, capfd):
-    return agree_calls.command(PLUGIN, tmp_path, monkeypatch, capfd)
+    return agreeing.command(PLUGIN, tmp_path, monkeypatch, capfd)
 
 
 def test_what_is_prepared_is_compared_and_then_the_update_from_there(harness):

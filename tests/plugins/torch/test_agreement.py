@@ -1,8 +1,8 @@
 """`harness agree` for a family of two small methods that has nothing to do with any other, and no spikes."""
 
-import json
+from functools import partial
 
-import agree_calls
+import agreeing
 import pytest
 
 # A line through rows, fitted by its derivative, by autograd's, by one that is wrong; noise that both sides draw alike.
@@ -122,17 +122,12 @@ PLUGIN = """
 
 @pytest.fixture
 def harness(tmp_path, monkeypatch, capfd):
-    return agree_calls.command(PLUGIN, tmp_path, monkeypatch, capfd)
+    return agreeing.command(PLUGIN, tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture
 def told(harness):
-    def call(*arguments):
-        code, out, err = harness(*arguments, "--format", "json")
-        assert code == 0, err
-        return json.loads(out)
-
-    return call
+    return partial(agreeing.as_json, harness)
 
 
 @pytest.mark.parametrize("arguments", [("written", "plain"), ("referred", "--reference")])
