@@ -46,7 +46,7 @@ HIDDEN = 10  # of bases that are not trained
 
 
 def moved(options: Any, problem: Problem = CLASSES) -> dict[str, Tensor]:
-    """What a network starts from, moved by chance, as training would have done."""
+    """Initial tensors of a network, moved by chance as training would have moved them."""
     start = network.draw_initial(network.build(problem, terms(), options), options, 11)
     return {name: each + 0.3 * normal(*each.shape, seed=11 + at) for at, (name, each) in enumerate(start.items())}
 
@@ -109,5 +109,5 @@ def plain_states(base: dict[str, Tensor], cell: str) -> Tensor:
 
 
 def before_steps(states: Tensor) -> np.ndarray:
-    """What recurrent weights read, (T N, m): zeros, then the states of all steps but the last."""
+    """Rows that recurrent weights read, (T N, m): zeros, then the states of all steps but the last."""
     return torch.cat([torch.zeros_like(states[:1]), states[:-1]]).flatten(0, 1).numpy()
