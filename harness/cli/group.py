@@ -24,6 +24,7 @@ class Own(NamedTuple):
 OWN = {
     "run": Own("harness.cli.run:run", "Run methods on data sets, or go on with a run, and compare them."),
     "report": Own("harness.cli.report:report", "Print the comparison from the records of a results folder."),
+    "compare": Own("harness.cli.compare:compare", "Hold methods against each other: how sure each difference is."),
     "plot": Own("harness.cli.plot:plot", "Draw a figure for a paper from the records of a results folder."),
     "show": Own("harness.cli.report:show_record", "Show everything that is known of one trial."),
     "export": Own("harness.cli.export:export_", "Write a trained network to a file, and hold the file against it."),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 
 from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
 
 PLAIN_WIDTH = 100
 
@@ -23,3 +26,13 @@ def read_console(console: Console) -> str:
     """Read the lines that were printed, without blanks at their ends."""
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def print_lines(console: Console, lines: Iterable[str], style: str) -> None:
+    """Print lines below a table, indented also where they are folded."""
+    for line in lines:
+        hanging = Grid.grid(padding=(0, 0))
+        hanging.add_column(width=2)
+        hanging.add_column(overflow="fold")
+        hanging.add_row("", Text(line, style=style))
+        console.print(hanging)

@@ -6,7 +6,7 @@ Columns that do not fit side by side are broken into blocks, scores before costs
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.report.formats.console import open_console, read_console
+from harness.report.formats.console import open_console, print_lines, read_console
 from harness.report.rows.table import Cell, Row, Summary, Table, is_cost
 from harness.report.wording import numbers, paired, published
 from harness.report.wording.captions import ARROWS, count_seeds, list_taken_over, title, write_legend
@@ -40,8 +40,8 @@ def render_text(summary: Summary, width: int | None, colour: bool) -> str:
     for table in summary.tables:
         _print_table(console, table, summary)
     if summary.tables:
-        _print_lines(console, [write_legend(summary, "bold: best" if colour else "*: best")], "dim")
-    _print_lines(console, [f"note: {note}" for note in summary.notes], "yellow")
+        print_lines(console, [write_legend(summary, "bold: best" if colour else "*: best")], "dim")
+    print_lines(console, [f"note: {note}" for note in summary.notes], "yellow")
     _print_suite(console, summary)
     return read_console(console)
 
@@ -56,9 +56,9 @@ def _print_table(console: Console, table: Table, summary: Summary) -> None:
         console.print()
         console.print(_make_grid(methods, table.rows, block, counts=number == 0))
     _print_differences(console, table)
-    _print_lines(console, [*reasons.list_lines(), *list_taken_over(table)], "dim")
-    _print_lines(console, [row.choice for row in table.rows if row.choice], "dim")
-    _print_lines(console, [line for row in table.rows for line in row.failures], "red")
+    print_lines(console, [*reasons.list_lines(), *list_taken_over(table)], "dim")
+    print_lines(console, [row.choice for row in table.rows if row.choice], "dim")
+    print_lines(console, [line for row in table.rows for line in row.failures], "red")
     console.print()
 
 
@@ -68,8 +68,8 @@ def _print_differences(console: Console, table: Table) -> None:
         return
     width = max(len(method) for method, _ in found)
     console.print()
-    _print_lines(console, [f"{paired.write_heading(table)}:"], "dim")
-    _print_lines(console, [f"  {method.ljust(width)}  {words}" for method, words in found], "dim")
+    print_lines(console, [f"{paired.write_heading(table)}:"], "dim")
+    print_lines(console, [f"  {method.ljust(width)}  {words}" for method, words in found], "dim")
 
 
 def _print_suite(console: Console, summary: Summary) -> None:
@@ -93,16 +93,7 @@ def _print_suite(console: Console, summary: Summary) -> None:
         hanging.add_row(Text(verdict, style=VERDICTS[verdict]), Text(words))
         hanging.add_row("", Text(found, style="dim"))
         console.print(hanging)
-    _print_lines(console, sources.list_lines(), "dim")
-
-
-def _print_lines(console: Console, lines: Iterable[str], style: str) -> None:
-    for line in lines:
-        hanging = Grid.grid(padding=(0, 0))
-        hanging.add_column(width=2)
-        hanging.add_column(overflow="fold")
-        hanging.add_row("", Text(line, style=style))
-        console.print(hanging)
+    print_lines(console, sources.list_lines(), "dim")
 
 
 # --- layout -------------------------------------------------------------------------------------------------------

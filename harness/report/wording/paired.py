@@ -35,6 +35,10 @@ def format_difference(difference: Difference) -> str:
         return f"{f'{mean:+.4g}' if mean else '0'}, {difference.no_interval}"
     if not math.isfinite(high - low):
         return f"{mean:+.4g}, no finite interval, n={n}"
+    return f"{format_interval(mean, low, high, sign='+')}, n={n}"
+
+
+def format_interval(mean: float, low: float, high: float, sign: str = "") -> str:
+    """`-0.0019 (-0.0059 to +0.0021)`, with two figures of half the interval's width."""
     decimals = min(numbers.LONGEST, max(0, 1 - math.floor(math.log10((high - low) / 2))))
-    shown = (numbers.format_fixed(value, decimals, sign="+") for value in (mean, low, high))
-    return "{} ({} to {}), n={}".format(*shown, n)
+    return "{} ({} to {})".format(*(numbers.format_fixed(value, decimals, sign=sign) for value in (mean, low, high)))

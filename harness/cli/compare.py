@@ -1,0 +1,73 @@
+"""`harness compare`: methods held against each other by seed, with p-values, from the records of a results folder."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.amounts import Amount
+from harness.cli.report import FORMAT, PLAIN_WIDTH, check_format, write
+from harness.cli.streams import wants_colour
+from harness.cli.wanted import Wanted, add_record_options, summarise_wanted
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.cli.session import Session
+
+EXAMPLES = """\b
+Examples:
+  harness compare saf ottt
+  harness compare saf ottt bptt --all-pairs
+  harness compare "saf,ottt[forward=fused]" --detect 0.005
+  harness compare --suite saf-digits --results results/saf-digits
+"""
+
+DETECT = "A difference of the score that decides: how many seeds would show it."
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("rivals", nargs=-1, metavar="[METHOD]...")
+@add_record_options
+@click.option("--metrics", metavar="LIST", help="Only these; the data set's headline score decides, if it is there.")
+@click.option("--all-pairs", is_flag=True, help="All pairs instead of all against the first.")
+@click.option("--detect", type=Amount(), metavar="DIFFERENCE", help=DETECT)
+@click.option("--format", "format_", metavar="text|json", default="text", help=FORMAT, show_default=True)
+@click.option("--output", metavar="FILE|-", default="-", help="Where to write it.  [default: standard output]")
+@click.pass_obj
+def compare(
+    session: Session,
+    /,
+    rivals: tuple[str, ...],
+    all_pairs: bool,
+    detect: float | None,
+    format_: str,
+    output: str,
+    **wanted: Any,
+) -> None:
+    """Hold methods against the first of them, seed by seed: every score, every cost, how sure, what it would take."""
+    check_format(format_, ("text", "json"))
+    if rivals:
+        if wanted["methods"]:
+            raise UsageError("methods stand as arguments or in --methods, not in both")
+        wanted["methods"] = ",".join(rivals)
+    from harness.report.formats import versus_table
+    from harness.report.rows.versus import compare_table
+    from harness.report.wording.cleaning import clean_summary
+
+    summary = clean_summary(summarise_wanted(session.catalog, Wanted(**wanted)))
+    tables = [table for table in summary.tables if sum(bool(row.n) for row in table.rows) > 1]
+    if not tables:
+        raise UsageError(
+            "nothing to compare: no table has two methods with trials that ended ok; harness report shows them"
+        )
+    found = [compare_table(table, summary.metrics, all_pairs, detect) for table in tables]
+    if format_ == "json":
+        write(output, versus_table.render_json(found))
+    elif output == "-":
+        width, colour = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns, wants_colour(sys.stdout)
+        click.echo(versus_table.render_comparisons(found, width, colour), nl=False, color=True)
+    else:
+        write(output, versus_table.render_comparisons(found, None, False))
