@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.amounts import Amount
-from harness.cli.report import FORMAT, PLAIN_WIDTH, check_format, write
+from harness.cli.report import FORMAT, check_format, write
 from harness.cli.streams import wants_colour
+from harness.cli.tables import output_width
 from harness.cli.wanted import Wanted, add_record_options, summarise_wanted
 from harness.errors import UsageError
 
@@ -67,7 +67,7 @@ def compare(
     if format_ == "json":
         write(output, versus_table.render_json(found))
     elif output == "-":
-        width, colour = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns, wants_colour(sys.stdout)
-        click.echo(versus_table.render_comparisons(found, width, colour), nl=False, color=True)
+        text = versus_table.render_comparisons(found, output_width(), wants_colour(sys.stdout))
+        click.echo(text, nl=False, color=True)
     else:
         write(output, versus_table.render_comparisons(found, None, False))
