@@ -88,7 +88,7 @@ class Cohort(Generic[S]):
 
     def init(self, problems: Sequence[Problem], trainings: Sequence[Training]) -> S:
         """The state of all trials. Raises Unsupported where they cannot be one."""
-        if len(self.configs) > 1 and self.configs[0].clip is not None:
+        if len(self.configs) > 1 and self.configs[0].descent.clip is not None:
             raise Unsupported("clip: the norm is of one network's gradients; trials run one by one")
         return self.learner.begin(Trials(problems, trainings, self.configs))
 

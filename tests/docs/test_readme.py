@@ -18,7 +18,14 @@ pytestmark = pytest.mark.xdist_group("readme")  # one run for all
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("asking", "reading", "agreement", "resuming", "data")  # of docs/, beside those that have a test of their own
+PAGES = (
+    "asking",
+    "comparing",
+    "reading",
+    "agreement",
+    "resuming",
+    "data",
+)  # of docs/, beside those that have a test of their own
 TEXT = "\n".join([README, *((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") for page in PAGES)])
 CENTROID = ROOT / "tests" / "data" / "harness_centroid"
 
