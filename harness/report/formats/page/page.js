@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const DATA = JSON.parse(document.getElementById("rows").textContent);
-  const [LETTER, LINE, R, LONGEST] = [6.6, 15, 5, 34];
+  const [LETTER, LINE, R, LONGEST] = [7, 15, 5, 34];
   const WORDS = { higher: " (more is better)", lower: " (less is better)", neither: "" };
   const AXES = { update: "training updates", epoch: "epochs", seconds: "seconds of training, evaluation excluded" };
   const ARROWS = { higher: " ↑", lower: " ↓", neither: "" };
@@ -17,7 +17,7 @@
       else if (value === true) node.setAttribute(name, "");
       else if (value !== false && value != null) node.setAttribute(name, value);
     }
-    node.append(...children.flat().filter((each) => each != null && each !== false));
+    node.append(...children.flat(Infinity).filter((each) => each != null && each !== false));
     return node;
   }
   const el = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
@@ -162,7 +162,7 @@
     const order = points.map((_, place) => place).sort((p, q) => (points[p][6] !== 1) - (points[q][6] !== 1));
     for (const place of order) {
       const text = shorten(points[place][7]), [a, b] = places[place], length = text.length * LETTER;
-      for (const [dx, dy, anchor] of [[9, 4, 0], [-9, 4, 1], [0, -10, 0.5], [0, 19, 0.5], [8, -8, 0], [8, 16, 0]]) {
+      for (const [dx, dy, anchor] of [[9, 4, 0], [-9, 4, 1], [0, -10, 0.5], [0, 19, 0.5], [8, -8, 0], [8, 16, 0], [-8, -8, 1], [-8, 16, 1]]) {
         const left = a + dx - anchor * length, box = [left, b + dy - 11, left + length, b + dy + 3];
         if (left > x.start && left + length < x.end + 12 && box[1] > 24 && box[3] < y.start && free(box)) {
           taken.push(box);
@@ -458,7 +458,7 @@
     return el("div", { class: "inner" },
       row.choice && el("p", {}, row.choice),
       el("h4", {}, "Seeds"),
-      el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Seeds of ${row.name}` }, el("table", { class: "plain" },
+      el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Seeds of ${row.name}` }, el("table", { class: "plain num seeds" },
         el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, seeds))),
       row.lacking && el("p", {}, `Without a record: seed ${row.lacking}.`),
       holes.size > 0 && [el("h4", {}, "Missing or not compared"), el("ul", { class: "footnotes" },

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 POINT, FRONT, APART = 0, 1, 2
 WIDTH, HEIGHT = 920, 440
-LETTER = 6.6  # pixels that a letter of a label takes, on average
+LETTER = 7.0  # pixels that a letter of a label takes, on average
 LINE = 15
 R = 5.0  # of a marker
 COLOURS, MARKERS = 8, 6
@@ -181,7 +181,16 @@ def _label_points(figure: Mapping[str, Any], x: Scale, y: Scale) -> Iterator[str
     for place in sorted(range(len(points)), key=lambda each: points[each][6] != FRONT):
         text, (a, b) = shorten(points[place][7]), places[place]
         length = len(text) * LETTER
-        for dx, dy, anchor in ((9, 4, 0.0), (-9, 4, 1.0), (0, -10, 0.5), (0, 19, 0.5), (8, -8, 0.0), (8, 16, 0.0)):
+        for dx, dy, anchor in (
+            (9, 4, 0.0),
+            (-9, 4, 1.0),
+            (0, -10, 0.5),
+            (0, 19, 0.5),
+            (8, -8, 0.0),
+            (8, 16, 0.0),
+            (-8, -8, 1.0),
+            (-8, 16, 1.0),
+        ):
             left = a + dx - anchor * length
             box = (left, b + dy - 11, left + length, b + dy + 3)
             if left > x.start and left + length < x.end + 12 and box[1] > 24 and box[3] < y.start and _free(box, taken):
