@@ -156,6 +156,22 @@ def test_methods_agree_as_shown(harness):
     assert [line.split() for line in found.splitlines()] == [line.split() for line in shown.splitlines()]
 
 
+def test_the_picture_says_what_its_command_says(harness, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    command, caption = re.search(r"^`harness (plot .*?)`\ndraws it, and says: (.*)$", README, re.MULTILINE).groups()
+    words = shlex.split(command)
+    picture = ROOT / words[words.index("--output") + 1]
+    monkeypatch.chdir(ROOT)
+    words[words.index("--output") + 1] = str(tmp_path / picture.name)
+    code, out, err = harness(*words)
+    assert code == 0, err
+    assert out.strip() == caption
+    drawn, shown = ((tmp_path / picture.name).read_text(encoding="utf-8"), picture.read_text(encoding="utf-8"))
+    markers = [re.findall(r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)"', text) for text in (drawn, shown)]
+    assert markers[0] == markers[1]
+    assert len(markers[0]) >= 26  # two panels of thirteen methods
+
+
 # --- names that others rely on ------------------------------------------------------------------------------------
 
 
