@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -13,8 +14,17 @@ import click
 from harness.types import Point, Progress, Record, Trial
 from harness.words import clean_label, clean_line
 
-BAR_WIDTH = 12
+BAR_WIDTH = 8  # the least; a bar takes what the terminal has left
 NOTE_WIDTH = 32
+EVERY = 30.0  # seconds between lines of what runs, where there is no terminal
+PHASES = {
+    "start": "starting",
+    "load": "loading",
+    "prepare": "preparing",
+    "train": "training",
+    "evaluate": "evaluating",
+    "profile": "profiling",
+}
 
 
 class View(Protocol):
@@ -105,22 +115,67 @@ class Forecast:
         return statistics.median(ended) if ended else None
 
 
+class Running:
+    """A trial that runs: what it does, since when."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        self._started = self._since = time.monotonic()
+        self._progress = Progress("start", 0.0)
+        self._point: Point | None = None
+
+    def progressed(self, progress: Progress) -> None:
+        if progress.phase != self._progress.phase:
+            self._since = time.monotonic()
+        self._progress, self._point = progress, progress.point or self._point
+
+    def seconds(self) -> float:
+        """Seconds since the trial started."""
+        return time.monotonic() - self._started
+
+    def describe(self) -> str:
+        """`60%, loss 2.04, valid 0.7772` in training, else what it does and for how long: `loading, 3 s`."""
+        phase = self._progress.phase
+        if phase != "train":
+            took = time.monotonic() - self._since
+            return PHASES.get(phase, phase) + (f", {took:.0f} s" if took >= 1 else "")
+        scalars = [f"{key} {value:.3g}" for key, value in list(self._point.scalars.items())[:1]] if self._point else []
+        scores = [f"valid {value:.4g}" for value in list(self._point.valid.values())[:1]] if self._point else []
+        return ", ".join([f"{self._progress.fraction:.0%}", *scalars, *scores])
+
+
 class Lines:
-    """One line per event, for logs."""
+    """One line per event, for logs, and one every half minute for each trial that runs."""
 
     def __init__(self, forecast: Forecast) -> None:
         self._forecast = forecast
+        self._running: dict[str, Running] = {}
+        self._over = threading.Event()
+        self._clock = threading.Thread(target=self._tell_now_and_then, daemon=True)
 
     def __enter__(self) -> Lines:
+        self._clock.start()
         return self
 
     def __exit__(self, *details: Any) -> None:
-        return None
+        self._over.set()
+
+    def _tell_now_and_then(self) -> None:
+        while not self._over.wait(EVERY):
+            self.tell_running()
+
+    def tell_running(self) -> None:
+        """Print a line for each trial that runs: what it does, for how long, and how much is left of the run."""
+        for each in tuple(self._running.values()):
+            said = ", ".join(filter(None, [each.describe(), f"{say_duration(each.seconds())} so far"]))
+            place = f"[{self._forecast.ended + 1}/{self._forecast.total}]"
+            click.echo(f"{place} {name_trial(each.trial)}: {said}{self._tail()}", err=True)
 
     def started(self, trial: Trial, cohort: tuple[int, int] = (0, 1)) -> None:
         place, size = cohort
         self._forecast.started(trial, size)
         if not place:
+            self._running[trial.key] = Running(trial)
             as_one = f", trained as one with {count_others(size)}" if size > 1 else ""
             click.echo(
                 f"[{self._forecast.ended + 1}/{self._forecast.total}] {name_trial(trial)}: started{as_one}", err=True
@@ -128,8 +183,11 @@ class Lines:
 
     def progressed(self, trial: Trial, progress: Progress) -> None:
         self._forecast.progressed(trial, progress)
+        if trial.key in self._running:
+            self._running[trial.key].progressed(progress)
 
     def finished(self, trial: Trial, record: Record) -> None:
+        self._running.pop(trial.key, None)
         seconds = self._forecast.finished(trial)
         place = f"[{self._forecast.ended}/{self._forecast.total}]"
         said = f"{self._forecast.tell_end(record)}{_say_took(seconds)}{self._tail()}"
@@ -145,9 +203,16 @@ class Bars:
 
     def __init__(self, forecast: Forecast) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn
+        from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
         from rich.progress import Progress as RichProgress
         from rich.table import Column
+        from rich.text import Text
+
+        class _NoteColumn(ProgressColumn):
+            """The note behind a bar, asked for each time it is drawn: a phase has no news, and takes its time."""
+
+            def render(self, task: Task) -> Text:
+                return Text(task.fields["note"]())
 
         self._forecast = forecast
         console = Console(stderr=True)
@@ -155,17 +220,18 @@ class Bars:
         # Labels hold square brackets, which are no markup.
         self._bars = RichProgress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(BAR_WIDTH, table_column=Column(width=BAR_WIDTH)),
-            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(None, table_column=Column(ratio=1, min_width=BAR_WIDTH)),
+            _NoteColumn(table_column=Column(no_wrap=True)),
             console=console,
             transient=True,
+            expand=True,
         )
-        self._run = self._bars.add_task("run", total=forecast.total, note="")
+        self._run = self._bars.add_task("run", total=forecast.total, note=self._describe_run)
         self._tasks: dict[str, Any] = {}
         self._bar_of: dict[str, str] = {}
         self._lanes: dict[str, list[str]] = {}  # trials of each bar that are not over
         self._first = ""
-        self._points: dict[str, Point] = {}
+        self._running: dict[str, Running] = {}  # by the trial of their bar
 
     def __enter__(self) -> Bars:
         self._bars.__enter__()
@@ -182,7 +248,9 @@ class Bars:
         self._forecast.started(trial, size)
         if not place:
             label = name_trial(trial) if size == 1 else f"{name_trial(trial)} and {count_others(size)}"
-            self._tasks[trial.key] = self._bars.add_task(fit_text(label, self._width), total=1.0, note="starting")
+            self._running[trial.key] = Running(trial)
+            fitted = fit_text(label, self._width)
+            self._tasks[trial.key] = self._bars.add_task(fitted, total=1.0, note=self._running[trial.key].describe)
             self._first = trial.key
         self._bar_of[trial.key] = self._first
         self._lanes.setdefault(self._first, []).append(trial.key)
@@ -192,10 +260,8 @@ class Bars:
         bar = self._bar_of[trial.key]
         if self._lanes[bar][0] != trial.key:
             return
-        if progress.point is not None:
-            self._points[trial.key] = progress.point
-        note = _describe_progress(progress, self._points.get(trial.key))
-        self._bars.update(self._tasks[bar], completed=progress.fraction, note=note)
+        self._running[bar].progressed(progress)
+        self._bars.update(self._tasks[bar], completed=progress.fraction)
         self._refresh()
 
     def finished(self, trial: Trial, record: Record) -> None:
@@ -213,14 +279,16 @@ class Bars:
         )
         self._refresh()
 
-    def _refresh(self) -> None:
+    def _describe_run(self) -> str:
         left = self._forecast.seconds_left()
-        note = f"{self._forecast.ended}/{self._forecast.total} trials" + (
+        return f"{self._forecast.ended}/{self._forecast.total} trials" + (
             f", {say_duration(left)} left" if left else ""
         )
+
+    def _refresh(self) -> None:
         shares = {bar: self._bars.tasks[self._bars.task_ids.index(task)].completed for bar, task in self._tasks.items()}
         running = sum(share * len(self._lanes[bar]) for bar, share in shares.items())
-        self._bars.update(self._run, completed=self._forecast.ended + running, note=note)
+        self._bars.update(self._run, completed=self._forecast.ended + running)
 
 
 def name_trial(trial: Trial) -> str:
@@ -274,12 +342,3 @@ def escape_markup(text: str) -> str:
 
 def _identify_kind(trial: Trial) -> str:
     return f"{trial.method.label} {trial.dataset.label} {trial.terms.budget}"
-
-
-def _describe_progress(progress: Progress, point: Point | None) -> str:
-    """Describe the progress of a trial, with the last point of its curve: `60%, loss 2.04, valid 0.7772`."""
-    if progress.phase != "train":
-        return progress.phase
-    scalars = [f"{key} {value:.3g}" for key, value in list(point.scalars.items())[:1]] if point else []
-    scores = [f"valid {value:.4g}" for value in list(point.valid.values())[:1]] if point else []
-    return ", ".join([f"{progress.fraction:.0%}", *scalars, *scores])

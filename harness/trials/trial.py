@@ -78,6 +78,7 @@ def run_trial(
 
 def _run_bench(bench: Bench, weights: Path | None) -> None:
     note_data(bench)
+    bench.report(Progress("prepare", 0.0))
     # A learner that draws from a global generator against the rules shall at least depend on the seed, and on it alone.
     with bench.backend.isolated(bench.derive_seed("global")), watched_training(bench) as watching:
         trained = train_learner(bench)
@@ -101,6 +102,7 @@ def note_data(bench: Bench) -> None:
 def score_and_tell(bench: Bench, trained: Started) -> None:
     """The scores of a trained learner, told before anything else of it is looked at."""
     bench.pending[:] = [*(part for part in FURTHER if part in trained.parts.offered), *waiting_instruments(bench)]
+    bench.report(Progress("evaluate", 1.0))
     with bench.evaluation_phase():
         Points(bench, trained).score_test(trained.state)
     bench.tell(tuple(bench.pending))
@@ -134,6 +136,7 @@ def set_up(
     tell: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> Bench:
     """This process made ready for a trial, with the data on its device: all that the loop works with."""
+    report(Progress("load", 0.0))
     backend.setup(trial)
     notes.environment |= {**environment.describe_machine(), **backend.environment(trial.terms.device)}
     data = place_data(catalog, trial, backend, data_folder, notes)

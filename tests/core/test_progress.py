@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
+import threading
 
 import pytest
 from example_records import record
@@ -195,6 +197,49 @@ def test_a_long_label_keeps_its_beginning_and_its_seed(terminal):
     assert "a[parameter0" in frame
     assert "seed 0" in frame
     assert "50%, loss 2.04, valid 0.75" in frame
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_a_bar_is_as_wide_as_the_terminal_and_says_what_happens(terminal, clock, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    (only,) = trials("a")
+    with Bars(Forecast([only], [], 1)) as bars:
+        bars.started(only)
+        bars.progressed(only, Progress("load", 0.0))
+        clock(3)
+        bars._bars.refresh()
+        frame = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal()).replace("\r", "\n")
+        lines = [line for line in frame.splitlines() if line.startswith("a on digits")]
+    assert "loading, 3 s" in lines[-1]
+    assert width - 2 <= len(lines[-1]) <= width
+
+
+def test_without_a_terminal_a_line_says_what_runs(clock, capsys):
+    first, second = trials("a", "b")
+    lines = Lines(Forecast([first, second], [], 1))
+    lines.started(first)
+    clock(30)
+    lines.tell_running()
+    lines.progressed(first, Progress("prepare", 0.0))
+    clock(30)
+    lines.tell_running()
+    lines.progressed(first, Progress("train", 0.5, Point(5, 0.5, 1.0, {"loss": 2.04}, {"accuracy": 0.75})))
+    lines.tell_running()
+    lines.finished(first, ended(first))
+    lines.tell_running()
+    assert capsys.readouterr().err.splitlines()[1:-1] == [
+        "[1/2] a on digits, seed 0: starting, 30 s, 30 s so far",
+        "[1/2] a on digits, seed 0: preparing, 30 s, 60 s so far",
+        "[1/2] a on digits, seed 0: 50%, loss 2.04, valid 0.75, 60 s so far, about 3 min left",
+    ]
+
+
+def test_that_line_comes_by_itself(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "EVERY", 0.01)
+    told = threading.Event()
+    monkeypatch.setattr(Lines, "tell_running", lambda self: told.set())
+    with Lines(Forecast(trials("a"), [], 1)):
+        assert told.wait(20)
 
 
 def test_a_short_time_never_reads_as_none():

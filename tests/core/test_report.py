@@ -399,6 +399,7 @@ def test_ratios_read_well(value, shown):
 def test_sparkline():
     assert draw_sparkline([0, 0.5, 1, math.nan]) == "▁▅█ "
     assert draw_sparkline([0.3, 0.3]) == "▁▁"
+    assert draw_sparkline([0.1, 0.9, 0.92, 0.94, 0.95]) == "▁▁▄▇█", "the beginning flattens nothing"
     assert draw_sparkline([]) == ""
 
 

@@ -18,6 +18,7 @@ from harness.report.rows.table import Cell
 from harness.report.rows.values import as_number, base_name, find_lower_bound
 from harness.report.wording import numbers
 from harness.report.wording.cleaning import clean_trace, clean_values
+from harness.report.wording.scaling import find_range
 from harness.types import Metric, Point, Record, Trial
 from harness.words import LONGEST, clean_line, clean_text
 
@@ -53,13 +54,24 @@ def render_record(record: Record, metrics: Sequence[Metric], width: int | None =
 def draw_sparkline(values: Sequence[float]) -> str:
     """Draw a bar per value, from the lowest to the highest; a blank for what is not a number.
 
+    Where a beginning would flatten the rest, the bars are scaled to the rest (`find_range`).
+
     >>> draw_sparkline([0.0, 0.5, 1.0, float("nan")])
     '▁▅█ '
     """
-    finite = [value for value in values if math.isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    low, high, _ = find_range(values)
     step = (high - low) / (len(BARS) - 1) or 1.0
-    return "".join(BARS[math.floor((v - low) / step + 0.5)] if math.isfinite(v) else " " for v in values)
+    places = (math.floor((min(max(v, low), high) - low) / step + 0.5) if math.isfinite(v) else None for v in values)
+    return "".join(" " if place is None else BARS[place] for place in places)
+
+
+def _describe_line(values: Sequence[float]) -> str:
+    """A sparkline and its scale: `▁▁▅█  ▁ 0.92 or less, █ 0.97 or more`."""
+    low, high, beyond = find_range(values)
+    ends = [("▁", low, " or less" if beyond and min(filter(math.isfinite, values)) < low else "")]
+    ends += [("█", high, " or more" if beyond and max(filter(math.isfinite, values)) > high else "")]
+    scale = ", ".join(f"{bar} {_shorten(end)}{more}" for bar, end, more in ends) if high > low else _shorten(low)
+    return f"{draw_sparkline(values)}  {scale}"
 
 
 def _print_head(console: Console, record: Record) -> None:
@@ -148,7 +160,7 @@ def _print_curve(console: Console, curve: Sequence[Point]) -> None:
         console.print(_make_curve_grid([updates, *part]))
     lines = {f"{name}@valid": [point.valid.get(name, math.nan) for point in curve] for name in names}
     lines |= {name: [point.scalars.get(name, math.nan) for point in curve] for name in scalars}
-    _print(console, "", {name: draw_sparkline(values) for name, values in lines.items()})
+    _print(console, "", {name: _describe_line(values) for name, values in lines.items()})
 
 
 def _shorten(number: float | None) -> str:
