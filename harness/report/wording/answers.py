@@ -95,7 +95,8 @@ def _say_sureness(lead: Lead) -> str:
     many = len(lead.alike) + len(lead.apart)
     others = _name(lead.alike)
     if lead.exact:
-        return f"The same for {others}." if lead.alike else "A count, which no chance decides."
+        more = _name([row for row in lead.alike if row is not lead.next])
+        return f"The same for {more}." if more else "A count, which no chance decides."
     if all(len(row.cells[lead.metric].values) < 2 for row in (lead.row, *lead.alike, *lead.apart)):
         return "One seed says nothing of chance."
     if not lead.alike:
