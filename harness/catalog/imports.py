@@ -134,10 +134,10 @@ def _map_local_names(nodes: list[ast.AST], names: Iterable[str]) -> dict[str, st
 
 
 def _is_call_of(node: ast.AST, names: tuple[str, ...]) -> bool:
-    return isinstance(node, ast.Call) and _read_name(node.func) in names
+    return isinstance(node, ast.Call) and _read_imported_name(node.func) in names
 
 
-def _read_name(node: ast.AST) -> str:
+def _read_imported_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
@@ -158,7 +158,7 @@ def _find_undecided(
     callees = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     for node in nodes:
         if isinstance(node, ast.Call):
-            runner = runners.get(_read_name(node.func))
+            runner = runners.get(_read_imported_name(node.func))
             unread = _is_exec(node) and not (node.args and _is_known_source(node.args[0]))
             if unread or (runner and not _states_path(node, *runner)):
                 yield node
@@ -166,7 +166,7 @@ def _find_undecided(
             if isinstance(node.value, str) and node.value in telltale:
                 yield node
         elif (
-            _read_name(node) in telltale
+            _read_imported_name(node) in telltale
             and id(node) not in callees
             and isinstance(getattr(node, "ctx", None), ast.Load)
         ):
@@ -176,7 +176,7 @@ def _find_undecided(
 def _is_exec(node: ast.Call) -> bool:
     called = node.func
     if isinstance(called, ast.Attribute):
-        return called.attr in _EXECUTORS and _read_name(called.value) in ("builtins", "__builtins__")
+        return called.attr in _EXECUTORS and _read_imported_name(called.value) in ("builtins", "__builtins__")
     return isinstance(called, ast.Name) and called.id in _EXECUTORS
 
 
@@ -199,7 +199,7 @@ def _ends_in_text(node: ast.AST) -> bool:
         return joined and _ends_in_text(node.right)
     if not isinstance(node, ast.Call):
         return False
-    name, arguments = _read_name(node.func), node.args
+    name, arguments = _read_imported_name(node.func), node.args
     if arguments and name in (*_OF_FIRST, *_OF_LAST):
         return _ends_in_text(arguments[0 if name in _OF_FIRST else -1])
     return isinstance(node.func, ast.Attribute) and name in _OF_OBJECT and _ends_in_text(node.func.value)
@@ -226,7 +226,7 @@ def _list_file_names(node: ast.AST) -> Iterator[str]:
             yield text[2:]
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         yield from filter(None, ["/".join(_list_path_ends(node))])
-    elif isinstance(node, ast.Call) and _read_name(node.func) in _JOINERS:
+    elif isinstance(node, ast.Call) and _read_imported_name(node.func) in _JOINERS:
         yield from filter(None, ["/".join(_list_argument_texts(node))])
 
 
@@ -241,7 +241,7 @@ def _list_path_ends(node: ast.AST) -> list[str]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         last = _read_literal(node.right)
         return [] if last is None else [*_list_path_ends(node.left), last]
-    if isinstance(node, ast.Call) and _read_name(node.func) in _JOINERS:
+    if isinstance(node, ast.Call) and _read_imported_name(node.func) in _JOINERS:
         return list(_list_argument_texts(node))
     return []
 

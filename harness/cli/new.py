@@ -66,7 +66,7 @@ def new(session: Session, noun: str, name: str, output: Path | None, single_file
         raise UsageError(f"new: --output is the folder of a package; the single file is {file}")
     name = _check_name(session, noun, file.stem.replace("_", NOUNS[noun].word) if file else name)
     if file is not None:
-        _write({file: _compose_file(noun, name, file)})
+        _write_files({file: _compose_file(noun, name, file)})
         _say_next(noun, name, file)
         return
     folder = output or Path(name)
@@ -74,7 +74,7 @@ def new(session: Session, noun: str, name: str, output: Path | None, single_file
     if is_importable(package := _name_package(name)):
         raise UsageError(f"new: a package {package} is installed already; choose another name")
     files = _compose_package(noun, name)
-    _write({folder / path: text for path, text in files.items()})
+    _write_files({folder / path: text for path, text in files.items()})
     _say_next(noun, name, folder)
 
 
@@ -152,7 +152,7 @@ def _fill(template: str, values: dict[str, str]) -> str:
     return Template(text).substitute(values).rstrip("\n") + "\n"
 
 
-def _write(files: dict[Path, str]) -> None:
+def _write_files(files: dict[Path, str]) -> None:
     """Write new files. Raises UsageError for one that is there."""
     if there := [path for path in files if path.exists()]:
         raise UsageError(f"new: {there[0]} is there already; nothing is overwritten")

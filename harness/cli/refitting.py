@@ -53,10 +53,13 @@ def plan_second(trials: Sequence[Trial], named: Sequence[Trial], records: Sequen
     from harness.report.rows.planned import Plan
 
     selections = how.select(records, Plan(plans.group_planned(trials)))
-    asked, order = {_identify(trial): trial for trial in named}, {trial.key: at for at, trial in enumerate(trials)}
-    chosen = {_identify(record.trial): choice for each in selections for record, choice in _iterate_chosen(each)}
+    asked, order = (
+        {_find_key(trial): trial for trial in named},
+        {trial.key: at for at, trial in enumerate(trials)},
+    )
+    chosen = {_find_key(record.trial): choice for each in selections for record, choice in _iterate_chosen(each)}
     found = sorted((asked[key] for key in chosen if key in asked), key=lambda trial: order[trial.key])
-    alone = dict.fromkeys(trial.method.label for trial in found if chosen[_identify(trial)].tried == 1)
+    alone = dict.fromkeys(trial.method.label for trial in found if chosen[_find_key(trial)].tried == 1)
     unchosen = [
         f"nothing is trained anew of {label} on {each.records[0].trial.dataset.label}: {why}"
         for each in selections
@@ -72,7 +75,7 @@ def _iterate_chosen(selection: Selection) -> Iterator[tuple[Record, Chosen]]:
             yield record, choice
 
 
-def _identify(trial: Trial) -> tuple[Any, ...]:
+def _find_key(trial: Trial) -> tuple[Any, ...]:
     """Identify a trial and its record alike, whatever the row is called and the source was."""
     method = trial.method
     return method.name, method.provider, repr(sorted(method.options.items())), trial.dataset.label, trial.seed

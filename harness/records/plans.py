@@ -72,7 +72,7 @@ def read_plans(*results: Path) -> tuple[list[Planned], list[str]]:
     paths = (path for folder in results for path in _list_paths(folder / FOLDER))
     for path in sorted(paths, key=lambda path: path.name):
         try:
-            rows = [_from_row(row) for row in _read_values(path)["rows"]]
+            rows = [_from_row(row) for row in _read_planned_values(path)["rows"]]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             problems.append(f"plan {path}: cannot be read ({type(error).__name__}: {str(error)[:200]}); passed over")
             continue
@@ -88,7 +88,7 @@ def _list_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
-def _read_values(path: Path) -> dict[str, Any]:
+def _read_planned_values(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError("not a file")
     if path.stat().st_size > LARGEST:
@@ -102,7 +102,7 @@ def _read_values(path: Path) -> dict[str, Any]:
 def _read_newest(folder: Path) -> dict[str, Any] | None:
     paths = _list_paths(folder)
     try:
-        values = _read_values(paths[-1]) if paths else {}
+        values = _read_planned_values(paths[-1]) if paths else {}
     except (OSError, ValueError, RecursionError):
         return None
     return {name: value for name, value in values.items() if name not in ("schema", "started")}

@@ -89,10 +89,10 @@ def remark_kept(trials: Iterable[Trial], kept: Mapping[str, Record]) -> list[str
         since = ", ".join(describe_changes(kept[trial.key].trial, trial)) or "what it starts from"
         groups.setdefault(since, {}).setdefault(trial.method.label, []).append(str(trial.seed))
     return [
-        f"kept although the code has changed since (--keep-outdated): {_join_rows(rows)}; changed: {since}"
+        f"kept although the code has changed since (--keep-outdated): {_join_labels(rows)}; changed: {since}"
         for since, rows in groups.items()
     ]
 
 
-def _join_rows(rows: Mapping[str, Sequence[str]]) -> str:
+def _join_labels(rows: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{label} {list_seeds(list(dict.fromkeys(seeds)))}" for label, seeds in rows.items())

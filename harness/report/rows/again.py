@@ -18,7 +18,7 @@ def write_row_command(row: Row) -> str:
     if not row.records:
         return ""
     seeds = sorted({*row.planned, *(record.trial.seed for record in row.records)})
-    return _write([row.method], seeds, row.records[0].trial, row.selected_by)
+    return _write_term([row.method], seeds, row.records[0].trial, row.selected_by)
 
 
 def write_table_command(table: Table) -> str:
@@ -28,10 +28,10 @@ def write_table_command(table: Table) -> str:
         return ""
     seeds = {seed for row in rows for seed in (*row.planned, *(record.trial.seed for record in row.records))}
     chosen = next((row.selected_by for row in rows if row.selected_by), None)
-    return _write([row.method for row in rows], sorted(seeds), rows[0].records[0].trial, chosen)
+    return _write_term([row.method for row in rows], sorted(seeds), rows[0].records[0].trial, chosen)
 
 
-def _write(methods: Iterable[str], seeds: Sequence[int], trial: Trial, chosen: str | None) -> str:
+def _write_term(methods: Iterable[str], seeds: Sequence[int], trial: Trial, chosen: str | None) -> str:
     """A command with every term of a trial that is not at its default; those of what its own epochs go on from."""
     terms = list_lineage(trial)[0].terms.stated()
     budget = terms.pop("budget")

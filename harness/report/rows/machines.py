@@ -44,10 +44,12 @@ def _read_facts(record: Record) -> dict[str, str]:
     """The environment without what is each trial's own; the machine first."""
     found = {name: value for name, value in record.environment.items() if name not in OWN}
     order = sorted(found, key=lambda name: (name not in MACHINE, MACHINE.index(name) if name in MACHINE else 0))
-    return {clean_line(name): _format(name, found[name]) for name in order if found[name] not in (None, "", False, [])}
+    return {
+        clean_line(name): _show_field(name, found[name]) for name in order if found[name] not in (None, "", False, [])
+    }
 
 
-def _format(name: str, value: Any) -> str:
+def _show_field(name: str, value: Any) -> str:
     number = as_number(value)
     return f"{number / 1e9:.3g} GB" if name.endswith("_bytes") and number is not None else clean_line(str(value))
 

@@ -27,12 +27,12 @@ def find_lines(table: Table) -> tuple[SweptLine, ...]:
         for option, value in _list_numeric(options):
             rest = repr((row.records[0].trial.method.name, *((n, v) for n, v in options.items() if n != option)))
             lines.setdefault((option, rest), {}).setdefault(value, row)
-    found = [_make_line(option, rows) for (option, _), rows in lines.items() if len(rows) > 1]
+    found = [_make_swept_line(option, rows) for (option, _), rows in lines.items() if len(rows) > 1]
     order = list(dict.fromkeys(line.option for line in found))
     return tuple(sorted(found, key=lambda line: order.index(line.option)))
 
 
-def _make_line(option: str, rows: Mapping[float, Row]) -> SweptLine:
+def _make_swept_line(option: str, rows: Mapping[float, Row]) -> SweptLine:
     choice = next(iter(rows.values())).records[0].trial.method
     given = {name: value for name, value in choice.given.items() if name != option}
     label = clean_line(expansion.format_label(choice.label.partition("[")[0], given))

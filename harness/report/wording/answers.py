@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from harness.report.rows import tradeoff
@@ -93,9 +93,9 @@ def _describe_distance(lead: Lead, metric: Metric) -> str:
 
 def _say_sureness(lead: Lead) -> str:
     many = len(lead.alike) + len(lead.apart)
-    others = _name(lead.alike)
+    others = _name_rows(lead.alike)
     if lead.exact:
-        more = _name([row for row in lead.alike if row is not lead.next])
+        more = _name_rows([row for row in lead.alike if row is not lead.next])
         return f"The same for {more}." if more else "A count, which no chance decides."
     if all(len(row.cells[lead.metric].values) < 2 for row in (lead.row, *lead.alike, *lead.apart)):
         return "One seed says nothing of chance."
@@ -106,7 +106,7 @@ def _say_sureness(lead: Lead) -> str:
     return f"It is not told apart from {others}; it is from {format_count(len(lead.apart), 'other')}."
 
 
-def _name(rows: tuple[Row, ...]) -> str:
+def _name_rows(rows: Sequence[Row]) -> str:
     named = [row.method for row in rows[:NAMED]]
     more = len(rows) - len(named)
     return ", ".join(named) + (f" and {format_count(more, 'other')}" if more else "")

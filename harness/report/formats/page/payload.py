@@ -65,11 +65,11 @@ def _dump_table(
         "costs": costs,
         "fronts": {"|".join(axes): front for axes, front in tradeoff.list_fronts(table, metrics).items()},
         "curves": kept,
-        "rows": [_dump_row(row, table, keys, shared, kept, limit[0], letters) for row in table.rows],
+        "rows": [_dump_page_row(row, table, keys, shared, kept, limit[0], letters) for row in table.rows],
     }
 
 
-def _dump_row(
+def _dump_page_row(
     row: Row,
     table: Table,
     keys: Mapping[str, int],
@@ -81,7 +81,7 @@ def _dump_row(
     found: dict[str, Any] = {
         "name": row.method,
         "key": keys[read_base_name(row)],
-        "cells": [_dump_cell(row, row.cells[name]) for name in table.names],
+        "cells": [_dump_page_cell(row, row.cells[name]) for name in table.names],
         "seeds": [_dump_seed(record, letters) for record in row.records],
         "command": again.write_row_command(row),
         **_share(row, shared),
@@ -91,7 +91,7 @@ def _dump_row(
     return found | ({"curves": drawn} if drawn else {}) | {name: text for name, text in texts.items() if text}
 
 
-def _dump_cell(row: Row, cell: Cell) -> Any:
+def _dump_page_cell(row: Row, cell: Cell) -> Any:
     """[mean, n, ratio, low, high, why it is not compared, by seed, whether it is a lower bound], cut where nothing more
     is said; a cell without a number is the reason.
     """
@@ -124,7 +124,7 @@ def _share(row: Row, shared: dict[str, dict[str, Any]]) -> dict[str, Any]:
     method = first.trial.method
     found = {}
     for kind, own in (("options", {**method.options, **method.given}), ("facts", first.facts)):
-        values = {name: _show(value) for name, value in clean_values(own).items()}
+        values = {name: _format_shown(value) for name, value in clean_values(own).items()}
         place = clean_line(f"{kind} of {method.name}")
         base = shared.setdefault(place, values)
         changed = {name: value for name, value in values.items() if base.get(name) != value}
@@ -134,7 +134,7 @@ def _share(row: Row, shared: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _show(value: Any) -> str:
+def _format_shown(value: Any) -> str:
     return clean_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str), 300)
 
 

@@ -112,7 +112,7 @@ def _make_section(number: int, table: Table, metrics: Mapping[str, Metric], keys
         trials=answers.describe_table(table),
         answers=list(answers.list_answers(table, metrics)),
         failures=[line for row in table.rows for line in row.failures],
-        columns=[_make_column(table, name, metrics[name]) for name in table.columns],
+        columns=[_make_table_column(table, name, metrics[name]) for name in table.columns],
         rows=_make_rows(table, metrics, reasons),
         footnotes=[*reasons.list_lines(), *_list_more(table)],
         paired=(paired.write_heading(table), list(paired.list_entries(table))),
@@ -129,7 +129,7 @@ def _make_section(number: int, table: Table, metrics: Mapping[str, Metric], keys
 # --- the table ----------------------------------------------------------------------------------------------------
 
 
-def _make_column(table: Table, name: str, metric: Metric) -> Column:
+def _make_table_column(table: Table, name: str, metric: Metric) -> Column:
     unit = figures.scale_column(table, name, {name: metric}).unit
     return Column(name, unit, ARROWS[metric.better].strip(), group_metric(metric), metric.summary)
 
@@ -144,13 +144,13 @@ def _make_rows(
             row,
             count_seeds(row),
             answers.describe_statuses(row),
-            [_show(row, name, scale, best[name][place], reasons) for name, scale in columns.items()],
+            [_show_value(row, name, scale, best[name][place], reasons) for name, scale in columns.items()],
         )
         for place, row in enumerate(table.rows)
     ]
 
 
-def _show(row: Row, name: str, scale: numbers.Scale, best: bool, reasons: Footnotes) -> Shown:
+def _show_value(row: Row, name: str, scale: numbers.Scale, best: bool, reasons: Footnotes) -> Shown:
     cell = row.cells[name]
     if cell.mean is None:
         return Shown("–", mark=reasons.mark(cell.hole) if row.n else "")
@@ -261,7 +261,7 @@ def _make_chart(
 ) -> Chart | None:
     """A chart of parts that add up, as long as the rows that have some; None where no row has two."""
     found = [(row, own) for row in table.rows if (own := split(row))]
-    kinds = list(dict.fromkeys(_name_part(part) for _, own in found for part in own if part.amount))
+    kinds = list(dict.fromkeys(_name_cost_part(part) for _, own in found for part in own if part.amount))
     if not found or not kinds:
         return None
     shown, longest = found[:MOST_BARS], max(sum(part.amount for part in own) for _, own in found) or 1.0
@@ -276,21 +276,21 @@ def _whole(own: Sequence[Part]) -> Cell:
 
 
 def _make_bar(row: Row, own: Sequence[Part], kinds: Sequence[str], longest: float, scale: numbers.Scale) -> Bar:
-    amounts = {_name_part(part): part.amount for part in own}
+    amounts = {_name_cost_part(part): part.amount for part in own}
     shares = [
-        (place, round(100 * amounts[kind] / longest, 2), f"{kind}: {_format(amounts[kind], scale)}")
+        (place, round(100 * amounts[kind] / longest, 2), f"{kind}: {_format_cell(amounts[kind], scale)}")
         for place, kind in enumerate(kinds)
         if amounts.get(kind)
     ]
-    each = [_format(amounts[kind], scale) if kind in amounts else "–" for kind in kinds]
-    return Bar(row.method, shares, _format(sum(amounts.values()), scale), each)
+    each = [_format_cell(amounts[kind], scale) if kind in amounts else "–" for kind in kinds]
+    return Bar(row.method, shares, _format_cell(sum(amounts.values()), scale), each)
 
 
-def _format(amount: float, scale: numbers.Scale) -> str:
+def _format_cell(amount: float, scale: numbers.Scale) -> str:
     return f"{scale.format(amount)} {scale.unit}".rstrip()
 
 
-def _name_part(part: Part) -> str:
+def _name_cost_part(part: Part) -> str:
     return f"{part.of}, {part.what}" if part.of in parts.PHASES.values() else part.what
 
 
