@@ -18,6 +18,7 @@ LONGEST = 500
 LONGEST_PLACE = 120
 LONGEST_TRACEBACK = 20_000
 MOST_NAMES = 20
+MOST_SEEDS, FIRST_SEEDS = 24, 6
 _LONGEST_READ = 20_000  # characters of a text that are looked at: cleaning five megabytes to keep 500 would be waste
 
 # Terminal sequences (ECMA-48): CSI (colours, cursor), strings (OSC titles and links, DCS, APC), two-byte ones.
@@ -65,12 +66,16 @@ def cap_texts(texts: Iterable[str]) -> list[str]:
 
 
 def list_seeds(numbers: Sequence[object]) -> str:
-    """Seeds by their numbers.
+    """Seeds by their numbers, the first where they are many.
 
     >>> list_seeds([2]), list_seeds([0, 1])
     ('seed 2', 'seeds 0, 1')
+    >>> list_seeds(range(100))
+    'seeds 0, 1, 2, 3, 4, 5 and 94 more'
     """
-    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+    shown = numbers if len(numbers) <= MOST_SEEDS else numbers[:FIRST_SEEDS]
+    more = f" and {len(numbers) - len(shown)} more" if len(shown) < len(numbers) else ""
+    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, shown))}{more}"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

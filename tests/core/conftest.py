@@ -83,10 +83,10 @@ TINY = """
 
     @hookimpl
     def harness_commands(cli):
-        @cli.command("plot")
+        @cli.command("paint")
         @click.option("--size", default=1)
         @click.pass_obj
-        def plot(session, size):
+        def paint(session, size):
             "Draw a picture."
             click.echo(f"{size} {session.debug} {session.catalog.methods.names()}")
 

@@ -23,7 +23,7 @@ HEAVY = ("torch", "pandas", "scipy", "sklearn", "numpy", "rich")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lst"], "unknown command 'lst'; did you mean 'list'? Known commands: check, code, data"),
+        (["lst"], "unknown command 'lst'; did you mean 'list'? Known commands: check, code, compare, data"),
         (["list", "--fromat", "json"], "--format"),
         (["run", "--epochs", "-1"], "'--epochs': '-1': expected at least 0"),
         (["run", "--timeout", "0"], "'--timeout': '0': expected above 0"),
@@ -56,7 +56,7 @@ def test_a_mistake_in_the_call_is_exit_2_and_names_the_word(plugin, capsys, argu
         ["run", "--seeds", "3", "--methods=spiky", "--seeds=[0]"],
         ["report", "--format", "csv", "--format", "json"],
         ["data", "list", "--data-dir", "a", "--data-dir", "b"],
-        ["plot", "--size", "1", "--size", "2"],
+        ["paint", "--size", "1", "--size", "2"],
     ],
 )
 def test_a_second_value_of_an_option_that_takes_one_is_refused(plugin, capsys, arguments):
@@ -70,7 +70,7 @@ def test_a_second_value_of_an_option_that_takes_one_is_refused(plugin, capsys, a
 def test_options_that_take_several_values_and_flags_may_be_given_twice(plugin, capsys):
     assert main(["-p", plugin, "list", "methods", "-p", plugin, "--debug", "--debug"]) == 0
     assert "spiky" in capsys.readouterr().out
-    assert main(["-p", plugin, "plot", "--size", "1", "--size", "2", "--help"]) == 0
+    assert main(["-p", plugin, "paint", "--size", "1", "--size", "2", "--help"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_plugin_can_be_switched_off_in_both_ways(plugin, capsys):
 
 
 def test_plugins_add_commands_that_share_the_session(plugin, capsys):
-    assert main(["-p", plugin, "plot", "--size", "3", "--debug"]) == 0
+    assert main(["-p", plugin, "paint", "--size", "3", "--debug"]) == 0
     assert capsys.readouterr().out == "3 True ['spiky']\n"
     assert main(["-p", plugin, "--help"]) == 0
     help_text = capsys.readouterr().out
@@ -235,7 +235,7 @@ def test_the_script_of_the_distribution_is_main():
 
 
 def test_the_shell_can_complete_commands():
-    environment = os.environ | {"_HARNESS_COMPLETE": "bash_complete", "COMP_WORDS": "harness pl", "COMP_CWORD": "1"}
+    environment = os.environ | {"_HARNESS_COMPLETE": "bash_complete", "COMP_WORDS": "harness plug", "COMP_CWORD": "1"}
     command = [sys.executable, "-c", "from harness.cli import main; main()"]
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.stdout == "plain,plugins\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -382,7 +383,7 @@ def test_unequal_numbers_of_configurations_are_warned_of():
 @pytest.mark.parametrize("format_", [name for name in FORMATS if name not in ("csv", "json")])
 def test_every_readable_format_says_what_was_chosen(format_):
     shown = render(summary_of(swept(0.3, 0.1, 0.2)), format_)
-    assert f"{SWEEP}: chosen of 3 by nll@valid for each seed: rate=0.3 1x" in shown
+    assert f"{SWEEP}: chosen of 3 by nll@valid for each seed: rate=0.3 1x" in shown.replace(r"\allowbreak{}", "")
 
 
 # --- mistakes -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import importlib
 import io
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,8 @@ def printed(tmp_path_factory):
                 assert line == "pip install -e './mine[test]'"  # tests/packaging/test_new.py runs it
                 install(folder, "harness_mine")
         yield found
+    for name in [each for each in sys.modules if each.partition(".")[0] == "harness_mine"]:
+        del sys.modules[name]  # else it passes for installed in what runs next
 
 
 def call(words):

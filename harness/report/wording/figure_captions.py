@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +11,8 @@ from harness.report.wording.captions import title
 from harness.words import clean_line, list_first
 
 INTERVAL = "the 95 % interval (Student's t) of the mean over seeds; there is none of one seed, nor where all agree"
+VERSION = re.compile(r"\d+(\.\d+)+")
+CORE = ("harness", "python", "numpy", "scipy", "scikit-learn")  # versions that a caption has no room for, or names last
 
 
 def count_seeds(rows: Iterable[Row]) -> str:
@@ -27,6 +30,10 @@ def describe_tables(tables: Sequence[Table]) -> str:
     return " ".join(f"{table.dataset}: {title(table)}; {count_seeds(table.rows)}." for table in tables)
 
 
+def _is_version(value: object) -> bool:
+    return isinstance(value, str) and VERSION.match(value) is not None
+
+
 def describe_machines(tables: Iterable[Table]) -> str:
     """`Measured on AMD EPYC (2 cores), torch 2.8.0, harness 0.1.0.`, each machine once."""
     said: dict[str, None] = {}
@@ -35,7 +42,8 @@ def describe_machines(tables: Iterable[Table]) -> str:
             found = record.environment
             processor = found.get("gpu") or found.get("cpu") or "an unnamed machine"
             cores = f" ({found['cores']} cores)" if "cores" in found and not found.get("gpu") else ""
-            versions = [f"{name} {found[name]}" for name in ("torch", "harness") if name in found]
+            versions = [f"{name} {value}" for name, value in found.items() if name not in CORE and _is_version(value)]
+            versions += [f"harness {found['harness']}"] if "harness" in found else []
             said[clean_line(", ".join([f"{processor}{cores}", *versions]))] = None
     return f"Measured on {list_first(list(said), 4).replace(', ...', ' and others')}." if said else ""
 
