@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
