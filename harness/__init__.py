@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from harness.planning.plan import named
     from harness.records.folder_access import add_readings, read_records
     from harness.records.lookup import find_record
+    from harness.results.interactive import read, run
+    from harness.results.reading import Comparisons, Figure, Results
     from harness.suites.suite import Request
     from harness.trials.prediction_files import read_predictions
     from harness.trials.rehearsal import Rehearsal, rehearse
@@ -82,6 +84,7 @@ __all__ = [
     "ClassLogProbs",
     "Clock",
     "Cohort",
+    "Comparisons",
     "Data",
     "DataOptions",
     "Dataset",
@@ -89,6 +92,7 @@ __all__ = [
     "Executor",
     "ExecutorOffer",
     "Export",
+    "Figure",
     "File",
     "Fit",
     "Folder",
@@ -115,6 +119,7 @@ __all__ = [
     "RegressionMixture",
     "Rehearsal",
     "Request",
+    "Results",
     "RunContext",
     "Suite",
     "TokenLogProbs",
@@ -134,27 +139,34 @@ __all__ = [
     "members",
     "named",
     "option",
+    "read",
     "read_predictions",
     "read_records",
     "rehearse",
     "resolve",
+    "run",
     "stratified_rows",
 ]
 
 
 _LATER = {
+    "Comparisons": "harness.results.reading",
+    "Figure": "harness.results.reading",
     "Part": "harness.data.folder_files",
     "Rehearsal": "harness.trials.rehearsal",
     "Request": "harness.suites.suite",
+    "Results": "harness.results.reading",
     "add_readings": "harness.records.folder_access",
     "find_record": "harness.records.lookup",
     "located": "harness.data.files",
     "members": "harness.data.files",
     "named": "harness.planning.plan",
+    "read": "harness.results.interactive",
     "read_predictions": "harness.trials.prediction_files",
     "read_records": "harness.records.folder_access",
     "rehearse": "harness.trials.rehearsal",
     "resolve": "harness.catalog",
+    "run": "harness.results.interactive",
 }
 
 

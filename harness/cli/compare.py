@@ -11,8 +11,9 @@ from harness.cli.amounts import Amount
 from harness.cli.report import FORMAT, check_format, write
 from harness.cli.streams import wants_colour
 from harness.cli.tables import output_width
-from harness.cli.wanted import Wanted, add_record_options, summarise_wanted
+from harness.cli.wanted import add_record_options
 from harness.errors import UsageError
+from harness.results.summaries import Wanted, summarise_wanted
 
 if TYPE_CHECKING:
     from harness.cli.session import Session
@@ -54,16 +55,11 @@ def compare(
             raise UsageError("methods stand as arguments or in --methods, not in both")
         wanted["methods"] = ",".join(rivals)
     from harness.report.formats import versus_table
-    from harness.report.rows.versus import compare_table
+    from harness.report.rows.versus import compare_tables
     from harness.report.wording.cleaning import clean_summary
 
     summary = clean_summary(summarise_wanted(session.catalog, Wanted(**wanted)))
-    tables = [table for table in summary.tables if sum(bool(row.n) for row in table.rows) > 1]
-    if not tables:
-        raise UsageError(
-            "nothing to compare: no table has two methods with trials that ended ok; harness report shows them"
-        )
-    found = [compare_table(table, summary.metrics, all_pairs, detect) for table in tables]
+    found = compare_tables(summary, all_pairs, detect)
     if format_ == "json":
         write(output, versus_table.render_json(found))
     elif output == "-":

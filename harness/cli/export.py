@@ -10,12 +10,12 @@ import click
 
 from harness.cli.amounts import Amount
 from harness.cli.data import DATA_DIR
-from harness.cli.gathering import gather_records
 from harness.cli.places import Folder
 from harness.cli.session import Session
 from harness.cli.wanted import RESULTS
 from harness.records.lookup import find_record
 from harness.records.store import Store
+from harness.results.gathering import gather_records
 from harness.trials.export_formats import find_format
 from harness.trials.exporting import Exported, export_network, require_place
 from harness.types import Record

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.report import check_width, write
-from harness.cli.wanted import Wanted, add_record_options, parse_columns, summarise_wanted
+from harness.cli.wanted import add_record_options
 from harness.errors import UsageError
+from harness.results.summaries import Wanted, parse_columns, summarise_wanted
 from harness.words import suggest
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import pages
-from harness.cli.gathering import gather_records
 from harness.cli.streams import wants_colour
 from harness.cli.tables import output_width
-from harness.cli.wanted import RESULTS, Wanted, add_record_options, summarise_wanted
+from harness.cli.wanted import RESULTS, add_record_options
 from harness.errors import UsageError
 from harness.records.lookup import find_record
+from harness.results.gathering import gather_records
+from harness.results.summaries import Wanted, summarise_wanted
 from harness.words import clean_line, escape_controls, suggest
 
 if TYPE_CHECKING:

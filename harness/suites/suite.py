@@ -98,7 +98,7 @@ def read_suite(path: Path) -> Comparison:
     summary = values.pop("summary", "")
     published = entries.read_published(where, values.pop("published", []))
     claims = entries.read_claims(where, values.pop("claims", []))
-    request = dataclasses.replace(_parse_request(where, values), folder=path.absolute().parent)
+    request = dataclasses.replace(parse_request(where, values), folder=path.absolute().parent)
     return Comparison(path, request, summary, published, claims)
 
 
@@ -130,7 +130,8 @@ KINDS: entries.Kinds = {
 LOWEST: Mapping[str, int] = {"epochs": 0, "updates": 0, "seconds": 0, "batch_size": 1, "threads": 1, "patience": 1}
 
 
-def _parse_request(where: str, values: Mapping[str, Any]) -> Request:
+def parse_request(where: str, values: Mapping[str, Any]) -> Request:
+    """Parse the request that values of KINDS make. where: what errors begin with."""
     for name, lowest in LOWEST.items():
         if name in values and values[name] < lowest:
             raise UsageError(f"{where}: {name} = {values[name]!r}; expected at least {lowest}")

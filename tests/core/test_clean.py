@@ -14,12 +14,13 @@ from faulty import context, trial
 
 from harness import Dataset, Method, hookimpl
 from harness.catalog import Catalog
-from harness.cli import main, progress, streams
-from harness.cli.progress import Bars, Forecast, Lines
+from harness.cli import main, streams
 from harness.executors.here import HereExecutor
 from harness.executors.local import LocalExecutor
 from harness.records.format import from_json, to_json
 from harness.records.store import Store, Unreadable, read_record
+from harness.results import progress
+from harness.results.progress import Bars, Forecast, Lines
 from harness.running import runner
 from harness.words import clean_ends, clean_label
 

@@ -21,10 +21,10 @@ import pytest
 
 from harness import DataOptions, Dataset, File, Folder, HarnessError, Method, UsageError, hookimpl, option
 from harness.cli import main
-from harness.cli.picking import select_records
 from harness.data import files as datafiles
 from harness.data.downloads import fetch_files
 from harness.planning.plan import plan_trials
+from harness.results.picking import select_records
 from harness.suites.suite import Request
 from harness.types import Choice, Record
 

@@ -216,12 +216,12 @@ def test_a_metric_whose_module_is_missing_is_a_hole_with_the_reason():
 
 
 def test_modules_of_metrics_are_imported_once_for_all_trials_of_their_kind():
-    from harness.cli.run import _list_preloads
+    from harness.results.runs import list_preloads
 
     one = Metric("one", "", "", "lower", ("classification",), compute=len, requires=("json.tool",))
     other = Metric("other", "", "", "lower", ("regression",), compute=len, requires=("wave",))
     loaded = catalog(one, other)
-    assert _list_preloads(loaded, plan_trials(loaded, Request(methods="subject", seeds="[0]"))) == ("json.tool",)
+    assert list_preloads(loaded, plan_trials(loaded, Request(methods="subject", seeds="[0]"))) == ("json.tool",)
 
 
 # --- no value is the best -----------------------------------------------------------------------------------------

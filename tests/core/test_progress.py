@@ -10,8 +10,8 @@ import threading
 import pytest
 from example_records import record
 
-from harness.cli import progress
-from harness.cli.progress import Bars, Forecast, Lines
+from harness.results import progress
+from harness.results.progress import Bars, Forecast, Lines
 from harness.types import Point, Progress
 
 

@@ -19,6 +19,7 @@ def open_console(width: int | None, colour: bool) -> Console:
         width=width or PLAIN_WIDTH,
         force_terminal=colour,
         color_system="standard" if colour else None,
+        force_jupyter=False,  # in a notebook, too, the text is what is wanted
     )
 
 

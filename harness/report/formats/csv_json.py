@@ -6,12 +6,14 @@ import json as json_library
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.report.rows.comparison import Beside, Judged
 from harness.report.rows.table import Against, Cell, Row, Summary, Table
 from harness.suites.entries import Published
 from harness.types import Metric, TrainingTerms
+
+Lines: TypeAlias = tuple[Sequence[Mapping[str, Any]], Sequence[str]]  # and the columns that stand above them
 
 SCHEMA = 1
 CSV_COLUMNS = ("method", "dataset", "metric", "mean", "sd", "n", "unit", "better")
@@ -22,6 +24,10 @@ RARE_COLUMNS = ("at_least", "lowest", "highest", "lacking_seeds", "data")
 
 
 def render_csv(summary: Summary) -> str:
+    return write_csv(*tabulate_rows(summary))
+
+
+def tabulate_rows(summary: Summary) -> Lines:
     """One line per method, data set, metric; the protocol tells lines of different runs apart, `data` those of a table
     over other data.
     """
@@ -37,7 +43,7 @@ def render_csv(summary: Summary) -> str:
         columns += PUBLISHED_COLUMNS
         entries = dict.fromkeys(each.published for each in summary.published)
         lines += [_make_published_line(entry, summary.metrics[entry.metric]) for entry in entries]
-    return write_csv(lines, columns)
+    return lines, columns
 
 
 def write_csv(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

@@ -19,12 +19,12 @@ def render_markdown(summary: Summary) -> str:
     """Render a heading, a table and its notes, for each data set and protocol."""
     parts = []
     for table in summary.tables:
-        heads = ["method", "n", *(_escape(_head(table, name, summary)) for name in table.columns)]
-        rows = _body(table, summary, _code, lambda shown: f"**{shown}**")
+        heads = ["method", "n", *(_escape(write_head(table, name, summary)) for name in table.columns)]
+        rows = list_body(table, summary, _code, lambda shown: f"**{shown}**")
         parts.append(f"### {_span(table.dataset)}\n\n{title(table)}\n")
         parts.append(tabulate(rows, heads, "pipe", disable_numparse=True, colalign=_align(table)) + "\n")
-        parts += [f"- {_escape(line)}" for line in _footer(table)]
-        parts += [""] * bool(_footer(table))
+        parts += [f"- {_escape(line)}" for line in list_footer(table)]
+        parts += [""] * bool(list_footer(table))
     parts += [f"- {_escape(note)}" for note in summary.notes]
     return _join_parts([*parts, *_render_markdown_suite(summary)])
 
@@ -48,7 +48,9 @@ def _join_parts(parts: Iterable[str]) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
 
 
-def _body(table: Table, summary: Summary, named: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
+def list_body(
+    table: Table, summary: Summary, named: Callable[[str], str], bold: Callable[[str], str]
+) -> list[list[str]]:
     columns = {
         name: numbers.scale([row.cells[name] for row in table.rows], summary.metrics[name]) for name in table.columns
     }
@@ -69,13 +71,13 @@ def _cell(cell: Cell, scale: numbers.Scale, marked: Callable[[str], str]) -> str
     return marked(shown) + few + relative
 
 
-def _head(table: Table, name: str, summary: Summary) -> str:
+def write_head(table: Table, name: str, summary: Summary) -> str:
     metric = summary.metrics[name]
     unit = numbers.scale([row.cells[name] for row in table.rows], metric).unit
     return f"{name}{f' [{unit}]' if unit else ''}{ARROWS[metric.better]}"
 
 
-def _footer(table: Table) -> list[str]:
+def list_footer(table: Table) -> list[str]:
     """List the lines under a table: paired differences, choices, missing values and failed trials, each said once."""
     holes: dict[str, list[str]] = {}
     for row in table.rows:

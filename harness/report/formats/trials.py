@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from harness.conversion import show
 from harness.records.format import to_json
-from harness.report.formats.csv_json import PROTOCOL_COLUMNS, SCHEMA, write_csv
+from harness.report.formats.csv_json import PROTOCOL_COLUMNS, SCHEMA, Lines, write_csv
 from harness.report.rows.table import Row, Summary, Table
 from harness.report.rows.values import list_sources, read_claimed, read_measured
 from harness.report.wording.cleaning import clean_values
@@ -33,6 +33,10 @@ class Placed(NamedTuple):
 
 
 def render_trials_csv(summary: Summary) -> str:
+    return write_csv(*tabulate_trials(summary))
+
+
+def tabulate_trials(summary: Summary) -> Lines:
     """A line per trial: what it is, its protocol, its options, and each number that a metric describes.
 
     Options of the method and of the data set are columns `option.NAME` and `dataset.NAME`.
@@ -44,10 +48,14 @@ def render_trials_csv(summary: Summary) -> str:
     named = [_name_column(name) for table in summary.tables for name in table.names]
     columns = dict.fromkeys([*IDENTITY, *PROTOCOL_COLUMNS, *sorted({name for own in options for name in own}), *named])
     known = {name for line in lines for name in line}
-    return write_csv(lines, [*(name for name in columns if name in IDENTITY or name in known), CARRIED])
+    return lines, [*(name for name in columns if name in IDENTITY or name in known), CARRIED]
 
 
 def render_curves_csv(summary: Summary) -> str:
+    return write_csv(*tabulate_curves(summary))
+
+
+def tabulate_curves(summary: Summary) -> Lines:
     """A line per trial, point of its learning curve and quantity: a scalar of the method, or a score as NAME@valid."""
     lines = [
         {name: identity[name] for name in POINT[:4]}
@@ -57,7 +65,7 @@ def render_curves_csv(summary: Summary) -> str:
         for point in each.record.curve
         for name, value in {**point.scalars, **{f"{name}@valid": score for name, score in point.valid.items()}}.items()
     ]
-    return write_csv(lines, POINT)
+    return lines, POINT
 
 
 def render_trials_json(summary: Summary, curves: bool = False) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from harness.report.rows.table import Cell, Row, Table, is_cost
+from harness.errors import UsageError
+from harness.report.rows.table import Cell, Row, Summary, Table, is_cost
 from harness.statistics import compute_interval, estimate_mean, paired_difference
 from harness.statistics.hypotheses import adjust_holm, pairs_to_decide, sign_flip_test, simultaneous_confidence, t_test
 from harness.statistics.power import find_least_difference, find_seeds_needed
@@ -73,6 +74,16 @@ class Comparison:
     comparisons: int
     found: tuple[Versus, ...]
     pairs_needed: int
+
+
+def compare_tables(summary: Summary, all_pairs: bool = False, detect: float | None = None) -> list[Comparison]:
+    """Compare every table of a summary. Raises UsageError where none has two methods with trials that ended ok."""
+    tables = [table for table in summary.tables if sum(bool(row.n) for row in table.rows) > 1]
+    if not tables:
+        raise UsageError(
+            "nothing to compare: no table has two methods with trials that ended ok; harness report shows them"
+        )
+    return [compare_table(table, summary.metrics, all_pairs, detect) for table in tables]
 
 
 def compare_table(

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 
 import click
 
 from harness.catalog import Catalog
-from harness.cli import progress, streams
-from harness.cli.reusing import Reuse
 from harness.errors import HarnessError
 from harness.records import plans
 from harness.records.environment import recent_load
 from harness.records.grouping import describe_budget
 from harness.records.store import Store
+from harness.results import progress
+from harness.results.reusing import Reuse
 from harness.running import runner, surroundings
 from harness.running.cohort_groups import group_cohorts
 from harness.running.lock import hold_lock
@@ -39,10 +38,11 @@ def run_stage(
     context: RunContext,
     reuse: Reuse,
     command: Sequence[str],
+    lively: bool,
 ) -> list[Record]:
     """Run what has no ok record yet; return how trials ended whose earlier ok record stays.
 
-    An interrupt passes, and says what is kept.
+    lively: whether stderr takes bars that move. An interrupt passes, and says what is kept.
     """
     attempts: list[Record] = []
     with hold_lock(store.folder):
@@ -62,7 +62,7 @@ def run_stage(
         for line in surroundings.wait_passively(split.todo, context.workers, os.environ, recent_load()):
             click.echo(line, err=True)
         plans.write_plan(store.folder, trials, command)
-        view = progress.open_view(split.todo, split.done, context.workers, streams.is_lively(sys.stderr))
+        view = progress.open_view(split.todo, split.done, context.workers, lively)
         ended = 0
         try:
             run = runner.run_trials(origins.catalog, split.todo, store, executor, context, view, origins)
