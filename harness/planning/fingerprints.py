@@ -14,7 +14,7 @@ from harness.catalog.imports import NOTHING, Imports, find_imports
 from harness.planning import module_places
 from harness.planning.module_places import Place, Source
 
-_CORE = (
+CORE = (
     "names.py",
     "trials/*.py",
     "metrics/*.py",
@@ -116,7 +116,7 @@ def _measuring_references(catalog: Catalog) -> Iterable[tuple[Offer[Any], Refere
 def digest_core() -> str:
     """A digest of those files of the core that decide a result."""
     folder = Path(__file__).parent.parent
-    paths = (path for pattern in _CORE for path in sorted(folder.glob(pattern)))
+    paths = (path for pattern in CORE for path in sorted(folder.glob(pattern)))
     return _digest_named((path.relative_to(folder).as_posix(), _read_content(path)) for path in paths)
 
 

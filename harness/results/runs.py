@@ -113,7 +113,7 @@ def plan_run(
     origins = Origins(catalog, prints)
     how = _make_choosing(catalog, request, trials)
     shown = Shown(names, request.target, how, comparison, refit=bool(request.refit))
-    context = _make_context(catalog, request, execution, trials, names or (), offer)
+    context = make_context(catalog, request, execution, trials, names or (), offer)
     reuse = reusing.choose_reuse(
         catalog, trials, store, context, execution.rerun, execution.keep_outdated, execution.here
     )
@@ -159,7 +159,7 @@ def collect_records(trials: Sequence[Trial], store: Store, reuse: Reuse) -> list
     return [record for trial in trials if (record := reuse.pick_record(trial, store))]
 
 
-def _make_context(
+def make_context(
     catalog: Catalog,
     request: suite.Request,
     execution: Execution,

@@ -246,7 +246,7 @@ def test_planning_is_pure_and_keys_follow_content(planned):
         assert changed_parts(base.parts, other.parts) == [part]
 
 
-@pytest.mark.parametrize("pattern", fingerprints._CORE)
+@pytest.mark.parametrize("pattern", fingerprints.CORE)
 def test_the_files_of_the_core_that_keys_follow_are_there(pattern):
     assert list(Path(harness.__file__).parent.glob(pattern))
 

@@ -20,7 +20,7 @@ FEW = ["--updates", "1", "--batch-size", "2", "--threads", "1", "--here"]
 def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib", reason="figures are drawn by matplotlib (extra plot)")
     monkeypatch.chdir(tmp_path)
-    done = forked(["run", "--methods", "saf,ottt", "--seeds", "2", *FEW], os.environ, tmp_path, timeout=240)
+    done = forked(["run", "--methods", "saf,ottt", "--seeds", "2", *FEW], dict(os.environ), tmp_path, timeout=240)
     assert done.returncode == 0, done.stderr
     run = harness.run
 

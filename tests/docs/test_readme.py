@@ -21,6 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = (
     "asking",
     "comparing",
+    "again",
     "reading",
     "agreement",
     "resuming",
