@@ -148,6 +148,18 @@ def test_a_difference_of_one_test_row_is_found_and_named(harness):
     assert harness("replay", "counts/coins/0", "--here", "--noise")[0] == 0
 
 
+def test_a_metric_that_came_later_is_no_difference_and_one_that_is_gone_is(harness):
+    changed = read()["counts 0"]
+    del changed["scores"]["ece"]
+    write(changed)
+    assert harness("replay", "counts/coins/0", "--here")[0] == 0
+    changed["scores"]["older"] = 0.5
+    write(changed)
+    code, out, _ = harness("replay", "counts/coins/0", "--here", "--noise")
+    assert code == 1
+    assert "older: 0.5 there, None here" in out
+
+
 def test_a_point_of_the_curve_and_a_count_are_found(harness):
     changed = read()["counts 1"]
     changed["curve"][1]["valid"]["nll"] += 0.25
