@@ -83,7 +83,15 @@ def add_record_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def summarise_wanted(catalog: Catalog, wanted: Wanted, every: bool = False) -> Summary:
-    """Summarise the records that were asked for. every: all metrics, whatever a suite names.
+    """Summarise the records that were asked for, likewise."""
+    return summarise_records(catalog, *gather_wanted(catalog, wanted, every))
+
+
+def gather_wanted(
+    catalog: Catalog, wanted: Wanted, every: bool = False
+) -> tuple[list[Record], Shown, Sequence[Planned]]:
+    """Gather the records that were asked for, how to show them, and what was planned. every: all metrics, whatever a
+    suite names.
 
     Raises UsageError where there are none, or for a name that nobody knows.
     """
@@ -100,7 +108,7 @@ def summarise_wanted(catalog: Catalog, wanted: Wanted, every: bool = False) -> S
     )
     if wanted.methods or wanted.datasets or suite is not None:
         planned = keep_plans(planned, records)
-    return summarise_records(catalog, records, shown, planned)
+    return records, shown, planned
 
 
 def summarise_records(
