@@ -18,6 +18,7 @@ from harness.types.terms import make_heading
 from harness.words import cap_texts, list_seeds
 
 LEAST_LABEL = 20  # characters of a pair, which is folded beyond that where there is no room
+OWN_TESTS = "each seed has test examples of its own: the error of the test set is already part of the spread over seeds"
 EXACT = "discordant examples and McNemar's exact p within each seed, never pooled: seeds share examples"
 
 
@@ -70,10 +71,7 @@ def _list_intervals(found: ByExample) -> Iterator[str]:
         words = "over seeds and examples, the one that holds for other trainings and other test examples"
         yield f"{name} {_format(found, found.over_both)} {words} {sure}"
     if found.fixed is False:
-        yield (
-            f"{found.left} - {found.right}: each seed has test examples of its own, so that the error of the test set "
-            "is already part of the spread over seeds"
-        )
+        yield OWN_TESTS
     if found.missing:
         why = "; ".join(dict.fromkeys(found.missing.values()))
         yield f"{found.left} - {found.right}: by example without {list_seeds(list(found.missing))}: {why}"
