@@ -22,7 +22,7 @@ Examples:
   harness compare saf ottt
   harness compare saf ottt bptt --all-pairs
   harness compare "saf,ottt[forward=fused]" --detect 0.005
-  harness compare "saf[rate=[0.1,0.3]],ottt[rate=[0.1,0.3]]" --select nll@valid --tuning
+  harness compare "saf[*],ottt[*]" --select nll@valid --tuning
   harness compare --suite saf-digits --results results/saf-digits
 """
 

@@ -23,6 +23,7 @@ from harness.types import Outcome, Record, RegressionMixture
 LARGEST = 2**26  # bytes of the arrays of one file
 KINDS = ("classification", "regression")
 NAMES = ("right", "squared_error", "log_score")
+NONE_KEPT = "no scores of single test examples are kept"
 
 
 class Examples(NamedTuple):
@@ -74,7 +75,7 @@ def read_examples(path: Path, rows: Mapping[str, str]) -> Examples:
             of, ids = json.loads(str(file["rows"])), file["ids"]
             found = {name: file[name] for name in NAMES if name in file.files}
     except FileNotFoundError:
-        raise Unsupported("no scores of single test examples are kept") from None
+        raise Unsupported(NONE_KEPT) from None
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise Unsupported(f"its scores of single test examples cannot be read: {path} ({error})") from error
     if of != dict(rows):

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from harness.records.example_files import NONE_KEPT
 from harness.report.formats.console import print_lines
 from harness.report.rows.by_example import ByExample
 from harness.report.rows.over_datasets import RATIOS, OverDatasets
@@ -45,6 +46,9 @@ def format_p(value: float | None) -> str:
 def print_by_example(console: Console, found: Sequence[ByExample]) -> None:
     """Print McNemar's tests seed by seed, the intervals over examples, and what is lacking."""
     if not found:
+        return
+    if all(each.reason.endswith(NONE_KEPT) for each in found):
+        print_lines(console, [f"{NONE_KEPT} of these trials, which --rerun would keep: none are compared"], "dim")
         return
     tested = [each for each in found if each.seeds]
     console.print()
@@ -114,7 +118,7 @@ def _list_ranking(found: OverDatasets) -> Iterator[str]:
     yield f"ranks that differ by more than {ranking.critical_difference:.2f} are told apart (Nemenyi, 0.05)"
     yield "interquartile means: over runs and data sets, on each of which the worst method's mean is 0, the best's 1"
     for left, right, probability in found.improvements:
-        yield f"{left} - {right}: a run of {left} is the better one with probability {probability:.2f}"
+        yield f"a run of {left} is better than one of {right} with probability {probability:.2f}"
     if found.left_out:
         yield f"left out, without a score of all seeds on some data set: {', '.join(cap_texts(list(found.left_out)))}"
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness.records.example_files import Examples
+from harness.records.example_files import NONE_KEPT, Examples
 from harness.report.rows.table import Row
 from harness.statistics.hypotheses import mcnemar_test
 from harness.statistics.resampling import crossed_interval, example_interval
@@ -104,7 +104,7 @@ def _pair_examples(left: Record, right: Record, headline: str, known: Known) -> 
     """The examples of both in one order, or why they cannot be paired."""
     pair = []
     for record in (left, right):
-        found = known.get(record.trial.key, "no scores of single test examples are kept")
+        found = known.get(record.trial.key, NONE_KEPT)
         if isinstance(found, str) or (flaw := _find_flaw(found, record, headline)):
             return f"{record.trial.method.label}: {found if isinstance(found, str) else flaw}"
         pair.append(found.sort())
