@@ -1,4 +1,4 @@
-"""What a sweep was worth: the score that validation expects of the best of so many configurations, and their price."""
+"""The worth of a sweep: the best that validation expects of so many of its configurations, and their price."""
 
 from __future__ import annotations
 
