@@ -335,6 +335,9 @@ def test_the_command_reads_the_files_beside_the_records(harness):
     assert "McNemar's exact p within each seed, never pooled" in out
     assert "over 60 examples drawn anew, of these trainings (95 %)" in out
     assert "over seeds and examples, the one that holds for other trainings and other test examples" in out
+    assert (
+        out.count("below 20 seeds, intervals over seeds and examples are too narrow where trainings scatter more") == 1
+    )
 
 
 def test_the_command_says_where_the_error_of_the_test_set_is(harness):

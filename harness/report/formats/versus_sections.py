@@ -15,11 +15,16 @@ from harness.report.rows.by_example import ByExample
 from harness.report.rows.over_datasets import RATIOS, OverDatasets
 from harness.report.rows.tuning import Step, Tuned, Tuning
 from harness.report.wording.paired import format_interval
+from harness.statistics.resampling import LEAST_BCA
 from harness.types.terms import make_heading
 from harness.words import cap_texts, list_seeds
 
 LEAST_LABEL = 20  # characters of a pair, which is folded beyond that where there is no room
 OWN_TESTS = "each seed has test examples of its own: the error of the test set is already part of the spread over seeds"
+FEW_TRAININGS = (
+    f"below {LEAST_BCA} seeds, intervals over seeds and examples are too narrow where trainings scatter more than "
+    "examples do: where the interval by seed is wider, go by that"
+)
 EXACT = "discordant examples and McNemar's exact p within each seed, never pooled: seeds share examples"
 
 
@@ -74,6 +79,8 @@ def _list_intervals(found: ByExample) -> Iterator[str]:
     if found.over_both is not None:
         words = "over seeds and examples, the one that holds for other trainings and other test examples"
         yield f"{name} {_format(found, found.over_both)} {words} {sure}"
+        if found.trainings < LEAST_BCA:
+            yield FEW_TRAININGS
     if found.fixed is False:
         yield OWN_TESTS
     if found.missing:

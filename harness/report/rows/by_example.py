@@ -45,9 +45,9 @@ class Discordant:
 class ByExample:
     """One row against another over single examples. score: what the difference, left less right, is of.
 
-    seeds: each seed's test, of classes. fixed: all seeds are tested on the same n examples, None of one seed.
-    over_examples: the interval over these, each with the scores of all seeds; over_both: over seeds and examples.
-    missing: by seed, why it is left out; reason: why all are.
+    trainings: how many seeds. seeds: each one's test, of classes. fixed: all seeds are tested on the same n examples,
+    None of one seed. over_examples: the interval over these, each with the scores of all seeds; over_both: over seeds
+    and examples. missing: by seed, why it is left out; reason: why all are.
     """
 
     left: str
@@ -56,6 +56,7 @@ class ByExample:
     confidence: float
     reason: str = ""
     missing: Mapping[int, str] | None = None
+    trainings: int = 0
     seeds: tuple[Discordant, ...] = ()
     fixed: bool | None = None
     n: int | None = None
@@ -88,7 +89,7 @@ def _compare_pairs(blank: ByExample, found: Mapping[int, tuple[Examples, Example
     first = next(iter(found.values()))[0].ids
     fixed = all(np.array_equal(ours.ids, first) for ours, _ in found.values())
     mean = math.fsum(float(each.mean()) for each in differences) / len(differences)
-    made = replace(blank, seeds=seeds, mean=mean, fixed=fixed if len(found) > 1 else None)
+    made = replace(blank, trainings=len(found), seeds=seeds, mean=mean, fixed=fixed if len(found) > 1 else None)
     if not fixed:
         return made
     whole = np.stack(differences)  # (S, N)
