@@ -133,7 +133,7 @@ def _list_remarks(comparison: Comparison, deciding: Sequence[Versus]) -> Iterabl
         needed = f"; what was asked for needs {each.needed} seeds" if each.needed else ""
         yield f"{name_pair(each)}: {_judge(each)}{shown}{needed}"
         if each.bca is not None:
-            yield f"{name_pair(each)}: by BCa {each.bca[0]:+.4g} to {each.bca[1]:+.4g} (95 %)"
+            yield f"{name_pair(each)}: by BCa {each.bca[0]:+.4g} to {each.bca[1]:+.4g}"
 
 
 def _print_others(console: Console, heading: str, found: Sequence[Versus]) -> None:
