@@ -13,7 +13,7 @@ from harness.cli.streams import wants_colour
 from harness.cli.tables import output_width
 from harness.cli.wanted import add_record_options
 from harness.errors import UsageError
-from harness.results.summaries import Wanted, summarise_wanted
+from harness.results.summaries import Wanted, gather_wanted
 
 if TYPE_CHECKING:
     from harness.cli.session import Session
@@ -23,9 +23,11 @@ Examples:
   harness compare saf ottt
   harness compare saf ottt bptt --all-pairs
   harness compare "saf,ottt[forward=fused]" --detect 0.005
+  harness compare "saf[*],ottt[*]" --select nll@valid --tuning
   harness compare --suite saf-digits --results results/saf-digits
 """
 
+TUNING = "With --select: what validation expects of the best of so many configurations, and what trying them cost."
 DETECT = "A difference of the score that decides: how many seeds would show it."
 
 
@@ -35,6 +37,7 @@ DETECT = "A difference of the score that decides: how many seeds would show it."
 @click.option("--metrics", metavar="LIST", help="Only these; the data set's headline score decides, if it is there.")
 @click.option("--all-pairs", is_flag=True, help="All pairs instead of all against the first.")
 @click.option("--detect", type=Amount(), metavar="DIFFERENCE", help=DETECT)
+@click.option("--tuning", is_flag=True, help=TUNING)
 @click.option("--format", "format_", metavar="text|json", default="text", help=FORMAT, show_default=True)
 @click.option("--output", metavar="FILE|-", default="-", help="Where to write it.  [default: standard output]")
 @click.pass_obj
@@ -44,6 +47,7 @@ def compare(
     rivals: tuple[str, ...],
     all_pairs: bool,
     detect: float | None,
+    tuning: bool,
     format_: str,
     output: str,
     **wanted: Any,
@@ -55,11 +59,10 @@ def compare(
             raise UsageError("methods stand as arguments or in --methods, not in both")
         wanted["methods"] = ",".join(rivals)
     from harness.report.formats import versus_table
-    from harness.report.rows.versus import compare_tables
-    from harness.report.wording.cleaning import clean_summary
+    from harness.results.comparing import compare_gathered
 
-    summary = clean_summary(summarise_wanted(session.catalog, Wanted(**wanted)))
-    found = compare_tables(summary, all_pairs, detect)
+    gathered = gather_wanted(session.catalog, Wanted(**wanted))
+    found = compare_gathered(session.catalog, gathered, all_pairs, detect, tuning)
     if format_ == "json":
         write(output, versus_table.render_json(found))
     elif output == "-":

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.types import Array, Data
+from harness.types import Array, Batch, Data
 
 # numpy takes longer to import than a listing may; see `subset`.
 if TYPE_CHECKING:
@@ -29,6 +29,22 @@ def digest_splits(data: Data) -> dict[str, str]:
     }
     found = {name: _digest_if_readable(array) for name, array in arrays.items()}
     return {name: digest for name, digest in found.items() if digest is not None}
+
+
+def digest_rows(split: Batch) -> NDArray[Any] | None:
+    """A digest of 64 bits of the inputs and the target of each row, (N,) uint64, the same wherever the row stands; None
+    for arrays that cannot be read on the host.
+    """
+    import numpy as np
+
+    with contextlib.suppress(Exception):
+        inputs, targets = map(_read_on_host, split[:2])
+        found = [
+            hashlib.blake2b(row.tobytes() + target.tobytes(), digest_size=8).digest()
+            for row, target in zip(inputs, targets, strict=True)
+        ]
+        return np.frombuffer(b"".join(found), np.uint64)
+    return None
 
 
 def digest_array(array: Array) -> str:

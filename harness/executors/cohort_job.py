@@ -91,6 +91,7 @@ class _Seats:
                 files.weights,
                 files.prediction,
                 partial(self._read_siblings, trial),
+                files.examples,
             )
             for place, (trial, files) in enumerate(zip(trials, self._files, strict=True))
         ]

@@ -16,16 +16,17 @@ class TrialFiles:
     """Files that a trial leaves beside its record: each appears under its name only when it is complete.
 
     weights, prediction: where to write them, None where they are not to be kept. Weights bring the prediction along, by
-    which `harness export` knows that a file holds them.
+    which `harness export` knows that a file holds them. examples: where to write the scores of single test examples.
     """
 
     def __init__(self, trial: Trial, context: RunContext, store: Store) -> None:
-        names = store.locate_weights(trial.key), store.locate_prediction(trial.key)
+        key = trial.key
+        names = store.locate_weights(key), store.locate_prediction(key), store.locate_examples(key)
         self._parts = {path.with_name(f"{path.stem}.part"): path for path in names}
-        weights, prediction = self._parts
+        weights, prediction, self.examples = self._parts
         self.weights = weights if trial.keep or context.keep_weights else None
         self.prediction = prediction if self.weights or context.keep_predictions else None
-        self._earlier = [names[1]]  # of another run of this trial
+        self._earlier = [*names[1:]]  # of another run of this trial
 
     def publish_complete(self) -> None:
         """Give a file that is whole by now its name."""

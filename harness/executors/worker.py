@@ -87,6 +87,7 @@ def run_task(trial: Trial, context: RunContext, report: Report) -> Record:
             weights=files.weights,
             base_prediction=store.locate_prediction(trial.base.key) if trial.base else None,
             prediction=files.prediction,
+            examples=files.examples,
             earlier=trial_files.read_siblings(trial, context, store),
             columns=context.columns,
             off_curve=context.off_curve,

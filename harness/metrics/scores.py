@@ -27,13 +27,24 @@ CALIBRATION_BINS = 15
 
 def accuracy(outcome: Outcome) -> float:
     """Share of rows whose most probable class is the target."""
-    return float(np.mean(_class_log_probs(outcome).argmax(axis=1) == outcome.targets))
+    return float(np.mean(find_right(outcome)))
 
 
 def nll(outcome: Outcome) -> float:
     """Mean -log p(target), nats per row; infinite where a target has probability zero."""
+    return float(-np.mean(score_classes(outcome)))
+
+
+def find_right(outcome: Outcome) -> NDArray[np.bool_]:
+    """Whether the most probable class of each row is the target, (N,)."""
+    return np.asarray(_class_log_probs(outcome).argmax(axis=1) == outcome.targets)
+
+
+def score_classes(outcome: Outcome) -> Floats:
+    """Log p(target) of each row, (N,)."""
     log_probs = _class_log_probs(outcome)
-    return float(-np.mean(log_probs[np.arange(len(log_probs)), outcome.targets]))
+    found: Floats = log_probs[np.arange(len(log_probs)), outcome.targets]
+    return found
 
 
 def brier(outcome: Outcome) -> float:
@@ -58,19 +69,28 @@ def ece(outcome: Outcome) -> float:
 
 def rmse(outcome: Outcome) -> float:
     """Root mean squared error of the mixture's mean."""
-    parts = [(weights @ means - targets) ** 2 for means, _, weights, targets in _gaussians(outcome)]
-    return float(np.sqrt(np.mean(np.concatenate(parts))))
+    return float(np.sqrt(np.mean(square_errors(outcome))))
 
 
 def log_likelihood(outcome: Outcome) -> float:
     """Mean log density of the full mixture at the targets, nats per row; no moment-matched Gaussian."""
+    return float(np.mean(score_densities(outcome)))
+
+
+def square_errors(outcome: Outcome) -> Floats:
+    """The squared error of the mixture's mean in each row, (N,)."""
+    return np.concatenate([(weights @ means - targets) ** 2 for means, _, weights, targets in _gaussians(outcome)])
+
+
+def score_densities(outcome: Outcome) -> Floats:
+    """The log density of the full mixture at each target, (N,)."""
     parts = []
     for means, variances, _, targets in _gaussians(outcome):
         terms = (targets - means) ** 2  # (S, n)
         terms /= variances
         terms += np.log(2 * math.pi * variances)
         parts.append(mix_log_probs(-0.5 * terms, outcome.prediction.log_weights))
-    return float(np.mean(np.concatenate(parts)))
+    return np.concatenate(parts)
 
 
 def crps(outcome: Outcome) -> float:

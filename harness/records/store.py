@@ -54,6 +54,10 @@ class Store:
         """Where the test prediction of a trial lies, if it keeps that."""
         return self.trials / f"{key}.predictions.npz"
 
+    def locate_examples(self, key: str) -> Path:
+        """Where the scores of the single test examples of a trial lie."""
+        return self.trials / f"{key}.examples.npz"
+
     def prepare(self) -> None:
         """Make the folder and see that it can be written. Raises HarnessError."""
         try:

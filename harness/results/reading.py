@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from harness.report import Summary
     from harness.report.figures.canvas import Asked
+    from harness.report.formats.versus_table import Found
     from harness.report.rows.versus import Comparison, Versus
 
 WIDTH = 100  # characters of a table as text
@@ -68,10 +69,10 @@ class Results:
 
     def compare(self, *methods: str, all_pairs: bool = False, detect: float | None = None) -> Comparisons:
         """Hold these methods, by default all, against the first of them by seed, as `harness compare` does."""
-        from harness.report.rows.versus import compare_tables
+        from harness.results.comparing import compare_gathered
 
-        summary = (self.only(methods) if methods else self)._summarise_clean()
-        return Comparisons(compare_tables(summary, all_pairs, detect))
+        own = self.only(methods) if methods else self
+        return Comparisons(compare_gathered(self._catalog, own._gathered, all_pairs, detect))
 
     def plot(
         self,
@@ -121,7 +122,12 @@ class Results:
 class Comparisons:
     """Methods held against each other, table by table; `print` says it as `harness compare` does."""
 
-    tables: Sequence[Comparison]
+    found: Found
+
+    @property
+    def tables(self) -> Sequence[Comparison]:
+        """The comparisons of each table."""
+        return self.found.tables
 
     @property
     def pairs(self) -> list[Versus]:
@@ -142,7 +148,7 @@ class Comparisons:
     def __repr__(self) -> str:
         from harness.report.formats.versus_table import render_comparisons
 
-        return render_comparisons(self.tables, WIDTH, colour=False)
+        return render_comparisons(self.found, WIDTH, colour=False)
 
     def _repr_html_(self) -> str:
         from markupsafe import Markup

@@ -150,7 +150,7 @@ def _end_run(
     """Read the records of a run, from the files."""
     records = collect_records(trials, run.store, reuse)
     sources = (*reuse.note_kept(trials, run.store), *reusing.describe_attempts(attempts, run.store))
-    gathered = Gathered(records, replace(run.shown, sources=sources), plans.group_planned(trials))
+    gathered = Gathered(records, replace(run.shown, sources=sources), plans.group_planned(trials), (run.store.folder,))
     return EndedRun(trials, records, attempts, lacking, gathered)
 
 

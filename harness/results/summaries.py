@@ -52,11 +52,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Records as they were asked for, how a report shows them, and the plans of their runs."""
+    """Records as they were asked for, how a report shows them, the plans of their runs, and the folders with both."""
 
     records: Sequence[Record]
     shown: Shown
     planned: Sequence[Planned] = ()
+    folders: Sequence[Path] = ()
 
 
 def summarise_wanted(catalog: Catalog, wanted: Wanted, every: bool = False) -> Summary:
@@ -83,7 +84,7 @@ def gather_wanted(catalog: Catalog, wanted: Wanted, every: bool = False) -> Gath
     )
     if wanted.methods or wanted.datasets or suite is not None:
         planned = keep_plans(planned, records)
-    return Gathered(records, shown, planned)
+    return Gathered(records, shown, planned, wanted.folders)
 
 
 def summarise_records(

@@ -40,7 +40,7 @@ def example_interval(scores: Array, confidence: float = 0.95, seed: int = 0) -> 
 
 def crossed_interval(scores: Array, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
     """The interval of a mean over seeds and examples, (S, N), both drawn anew (Owen 2007, the pigeonhole bootstrap): of
-    other trainings and another test set. It is not too narrow; with few seeds, as every bootstrap, it is of few.
+    other trainings and another test set. With few seeds it is too narrow where trainings scatter more than examples do.
     """
     generator, (seeds, examples) = np.random.default_rng(seed), scores.shape
     means = np.empty(DRAWS // 10)

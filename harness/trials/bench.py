@@ -27,7 +27,8 @@ class Bench:
     """All that one trial works with.
 
     pauses: what lets the instruments that look on know that no training goes on; settles: that it is steady now.
-    base_prediction: the file with the test prediction of what the trial starts from; prediction: where to keep its own.
+    base_prediction: the file with the test prediction of what the trial starts from; prediction: where to keep its own;
+    examples: where to keep the scores of single test examples.
     pending: names of what is still to be measured once the trial is trained and scored; `tell` is called with them.
     carried: what instruments need not measure, since it was read in other seeds. columns: metrics that were asked for.
     off_curve: metrics that have ended this trial on the curve, and how: they are computed at the end alone.
@@ -45,6 +46,7 @@ class Bench:
     tell: Callable[[tuple[str, ...]], None] = lambda _: None
     base_prediction: Path | None = None
     prediction: Path | None = None
+    examples: Path | None = None
     pending: list[str] = field(default_factory=list)
     pauses: list[Callable[[], AbstractContextManager[None]]] = field(default_factory=list)
     settles: list[Callable[[], None]] = field(default_factory=list)

@@ -72,8 +72,8 @@ def _make_lanes(
             data = _load_for_seat(catalog, seat, backend, folder, known, course.notes)
             course.notes.seconds["load"] /= sharing[seat.trial.seed]
             bench = make_bench(catalog, seat.trial, backend, data, course.notes, seat.report, course.tell_trained)
-            bench = dataclasses.replace(bench, columns=tuple(columns), memory=memory, prediction=seat.prediction)
-            yield Lane(seat, course, bench)
+            bench = dataclasses.replace(bench, prediction=seat.prediction, examples=seat.examples)
+            yield Lane(seat, course, dataclasses.replace(bench, columns=tuple(columns), memory=memory))
 
 
 def _load_for_seat(
@@ -90,7 +90,7 @@ def _load_for_seat(
         own = Notes()
         known[seed] = _share_equal_rows(place_data(catalog, seat.trial, backend, folder, own), own, known.values()), own
     data, found = known[seed]
-    notes.provenance["data"] = found.provenance["data"]
+    notes.provenance["data"], notes.test_rows = found.provenance["data"], found.test_rows
     notes.holes |= found.holes
     notes.seconds |= found.seconds
     return data

@@ -31,7 +31,8 @@ class Seat(NamedTuple):
     """A trial that is trained with others: who is told of it, and of its record.
 
     weights, prediction: where its trained arrays and its test prediction are kept, if anywhere. earlier: asks for the
-    records of the same configuration with other seeds, of which readings may be taken over.
+    records of the same configuration with other seeds, of which readings may be taken over. examples: where the scores
+    of its single test examples are kept.
     """
 
     trial: Trial
@@ -40,6 +41,7 @@ class Seat(NamedTuple):
     weights: Path | None = None
     prediction: Path | None = None
     earlier: Callable[[], Sequence[Record]] = tuple
+    examples: Path | None = None
 
 
 class Lane:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from harness.catalog import Offer
 from harness.errors import Diverged
 from harness.metrics.headline import find_headline
+from harness.records import example_files
 from harness.trials import answers, prediction_files, scoring
 from harness.trials.bench import Bench
 from harness.trials.learner_start import Started
@@ -98,6 +99,10 @@ class Points:
             with bench.hole_on_error("test prediction"):
                 shifted = {name: prediction for name, (prediction, _) in tested.shifted.items()}
                 prediction_files.write_prediction(bench.prediction, tested.prediction, bench.test_rows, shifted)
+        if bench.examples is not None and bench.data.problem.kind in example_files.KINDS:
+            with bench.hole_on_error("test examples"):
+                found = example_files.score_examples(tested, bench.notes.test_rows)
+                example_files.write_examples(bench.examples, found, bench.test_rows)
         for offer in others:
             with bench.measured_part(offer.value.name):
                 self._note_scores(scoring.judge_outcome(tested, [offer], bench.at_hand), "")

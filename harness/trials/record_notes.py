@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from numpy.typing import NDArray
+
 from harness import names
 from harness.records import environment
 from harness.trials.json_values import Unfit, fit_value
@@ -22,7 +24,7 @@ ROOM = 2**24  # bytes of JSON, roughly, of all that plugins say in one trial
 
 @dataclass
 class Notes:
-    """The fields of a record, as far as they are known. said_by: whose each reading is."""
+    """The fields of a record, as far as they are known. said_by: whose each reading is. test_rows: a digest of each."""
 
     scores: dict[str, float] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
@@ -37,6 +39,7 @@ class Notes:
     provenance: dict[str, Any] = field(default_factory=dict)
     said_by: dict[str, str] = field(default_factory=dict)
     room: int = ROOM
+    test_rows: NDArray[Any] | None = None
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import names, options
 from harness.catalog import Catalog, Settings, load_catalog, resolve
-from harness.data.array_digests import digest_array, digest_splits
+from harness.data.array_digests import digest_array, digest_rows, digest_splits
 from harness.data.joining import join_validation
 from harness.data.soundness import require_sound
 from harness.data.subset import take_subset
@@ -46,6 +46,7 @@ def run_trial(
     weights: Path | None = None,
     base_prediction: Path | None = None,
     prediction: Path | None = None,
+    examples: Path | None = None,
     earlier: Sequence[Record] = (),
     columns: Sequence[str] = (),
     off_curve: Mapping[str, str] = MappingProxyType({}),
@@ -54,7 +55,8 @@ def run_trial(
     """Run one trial and return its record, whatever happens; only an interrupt passes.
 
     base: the arrays of the trial that this one starts from. weights: where the trained arrays are kept, if anywhere.
-    base_prediction, prediction: likewise the base's test prediction, and its own.
+    base_prediction, prediction: likewise the base's test prediction, and its own. examples: likewise the scores of its
+    single test examples.
     earlier: records of the same configuration with other seeds that ended ok, of which readings may be taken over.
     columns: metrics that are asked for, for instruments that measure on request.
     off_curve: metrics that have ended this trial on the curve, and how; they are computed at the end alone.
@@ -67,7 +69,7 @@ def run_trial(
         drop_from_curve(catalog, trial, off_curve)
         bench = set_up(catalog, trial, backend, data_folder, base, report, course.notes, course.tell_trained)
         bench.carried.update(carrying.find_carried(catalog, earlier, backend.environment(trial.terms.device)))
-        bench = dataclasses.replace(bench, base_prediction=base_prediction, prediction=prediction)
+        bench = dataclasses.replace(bench, base_prediction=base_prediction, prediction=prediction, examples=examples)
         _run_bench(dataclasses.replace(bench, columns=tuple(columns), off_curve=off_curve, memory=memory), weights)
     except BaseException as error:
         if is_interrupt(error):
@@ -170,7 +172,7 @@ def place_data(catalog: Catalog, trial: Trial, backend: Backend, data_folder: Pa
     """The data of a trial on its device; the notes have their digests."""
     with notes.timing("load"):
         loaded = _load_data(catalog, trial, data_folder, notes)
-    notes.provenance["data"] = digest_splits(loaded)
+    notes.provenance["data"], notes.test_rows = digest_splits(loaded), digest_rows(loaded.test)
     with notes.timing("load"):
         return require_float32(trial.dataset.label, backend.place(loaded, trial.terms.device))
 

@@ -356,7 +356,8 @@ def test_trained_arrays_pass_from_base_to_dependent(real_context, executor):
     assert [record.scores["accuracy"] for record in records[:2]] == [1.0, 1.0]
     assert np.isfinite(records[0].curve[-1].scalars["loss"])
     kept = {path.name for path in (real_context.results / "trials").iterdir()}
-    assert kept == {"mean-key.safetensors", "mean-key.predictions.npz"}
+    examples = {"mean-key.examples.npz", "tuned-key.examples.npz"}
+    assert kept == {"mean-key.safetensors", "mean-key.predictions.npz", *examples}
 
 
 def test_missing_arrays_of_a_base_are_named(real_context):

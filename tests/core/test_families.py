@@ -246,11 +246,13 @@ class LanguagePlugin:
         yield Dataset("cycle", "a cycle", "language", load_cycle, recipe=Recipe(Budget("epochs", 3), 4), default=True)
 
 
-def test_a_language_model_sees_contiguous_windows_and_carries_its_state(catalog_of):
+def test_a_language_model_sees_contiguous_windows_and_carries_its_state(catalog_of, tmp_path):
     catalog = catalog_of(LanguagePlugin())
     (trial,) = plan_trials(catalog, Request(methods="bigrams", seeds="1", device="cpu"))
-    record = run_trial(catalog, trial)
+    record = run_trial(catalog, trial, examples=tmp_path / "kept")
     assert record.status == "ok", record.traceback
+    assert not (tmp_path / "kept").exists()  # which a language has not
+    assert "test examples" not in record.holes
     # 1000 tokens in 4 streams of 250, so 10 windows of 25 an epoch, of which the first starts anew.
     assert (record.facts["firsts"], record.facts["joined"]) == (3, 27)
     assert record.scores["perplexity"] == pytest.approx(1.0, abs=1e-3)

@@ -146,6 +146,12 @@ class Summary:
     citations: Mapping[str, str] = field(default_factory=dict)
 
 
+def find_headline(table: Table, metrics: Mapping[str, Metric]) -> str | None:
+    """Find the final score that decides in a table; none where it was not asked for, or no row has it."""
+    named = (name for name in table.names if metrics[name].headline and name == metrics[name].name)
+    return next((name for name in named if any(row.cells[name].mean is not None for row in table.rows)), None)
+
+
 def is_cost(metric: Metric) -> bool:
     """Costs have a ratio to the first row's and a prefix of their unit."""
     return metric.measures == "cost"

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from harness.errors import UsageError
-from harness.report.rows.table import Cell, Row, Summary, Table, is_cost
+from harness.report.rows.by_example import ByExample, Known, compare_examples
+from harness.report.rows.table import Cell, Row, Table, find_headline, is_cost
 from harness.statistics import compute_interval, estimate_mean, paired_difference
 from harness.statistics.hypotheses import adjust_holm, pairs_to_decide, sign_flip_test, simultaneous_confidence, t_test
 from harness.statistics.power import find_least_difference, find_seeds_needed
@@ -67,35 +67,32 @@ class Versus:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparisons of one table. headline: the score that decides; comparisons: over how many rivals."""
+    """The comparisons of one table. headline: the score that decides; comparisons: over how many rivals; by_example:
+    of the headline, over single test examples.
+    """
 
     table: Table
     headline: str | None
     comparisons: int
     found: tuple[Versus, ...]
     pairs_needed: int
-
-
-def compare_tables(summary: Summary, all_pairs: bool = False, detect: float | None = None) -> list[Comparison]:
-    """Compare every table of a summary. Raises UsageError where none has two methods with trials that ended ok."""
-    tables = [table for table in summary.tables if sum(bool(row.n) for row in table.rows) > 1]
-    if not tables:
-        raise UsageError(
-            "nothing to compare: no table has two methods with trials that ended ok; harness report shows them"
-        )
-    return [compare_table(table, summary.metrics, all_pairs, detect) for table in tables]
+    by_example: tuple[ByExample, ...] = ()
 
 
 def compare_table(
-    table: Table, metrics: Mapping[str, Metric], all_pairs: bool = False, detect: float | None = None
+    table: Table,
+    metrics: Mapping[str, Metric],
+    all_pairs: bool = False,
+    detect: float | None = None,
+    known: Known | None = None,
 ) -> Comparison:
     """Compare the rows of a table with its first, or all pairs.
 
-    detect: a difference of the headline to find the number of seeds for.
+    detect: a difference of the headline to find the number of seeds for. known: scores of single test examples.
     """
     rows = [row for row in table.rows if row.n]
     pairs = list(combinations(rows, 2)) if all_pairs else [(rows[0], row) for row in rows[1:]]
-    headline = next((name for name in table.names if metrics[name].headline and name == metrics[name].name), None)
+    headline = find_headline(table, metrics)
     confidence, found = simultaneous_confidence(len(pairs)), []
     for name in table.names:
         decides = name == headline
@@ -106,7 +103,22 @@ def compare_table(
             for left, right in pairs
         ]
         found += _adjust([replace(each, decides=True) for each in own]) if decides else own
-    return Comparison(table, headline, len(pairs), tuple(found), pairs_to_decide(max(1, len(pairs)), LEVEL))
+    single = () if known is None or headline is None else _compare_single(pairs, headline, confidence, known)
+    return Comparison(table, headline, len(pairs), tuple(found), pairs_to_decide(max(1, len(pairs)), LEVEL), single)
+
+
+def _compare_single(
+    pairs: Sequence[tuple[Row, Row]], headline: str, confidence: float, known: Known
+) -> tuple[ByExample, ...]:
+    """Compare single examples of the pairs whose headline can be compared."""
+    able = [
+        (right, left)
+        for left, right in pairs
+        if (seeds := set(left.cells[headline].values) & set(right.cells[headline].values))
+        and not _explain_apart(right, left, right.cells[headline], left.cells[headline], sorted(seeds))
+    ]
+    found = (compare_examples(*pair, headline, confidence, known) for pair in able)
+    return tuple(each for each in found if each is not None)
 
 
 def _compare_pair(left: Row, right: Row, name: str, metric: Metric, confidence: float, detect: float | None) -> Versus:
