@@ -177,7 +177,9 @@ def _compose_commands() -> str:
 
 
 def _describe_commands() -> str:
-    context = click.Context(cli.cli, info_name="harness", obj=cli.Session(), terminal_width=WIDTH)
+    context = click.Context(
+        cli.cli, info_name="harness", obj=cli.Session(), terminal_width=WIDTH, help_option_names=["-h", "--help"]
+    )
     parts = [f"# The command line\n\n```text\n{_read_help(cli.cli, context)}\n```"]
     for name in cli.cli.list_commands(context):
         command = cli.cli.get_command(context, name)
