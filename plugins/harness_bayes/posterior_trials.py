@@ -109,7 +109,7 @@ def _invoke_run(
             seeds=request.seeds,
             device=request.device,
             threads=request.threads,
-            data_dir=request.data_dir,
+            data=request.data_dir,
             results=request.results,
             keep_predictions=True,
             rerun=",".join(dict.fromkeys(unkept)) or None,
