@@ -17,7 +17,10 @@ def end_interrupted(*_: object) -> None:
 
 
 def _watch_interrupts() -> None:
-    """Of `python -m harness`, "-m" is all that the interpreter has put in place when it imports the package."""
+    """Watch for interrupts while the program starts.
+
+    Of `python -m harness`, "-m" is all that the interpreter has put in place when it imports the package.
+    """
     name = sys.argv[0] if getattr(sys, "argv", None) else ""
     if name != "-m" and os.path.basename(name) != "harness":  # noqa: PTH119 - pathlib would take longer
         return

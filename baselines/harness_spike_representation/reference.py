@@ -34,7 +34,10 @@ def clamp_losses(net: PlainNetwork) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def lif_rates(net: PlainNetwork, w: Sequence[float]) -> list[Tensor]:
-    """Of each population r, (B, ...), in the LIF network: u[t] = leak (u[t-1] - V_th s[t-1]) + W P s_below[t] + b."""
+    """Rates of each population r, (B, ...), in the LIF network.
+
+    u[t] = leak (u[t-1] - V_th s[t-1]) + W P s_below[t] + b.
+    """
     v: list[Tensor | float] = [0.0] * net.depth
     rates: list[Tensor | float] = [0.0] * net.depth
     for share, x in zip(w, net.inputs, strict=True):

@@ -86,7 +86,7 @@ class Shelf(Generic[T]):
         return f"{_find_qualifier(offer, found)}:{name}" if len(found) > 1 else name
 
     def qualify_home(self, name: str, home: str | None) -> str | None:
-        """Of a name that several plugins offer, what means the one of the distribution `home`; None where it has none
+        """Qualify a name that several plugins offer, to mean the one of the distribution `home`; None where it has none
         or several, or where the name says enough.
         """
         found = self._by_name.get(name, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from harness.types import Trial
 
 if TYPE_CHECKING:
     from harness.report import Summary
+
+LAST = 4000  # bytes of a log
 
 
 def choose_page(format_: str, output: str) -> tuple[str, str]:
@@ -44,6 +47,24 @@ def gather_citations(catalog: Catalog, summary: Summary) -> dict[str, str]:
     found = {trial.method.name: methods.get(trial.method.name, "") for trial in trials}
     found |= {trial.dataset.name: datasets.get(trial.dataset.name, "") for trial in trials}
     return {name: text for name, text in found.items() if text}
+
+
+def gather_logs(folders: Sequence[Path], summary: Summary) -> dict[str, str]:
+    """The last lines that each trial printed which did not end ok, as far as its log is in one of the folders."""
+    records = (record for table in summary.tables for row in table.rows for record in row.records)
+    keys = [record.trial.key for record in records if record.status != "ok"]
+    paths = [(key, folder / "logs" / f"{key}.log") for key in keys for folder in folders]
+    return {key: text for key, path in paths if (text := _read_end(path))}
+
+
+def _read_end(path: Path) -> str:
+    """The last characters of a file; nothing of one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LAST))
+            return file.read().decode(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _list_lineage(trial: Trial | None) -> list[Trial]:

@@ -76,7 +76,11 @@ def report(
     check_width(width)
     summary = summarise_wanted(session.catalog, Wanted(**wanted))
     if format_ == "html":
-        summary = replace(summary, citations=pages.gather_citations(session.catalog, summary))
+        citations, logs = (
+            pages.gather_citations(session.catalog, summary),
+            pages.gather_logs(wanted["folders"], summary),
+        )
+        summary = replace(summary, citations=citations, logs=logs)
     if per == "trial":
         from harness.report import render_trials
 

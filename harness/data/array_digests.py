@@ -48,7 +48,7 @@ def digest_rows(split: Batch) -> NDArray[Any] | None:
 
 
 def digest_array(array: Array) -> str:
-    """Of type, shape and bytes: equal for equal arrays, whichever way they lie in memory."""
+    """Digest type, shape and bytes: equal for equal arrays, whichever way they lie in memory."""
     values = _read_on_host(array)
     whole = hashlib.sha256(f"{values.dtype.str}{values.shape}".encode())
     if values.dtype.hasobject:  # bytes would be addresses

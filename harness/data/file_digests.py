@@ -20,12 +20,12 @@ def stamp_file(path: Path) -> str:
 
 
 def digest_file(path: Path, algorithm: str) -> str:
-    """Of the bytes of a file; computed once per process as long as its stamp stays the same."""
+    """Digest the bytes of a file; computed once per process as long as its stamp stays the same."""
     return _digest_stamped(path, stamp_file(path), algorithm)
 
 
 def digest_unpacked(path: Path) -> str:
-    """Of what a gzip file holds, as far as it can be read; of another file's bytes. Computed once, likewise."""
+    """Digest the content of a gzip file, as far as it can be read; of another file's bytes. Computed once, likewise."""
     return _digest_unpacked_stamped(path, stamp_file(path))
 
 

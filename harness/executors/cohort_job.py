@@ -112,5 +112,5 @@ class _Seats:
         self._tell(place, record)
 
     def _read_siblings(self, trial: Trial) -> list[Record]:
-        """Of the store, and those that have ended here, which may not be there yet."""
+        """Read those of the store, and those that have ended here, which may not be there yet."""
         return read_siblings(trial, self._context, self._store, self._ok)

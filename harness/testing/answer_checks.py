@@ -8,7 +8,7 @@ from harness.trials import answers
 
 
 def answers_well_formed(subject: Subject) -> None:
-    """Of two updates, and of all that is optional."""
+    """Check the answers of two updates, and of all that is optional."""
     run = subject.start()
     run.updates(2)
     for number, scalars in enumerate(run.scalars, 1):

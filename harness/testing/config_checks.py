@@ -13,7 +13,7 @@ from harness.testing.subjects import Subject, broken
 
 
 def options_described(subject: Subject) -> None:
-    """Of a method, and that what it says of its options is of options that it has."""
+    """Check the options of a method, and that what it says of its options is of options that it has."""
     method = subject.method
     require_described(method.config, method.name)
     known = [option.name for option in options.describe(method.config)]

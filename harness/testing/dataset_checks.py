@@ -34,7 +34,7 @@ CHANCE = 0.01  # share of rows that may be in two splits because the source repe
 
 
 def data_options_described(subject: DatasetSubject) -> None:
-    """Of the data set's config."""
+    """Check the options of the data set's config."""
     require_described(subject.dataset.config, subject.dataset.name)
 
 

@@ -83,7 +83,7 @@ def _require_value(subject: MetricSubject, given: Outcome) -> float:
 
 
 def _compute_value(subject: MetricSubject, given: Outcome) -> float | None:
-    """Of an outcome, and where it is of shifted splits of an uninformed one beside it."""
+    """Compute the value of an outcome, and where it is of shifted splits of an uninformed one beside it."""
     return subject.compute(given, *([make_known_outcome(subject.kind, None)] if subject.metric.shifted else []))
 
 
@@ -97,7 +97,8 @@ def _mix_outcomes(one: Outcome, other: Outcome, weights: tuple[float, float]) ->
 
 
 def make_known_outcome(kind: str, share: float | None, right: bool = True) -> Outcome:
-    """Of a prediction that gives `share` of its belief to the target (or to something wrong), or is uninformed.
+    """Make the outcome of a prediction that gives `share` of its belief to the target (or to something wrong), or is
+    uninformed.
 
     Raises Unsupported for an unknown kind.
     """

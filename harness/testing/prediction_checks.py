@@ -21,7 +21,7 @@ ALONE = 1e-3  # between a row among others and on its own: kernels choose their 
 
 
 def prediction_well_formed(subject: Subject) -> None:
-    """Of all views, untrained and trained, for several rows and for one."""
+    """Check predictions of all views, untrained and trained, for several rows and for one."""
     run = subject.start()
     for _ in range(2):
         for view in run.predictors:

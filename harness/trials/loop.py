@@ -159,8 +159,9 @@ def _say_budget_was_gone(bench: Bench) -> None:
 
 
 def _take_means(scalars: Scalars, returned: Any) -> Mapping[str, float]:
-    """Of the scalars since the last point. Raises Diverged where one was not finite, and TypeError where what the last
-    update returned are none.
+    """Take the means of the scalars since the last point.
+
+    Raises Diverged where one was not finite, and TypeError where what the last update returned are none.
     """
     try:
         (means,) = scalars.take_means()

@@ -143,7 +143,7 @@ def _is_or_is_one(size: int, wanted: int) -> bool:
 
 
 def _expected_shape(inputs: Array, problem: Problem) -> tuple[int, ...]:
-    """Of a prediction, without its samples; of a kind that a plugin names only the rows are known."""
+    """The shape of a prediction, without its samples; of a kind that a plugin names only the rows are known."""
     if problem.kind == "classification":
         return len(inputs), problem.output_size
     if problem.kind == "language":

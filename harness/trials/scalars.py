@@ -35,7 +35,7 @@ class Scalars:
             self._fetch_values()
 
     def take_means(self) -> list[dict[str, float]]:
-        """Of each lane, over the updates since this was last asked."""
+        """Take the means of each lane over the updates since this was last asked."""
         self._fetch_values()
         found = {name: total / count for name, (total, count) in self._sums.items()}
         self._sums.clear()
@@ -72,6 +72,6 @@ class Scalars:
 
 
 def _find_first_flaw(values: Values) -> NDArray[np.intp]:
-    """Of each lane the first update that is not finite, counted from 0; -1 where all are."""
+    """Find of each lane the first update that is not finite, counted from 0; -1 where all are."""
     flawed = ~np.isfinite(values)  # (U, L)
     return np.where(flawed.any(axis=0), flawed.argmax(axis=0), -1)

@@ -87,12 +87,12 @@ def _integrate_variation(one: _Row, two: _Row) -> float:
 
 
 def _evaluate_density(row: _Row, nodes: Floats) -> Floats:
-    """Of a mixture at evenly spaced nodes (G,), which reach beyond all its components."""
+    """Evaluate the density of a mixture at evenly spaced nodes (G,), which reach beyond all its components."""
     return _sum_components(row, nodes) if np.ptp(row.deviations) else _convolve_components(row, nodes)
 
 
 def _convolve_components(row: _Row, nodes: Floats) -> Floats:
-    """Of components of one deviation: their weights on the nodes next to each, convolved with the Gaussian."""
+    """Convolve components of one deviation: their weights on the nodes next to each, convolved with the Gaussian."""
     width, deviation = nodes[1] - nodes[0], row.deviations[0]
     places = (row.means - nodes[0]) / width
     below = places.astype(int)
@@ -105,7 +105,7 @@ def _convolve_components(row: _Row, nodes: Floats) -> Floats:
 
 
 def _sum_components(row: _Row, nodes: Floats) -> Floats:
-    """Of components one by one."""
+    """Sum components one by one."""
     scaled = row.weights / (row.deviations * np.sqrt(2 * np.pi))  # (S,)
     block = max(1, ELEMENTS // len(nodes))
     total = np.zeros(len(nodes))
@@ -117,7 +117,7 @@ def _sum_components(row: _Row, nodes: Floats) -> Floats:
 
 
 def _variance_of_functions(mixture: RegressionMixture) -> Floats:
-    """Of the functions, by row (N,)."""
+    """Variance of the functions, by row (N,)."""
     weights = np.exp(mixture.log_weights)
     variance: Floats = weights @ np.square(mixture.means - weights @ mixture.means)
     return variance

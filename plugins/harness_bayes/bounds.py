@@ -39,7 +39,7 @@ def alphas(components: Components) -> Tensor:
 
 
 def smallest_alpha(found: Tensor) -> Tensor:
-    """Of the pair that lies closest, (...); infinite of one component."""
+    """Alpha of the pair that lies closest, (...); infinite of one component."""
     return found.amin((-2, -1))
 
 

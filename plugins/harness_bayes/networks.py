@@ -44,7 +44,7 @@ class Network(NamedTuple):
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of each parameter of one lane, by name."""
+        """Shape of each parameter of one lane, by name."""
         found: dict[str, tuple[int, ...]] = {}
         for name, weight in self.layers:
             found[f"{name}.weight"] = weight if len(weight) > 2 else weight[::-1]

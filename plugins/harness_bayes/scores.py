@@ -166,7 +166,7 @@ def _variance_of_means(means: Floats, weights: Floats) -> Floats:
 
 
 def _variances(outcome: Outcome) -> Floats:
-    """Of the mixture of each row, (N,), by the law of total variance."""
+    """Variance of the mixture of each row, (N,), by the law of total variance."""
     parts = [
         weights @ deviations**2 + _variance_of_means(means, weights)
         for means, deviations, weights, _ in _split_gaussians(outcome)
@@ -182,7 +182,7 @@ def _probabilities(outcome: Outcome) -> Floats:
 
 
 def _entropies(outcome: Outcome) -> Floats:
-    """Of the mixture of each row, (N,), nats."""
+    """Entropy of the mixture of each row, (N,), nats."""
     probabilities = _probabilities(outcome)
     logs = np.log(probabilities, out=np.zeros_like(probabilities), where=probabilities > 0)
     entropies: Floats = -np.sum(probabilities * logs, axis=1)

@@ -32,7 +32,7 @@ class Splits(NamedTuple):
 
     @property
     def rows(self) -> dict[str, int]:
-        """Of each split, of whose training rows the last fifth are for validation, see `first_rows`."""
+        """Rows of each split, of whose training rows the last fifth are for validation, see `first_rows`."""
         kept = first_rows(self.train)
         return {"train": kept, "valid": self.train - kept, "test": self.test}
 

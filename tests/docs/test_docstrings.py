@@ -27,3 +27,12 @@ def test_no_docstring_begins_with_a_relative_clause(folder):
 def test_a_relative_clause_is_told_from_a_noun():
     source = '"""Words."""\ndef read():\n    """What was read."""\nclass Line:\n    """Whole lines."""\n'
     assert riddles(source) == ["What was read."]
+
+
+@pytest.mark.parametrize("folder", ["harness", "plugins", "baselines"])
+def test_no_docstring_of_the_product_leaves_its_noun_to_the_name(folder):
+    """As in "Of the bytes of a file" below a function that digests them."""
+    sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / folder).rglob("*.py")}
+    nodes = ((path, node) for path, text in sources.items() for node in ast.walk(ast.parse(text)))
+    found = [(str(path), ast.get_docstring(node)) for path, node in nodes if isinstance(node, DOCUMENTED)]
+    assert [(path, text) for path, text in found if (text or "").startswith("Of ")] == []

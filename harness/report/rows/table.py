@@ -133,7 +133,8 @@ class Summary:
     """All tables, the metrics of their cells by name (`accuracy@best` too), and notes on what to beware of.
 
     published, claims: what a suite says beside the tables. standing: the records of rows that stand for several
-    methods, under the rows' labels; members: the labels of those methods.
+    methods, under the rows' labels; members: the labels of those methods. citations: of methods and data sets by name.
+    logs: what trials that did not end ok printed last, by their keys.
     """
 
     tables: tuple[Table, ...]
@@ -144,6 +145,7 @@ class Summary:
     standing: tuple[Record, ...] = ()
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     citations: Mapping[str, str] = field(default_factory=dict)
+    logs: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_headline(table: Table, metrics: Mapping[str, Metric]) -> str | None:

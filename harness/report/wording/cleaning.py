@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from harness.report.rows.table import Summary
 from harness.types import Record
-from harness.words import LONGEST, clean_line, clean_text
+from harness.words import LONGEST, clean_ends, clean_line, clean_text
 
 LONGEST_NOTE = 4000  # a note names many rows, whose own texts are bounded
 LONGEST_TRACE = 20_000
@@ -19,11 +19,12 @@ T = TypeVar("T")
 
 def clean_summary(summary: Summary) -> Summary:
     """The summary with all of its texts in one line each, without escape sequences and control characters, bounded;
-    citations keep their lines, and records stay as they are.
+    citations and logs keep their lines, and records stay as they are.
     """
     notes = tuple(clean_line(note, LONGEST_NOTE) for note in summary.notes)
     citations = {_clean_name(name): clean_text(text, LONGEST_NOTE) for name, text in summary.citations.items()}
-    return dataclasses.replace(_clean_texts(summary), notes=notes, citations=citations)
+    logs = {key: clean_ends(text, LONGEST_NOTE) for key, text in summary.logs.items()}
+    return dataclasses.replace(_clean_texts(summary), notes=notes, citations=citations, logs=logs)
 
 
 def clean_values(value: Any, level: int = 0) -> Any:

@@ -48,7 +48,7 @@ def _row(fan_in, block: tl.constexpr):
 
 @triton.jit
 def sum_rows(values, sums, rows, channels, parts, part: tl.constexpr, tile: tl.constexpr, block: tl.constexpr):
-    """Of a step's values (rows, channels) a program sums `part` rows and `block` channels: (steps, parts, channels)."""
+    """Sum a step's values (rows, channels): a program sums `part` rows, `block` channels: (steps, parts, channels)."""
     step = tl.program_id(2).to(tl.int64)
     channel = tl.program_id(1) * block + tl.arange(0, block)
     first = tl.program_id(0).to(tl.int64) * part

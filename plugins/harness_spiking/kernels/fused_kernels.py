@@ -225,8 +225,8 @@ def differentiate(
 
 @triton.jit
 def _places(cell, inner, cells, channels, height, width, down, right, pooled: tl.constexpr):
-    """Of a block of windows, at some places in each: neurons (window, block), and which of them there are; where means
-    go (block,), and which windows have one, because no border cuts them off. Without pooling, neurons twice.
+    """Places of a block of windows: neurons (window, block) at some places in each, and which of them there are; where
+    means go (block,), and which windows have one, because no border cuts them off. Without pooling, neurons twice.
     """
     if pooled:
         # Remainders by multiplication: an integer division takes as long as dozens of additions.

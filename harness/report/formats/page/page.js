@@ -455,6 +455,8 @@
       () => { copy.textContent = "copied"; }, () => { copy.textContent = "select it to copy"; }) }, "copy");
     const traces = row.seeds.filter((seed) => seed[5]).map((seed) =>
       [el("h4", {}, `Where seed ${seed[0]} ended`), el("pre", { tabindex: 0 }, seed[5])]);
+    const logs = row.seeds.filter((seed) => seed[6]).map((seed) =>
+      [el("h4", {}, `What seed ${seed[0]} printed last`), el("pre", { tabindex: 0 }, seed[6])]);
     return el("div", { class: "inner" },
       row.choice && el("p", {}, row.choice),
       el("h4", {}, "Seeds"),
@@ -465,6 +467,7 @@
         [...holes].map(([why, own]) => el("li", {}, `${own.length > 6 ? `${own.slice(0, 5).join(", ")} and ${own.length - 5} more` : own.join(", ")}: ${why}`)))],
       row.curves && table.curves.some((name) => row.curves[name]) && [el("h4", {}, "Learning curve"), el("div", { class: "canvas" })],
       traces,
+      logs,
       list("Options", row.options), list("Facts stated by the method", row.facts),
       row.command && [el("h4", {}, "Run it again"), el("pre", { tabindex: 0 }, row.command), copy]);
   }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.report.formats.page.figures import Figure, leave_out_start, number, read_base_name, scale_column, thin
 from harness.report.rows import again, curves, tradeoff
@@ -22,6 +22,13 @@ CURVE_NUMBERS = 60_000  # of all curves of a page together
 FEWEST, MOST = 8, 60  # points of a curve
 TRACE_LETTERS = 200_000  # of all tracebacks together
 LONGEST_TRACE = 4000
+
+
+class Endings(NamedTuple):
+    """Ends of trials that did not end ok: their logs by key, and how many characters a traceback may have."""
+
+    logs: Mapping[str, str]
+    letters: int
 
 
 def write_payload(summary: Summary, keys: Mapping[str, int], sweeps: Sequence[Figure]) -> str:
@@ -38,8 +45,9 @@ def make_payload(summary: Summary, keys: Mapping[str, int]) -> dict[str, Any]:
     shared: dict[str, dict[str, Any]] = {}
     limit = _limit_points(summary)
     failed = sum(bool(each.traceback) for t in summary.tables for row in t.rows for each in row.records)
-    letters = min(LONGEST_TRACE, TRACE_LETTERS // max(failed, 1))
-    tables = [_dump_table(table, summary.metrics, keys, shared, limit, letters) for table in summary.tables]
+    letters = min(LONGEST_TRACE, TRACE_LETTERS // max(failed + len(summary.logs), 1))
+    endings = Endings({key: clean_ends(text, letters) for key, text in summary.logs.items()}, letters)
+    tables = [_dump_table(table, summary.metrics, keys, shared, limit, endings) for table in summary.tables]
     metrics = {name: [each.better, each.measures, group_metric(each)] for name, each in summary.metrics.items()}
     return {"metrics": metrics, "shared": shared, "tables": tables}
 
@@ -50,7 +58,7 @@ def _dump_table(
     keys: Mapping[str, int],
     shared: dict[str, dict[str, Any]],
     limit: tuple[int, bool],
-    letters: int,
+    endings: Endings,
 ) -> dict[str, Any]:
     scores, costs = tradeoff.list_scores(table, metrics), tradeoff.list_costs(table, metrics)
     scales = {name: scale_column(table, name, metrics) for name in table.names}
@@ -65,7 +73,7 @@ def _dump_table(
         "costs": costs,
         "fronts": {"|".join(axes): front for axes, front in tradeoff.list_fronts(table, metrics).items()},
         "curves": kept,
-        "rows": [_dump_page_row(row, table, keys, shared, kept, limit[0], letters) for row in table.rows],
+        "rows": [_dump_page_row(row, table, keys, shared, kept, limit[0], endings) for row in table.rows],
     }
 
 
@@ -76,13 +84,13 @@ def _dump_page_row(
     shared: dict[str, dict[str, Any]],
     scores: Sequence[str],
     points: int,
-    letters: int,
+    endings: Endings,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": row.method,
         "key": keys[read_base_name(row)],
         "cells": [_dump_page_cell(row, row.cells[name]) for name in table.names],
-        "seeds": [_dump_seed(record, letters) for record in row.records],
+        "seeds": [_dump_seed(record, endings) for record in row.records],
         "command": again.write_row_command(row),
         **_share(row, shared),
     }
@@ -106,11 +114,12 @@ def _dump_page_cell(row: Row, cell: Cell) -> Any:
     return [number(cell.mean), cell.n, *values]
 
 
-def _dump_seed(record: Record, letters: int) -> list[Any]:
-    """[seed, status, key, when it finished, reason, traceback], cut where nothing is said."""
+def _dump_seed(record: Record, endings: Endings) -> list[Any]:
+    """[seed, status, key, when it finished, reason, traceback, what it printed last], cut where nothing is said."""
     reason = clean_line(record.reason)
     key, finished = clean_line(record.trial.key), clean_line(record.finished)[:16]
-    values = [record.trial.seed, record.status, key, finished, reason, clean_ends(record.traceback, letters)]
+    trace, log = clean_ends(record.traceback, endings.letters), endings.logs.get(record.trial.key, "")
+    values = [record.trial.seed, record.status, key, finished, reason, trace, log]
     while not values[-1]:
         values.pop()
     return values
